@@ -1,0 +1,52 @@
+# make train       virtual environment, installation, then the main job: make train ARGS="trainer=smoke seed=1"
+# make test        the default tier of tests          make test-slow   the slow tier
+# make check       lint, format, types, floors
+# Tests that need a GPU or real scans: .venv/bin/python -m pytest -m gpu, … -m realdata
+#
+# Each target installs what it needs once and again only after pyproject.toml or constraints.txt changed.
+# PYTHON chooses the interpreter, VENV the environment's folder, ARGS is passed on.
+
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+.PHONY: train test test-slow check
+.DELETE_ON_ERROR:
+
+train: $(VENV)/.installed
+	$(BIN)/python train.py model=attention data=ct150 $(ARGS)
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+test-slow: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "slow and not gpu and not realdata" $(ARGS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports
+
+$(BIN)/python:
+	@for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python); do \
+	  if "$$python" -c "$(FITS)" 2>/dev/null; then \
+	    echo "Creating $(VENV) with $$("$$python" --version)"; exec "$$python" -m venv "$(VENV)"; \
+	  fi; \
+	done; \
+	echo "No Python 3.11, 3.12 or 3.13 with venv was found$(if $(PYTHON), as PYTHON=$(PYTHON)). Install one, or name it: make PYTHON=/path/to/python3.11" >&2; \
+	exit 2
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing aunet and what it needs into $(VENV)"
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing aunet, what it needs and the tools of development into $(VENV)"
+	@$(INSTALL) -e '.[dev]'
+	@touch $(VENV)/.installed $@

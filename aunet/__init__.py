@@ -1,0 +1,20 @@
+"""Attention-gated segmentation of 3D medical images: train, look, predict, score.
+
+Importing ``aunet`` loads neither torch nor anything heavy; ``load_run`` does when it is first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aunet.build import load_run
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load_run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_run":
+        from aunet.build import load_run
+
+        return load_run
+    raise AttributeError(f"module 'aunet' has no attribute {name!r}")

@@ -1,0 +1,69 @@
+"""Files that are either wholly there or not there: written beside their place, then renamed into it."""
+
+import json
+import os
+import shutil
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+
+@contextmanager
+def replaced_atomically(path: Path) -> Generator[Path]:
+    """Give a temporary file path in the folder of ``path``; on success what was written there replaces ``path``.
+
+    The temporary name keeps the suffixes of ``path``, for writers that choose a format by them.
+    On an error, Ctrl-C or a full disk the old file stays and the temporary one is removed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{uuid4().hex[:8]}-{path.name}")
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_created_atomically(folder: Path) -> Generator[Path]:
+    """Give a temporary folder beside ``folder``, which it becomes on success.
+
+    When another process was faster and ``folder`` exists by then, its content is kept: both wrote the same.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{uuid4().hex[:8]}-{folder.name}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.iterdir():
+            _flush_to_disk(file)
+        _rename_unless_present(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the content of ``path`` by ``text`` (UTF-8) in one step."""
+    with replaced_atomically(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace the content of ``path`` by ``content`` as indented JSON; NaN is refused, as JSON has none."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def _rename_unless_present(temporary: Path, folder: Path) -> None:
+    try:
+        temporary.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

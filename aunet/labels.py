@@ -1,0 +1,37 @@
+"""Classes of a segmentation: name <-> integer, and the colour each keeps in every picture."""
+
+from dataclasses import dataclass
+
+from aunet.errors import UserError
+
+# Okabe and Ito's colours: told apart also with the common colour vision deficiencies, and on a grey CT.
+_COLORS = ("#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#999999")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Names of the classes in the order of their integers; ``names[0]`` is the background."""
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2 or self.names[0] != "background":
+            raise UserError(f"class names {list(self.names)}: the first must be 'background', followed by one or more.")
+        if len(set(self.names)) != len(self.names):
+            raise UserError(f"class names {list(self.names)}: a name stands twice; give each class its own.")
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, the background included."""
+        return len(self.names)
+
+    @property
+    def foreground(self) -> tuple[tuple[int, str], ...]:
+        """(integer, name) of each class but the background."""
+        return tuple(enumerate(self.names))[1:]
+
+    def color(self, index: int) -> tuple[float, float, float]:
+        """Red, green and blue in 0..1 of foreground class ``index`` (1 is the first); colours repeat after eight."""
+        code = _COLORS[(index - 1) % len(_COLORS)]
+        red, green, blue = (int(code[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        return red, green, blue

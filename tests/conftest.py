@@ -1,0 +1,40 @@
+"""Every test runs without the user's home, account or network, on its share of the cores."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the environment before torch, matplotlib or wandb are imported; processes that tests start inherit it."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    os.environ["WANDB_MODE"] = "offline"
+    os.environ["WANDB_SILENT"] = "true"
+    os.environ.pop("WANDB_API_KEY", None)
+    if "AUNET_TESTS_HOME" not in os.environ:
+        home = tempfile.mkdtemp(prefix="aunet-tests-home-")
+        config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+        os.environ["AUNET_TESTS_HOME"] = home
+        if config.cache is not None:  # matplotlib takes seconds to list the fonts: once, not once a run
+            os.environ["MPLCONFIGDIR"] = str(config.cache.mkdir("matplotlib"))
+    os.environ["HOME"] = os.environ["AUNET_TESTS_HOME"]
+    os.environ.pop("XDG_CACHE_HOME", None)
+    os.environ.pop("XDG_CONFIG_HOME", None)
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder with pyproject.toml."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real scans, for tests marked realdata."""
+    return ROOT.parent / "shared" / "data"
