@@ -1,0 +1,5 @@
+"""Losses that MONAI lacks; everything else comes from ``monai.losses``."""
+
+from aunet.losses.released_dice import ReleasedDiceLoss
+
+__all__ = ["ReleasedDiceLoss"]

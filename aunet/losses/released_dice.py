@@ -1,0 +1,22 @@
+"""The soft Dice loss of the authors' released code."""
+
+import torch
+from torch import Tensor, nn
+
+_SMOOTH = 0.01
+
+
+class ReleasedDiceLoss(nn.Module):
+    """1 - mean over samples and classes, background included, of 2 (I + s) / (P + T + s) with s = 0.01.
+
+    The smoothing term is added before the doubling, so a perfect prediction scores slightly below 0.
+    Source: ozan-oktay/Attention-Gated-Networks, ``SoftDiceLoss``.
+    """
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """logits (B, K, *spatial), label (B, 1, *spatial) integer -> scalar."""
+        probabilities = logits.softmax(dim=1).flatten(2)
+        target = torch.zeros_like(probabilities).scatter_(1, label.long().flatten(2), 1.0)
+        intersection = (probabilities * target).sum(dim=2) + _SMOOTH
+        total = probabilities.sum(dim=2) + target.sum(dim=2) + _SMOOTH
+        return 1.0 - (2.0 * intersection / total).mean()
