@@ -1,0 +1,131 @@
+"""From a cohort to the loaders of a run: splits, stored cases, patches."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader, Dataset
+
+from aunet.data.augmentation import Augmentation
+from aunet.data.case import Case, Cohort
+from aunet.data.case_store import CaseStore, StoredCase
+from aunet.data.patch_sampling import PatchDataset, PatchOrder, Sample
+from aunet.data.splits import Splits
+
+
+class ValidationDataset(Dataset[Sample]):
+    """Whole stored cases: image (C, H, W, D) float32, label (H, W, D) uint8, case_id."""
+
+    def __init__(self, cases: Sequence[StoredCase]) -> None:
+        self._cases = cases
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitem__(self, index: int) -> Sample:
+        case = self._cases[index]
+        return {
+            "image": torch.from_numpy(np.array(case.image(), dtype=np.float32)),
+            "label": torch.from_numpy(np.array(case.label())),
+            "case_id": case.case_id,
+            "spacing": case.spacing,
+        }
+
+
+class PatchLoader(DataLoader[Sample]):
+    """Loader whose place is kept by the data module; these two methods tell Lightning that it resumes mid-epoch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing of its own to keep."""
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Nothing of its own to restore."""
+
+
+class SegmentationData(LightningDataModule):
+    """Loaders of one run.
+
+    Args:
+        cohort: the labelled cases.
+        splits: which of them train, validate and test.
+        store: where their preprocessed form is kept.
+        augmentation: applied to training batches by the task; it says how much to read.
+        patch_size: training patch (voxels).
+        batch_size: patches a step.
+        batches_per_epoch: steps an epoch.
+        num_workers: processes that read patches; any number gives the same batches.
+        seed: of the patches and their augmentation.
+    """
+
+    def __init__(
+        self,
+        cohort: Cohort,
+        splits: Splits,
+        store: CaseStore,
+        augmentation: Augmentation,
+        patch_size: Sequence[int],
+        batch_size: int,
+        batches_per_epoch: int,
+        num_workers: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.cohort = cohort
+        self.splits = splits
+        self._store = store
+        self.augmentation = augmentation
+        self._patch_size = patch_size
+        self._num_workers = num_workers
+        self._seed = seed
+        self._order = PatchOrder(batch_size, batches_per_epoch)
+        self._stored: dict[str, StoredCase] = {}
+
+    def setup(self, stage: str) -> None:
+        """Fill the case store with the training and validation cases."""
+        if not self._stored:
+            wanted = self.cases((*self.splits.train, *self.splits.val))
+            self._stored = {case.case_id: case for case in self._store.prepare(wanted)}
+
+    def cases(self, case_ids: Sequence[str]) -> list[Case]:
+        """Cases of the cohort by their ids."""
+        by_id = {case.case_id: case for case in self.cohort.cases}
+        return [by_id[case_id] for case_id in case_ids]
+
+    def validation_cases(self) -> ValidationDataset:
+        """Whole validation cases, read when asked for."""
+        return ValidationDataset([self._stored[case_id] for case_id in self.splits.val])
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Batches of patches: image (B, C, *read_size), label (B, 1, *read_size), case_id, key (B, 2)."""
+        dataset = PatchDataset(
+            [self._stored[case_id] for case_id in self.splits.train],
+            self.cohort.labels.num_classes,
+            self._patch_size,
+            self.augmentation.read_size,
+            self._seed,
+        )
+        return PatchLoader(
+            dataset,
+            batch_sampler=self._order,
+            num_workers=self._num_workers,
+            persistent_workers=self._num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """One whole case at a time."""
+        return DataLoader(self.validation_cases(), batch_size=None, num_workers=0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """How many batches the run has consumed."""
+        trainer = self.trainer
+        assert trainer is not None
+        progress: Any = trainer.fit_loop.epoch_loop.batch_progress.total
+        return {"position": progress.processed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on behind the batches already consumed."""
+        self._order.position = int(state_dict["position"])

@@ -1,0 +1,25 @@
+"""Randomness as a function of (seed, epoch, sample), not as a state: workers and interruptions change nothing."""
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Purpose(IntEnum):
+    """What a draw is for; two purposes never share a stream."""
+
+    CASE_ORDER = 0
+    PATCH = 1
+    AUGMENTATION = 2
+    SPLIT = 3
+    VOXELS = 4
+
+
+def generator(purpose: Purpose, seed: int, *keys: int) -> np.random.Generator:
+    """Give the random generator that belongs to these keys, always in the same state."""
+    return np.random.default_rng([int(purpose), seed, *keys])
+
+
+def transform_seed(seed: int, epoch: int, sample: int) -> int:
+    """Seed in 0..2**32-1 for the MONAI transforms of one sample, as ``Randomizable.set_random_state`` takes it."""
+    return int(generator(Purpose.AUGMENTATION, seed, epoch, sample).integers(2**32))

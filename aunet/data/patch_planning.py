@@ -1,0 +1,61 @@
+"""Spacing, patch and batch that fit a dataset, where the configuration leaves them open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from aunet.data.case import Case
+from aunet.data.volume import read_grid
+
+# Voxels a training step looks at where nothing else is said: 8 hippocampi, half a torso at 4 mm.
+_VOXELS_PER_BATCH = 400_000
+_LARGEST_BATCH = 8
+_SMALLEST_BATCH = 2
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """What the scans are brought to: spacing in mm (right, anterior, superior), patch in voxels, patches a batch."""
+
+    spacing: tuple[float, ...]
+    patch_size: tuple[int, ...]
+    batch_size: int
+
+
+def plan_patches(
+    cases: Sequence[Case],
+    spacing: Sequence[float] | None,
+    patch_size: Sequence[int] | None,
+    batch_size: int | None,
+    multiple: int = 16,
+) -> PatchPlan:
+    """Fill in what is None from the headers of the scans.
+
+    The spacing is the scans' median. The patch is, along each axis, the multiple of ``multiple`` nearest to their
+    median length, its longest side shortened until two patches fit the budget of voxels. The batch fills the budget.
+    """
+    if spacing is None or patch_size is None:
+        grids = [_ras_grid(case) for case in cases]
+        spacing = spacing or [float(side) for side in np.median([sides for _, sides in grids], axis=0)]
+        lengths = np.median([shape * sides for shape, sides in grids], axis=0) / spacing
+        patch_size = patch_size or _patch_within_budget(lengths, multiple)
+    fitting = _VOXELS_PER_BATCH // int(np.prod(patch_size))
+    batch_size = batch_size or min(_LARGEST_BATCH, max(_SMALLEST_BATCH, fitting))
+    return PatchPlan(tuple(spacing), tuple(patch_size), batch_size)
+
+
+def _patch_within_budget(lengths: NDArray[np.float64], multiple: int) -> list[int]:
+    patch = np.maximum(1, np.rint(lengths / multiple)).astype(int)
+    while _SMALLEST_BATCH * patch.prod() * multiple ** len(patch) > 2 * _VOXELS_PER_BATCH:
+        patch[patch.argmax()] -= 1
+    return [int(length) for length in patch * multiple]
+
+
+def _ras_grid(case: Case) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Shape and spacing of a scan with its axes in the order right, anterior, superior."""
+    shape, affine = read_grid(case.images[0])
+    order = np.argsort(nibabel.io_orientation(affine)[:, 0])
+    return np.array(shape)[order], np.linalg.norm(affine[:3, :3], axis=0)[order]

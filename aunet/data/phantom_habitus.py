@@ -1,0 +1,47 @@
+"""How a patient is built: width of the trunk, fat under the skin and around the organs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Habitus:
+    """Lengths in mm, in the patient's coordinates.
+
+    ``half_width`` and ``front`` reach to the inside of the abdominal wall; ``fat_plane`` is the fat between organs.
+    """
+
+    half_width: float
+    front: float
+    wall: float
+    fat_front: float
+    fat_side: float
+    fat_back: float
+    fat_plane: float
+    dome: float
+
+    @property
+    def back(self) -> float:
+        """y of the inside of the abdominal cavity behind the kidneys."""
+        return -50.0
+
+    @property
+    def middle(self) -> float:
+        """y of the middle of the abdominal cavity."""
+        return (self.front + self.back) / 2
+
+
+def draw_habitus(generator: np.random.Generator) -> Habitus:
+    """Draw a build from lean to heavy."""
+    adiposity = float(generator.beta(1.6, 2.2))
+    return Habitus(
+        half_width=126 + 12 * adiposity + generator.uniform(-5, 5),
+        front=96 + 18 * adiposity + generator.uniform(-4, 4),
+        wall=generator.uniform(9, 14),
+        fat_front=5 + 24 * adiposity,
+        fat_side=5 + 17 * adiposity,
+        fat_back=6 + 14 * adiposity,
+        fat_plane=1.0 + 3.0 * adiposity,
+        dome=generator.uniform(112, 126),
+    )

@@ -1,0 +1,79 @@
+"""Spine with its canal and processes, ribs with their cartilage."""
+
+import numpy as np
+
+from aunet.data.phantom_canvas import Canvas
+from aunet.data.phantom_habitus import Habitus
+from aunet.data.phantom_shapes import Field
+from aunet.data.phantom_space import Array
+from aunet.data.phantom_tissues import Tissue
+from aunet.data.phantom_trunk import EVERYWHERE
+
+VERTEBRA_HEIGHT = 34.0
+DISC_HEIGHT = 8.0
+RIB_STEP, RIB_HEIGHT, RIB_THICKNESS = 33.0, 12.0, 7.2
+_CARTILAGE_FROM = 2.3
+"""Angle (radians) round the chest from the spine."""
+
+SHELL = 2.2
+"""Thickness (mm) of cortical bone."""
+
+_SPINE = np.array((-43.0, -69.0, -250.0)), np.array((43.0, 17.0, 250.0))
+_OVER = tuple(Tissue)
+
+
+def paint_skeleton(canvas: Canvas, habitus: Habitus, cavity: Field) -> None:
+    """Paint bones over whatever is there."""
+    _paint_ribs(canvas, habitus, cavity)
+    _paint_vertebrae(canvas)
+
+
+def _paint_vertebrae(canvas: Canvas) -> None:
+    box = canvas.space.box(*_SPINE, margin=3.0)
+    x, y, z = canvas.space.points_in(box)
+    level = np.abs((z + VERTEBRA_HEIGHT / 2) % VERTEBRA_HEIGHT - VERTEBRA_HEIGHT / 2)
+    body = _capped(_ellipse(x, y + 1, 22.5, 16.5), (VERTEBRA_HEIGHT - DISC_HEIGHT) / 2 - level)
+    disc = _ellipse(x, y + 1, 21.5, 15.5)
+    arch = np.minimum(_ellipse(x, y + 26, 19, 16), -_ellipse(x, y + 23, 10.5, 8.5))
+    arch = _capped(arch, 14 - level)
+    canal = np.minimum(_ellipse(x, y + 23, 10.5, 8.5), -_ellipse(x, y + 1, 21.5, 15.5))
+    spine = _capped(np.minimum(3.4 - np.abs(x), np.minimum(-36 - y, y + 68)), 9 - level)
+    transverse = _capped(np.minimum(4.5 - np.abs(y + 25 + np.abs(x) * 0.12), 42 - np.abs(x)), 5 - level)
+    transverse = np.minimum(transverse, np.abs(x) - 14)
+    canvas.paint(Field(box, disc), Tissue.CARTILAGE, over=_OVER)
+    for bone in (body, arch, spine, transverse):
+        canvas.paint(Field(box, bone), Tissue.CORTICAL_BONE, over=_OVER)
+    for bone in (body, arch, transverse):
+        canvas.paint(Field(box, bone - np.float32(SHELL)), Tissue.SPONGY_BONE, over=_OVER)
+    canvas.paint(Field(box, canal), Tissue.SPINAL_CANAL, over=_OVER)
+
+
+def _paint_ribs(canvas: Canvas, habitus: Habitus, cavity: Field) -> None:
+    """Bars in the chest wall that fall from the spine to the flank; in front they go over into cartilage and rise."""
+    depth = RIB_THICKNESS / 2 - np.abs(cavity.values + habitus.wall * 0.45)
+    wall = (depth > 0) & canvas.is_any(EVERYWHERE, (Tissue.MUSCLE, Tissue.SUBCUTANEOUS_FAT, Tissue.VISCERAL_FAT))
+    x, y, z = canvas.space.points[:, wall]
+    angle = np.arctan2(np.abs(x), habitus.middle - y)
+    rib = np.minimum(depth[wall], _depth_in_bar(angle, z))
+    tissue = np.where(rib > SHELL, Tissue.SPONGY_BONE, Tissue.CORTICAL_BONE)
+    tissue[angle > _CARTILAGE_FROM] = Tissue.CARTILAGE
+    canvas.tissue[wall] = np.where(rib > 0, tissue, canvas.tissue[wall])
+
+
+def _depth_in_bar(angle: Array, z: Array) -> Array:
+    """Depth (mm) in the nearest rib at an ``angle`` from the spine round to the front (radians) and a height (mm)."""
+    height = z + np.where(angle < 1.9, 42 * angle, 42 * 1.9 - 30 * (angle - 1.9))
+    lowest = 62 + 40 * np.clip(angle - 1.5, 0, None)
+    bar = RIB_HEIGHT / 2 - np.abs(height % RIB_STEP - RIB_STEP / 2)
+    ends = 12 * np.minimum(angle - 0.25, 2.75 - angle)
+    return np.minimum(np.minimum(bar, ends), height - lowest)
+
+
+def _ellipse(x: Array, y: Array, half_width: float, half_depth: float) -> Array:
+    """Depth (mm) in an ellipse in every axial plane."""
+    level = np.sqrt(np.square(x / half_width) + np.square(y / half_depth))
+    return (min(half_width, half_depth) * (1 - level)).astype(np.float32)
+
+
+def _capped(field: Array, distance: Array) -> Array:
+    return np.minimum(field, distance.astype(np.float32))

@@ -1,0 +1,109 @@
+"""Linear resampling between two voxel grids whose axes are parallel: permuted, flipped and of other spacing.
+
+Preprocessing goes from the scan to such a grid and prediction goes back, so one function serves both. Along
+parallel axes trilinear interpolation is three one-dimensional ones: no rotation, no coordinate per voxel, and a
+sheared scan (gantry tilt) returns to exactly its own voxels, which MONAI's Spacing does not offer: it drops shear.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Affine = NDArray[np.float64]
+_SAME_SPACING = 1e-3  # relative: scans of nominally one spacing differ by rounding in their headers
+_PARALLEL = 1e-3  # of a voxel, per voxel
+
+
+def respaced_grid(
+    shape: Sequence[int], affine: Affine, spacing: Sequence[float]
+) -> tuple[tuple[int, int, int], Affine]:
+    """Shape and affine of the grid of ``spacing`` (mm) around the same centre that covers the whole field of view.
+
+    An axis whose spacing is within 0.1 % of the wanted one keeps its voxels.
+    """
+    steps = np.asarray(spacing, dtype=np.float64) / np.linalg.norm(affine[:3, :3], axis=0)
+    steps[np.abs(steps - 1) < _SAME_SPACING] = 1.0
+    sizes = np.maximum(np.ceil(np.asarray(shape) / steps - 1e-3), 1).astype(int)
+    first_voxel = ((np.asarray(shape) - 1) - (sizes - 1) * steps) / 2
+    grid_affine = affine.copy()
+    grid_affine[:3, :3] = affine[:3, :3] * steps
+    grid_affine[:3, 3] = affine[:3, :3] @ first_voxel + affine[:3, 3]
+    height, width, depth = sizes.tolist()
+    return (height, width, depth), grid_affine
+
+
+class GridMapping:
+    """Where each voxel of a target grid lies among the voxels of a source grid, axis by axis.
+
+    ``coordinates[axis]`` are the positions, in voxels along ``axis`` of the source, of the target's voxels along its
+    axis ``target_axes[axis]``.
+    """
+
+    def __init__(self, source_affine: Affine, target_shape: Sequence[int], target_affine: Affine) -> None:
+        matrix = np.linalg.inv(source_affine) @ target_affine
+        target_axes = np.abs(matrix[:3, :3]).argmax(axis=1)
+        scales = matrix[np.arange(3), target_axes]
+        _check_parallel(matrix[:3, :3], target_axes)
+        self.target_axes: list[int] = target_axes.tolist()
+        self.coordinates = [
+            _positions(float(scale), float(offset), target_shape[axis])
+            for scale, offset, axis in zip(scales, matrix[:3, 3], self.target_axes, strict=True)
+        ]
+
+    @property
+    def is_reordering(self) -> bool:
+        """Whether every target voxel is a source voxel or lies outside, so that nothing is interpolated."""
+        return all(np.array_equal(coordinates, np.rint(coordinates)) for coordinates in self.coordinates)
+
+    def resample(self, volume: Tensor) -> Tensor:
+        """Values (h, w, d) of the source interpolated at the target's voxels, in the target's axis order.
+
+        Beyond the source the nearest border value continues.
+        """
+        sizes = [len(coordinates) / size for coordinates, size in zip(self.coordinates, volume.shape, strict=True)]
+        for axis in np.argsort(sizes, kind="stable").tolist():
+            volume = _interpolate_axis(volume, axis, self.coordinates[axis])
+        return volume.permute(*self._source_axes)
+
+    def outside(self, source_shape: Sequence[int]) -> list[NDArray[np.bool_]]:
+        """For each axis of the target: which of its positions lie beyond the outermost voxel of the source."""
+        beyond = [
+            (coordinates < -0.5) | (coordinates > size - 0.5)
+            for coordinates, size in zip(self.coordinates, source_shape, strict=True)
+        ]
+        return [beyond[axis] for axis in self._source_axes]
+
+    @property
+    def _source_axes(self) -> list[int]:
+        return np.argsort(self.target_axes).tolist()
+
+
+def _positions(scale: float, offset: float, size: int) -> NDArray[np.float64]:
+    """Rounded to a millionth of a voxel, so that positions meant to be whole are."""
+    positions: NDArray[np.float64] = scale * np.arange(size, dtype=np.float64) + offset
+    return np.round(positions, 6)
+
+
+def _check_parallel(matrix: Affine, target_axes: NDArray[np.intp]) -> None:
+    rest = matrix.copy()
+    rest[np.arange(3), target_axes] = 0
+    is_parallel = len(set(target_axes.tolist())) == 3 and bool(np.abs(rest).max() < _PARALLEL * np.abs(matrix).max())
+    assert is_parallel, f"the grids are rotated against each other: {matrix.tolist()}"
+
+
+def _interpolate_axis(volume: Tensor, axis: int, coordinates: NDArray[np.float64]) -> Tensor:
+    size = volume.shape[axis]
+    if np.array_equal(coordinates, np.arange(size)):
+        return volume
+    inside = torch.from_numpy(np.clip(coordinates, 0, size - 1))
+    lower = inside.floor().long()
+    weights = (inside - lower).to(volume.dtype)
+    below = volume.index_select(axis, lower)
+    if not weights.any():
+        return below
+    shape = [-1 if at == axis else 1 for at in range(3)]
+    above = volume.index_select(axis, (lower + 1).clamp(max=size - 1))
+    return torch.lerp(below, above, weights.view(shape))
