@@ -1,0 +1,90 @@
+"""Where a gate looks: statistics of its coefficients against the label, on the gate's own grid."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+def label_fractions(
+    label: ArrayLike,
+    num_classes: int,
+    grid: Sequence[int],
+    *,
+    cell_size: Sequence[float] | None = None,
+    offset: Sequence[float] | None = None,
+) -> FloatArray:
+    """Share of each class in each cell of a coarser grid: the one-hot label, averaged over the cell.
+
+    ``label`` (h, w, d) holds integers 0..num_classes-1; the result is (num_classes, *grid). Cell ``i`` of an axis goes
+    from ``offset + i * cell_size`` to ``offset + (i + 1) * cell_size`` in voxels of the label, not necessarily whole
+    ones; by default the grid spans the label exactly. The shares of a cell sum to 1, to less past the label's edge.
+    """
+    classes = np.asarray(label)
+    assert classes.ndim == len(grid), f"label of {classes.ndim} axes, grid of {len(grid)}"
+    spanning = [extent / cells for extent, cells in zip(classes.shape, grid, strict=True)]
+    sizes = spanning if cell_size is None else cell_size
+    starts = [0.0] * classes.ndim if offset is None else offset
+    pooled: FloatArray = np.equal.outer(np.arange(num_classes), classes).astype(np.float64)
+    for axis, (cells, size, start) in enumerate(zip(grid, sizes, starts, strict=True), start=1):
+        overlaps = _cell_overlaps(cells, size, start, pooled.shape[axis])
+        pooled = np.moveaxis(np.tensordot(overlaps, pooled, axes=(1, axis)), 0, axis)
+    return pooled
+
+
+def attention_statistics(
+    coefficients: ArrayLike, fractions: ArrayLike, class_names: Sequence[str] | None = None
+) -> list[dict[str, float]]:
+    """One row per map of ``coefficients`` (maps, h, w, d) against ``fractions`` (num_classes, h, w, d).
+
+    Keys: ``map`` (its number), ``mean``, ``entropy``, ``mean_inside_<class>`` per foreground class, ``mean_outside``
+    (the background). Means weigh a cell by the share of the class in it. ``class_names`` names all classes,
+    background first; without it they are called by number. A class absent from the label has NaN.
+
+    ``entropy`` is that of the map scaled to sum 1, divided by its maximum: 1 where the map is uniform, 0 where one
+    whole cell holds everything, NaN for a map of zeros.
+    """
+    shares = np.asarray(fractions, dtype=np.float64)
+    names = [str(index) for index in range(len(shares))] if class_names is None else class_names
+    assert len(names) == len(shares), f"{len(names)} class names for {len(shares)} classes"
+    maps = np.asarray(coefficients, dtype=np.float64)
+    return [{"map": number, **_map_statistics(values, shares, names)} for number, values in enumerate(maps)]
+
+
+def _map_statistics(values: FloatArray, shares: FloatArray, names: Sequence[str]) -> dict[str, float]:
+    coverage = shares.sum(axis=0)
+    inside = {
+        f"mean_inside_{name}": _weighted_mean(values, share) for name, share in zip(names[1:], shares[1:], strict=True)
+    }
+    return {
+        "mean": _weighted_mean(values, coverage),
+        "entropy": _relative_entropy(values, coverage),
+        **inside,
+        "mean_outside": _weighted_mean(values, shares[0]),
+    }
+
+
+def _weighted_mean(values: FloatArray, weights: FloatArray) -> float:
+    total = weights.sum()
+    return float((values * weights).sum() / total) if total > 0 else float("nan")
+
+
+def _relative_entropy(values: FloatArray, coverage: FloatArray) -> float:
+    """-sum p log(p / w) / log(sum w) with p = a w / sum(a w): Shannon's for whole cells, whose weights w are 1."""
+    mass = values * coverage
+    if mass.sum() <= 0 or coverage.sum() <= 1:
+        return float("nan")
+    is_filled = mass > 0
+    probabilities = mass[is_filled] / mass.sum()
+    entropy = -(probabilities * np.log(probabilities / coverage[is_filled])).sum()
+    return float(entropy / np.log(coverage.sum()))
+
+
+def _cell_overlaps(cells: int, size: float, start: float, extent: int) -> FloatArray:
+    """(cells, extent): the share of each cell of one axis that each voxel of the label fills."""
+    lower = start + size * np.arange(cells)[:, None]
+    voxel = np.arange(extent)[None, :]
+    shared = np.minimum(lower + size, voxel + 1) - np.maximum(lower, voxel)
+    return np.clip(shared, 0.0, None) / size

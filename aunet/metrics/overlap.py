@@ -1,0 +1,36 @@
+"""Agreement of two masks by voxel counts; a ratio of 0 / 0 is NaN: undefined, never a score."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+
+
+def dice(prediction: Mask, reference: Mask) -> float:
+    """2 |P and R| / (|P| + |R|) of two boolean arrays of one shape; NaN where both are empty."""
+    return ratio(2 * _shared(prediction, reference), _count(prediction) + _count(reference))
+
+
+def precision(prediction: Mask, reference: Mask) -> float:
+    """|P and R| / |P|: the share of the prediction that is right; NaN where nothing was predicted."""
+    return ratio(_shared(prediction, reference), _count(prediction))
+
+
+def recall(prediction: Mask, reference: Mask) -> float:
+    """|P and R| / |R|: the share of the reference that was found; NaN where there is no reference."""
+    return ratio(_shared(prediction, reference), _count(reference))
+
+
+def ratio(part: float, whole: float) -> float:
+    """``part / whole``, and NaN where ``whole`` is 0."""
+    return part / whole if whole else float("nan")
+
+
+def _shared(prediction: Mask, reference: Mask) -> int:
+    assert prediction.shape == reference.shape, f"masks of shapes {prediction.shape} and {reference.shape}"
+    return _count(prediction & reference)
+
+
+def _count(mask: Mask) -> int:
+    assert mask.dtype == np.bool_, f"a mask is boolean, not {mask.dtype}"
+    return int(np.count_nonzero(mask))
