@@ -1,0 +1,61 @@
+"""Back to the scan: predictions on a preprocessed grid, told at the voxels the scan was stored with."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aunet.data.resampling import Affine, GridMapping
+
+_BACKGROUND = 0
+
+
+def restore_label_map(
+    logits: Tensor, affine: Affine, native_shape: Sequence[int], native_affine: Affine
+) -> NDArray[np.uint8]:
+    """Label map (H, W, D) of the scan: the class with the highest linearly resampled logit at each of its voxels.
+
+    ``logits`` (K, h, w, d) lie on the grid of ``affine``, whose axes are parallel to the scan's (see
+    ``aunet.data.resampling``). Voxels outside that grid are background. One class is resampled at a time, so memory
+    is a few volumes of the scan, not K.
+    """
+    mapping = GridMapping(affine, native_shape, native_affine)
+    if mapping.is_reordering:
+        label = mapping.resample(logits.argmax(dim=0).to(torch.uint8))
+    else:
+        label = _highest_class(mapping.resample(values) for values in logits.float())
+    return _outside_filled(label, _BACKGROUND, mapping, logits).numpy()
+
+
+def restore_probabilities(
+    logits: Tensor, affine: Affine, native_shape: Sequence[int], native_affine: Affine
+) -> NDArray[np.float32]:
+    """Probabilities (K, H, W, D) at the scan's voxels: softmax of the logits ``restore_label_map`` compares."""
+    mapping = GridMapping(affine, native_shape, native_affine)
+    resampled = torch.stack([mapping.resample(values) for values in logits.float()])
+    probabilities = resampled.softmax(dim=0)
+    filled = [
+        _outside_filled(values, float(index == _BACKGROUND), mapping, logits)
+        for index, values in enumerate(probabilities)
+    ]
+    return torch.stack(filled).numpy()
+
+
+def _highest_class(resampled: Iterator[Tensor]) -> Tensor:
+    highest = next(resampled).clone()
+    label = torch.zeros(highest.shape, dtype=torch.uint8)
+    for index, candidate in enumerate(resampled, start=1):
+        label.masked_fill_(candidate > highest, index)
+        torch.maximum(highest, candidate, out=highest)
+    return label
+
+
+def _outside_filled(values: Tensor, filling: float, mapping: GridMapping, logits: Tensor) -> Tensor:
+    """``values`` (H, W, D) with ``filling`` beyond the grid of ``logits``."""
+    filled = values.contiguous()
+    for axis, is_outside in enumerate(mapping.outside(logits.shape[1:])):
+        if is_outside.any():
+            filled.index_fill_(axis, torch.from_numpy(np.flatnonzero(is_outside)), filling)
+    return filled

@@ -1,0 +1,122 @@
+"""A trained network with all it needs to label a scan file: what `load_run` gives."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from aunet.data.preprocessing import Preprocessing
+from aunet.data.resampling import Affine
+from aunet.data.volume import Volume, read_channels, write_label
+from aunet.errors import UserError
+from aunet.inference.native_space import restore_label_map
+from aunet.inference.sliding_window import VolumePrediction, predict_volume
+from aunet.labels import Labels
+
+Precision = Literal["float32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A label map (H, W, D) uint8 on the scan's own grid: its shape, axis order and affine (voxel -> RAS+ mm)."""
+
+    label: NDArray[np.uint8]
+    affine: Affine
+    labels: Labels
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size in mm along each stored axis."""
+        return Volume(self.label, self.affine).spacing
+
+    def write(self, path: Path) -> None:
+        """Write the label map as NIfTI (.nii.gz or .nii)."""
+        write_label(path, self.label, self.affine)
+
+
+class Predictor:
+    """From scans to label maps: read, preprocess, sliding window, back to the scan's grid.
+
+    Args:
+        network: gives logits (B, K, h, w, d) for an image (B, C, h, w, d).
+        preprocessing: as in training.
+        labels: names of the K classes.
+        patch_size: window (voxels of the preprocessed grid).
+        overlap: share two neighbouring windows have in common, in [0, 1).
+        size_multiple: sizes the network takes are multiples of it.
+        window_batch: windows predicted at once.
+        precision: "bf16" runs the network under autocast.
+        channels_last: memory format of the network, faster in bf16 on many CPUs and GPUs.
+        device: where the network runs; it is moved there.
+        in_channels: channels the network takes, checked before it runs; None where unknown.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        preprocessing: Preprocessing,
+        labels: Labels,
+        patch_size: Sequence[int],
+        overlap: float = 0.5,
+        size_multiple: Sequence[int] = (16, 16, 16),
+        window_batch: int = 1,
+        precision: Precision = "float32",
+        channels_last: bool = False,
+        device: torch.device | str = "cpu",
+        in_channels: int | None = None,
+    ) -> None:
+        memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
+        # torch's overloads leave out that a module, as a tensor, takes a memory format.
+        self.network: nn.Module = network.to(device).to(memory_format=memory_format).eval()  # pyright: ignore[reportCallIssue]
+        self.preprocessing = preprocessing
+        self.labels = labels
+        self.patch_size = tuple(patch_size)
+        self.size_multiple = tuple(size_multiple)
+        self.precision: Precision = precision
+        self.channels_last = channels_last
+        self.device = torch.device(device)
+        self._overlap = overlap
+        self._window_batch = window_batch
+        self._in_channels = in_channels
+
+    def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
+        """Label one scan: a NIfTI file, or one file per channel in the order of training."""
+        return self.predict_volume(self.read(scan))
+
+    def read(self, scan: str | Path | Sequence[str | Path]) -> list[Volume]:
+        """The channels of a scan file, or of one file per channel; safe in another thread while a scan is predicted."""
+        paths = [scan] if isinstance(scan, (str, Path)) else scan
+        channels = [channel for path in paths for channel in read_channels(Path(path))]
+        if self._in_channels not in (None, len(channels)):
+            raise UserError(
+                f"{', '.join(str(path) for path in paths)}: {len(channels)} channels; the network was trained on "
+                f"{self._in_channels}. Give one scan of that many channels."
+            )
+        return channels
+
+    def predict_volume(self, channels: Sequence[Volume]) -> Prediction:
+        """Label a scan in memory, given as its channels on one grid."""
+        prepared = self.preprocessing.image(channels)
+        logits = self.predict_preprocessed(torch.from_numpy(prepared.array)).logits
+        native = channels[0]
+        label = restore_label_map(logits, prepared.affine, native.shape, native.affine)
+        return Prediction(label, native.affine, self.labels)
+
+    def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
+        """Logits, and coefficients if asked for, of a preprocessed image (C, h, w, d) on its own grid."""
+        is_bf16 = self.precision == "bf16"
+        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=is_bf16):
+            return predict_volume(
+                self.network,
+                image,
+                self.patch_size,
+                overlap=self._overlap,
+                size_multiple=self.size_multiple,
+                window_batch=self._window_batch,
+                with_attention=with_attention,
+            )

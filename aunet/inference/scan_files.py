@@ -1,0 +1,85 @@
+"""Scans a user names on the command line, the label maps they will become, and reading them ahead of the network."""
+
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from aunet.data.nifti_folders import is_nifti
+from aunet.data.volume import Volume, stem
+from aunet.errors import UserError
+
+
+@dataclass(frozen=True)
+class ScanFile:
+    """A scan and where its label map goes."""
+
+    scan: Path
+    label_map: Path
+
+
+def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
+    """The scans among files and folders of NIfTI, each with ``output/<name of the scan>.nii.gz``.
+
+    UserError for an input that is not there, a folder without scans, two scans of one name, and a label map that
+    exists already unless ``is_overwriting``; a scan itself is never overwritten.
+    """
+    scans = list(dict.fromkeys(scan for path in inputs for scan in _scans_at(path)))
+    files = [ScanFile(scan, output / f"{stem(scan)}.nii.gz") for scan in scans]
+    _check_distinct(files)
+    _check_no_scan_replaced(files)
+    if not is_overwriting:
+        _check_none_exists(files, output)
+    return files
+
+
+def read_ahead(
+    read: Callable[[Path], list[Volume]], files: Sequence[ScanFile]
+) -> Generator[tuple[ScanFile, Future[list[Volume]]]]:
+    """Each file with its channels, read in another thread while the file before is worked on.
+
+    What ``read`` raises comes from the future's ``result()``. No more than two scans are held at a time.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        upcoming = [thread.submit(read, file.scan) for file in files[:1]]
+        for number, file in enumerate(files, start=1):
+            current = upcoming.pop()
+            upcoming.extend(thread.submit(read, following.scan) for following in files[number : number + 1])
+            yield file, current
+
+
+def _scans_at(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise UserError(f"{path}: no such file or folder; give NIfTI files (.nii.gz or .nii) or folders of them.")
+    scans = sorted(file for file in path.iterdir() if is_nifti(file))
+    if not scans:
+        raise UserError(f"{path}: the folder holds no NIfTI file (.nii.gz or .nii); give the folder the scans lie in.")
+    return scans
+
+
+def _check_distinct(files: Sequence[ScanFile]) -> None:
+    scan_of: dict[Path, Path] = {}
+    for file in files:
+        first = scan_of.setdefault(file.label_map, file.scan)
+        if first != file.scan:
+            raise UserError(
+                f"{first} and {file.scan} would both become {file.label_map.name}; predict them into two folders."
+            )
+
+
+def _check_no_scan_replaced(files: Sequence[ScanFile]) -> None:
+    scans = {file.scan.resolve() for file in files}
+    for file in files:
+        if file.label_map.resolve() in scans:
+            raise UserError(f"{file.label_map}: a label map would replace this scan; give another --output folder.")
+
+
+def _check_none_exists(files: Sequence[ScanFile], output: Path) -> None:
+    existing = [file.label_map.name for file in files if file.label_map.exists()]
+    if existing:
+        raise UserError(
+            f"{output}: {len(existing)} of {len(files)} label maps are there already, {existing[0]} for one; "
+            "add --overwrite to replace them or give another --output folder."
+        )

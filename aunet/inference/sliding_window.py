@@ -1,0 +1,146 @@
+"""Whole volumes through a network that sees patches: overlapping windows, weighted and stitched.
+
+Letters: C channels, K classes, H, W, D voxels of the volume; h, w, d cells of a gate's coarser grid.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aunet.inference.window_layout import Triple, WindowLayout, window_layout, window_slices
+
+_LOGITS = 0  # key of the logits among the maps of a window; levels of coefficients count from 1
+
+
+@dataclass(frozen=True)
+class VolumePrediction:
+    """Logits (K, H, W, D) and, for each gated level, coefficients (maps, h, w, d): float32, on the CPU.
+
+    Along each axis cell ``i`` of level ``l`` covers the voxels of the image from ``offset[l] + i * cell_size[l]`` to
+    ``offset[l] + (i + 1) * cell_size[l]``. The cells cover the image; those at its border may reach beyond it.
+    """
+
+    logits: Tensor
+    coefficients: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
+    cell_size: dict[int, Triple] = field(default_factory=dict[int, Triple])
+    offset: dict[int, Triple] = field(default_factory=dict[int, Triple])
+
+
+def predict_volume(
+    network: nn.Module,
+    image: Tensor,
+    patch_size: Sequence[int],
+    *,
+    overlap: float = 0.5,
+    size_multiple: Sequence[int] = (16, 16, 16),
+    window_batch: int = 1,
+    with_attention: bool = False,
+) -> VolumePrediction:
+    """Predict an image (C, H, W, D) of any size on the network's device, in evaluation mode and without gradients.
+
+    The image is padded with zeros to multiples of ``size_multiple``; windows of ``patch_size``, smaller where the
+    image is, start at such multiples. Coefficients are averaged at their own resolution with the windows' weights.
+    Whether the network runs in a lower precision is the caller's choice (``torch.autocast``); sums are float32.
+    """
+    layout = window_layout(image.shape[1:], patch_size, overlap, size_multiple)
+    padded = layout.pad(image.to(_device(network), torch.float32))
+    with torch.no_grad(), _evaluating(network):
+        maps = _stitch(_window_maps(network, padded, layout, window_batch, with_attention), layout)
+    logits, _, _ = _crop(maps.pop(_LOGITS), layout)
+    cropped = {level: _crop(values, layout) for level, values in maps.items()}
+    return VolumePrediction(
+        logits,
+        {level: values for level, (values, _, _) in cropped.items()},
+        {level: cell_size for level, (_, cell_size, _) in cropped.items()},
+        {level: offset for level, (_, _, offset) in cropped.items()},
+    )
+
+
+def _window_maps(
+    network: Any, padded: Tensor, layout: WindowLayout, window_batch: int, with_attention: bool
+) -> Iterator[tuple[Triple, dict[int, Tensor]]]:
+    """Corner of each window and what the network says there: {0: logits, level: coefficients}, each (maps, ...)."""
+    has_attention = with_attention and hasattr(network, "forward_with_attention")
+    for first in range(0, len(layout.corners), window_batch):
+        corners = layout.corners[first : first + window_batch]
+        windows = torch.stack([layout.cut(padded, corner) for corner in corners])
+        logits, coefficients = network.forward_with_attention(windows) if has_attention else (network(windows), {})
+        assert not coefficients or len(layout.corners) == 1 or not getattr(network, "is_softmax_gate", False), (
+            "a softmax over one window cannot be stitched with another window's: predict one patch"
+        )
+        for index, corner in enumerate(corners):
+            yield corner, {_LOGITS: logits[index], **{level: maps[index] for level, maps in coefficients.items()}}
+
+
+def _stitch(windows: Iterator[tuple[Triple, dict[int, Tensor]]], layout: WindowLayout) -> dict[int, Tensor]:
+    """Each map over the whole padded volume, at its own resolution."""
+    if len(layout.corners) == 1:
+        _, maps = next(windows)
+        return {key: values.float() for key, values in maps.items()}
+    stitched: dict[int, _Stitched] = {}
+    for corner, maps in windows:
+        for key, values in maps.items():
+            if key not in stitched:
+                stitched[key] = _Stitched(values, layout)
+            stitched[key].add(values, corner)
+    return {key: sums.mean() for key, sums in stitched.items()}
+
+
+class _Stitched:
+    """Weighted sums of one kind of map over the padded volume; a weight of a coarser cell is that of its voxels."""
+
+    def __init__(self, first: Tensor, layout: WindowLayout) -> None:
+        self._cell_size = _cell_size(first, layout.window)
+        shape = [size // cell for size, cell in zip(layout.padded_size, self._cell_size, strict=True)]
+        importance = layout.importance().to(first.device, torch.float32)
+        self._weights = F.avg_pool3d(importance[None], self._cell_size)[0]
+        self._sums = torch.zeros((first.shape[0], *shape), device=first.device)
+        self._total = torch.zeros(shape, device=first.device)
+
+    def add(self, values: Tensor, corner: Triple) -> None:
+        """Add a window's map (maps, ...) at its corner in the padded volume (voxels)."""
+        first = [start // cell for start, cell in zip(corner, self._cell_size, strict=True)]
+        place = window_slices(first, self._weights.shape)
+        self._sums[(slice(None), *place)] += values.float() * self._weights
+        self._total[place] += self._weights
+
+    def mean(self) -> Tensor:
+        """The weighted mean of all windows."""
+        return self._sums.div_(self._total)
+
+
+def _crop(values: Tensor, layout: WindowLayout) -> tuple[Tensor, Triple, Triple]:
+    """Keep the cells that cover the image; with them their size and where the first begins, in its voxels."""
+    padded_size: Triple = layout.padded_size
+    cell_size = _cell_size(values, padded_size)
+    axes = list(zip(layout.size, layout.before, cell_size, strict=True))
+    kept = [slice(before // cell, -(-(before + size) // cell)) for size, before, cell in axes]
+    first, second, third = (before // cell * cell - before for _, before, cell in axes)
+    return values[(slice(None), *kept)].contiguous().cpu(), cell_size, (first, second, third)
+
+
+def _cell_size(values: Tensor, extent: Triple) -> Triple:
+    """Voxels a cell of ``values`` (maps, ...) spans when they span ``extent`` voxels."""
+    first, second, third = (voxels // cells for voxels, cells in zip(extent, values.shape[1:], strict=True))
+    return first, second, third
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Generator[None]:
+    """Evaluation mode inside; afterwards every part is in the mode it was in, frozen parts included."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, is_training in modes:
+            module.training = is_training

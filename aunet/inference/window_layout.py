@@ -1,0 +1,87 @@
+"""Where the windows of a sliding-window prediction lie in a volume, and how much each voxel of one counts."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monai.data.utils import compute_importance_map
+from torch import Tensor
+from torch.nn import functional as F
+
+Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class WindowLayout:
+    """Windows over a volume that is padded by ``before`` voxels in front and behind up to ``padded_size``.
+
+    Every corner and both sizes are multiples of the network's size multiple, so the coarser grids inside the network
+    of all windows lie on one common grid.
+    """
+
+    size: Triple
+    padded_size: Triple
+    before: Triple
+    window: Triple
+    corners: tuple[Triple, ...]
+
+    def pad(self, image: Tensor) -> Tensor:
+        """(C, *size) -> (C, *padded_size), with zeros evenly on both sides, as training patches are padded."""
+        spans = zip(self.size, self.padded_size, self.before, strict=True)
+        amounts = [(first, padded - size - first) for size, padded, first in spans]
+        return F.pad(image, [amount for pair in reversed(amounts) for amount in pair])
+
+    def cut(self, padded: Tensor, corner: Triple) -> Tensor:
+        """The window of the padded image (C, *padded_size) at ``corner``."""
+        return padded[(slice(None), *window_slices(corner, self.window))]
+
+    def importance(self) -> Tensor:
+        """Weights (*window) of a window's voxels: Gaussian, highest in the middle, as nnU-Net and MONAI weigh."""
+        return compute_importance_map(self.window, mode="gaussian", sigma_scale=0.125)
+
+
+def window_slices(corner: Sequence[int], size: Sequence[int]) -> tuple[slice, ...]:
+    """Slices of ``size`` voxels from ``corner``."""
+    return tuple(slice(first, first + extent) for first, extent in zip(corner, size, strict=True))
+
+
+def window_layout(
+    size: Sequence[int], patch_size: Sequence[int], overlap: float, size_multiple: Sequence[int]
+) -> WindowLayout:
+    """Lay windows of ``patch_size`` over a volume (voxels) so that neighbours share at least about ``overlap``.
+
+    A volume smaller than the patch gets a window no larger than it needs. Windows are spread evenly; ``overlap``
+    lies in [0, 1).
+    """
+    assert 0 <= overlap < 1, f"overlap {overlap} is not in [0, 1)"
+    axes = list(zip(size, patch_size, size_multiple, strict=True))
+    window = [_round_up(min(length, patch), multiple) for length, patch, multiple in axes]
+    padded = [
+        max(_round_up(length, multiple), extent) for (length, _, multiple), extent in zip(axes, window, strict=True)
+    ]
+    starts = [
+        _starts(length, extent, overlap, multiple)
+        for length, extent, multiple in zip(padded, window, size_multiple, strict=True)
+    ]
+    before = [(outer - inner) // 2 for outer, inner in zip(padded, size, strict=True)]
+    corners = tuple(_triple(corner) for corner in itertools.product(*starts))
+    return WindowLayout(_triple(size), _triple(padded), _triple(before), _triple(window), corners)
+
+
+def _starts(length: int, window: int, overlap: float, multiple: int) -> list[int]:
+    """First voxels of the windows along one axis: the first at 0, the last at the end, all multiples."""
+    rest = length - window
+    intervals = math.ceil(rest / (window * (1 - overlap)) - 1e-9)
+    steps = rest // multiple
+    places = [(2 * index * steps + intervals) // (2 * intervals) for index in range(1, intervals + 1)]
+    return [0, *(multiple * place for place in dict.fromkeys(places) if place > 0)]
+
+
+def _round_up(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple
+
+
+def _triple(values: Sequence[int]) -> Triple:
+    first, second, third = values
+    return int(first), int(second), int(third)
