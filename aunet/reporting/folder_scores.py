@@ -1,0 +1,120 @@
+"""Scores of whole folders: label maps matched by file name, a few cases at a time."""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from aunet.data.volume import NIFTI_SUFFIXES, Volume, check_same_grid, read_label, stem
+from aunet.errors import UserError
+from aunet.metrics.case_scores import class_boxes, join_scores, score_values
+from aunet.reporting.compared_run import shortened
+
+_logger = logging.getLogger(__name__)
+
+# Cases scored at a time: a CT of the whole abdomen is two label maps of 80 MB each.
+_MOST_THREADS = 4
+_LARGEST_VALUE = 2**16 - 1
+
+
+def match_files(predictions: Path, references: Path) -> dict[str, tuple[Path, Path]]:
+    """case_id -> (prediction, reference); UserError that lists the files without a counterpart."""
+    predicted, expected = _label_maps(predictions), _label_maps(references)
+    for folder, names, other in (
+        (predictions, sorted(expected.keys() - predicted.keys()), references),
+        (references, sorted(predicted.keys() - expected.keys()), predictions),
+    ):
+        if names:
+            raise UserError(
+                f"{folder}: no label map for {len(names)} of {other}: {shortened(names)}. Files are matched by name; "
+                "rename them, or take out those that are not to be scored."
+            )
+    return {case_id: (predicted[case_id], expected[case_id]) for case_id in sorted(expected)}
+
+
+def score_pairs(
+    pairs: Mapping[str, tuple[Path, Path]],
+    value_of_class: Mapping[str, int] | None = None,
+    *,
+    is_other_background: bool = False,
+) -> pd.DataFrame:
+    """Score (prediction, reference) of each case_id: a row per case and class, as ``case_scores.score_case``.
+
+    ``value_of_class`` names the classes and their integers; other values raise UserError, or are background where
+    ``is_other_background``. Without it every value found in any of the files is a class, called by its number.
+    """
+
+    def score(case_id: str) -> pd.DataFrame:
+        return _score_files(case_id, *pairs[case_id], value_of_class, is_other_background)
+
+    # Decompressing, searching boxes and neighbours and counting release the interpreter: threads are enough.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+        try:
+            tables = list(
+                track(pool.map(score, pairs), "Scoring cases", total=len(pairs), console=Console(stderr=True))
+            )
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return join_scores(tables) if value_of_class else _with_every_class(tables, list(pairs))
+
+
+def _label_maps(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give the folder that holds the label maps.")
+    files = [file for file in folder.iterdir() if file.name.endswith(NIFTI_SUFFIXES) and not file.name.startswith(".")]
+    if not files:
+        raise UserError(f"{folder}: holds no NIfTI file (.nii.gz or .nii); give the folder that holds the label maps.")
+    found: dict[str, Path] = {}
+    for file in sorted(files):
+        if stem(file) in found:
+            raise UserError(f"{folder}: {found[stem(file)].name} and {file.name} name one case; keep one of them.")
+        found[stem(file)] = file
+    return found
+
+
+def _score_files(
+    case_id: str, prediction: Path, reference: Path, value_of_class: Mapping[str, int] | None, is_other_background: bool
+) -> pd.DataFrame:
+    expected, predicted = read_label(reference), read_label(prediction)
+    check_same_grid(expected, predicted, case_id)
+    found = _values_in(expected) | _values_in(predicted)
+    if value_of_class is None:
+        value_of_class = {str(value): value for value in sorted(found)}
+    elif not is_other_background and (unknown := found - set(value_of_class.values())):
+        known = " ".join(f"{name}={value}" for name, value in value_of_class.items())
+        raise UserError(
+            f"case {case_id}: {prediction} or {reference} holds the values {sorted(unknown)[:10]}, and --classes names "
+            f"only {known}. Name them too, or take them as background with --others-are-background."
+        )
+    return score_values(case_id, predicted.array, expected.array, expected.spacing, value_of_class)
+
+
+def _values_in(volume: Volume) -> set[int]:
+    lowest, highest = volume.array.min(), volume.array.max()
+    if lowest < 0 or highest > _LARGEST_VALUE:
+        raise UserError(
+            f"{volume.name}: holds values from {lowest} to {highest}; classes are whole numbers from 0 (background) "
+            f"to {_LARGEST_VALUE}. Is it a label map?"
+        )
+    return set(class_boxes(volume.array))
+
+
+def _with_every_class(tables: Sequence[pd.DataFrame], case_ids: Sequence[str]) -> pd.DataFrame:
+    """A row for every case and class found in any case; one absent from a case is undefined there."""
+    filled = [table for table in tables if len(table)]
+    if not filled:
+        raise UserError(f"{shortened(case_ids)}: all voxels of all label maps are 0; there is no class to score.")
+    scores = join_scores(filled)
+    classes = sorted(scores["class"].unique(), key=int)
+    rows = pd.MultiIndex.from_product([case_ids, classes], names=["case_id", "class"])
+    full = scores.set_index(["case_id", "class"]).reindex(rows).reset_index()
+    for name in classes:
+        if not full.loc[full["class"] == name, "reference_ml"].gt(0).any():
+            _logger.warning("value %s stands in predictions only, in no reference; do both number classes alike?", name)
+    return full.fillna({"reference_ml": 0.0, "predicted_ml": 0.0})

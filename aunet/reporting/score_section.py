@@ -1,0 +1,120 @@
+"""The part of a report that tells how a run did on its test cases."""
+
+from collections.abc import Mapping
+from html import escape
+from math import isnan
+from statistics import fmean
+
+import pandas as pd
+
+from aunet.labels import Labels
+from aunet.metrics.case_scores import CONVENTION, METRICS, summarise, summary_as_mapping
+from aunet.reporting.html_elements import css_color, folded, paragraph, picture, section, swatch, table
+from aunet.reporting.run_files import RunFiles
+from aunet.reporting.tables import METRIC_NAMES, PHANTOM_NOTE, digits_of, mean_and_sd
+
+Summary = Mapping[str, float | int | None]
+
+_NUM_WORST, _NUM_BEST = 3, 2
+
+
+def dice_tiles(run: RunFiles) -> list[tuple[str, str, str]]:
+    """Mean test Dice of each class, for ``html_elements.tiles``; none before the test."""
+    scores = run.case_scores
+    if scores is None:
+        return []
+    return [
+        (_mean_and_sd(of_metric["dice"], "dice"), f"test Dice, {name}", _color_of(name, run.labels))
+        for name, of_metric in summary_as_mapping(summarise(scores)).items()
+    ]
+
+
+def score_section(run: RunFiles) -> str:
+    """Scores with what is undefined, the worst and best cases as pictures, all cases as a folded table."""
+    scores = run.case_scores
+    if scores is None or scores.empty:
+        return section("Test cases", paragraph("The test cases have not been scored yet.", "quiet"))
+    notes = [paragraph(f"Mean ± sd (n - 1) over {scores['case_id'].nunique()} test cases. {CONVENTION}", "note")]
+    if run.facts.get("is_phantom"):
+        notes.insert(0, paragraph(PHANTOM_NOTE, "note"))
+    return section(
+        "Test cases",
+        _summary_table(scores, run.labels),
+        *notes,
+        *_extreme_cases(scores, run),
+        folded("Scores of every test case", _case_table(scores)),
+    )
+
+
+def ranked_cases(scores: pd.DataFrame) -> list[str]:
+    """Case ids by mean Dice over the classes, worst first; cases with no defined Dice are left out."""
+    dice: dict[str, list[float]] = {}
+    for row in scores.to_dict("records"):
+        dice.setdefault(str(row["case_id"]), []).extend([] if isnan(row["dice"]) else [float(row["dice"])])
+    means = {case_id: fmean(values) for case_id, values in dice.items() if values}
+    return sorted(means, key=lambda case_id: means[case_id])
+
+
+def _summary_table(scores: pd.DataFrame, labels: Labels) -> str:
+    rows = [
+        [
+            swatch(_color_of(name, labels)) + escape(name),
+            *(_summary_cell(of_metric[metric], metric) for metric in METRICS),
+        ]
+        for name, of_metric in summary_as_mapping(summarise(scores)).items()
+    ]
+    return table(("Class", *(METRIC_NAMES[metric] for metric in METRICS)), rows)
+
+
+def _summary_cell(entry: Summary, metric: str) -> str:
+    undefined = entry["undefined"]
+    return _mean_and_sd(entry, metric) + (f"<small>{undefined} undefined</small>" if undefined else "")
+
+
+def _mean_and_sd(entry: Summary, metric: str) -> str:
+    mean, sd = (float("nan") if entry[key] is None else float(entry[key] or 0.0) for key in ("mean", "sd"))
+    return mean_and_sd(mean, sd, metric)
+
+
+def _extreme_cases(scores: pd.DataFrame, run: RunFiles) -> list[str]:
+    ranked = ranked_cases(scores)
+    worst = ranked[:_NUM_WORST]
+    best = [case_id for case_id in reversed(ranked) if case_id not in worst][:_NUM_BEST]
+    parts: list[str] = []
+    for title, case_ids in (("Worst cases", worst), ("Best cases", best)):
+        pictures = [_case_picture(case_id, scores, run) for case_id in case_ids]
+        if any(pictures):
+            parts += [f"<h3>{title} by mean Dice</h3>", *pictures]
+    return parts
+
+
+def _case_picture(case_id: str, scores: pd.DataFrame, run: RunFiles) -> str:
+    path = run.test_picture(case_id)
+    if path is None:
+        return ""
+    rows = [row for row in scores.to_dict("records") if row["case_id"] == case_id]
+    dice = ", ".join(f"{row['class']} {_cell(row['dice'], 3)}" for row in rows)
+    caption = f"<strong>{escape(case_id)}</strong> · Dice: {escape(dice)}"
+    return picture(path, f"Reference and prediction of test case {case_id}", caption, widest=1400)
+
+
+def _case_table(scores: pd.DataFrame) -> str:
+    columns = [*METRICS, "reference_ml", "predicted_ml"]
+    names = {**METRIC_NAMES, "reference_ml": "Reference (ml)", "predicted_ml": "Prediction (ml)"}
+    rows = [
+        [escape(row["case_id"]), escape(row["class"]), *(_cell(row[name], _digits(name)) for name in columns)]
+        for row in scores.to_dict("records")
+    ]
+    return table(("Case", "Class", *(names[column] for column in columns)), rows)
+
+
+def _cell(value: float, digits: int) -> str:
+    return "undefined" if isnan(value) else f"{value:.{digits}f}"
+
+
+def _digits(column: str) -> int:
+    return 1 if column.endswith("_ml") else digits_of(column)
+
+
+def _color_of(name: str, labels: Labels) -> str:
+    return next((css_color(labels.color(index)) for index, known in labels.foreground if known == name), "")

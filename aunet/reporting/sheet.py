@@ -1,0 +1,89 @@
+"""A sheet of equal panels, laid out in inches so that nothing is stretched and no space is wasted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Inches round the grid of panels, for row titles, column titles, colour bars and the legend."""
+
+    left: float = 0.05
+    right: float = 0.05
+    top: float = 0.46
+    bottom: float = 0.36
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A figure and its panels, ``panels[row][column]``."""
+
+    figure: Figure
+    panels: Sequence[Sequence[Axes]]
+    margins: Margins
+
+    def add_axes_beside(self, inches_away: float, width: float, share: float = 1.0) -> Axes:
+        """Axes right of the grid, ``width`` inches wide, as tall as ``share`` of the grid and centred on it."""
+        total_width, total_height = self.figure.get_size_inches()
+        left = total_width - self.margins.right + inches_away
+        height = total_height - self.margins.top - self.margins.bottom
+        bottom = self.margins.bottom + height * (1 - share) / 2
+        return self.figure.add_axes(
+            (left / total_width, bottom / total_height, width / total_width, height * share / total_height)
+        )
+
+    def add_title_and_legend(self, title: str, entries: Sequence[Artist]) -> None:
+        """A title in the top margin, and one line of ``entries`` under the grid."""
+        height = self.figure.get_figheight()
+        self.figure.suptitle(title, fontsize=9, y=1 - 0.08 / height, va="top")
+        self.figure.legend(
+            handles=list(entries), loc="lower center", ncols=len(entries), fontsize=8, frameon=False, borderaxespad=0.3
+        )
+
+    def add_row_titles(self, titles: Sequence[str]) -> None:
+        """A title left of each row, read from below."""
+        for axes, title in zip((row[0] for row in self.panels), titles, strict=True):
+            axes.annotate(
+                title,
+                (0, 0.5),
+                (-4, 0),
+                "axes fraction",
+                "offset points",
+                fontsize=8,
+                rotation=90,
+                ha="right",
+                va="center",
+            )
+
+
+def panel_sheet(
+    rows: int,
+    columns: int,
+    panel: tuple[float, float],
+    margins: Margins | None = None,
+    gap: tuple[float, float] = (0.05, 0.05),
+) -> Sheet:
+    """A white sheet of ``rows`` x ``columns`` panels; ``panel`` and ``gap`` are (across, down) in inches."""
+    around = margins or Margins()
+    (width, height), (gap_across, gap_down) = panel, gap
+    total_width = around.left + columns * (width + gap_across) - gap_across + around.right
+    total_height = around.top + rows * (height + gap_down) - gap_down + around.bottom
+    figure = Figure(figsize=(total_width, total_height), facecolor="white")
+
+    def panel_axes(row: int, column: int) -> Axes:
+        left = around.left + column * (width + gap_across)
+        bottom = total_height - around.top - (row + 1) * height - row * gap_down
+        return figure.add_axes((left / total_width, bottom / total_height, width / total_width, height / total_height))
+
+    panels = [[panel_axes(row, column) for column in range(columns)] for row in range(rows)]
+    return Sheet(figure, panels, around)
+
+
+def panel_size(extent: tuple[float, float], longest: float) -> tuple[float, float]:
+    """(width, height) in inches of a panel with the proportions of ``extent`` (mm), ``longest`` inches at most."""
+    scale = longest / max(extent)
+    return extent[0] * scale, extent[1] * scale

@@ -1,0 +1,107 @@
+"""Tables as papers print them: rows grouped by metric, then class; in the terminal and in Markdown."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from rich.box import HORIZONTALS
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from aunet.metrics.case_scores import CONVENTION, METRICS
+
+METRIC_NAMES = {
+    "dice": "Dice",
+    "precision": "Precision",
+    "recall": "Recall",
+    "surface_distance_mm": "ASSD (mm)",
+}
+# A hundredth of a mm is far below any voxel; a thousandth of Dice is what papers print.
+_DIGITS = {"surface_distance_mm": 2}
+MEAN_NOTE = f"Mean and sd (n - 1) over cases. ASSD: average symmetric surface distance. {CONVENTION}"
+PHANTOM_NOTE = "PHANTOM data: the scans are synthetic, and these numbers say nothing about patients."
+
+Rows = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A title, columns, groups of rows with a rule between groups, notes below.
+
+    The first ``name_columns`` columns hold names, the others numbers. A rich console prints it as it is.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    groups: tuple[Rows, ...]
+    notes: tuple[str, ...] = ()
+    name_columns: int = 2
+
+    def __rich__(self) -> Group:
+        """The table for the terminal."""
+        table = Table(box=HORIZONTALS, pad_edge=False, header_style="bold")
+        for number, column in enumerate(self.columns):
+            table.add_column(Text(column), justify="left" if number < self.name_columns else "right", overflow="fold")
+        for rows in self.groups:
+            for row in rows:
+                table.add_row(*(Text(cell) for cell in row))
+            table.add_section()
+        return Group(Text(self.title, style="bold"), table, *(Text(note, style="dim") for note in self.notes))
+
+    def as_markdown(self) -> str:
+        """The table in GitHub's Markdown, with its title and notes."""
+        rules = tuple(":--" if number < self.name_columns else "--:" for number in range(len(self.columns)))
+        rows = (self.columns, rules, *(row for rows in self.groups for row in rows))
+        lines = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+        return "\n\n".join([f"**{self.title}**", lines, *self.notes]) + "\n"
+
+
+def table_console() -> Console:
+    """Where tables are printed: the terminal at its width, a file or pipe at 100 columns."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=100)
+
+
+def score_table(summary: pd.DataFrame, title: str, *, is_phantom: bool = False) -> PaperTable:
+    """The scores of one model, a table of ``case_scores.summarise``: mean ± sd over its cases, undefined counted."""
+    rows = {
+        metric: [
+            (str(row["class"]), mean_and_sd(row["mean"], row["sd"], metric), str(row["count"]), str(row["undefined"]))
+            for row in rows_of_metric(summary, metric)
+        ]
+        for metric in METRICS
+    }
+    return PaperTable(
+        title=f"{title} (PHANTOM)" if is_phantom else title,
+        columns=("Metric", "Class", "Mean ± sd", "Cases", "Undefined"),
+        groups=grouped_by_metric(rows),
+        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), MEAN_NOTE),
+    )
+
+
+def grouped_by_metric(rows: dict[str, list[tuple[str, ...]]]) -> tuple[Rows, ...]:
+    """A group of rows per metric, its name standing before the first row only."""
+    return tuple(
+        tuple((METRIC_NAMES[metric] if number == 0 else "", *row) for number, row in enumerate(of_metric))
+        for metric, of_metric in rows.items()
+    )
+
+
+def rows_of_metric(table: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+    """The rows of ``table`` whose column ``metric`` says so, in their order."""
+    return table.loc[table["metric"] == metric].to_dict("records")
+
+
+def mean_and_sd(mean: float, sd: float, metric: str) -> str:
+    """``0.840 ± 0.087``; the mean alone where the sd is undefined (one case), a dash where both are."""
+    if math.isnan(mean):
+        return "–"
+    digits = digits_of(metric)
+    return f"{mean:.{digits}f}" if math.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+
+
+def digits_of(metric: str) -> int:
+    """Decimals a metric is shown with."""
+    return _DIGITS.get(metric, 3)

@@ -1,0 +1,160 @@
+"""The report of a made-up run."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from aunet.errors import UserError
+from aunet.labels import Labels
+from aunet.metrics.case_scores import CONVENTION, join_scores, score_case, write_case_scores
+from aunet.reporting.curves import attention_curves, training_curves
+from aunet.reporting.html_report import build_report
+from aunet.reporting.score_section import ranked_cases
+
+LABELS = Labels(("background", "left <kidney>", "spleen"))
+FACTS = {
+    "status": "finished",
+    "data": "ct150",
+    "is_phantom": False,
+    "data_description": "40 scans",
+    "model": "attention",
+    "seed": 0,
+    "parameters": 6_407_018,
+    "class_names": list(LABELS.names),
+    "durations": {"training": 12.5},
+}
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    write_facts(tmp_path)
+    (tmp_path / "config.yaml").write_text("seed: 0 # <b>\n")
+    write_metrics(tmp_path)
+    write_scores(tmp_path)
+    write_attention(tmp_path)
+    return tmp_path
+
+
+def write_facts(folder: Path, **changes: object) -> None:
+    (folder / "run.json").write_text(json.dumps(FACTS | changes))
+
+
+def write_metrics(folder: Path) -> None:
+    epochs = np.arange(5)
+    dice = {f"val/dice/{name}": epochs / 10 for _, name in LABELS.foreground}
+    pd.DataFrame({"epoch": epochs, "train/loss": 1.0 - epochs / 10, "val/dice": epochs / 10, **dice}).to_csv(
+        folder / "metrics.csv", index=False
+    )
+
+
+def write_scores(folder: Path) -> None:
+    """Case k has k of its 7 spleen planes right; the kidney is missed in case 0 and absent in case 6."""
+    tables: list[pd.DataFrame] = []
+    for case in range(7):
+        reference = np.zeros((8, 8, 8), dtype=np.uint8)
+        reference[:7, 0] = 2
+        reference[:, 4] = 1 if case != 6 else 0
+        prediction = reference.copy()
+        prediction[case + 1 :, 0] = 0
+        prediction[:, 4] = reference[:, 4] if case else 0
+        tables.append(score_case(f"case_{case}", prediction, reference, (1.0, 1.0, 1.0), LABELS))
+        picture = folder / "test" / "pictures" / f"case_{case}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 20), (case, 0, 0)).save(picture)
+    write_case_scores(folder / "test" / "case_scores.csv", join_scores(tables))
+
+
+def write_attention(folder: Path) -> None:
+    inside = {f"mean_inside_{name}": 0.8 for _, name in LABELS.foreground}
+    rows = [
+        {
+            "epoch": epoch,
+            "case_id": case,
+            "level": level,
+            "map": 0,
+            "mean": 0.5,
+            "entropy": 0.9,
+            **inside,
+            "mean_outside": 0.1,
+        }
+        for epoch in range(3)
+        for case in ("001", "002")
+        for level in (2, 3)
+    ]
+    (folder / "attention").mkdir()
+    pd.DataFrame(rows).to_csv(folder / "attention" / "statistics.csv", index=False)
+    Image.new("RGB", (60, 30)).save(folder / "attention" / "film_001.png")
+
+
+def test_report_needs_no_other_file_and_runs_no_script(run_folder: Path) -> None:
+    text = build_report(run_folder).read_text()
+    assert re.findall(r'(?:src|href)="(?!data:)', text) == []
+    assert "<script" not in text
+    assert "http" not in re.sub(r'src="data:[^"]*"', "", text)
+
+
+def test_report_is_equal_each_time_it_is_made(run_folder: Path) -> None:
+    first = build_report(run_folder).read_bytes()
+    assert build_report(run_folder).read_bytes() == first
+
+
+def test_report_shows_names_as_text_never_as_markup(run_folder: Path) -> None:
+    text = build_report(run_folder).read_text()
+    assert "left &lt;kidney&gt;" in text
+    assert "<kidney>" not in text
+    assert "# &lt;b&gt;" in text
+
+
+def test_report_tells_scores_with_the_count_of_undefined_and_the_convention(run_folder: Path) -> None:
+    text = build_report(run_folder).read_text()
+    assert CONVENTION in text
+    # The kidney's Dice: 0 once, 1 in five cases, undefined in one. Mean 5/6, sd sqrt(1/6).
+    assert "0.833 ± 0.408<small>1 undefined</small>" in text
+
+
+def test_cases_are_ranked_by_mean_dice_worst_first() -> None:
+    scores = pd.DataFrame({"case_id": ["a", "a", "b", "b", "c"], "dice": [0.9, np.nan, 0.2, 0.4, np.nan]})
+    assert ranked_cases(scores) == ["b", "a"]
+
+
+def test_report_shows_the_three_worst_and_two_best_cases(run_folder: Path) -> None:
+    text = build_report(run_folder).read_text()
+    assert re.findall(r"<strong>(case_\d)</strong>", text) == ["case_0", "case_1", "case_2", "case_6", "case_5"]
+
+
+@pytest.mark.parametrize("is_phantom", [False, True])
+def test_phantom_is_named_exactly_where_the_data_are_one(run_folder: Path, is_phantom: bool) -> None:
+    write_facts(run_folder, is_phantom=is_phantom)
+    assert ("PHANTOM" in build_report(run_folder).read_text()) == is_phantom
+
+
+def test_unfinished_run_has_a_report_that_says_what_is_missing(tmp_path: Path) -> None:
+    write_facts(tmp_path, status="interrupted")
+    text = build_report(tmp_path).read_text()
+    for words in ("status is &#x27;interrupted&#x27;", "No epoch", "not been scored", "No attention"):
+        assert words in text
+
+
+def test_folder_that_is_no_run_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=re.escape(f"{tmp_path}/run.json")):
+        build_report(tmp_path)
+
+
+def test_training_curves_leave_out_what_the_table_lacks() -> None:
+    columns = {"epoch": np.arange(3), "train/loss": np.array([3.0, 2.0, 1.0])}
+    wide = training_curves(columns | {"learning_rate": np.array([0.1, 0.1, np.nan])}, LABELS)
+    narrow = training_curves(columns | {"learning_rate": np.full(3, np.nan)}, LABELS)
+    widths = [float(re.findall(r'<svg[^>]* width="([\d.]+)pt"', svg)[0]) for svg in (wide, narrow)]
+    assert widths[0] == pytest.approx(2 * widths[1])
+
+
+def test_curves_of_one_epoch_of_an_absent_organ_can_be_drawn() -> None:
+    columns = {name: np.array([0.5]) for name in ("mean", "mean_outside", "mean_inside_spleen")}
+    places = {name: np.array([2]) for name in ("epoch", "level", "map")}
+    absent = {"mean_inside_left <kidney>": np.array([np.nan])}
+    assert attention_curves(columns | places | absent, LABELS).startswith("<?xml")

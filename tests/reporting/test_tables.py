@@ -1,0 +1,80 @@
+"""Tables as a reader meets them: in a terminal of 100 columns and in Markdown."""
+
+import math
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from aunet.metrics.case_scores import CONVENTION, METRICS
+from aunet.reporting.tables import PHANTOM_NOTE, PaperTable, mean_and_sd, score_table
+
+
+def summary() -> pd.DataFrame:
+    rows = [
+        {"class": name, "metric": metric, "mean": 0.84, "sd": 0.0871, "count": 7, "undefined": 1}
+        for metric in METRICS
+        for name in ("pancreas", "left_kidney")
+    ]
+    return pd.DataFrame(rows)
+
+
+def printed(table: PaperTable, width: int = 100) -> str:
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+@pytest.mark.parametrize(
+    ("mean", "sd", "expected"),
+    [(0.84, 0.0871, "0.840 ± 0.087"), (0.84, math.nan, "0.840"), (math.nan, math.nan, "–")],
+)
+def test_a_mean_stands_with_its_sd_where_both_are_defined(mean: float, sd: float, expected: str) -> None:
+    assert mean_and_sd(mean, sd, "dice") == expected
+
+
+def test_a_score_table_groups_rows_by_metric_then_class() -> None:
+    rows = [row for rows in score_table(summary(), "Test cases").groups for row in rows]
+
+    assert [row[0] for row in rows] == ["Dice", "", "Precision", "", "Recall", "", "ASSD (mm)", ""]
+    assert rows[0][1:] == ("pancreas", "0.840 ± 0.087", "7", "1")
+    assert rows[-1][1:] == ("left_kidney", "0.84 ± 0.09", "7", "1")
+
+
+def test_a_score_table_tells_the_convention_for_undefined_values() -> None:
+    table = score_table(summary(), "Test cases")
+
+    assert CONVENTION in " ".join(printed(table).split())
+    assert CONVENTION in table.as_markdown()
+
+
+def test_phantom_scores_are_marked_in_title_and_note() -> None:
+    text = printed(score_table(summary(), "Test cases", is_phantom=True))
+
+    assert text.startswith("Test cases (PHANTOM)")
+    assert PHANTOM_NOTE in text
+    assert "PHANTOM" not in printed(score_table(summary(), "Test cases"))
+
+
+def test_a_score_table_fits_a_terminal_of_80_columns_without_folding_a_cell() -> None:
+    lines = printed(score_table(summary(), "Test cases"), width=80).splitlines()
+
+    assert max(map(len, lines)) <= 80
+    assert sum("0.840 ± 0.087" in line for line in lines) == 6
+
+
+def test_brackets_in_cells_are_text_not_markup() -> None:
+    table = PaperTable("[bold]", ("Metric", "Class", "[red]"), ((("Dice", "a", "0.500 [2]"),),))
+
+    assert all(cell in printed(table) for cell in ("[bold]", "[red]", "0.500 [2]"))
+
+
+def test_markdown_holds_a_header_a_rule_and_every_row() -> None:
+    table = PaperTable(
+        "Title", ("Metric", "Class", "a|b"), ((("Dice", "x", "1"),), (("Recall", "x", "2"),)), ("Note.",)
+    )
+
+    assert table.as_markdown() == (
+        "**Title**\n\n| Metric | Class | a\\|b |\n| :-- | :-- | --: |\n| Dice | x | 1 |\n| Recall | x | 2 |\n\nNote.\n"
+    )
