@@ -1,0 +1,102 @@
+"""What a configuration may name as a ``_target_``, told by the module an object really comes from.
+
+A name alone proves nothing: ``aunet.data.case.os.system`` starts with our package and ends in a shell. So a target is
+one class or function of an allowed module, found there without importing anything else, and defined in an allowed
+module too, which a module re-exported by accident is not.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
+from typing import Any, cast
+
+from aunet.errors import UserError
+from aunet.suggestions import did_you_mean
+
+ALLOWED_MODULES = (
+    "aunet.networks",
+    "aunet.losses",
+    "aunet.data",
+    "aunet.training.schedules",
+    "monai.networks.nets",
+    "monai.losses",
+    "torch.optim",
+    "torch.nn",
+)
+HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
+
+
+def check_targets(values: Mapping[str, Any], trusted_modules: Sequence[str] = ()) -> None:
+    """Raise UserError for the first target in ``values`` that is not allowed or given an argument it does not have.
+
+    ``values`` are plain containers with every interpolation resolved, as they will be instantiated.
+    ``trusted_modules`` are the user's own, allowed beside ours.
+    """
+    for key, node in _nodes_with_target(values):
+        target = find_target(node["_target_"], trusted_modules, f"{key}._target_")
+        _check_arguments(key, node, target)
+
+
+def find_target(name: object, trusted_modules: Sequence[str] = (), key: str = "_target_") -> Callable[..., Any]:
+    """The class or function that ``name`` stands for; UserError, naming ``key``, unless it is allowed."""
+    if not isinstance(name, str) or not all(part.isidentifier() and part[0] != "_" for part in name.split(".")):
+        raise UserError(f"{key}: {name!r} is not the dotted name of a class or function.")
+    allowed = (*ALLOWED_MODULES, *trusted_modules)
+    module_name, _, object_name = name.rpartition(".")
+    if not _is_within(module_name, allowed):
+        raise _not_allowed(key, name, allowed)
+    module = _import(module_name, key, name)
+    target = getattr(module, object_name, None)
+    if target is None:
+        public = (other for other in dir(module) if not other.startswith("_"))
+        raise UserError(f"{key}: {module_name} has no {object_name!r}.{did_you_mean(object_name, public)}")
+    if not (inspect.isclass(target) or inspect.isfunction(target)) or not _is_within(target.__module__, allowed):
+        raise _not_allowed(key, name, allowed)
+    return target
+
+
+def _nodes_with_target(value: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(value, Mapping):
+        node = cast(Mapping[str, Any], value)
+        if "_target_" in node:
+            yield key, node
+        for name, child in node.items():
+            yield from _nodes_with_target(child, f"{key}.{name}" if key else name)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, child in enumerate(cast(Sequence[Any], value)):
+            yield from _nodes_with_target(child, f"{key}[{index}]")
+
+
+def _is_within(module_name: str, allowed: Sequence[str]) -> bool:
+    return any(module_name == root or module_name.startswith(root + ".") for root in allowed)
+
+
+def _import(module_name: str, key: str, name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not _is_within(module_name, (error.name,)):
+            raise
+        raise UserError(
+            f"{key}: {name!r} cannot be found: there is no module {error.name}. Write <module>.<class>; "
+            "a module of your own must be installed or in a folder named by PYTHONPATH."
+        ) from None
+
+
+def _not_allowed(key: str, name: str, allowed: Sequence[str]) -> UserError:
+    return UserError(
+        f"{key}: {name!r} is not allowed. A target is a class or function defined in {', '.join(allowed)}; "
+        "allow a module of your own on the command line with trusted_modules=[its_name]."
+    )
+
+
+def _check_arguments(key: str, node: Mapping[str, Any], target: Callable[..., Any]) -> None:
+    parameters = inspect.signature(target).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    names = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
+    for argument in node:
+        if argument not in HYDRA_KEYS and argument not in names:
+            remedy = did_you_mean(argument, names) or f" Its arguments are {', '.join(names)}."
+            raise UserError(f"{key}.{argument}: {node['_target_']} has no argument {argument!r}.{remedy}")

@@ -1,0 +1,264 @@
+"""From a configuration to the objects it names: the only place that instantiates."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import Logger
+from rich.progress import Progress
+from torch import nn
+
+from aunet.config import load_run_config, resolve_config
+from aunet.data.case import Cohort
+from aunet.data.case_store import CaseStore
+from aunet.data.datamodule import SegmentationData
+from aunet.data.patch_planning import plan_patches
+from aunet.data.preprocessing import Preprocessing
+from aunet.data.splits import Splits, split_cases
+from aunet.errors import UserError
+from aunet.inference.predictor import Predictor
+from aunet.labels import Labels
+from aunet.training.attention_recorder import AttentionRecorder
+from aunet.training.epoch_tables import EpochTables
+from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware
+from aunet.training.progress import ProgressDisplay
+from aunet.training.run_clock import RunClock
+from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.training.trackers import log_picture
+from aunet.training.validation_image import ValidationImage
+
+Settings = dict[str, Any]
+
+# What a foreign network may need its input to be a multiple of; five levels of halving are the usual depth.
+_FOREIGN_SIZE_MULTIPLE = 16
+
+
+def build_cohort(config: DictConfig) -> Cohort:
+    """The cases that ``data`` names."""
+    return instantiate(config.data.source, _convert_="all")
+
+
+def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
+    """The whole configuration as plain values, with the facts of the data filled in."""
+    data = config.data
+    plan = plan_patches(cohort.cases, data.spacing, data.patch_size, data.batch_size)
+    facts = {
+        "in_channels": cohort.num_channels,
+        "num_classes": cohort.labels.num_classes,
+        "class_names": list(cohort.labels.names),
+        "modality": cohort.modality,
+        "spacing": list(plan.spacing),
+        "patch_size": list(plan.patch_size),
+        "batch_size": plan.batch_size,
+    }
+    return resolve_config(config, facts)
+
+
+def build_splits(settings: Settings, cohort: Cohort) -> Splits:
+    """Which case trains, validates, tests."""
+    split = settings["data"]["split"]
+    return split_cases(cohort.cases, split["val"], split["test"], split["seed"])
+
+
+def build_data(settings: Settings, cohort: Cohort, splits: Splits) -> SegmentationData:
+    """The loaders of a run."""
+    data, facts = settings["data"], settings["dataset"]
+    return SegmentationData(
+        cohort=cohort,
+        splits=splits,
+        store=CaseStore(Path(data["cache"]).expanduser() / "cases", cohort, build_preprocessing(settings)),
+        augmentation=instantiate(data["augmentation"], _convert_="all"),
+        patch_size=facts["patch_size"],
+        batch_size=facts["batch_size"],
+        batches_per_epoch=settings["trainer"]["batches_per_epoch"],
+        num_workers=_num_workers(data["num_workers"]),
+        seed=settings["seed"],
+    )
+
+
+def build_preprocessing(settings: Settings) -> Preprocessing:
+    """What every case goes through before the network."""
+    facts, (low, high) = settings["dataset"], settings["data"]["window"]
+    return Preprocessing(tuple(facts["spacing"]), facts["modality"], (low, high))
+
+
+def build_network(settings: Settings) -> nn.Module:
+    """The network with fresh weights, a function of the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings["seed"])
+        return instantiate(settings["model"]["network"], _convert_="all")
+
+
+def build_clock(settings: Settings) -> RunClock:
+    """How far the run is."""
+    trainer = settings["trainer"]
+    steps = trainer["max_epochs"] * trainer["batches_per_epoch"] // trainer["accumulate"]
+    return RunClock(max(1, steps), _seconds(trainer["max_time"]))
+
+
+def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choice: HardwareChoice) -> SegmentationTask:
+    """The network with its loss and optimizer."""
+    network, optimizer = build_network(settings), settings["optimizer"]
+    return SegmentationTask(
+        network=network,
+        loss=instantiate(settings["loss"]["function"], _convert_="all"),
+        labels=data.cohort.labels,
+        optimizer=instantiate(optimizer["factory"], _convert_="all"),
+        schedule=instantiate(optimizer["schedule"], _convert_="all"),
+        progress=clock.progress,
+        window=build_window(settings, network),
+        augmentation=data.augmentation,
+        seed=settings["seed"],
+        is_channels_last=choice.is_channels_last,
+    )
+
+
+def build_window(settings: Settings, network: nn.Module) -> Window:
+    """The sliding window of validation and prediction."""
+    inference, patch_size = settings["inference"], tuple(settings["dataset"]["patch_size"])
+    multiple: tuple[int, ...] = getattr(network, "size_multiple", (_FOREIGN_SIZE_MULTIPLE,) * len(patch_size))
+    if any(length % unit for length, unit in zip(patch_size, multiple, strict=True)):
+        rounded = [-(-length // unit) * unit for length, unit in zip(patch_size, multiple, strict=True)]
+        raise UserError(
+            f"data.patch_size={list(patch_size)}: model={settings['model']['name']} takes multiples of"
+            f" {list(multiple)}. Set data.patch_size={rounded}."
+        )
+    return Window(patch_size, inference["overlap"], multiple, inference["window_batch"])
+
+
+def choose_hardware(settings: Settings) -> HardwareChoice:
+    """Precision and memory layout of the run."""
+    trainer = settings["trainer"]
+    return choose_for_hardware(trainer["precision"], trainer["channels_last"], trainer["accelerator"])
+
+
+def build_trainer(
+    settings: Settings, callbacks: Sequence[Callback], logger: Logger | None, choice: HardwareChoice, folder: Path
+) -> Trainer:
+    """Lightning's trainer; checkpoints, tables and what the user sees are ours."""
+    trainer = settings["trainer"]
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning's own
+    warnings.filterwarnings("ignore", message=".*does not have many workers")  # chosen in _num_workers
+    return Trainer(
+        default_root_dir=folder,
+        max_epochs=trainer["max_epochs"],
+        accelerator=trainer["accelerator"],
+        devices=trainer["devices"],
+        precision=choice.lightning_precision,
+        accumulate_grad_batches=trainer["accumulate"],
+        gradient_clip_val=trainer["gradient_clip"],
+        logger=logger or False,
+        callbacks=list(callbacks),
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+
+
+def build_callbacks(
+    settings: Settings,
+    folder: Path,
+    clock: RunClock,
+    data: SegmentationData,
+    task: SegmentationTask,
+    progress: Progress,
+    logger: Logger | None,
+) -> list[Callback]:
+    """What watches the training, in the order it is asked."""
+    return [
+        clock,
+        ProgressDisplay(progress, clock),
+        EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"]),
+        build_recorder(settings, folder, data, task, logger),
+    ]
+
+
+def build_recorder(
+    settings: Settings, folder: Path, data: SegmentationData, task: SegmentationTask, logger: Logger | None
+) -> AttentionRecorder:
+    """What records the coefficients of the first validation cases."""
+    attention, dataset = settings["attention"], data.validation_cases()
+    shown = [dataset[index] for index in range(min(attention["cases"], len(dataset)))]
+    return AttentionRecorder(
+        folder / "attention",
+        [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
+        predict=lambda network, image: task.predict_case(image, with_attention=True),
+        labels=data.cohort.labels,
+        patch_size=settings["dataset"]["patch_size"],
+        max_epochs_kept=attention["max_epochs_kept"],
+        on_picture=log_picture(logger),
+    )
+
+
+def _checkpoint_to_predict_with(folder: Path) -> Path:
+    """The best checkpoint, or the last where there is no best."""
+    paths = [folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt", "previous.ckpt")]
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        raise UserError(f"{folder}: no checkpoint in checkpoints/. Give the folder of a run that has trained.")
+    return found
+
+
+def load_run(folder: str | Path, device: str | None = None, trusted_modules: Sequence[str] = ()) -> Predictor:
+    """A trained run, ready to predict: its best checkpoint behind its own preprocessing.
+
+    Args:
+        folder: the run's folder.
+        device: where to compute; None chooses.
+        trusted_modules: Python packages of your own that its configuration may name.
+    """
+    settings = resolve_config(load_run_config(Path(folder), trusted_modules), {})
+    network = build_network(settings)
+    load_checkpoint_weights(network, _checkpoint_to_predict_with(Path(folder)))
+    choice = choose_hardware(settings)
+    window = build_window(settings, network)
+    return Predictor(
+        network=network,
+        preprocessing=build_preprocessing(settings),
+        labels=Labels(tuple(settings["dataset"]["class_names"])),
+        patch_size=window.patch_size,
+        overlap=window.overlap,
+        size_multiple=window.size_multiple,
+        window_batch=window.window_batch,
+        precision=choice.precision,
+        channels_last=choice.is_channels_last,
+        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        in_channels=settings["dataset"]["in_channels"],
+    )
+
+
+def load_checkpoint_weights(network: nn.Module, checkpoint: Path) -> None:
+    """Load the network's weights from a checkpoint, as tensors only."""
+    try:
+        state: Mapping[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        weights = {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}
+        network.load_state_dict(weights)
+    except (OSError, EOFError, RuntimeError, KeyError, ValueError) as error:
+        raise UserError(
+            f"{checkpoint}: does not hold the weights of this run's network ({str(error).splitlines()[0]}). It may be"
+            " damaged, or config.yaml was changed; use another checkpoint or another run."
+        ) from None
+
+
+def _seconds(duration: str | None) -> float | None:
+    """Seconds of DD:HH:MM:SS."""
+    if duration is None:
+        return None
+    days, hours, minutes, seconds = (int(part) for part in duration.split(":"))
+    return ((days * 24 + hours) * 60 + minutes) * 60.0 + seconds
+
+
+def _num_workers(setting: int | str) -> int:
+    """Reading a patch takes milliseconds: on a processor that also trains, more processes only take its time."""
+    if setting == "auto":
+        return min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0
+    return int(setting)

@@ -1,0 +1,70 @@
+"""The command line: `aunet train | predict | evaluate | compare`, and what its exit status tells.
+
+0 done; 1 a fault of ours, with its traceback; 2 the user's mistake, told in one message; 130 stopped by Ctrl-C.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from aunet import __version__
+from aunet.commands import compare, evaluate, predict, train
+from aunet.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command with the words ``argv`` (the process's own by default) and give its exit status."""
+    _install_log_handler()
+    try:
+        _run(sys.argv[1:] if argv is None else list(argv))
+    except UserError as error:
+        sys.stderr.write(f"aunet: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("aunet: stopped\n")
+        return 130
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def _run(words: list[str]) -> None:
+    """Training speaks Hydra's language, not argparse's: its words are passed on as they are."""
+    if words[:1] == ["train"]:
+        train.train(words[1:])
+    else:
+        arguments = _parser().parse_args(words)
+        arguments.command(arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="aunet", description="Attention-gated segmentation of 3D medical images.")
+    parser.add_argument("--version", action="version", version=f"aunet {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands.add_parser("train", help="train a network: one run, a sweep with -m, or a study", add_help=False)
+    for name, module, help_text in (
+        ("predict", predict, "scans to label maps, with a trained run"),
+        ("evaluate", evaluate, "scores of two folders of label maps, whoever made them"),
+        ("compare", compare, "the table of several runs with paired statistics"),
+    ):
+        command = commands.add_parser(name, help=help_text, description=module.__doc__)
+        module.add_arguments(command)
+        command.set_defaults(command=getattr(module, name))
+    return parser
+
+
+def _install_log_handler() -> None:
+    """Show our messages in the terminal, on stderr; a second call changes nothing."""
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    logger = logging.getLogger("aunet")
+    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
+        logger.addHandler(handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

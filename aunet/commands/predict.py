@@ -1,0 +1,75 @@
+"""`aunet predict`: scans in, a label map for each in the scan's own geometry out."""
+
+import argparse
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aunet.errors import UserError
+
+if TYPE_CHECKING:
+    from aunet.inference.predictor import Predictor
+    from aunet.inference.scan_files import ScanFile
+
+_logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``aunet predict``."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="scans (NIfTI) or folders of scans")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the label maps")
+    parser.add_argument("--overwrite", action="store_true", help="replace label maps that are there already")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N; without it a GPU if there is one")
+
+
+def predict(arguments: argparse.Namespace) -> None:
+    """Write one label map a scan, named as the scan; a scan that cannot be predicted does not stop the others."""
+    from aunet.build import load_run
+    from aunet.inference.scan_files import scan_files
+
+    files = scan_files(arguments.inputs, arguments.output, is_overwriting=arguments.overwrite)
+    predictor = load_run(arguments.run, device=checked_device(arguments.device))
+    classes = ", ".join(f"{index} {name}" for index, name in predictor.labels.foreground)
+    _logger.info("%d scans on %s; values in the label maps: %s", len(files), predictor.device, classes)
+
+    failed = predict_files(predictor, files)
+    if failed:
+        raise UserError(
+            f"{failed} of {len(files)} scans could not be predicted, for the reasons above; "
+            f"the label maps of the other {len(files) - failed} are in {arguments.output}."
+        )
+    _logger.info("%d label maps written to %s", len(files), arguments.output)
+
+
+def predict_files(predictor: "Predictor", files: "Sequence[ScanFile]") -> int:
+    """Predict and write each file, showing progress; the number of scans that failed, each told in one line."""
+    from aunet.inference.scan_files import read_ahead
+    from aunet.training.progress import run_progress
+
+    failed = 0
+    with run_progress() as progress:
+        bar = progress.add_task("Predicting", total=len(files))
+        for file, channels in read_ahead(predictor.read, files):
+            try:
+                predictor.predict_volume(channels.result()).write(file.label_map)
+            except UserError as error:
+                failed += 1
+                _logger.error("%s", error)
+            progress.update(bar, advance=1, description=f"Predicting {file.scan.name}")
+    return failed
+
+
+def checked_device(name: str | None) -> str | None:
+    """The name of a device torch can use here; UserError for another."""
+    import torch
+
+    try:
+        device = torch.device(name or "cpu")
+    except RuntimeError as error:
+        raise UserError(f"--device {name}: no such device; use cpu, cuda or cuda:N.") from error
+    available = torch.cuda.device_count()
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= available):
+        raise UserError(f"--device {name}: this machine has the CPU and {available} CUDA devices; name one of them.")
+    return name

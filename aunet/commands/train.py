@@ -1,0 +1,137 @@
+"""``aunet train``: one run from the configuration to the report, or a sweep of them."""
+
+import logging
+import sys
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aunet.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from aunet.data.case import Cohort
+
+_log = logging.getLogger(__name__)
+
+# What a resumed run may be given anew; everything else is the run's own.
+_RESUME_KEYS = ("trainer.max_time", "trusted_modules")
+
+
+def train(words: Sequence[str]) -> None:
+    """Train as the Hydra overrides in ``words`` say; with ``-m`` once for each of their combinations."""
+    options, overrides = _parser().parse_known_args(list(words))
+    if unknown := [word for word in overrides if word.startswith("-")]:
+        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
+    if options.multirun:
+        from aunet.commands.sweep import run_sweep
+
+        run_sweep(overrides)
+        return
+    from aunet.config import check_config
+
+    config, folder = _configuration(overrides)
+    check_config(config)
+    if options.cfg:
+        _print_config(config)
+    else:
+        _run(config, folder)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="aunet train",
+        description="Train a network, record where it attends, predict and score the test cases, write a report.",
+        epilog="Settings are Hydra overrides: model=attention data=ct150 data.root=/scans seed=1."
+        " With -m, model=unet,attention is a sweep of two runs. Groups and their options stand in conf/.",
+    )
+    parser.add_argument("-m", "--multirun", action="store_true", help="a run for each combination of listed values")
+    parser.add_argument("--cfg", action="store_true", help="print the configuration instead of running it")
+    return parser
+
+
+def _configuration(overrides: Sequence[str]) -> tuple["DictConfig", Path]:
+    """The configuration and the run folder: a new one, or with ``resume=`` those of an earlier run."""
+    from aunet.config import compose_config
+
+    resumed = [word.partition("=")[2] for word in overrides if word.startswith("resume=")]
+    if not resumed or resumed[-1] == "null":
+        config = compose_config(overrides)
+        return config, Path(str(config.hydra.run.dir))
+    others = [word for word in overrides if not word.startswith("resume=")]
+    if refused := [word for word in others if not word.startswith(_RESUME_KEYS)]:
+        raise UserError(
+            f"{refused[0]}: a resumed run keeps the settings it began with; only {' and '.join(_RESUME_KEYS)} may be"
+            " given anew. Leave it out, or start another run."
+        )
+    return _resumed_config(Path(resumed[-1]), others), Path(resumed[-1])
+
+
+def _resumed_config(folder: Path, overrides: Sequence[str]) -> "DictConfig":
+    from omegaconf import OmegaConf
+
+    from aunet.config import load_run_config
+
+    given = OmegaConf.from_dotlist(list(overrides))
+    config = load_run_config(folder, given.get("trusted_modules") or ())
+    config["resume"] = str(folder)
+    config["trainer"]["max_time"] = OmegaConf.select(given, "trainer.max_time", default=config.trainer.max_time)
+    return config
+
+
+def _print_config(config: "DictConfig") -> None:
+    from omegaconf import OmegaConf
+
+    keys = [str(key) for key in config if key != "hydra"]
+    sys.stdout.write(OmegaConf.to_yaml(OmegaConf.masked_copy(config, keys)))
+
+
+def _run(config: "DictConfig", folder: Path) -> None:
+    """Read the data, train, test, report."""
+    from aunet.build import build_cohort, with_facts
+    from aunet.commands.train_run import report_run, score_run, train_run
+    from aunet.training.checkpoints import RunInterruptedError
+    from aunet.training.run_record import RunRecord
+
+    if config.resume is None and (folder / "run.json").exists():
+        raise UserError(
+            f"hydra.run.dir={folder}: holds a run already. Give another folder, or go on with resume={folder}."
+        )
+    cohort = build_cohort(config)
+    settings = with_facts(config, cohort)
+    _announce(settings, cohort, folder)
+    record = RunRecord(folder)
+    try:
+        splits = train_run(settings, cohort, folder, record)
+        summary = score_run(settings, cohort, splits, folder, record)
+        record.end("finished")
+    except (RunInterruptedError, KeyboardInterrupt):
+        record.end("interrupted")
+        _log.warning("Stopped. Go on with: python train.py resume=%s", folder)
+        raise KeyboardInterrupt from None
+    except BaseException:
+        record.end("failed")
+        raise
+    report_run(summary, cohort, folder)
+
+
+def _announce(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
+    facts, trainer = settings["dataset"], settings["trainer"]
+    _log.warning("Data: %s", cohort.description) if cohort.is_phantom else _log.info("Data: %s", cohort.description)
+    _log.info("Classes: %s; modality %s", ", ".join(facts["class_names"]), facts["modality"])
+    _log.info(
+        "Spacing %s mm, patches of %s voxels, %d a batch, %d batches an epoch, %s epochs%s",
+        _by(f"{side:g}" for side in facts["spacing"]),
+        _by(facts["patch_size"]),
+        facts["batch_size"],
+        trainer["batches_per_epoch"],
+        trainer["max_epochs"],
+        f" or {trainer['max_time']} (DD:HH:MM:SS), which makes the run not repeatable" if trainer["max_time"] else "",
+    )
+    _log.info("Run folder: %s", folder)
+
+
+def _by(values: Any) -> str:
+    return "x".join(map(str, values))

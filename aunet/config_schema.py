@@ -1,0 +1,167 @@
+"""What a run's configuration holds: every key, its type and the rule its value obeys. The values stand in ``conf/``."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be, in words and as a test. It is not asked about null; of a list, every entry obeys it."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def one_of(*choices: object) -> Rule:
+    """One of a few words or numbers."""
+    return Rule("one of " + ", ".join(str(choice).lower() for choice in choices), lambda value: value in choices)
+
+
+AT_LEAST_ONE = Rule("at least 1", lambda value: value >= 1)
+NOT_NEGATIVE = Rule("not negative", lambda value: value >= 0)
+POSITIVE = Rule("above 0", lambda value: value > 0)
+SHARE = Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
+DURATION = Rule(
+    "days:hours:minutes:seconds such as 00:00:10:00, and above 0",
+    lambda value: re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value) is not None and re.search("[1-9]", value) is not None,
+)
+
+
+def required(rule: Rule | None = None) -> Any:
+    """A key that the YAML files must give, obeying ``rule``."""
+    return field(default=MISSING, metadata={} if rule is None else {"rule": rule})
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+@dataclass
+class DatasetFacts:
+    """What is known only once the data were read."""
+
+    in_channels: int = required(AT_LEAST_ONE)
+    num_classes: int = required(Rule("at least 2 (the background counts)", lambda value: value >= 2))
+    class_names: list[str] = required()
+    modality: str = required(one_of("ct", "mr"))
+    spacing: list[float] = required(POSITIVE)
+    patch_size: list[int] = required(AT_LEAST_ONE)
+    batch_size: int = required(AT_LEAST_ONE)
+
+
+@dataclass
+class SplitConfig:
+    """Which share of the patients goes where; the rest is trained on."""
+
+    val: float = required(SHARE)
+    test: float = required(SHARE)
+    seed: int = required(NOT_NEGATIVE)
+
+
+@dataclass
+class DataConfig:
+    """Which scans, on which grid, in which patches. ``scans`` and ``phantom`` are the recipes to choose from."""
+
+    name: str = required()
+    root: str | None = required()
+    cache: str = required()
+    recipe: str = required(one_of("scans", "phantom"))
+    source: dict[str, Any] = required()
+    scans: dict[str, Any] = field(default_factory=dict[str, Any])
+    phantom: dict[str, Any] = field(default_factory=dict[str, Any])
+    spacing: list[float] | None = required(POSITIVE)
+    window: list[float] = required()
+    patch_size: list[int] | None = required(AT_LEAST_ONE)
+    batch_size: int | None = required(AT_LEAST_ONE)
+    batches_per_epoch: int = required(AT_LEAST_ONE)
+    max_epochs: int = required(AT_LEAST_ONE)
+    num_workers: int | str = required(Rule("auto or not negative", lambda value: value == "auto" or _is_count(value)))
+    split: SplitConfig = field(default_factory=SplitConfig)
+    augmentation: dict[str, Any] = required()
+
+
+@dataclass
+class ModelConfig:
+    """The network."""
+
+    name: str = required()
+    network: dict[str, Any] = required()
+
+
+@dataclass
+class LossConfig:
+    """What is minimised."""
+
+    name: str = required()
+    function: dict[str, Any] = required()
+
+
+@dataclass
+class OptimizerConfig:
+    """How it is minimised."""
+
+    name: str = required()
+    factory: dict[str, Any] = required()
+    schedule: dict[str, Any] = required()
+
+
+@dataclass
+class TrainerConfig:
+    """How long, on what, and in which arithmetic. ``max_time`` is DD:HH:MM:SS."""
+
+    name: str = required()
+    max_epochs: int = required(AT_LEAST_ONE)
+    batches_per_epoch: int = required(AT_LEAST_ONE)
+    max_time: str | None = required(DURATION)
+    accelerator: str = required()
+    devices: int | str = required()
+    precision: str = required(one_of("auto", "float32", "bf16"))
+    channels_last: bool | str = required(one_of("auto", True, False))
+    gradient_clip: float | None = required(POSITIVE)
+    accumulate: int = required(AT_LEAST_ONE)
+
+
+@dataclass
+class LoggerConfig:
+    """Where the run is shown beside its own folder."""
+
+    name: str = required(one_of("wandb", "csv"))
+    project: str = required()
+
+
+@dataclass
+class AttentionConfig:
+    """What is recorded of the attention coefficients."""
+
+    cases: int = required(NOT_NEGATIVE)
+    max_epochs_kept: int = required(AT_LEAST_ONE)
+
+
+@dataclass
+class InferenceConfig:
+    """How whole cases are predicted."""
+
+    overlap: float = required(SHARE)
+    window_batch: int = required(AT_LEAST_ONE)
+
+
+@dataclass
+class RunConfig:
+    """One run."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    attention: AttentionConfig = field(default_factory=AttentionConfig)
+    inference: InferenceConfig = field(default_factory=InferenceConfig)
+    dataset: DatasetFacts = field(default_factory=DatasetFacts)
+    seed: int = required(NOT_NEGATIVE)
+    resume: str | None = required()
+    trusted_modules: list[str] = field(default_factory=list[str])

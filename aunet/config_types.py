@@ -1,0 +1,106 @@
+"""A configuration held against the schema: no key it does not know, every value of its type and within its rule."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any, cast, get_type_hints
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from aunet.config_schema import Rule, RunConfig
+from aunet.errors import UserError
+from aunet.suggestions import did_you_mean
+
+
+def typed(config: DictConfig) -> DictConfig:
+    """``config`` with every value converted to the schema's type, interpolations kept.
+
+    Raises:
+        UserError: for an unknown key, with the key it may have meant, or a value of another type.
+    """
+    _check_groups(config)
+    try:
+        return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(RunConfig), config))
+    except ConfigKeyError as error:
+        key = str(error.full_key)
+        raise UserError(f"{key}: there is no such key.{did_you_mean(key, known_keys())}") from None
+    except OmegaConfBaseException as error:
+        key = str(error.full_key)
+        value = OmegaConf.select(config, key, throw_on_resolution_failure=False)
+        raise UserError(f"{key}={_shown(value)}: {key.partition('[')[0]} must be {_type_of(key)}.") from None
+
+
+def known_keys() -> list[str]:
+    """Every dotted key of the schema."""
+    return [key for key, _, _ in _schema_entries(RunConfig)]
+
+
+def check_rules(values: Mapping[str, Any]) -> None:
+    """Raise UserError for a key without a value, and for the first value that breaks its rule.
+
+    ``values`` are plain containers, resolved and typed.
+    """
+    for key, _, rule in _schema_entries(RunConfig):
+        value = _at(values, key)
+        if value == "???":
+            raise UserError(f"{key} has no value. Give it {_type_of(key)}: {key}=…")
+        entries: Sequence[Any] = cast(list[Any], value) if isinstance(value, list) else [value]
+        for entry in entries:
+            if rule is not None and entry is not None and not rule.holds(entry):
+                subject = "each entry" if isinstance(value, list) else "it"
+                raise UserError(f"{key}={_shown(value)}: {subject} must be {rule.words}.")
+
+
+def _check_groups(config: DictConfig) -> None:
+    """Refuse a word where a group of keys stands (``trainer=fast`` where trainer is no folder of options)."""
+    for name, type_ in get_type_hints(RunConfig).items():
+        value = config.get(name) if not OmegaConf.is_missing(config, name) else "???"
+        if is_dataclass(type_) and name in config and not OmegaConf.is_dict(value):
+            raise UserError(f"{name}={_shown(value)}: {name} is a group of keys. Give one of them: {name}.<key>=….")
+
+
+def _schema_entries(schema: type, prefix: str = "") -> Iterator[tuple[str, Any, Rule | None]]:
+    """Dotted key, type and rule of every key below ``schema``, groups included."""
+    types = get_type_hints(schema)
+    for entry in fields(schema):
+        key, type_ = prefix + entry.name, types[entry.name]
+        yield key, type_, entry.metadata.get("rule")
+        if is_dataclass(type_):
+            yield from _schema_entries(cast(type, type_), key + ".")
+
+
+def _at(values: Mapping[str, Any], key: str) -> Any:
+    value: Any = values
+    for part in key.split("."):
+        value = value[part]
+    return value
+
+
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "dict": "a group of keys",
+    "NoneType": "null",
+}
+
+
+def _type_of(key: str) -> str:
+    """The type of the schema's ``key`` in words: ``a whole number``; of a list's entry, the list's."""
+    types = {name: type_ for name, type_, _ in _schema_entries(RunConfig)}
+    type_ = types.get(key.partition("[")[0])
+    members = getattr(type_, "__args__", (type_,)) if getattr(type_, "__origin__", None) is None else (type_,)
+    return " or ".join(_words(member) for member in members)
+
+
+def _words(type_: Any) -> str:
+    name = getattr(getattr(type_, "__origin__", None) or type_, "__name__", "")
+    if name == "list":
+        return f"a list in brackets, each {_words(type_.__args__[0])}"
+    return _WORDS.get(name, "a group of keys")
+
+
+def _shown(value: Any) -> str:
+    plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    return "null" if plain is None else str(plain)

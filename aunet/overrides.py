@@ -1,0 +1,92 @@
+"""What stands on the command line after ``train``: Hydra overrides, sweeps of them, and what a misspelled one meant."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from aunet.errors import UserError
+from aunet.suggestions import did_you_mean
+
+
+def parse_overrides(overrides: Sequence[str], loader: ConfigLoader) -> list[Override]:
+    """Parse each of ``overrides``; UserError naming the first that Hydra's grammar refuses."""
+    parser = OverridesParser.create(config_loader=loader)
+    return [_parse(text, parser) for text in overrides]
+
+
+def check_options(overrides: Sequence[Override], loader: ConfigLoader) -> None:
+    """Raise UserError for a sweep outside ``-m`` and for an option its group does not have (``model=atention``)."""
+    for override in overrides:
+        if override.is_sweep_override():
+            raise UserError(
+                f"{override.input_line}: several values make a sweep. Add -m to run one job for each, "
+                f"or write key=[first,second] where the key holds a list."
+            )
+        options, value = options_of(override, loader), override.value()
+        if not options or override.is_delete() or isinstance(value, dict):
+            continue
+        chosen: list[Any] = value if isinstance(value, list) else [value]
+        for name in chosen:
+            if name not in options:
+                shown = "null" if name is None else name
+                raise UserError(
+                    f"{override.input_line}: {override.key_or_group} has no option {shown}."
+                    f"{did_you_mean(str(name), options)} Its options are {', '.join(options)}."
+                )
+
+
+def options_of(override: Override, loader: ConfigLoader) -> list[str]:
+    """The YAML files that ``override`` can choose from; empty where its key is a value's and not a group's."""
+    return loader.get_group_options(override.key_or_group, ObjectType.CONFIG)
+
+
+def check_keys(overrides: Sequence[Override], known: Collection[str], loader: ConfigLoader) -> None:
+    """Raise UserError for an override of a key that is not ``known``, with the key it may have meant.
+
+    Keys written with ``+`` are new by the user's wish; the schema judges them.
+    """
+    for override in overrides:
+        key = override.key_or_group
+        is_new = override.is_add() or override.is_force_add()
+        if not (is_new or key in known or options_of(override, loader)):
+            remedy = did_you_mean(key, known) or f" To add an argument that no YAML file lists, write +{key}=…"
+            raise UserError(f"{override.input_line}: there is no key or group {key!r}.{remedy}")
+
+
+def split_parsed_sweep(overrides: Sequence[Override]) -> list[list[str]]:
+    """The overrides of each job of a sweep; the last key varies fastest, as in Hydra's own sweeps."""
+    written = " ".join(str(override.input_line) for override in overrides)
+    deletions = [str(override.input_line) for override in overrides if override.is_delete()]
+    try:
+        batches = BasicSweeper.split_arguments([override for override in overrides if not override.is_delete()], None)
+    except HydraException:
+        raise UserError(
+            f"{written}: a sweep lists its values (first,second), counts them (range(0,3)) or takes a group's options "
+            "(glob(*)); it does not draw them from an interval."
+        ) from None
+    if not batches[0]:
+        raise UserError(
+            f"{written}: this sweep has no job, because a pattern in glob() matches no option of its group. "
+            "Write an option's name or a wider pattern."
+        )
+    return [[*job, *deletions] for job in batches[0]]
+
+
+def _parse(text: str, parser: OverridesParser) -> Override:
+    try:
+        [override] = parser.parse_overrides([text])
+    except (HydraException, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{text!r} is not an override ({reason}). Write key=value, as in trainer.max_epochs=3; "
+            "a value with blanks, commas, = or brackets needs quotes inside quotes: 'data.root=\"/my scans/a=b\"'."
+        ) from None
+    if not override.key_or_group:
+        raise UserError(f"{text!r} is not an override: it names no key. Write key=value, as in trainer.max_epochs=3.")
+    return override

@@ -1,0 +1,172 @@
+"""Where the gates look, recorded after every epoch for the same few validation cases."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from aunet.labels import Labels
+from aunet.metrics.attention_statistics import attention_statistics, label_fractions
+from aunet.reporting.attention_film import attention_film, choose_epochs
+from aunet.reporting.coefficient_panels import LevelCoefficients
+from aunet.reporting.overlays import attention_picture
+from aunet.reporting.planes import Triple
+from aunet.training.attention_archive import AttentionArchive
+from aunet.training.validation_image import ValidationImage, patch_on_organ
+
+_log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+OnPicture = Callable[[str, Path, int], None]
+
+
+class CasePrediction(Protocol):
+    """What the recorder needs of a prediction; ``inference.sliding_window.VolumePrediction`` says what it means."""
+
+    @property
+    def coefficients(self) -> Mapping[int, Tensor]:
+        """{level: (maps, h, w, d)}; empty where no skip is gated."""
+        ...
+
+    @property
+    def cell_size(self) -> Mapping[int, Triple]:
+        """{level: voxels a cell spans along each axis}."""
+        ...
+
+    @property
+    def offset(self) -> Mapping[int, Triple]:
+        """{level: voxel at which the first cell begins}."""
+        ...
+
+
+class AttentionRecorder(Callback):
+    """Writes pictures, volumes and statistics of the coefficients below ``folder``, at the end a film per case.
+
+    Args:
+        folder: ``attention/`` of the run.
+        cases: the validation cases to watch.
+        predict: (network, image (C, h, w, d)) -> coefficients over the image.
+        labels: the classes.
+        patch_size: what a network with softmax gates is shown of a case, as its coefficients compete over all
+            of what it sees and cannot be stitched; voxels.
+        max_epochs_kept: epochs with pictures and volumes on disk, 2 or more; statistics are kept of all.
+        on_picture: called as (key, file, epoch) with the pictures worth sending to a tracker: those of every
+            epoch at first, of every 2nd, 4th, ... as epochs grow in number, and the films.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cases: Sequence[ValidationImage],
+        predict: Callable[[nn.Module, Tensor], CasePrediction],
+        labels: Labels,
+        patch_size: Sequence[int],
+        max_epochs_kept: int = 64,
+        on_picture: OnPicture | None = None,
+    ) -> None:
+        self._archive = AttentionArchive(folder, max_epochs_kept)
+        self._cases = cases
+        self._predict = predict
+        self._labels = labels
+        self._patch_size = tuple(patch_size)
+        self._on_picture = on_picture
+        self._is_ungated = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the epoch; Lightning's check before the first one is none."""
+        if trainer.is_global_zero and not trainer.sanity_checking:
+            self.record(_network(pl_module), trainer.current_epoch)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the films."""
+        if trainer.is_global_zero:
+            self.write_films(_network(pl_module))
+
+    def record(self, network: nn.Module, epoch: int) -> None:
+        """Record ``epoch`` of all cases, in place of what an interrupted run left of it and of later ones."""
+        if self._is_ungated or not self._cases:
+            return
+        rows: list[Row] = []
+        for case in self._shown_cases(network):
+            levels = self._coefficients(network, case)
+            if not levels:
+                self._is_ungated = True
+                _log.info("This network gates no skip: no attention is recorded.")
+                return
+            rows += self._statistics(case, levels, epoch)
+            self._archive.write_volumes(case.case_id, epoch, levels)
+            self._draw(network, case, levels, epoch)
+        self._archive.replace_statistics(epoch, rows)
+        self._archive.remove_surplus()
+        if self._archive.is_milestone(epoch):
+            for case in self._cases:
+                self._announce(f"attention/{case.case_id}", self._archive.picture_path(case.case_id, epoch), epoch)
+
+    def write_films(self, network: nn.Module) -> None:
+        """Write the contact sheet of each case from the epochs on disk."""
+        epochs = self._archive.kept_epochs()
+        if self._is_ungated or not epochs:
+            return
+        for case in self._shown_cases(network):
+            path = self._archive.film_path(case.case_id)
+            attention_film(
+                case.as_scan(),
+                self._archive.read_frames(case.case_id, choose_epochs(epochs)),
+                self._labels,
+                path,
+                title=f"{case.case_id}: attention over the epochs",
+                is_relative=_is_softmax(network),
+            )
+            self._announce(f"attention/film/{case.case_id}", path, epochs[-1])
+
+    def _shown_cases(self, network: nn.Module) -> list[ValidationImage]:
+        if not _is_softmax(network):
+            return list(self._cases)
+        return [patch_on_organ(case, self._patch_size) for case in self._cases]
+
+    def _coefficients(self, network: nn.Module, case: ValidationImage) -> list[LevelCoefficients]:
+        prediction = self._predict(network, case.image)
+        return [
+            LevelCoefficients(level, maps.float().cpu().numpy(), prediction.cell_size[level], prediction.offset[level])
+            for level, maps in sorted(prediction.coefficients.items())
+        ]
+
+    def _statistics(self, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> list[Row]:
+        rows: list[Row] = []
+        for level in levels:
+            fractions = label_fractions(
+                case.label,
+                self._labels.num_classes,
+                level.values.shape[1:],
+                cell_size=level.cell_size,
+                offset=level.offset,
+            )
+            place: Row = {"epoch": epoch, "case_id": case.case_id, "level": level.level}
+            rows += [place | row for row in attention_statistics(level.values, fractions, self._labels.names)]
+        return rows
+
+    def _draw(self, network: nn.Module, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> None:
+        attention_picture(
+            case.as_scan(),
+            levels,
+            self._labels,
+            self._archive.picture_path(case.case_id, epoch),
+            title=f"{case.case_id}, epoch {epoch}",
+            is_relative=_is_softmax(network),
+        )
+
+    def _announce(self, key: str, path: Path, epoch: int) -> None:
+        if self._on_picture is not None:
+            self._on_picture(key, path, epoch)
+
+
+def _network(module: Any) -> nn.Module:
+    """The network of a ``SegmentationTask``."""
+    return module.network
+
+
+def _is_softmax(network: nn.Module) -> bool:
+    return bool(getattr(network, "is_softmax_gate", False))

@@ -1,0 +1,86 @@
+"""``metrics.csv`` and ``timing.csv``: one row an epoch, the first equal for equal seeds, the second the clock's."""
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from aunet.atomic_files import write_text
+from aunet.labels import Labels
+from aunet.training.peak_memory import peak_memory_bytes
+
+Row = dict[str, Any]
+
+
+class EpochTables(Callback):
+    """Writes both tables after each epoch; after a resume, rows of repeated epochs are replaced."""
+
+    def __init__(self, folder: Path, labels: Labels, batch_size: int) -> None:
+        self._folder = folder
+        self._labels = labels
+        self._batch_size = batch_size
+        self._epoch_start = self._step_end = 0.0
+        self._waiting = self._stepping = 0.0
+        self._steps = 0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the epoch's clocks."""
+        self._epoch_start = self._step_end = time.monotonic()
+        self._waiting = self._stepping = 0.0
+        self._steps = 0
+
+    def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """What passed since the last step was waiting for data."""
+        now = time.monotonic()
+        self._waiting += now - (self._step_end or now)
+        self._step_end = now
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+        """What passed since the batch came was the step."""
+        now = time.monotonic()
+        self._stepping += now - self._step_end
+        self._step_end = now
+        self._steps += 1
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the epoch's row of each table."""
+        names = [f"val/dice/{name}" for _, name in self._labels.foreground]
+        columns = ["train/loss", "val/dice", *names, "learning_rate"]
+        values = {name: float(trainer.callback_metrics[name]) for name in columns if name in trainer.callback_metrics}
+        replace_row(self._folder / "metrics.csv", {"epoch": trainer.current_epoch, **values})
+        replace_row(self._folder / "timing.csv", {"epoch": trainer.current_epoch, **self._timing()})
+
+    def _timing(self) -> Row:
+        trained = self._waiting + self._stepping
+        return {
+            "images_per_second": round(self._steps * self._batch_size / trained, 3) if trained else "",
+            "step_seconds": round(self._stepping / self._steps, 4) if self._steps else "",
+            "waiting_share": round(self._waiting / trained, 4) if trained else "",
+            "epoch_seconds": round(time.monotonic() - self._epoch_start, 2),
+            "peak_memory_mib": round(peak_memory_bytes() / 2**20),
+            "peak_gpu_memory_mib": round(torch.cuda.max_memory_allocated() / 2**20)
+            if torch.cuda.is_available()
+            else "",
+        }
+
+
+def replace_row(path: Path, row: Row) -> None:
+    """Add ``row`` to the table at ``path`` in one step, in place of rows of its epoch or later ones."""
+    rows = [old for old in read_rows(path) if int(old["epoch"]) < row["epoch"]]
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=list(row), lineterminator="\n", extrasaction="ignore", restval="")
+    writer.writeheader()
+    writer.writerows([*rows, row])
+    write_text(path, table.getvalue())
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Rows of a table by column name; none where there is no table yet."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

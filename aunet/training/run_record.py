@@ -1,0 +1,76 @@
+"""``run.json``: what ran, on what, how long, and how well it scored."""
+
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from aunet.atomic_files import write_json
+
+Status = Literal["running", "finished", "interrupted", "failed"]
+_PACKAGES = ("torch", "monai", "pytorch-lightning", "hydra-core", "wandb", "numpy")
+
+
+class RunRecord:
+    """Keeps ``run.json`` of a run folder up to date; a resumed run adds to what stands there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "run.json"
+        self.facts: dict[str, Any] = json.loads(self._path.read_text()) if self._path.is_file() else {}
+
+    def start(self, **facts: Any) -> None:
+        """Write what is known when the training starts."""
+        here = {"hardware": _hardware(), "versions": _versions(), "commit": _commit(), "started": _now()}
+        self.update(status="running", **here, **facts)
+
+    def update(self, **facts: Any) -> None:
+        """Add or replace facts, and write."""
+        self.facts |= facts
+        write_json(self._path, self.facts)
+
+    def end(self, status: Status) -> None:
+        """Write how the run ended."""
+        self.update(status=status, ended=_now())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _hardware() -> dict[str, Any]:
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpus": gpus}
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        **{name: version(name) for name in _PACKAGES},
+        "aunet": version("aunet"),
+    }
+
+
+def _commit() -> str | None:
+    """Commit of the checkout that holds this code, with "+changes" where files differ from it; None outside one."""
+    source = Path(__file__).parent
+    try:
+        commit = _git(source, "rev-parse", "HEAD")
+        return commit + ("+changes" if _git(source, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,18 @@
+"""The learning rate as a share of its start, by the share of the training that is done."""
+
+
+def constant(progress: float) -> float:
+    """Always the whole learning rate."""
+    return 1.0
+
+
+def polynomial(progress: float, power: float = 0.9, warmup: float = 0.0) -> float:
+    """(1 - progress)**power, after a linear rise over the first ``warmup`` share of the training."""
+    if progress < warmup:
+        return max(progress, 1e-3 * warmup) / warmup
+    return (1.0 - progress) ** power
+
+
+def halving(progress: float, times: int = 3) -> float:
+    """Halved ``times`` times at equal distances (released code: every 250 of 1000 epochs)."""
+    return 0.5 ** int(min(progress, 1.0 - 1e-9) * (times + 1))

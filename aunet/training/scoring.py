@@ -1,0 +1,50 @@
+"""The test cases of a run: predicted in their own grid, scored, pictured."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+from rich.progress import Progress
+
+from aunet.atomic_files import write_json
+from aunet.data.case import Case, Cohort
+from aunet.data.label_values import classes_of_values
+from aunet.data.preprocessing import Preprocessing
+from aunet.data.volume import Volume, read_channels, read_label
+from aunet.inference.predictor import Prediction, Predictor
+from aunet.metrics.case_scores import join_scores, score_case, summarise, summary_as_mapping, write_case_scores
+from aunet.reporting.overlays import prediction_picture
+from aunet.reporting.planes import in_ras_order
+
+
+def score_test_cases(
+    predictor: Predictor, cases: Iterable[Case], cohort: Cohort, folder: Path, progress: Progress
+) -> pd.DataFrame:
+    """Predict and score ``cases``; everything is written below ``folder``. Returns the summary.
+
+    Writes predictions/<case_id>.nii.gz, pictures/<case_id>.png, case_scores.csv and summary.json.
+    """
+    tables: list[pd.DataFrame] = []
+    for case in progress.track(list(cases), description="Testing"):
+        assert case.label is not None
+        channels = [channel for path in case.images for channel in read_channels(path)]
+        reference = classes_of_values(read_label(case.label), cohort, case)
+        prediction = predictor.predict_volume(channels)
+        prediction.write(folder / "predictions" / f"{case.case_id}.nii.gz")
+        tables.append(score_case(case.case_id, prediction.label, reference.array, reference.spacing, cohort.labels))
+        path = folder / "pictures" / f"{case.case_id}.png"
+        _draw(path, case.case_id, channels[0], reference, prediction, predictor.preprocessing)
+    scores = join_scores(tables)
+    write_case_scores(folder / "case_scores.csv", scores)
+    summary = summarise(scores)
+    write_json(folder / "summary.json", summary_as_mapping(summary))
+    return summary
+
+
+def _draw(
+    path: Path, case_id: str, image: Volume, reference: Volume, prediction: Prediction, preprocessing: Preprocessing
+) -> None:
+    scan, spacing = in_ras_order(image.array, image.affine)
+    truth, found = (in_ras_order(array, image.affine)[0] for array in (reference.array, prediction.label))
+    window = preprocessing.window if preprocessing.modality == "ct" else None
+    prediction_picture(scan, truth, found, spacing, prediction.labels, path, title=case_id, intensities=window)

@@ -1,0 +1,122 @@
+"""`aunet evaluate` from words to files, on made-up label maps and on real ones."""
+
+import argparse
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage
+
+from aunet.commands.evaluate import add_arguments, evaluate, parse_classes
+from aunet.data.volume import write_label
+from aunet.errors import UserError
+from aunet.metrics.case_scores import read_case_scores
+
+MULTIORGAN = Path(__file__).parents[3] / "shared" / "data" / "multiorgan"
+ORGANS = {
+    "spleen": 1,
+    "pancreas": 2,
+    "left_kidney": 3,
+    "gallbladder": 4,
+    "oesophagus": 5,
+    "liver": 6,
+    "stomach": 7,
+    "duodenum": 8,
+}
+
+
+def run(*words: str | Path) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    evaluate(parser.parse_args([str(word) for word in words]))
+
+
+def write_cubes(folder: Path, start: int) -> Path:
+    """Cases a and b: a cube of value 1, four voxels wide, that starts at ``start``; b is empty in ``references``."""
+    label = np.zeros((12, 12, 12), dtype=np.uint8)
+    label[start : start + 4, 2:6, 2:6] = 1
+    write_label(folder / "a.nii.gz", label, np.diag([2.0, 1.0, 1.0, 1.0]))
+    write_label(folder / "b.nii.gz", label * (folder.name != "references"), np.diag([2.0, 1.0, 1.0, 1.0]))
+    return folder
+
+
+def test_scores_are_written_and_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    predictions, references = write_cubes(tmp_path / "predictions", 3), write_cubes(tmp_path / "references", 2)
+
+    run(predictions, references, "--output", tmp_path / "scores", "--classes", "cube=1")
+
+    scores = read_case_scores(tmp_path / "scores" / "case_scores.csv").set_index(["case_id", "class"])
+    assert scores.loc[("a", "cube"), ["dice", "precision", "recall"]].tolist() == [0.75, 0.75, 0.75]
+    assert scores.loc[("a", "cube"), "reference_ml"] == pytest.approx(0.128)
+    assert scores.loc[("b", "cube"), "dice"] == 0
+    assert np.isnan(scores.loc[("b", "cube"), "recall"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "0.375 ± 0.530" in printed
+    assert "A class missing from a prediction" in printed
+
+
+def test_the_summary_counts_what_is_undefined(tmp_path: Path) -> None:
+    predictions, references = write_cubes(tmp_path / "predictions", 3), write_cubes(tmp_path / "references", 2)
+
+    run(predictions, references, "--output", tmp_path / "scores")
+
+    summary = json.loads((tmp_path / "scores" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["cases"] == 2
+    assert summary["scores"]["1"]["recall"] == {"mean": 0.75, "sd": None, "count": 1, "undefined": 1}
+
+
+@pytest.mark.parametrize("word", ["spleen", "spleen=", "=1", "spleen=one", "spleen=0", "spleen=-1", "spleen=1.5"])
+def test_a_class_that_is_no_name_and_whole_number_is_refused(word: str) -> None:
+    with pytest.raises(UserError, match=f"--classes {word}: write NAME=VALUE"):
+        parse_classes([word])
+
+
+@pytest.mark.parametrize("word", ["spleen=2", "liver=1"])
+def test_a_name_or_value_that_stands_twice_is_refused(word: str) -> None:
+    with pytest.raises(UserError, match="stands twice"):
+        parse_classes(["spleen=1", word])
+
+
+def test_classes_keep_their_order() -> None:
+    assert list(parse_classes(["spleen=3", "liver=1"]).items()) == [("spleen", 3), ("liver", 1)]
+
+
+def distance_by_transforms(first: np.ndarray, second: np.ndarray, spacing: tuple[float, ...]) -> float:
+    borders = [mask & ~ndimage.binary_erosion(mask) for mask in (first, second)]
+    to_first, to_second = (ndimage.distance_transform_edt(~border, sampling=spacing) for border in borders)
+    return float(np.concatenate([to_second[borders[0]], to_first[borders[1]]]).mean())
+
+
+def check_organ(row: pd.Series, case_id: str, value: int) -> None:
+    """Compare a row with scores of the whole, uncropped files by SciPy's distance transforms."""
+    images = [nibabel.load(MULTIORGAN / folder / f"{case_id}.nii.gz") for folder in ("predictions", "labels")]
+    prediction, reference = (np.asarray(image.dataobj) == value for image in images)
+    spacing = tuple(float(side) for side in images[0].header.get_zooms())
+    shared, sizes = (prediction & reference).sum(), (prediction.sum(), reference.sum())
+    near = tuple(slice(max(where.min() - 2, 0), where.max() + 3) for where in np.nonzero(prediction | reference))
+
+    assert row["dice"] == pytest.approx(2 * shared / sum(sizes))
+    assert row["precision"] == pytest.approx(shared / sizes[0])
+    assert row["recall"] == pytest.approx(shared / sizes[1])
+    expected = distance_by_transforms(prediction[near], reference[near], spacing)
+    assert row["surface_distance_mm"] == pytest.approx(expected)
+    assert row["reference_ml"] == pytest.approx(sizes[1] * np.prod(spacing) / 1000)
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not MULTIORGAN.is_dir(), reason="needs ../shared/data/multiorgan beside the project")
+def test_a_real_network_is_scored_on_eighteen_abdomens(tmp_path: Path) -> None:
+    classes = [f"{name}={value}" for name, value in ORGANS.items()]
+
+    run(MULTIORGAN / "predictions", MULTIORGAN / "labels", "--output", tmp_path, "--classes", *classes)
+
+    scores = read_case_scores(tmp_path / "case_scores.csv").set_index(["case_id", "class"])
+    assert len(scores) == 18 * len(ORGANS)
+    dices = scores["dice"].unstack()
+    assert dices["spleen"].agg(["min", "max"]).round(2).tolist() == [0.57, 0.98]
+    assert dices["pancreas"].agg(["min", "max"]).round(2).tolist() == [0.66, 0.90]
+    for case_id, organ in (("55", "pancreas"), ("85", "left_kidney"), ("66", "gallbladder"), ("88", "oesophagus")):
+        check_organ(scores.loc[(case_id, organ)], case_id, ORGANS[organ])

@@ -1,0 +1,55 @@
+"""Every file of conf/ makes a run that passes its checks."""
+
+from pathlib import Path
+
+import pytest
+
+from aunet.config import check_config, compose_config, resolve_config
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+OPTIONS = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml"))
+FACTS = {
+    "in_channels": 1,
+    "num_classes": 4,
+    "class_names": ["background", "pancreas", "spleen", "kidney"],
+    "modality": "ct",
+    "spacing": [4.0, 4.0, 4.0],
+    "patch_size": [80, 64, 64],
+    "batch_size": 2,
+}
+
+
+def test_conf_has_the_groups_that_users_script_against() -> None:
+    groups = {group for group, _ in OPTIONS}
+    assert groups == {
+        *("model", "data", "loss", "optimizer", "trainer", "logger", "attention", "inference", "experiment"),
+    }
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_composes_and_passes_its_checks(group: str, option: str) -> None:
+    config = compose_config([f"{group}={option}"])
+    check_config(config)
+    if group not in {"attention", "inference", "experiment"}:
+        assert config[group].name == option
+
+
+def test_the_default_run_is_the_papers_network_on_the_phantom() -> None:
+    values = resolve_config(compose_config([]), FACTS)
+    assert values["model"]["name"] == "attention"
+    assert values["data"]["recipe"] == "phantom"
+    assert values["data"]["spacing"] == values["data"]["phantom"]["spacing"]
+    assert values["trainer"]["max_epochs"] == values["data"]["phantom"]["max_epochs"]
+
+
+def test_a_root_turns_ct150_to_the_papers_numbers() -> None:
+    values = resolve_config(compose_config(["data.root=/scans"]), FACTS)
+    assert values["data"]["recipe"] == "scans"
+    assert values["data"]["patch_size"] == [160, 160, 96]
+    assert values["data"]["source"]["root"] == "/scans"
+
+
+def test_facts_of_the_data_reach_the_network() -> None:
+    values = resolve_config(compose_config(["model=monai_unet"]), FACTS)
+    assert values["model"]["network"]["out_channels"] == 4
+    assert "hydra" not in values

@@ -1,0 +1,82 @@
+"""A run's folder may come from a stranger: reading its configuration runs nothing and believes nothing."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aunet.config import compose_config, load_run_config, resolve_config
+from aunet.errors import UserError
+from tests.configs.test_every_option import FACTS
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A folder with the resolved configuration of a run, as training leaves it."""
+    _write(tmp_path, resolve_config(compose_config([]), FACTS))
+    return tmp_path
+
+
+def test_a_runs_configuration_reads_back_equal(run_folder: Path) -> None:
+    values = resolve_config(compose_config([]), FACTS)
+    assert resolve_config(load_run_config(run_folder), {}) == values
+
+
+def test_trust_written_in_a_run_folder_is_not_believed(run_folder: Path) -> None:
+    values = resolve_config(compose_config([]), FACTS)
+    values["trusted_modules"] = ["os"]
+    values["model"]["network"] = {"_target_": "os.system", "command": "true"}
+    _write(run_folder, values)
+    with pytest.raises(UserError, match=r"config\.yaml: model\.network\._target_: 'os\.system' is not allowed"):
+        load_run_config(run_folder)
+
+
+def test_trust_given_by_the_caller_is(run_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "networks_of_mine.py").write_text("class Tiny: ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    values = resolve_config(compose_config([]), FACTS)
+    values["model"]["network"] = {"_target_": "networks_of_mine.Tiny"}
+    _write(run_folder, values)
+    assert load_run_config(run_folder, ["networks_of_mine"]).model.network["_target_"] == "networks_of_mine.Tiny"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("!!python/object/apply:os.system ['touch ran']", "plain YAML"),
+        ("model: !!python/name:os.system", "plain YAML"),
+        ("model: [", "plain YAML"),
+        ("- a\n- b", "holds no keys"),
+        ("", "has no value"),
+        ("model: {name: '${oc.env:HOME}'}", "oc.env"),
+        ("no_such_key: 1", "no such key"),
+    ],
+)
+def test_what_is_no_runs_configuration_is_refused(
+    text: str, message: str, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run_folder)
+    (run_folder / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_run_config(run_folder)
+    assert not (run_folder / "ran").exists()
+
+
+def test_bytes_that_are_no_text_are_refused(run_folder: Path) -> None:
+    (run_folder / "config.yaml").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(UserError, match="plain YAML"):
+        load_run_config(run_folder)
+
+
+def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no config\.yaml"):
+        load_run_config(tmp_path)
+
+
+def test_facts_that_are_missing_are_told_before_anything_is_built() -> None:
+    with pytest.raises(UserError, match=r"dataset\.batch_size has no value"):
+        resolve_config(compose_config([]), {})
+
+
+def _write(folder: Path, values: dict[str, object]) -> None:
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
