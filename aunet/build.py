@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
@@ -41,7 +42,7 @@ _FOREIGN_SIZE_MULTIPLE = 16
 
 def build_cohort(config: DictConfig) -> Cohort:
     """The cases that ``data`` names."""
-    return instantiate(config.data.source, _convert_="all")
+    return _built(config.data.source)
 
 
 def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
@@ -73,7 +74,7 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits) -> Segmentati
         cohort=cohort,
         splits=splits,
         store=CaseStore(Path(data["cache"]).expanduser() / "cases", cohort, build_preprocessing(settings)),
-        augmentation=instantiate(data["augmentation"], _convert_="all"),
+        augmentation=_built(data["augmentation"]),
         patch_size=facts["patch_size"],
         batch_size=facts["batch_size"],
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
@@ -92,7 +93,7 @@ def build_network(settings: Settings) -> nn.Module:
     """The network with fresh weights, a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings["seed"])
-        return instantiate(settings["model"]["network"], _convert_="all")
+        return _built(settings["model"]["network"])
 
 
 def build_clock(settings: Settings) -> RunClock:
@@ -107,10 +108,10 @@ def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choi
     network, optimizer = build_network(settings), settings["optimizer"]
     return SegmentationTask(
         network=network,
-        loss=instantiate(settings["loss"]["function"], _convert_="all"),
+        loss=_built(settings["loss"]["function"]),
         labels=data.cohort.labels,
-        optimizer=instantiate(optimizer["factory"], _convert_="all"),
-        schedule=instantiate(optimizer["schedule"], _convert_="all"),
+        optimizer=_built(optimizer["factory"]),
+        schedule=_built(optimizer["schedule"]),
         progress=clock.progress,
         window=build_window(settings, network),
         augmentation=data.augmentation,
@@ -247,6 +248,16 @@ def load_checkpoint_weights(network: nn.Module, checkpoint: Path) -> None:
             f"{checkpoint}: does not hold the weights of this run's network ({str(error).splitlines()[0]}). It may be"
             " damaged, or config.yaml was changed; use another checkpoint or another run."
         ) from None
+
+
+def _built(node: Any) -> Any:
+    """What ``node`` names; a user's mistake found on the way keeps its own message."""
+    try:
+        return instantiate(node, _convert_="all")
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
 
 
 def _seconds(duration: str | None) -> float | None:

@@ -18,7 +18,14 @@ from aunet.allowed_targets import check_targets
 from aunet.config_types import check_rules, known_keys, typed
 from aunet.errors import UserError
 from aunet.interpolations import check_interpolations, strings_in
-from aunet.overrides import check_keys, check_options, options_of, parse_overrides, split_parsed_sweep
+from aunet.overrides import (
+    check_keys,
+    check_options,
+    options_of,
+    parse_overrides,
+    split_parsed_sweep,
+    with_mappings_replaced,
+)
 
 # Only for checking a configuration before its data are read; nothing is built from them.
 _STAND_IN_FACTS: Mapping[str, Any] = {
@@ -42,7 +49,7 @@ def compose_config(overrides: Sequence[str], config_folder: Path | None = None) 
         parsed = parse_overrides(overrides, loader)
         check_options(parsed, loader)
         try:
-            composed = _compose(overrides)
+            composed = _compose(with_mappings_replaced(parsed, loader))
         except UserError:
             check_keys(parsed, _keys_to_choose_from(parsed, loader), loader)
             raise

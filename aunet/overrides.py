@@ -59,6 +59,22 @@ def check_keys(overrides: Sequence[Override], known: Collection[str], loader: Co
             raise UserError(f"{override.input_line}: there is no key or group {key!r}.{remedy}")
 
 
+def with_mappings_replaced(overrides: Sequence[Override], loader: ConfigLoader) -> list[str]:
+    """The overrides as Hydra is given them: ``key={…}`` takes the place of a mapping instead of being merged into it.
+
+    Merged, ``data.source.source_labels={liver: 1}`` would keep the classes of the YAML file, or be refused.
+    """
+    words: list[str] = []
+    for override in overrides:
+        text = str(override.input_line)
+        is_plain = not (override.is_add() or override.is_force_add() or override.is_delete())
+        if is_plain and isinstance(override.value(), dict) and not options_of(override, loader):
+            words += [f"~{override.key_or_group}", f"+{text}"]
+        else:
+            words.append(text)
+    return words
+
+
 def split_parsed_sweep(overrides: Sequence[Override]) -> list[list[str]]:
     """The overrides of each job of a sweep; the last key varies fastest, as in Hydra's own sweeps."""
     written = " ".join(str(override.input_line) for override in overrides)

@@ -13,11 +13,17 @@ class Purpose(IntEnum):
     AUGMENTATION = 2
     SPLIT = 3
     VOXELS = 4
+    NETWORK = 5
 
 
 def generator(purpose: Purpose, seed: int, *keys: int) -> np.random.Generator:
     """Give the random generator that belongs to these keys, always in the same state."""
     return np.random.default_rng([int(purpose), seed, *keys])
+
+
+def network_seed(seed: int, step: int) -> int:
+    """Seed of what a network draws for itself, as dropout does, in one training step."""
+    return int(generator(Purpose.NETWORK, seed, step).integers(2**32))
 
 
 def transform_seed(seed: int, epoch: int, sample: int) -> int:

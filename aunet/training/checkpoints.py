@@ -53,8 +53,8 @@ class Checkpoints(Callback):
             self._previous_handlers[number] = signal.signal(number, self._request_stop)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Save and stop here if asked to."""
-        if self._is_stop_requested:
+        """Save and stop here if asked to; after the last step of an epoch its validation comes first."""
+        if self._is_stop_requested and not trainer.is_last_batch:
             self._save(trainer, "last.ckpt")
             raise RunInterruptedError
 

@@ -27,8 +27,15 @@ class EpochTables(Callback):
         self._waiting = self._stepping = 0.0
         self._steps = 0
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clocks, also where a run resumes in the middle of an epoch."""
+        self._restart_clocks()
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the epoch's clocks."""
+        self._restart_clocks()
+
+    def _restart_clocks(self) -> None:
         self._epoch_start = self._step_end = time.monotonic()
         self._waiting = self._stepping = 0.0
         self._steps = 0
@@ -36,7 +43,7 @@ class EpochTables(Callback):
     def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """What passed since the last step was waiting for data."""
         now = time.monotonic()
-        self._waiting += now - (self._step_end or now)
+        self._waiting += now - self._step_end
         self._step_end = now
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:

@@ -40,6 +40,7 @@ class ProgressDisplay(Callback):
         done = self._clock.progress(trainer.global_step)
         self._progress.reset(self._bar, visible=True)
         self._progress.update(self._bar, completed=done)
+        self._epoch_start = time.monotonic()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Name the epoch."""

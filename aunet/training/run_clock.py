@@ -44,8 +44,11 @@ class RunClock(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Let the trainer stop after this step when the time is up; it validates once more."""
-        if self.is_time_up:
-            trainer.should_stop = True
+        trainer.should_stop = trainer.should_stop or self.is_time_up
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let it stop here too: the time may have run out while validating."""
+        trainer.should_stop = trainer.should_stop or self.is_time_up
 
     def state_dict(self) -> dict[str, Any]:
         """Seconds so far."""

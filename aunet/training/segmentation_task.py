@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from aunet.data.augmentation import Augmentation
+from aunet.data.keyed_randomness import network_seed
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.labels import Labels
 from aunet.metrics.overlap import dice
@@ -80,7 +81,8 @@ class SegmentationTask(LightningModule):
         return optimizer
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Set the learning rate of this step."""
+        """Set the learning rate of this step, and the seed of what the network itself draws."""
+        torch.manual_seed(network_seed(self._seed, self.trainer.global_step))
         share = self._schedule(self._progress(self.trainer.global_step))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * share
