@@ -48,6 +48,7 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     _log.info("Computing in %s", choice.reason)
     task = build_task(settings, data, clock, choice)
     _start_record(settings, cohort, task.network, record)
+    write_json(folder / "splits.json", splits.as_dict())
     write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     logger = _logger(settings, folder)
     checkpoints = Checkpoints(folder / "checkpoints")
@@ -89,9 +90,7 @@ def _splits(settings: Settings, cohort: Cohort, folder: Path) -> Splits:
     """The splits the run began with, else new ones."""
     file = folder / "splits.json"
     if not file.is_file():
-        splits = build_splits(settings, cohort)
-        write_json(file, splits.as_dict())
-        return splits
+        return build_splits(settings, cohort)
     splits = Splits(**{part: tuple(case_ids) for part, case_ids in json.loads(file.read_text()).items()})
     known = {case.case_id for case in cohort.cases}
     if missing := [case_id for case_id in (*splits.train, *splits.val, *splits.test) if case_id not in known]:

@@ -24,7 +24,7 @@ from aunet.data.phantom_contrast import draw_attenuation
 from aunet.data.phantom_rendering import draw_scanner, render_image, render_label
 from aunet.errors import UserError
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raised whenever the same seed gives other files."""
 
 SUPERSAMPLING = 2

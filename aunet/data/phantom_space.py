@@ -5,6 +5,7 @@ vertebral body of L1 in a patient of middle size.
 """
 
 from dataclasses import dataclass
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,23 +47,29 @@ class Space:
         margin += 4 * BEND
         first = (low - margin) * self.scale + self.shift - FIELD_CORNER
         last = (high + margin) * self.scale + self.shift - FIELD_CORNER
-        starts = np.clip(np.floor(first / self.spacing), 0, self.shape).astype(int)
-        stops = np.clip(np.ceil(last / self.spacing) + 1, 0, self.shape).astype(int)
-        return slice(starts[0], stops[0]), slice(starts[1], stops[1]), slice(starts[2], stops[2])
+        return self._voxels_between(first, last)
 
     def box_of_ball(self, center: NDArray[np.float64], radius: float) -> Box:
         """Voxels within ``radius`` mm of a point (3,): a tighter ``box``, as it looks up the bend at the point."""
         place = center * self.scale + self.shift - FIELD_CORNER
-        i, j, k = np.clip(place / self.spacing, 0, np.subtract(self.shape, 1)).astype(int)
-        place = place - (self.points[:, i, j, k] - center) * self.scale
+        nearest = np.maximum(np.minimum(place // self.spacing, np.subtract(self.shape, 1)), 0)
+        i, j, k = nearest.astype(int)
+        straight = ((nearest + 0.5) * self.spacing + FIELD_CORNER - self.shift) / self.scale
+        place = place - (self.points[:, i, j, k] - straight) * self.scale
         reach = (1.15 * radius + BEND) * self.scale
-        starts = np.clip(np.floor((place - reach) / self.spacing), 0, self.shape).astype(int)
-        stops = np.clip(np.ceil((place + reach) / self.spacing) + 1, 0, self.shape).astype(int)
-        return slice(starts[0], stops[0]), slice(starts[1], stops[1]), slice(starts[2], stops[2])
+        return self._voxels_between(place - reach, place + reach)
 
     def points_in(self, box: Box) -> Array:
         """Patient coordinates (3, h, w, d) of the voxels of a box."""
         return self.points[(slice(None), *box)]
+
+    def _voxels_between(self, first: NDArray[np.float64], last: NDArray[np.float64]) -> Box:
+        """Voxels between two corners (3,), in mm from the corner of the field of view."""
+        i, j, k = (
+            slice(min(max(floor(start / step), 0), size), min(max(ceil(stop / step) + 1, 0), size))
+            for start, stop, step, size in zip(first, last, self.spacing, self.shape, strict=True)
+        )
+        return i, j, k
 
     def voxels_of(self, volume_ml: float) -> int:
         """Number of voxels that fill a volume."""
@@ -108,8 +115,9 @@ def _interpolate(values: Array, positions: NDArray[np.float64], axis: int) -> Ar
     t = positions - index
     weights = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
     shape = np.roll((-1, 1, 1), axis)
-    terms = (
-        (weight / 6).astype(np.float32).reshape(shape) * values.take(index + offset, axis=axis)
-        for offset, weight in enumerate(weights)
-    )
-    return sum(terms, start=np.float32(0.0))  # pyright: ignore
+    result = np.float32(0) * values.take(index, axis=axis)
+    for offset, weight in enumerate(weights):
+        term = values.take(index + offset, axis=axis)
+        term *= (weight / 6).astype(np.float32).reshape(shape)
+        result += term
+    return result

@@ -33,7 +33,7 @@ def cavity_field(space: Space, habitus: Habitus) -> Field:
     x, y, z = space.points
     waist = 1 + np.float32(0.04) * np.tanh(z / 60)
     half_depth = (habitus.front - habitus.back) / 2
-    return _oval(x / waist, y - np.float32(habitus.middle), habitus.half_width, half_depth, 2.35)
+    return _oval(x / waist, y - np.float32(habitus.middle), habitus.half_width, half_depth)
 
 
 def body_field(space: Space, habitus: Habitus) -> Field:
@@ -43,14 +43,15 @@ def body_field(space: Space, habitus: Habitus) -> Field:
     back = -82 - habitus.fat_back
     half_width = habitus.half_width + habitus.wall + habitus.fat_side
     waist = 1 + np.float32(0.03) * np.tanh(z / 60)
-    oval = _oval(x / waist, y - np.float32((front + back) / 2), half_width, (front - back) / 2, 2.35)
+    oval = _oval(x / waist, y - np.float32((front + back) / 2), half_width, (front - back) / 2)
     furrow = 7 * np.exp(-np.square(x / 16)) * (y < 0)
     return Field(EVERYWHERE, oval.values - furrow)
 
 
-def _oval(x: Array, y: Array, half_width: float, half_depth: float, exponent: float) -> Field:
-    """Superellipse |x/a|^n + |y/b|^n = 1 in every axial plane; distance along the ray from its middle."""
-    level = (np.abs(x / half_width) ** exponent + np.abs(y / half_depth) ** exponent) ** (1 / exponent)
+def _oval(x: Array, y: Array, half_width: float, half_depth: float) -> Field:
+    """Superellipse |x/a|^n + |y/b|^n = 1, n = 2.5, in every axial plane; distance along the ray from its middle."""
+    right, front = np.abs(x / half_width), np.abs(y / half_depth)
+    level = (np.square(right) * np.sqrt(right) + np.square(front) * np.sqrt(front)) ** np.float32(0.4)
     radius = np.sqrt(np.square(x) + np.square(y))
     return Field(EVERYWHERE, (radius * (1 / np.maximum(level, 1e-3) - 1)).astype(np.float32))
 

@@ -18,7 +18,7 @@ MONITORED = "val/dice"
 
 
 class RunInterruptedError(Exception):
-    """The user or the system asked the run to stop; a checkpoint of this very step is on disk."""
+    """The user or the system asked the run to stop; what was saved last is on disk."""
 
 
 class Checkpoints(Callback):
@@ -84,7 +84,7 @@ class Checkpoints(Callback):
 
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
         if self._is_stop_requested:
-            raise KeyboardInterrupt
+            raise RunInterruptedError
         self._is_stop_requested = True
         _log.warning("Stopping after this step, with a checkpoint; once more to stop at once.")
 

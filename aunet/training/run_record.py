@@ -35,8 +35,9 @@ class RunRecord:
         write_json(self._path, self.facts)
 
     def end(self, status: Status) -> None:
-        """Write how the run ended."""
-        self.update(status=status, ended=_now())
+        """Write how the run ended; a run that never started leaves nothing."""
+        if self.facts:
+            self.update(status=status, ended=_now())
 
 
 def _now() -> str:

@@ -27,6 +27,7 @@ def batches(cases: list[StoredCase], workers: int, position: int = 0) -> list[to
     return [batch["image"] for _ in range(2) for batch in loader]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine may have cores
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_number_of_workers_changes_nothing(cases: list[StoredCase], workers: int) -> None:
     for alone, shared in zip(batches(cases, 0), batches(cases, workers), strict=True):

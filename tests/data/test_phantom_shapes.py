@@ -47,9 +47,12 @@ def test_a_curve_passes_through_its_knots() -> None:
     assert (radii[0], radii[-1]) == pytest.approx((5, 8))
 
 
-def test_a_tube_on_bent_coordinates_equals_the_brute_force_union_of_balls() -> None:
+@pytest.mark.parametrize("height", [0, -90])
+def test_a_tube_on_bent_coordinates_equals_the_brute_force_union_of_balls(height: float) -> None:
+    """Also where the curve leaves the field of view."""
     space = draw_space(np.random.default_rng(3), (4.0, 4.0, 4.0))
-    centers, radii = curve([(60, 20, -40), (0, 60, 10), (-70, 10, 40)], [12, 9, 15])
+    knots = np.array([(60, 20, -40), (0, 60, 10), (-70, 10, 40)]) + (0, 0, height)
+    centers, radii = curve(knots, [12, 9, 15])
     offsets = space.points[:, None] - centers.T.astype(np.float32)[:, :, None, None, None]
     expected = (radii[:, None, None, None] - np.sqrt(np.square(offsets).sum(axis=0))).max(axis=0)
     field = tube(space, centers, radii)
