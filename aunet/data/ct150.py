@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aunet.data.case import Cohort
 from aunet.data.nifti_folders import cases_in_folder, existing_folder
-from aunet.data.phantom import phantom_cases
+from aunet.data.phantom.cohort import phantom_cases
 from aunet.errors import UserError
 from aunet.labels import Labels
 

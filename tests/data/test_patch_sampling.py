@@ -71,4 +71,5 @@ def test_a_volume_smaller_than_the_patch_lies_in_its_middle(cases: list[StoredCa
     start = [(32 - length) // 2 for length in case.label().shape]
     inside = tuple(slice(at, at + length) for at, length in zip(start, case.label().shape, strict=True))
     assert np.array_equal(sample["label"][0][inside].numpy(), case.label())
-    assert sample["image"].abs().sum() == sample["image"][0][inside].abs().sum()
+    sample["image"][0][inside] = 0
+    assert not sample["image"].any()

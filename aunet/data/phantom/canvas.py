@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from aunet.data.phantom_shapes import FAR_OUTSIDE, Field
-from aunet.data.phantom_space import Array, Box, Space
-from aunet.data.phantom_tissues import Tissue
+from aunet.data.phantom.shapes import FAR_OUTSIDE, Field
+from aunet.data.phantom.space import Array, Box, Space
+from aunet.data.phantom.tissues import Tissue
 
 Mask = NDArray[np.bool_]
 FREE = (Tissue.VISCERAL_FAT,)

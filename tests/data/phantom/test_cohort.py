@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from aunet.data.phantom import draw_phantom, phantom_cases
+from aunet.data.phantom.cohort import draw_phantom, phantom_cases
 from aunet.errors import UserError
 
 COARSE = (8.0, 8.0, 8.0)

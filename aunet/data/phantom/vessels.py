@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from aunet.data.phantom_canvas import FAT, FREE, Canvas
-from aunet.data.phantom_shapes import Vectors, curve, ellipsoid, tube
-from aunet.data.phantom_space import FIELD_CORNER
-from aunet.data.phantom_tissues import Tissue
+from aunet.data.phantom.canvas import FAT, FREE, Canvas
+from aunet.data.phantom.shapes import Vectors, curve, ellipsoid, tube
+from aunet.data.phantom.space import FIELD_CORNER
+from aunet.data.phantom.tissues import Tissue
 
 _BELOW = FIELD_CORNER[2] - 40
 _SPLENIC_VEIN_RADIUS = 4.0

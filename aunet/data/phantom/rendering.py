@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from aunet.data.phantom_tissues import Tissue, class_of_tissue
+from aunet.data.phantom.tissues import Tissue, class_of_tissue
 
 FloatArray = NDArray[np.float32]
 

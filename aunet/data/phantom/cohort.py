@@ -19,9 +19,9 @@ from rich.progress import Progress
 
 from aunet.atomic_files import replaced_atomically
 from aunet.data.case import Case
-from aunet.data.phantom_anatomy import draw_anatomy
-from aunet.data.phantom_contrast import draw_attenuation
-from aunet.data.phantom_rendering import draw_scanner, render_image, render_label
+from aunet.data.phantom.anatomy import draw_anatomy
+from aunet.data.phantom.contrast import draw_attenuation
+from aunet.data.phantom.rendering import draw_scanner, render_image, render_label
 from aunet.errors import UserError
 
 GENERATOR_VERSION = 2

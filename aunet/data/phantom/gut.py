@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from aunet.data.phantom_canvas import Canvas
-from aunet.data.phantom_shapes import Field, Vectors, curve, roughened, tube, without
-from aunet.data.phantom_space import FIELD_CORNER
-from aunet.data.phantom_tissues import Tissue
+from aunet.data.phantom.canvas import Canvas
+from aunet.data.phantom.shapes import Field, Vectors, curve, roughened, tube, without
+from aunet.data.phantom.space import FIELD_CORNER
+from aunet.data.phantom.tissues import Tissue
 
 _BELOW = FIELD_CORNER[2] - 30
 _STOMACH_KNOTS = (

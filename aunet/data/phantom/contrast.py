@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from aunet.data.phantom_tissues import Tissue
+from aunet.data.phantom.tissues import Tissue
 
 PHASES = ("unenhanced", "late arterial", "portal venous")
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import PchipInterpolator, make_interp_spline
 
-from aunet.data.phantom_space import Array, Box, Space
+from aunet.data.phantom.space import Array, Box, Space
 
 Vectors = NDArray[np.float64]
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from aunet.data.phantom import Phantom, draw_phantom
-from aunet.data.phantom_anatomy import Anatomy, draw_anatomy
-from aunet.data.phantom_tissues import Tissue
+from aunet.data.phantom.anatomy import Anatomy, draw_anatomy
+from aunet.data.phantom.cohort import Phantom, draw_phantom
+from aunet.data.phantom.tissues import Tissue
 
 NUM_PATIENTS = 20
 SPACING = (4.0, 4.0, 4.0)

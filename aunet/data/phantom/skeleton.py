@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from aunet.data.phantom_canvas import Canvas
-from aunet.data.phantom_habitus import Habitus
-from aunet.data.phantom_shapes import Field
-from aunet.data.phantom_space import Array
-from aunet.data.phantom_tissues import Tissue
-from aunet.data.phantom_trunk import EVERYWHERE
+from aunet.data.phantom.canvas import Canvas
+from aunet.data.phantom.habitus import Habitus
+from aunet.data.phantom.shapes import Field
+from aunet.data.phantom.space import Array
+from aunet.data.phantom.tissues import Tissue
+from aunet.data.phantom.trunk import EVERYWHERE
 
 VERTEBRA_HEIGHT = 34.0
 DISC_HEIGHT = 8.0

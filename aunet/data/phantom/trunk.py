@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from aunet.data.phantom_canvas import Canvas
-from aunet.data.phantom_habitus import Habitus
-from aunet.data.phantom_shapes import Field, curve, ellipsoid, tube
-from aunet.data.phantom_space import FIELD_CORNER, FIELD_OF_VIEW, Array, Box, Space
-from aunet.data.phantom_tissues import Tissue
+from aunet.data.phantom.canvas import Canvas
+from aunet.data.phantom.habitus import Habitus
+from aunet.data.phantom.shapes import Field, curve, ellipsoid, tube
+from aunet.data.phantom.space import FIELD_CORNER, FIELD_OF_VIEW, Array, Box, Space
+from aunet.data.phantom.tissues import Tissue
 
 EVERYWHERE: Box = (slice(None), slice(None), slice(None))
 SKIN_THICKNESS = 2.0

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from aunet.data.phantom_canvas import FAT, Canvas, Mask, depth_below_surface
-from aunet.data.phantom_shapes import (
+from aunet.data.phantom.canvas import FAT, Canvas, Mask, depth_below_surface
+from aunet.data.phantom.shapes import (
     MARGIN,
     Field,
     Vectors,
@@ -15,7 +15,7 @@ from aunet.data.phantom_shapes import (
     tube,
     without,
 )
-from aunet.data.phantom_tissues import Tissue
+from aunet.data.phantom.tissues import Tissue
 
 _PANCREAS_KNOTS = np.array(
     [(22, 48, -24), (30, 52, -6), (25, 57, 10), (6, 66, 23), (-20, 62, 31), (-50, 44, 37), (-82, 12, 44)], dtype=float

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from aunet.data.phantom_canvas import Canvas
-from aunet.data.phantom_shapes import curve, ellipsoid, smooth_union, tube, without
-from aunet.data.phantom_space import FIELD_CORNER, Space, draw_space, smooth_noise, voxel_positions
-from aunet.data.phantom_tissues import Tissue
+from aunet.data.phantom.canvas import Canvas
+from aunet.data.phantom.shapes import curve, ellipsoid, smooth_union, tube, without
+from aunet.data.phantom.space import FIELD_CORNER, Space, draw_space, smooth_noise, voxel_positions
+from aunet.data.phantom.tissues import Tissue
 
 SPACING = (2.0, 2.0, 2.0)
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aunet.data.phantom_canvas import Canvas
-from aunet.data.phantom_gut import paint_colon, paint_duodenum, paint_small_bowel, paint_stomach
-from aunet.data.phantom_habitus import draw_habitus
-from aunet.data.phantom_organs import (
+from aunet.data.phantom.canvas import Canvas
+from aunet.data.phantom.gut import paint_colon, paint_duodenum, paint_small_bowel, paint_stomach
+from aunet.data.phantom.habitus import draw_habitus
+from aunet.data.phantom.organs import (
     draw_pancreas_knots,
     paint_gallbladder,
     paint_kidney,
@@ -20,10 +20,10 @@ from aunet.data.phantom_organs import (
     paint_pancreas,
     paint_spleen,
 )
-from aunet.data.phantom_skeleton import paint_skeleton
-from aunet.data.phantom_space import FIELD_CORNER, draw_space
-from aunet.data.phantom_trunk import paint_trunk
-from aunet.data.phantom_vessels import (
+from aunet.data.phantom.skeleton import paint_skeleton
+from aunet.data.phantom.space import FIELD_CORNER, draw_space
+from aunet.data.phantom.trunk import paint_trunk
+from aunet.data.phantom.vessels import (
     paint_adrenals,
     paint_great_vessels,
     paint_liver_vessels,

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from aunet.data.phantom_contrast import draw_attenuation
-from aunet.data.phantom_rendering import Scanner, block_mean, render_image, render_label
-from aunet.data.phantom_tissues import PHANTOM_LABELS, Tissue, class_of_tissue
+from aunet.data.phantom.contrast import draw_attenuation
+from aunet.data.phantom.rendering import Scanner, block_mean, render_image, render_label
+from aunet.data.phantom.tissues import PHANTOM_LABELS, Tissue, class_of_tissue
 
 SPACING = (4.0, 4.0, 4.0)
 
