@@ -77,6 +77,6 @@ def _print_summary(jobs: Sequence[Job]) -> None:
         table.add_row(job.folder.name, _status(job), dice)
     console = table_console()
     console.print(table)
-    console.print(
-        f"Compare them: aunet compare {jobs[0].folder.parent}/[0-9]* --output {jobs[0].folder.parent}/comparison"
-    )
+    folder = jobs[0].folder.parent
+    hint = f"Compare them: aunet compare {folder}/[0-9]* --output {folder}/comparison"
+    console.print(hint, markup=False, soft_wrap=True)

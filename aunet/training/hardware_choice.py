@@ -25,9 +25,10 @@ class HardwareChoice:
 def choose_for_hardware(precision: str, channels_last: str | bool, accelerator: str) -> HardwareChoice:
     """Fill in what is "auto".
 
-    bf16 where the hardware multiplies it (AVX512-BF16 or AMX on a processor, Ampere or later on CUDA). Channels-last
-    on processors and CUDA: a training step of the paper's network took 0.77 of the plain layout's time in float32
-    and 0.84 in bf16, and bf16 0.61 of float32's, on two cores of an AVX512-BF16 processor (``experiments/benchmarks/precision_and_layout.py``).
+    bf16 where the hardware multiplies it (AVX512-BF16 or AMX on a processor, Ampere or later on CUDA), channels-last
+    on processors and CUDA. On two cores of an AVX512-BF16 processor a training step of the paper's network took 0.77
+    of the time in float32 when channels-last, 0.56 in bf16, 0.47 in both
+    (``experiments/benchmarks/precision_and_layout.py``).
     """
     device, has_bf16 = _device(accelerator)
     chosen: Precision = "bf16" if precision == "bf16" or (precision == "auto" and has_bf16) else "float32"
