@@ -91,7 +91,7 @@ class Checkpoints(Callback):
     def _save(self, trainer: Trainer, name: str) -> None:
         path = self._folder / name
         with replaced_atomically(path) as temporary:
-            trainer.save_checkpoint(temporary, weights_only=False)
+            trainer.save_checkpoint(temporary, weights_only=False)  # with optimizer and progress; read as tensors only
             if name == "last.ckpt" and path.exists():
                 path.replace(self._folder / "previous.ckpt")
 
