@@ -48,6 +48,7 @@ def build_cohort(config: DictConfig) -> Cohort:
 def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
     """The whole configuration as plain values, with the facts of the data filled in."""
     data = config.data
+    _check_lengths(data)
     plan = plan_patches(cohort.cases, data.spacing, data.patch_size, data.batch_size)
     facts = {
         "in_channels": cohort.num_channels,
@@ -248,6 +249,21 @@ def load_checkpoint_weights(network: nn.Module, checkpoint: Path) -> None:
             f"{checkpoint}: does not hold the weights of this run's network ({str(error).splitlines()[0]}). It may be"
             " damaged, or config.yaml was changed; use another checkpoint or another run."
         ) from None
+
+
+def _check_lengths(data: DictConfig) -> None:
+    """Raise UserError for a list of numbers that is too short or too long for what it says."""
+    for key, length, meaning in (
+        ("spacing", 3, "mm along right, anterior, superior"),
+        ("patch_size", 3, "voxels along right, anterior, superior"),
+        ("window", 2, "lowest and highest HU"),
+    ):
+        values = data[key]
+        if values is not None and len(values) != length:
+            raise UserError(f"data.{key}={list(values)}: it must hold {length} numbers, {meaning}.")
+    low, high = data.window
+    if low >= high:
+        raise UserError(f"data.window={[low, high]}: the lowest HU must be below the highest; exchange them.")
 
 
 def _built(node: Any) -> Any:

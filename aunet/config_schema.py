@@ -117,7 +117,7 @@ class TrainerConfig:
     max_epochs: int = required(AT_LEAST_ONE)
     batches_per_epoch: int = required(AT_LEAST_ONE)
     max_time: str | None = required(DURATION)
-    accelerator: str = required()
+    accelerator: str = required(one_of("auto", "cpu", "gpu", "cuda", "mps"))
     devices: int | str = required()
     precision: str = required(one_of("auto", "float32", "bf16"))
     channels_last: bool | str = required(one_of("auto", True, False))

@@ -5,6 +5,8 @@ from typing import Literal
 
 import torch
 
+from aunet.errors import UserError
+
 Precision = Literal["float32", "bf16"]
 
 
@@ -39,6 +41,12 @@ def choose_for_hardware(precision: str, channels_last: str | bool, accelerator: 
 
 
 def _device(accelerator: str) -> tuple[str, bool]:
+    usable = {"gpu": torch.cuda.is_available(), "cuda": torch.cuda.is_available()}
+    usable["mps"] = torch.backends.mps.is_available()
+    if not usable.get(accelerator, True):
+        raise UserError(
+            f"trainer.accelerator={accelerator}: this machine has none that torch can use; take auto or cpu."
+        )
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
     if accelerator in ("auto", "mps") and torch.backends.mps.is_available():

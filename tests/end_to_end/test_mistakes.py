@@ -75,6 +75,24 @@ def test_a_patch_that_the_network_cannot_take_is_refused_with_one_that_fits(
     assert "data.patch_size=[20, 16, 16]" in message
 
 
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("data.patch_size=[16,16]", "must hold 3 numbers"),
+        ("data.spacing=[2]", "must hold 3 numbers"),
+        ("data.window=[1]", "must hold 2 numbers"),
+        ("data.window=[240,-160]", "must be below"),
+        ("trainer.accelerator=mps", "take auto or cpu"),
+        ("trainer.accelerator=tpux", "one of auto"),
+    ],
+)
+def test_numbers_and_hardware_that_cannot_be_are_refused(
+    scans: Path, word: str, hint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert hint in message_of([*train_on(scans), word], capsys)
+
+
 def test_a_run_whose_data_changed_does_not_resume(scans: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *train_on(scans)]) == 0
     shutil.copy(scans / "labels" / "case_0.nii.gz", scans / "labels" / "case_1.nii.gz")
