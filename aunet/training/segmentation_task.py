@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from monai.losses.ds_loss import DeepSupervisionLoss
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,6 +16,8 @@ from aunet.data.keyed_randomness import network_seed
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.labels import Labels
 from aunet.metrics.overlap import dice
+from aunet.networks.memory_layout import channels_last, lay_out_channels_last
+from aunet.training.score_function import expected_loss
 from aunet.training.thin_convolution import ThinConvolutionsInFloat32
 
 
@@ -30,6 +33,9 @@ class Window:
 
 class SegmentationTask(LightningModule):
     """Trains any network with ``forward(image) -> logits``.
+
+    One with ``supervised_logits(image)`` has a loss for each of these, each weighing half of the one before; one with
+    drawn gates is trained by the score function.
 
     Args:
         network: (B, C, *spatial) -> logits (B, K, *spatial).
@@ -59,10 +65,10 @@ class SegmentationTask(LightningModule):
     ) -> None:
         super().__init__()
         if is_channels_last:
-            network = network.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
+            lay_out_channels_last(network)
         self.network = network
         self.labels = labels
-        self._loss = loss
+        self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
         self._optimizer = optimizer
         self._schedule = schedule
         self._progress = progress
@@ -91,14 +97,17 @@ class SegmentationTask(LightningModule):
         """Loss of one augmented batch."""
         with torch.autocast(self.device.type, enabled=False):
             image, label = self._augmentation(batch, self._seed)
-        with ThinConvolutionsInFloat32():
-            logits = self.network(self._laid_out(image))
-        with torch.autocast(self.device.type, enabled=False):
-            loss = self._loss(logits.float(), label)
+        image = channels_last(image) if self._is_channels_last else image
+        loss = expected_loss(self.network, lambda: self._loss_of(image, label))
         self._loss_sum += float(loss.detach())
         self._num_losses += 1
         self.log("train/loss_step", loss.detach(), logger=False)
         return loss
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """The backward pass, in which some levels may compute their activations again."""
+        with ThinConvolutionsInFloat32():
+            super().backward(loss, *args, **kwargs)
 
     def validation_step(self, case: dict[str, Any], batch_idx: int) -> None:
         """Dice per class of one whole case."""
@@ -143,11 +152,20 @@ class SegmentationTask(LightningModule):
         """Take the loss sums up again."""
         self._loss_sum, self._num_losses = checkpoint["loss_sums"]
 
-    def _laid_out(self, image: Tensor) -> Tensor:
-        return image.contiguous(memory_format=torch.channels_last_3d) if self._is_channels_last else image
+    def _loss_of(self, image: Tensor, label: Tensor) -> Tensor:
+        """One forward pass and its loss, summed over the levels that have one."""
+        with ThinConvolutionsInFloat32():
+            logits = _supervised_logits(self.network, image)
+        with torch.autocast(self.device.type, enabled=False):
+            return self._loss([level.float() for level in logits], label)
 
     def _is_autocast(self) -> bool:
         return "bf16" in str(self.trainer.precision)
+
+
+def _supervised_logits(network: Any, image: Tensor) -> list[Tensor]:
+    """The logits that have a loss, full resolution first; one for a network that does not tell otherwise."""
+    return network.supervised_logits(image) if hasattr(network, "supervised_logits") else [network(image)]
 
 
 def _defined_mean(values: Sequence[float]) -> float:
