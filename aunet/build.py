@@ -275,6 +275,11 @@ def _built(node: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
+        if isinstance(error.__cause__, TypeError | ValueError):
+            raise UserError(
+                f"{node['_target_']} refuses its arguments: {error.__cause__}. Compare their values and types with"
+                " its documentation."
+            ) from error
         raise
 
 
