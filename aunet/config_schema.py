@@ -123,6 +123,7 @@ class TrainerConfig:
     devices: int | str = required()
     precision: str = required(one_of("auto", "float32", "bf16"))
     channels_last: bool | str = required(one_of("auto", True, False))
+    sync_batchnorm: bool = required()
     gradient_clip: float | None = required(POSITIVE)
     accumulate: int = required(AT_LEAST_ONE)
 

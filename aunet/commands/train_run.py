@@ -32,6 +32,7 @@ from aunet.reporting.tables import score_table, table_console
 from aunet.training.checkpoints import Checkpoints
 from aunet.training.peak_memory import peak_memory_bytes
 from aunet.training.progress import run_progress
+from aunet.training.ranks import first_rank_first, rank
 from aunet.training.run_record import RunRecord
 from aunet.training.scoring import score_test_cases
 from aunet.training.trackers import finish_wandb, wandb_logger
@@ -48,16 +49,18 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     _log.info("Computing in %s", choice.reason)
     task = build_task(settings, data, clock, choice)
     _start_record(settings, cohort, task.network, record)
-    write_json(folder / "splits.json", splits.as_dict())
-    write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
-    logger = _logger(settings, folder)
+    if rank() == 0:
+        write_json(folder / "splits.json", splits.as_dict())
+        write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
+    logger = _logger(settings, folder) if rank() == 0 else None
     checkpoints = Checkpoints(folder / "checkpoints")
     try:
-        data.setup("fit")
+        with first_rank_first():
+            data.setup("fit")
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(settings, folder, clock, data, task, progress, logger)
-            trainer = build_trainer(settings, [*callbacks, checkpoints], logger, choice, folder)
+            trainer = build_trainer(settings, [*callbacks, checkpoints], logger, choice, folder, task.network)
             trainer.fit(task, datamodule=data, ckpt_path=checkpoints.newest(), weights_only=True)
     finally:
         finish_wandb(logger)

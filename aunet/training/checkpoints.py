@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.atomic_files import replaced_atomically
+from aunet.training.ranks import any_rank, rank
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class Checkpoints(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Save and stop here if asked to; after the last step of an epoch its validation comes first."""
-        if self._is_stop_requested and not trainer.is_last_batch:
+        if any_rank(self._is_stop_requested) and not trainer.is_last_batch:
             self._save(trainer, "last.ckpt")
             raise RunInterruptedError
 
@@ -65,7 +66,7 @@ class Checkpoints(Callback):
             self.best_score, self.best_epoch = score, trainer.current_epoch
             self._save(trainer, "best.ckpt")
         self._save(trainer, "last.ckpt")
-        if self._is_stop_requested:
+        if any_rank(self._is_stop_requested):
             raise RunInterruptedError
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -90,6 +91,9 @@ class Checkpoints(Callback):
 
     def _save(self, trainer: Trainer, name: str) -> None:
         path = self._folder / name
+        if rank() != 0:
+            trainer.save_checkpoint(path)  # takes part, writes nothing
+            return
         with replaced_atomically(path) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)  # with optimizer and progress; read as tensors only
             if name == "last.ckpt" and path.exists():
