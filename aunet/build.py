@@ -12,6 +12,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 from rich.progress import Progress
@@ -30,6 +31,7 @@ from aunet.labels import Labels
 from aunet.networks import UNet
 from aunet.training import ranks
 from aunet.training.attention_recorder import AttentionRecorder
+from aunet.training.checkpoints import MONITORED
 from aunet.training.epoch_tables import EpochTables
 from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware
 from aunet.training.progress import ProgressDisplay
@@ -117,6 +119,7 @@ def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choi
     return SegmentationTask(
         network=network,
         loss=_built(settings["loss"]["function"]),
+        is_nonfinite_skipped=settings["trainer"]["on_nonfinite"] == "skip",
         labels=data.cohort.labels,
         optimizer=_built(optimizer["factory"]),
         schedule=_built(optimizer["schedule"]),
@@ -162,6 +165,7 @@ def build_trainer(
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning's own
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # chosen in _num_workers
+    warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # a step that is skipped
     warnings.filterwarnings("ignore", message="It is recommended to use `self.log")  # the ranks agreed before
     return Trainer(
         default_root_dir=folder,
@@ -195,8 +199,10 @@ def build_callbacks(
     logger: Logger | None,
 ) -> list[Callback]:
     """What watches the training, in the order it is asked."""
+    patience = settings["trainer"]["patience"]
     return [
         clock,
+        *([EarlyStopping(MONITORED, patience=patience, mode="max", check_finite=False)] if patience else []),
         ProgressDisplay(progress, clock),
         EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"]),
         build_recorder(settings, folder, data, task, logger),

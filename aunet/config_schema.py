@@ -126,6 +126,9 @@ class TrainerConfig:
     sync_batchnorm: bool = required()
     gradient_clip: float | None = required(POSITIVE)
     accumulate: int = required(AT_LEAST_ONE)
+    checkpoint_minutes: float | None = required(POSITIVE)
+    patience: int | None = required(AT_LEAST_ONE)
+    on_nonfinite: str = required(one_of("stop", "skip"))
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """One training step, one validation of whole cases, one optimizer: what Lightning's trainer repeats."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,9 +18,11 @@ from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.labels import Labels
 from aunet.metrics.overlap import dice
 from aunet.networks.memory_layout import channels_last, lay_out_channels_last
-from aunet.training.ranks import gathered, num_ranks, rank, share_buffers, whole_batch
+from aunet.training.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.training.score_function import expected_loss
 from aunet.training.thin_convolution import ThinConvolutionsInFloat32
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class SegmentationTask(LightningModule):
         augmentation: random changes of the training batches.
         seed: of the augmentation.
         is_channels_last: memory format of network and batches.
+        is_nonfinite_skipped: a step whose loss is NaN or infinite is left out instead of ending the run.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class SegmentationTask(LightningModule):
         augmentation: Augmentation,
         seed: int,
         is_channels_last: bool,
+        is_nonfinite_skipped: bool = False,
     ) -> None:
         super().__init__()
         if is_channels_last:
@@ -78,6 +83,7 @@ class SegmentationTask(LightningModule):
         self._augmentation = augmentation
         self._seed = seed
         self._is_channels_last = is_channels_last
+        self._is_nonfinite_skipped = is_nonfinite_skipped
         self._loss_sum, self._num_losses = 0.0, 0
         self._case_dice: dict[str, list[float]] = {}
 
@@ -95,16 +101,24 @@ class SegmentationTask(LightningModule):
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * share
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Loss of one augmented batch."""
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
+        """Loss of one augmented batch; None to skip it."""
         with torch.autocast(self.device.type, enabled=False):
             image, label = self._augmentation(batch, self._seed)
         image = channels_last(image) if self._is_channels_last else image
         loss = expected_loss(self.network, lambda: self._loss_of(image, label))
+        if any_rank(not bool(loss.detach().isfinite())):
+            return self._skip(batch)
         self._loss_sum += float(loss.detach())
         self._num_losses += 1
         self.log("train/loss_step", loss.detach(), logger=False)
         return loss
+
+    def _skip(self, batch: dict[str, Any]) -> None:
+        """Leave the step out, or give up, after a loss that is no number."""
+        if not self._is_nonfinite_skipped or num_ranks() > 1:
+            raise NonFiniteLossError(self.trainer.global_step, batch)
+        _log.warning("The loss of step %d (%s) is not finite: skipped.", self.trainer.global_step, _case_ids(batch))
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """The backward pass, in which some levels may compute their activations again."""
@@ -174,6 +188,19 @@ class SegmentationTask(LightningModule):
 
     def _is_autocast(self) -> bool:
         return "bf16" in str(self.trainer.precision)
+
+
+class NonFiniteLossError(Exception):
+    """A loss that is NaN or infinite; ``batch`` is what the step was given, as it came from the loader."""
+
+    def __init__(self, step: int, batch: dict[str, Any]) -> None:
+        super().__init__(f"the loss of step {step} is not finite; its cases are {_case_ids(batch)}")
+        self.step = step
+        self.batch = batch
+
+
+def _case_ids(batch: dict[str, Any]) -> str:
+    return ", ".join(batch["case_id"])
 
 
 def _supervised_logits(network: Any, image: Tensor) -> list[Tensor]:
