@@ -50,10 +50,10 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     choice, clock = choose_hardware(settings), build_clock(settings)
     _log.info("Computing in %s", choice.reason)
     task = build_task(settings, data, clock, choice)
-    _start_record(settings, cohort, task.network, record)
-    if rank() == 0:
+    if rank() == 0:  # before the record: a folder that has one can be resumed
         write_json(folder / "splits.json", splits.as_dict())
         write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
+    _start_record(settings, cohort, task.network, record)
     logger = _logger(settings, folder) if rank() == 0 else None
     checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
     try:
