@@ -7,16 +7,12 @@ of inside to rim, in standard deviations, was 1.01 and 1.04, and at most 0.06 an
 
 import hashlib
 import json
-import logging
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 from scipy.ndimage import binary_dilation
 
 from aunet.data.case import Case
@@ -24,10 +20,7 @@ from aunet.data.dicom_files import files_of_scan
 from aunet.data.volume import Volume, read_label, read_volume, write_label
 from aunet.errors import UserError
 
-_logger = logging.getLogger(__name__)
-
 _VERSION = 1
-_THREADS = 2
 _RIM = 3.0  # mm
 _SOFT_TISSUE = (-150.0, 250.0)  # HU; values beyond are set to the bound, so that gas and bone do not decide
 _PLAUSIBLE = (-50.0, 200.0)  # HU of the pancreas on the whole, fatty or enhanced
@@ -36,28 +29,18 @@ _LEAD = 2.0
 _Flip = tuple[int, ...]
 
 
-def placed_labels(cases: Sequence[Case], folder: Path, on_error: str) -> tuple[Case, ...]:
-    """The cases with labels on the grids of their scans, each made once and kept in ``folder``; with progress.
+def placed_label(case: Case, folder: Path) -> Case:
+    """The case with its label on the grid of its scan, made once and kept in ``folder``.
 
-    Raises UserError, naming the case, where no way to flip a label fits its scan, or more than one does, and where the
-    scan or the label cannot be read; with ``on_error`` "skip" such a case is told and left out.
+    Raises UserError, naming the case, where no way to flip the label fits the scan, or more than one does.
     """
-
-    def attempt(case: Case) -> Case | None:
-        try:
-            return _placed(case, folder)
-        except UserError as error:
-            if on_error != "skip":
-                raise
-            _logger.warning("case %s is left out: %s", case.case_id, error)
-            return None
-
-    with ThreadPoolExecutor(_THREADS) as threads:
-        placed = track(threads.map(attempt, cases), description="Placing labels", total=len(cases), transient=True)
-        usable = tuple(case for case in placed if case)
-    if not usable:
-        raise UserError(f"None of the {len(cases)} cases can be used, for the reasons above. Mend them one by one.")
-    return usable
+    assert case.label is not None
+    target = folder / f"{case.case_id}-{_key(case)}.nii.gz"
+    if not target.is_file():
+        image, label = read_volume(case.images[0]), read_label(case.label)
+        flipped = np.flip(label.array, fitting_flip(image, label, case.case_id))
+        write_label(target, np.ascontiguousarray(_as_bytes(flipped, case)), image.affine)
+    return replace(case, label=target)
 
 
 def fitting_flip(image: Volume, label: Volume, case_id: str) -> _Flip:
@@ -80,16 +63,6 @@ def fitting_flip(image: Volume, label: Volume, case_id: str) -> _Flip:
             " needed). It may be of another scan: download both again, or take the case out."
         )
     return best
-
-
-def _placed(case: Case, folder: Path) -> Case:
-    assert case.label is not None
-    target = folder / f"{case.case_id}-{_key(case)}.nii.gz"
-    if not target.is_file():
-        image, label = read_volume(case.images[0]), read_label(case.label)
-        flipped = np.flip(label.array, fitting_flip(image, label, case.case_id))
-        write_label(target, np.ascontiguousarray(_as_bytes(flipped, case)), image.affine)
-    return replace(case, label=target)
 
 
 def _as_bytes(label: NDArray[np.integer], case: Case) -> NDArray[np.uint8]:
@@ -116,7 +89,7 @@ def _contrast(image: Volume, mask: NDArray[np.bool_], flip: _Flip) -> float:
     """
     box, inside = _cropped(np.flip(mask, flip), image)
     values = np.clip(image.array[box], *_SOFT_TISSUE)
-    around: NDArray[np.bool_] = binary_dilation(inside, _disc(image))
+    around = np.asarray(binary_dilation(inside, _disc(image)), dtype=np.bool_)
     rim = around & ~inside
     organ, surroundings = values[inside], values[rim]
     if not _PLAUSIBLE[0] < np.median(organ) < _PLAUSIBLE[1] or not surroundings.size:

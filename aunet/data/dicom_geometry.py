@@ -13,7 +13,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _SAME_DIRECTION = 1e-3
 _SAME_SPACING = 1e-4  # mm
 _SAME_PLACE = 1e-3  # mm
-# A slice may lie this far from where equal steps put it: a share of a step, or what rounding to 0.1 mm moves it and the ends.
+# A slice may lie this far from where equal steps put it: a share of a step, or what rounding to 0.1 mm does to it.
 _PLACE_TOLERANCE = 0.05
 _ROUNDING = 0.101
 _NAMED = 5
@@ -107,11 +107,11 @@ def _check_steps(ordered: Sequence[Slice], heights: NDArray[np.float64], scan: P
     counts = np.rint(steps / usual)
     if counts.min() >= 1 and counts.max() > 1 and (np.abs(steps - counts * usual) <= 2 * tolerance).all():
         raise UserError(
-            f"{scan}: slices are missing at"
-            f" {_enumerated(_missing(ordered, heights, counts))}; the others are {usual:g} mm apart."
-            " Restore the missing files."
+            f"{scan}: slices are missing at {_enumerated(_missing(ordered, heights, counts))};"
+            f" the others are {usual:g} mm apart. Restore the missing files."
         )
-    odd = np.flatnonzero(np.abs(steps - usual) > tolerance)
+    distances = np.abs(steps - usual)
+    odd = np.flatnonzero(distances > min(tolerance, distances.max() / 2))
     named = [f"{steps[at]:g} mm from {_name(ordered[at])} to {_name(ordered[at + 1])}" for at in odd.tolist()]
     raise UserError(
         f"{scan}: the slices are unevenly spaced: {_enumerated(named)}, where {usual:g} mm is usual. A voxel grid needs"

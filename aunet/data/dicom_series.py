@@ -31,9 +31,11 @@ def read_series(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         UserError: for a folder without a series or with several, a damaged file, and slices that are no volume.
     """
     slices, affine = _slices_and_affine(path)
-    rows, columns = slices[0].shape
-    array = np.empty((len(slices), rows, columns), dtype=np.float32)
-    for index, plane in enumerate(slices):
+    # The first is decoded before memory is asked for: a damaged header may tell of any size.
+    first = read_pixels(slices[0])
+    array = np.empty((len(slices), *first.shape), dtype=np.float32)
+    array[0] = first
+    for index, plane in enumerate(slices[1:], start=1):
         array[index] = read_pixels(plane)
     return array.transpose(2, 1, 0), affine
 
