@@ -12,17 +12,8 @@ from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from aunet.atomic_files import replaced_atomically, write_json, write_text
-from aunet.build import (
-    Settings,
-    build_callbacks,
-    build_clock,
-    build_data,
-    build_splits,
-    build_task,
-    build_trainer,
-    choose_hardware,
-    load_run,
-)
+from aunet.build import Settings, build_data, build_splits, build_task, choose_hardware, load_run
+from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.data.case import Cohort
 from aunet.data.fingerprint import dataset_fingerprint
 from aunet.data.splits import Splits
