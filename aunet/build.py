@@ -1,7 +1,7 @@
 """From a configuration to the objects it names: the only place that instantiates."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,18 @@ from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.labels import Labels
 from aunet.training import ranks
-from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware
+from aunet.training.fused_optimizer import fused_where_possible
+from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
 from aunet.training.run_clock import RunClock
 from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.training.transfer import Transfer, checkpoint_of_run, find_class_blocks, read_weights, transfer_weights
 
 Settings = dict[str, Any]
 
 # What a network that does not tell may need its input to be a multiple of; five levels of halving are usual.
 _USUAL_SIZE_MULTIPLE = 16
+# What networks call the number of their classes.
+_CLASS_ARGUMENTS = frozenset({"num_classes", "out_channels"})
 
 
 def build_cohort(config: DictConfig) -> Cohort:
@@ -92,21 +96,37 @@ def build_network(settings: Settings) -> nn.Module:
         return _built(settings["model"]["network"])
 
 
+def start_from(settings: Settings, network: nn.Module) -> Transfer:
+    """Load what fits of the weights that ``init`` names into ``network``."""
+    arguments, num_classes = settings["model"]["network"], settings["dataset"]["num_classes"]
+    one_more = {key: num_classes + 1 for key in _CLASS_ARGUMENTS & arguments.keys() if arguments[key] == num_classes}
+    with_one_more = build_network({**settings, "model": {**settings["model"], "network": {**arguments, **one_more}}})
+    blocks = find_class_blocks(network, with_one_more, num_classes)
+    return transfer_weights(network, read_weights(Path(settings["init"])), settings["dataset"]["class_names"], blocks)
+
+
+def build_schedule(settings: Settings) -> Callable[[float], float]:
+    """Share of the training done -> share of the learning rate."""
+    return _built(settings["optimizer"]["schedule"])
+
+
 def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choice: HardwareChoice) -> SegmentationTask:
     """The network with its loss and optimizer."""
     network, optimizer = build_network(settings), settings["optimizer"]
+    factory = _built(optimizer["factory"])
     return SegmentationTask(
         network=network,
         loss=_built(settings["loss"]["function"]),
         is_nonfinite_skipped=settings["trainer"]["on_nonfinite"] == "skip",
         labels=data.cohort.labels,
-        optimizer=_built(optimizer["factory"]),
-        schedule=_built(optimizer["schedule"]),
+        optimizer=fused_where_possible(factory) if choice.is_fused else factory,
+        schedule=build_schedule(settings),
         progress=clock.progress,
         window=build_window(settings, network),
         augmentation=data.augmentation,
         seed=settings["seed"],
         is_channels_last=choice.is_channels_last,
+        autocast_type=choice.autocast_type,
     )
 
 
@@ -127,16 +147,13 @@ def build_window(settings: Settings, network: nn.Module) -> Window:
 def choose_hardware(settings: Settings) -> HardwareChoice:
     """Precision and memory layout of the run."""
     trainer = settings["trainer"]
-    return choose_for_hardware(trainer["precision"], trainer["channels_last"], trainer["accelerator"])
-
-
-def _checkpoint_to_predict_with(folder: Path) -> Path:
-    """The best checkpoint, or the last where there is no best."""
-    paths = [folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt", "previous.ckpt")]
-    found = next((path for path in paths if path.is_file()), None)
-    if found is None:
-        raise UserError(f"{folder}: no checkpoint in checkpoints/. Give the folder of a run that has trained.")
-    return found
+    return choose_for_hardware(
+        trainer["precision"],
+        trainer["channels_last"],
+        trainer["accelerator"],
+        is_tf32=trainer["tf32"],
+        is_deterministic=trainer["deterministic"],
+    )
 
 
 def load_run(folder: str | Path, device: str | None = None, trusted_modules: Sequence[str] = ()) -> Predictor:
@@ -149,8 +166,10 @@ def load_run(folder: str | Path, device: str | None = None, trusted_modules: Seq
     """
     settings = resolve_config(load_run_config(Path(folder), trusted_modules), {})
     network = build_network(settings)
-    load_checkpoint_weights(network, _checkpoint_to_predict_with(Path(folder)))
-    choice = choose_hardware(settings)
+    load_checkpoint_weights(network, checkpoint_of_run(Path(folder)))
+    trainer = settings["trainer"]
+    choice = choose_for_prediction(trainer["precision"], trainer["channels_last"], device)
+    set_tf32(trainer["tf32"])
     window = build_window(settings, network)
     return Predictor(
         network=network,
@@ -162,7 +181,7 @@ def load_run(folder: str | Path, device: str | None = None, trusted_modules: Seq
         window_batch=window.window_batch,
         precision=choice.precision,
         channels_last=choice.is_channels_last,
-        device=device or _default_device(),
+        device=device or training_device(choice),
         in_channels=settings["dataset"]["in_channels"],
     )
 
@@ -210,9 +229,9 @@ def _built(node: Any) -> Any:
         raise
 
 
-def _default_device() -> str:
-    """The GPU of this process where there is one."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+def training_device(choice: HardwareChoice) -> str:
+    """The device of this process; of several GPUs its own."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if choice.device == "cuda" else choice.device
 
 
 def _num_workers(setting: int | str) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 from rich.progress import Progress
@@ -18,14 +17,15 @@ from aunet.data.datamodule import SegmentationData
 from aunet.networks import UNet
 from aunet.training import ranks
 from aunet.training.attention_recorder import AttentionRecorder
-from aunet.training.checkpoints import MONITORED
 from aunet.training.epoch_tables import EpochTables
 from aunet.training.hardware_choice import HardwareChoice
+from aunet.training.patience import Patience
 from aunet.training.progress import ProgressDisplay
 from aunet.training.run_clock import RunClock
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.trackers import log_picture
 from aunet.training.validation_image import ValidationImage
+from aunet.training.weight_average import WeightAverage, WeightsBack
 
 
 def build_clock(settings: Settings) -> RunClock:
@@ -61,6 +61,7 @@ def build_trainer(
         sync_batchnorm=trainer["sync_batchnorm"],
         use_distributed_sampler=False,
         precision=choice.lightning_precision,
+        deterministic=trainer["deterministic"],
         accumulate_grad_batches=trainer["accumulate"],
         gradient_clip_val=trainer["gradient_clip"],
         logger=logger or False,
@@ -81,15 +82,19 @@ def build_callbacks(
     task: SegmentationTask,
     progress: Progress,
     logger: Logger | None,
+    extended_at: int | None = None,
 ) -> list[Callback]:
-    """What watches the training, in the order it is asked."""
-    patience = settings["trainer"]["patience"]
+    """What watches the training, in the order it is asked; ``extended_at`` as in ``Patience``."""
+    patience, decay = settings["trainer"]["patience"], settings["trainer"]["ema"]
+    average = None if decay is None else WeightAverage(decay)
     return [
+        *([average] if average else []),
         clock,
-        *([EarlyStopping(MONITORED, patience=patience, mode="max", check_finite=False)] if patience else []),
+        *([Patience(patience, extended_at)] if patience else []),
         ProgressDisplay(progress, clock),
         EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"]),
         build_recorder(settings, folder, data, task, logger),
+        *([WeightsBack(average)] if average else []),
     ]
 
 
