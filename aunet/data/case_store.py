@@ -15,9 +15,9 @@ from aunet.atomic_files import folder_created_atomically, write_json
 from aunet.data.case import Case, Cohort
 from aunet.data.fingerprint import case_digest
 from aunet.data.keyed_randomness import Purpose, generator
-from aunet.data.label_values import classes_of_values
+from aunet.data.label_values import read_reference
 from aunet.data.preprocessing import Preprocessing
-from aunet.data.volume import check_same_grid, read_channels, read_label
+from aunet.data.volume import check_same_grid, read_channels
 from aunet.errors import UserError
 
 _VERSION = 1
@@ -87,12 +87,12 @@ class CaseStore:
 
     def _write(self, case: Case, folder: Path) -> None:
         channels = [channel for path in case.images for channel in read_channels(path)]
-        if len(channels) != self._cohort.num_channels or case.label is None:
+        if len(channels) != self._cohort.num_channels:
             raise UserError(
                 f"{case.images[0]}: case {case.case_id} has {len(channels)} channels,"
                 f" its dataset {self._cohort.num_channels}."
             )
-        label = classes_of_values(read_label(case.label), self._cohort, case)
+        label = read_reference(case, self._cohort)
         check_same_grid(channels[0], label, case.case_id)
         image, stored_label = self._preprocessing.image(channels), self._preprocessing.label(label)
         np.save(folder / "image.npy", image.array.astype(np.float16))

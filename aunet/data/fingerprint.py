@@ -9,9 +9,9 @@ from aunet.errors import UserError
 
 
 def case_digest(case: Case) -> str:
-    """SHA-256 of the images and the label of a case."""
+    """SHA-256 of the images and the reference of a case."""
     digest = hashlib.sha256()
-    for path in (*case.images, *([case.label] if case.label else [])):
+    for path in case.files:
         digest.update(_file_digest(path, case.case_id))
     return digest.hexdigest()
 

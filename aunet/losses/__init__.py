@@ -1,5 +1,6 @@
 """Losses that MONAI lacks; everything else comes from ``monai.losses``."""
 
+from aunet.losses.marginal_logits import marginal_logits
 from aunet.losses.released_dice import ReleasedDiceLoss
 
-__all__ = ["ReleasedDiceLoss"]
+__all__ = ["ReleasedDiceLoss", "marginal_logits"]

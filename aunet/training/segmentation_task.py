@@ -14,6 +14,7 @@ from aunet.data.augmentation import Augmentation
 from aunet.data.keyed_randomness import network_seed
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.labels import Labels
+from aunet.losses.marginal_logits import marginal_logits
 from aunet.metrics.overlap import dice
 from aunet.training.thin_convolution import ThinConvolutionsInFloat32
 
@@ -94,17 +95,20 @@ class SegmentationTask(LightningModule):
         with ThinConvolutionsInFloat32():
             logits = self.network(self._laid_out(image))
         with torch.autocast(self.device.type, enabled=False):
-            loss = self._loss(logits.float(), label)
+            told = marginal_logits(logits.float(), batch["annotated"]) if "annotated" in batch else logits.float()
+            loss = self._loss(told, label)
         self._loss_sum += float(loss.detach())
         self._num_losses += 1
         self.log("train/loss_step", loss.detach(), logger=False)
         return loss
 
     def validation_step(self, case: dict[str, Any], batch_idx: int) -> None:
-        """Dice per class of one whole case."""
+        """Dice per class of one whole case; undefined (NaN) where the reference does not annotate the class."""
         prediction = self.predict_case(case["image"]).logits.argmax(dim=0).numpy()
-        label = case["label"].cpu().numpy()
-        self._case_dice[case["case_id"]] = [dice(prediction == k, label == k) for k, _ in self.labels.foreground]
+        label, annotated = case["label"].cpu().numpy(), case["annotated"].tolist()
+        self._case_dice[case["case_id"]] = [
+            dice(prediction == k, label == k) if annotated[k] else float("nan") for k, _ in self.labels.foreground
+        ]
 
     def on_validation_epoch_end(self) -> None:
         """Log what the epoch came to.
