@@ -36,8 +36,8 @@ from aunet.training.validation_image import ValidationImage
 
 Settings = dict[str, Any]
 
-# What a foreign network may need its input to be a multiple of; five levels of halving are the usual depth.
-_FOREIGN_SIZE_MULTIPLE = 16
+# What a network that does not tell may need its input to be a multiple of; five levels of halving are usual.
+_USUAL_SIZE_MULTIPLE = 16
 
 
 def build_cohort(config: DictConfig) -> Cohort:
@@ -55,6 +55,7 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
         "num_classes": cohort.labels.num_classes,
         "class_names": list(cohort.labels.names),
         "modality": cohort.modality,
+        "spatial_dims": len(plan.spacing),
         "spacing": list(plan.spacing),
         "patch_size": list(plan.patch_size),
         "batch_size": plan.batch_size,
@@ -124,7 +125,8 @@ def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choi
 def build_window(settings: Settings, network: nn.Module) -> Window:
     """The sliding window of validation and prediction."""
     inference, patch_size = settings["inference"], tuple(settings["dataset"]["patch_size"])
-    multiple: tuple[int, ...] = getattr(network, "size_multiple", (_FOREIGN_SIZE_MULTIPLE,) * len(patch_size))
+    told = settings["model"]["size_multiple"] or _USUAL_SIZE_MULTIPLE
+    multiple: tuple[int, ...] = getattr(network, "size_multiple", (told,) * len(patch_size))
     if any(length % unit for length, unit in zip(patch_size, multiple, strict=True)):
         rounded = [-(-length // unit) * unit for length, unit in zip(patch_size, multiple, strict=True)]
         raise UserError(

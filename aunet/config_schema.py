@@ -48,6 +48,7 @@ class DatasetFacts:
     num_classes: int = required(Rule("at least 2 (the background counts)", lambda value: value >= 2))
     class_names: list[str] = required()
     modality: str = required(one_of("ct", "mr"))
+    spatial_dims: int = required(one_of(2, 3))
     spacing: list[float] = required(POSITIVE)
     patch_size: list[int] = required(AT_LEAST_ONE)
     batch_size: int = required(AT_LEAST_ONE)
@@ -86,9 +87,10 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    """The network."""
+    """The network. ``size_multiple``: what each side of its input divides by, where it does not tell itself."""
 
     name: str = required()
+    size_multiple: int | None = required(AT_LEAST_ONE)
     network: dict[str, Any] = required()
 
 

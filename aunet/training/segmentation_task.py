@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from monai.losses.ds_loss import DeepSupervisionLoss
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -16,6 +17,8 @@ from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.labels import Labels
 from aunet.losses.marginal_logits import marginal_logits
 from aunet.metrics.overlap import dice
+from aunet.networks.memory_layout import channels_last, lay_out_channels_last
+from aunet.training.score_function import expected_loss
 from aunet.training.thin_convolution import ThinConvolutionsInFloat32
 
 
@@ -31,6 +34,9 @@ class Window:
 
 class SegmentationTask(LightningModule):
     """Trains any network with ``forward(image) -> logits``.
+
+    One with ``supervised_logits(image)`` has a loss for each of these, each weighing half of the one before; one with
+    drawn gates is trained by the score function.
 
     Args:
         network: (B, C, *spatial) -> logits (B, K, *spatial).
@@ -60,10 +66,10 @@ class SegmentationTask(LightningModule):
     ) -> None:
         super().__init__()
         if is_channels_last:
-            network = network.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
+            lay_out_channels_last(network)
         self.network = network
         self.labels = labels
-        self._loss = loss
+        self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
         self._optimizer = optimizer
         self._schedule = schedule
         self._progress = progress
@@ -92,15 +98,17 @@ class SegmentationTask(LightningModule):
         """Loss of one augmented batch."""
         with torch.autocast(self.device.type, enabled=False):
             image, label = self._augmentation(batch, self._seed)
-        with ThinConvolutionsInFloat32():
-            logits = self.network(self._laid_out(image))
-        with torch.autocast(self.device.type, enabled=False):
-            told = marginal_logits(logits.float(), batch["annotated"]) if "annotated" in batch else logits.float()
-            loss = self._loss(told, label)
+        image = channels_last(image) if self._is_channels_last else image
+        loss = expected_loss(self.network, lambda: self._loss_of(image, label, batch.get("annotated")))
         self._loss_sum += float(loss.detach())
         self._num_losses += 1
         self.log("train/loss_step", loss.detach(), logger=False)
         return loss
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """The backward pass, in which some levels may compute their activations again."""
+        with ThinConvolutionsInFloat32():
+            super().backward(loss, *args, **kwargs)
 
     def validation_step(self, case: dict[str, Any], batch_idx: int) -> None:
         """Dice per class of one whole case; undefined (NaN) where the reference does not annotate the class."""
@@ -147,11 +155,25 @@ class SegmentationTask(LightningModule):
         """Take the loss sums up again."""
         self._loss_sum, self._num_losses = checkpoint["loss_sums"]
 
-    def _laid_out(self, image: Tensor) -> Tensor:
-        return image.contiguous(memory_format=torch.channels_last_3d) if self._is_channels_last else image
+    def _loss_of(self, image: Tensor, label: Tensor, annotated: Tensor | None) -> Tensor:
+        """One forward pass and its loss, summed over the levels that have one.
+
+        ``annotated`` (B, K) are the classes that each label speaks of; of the others nothing is taught.
+        """
+        with ThinConvolutionsInFloat32():
+            logits = _supervised_logits(self.network, image)
+        with torch.autocast(self.device.type, enabled=False):
+            levels = [level.float() for level in logits]
+            told = levels if annotated is None else [marginal_logits(level, annotated) for level in levels]
+            return self._loss(told, label)
 
     def _is_autocast(self) -> bool:
         return "bf16" in str(self.trainer.precision)
+
+
+def _supervised_logits(network: Any, image: Tensor) -> list[Tensor]:
+    """The logits that have a loss, full resolution first; one for a network that does not tell otherwise."""
+    return network.supervised_logits(image) if hasattr(network, "supervised_logits") else [network(image)]
 
 
 def _defined_mean(values: Sequence[float]) -> float:
