@@ -17,6 +17,7 @@ from torch import nn
 
 from aunet.config import load_run_config, resolve_config
 from aunet.data.case import Cohort
+from aunet.data.case_selection import selected_cohort
 from aunet.data.case_store import CaseStore
 from aunet.data.datamodule import SegmentationData
 from aunet.data.patch_planning import plan_patches
@@ -42,7 +43,8 @@ _USUAL_SIZE_MULTIPLE = 16
 
 def build_cohort(config: DictConfig) -> Cohort:
     """The cases that ``data`` names."""
-    return _built(config.data.source)
+    cohort: Cohort = _built(config.data.source)
+    return selected_cohort(cohort, config.data.cases, config.data.on_error)
 
 
 def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
@@ -82,6 +84,7 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits) -> Segmentati
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
         num_workers=_num_workers(data["num_workers"]),
         seed=settings["seed"],
+        on_error=data["on_error"],
     )
 
 

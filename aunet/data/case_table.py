@@ -41,13 +41,15 @@ def _rows(file: Path) -> list[Row]:
             reader = csv.DictReader(lines, strict=True, restval="")
             columns = [str(name).strip() for name in reader.fieldnames or ()]
             reader.fieldnames = columns
-            rows = [{name: (text or "").strip() for name, text in row.items() if isinstance(name, str)} for row in reader]
+            rows = [
+                {name: (text or "").strip() for name, text in row.items() if isinstance(name, str)} for row in reader
+            ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{file}: not a readable CSV file ({error}). Save it as CSV with commas, in UTF-8.") from None
     if missing := [column for column in _COLUMNS if column not in columns]:
         raise UserError(
-            f"{file}: lacks the columns {', '.join(missing)}; it has {', '.join(columns) or 'none'}. Its first line must"
-            " be case_id,image,label with commas, for several channels also image_2,image_3, and patient if known."
+            f"{file}: lacks the columns {', '.join(missing)}; it has {', '.join(columns) or 'none'}. Its first line"
+            " must be case_id,image,label with commas, for several channels also image_2,image_3, and patient if known."
         )
     if not rows:
         raise UserError(f"{file}: lists no case. Write a line for each below the first.")

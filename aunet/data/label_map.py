@@ -72,9 +72,7 @@ def _is_unannotated(entries: Any) -> bool:
     return not label_entries(entries)
 
 
-def _class_of_value(
-    wanted: Classes, names: Sequence[str], values_of_name: ValuesOfName, source: str
-) -> dict[int, int]:
+def _class_of_value(wanted: Classes, names: Sequence[str], values_of_name: ValuesOfName, source: str) -> dict[int, int]:
     values_of_match = {matching_name(name): values for name, values in values_of_name.items()}
     class_of_value = {0: 0}
     for index, name in enumerate(names):
@@ -83,8 +81,8 @@ def _class_of_value(
                 if class_of_value.get(value, index) != index:
                     raise UserError(
                         f"data.classes.{name}: the value {value} ({entry}) already belongs to"
-                        f" {names[class_of_value[value]]}. A voxel has one class, so list each value once; where regions"
-                        f" of {source} overlap, name the parts by their values."
+                        f" {names[class_of_value[value]]}. A voxel has one class, so list each value once; where"
+                        f" regions of {source} overlap, name the parts by their values."
                     )
                 class_of_value[value] = index
     return class_of_value

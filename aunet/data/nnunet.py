@@ -44,8 +44,8 @@ def nnunet_cohort(
         if sorted(images) != list(range(len(channels))):
             numbers = ", ".join(f"{number:04d}" for number in sorted(images))
             raise UserError(
-                f"{folder}: case {case_id} has the channels {numbers}; {file} names {len(channels)}, so every case needs"
-                f" 0000 to {len(channels) - 1:04d}, each once."
+                f"{folder}: case {case_id} has the channels {numbers}; {file} names {len(channels)}, so every case"
+                f" needs 0000 to {len(channels) - 1:04d}, each once."
             )
         paths = (*(images[number] for number in sorted(images)), label)
         for path in paths:
@@ -85,7 +85,9 @@ def _values_of_name(content: dict[str, Any], file: Path) -> dict[str, list[int]]
 
 def _channels(content: dict[str, Any], file: Path) -> dict[str, Any]:
     channels = content.get("channel_names")
-    if not isinstance(channels, dict) or sorted(channels) != sorted(str(number) for number in range(len(channels) or 1)):
+    if not isinstance(channels, dict) or sorted(channels) != sorted(
+        str(number) for number in range(len(channels) or 1)
+    ):
         raise UserError(f"{file}: 'channel_names' is {channels}: it must name each channel, as in {{'0': 'CT'}}.")
     return channels
 

@@ -32,7 +32,9 @@ def totalsegmentator_cohort(
     folder = existing_folder(root)
     images = files_by_case(folder, f"*/{image}")
     if not images:
-        raise UserError(f"data.root={root}: no case found. It must hold folders with {image}.nii.gz and segmentations/.")
+        raise UserError(
+            f"data.root={root}: no case found. It must hold folders with {image}.nii.gz and segmentations/."
+        )
     value_of_name = {name: value for value, name in enumerate(_mask_names(images.values()), start=1)}
     values_of_name = {name: [value] for name, value in value_of_name.items()}
     labels = label_map(classes, values_of_name, other_labels, f"{folder}/*/segmentations")
@@ -68,7 +70,9 @@ def _case(case_id: str, image: Path, value_of_name: Mapping[str, int], labels: L
     absent = {labels.class_of_value[value] for value, path in paths.items() if path is None}
     annotated = set(range(labels.labels.num_classes)) if labels.annotated is None else set(labels.annotated)
     masks = [
-        (value, path) for value, path in paths.items() if path is not None and labels.class_of_value[value] not in absent
+        (value, path)
+        for value, path in paths.items()
+        if path is not None and labels.class_of_value[value] not in absent
     ]
     if not masks:
         raise UserError(f"{folder}: case {case_id} has no mask of any class. Unpack it again, or take the case out.")

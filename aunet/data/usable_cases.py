@@ -29,7 +29,7 @@ def usable_cases(entries: Iterable[_Item], build: Callable[[_Item], Case], on_er
 
 def each_usable(entries: Iterable[_Item], act: Callable[[_Item], object], on_error: str) -> list[_Item]:
     """The entries that ``act`` takes. With ``on_error`` "skip" each other is one line; UserError where none is left."""
-    entries, usable = list(entries), list[_Item]()
+    usable, num_faulty = list[_Item](), 0
     for entry in entries:
         try:
             act(entry)
@@ -38,8 +38,9 @@ def each_usable(entries: Iterable[_Item], act: Callable[[_Item], object], on_err
             if on_error != "skip":
                 raise
             tell_skipped(error)
-    if entries and not usable:
-        raise UserError(f"None of the {len(entries)} cases can be used, for the reasons above. Mend them one by one.")
+            num_faulty += 1
+    if num_faulty and not usable:
+        raise UserError(f"None of the {num_faulty} cases can be used, for the reasons above. Mend them one by one.")
     return usable
 
 
@@ -63,7 +64,7 @@ def without_faulty(cases: Sequence[Case], prepare: Callable[[Sequence[Case]], ob
 
 def _check_id(case: Case, found: dict[str, Case]) -> None:
     name = case.case_id
-    if not name or name.startswith(".") or not name.isprintable() or set(name) & set('/\\'):
+    if not name or name.startswith(".") or not name.isprintable() or set(name) & set("/\\"):
         raise UserError(
             f"{_where(case)}: the case id {name!r} is no plain file name. Predictions are named by it: use letters,"
             " digits, blanks, '-', '_' and '.', not at the beginning."

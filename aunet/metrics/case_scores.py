@@ -21,7 +21,8 @@ COLUMNS = ("case_id", "class", *METRICS, "reference_ml", "predicted_ml")
 CONVENTION = (
     "A class missing from a prediction scores Dice 0 and recall 0, its precision and surface distance are undefined; "
     "a class predicted but not in the reference scores Dice 0 and precision 0, its recall and surface distance are "
-    "undefined; a class in neither, or not annotated in the case, is undefined in every metric. Undefined values are counted, and not in mean and sd."
+    "undefined; a class in neither, or not annotated in the case, is undefined in every metric. "
+    "Undefined values are counted, and not in mean and sd."
 )
 
 # Slices of one box in the array, an axis each.

@@ -54,9 +54,7 @@ def _score_case(predictor: Predictor, case: Case, cohort: Cohort, folder: Path) 
     prediction.write(folder / "predictions" / f"{case.case_id}.nii.gz")
     path = folder / "pictures" / f"{case.case_id}.png"
     _draw(path, case.case_id, channels[0], reference, prediction, predictor.preprocessing)
-    return score_case(
-        case.case_id, prediction.label, reference.array, reference.spacing, cohort.labels, case.annotated
-    )
+    return score_case(case.case_id, prediction.label, reference.array, reference.spacing, cohort.labels, case.annotated)
 
 
 def _draw(

@@ -16,7 +16,7 @@ PAPER = {"pancreas": 1, "spleen": 2, "kidney": [3, 4]}
 
 
 def ct150(root: Path, **changes: object) -> object:
-    arguments = {"source_labels": PAPER, "other_labels": "error", "num_phantoms": 2} | changes
+    arguments = {"classes": PAPER, "other_labels": "error", "num_phantoms": 2} | changes
     return ct150_cohort(str(root), cache="", phantom_spacing=(8, 8, 8), phantom_seed=0, **arguments)
 
 
@@ -111,7 +111,7 @@ def test_several_values_become_one_class(tmp_path: Path) -> None:
 
 def test_a_value_of_two_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="already belongs to another"):
-        ct150(write_folder_pair(tmp_path), source_labels={"liver": 1, "spleen": [1, 2]})
+        ct150(write_folder_pair(tmp_path), classes={"liver": 1, "spleen": [1, 2]})
 
 
 def test_balls_and_boxes_are_not_empty() -> None:
