@@ -80,7 +80,7 @@ def _class_of_value(wanted: Classes, names: Sequence[str], values_of_name: Value
             for value in _values(name, entry, values_of_match, values_of_name, source):
                 if class_of_value.get(value, index) != index:
                     raise UserError(
-                        f"data.classes.{name}: the value {value} ({entry}) already belongs to"
+                        f"data.classes.{name}: the value {value} (of {entry!r}) already belongs to"
                         f" {names[class_of_value[value]]}. A voxel has one class, so list each value once; where"
                         f" regions of {source} overlap, name the parts by their values."
                     )
