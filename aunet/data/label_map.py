@@ -32,7 +32,7 @@ def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_label
     """Map a dataset's label values to classes, by name or by value.
 
     Args:
-        classes: the run's classes in their order; see ``Classes``. None takes every name of the dataset as a class.
+        classes: the run's classes in their order; see ``Classes``. None or empty takes every name of the dataset.
             Names match whatever their case and separators. A class ``background`` may list what is to be ignored.
         values_of_name: the dataset's names and the values of each (a region has several); empty where it has none.
         other_labels: "error" or "background": what a label of the dataset is that ``classes`` does not list.
@@ -41,7 +41,7 @@ def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_label
     Raises:
         UserError: for a name the dataset does not have, a value in two classes, and labels left over.
     """
-    wanted = _every_name(values_of_name, source) if classes is None else classes
+    wanted = classes or _every_name(values_of_name, source)
     names = [_BACKGROUND, *(name for name in wanted if name != _BACKGROUND)]
     if all(_is_unannotated(wanted[name]) for name in names[1:]):
         raise UserError(f"data.classes={dict(wanted)}: name at least one label of {source} that is to be a class.")

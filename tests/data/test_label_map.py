@@ -60,8 +60,9 @@ def test_labels_may_be_named_background() -> None:
     assert mapped({"pancreas": "pancreas", "background": "cancer"}, names, "error").class_of_value == {0: 0, 1: 1, 2: 0}
 
 
-def test_without_classes_every_name_is_one_in_the_order_of_values() -> None:
-    result = mapped(None, other="error")
+@pytest.mark.parametrize("classes", [None, {}])
+def test_without_classes_every_name_is_one_in_the_order_of_values(classes: dict[str, Any] | None) -> None:
+    result = mapped(classes, other="error")
     assert result.labels.names[1:] == ("spleen", "right_kidney", "left_kidney", "gall_bladder", "prostate_uterus")
     assert result.class_of_value == {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 15: 5}
 
@@ -82,7 +83,6 @@ def test_a_region_is_all_of_its_values() -> None:
         ({"spleen": [0, 1]}, {}, "error", "value 0 .* already belongs to background"),
         ({"spleen": "spleen"}, AMOS, "error", "right kidney.*belong to no class.*data.other_labels=background"),
         ({"spleen": None}, AMOS, "background", "name at least one label"),
-        ({}, AMOS, "background", "name at least one label"),
         (None, {}, "error", "data.classes is not set"),
         (None, {"background": [0], "whole": [1, 2], "core": [2]}, "error", "where regions .* overlap"),
         (None, {"background": [0], "Left": [1], "left": [2]}, "error", "not distinct"),

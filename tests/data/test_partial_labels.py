@@ -20,7 +20,7 @@ PATCHES = [
 
 
 def data_of(words: list[str], cache: Path) -> SegmentationData:
-    config = compose_config([*words, *PATCHES, f"data.cache={cache}", "trainer=smoke"])
+    config = compose_config([*words, *PATCHES, f"data.cache={cache}"])
     cohort = build_cohort(config)
     names = [case.case_id for case in cohort.cases]
     data = build_data(with_facts(config, cohort), cohort, Splits(tuple(names[:3]), tuple(names[3:]), ()))

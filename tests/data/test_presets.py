@@ -15,7 +15,10 @@ from aunet.data.label_values import read_reference
 from aunet.errors import UserError
 
 PAPER = ("background", "pancreas", "spleen", "kidney")
-AMOS = ["background", "spleen", "right kidney", "left kidney", "gall bladder", "esophagus", "liver", "stomach", "arota", "postcava", "pancreas", "right adrenal gland", "left adrenal gland", "duodenum", "bladder", "prostate/uterus"]  # fmt: skip
+AMOS = (
+    "background/spleen/right kidney/left kidney/gall bladder/esophagus/liver/stomach/arota/postcava/pancreas/"
+    "right adrenal gland/left adrenal gland/duodenum/bladder/prostate"
+)
 
 
 def write_pair(image: Path, label: Path, num_values: int) -> None:
@@ -37,7 +40,7 @@ def write_msd(root: Path, names: list[str], case_ids: list[str]) -> None:
 
 
 def write_amos(root: Path) -> None:
-    write_msd(root, AMOS, ["amos_0001", "amos_0499", "amos_0507"])
+    write_msd(root, AMOS.split("/"), ["amos_0001", "amos_0499", "amos_0507"])
 
 
 def write_btcv(root: Path) -> None:

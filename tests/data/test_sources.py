@@ -48,7 +48,6 @@ def edit(root: Path, **changes: object) -> None:
         ({"training": [{"image": "imagesTr/none.nii.gz", "label": "x"}]}, "not there"),
         ({"training": [{"image": 7, "label": "x"}]}, "is no path"),
         ({"training": [{"image": "a\0b", "label": "x"}]}, "is no path"),
-        ({"training": [{"image": "imagesTr/ball_000.nii.gz", "label": "labelsTr/ball_000.nii.gz"}] * 2}, "twice"),
     ],
 )
 def test_a_damaged_dataset_json_is_refused_by_its_rule(
@@ -73,6 +72,13 @@ def test_a_damaged_dataset_json_is_refused_by_its_rule(
 def test_a_dataset_json_that_is_no_json_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "dataset.json").write_bytes(content)
     with pytest.raises(UserError, match=message):
+        msd_cohort(str(tmp_path))
+
+
+def test_a_case_listed_twice_is_named(tmp_path: Path) -> None:
+    entry = {"image": "imagesTr/ball_000.nii.gz", "label": "labelsTr/ball_000.nii.gz"}
+    edit(write_msd_task(tmp_path, num_cases=1), training=[entry, entry])
+    with pytest.raises(UserError, match="the case id ball_000 stands twice"):
         msd_cohort(str(tmp_path))
 
 
