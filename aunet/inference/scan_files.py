@@ -20,9 +20,9 @@ class ScanFile:
     further_channels: tuple[Path, ...] = ()
 
     @property
-    def channels(self) -> tuple[Path, ...]:
-        """The files of all channels."""
-        return (self.scan, *self.further_channels)
+    def files(self) -> Path | tuple[Path, ...]:
+        """What is read: the scan, or the files of all its channels."""
+        return (self.scan, *self.further_channels) if self.further_channels else self.scan
 
 
 def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
@@ -50,17 +50,17 @@ def _checked(files: list[ScanFile], output: Path, is_overwriting: bool) -> list[
 
 
 def read_ahead(
-    read: Callable[[Sequence[Path]], list[Volume]], files: Sequence[ScanFile]
+    read: Callable[[Path | tuple[Path, ...]], list[Volume]], files: Sequence[ScanFile]
 ) -> Generator[tuple[ScanFile, Future[list[Volume]]]]:
     """Each file with its channels, read in another thread while the file before is worked on.
 
     What ``read`` raises comes from the future's ``result()``. No more than two scans are held at a time.
     """
     with ThreadPoolExecutor(1) as thread:
-        upcoming = [thread.submit(read, file.channels) for file in files[:1]]
+        upcoming = [thread.submit(read, file.files) for file in files[:1]]
         for number, file in enumerate(files, start=1):
             current = upcoming.pop()
-            upcoming.extend(thread.submit(read, following.channels) for following in files[number : number + 1])
+            upcoming.extend(thread.submit(read, following.files) for following in files[number : number + 1])
             yield file, current
 
 
