@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from aunet.inference.scan_files import ScanFile
 
 _logger = logging.getLogger(__name__)
-_INPUT_HELP = "scans (NIfTI), folders of scans, or the cases of a dataset: data=amos22 data.root=FOLDER"
+_INPUT_HELP = (
+    "scans (NIfTI or folders of DICOM), folders of scans, or the cases of a dataset: data=amos22 data.root=FOLDER"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

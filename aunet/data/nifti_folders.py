@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aunet.data.case import Case
+from aunet.data.dicom_files import is_folder_of_files
 from aunet.data.usable_cases import usable_cases
 from aunet.data.volume import NIFTI_SUFFIXES
 from aunet.errors import UserError
@@ -99,8 +100,8 @@ def paired_cases(
 
 
 def check_is_there(path: Path, case_id: str) -> None:
-    """Refuse a link that leads nowhere or to itself, and what is no file."""
-    if not path.is_file():
+    """Refuse a link that leads nowhere or to itself, and what is neither a file nor a folder of DICOM."""
+    if not (path.is_file() or is_folder_of_files(path)):
         what = "a link that leads to no file" if path.is_symlink() else "no file"
         raise UserError(f"{path}: case {case_id}: {what}. Put the file in its place, or take the case out.")
 

@@ -1,6 +1,6 @@
 """The test cases of a run: predicted in their own grid, scored, pictured."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,18 +10,20 @@ from aunet.atomic_files import write_json
 from aunet.data.case import Case, Cohort
 from aunet.data.label_values import read_reference
 from aunet.data.preprocessing import Preprocessing
-from aunet.data.usable_cases import each_usable
+from aunet.data.usable_cases import tell_skipped
 from aunet.data.volume import Volume, check_same_grid, read_channels
+from aunet.errors import UserError
 from aunet.inference.class_names import write_class_names
 from aunet.inference.predictor import Prediction, Predictor
 from aunet.metrics.case_scores import join_scores, score_case, summarise, summary_as_mapping, write_case_scores
 from aunet.reporting.overlays import prediction_picture
 from aunet.reporting.planes import in_ras_order
+from aunet.training.ranks import gathered, rank, share_of
 
 
 def score_test_cases(
     predictor: Predictor,
-    cases: Iterable[Case],
+    cases: Sequence[Case],
     cohort: Cohort,
     folder: Path,
     progress: Progress,
@@ -30,19 +32,27 @@ def score_test_cases(
     """Predict and score ``cases``; everything is written below ``folder``. Returns the summary.
 
     Writes predictions/<case_id>.nii.gz with their class_names.json, pictures/<case_id>.png, case_scores.csv and
-    summary.json. ``on_error`` "skip" leaves out a case that cannot be read.
+    summary.json. Each rank predicts its share of the cases; all get the same summary. ``on_error`` "skip" tells and
+    leaves out a case that cannot be read.
     """
     tables: list[pd.DataFrame] = []
-
-    def score(case: Case) -> None:
-        tables.append(_score_case(predictor, case, cohort, folder))
-
-    write_class_names(folder / "predictions", predictor.labels)
-    each_usable(progress.track(list(cases), description="Testing"), score, on_error)
-    scores = join_scores(tables)
-    write_case_scores(folder / "case_scores.csv", scores)
+    for case in progress.track(share_of(cases), description="Testing"):
+        try:
+            tables.append(_score_case(predictor, case, cohort, folder))
+        except UserError as error:
+            if on_error != "skip":
+                raise
+            tell_skipped(error)
+    order = {case.case_id: number for number, case in enumerate(cases)}
+    of_all_ranks = [table for part in gathered(tables) for table in part]
+    if not of_all_ranks:
+        raise UserError(f"None of the {len(cases)} test cases can be scored, for the reasons above. Mend them.")
+    scores = join_scores(sorted(of_all_ranks, key=lambda table: order[str(table["case_id"].iloc[0])]))
     summary = summarise(scores)
-    write_json(folder / "summary.json", summary_as_mapping(summary))
+    if rank() == 0:
+        write_class_names(folder / "predictions", predictor.labels)
+        write_case_scores(folder / "case_scores.csv", scores)
+        write_json(folder / "summary.json", summary_as_mapping(summary))
     return summary
 
 
