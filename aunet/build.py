@@ -29,6 +29,7 @@ from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.labels import Labels
 from aunet.networks import UNet
+from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.training import ranks
 from aunet.training.attention_recorder import AttentionRecorder
 from aunet.training.checkpoints import MONITORED
@@ -61,7 +62,7 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
         "num_classes": cohort.labels.num_classes,
         "class_names": list(cohort.labels.names),
         "modality": cohort.modality,
-        "spatial_dims": len(plan.spacing),
+        "spatial_dims": 2 if plan.patch_size[-1] == 1 else 3,
         "spacing": list(plan.spacing),
         "patch_size": list(plan.patch_size),
         "batch_size": plan.batch_size,
@@ -103,7 +104,8 @@ def build_network(settings: Settings) -> nn.Module:
     """The network with fresh weights, a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings["seed"])
-        return _built(settings["model"]["network"])
+        network = _built(settings["model"]["network"])
+    return SliceBySlice(network) if settings["dataset"]["spatial_dims"] == 2 else network
 
 
 def build_clock(settings: Settings) -> RunClock:
@@ -136,6 +138,8 @@ def build_window(settings: Settings, network: nn.Module) -> Window:
     inference, patch_size = settings["inference"], tuple(settings["dataset"]["patch_size"])
     told = settings["model"]["size_multiple"] or _USUAL_SIZE_MULTIPLE
     multiple: tuple[int, ...] = getattr(network, "size_multiple", (told,) * len(patch_size))
+    if settings["dataset"]["spatial_dims"] == 2:
+        multiple = (*multiple[:2], 1)
     if any(length % unit for length, unit in zip(patch_size, multiple, strict=True)):
         rounded = [-(-length // unit) * unit for length, unit in zip(patch_size, multiple, strict=True)]
         raise UserError(
