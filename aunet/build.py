@@ -30,6 +30,7 @@ from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.labels import Labels
 from aunet.networks import UNet
+from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.training import ranks
 from aunet.training.attention_recorder import AttentionRecorder
 from aunet.training.checkpoints import MONITORED
@@ -53,6 +54,15 @@ def build_cohort(config: DictConfig) -> Cohort:
     return selected_cohort(cohort, config.data.cases, config.data.on_error)
 
 
+def describe_cohort(config: DictConfig) -> Cohort:
+    """As ``build_cohort``, but phantoms are made only where their files must tell the spacing or the patch."""
+    data = config.data
+    is_phantom = data.root is None and "num_phantoms" in data.source
+    if is_phantom and data.spacing is not None and data.patch_size is not None:
+        return _built(data.source, are_phantoms_made=False)
+    return build_cohort(config)
+
+
 def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
     """The whole configuration as plain values, with the facts of the data filled in."""
     data = config.data
@@ -63,7 +73,7 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
         "num_classes": cohort.labels.num_classes,
         "class_names": list(cohort.labels.names),
         "modality": cohort.modality,
-        "spatial_dims": len(plan.spacing),
+        "spatial_dims": 2 if plan.patch_size[-1] == 1 else 3,
         "spacing": list(plan.spacing),
         "patch_size": list(plan.patch_size),
         "batch_size": plan.batch_size,
@@ -106,7 +116,8 @@ def build_network(settings: Settings) -> nn.Module:
     """The network with fresh weights, a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings["seed"])
-        return _built(settings["model"]["network"])
+        network = _built(settings["model"]["network"])
+    return SliceBySlice(network) if settings["dataset"]["spatial_dims"] == 2 else network
 
 
 def build_clock(settings: Settings) -> RunClock:
@@ -139,6 +150,8 @@ def build_window(settings: Settings, network: nn.Module) -> Window:
     inference, patch_size = settings["inference"], tuple(settings["dataset"]["patch_size"])
     told = settings["model"]["size_multiple"] or _USUAL_SIZE_MULTIPLE
     multiple: tuple[int, ...] = getattr(network, "size_multiple", (told,) * len(patch_size))
+    if settings["dataset"]["spatial_dims"] == 2:
+        multiple = (*multiple[:2], 1)
     if any(length % unit for length, unit in zip(patch_size, multiple, strict=True)):
         rounded = [-(-length // unit) * unit for length, unit in zip(patch_size, multiple, strict=True)]
         raise UserError(
@@ -294,10 +307,10 @@ def _check_lengths(data: DictConfig) -> None:
         raise UserError(f"data.window={[low, high]}: the lowest HU must be below the highest; exchange them.")
 
 
-def _built(node: Any) -> Any:
-    """What ``node`` names; a user's mistake found on the way keeps its own message."""
+def _built(node: Any, **arguments: Any) -> Any:
+    """What ``node`` names, given ``arguments`` too; a user's mistake found on the way keeps its own message."""
     try:
-        return instantiate(node, _convert_="all")
+        return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None

@@ -24,6 +24,7 @@ def ct150_cohort(
     classes: Classes | None = None,
     other_labels: str = "error",
     on_error: str = "stop",
+    are_phantoms_made: bool = True,
 ) -> Cohort:
     """Give the scans below ``root``, or with no root the phantom's.
 
@@ -36,12 +37,15 @@ def ct150_cohort(
         classes: class -> its value, or values, in the label files; see ``label_map``.
         other_labels: see ``label_map``.
         on_error: "stop" or "skip": what a case is that cannot be used.
+        are_phantoms_made: false names the phantoms' files without making them.
     """
     if root is None:
         labels = label_map(classes, _PHANTOM_VALUES, other_labels, "the phantom (data.root is not set)")
         along_i, along_j, along_k = phantom_spacing
         place = Path(cache).expanduser() / "phantom"
-        cases = phantom_cases(place, num_phantoms, (along_i, along_j, along_k), phantom_seed)
+        cases = phantom_cases(
+            place, num_phantoms, (along_i, along_j, along_k), phantom_seed, are_made=are_phantoms_made
+        )
         description = f"PHANTOM: {num_phantoms} synthetic abdominal CT volumes (data.root is not set), not real scans"
         return _cohort(cases, labels, description, is_phantom=True)
     folder = existing_folder(root)
