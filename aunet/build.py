@@ -1,6 +1,7 @@
 """From a configuration to the objects it names: the only place that instantiates."""
 
 import logging
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,9 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
 from rich.progress import Progress
 from torch import nn
 
@@ -27,7 +30,10 @@ from aunet.data.splits import Fold, Splits, SplitSizes, split_cases
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.labels import Labels
+from aunet.networks import UNet
+from aunet.training import ranks
 from aunet.training.attention_recorder import AttentionRecorder
+from aunet.training.checkpoints import MONITORED
 from aunet.training.epoch_tables import EpochTables
 from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware
 from aunet.training.progress import ProgressDisplay
@@ -38,8 +44,8 @@ from aunet.training.validation_image import ValidationImage
 
 Settings = dict[str, Any]
 
-# What a foreign network may need its input to be a multiple of; five levels of halving are the usual depth.
-_FOREIGN_SIZE_MULTIPLE = 16
+# What a network that does not tell may need its input to be a multiple of; five levels of halving are usual.
+_USUAL_SIZE_MULTIPLE = 16
 
 
 def build_cohort(config: DictConfig) -> Cohort:
@@ -57,6 +63,7 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
         "num_classes": cohort.labels.num_classes,
         "class_names": list(cohort.labels.names),
         "modality": cohort.modality,
+        "spatial_dims": len(plan.spacing),
         "spacing": list(plan.spacing),
         "patch_size": list(plan.patch_size),
         "batch_size": plan.batch_size,
@@ -79,8 +86,8 @@ def build_splits(settings: Settings, cohort: Cohort) -> Splits:
     )
 
 
-def build_data(settings: Settings, cohort: Cohort, splits: Splits) -> SegmentationData:
-    """The loaders of a run."""
+def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: int | None = None) -> SegmentationData:
+    """The loaders of a run, for this rank; ``num_ranks`` where the ranks are yet to be started."""
     data, facts = settings["data"], settings["dataset"]
     return SegmentationData(
         cohort=cohort,
@@ -92,6 +99,8 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits) -> Segmentati
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
         num_workers=_num_workers(data["num_workers"]),
         seed=settings["seed"],
+        rank=ranks.rank(),
+        num_ranks=num_ranks or ranks.num_ranks(),
     )
 
 
@@ -121,6 +130,7 @@ def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choi
     return SegmentationTask(
         network=network,
         loss=_built(settings["loss"]["function"]),
+        is_nonfinite_skipped=settings["trainer"]["on_nonfinite"] == "skip",
         labels=data.cohort.labels,
         optimizer=_built(optimizer["factory"]),
         schedule=_built(optimizer["schedule"]),
@@ -135,7 +145,8 @@ def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choi
 def build_window(settings: Settings, network: nn.Module) -> Window:
     """The sliding window of validation and prediction."""
     inference, patch_size = settings["inference"], tuple(settings["dataset"]["patch_size"])
-    multiple: tuple[int, ...] = getattr(network, "size_multiple", (_FOREIGN_SIZE_MULTIPLE,) * len(patch_size))
+    told = settings["model"]["size_multiple"] or _USUAL_SIZE_MULTIPLE
+    multiple: tuple[int, ...] = getattr(network, "size_multiple", (told,) * len(patch_size))
     if any(length % unit for length, unit in zip(patch_size, multiple, strict=True)):
         rounded = [-(-length // unit) * unit for length, unit in zip(patch_size, multiple, strict=True)]
         raise UserError(
@@ -152,18 +163,30 @@ def choose_hardware(settings: Settings) -> HardwareChoice:
 
 
 def build_trainer(
-    settings: Settings, callbacks: Sequence[Callback], logger: Logger | None, choice: HardwareChoice, folder: Path
+    settings: Settings,
+    callbacks: Sequence[Callback],
+    logger: Logger | None,
+    choice: HardwareChoice,
+    folder: Path,
+    network: nn.Module,
 ) -> Trainer:
     """Lightning's trainer; checkpoints, tables and what the user sees are ours."""
     trainer = settings["trainer"]
+    is_foreign = not isinstance(network, UNet)  # others may hold parameters that no output depends on
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning's own
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # chosen in _num_workers
+    warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # a step that is skipped
+    warnings.filterwarnings("ignore", message="It is recommended to use `self.log")  # the ranks agreed before
     return Trainer(
         default_root_dir=folder,
         max_epochs=trainer["max_epochs"],
         accelerator=trainer["accelerator"],
-        devices=trainer["devices"],
+        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
+        num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
+        strategy=DDPStrategy(find_unused_parameters=is_foreign) if ranks.is_started_as_rank() else "auto",
+        sync_batchnorm=trainer["sync_batchnorm"],
+        use_distributed_sampler=False,
         precision=choice.lightning_precision,
         accumulate_grad_batches=trainer["accumulate"],
         gradient_clip_val=trainer["gradient_clip"],
@@ -187,8 +210,10 @@ def build_callbacks(
     logger: Logger | None,
 ) -> list[Callback]:
     """What watches the training, in the order it is asked."""
+    patience = settings["trainer"]["patience"]
     return [
         clock,
+        *([EarlyStopping(MONITORED, patience=patience, mode="max", check_finite=False)] if patience else []),
         ProgressDisplay(progress, clock),
         EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"]),
         build_recorder(settings, folder, data, task, logger),
@@ -244,7 +269,7 @@ def load_run(folder: str | Path, device: str | None = None, trusted_modules: Seq
         window_batch=window.window_batch,
         precision=choice.precision,
         channels_last=choice.is_channels_last,
-        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=device or _default_device(),
         in_channels=settings["dataset"]["in_channels"],
     )
 
@@ -284,7 +309,17 @@ def _built(node: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
+        if isinstance(error.__cause__, TypeError | ValueError):
+            raise UserError(
+                f"{node['_target_']} refuses its arguments: {error.__cause__}. Compare their values and types with"
+                " its documentation."
+            ) from error
         raise
+
+
+def _default_device() -> str:
+    """The GPU of this process where there is one."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
 
 
 def _seconds(duration: str | None) -> float | None:

@@ -52,6 +52,7 @@ class DatasetFacts:
     num_classes: int = required(Rule("at least 2 (the background counts)", lambda value: value >= 2))
     class_names: list[str] = required()
     modality: str = required(one_of("ct", "mr"))
+    spatial_dims: int = required(one_of(2, 3))
     spacing: list[float] = required(POSITIVE)
     patch_size: list[int] = required(AT_LEAST_ONE)
     batch_size: int = required(AT_LEAST_ONE)
@@ -96,9 +97,10 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    """The network."""
+    """The network. ``size_multiple``: what each side of its input divides by, where it does not tell itself."""
 
     name: str = required()
+    size_multiple: int | None = required(AT_LEAST_ONE)
     network: dict[str, Any] = required()
 
 
@@ -131,8 +133,12 @@ class TrainerConfig:
     devices: int | str = required()
     precision: str = required(one_of("auto", "float32", "bf16"))
     channels_last: bool | str = required(one_of("auto", True, False))
+    sync_batchnorm: bool = required()
     gradient_clip: float | None = required(POSITIVE)
     accumulate: int = required(AT_LEAST_ONE)
+    checkpoint_minutes: float | None = required(POSITIVE)
+    patience: int | None = required(AT_LEAST_ONE)
+    on_nonfinite: str = required(one_of("stop", "skip"))
 
 
 @dataclass

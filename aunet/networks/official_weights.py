@@ -6,22 +6,28 @@ Source: ozan-oktay/Attention-Gated-Networks, classes ``unet_CT_dsv_3D``, ``unet_
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 from torch import Tensor
 
 from aunet.errors import UserError
-from aunet.networks.attention_gate import Normalization
+from aunet.networks.attention_gate import GridGate
 from aunet.networks.attention_unet import AttentionUNet
 from aunet.networks.unet import UNet
 
-_NORMALIZATION_OF_MODE: dict[str, Normalization] = {"concatenation": "sigmoid", "concatenation_residual": "softmax"}
+# The released gate's mode -> what it says of ours.
+_GATE_OF_MODE = {
+    "concatenation": partial(GridGate),
+    "concatenation_debug": partial(GridGate, nonlinearity="softplus"),
+    "concatenation_residual": partial(GridGate, normalization="softmax"),
+}
 
 # Their name -> ours, for the parts whose place has a number.
 _RENAMES: tuple[tuple[str, str], ...] = (
-    (r"^conv(\d)\.conv(\d)\.(\d)\.", r"encoder.levels.{0}.{1}.\3."),
-    (r"^center\.conv(\d)\.(\d)\.", r"encoder.levels.4.{0}.\2."),
-    (r"^gating\.conv1\.(\d)\.", r"gating.\1."),
-    (r"^up_concat(\d)\.conv\.conv(\d)\.(\d)\.", r"decoder.{0}.block.{1}.\3."),
+    (r"^conv(\d)\.conv(\d)\.(\d)\.", r"encoder.levels.{0}.units.{1}.\3."),
+    (r"^center\.conv(\d)\.(\d)\.", r"encoder.levels.4.units.{0}.\2."),
+    (r"^gating\.conv1\.(\d)\.", r"gating.0.\1."),
+    (r"^up_concat(\d)\.conv\.conv(\d)\.(\d)\.", r"decoder.{0}.block.units.{1}.\3."),
     (r"^attentionblock(\d)\.gate_block_(\d)\.W\.", r"skips.{0}.gates.{1}.output."),
     (r"^attentionblock(\d)\.gate_block_(\d)\.", r"skips.{0}.gates.{1}."),
     (r"^attentionblock(\d)\.combine_gates\.", r"skips.{0}.combination."),
@@ -35,10 +41,11 @@ def network_for_official_weights(state_dict: Mapping[str, Tensor], mode: str = "
 
     Args:
         state_dict: the state dict of a released network.
-        mode: the released gate's mode: "concatenation" (sigmoid) or "concatenation_residual" (softmax over space).
+        mode: the released gate's mode: "concatenation" (ReLU and sigmoid), "concatenation_debug" (softplus and sigmoid)
+            or "concatenation_residual" (ReLU and softmax over space).
     """
-    if mode not in _NORMALIZATION_OF_MODE:
-        raise UserError(f"mode={mode!r}: use one of {sorted(_NORMALIZATION_OF_MODE)}.")
+    if mode not in _GATE_OF_MODE:
+        raise UserError(f"mode={mode!r}: use one of {sorted(_GATE_OF_MODE)}.")
     _require(state_dict, "conv1.conv1.0.weight", "final.bias", "center.conv1.0.weight")
     channels = [
         state_dict[f"{name}.conv1.0.weight"].shape[0] for name in ("conv1", "conv2", "conv3", "conv4", "center")
@@ -51,8 +58,8 @@ def network_for_official_weights(state_dict: Mapping[str, Tensor], mode: str = "
             in_channels,
             num_classes,
             channels,
+            gate=_GATE_OF_MODE[mode],
             num_gates=1 + any(".gate_block_2." in key for key in state_dict),
-            normalization=_NORMALIZATION_OF_MODE[mode],
             has_gating_convolution="gating.conv1.0.weight" in state_dict,
         )
     load_official_weights(network, state_dict)

@@ -14,6 +14,7 @@ FACTS = {
     "num_classes": 4,
     "class_names": ["background", "pancreas", "spleen", "kidney"],
     "modality": "ct",
+    "spatial_dims": 3,
     "spacing": [4.0, 4.0, 4.0],
     "patch_size": [80, 64, 64],
     "batch_size": 2,

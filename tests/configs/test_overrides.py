@@ -87,8 +87,8 @@ def test_lists_and_quoted_commas_are_one_value() -> None:
 
 
 def test_glob_takes_the_options_of_a_group() -> None:
-    jobs = split_sweep(["model=glob(monai*)"])
-    assert jobs == [["model=monai_attention"], ["model=monai_unet"]]
+    jobs = split_sweep(["model=glob(unet_*m)"])
+    assert jobs == [["model=unet_10m"], ["model=unet_6m"]]
 
 
 @pytest.mark.parametrize("override", ["model=glob(nothing*)", "seed=interval(0,1)"])

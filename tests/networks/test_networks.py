@@ -3,21 +3,24 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 
 from aunet.errors import UserError
-from aunet.networks import AttentionUNet, UNet
+from aunet.networks import AttentionUNet, GridGate, UNet
 
 SMALL = {"in_channels": 2, "num_classes": 3, "channels": (4, 8, 12, 16)}
+RELEASED = partial(GridGate, is_pass_through_start=False)
+SOFTMAX = partial(GridGate, normalization="softmax")
 NETWORKS: dict[str, Callable[..., UNet]] = {
     "unet": lambda dims: UNet(dims, **SMALL),
     "attention": lambda dims: AttentionUNet(dims, **SMALL, gated_levels=(2, 3)),
     "as released": lambda dims: AttentionUNet(
-        dims, **SMALL, gated_levels=(2, 3), has_gating_convolution=True, is_pass_through_start=False
+        dims, **SMALL, gated_levels=(2, 3), has_gating_convolution=True, gate=RELEASED
     ),
-    "softmax": lambda dims: AttentionUNet(dims, **SMALL, gated_levels=(2, 3), normalization="softmax"),
+    "softmax": lambda dims: AttentionUNet(dims, **SMALL, gated_levels=(2, 3), gate=SOFTMAX),
     "full resolution gated": lambda dims: AttentionUNet(dims, **SMALL, gated_levels=(1, 2, 3), num_gates=1),
 }
 
@@ -90,7 +93,7 @@ def test_gates_start_as_pass_through_in_the_papers_preset() -> None:
 
 def test_released_gates_do_not_start_as_pass_through() -> None:
     torch.manual_seed(0)
-    network = AttentionUNet(has_gating_convolution=True, is_pass_through_start=False).eval()
+    network = AttentionUNet(has_gating_convolution=True, gate=RELEASED).eval()
     _, coefficients = network.forward_with_attention(torch.randn(1, 1, 32, 32, 32))
     assert any(values.mean() < 0.9 for values in coefficients.values())
 
@@ -102,7 +105,7 @@ def test_released_gates_do_not_start_as_pass_through() -> None:
         ({"channels": (8,)}, "two levels"),
         ({"gated_levels": (5,)}, "levels 1 to 4"),
         ({"num_gates": 0}, "at least one"),
-        ({"normalization": "relu"}, "softmax"),
+        ({"gate": partial(GridGate, normalization="relu")}, "softmax"),
     ],
 )
 def test_an_impossible_architecture_is_refused(arguments: dict[str, object], rule: str) -> None:
@@ -120,7 +123,7 @@ def test_the_fused_head_is_the_concatenating_one() -> None:
         torch.nn.functional.interpolate(convolution(features), size=(16, 8, 8), mode="trilinear")
         for features, convolution in zip(decoded, head.level_scores, strict=True)
     ]
-    torch.testing.assert_close(head(decoded), head.fusion(torch.cat(scores, dim=1)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(head(decoded)[0], head.fusion(torch.cat(scores, dim=1)), rtol=1e-4, atol=1e-5)
 
 
 def test_networks_import_with_torch_alone() -> None:

@@ -1,6 +1,7 @@
 """Every preset can learn one patch by heart."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -8,19 +9,28 @@ from monai.losses import DiceCELoss
 from torch import nn
 
 from aunet.metrics.overlap import dice
-from aunet.networks import AttentionUNet, UNet
+from aunet.networks import AttentionUNet, GridGate, UNet
 
 CHANNELS = (8, 16, 32, 64, 128)
+RELEASED = partial(GridGate, is_pass_through_start=False)
+SOFTMAX = partial(GridGate, normalization="softmax")
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "unet": lambda: UNet(num_classes=3, channels=CHANNELS),
     "attention": lambda: AttentionUNet(num_classes=3, channels=CHANNELS),
     "attention_official": lambda: AttentionUNet(
-        num_classes=3, channels=CHANNELS, has_gating_convolution=True, is_pass_through_start=False
+        num_classes=3,
+        channels=CHANNELS,
+        has_gating_convolution=True,
+        gate=RELEASED,
     ),
     "attention_single_gate": lambda: AttentionUNet(
-        num_classes=3, channels=CHANNELS, num_gates=1, has_gating_convolution=True, is_pass_through_start=False
+        num_classes=3,
+        channels=CHANNELS,
+        num_gates=1,
+        has_gating_convolution=True,
+        gate=RELEASED,
     ),
-    "attention_softmax": lambda: AttentionUNet(num_classes=3, channels=CHANNELS, normalization="softmax"),
+    "attention_softmax": lambda: AttentionUNet(num_classes=3, channels=CHANNELS, gate=SOFTMAX),
 }
 
 
