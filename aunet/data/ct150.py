@@ -11,8 +11,11 @@ from aunet.data.case import Case, Cohort
 from aunet.data.label_map import Classes, LabelMap, label_map
 from aunet.data.nifti_folders import cases_in_folder, existing_folder
 from aunet.data.phantom.cohort import phantom_cases
+from aunet.data.phantom.shape_cohort import OrganValues, shaped_cases
+from aunet.data.phantom.tissues import PHANTOM_LABELS
+from aunet.errors import UserError
 
-_PHANTOM_VALUES = {"background": [0], "pancreas": [1], "spleen": [2], "kidney": [3]}
+_PHANTOM_VALUES = {name: [index] for index, name in enumerate(PHANTOM_LABELS.names)}
 
 
 def ct150_cohort(
@@ -21,6 +24,8 @@ def ct150_cohort(
     num_phantoms: int,
     phantom_spacing: Sequence[float],
     phantom_seed: int,
+    anatomy: str | None = None,
+    organs: OrganValues | None = None,
     classes: Classes | None = None,
     other_labels: str = "error",
     on_error: str = "stop",
@@ -34,24 +39,33 @@ def ct150_cohort(
         num_phantoms: how many phantoms.
         phantom_spacing: their voxel size in mm.
         phantom_seed: the same seed, the same phantoms.
+        anatomy: folder of label maps of real organs: a phantom is rendered on each, in place of drawn ones.
+        organs: organ -> its value, or values, in them; see ``organ_shapes.ORGANS``.
         classes: class -> its value, or values, in the label files; see ``label_map``.
-        other_labels: see ``label_map``.
+        other_labels: see ``label_map``; also what values of ``anatomy`` are that ``organs`` does not name.
         on_error: "stop" or "skip": what a case is that cannot be used.
-        are_phantoms_made: false names the phantoms' files without making them.
+        are_phantoms_made: false names the files of drawn phantoms without making them.
     """
-    if root is None:
-        labels = label_map(classes, _PHANTOM_VALUES, other_labels, "the phantom (data.root is not set)")
-        along_i, along_j, along_k = phantom_spacing
-        place = Path(cache).expanduser() / "phantom"
-        cases = phantom_cases(
-            place, num_phantoms, (along_i, along_j, along_k), phantom_seed, are_made=are_phantoms_made
+    if root is not None and anatomy is not None:
+        raise UserError(
+            f"data.root={root} and data.phantom.anatomy={anatomy}: scans or phantoms; leave one of them out."
         )
-        description = f"PHANTOM: {num_phantoms} synthetic abdominal CT volumes (data.root is not set), not real scans"
-        return _cohort(cases, labels, description, is_phantom=True)
-    folder = existing_folder(root)
-    labels = label_map(classes, {}, other_labels, root)
-    cases = cases_in_folder(folder, on_error)
-    return _cohort(cases, labels, f"{len(cases)} CT scans from {root}", root=folder)
+    if root is not None:
+        folder = existing_folder(root)
+        cases = cases_in_folder(folder, on_error)
+        labels = label_map(classes, {}, other_labels, root)
+        return _cohort(cases, labels, f"{len(cases)} CT scans from {root}", root=folder)
+    labels = label_map(classes, _PHANTOM_VALUES, other_labels, "the phantom (data.root is not set)")
+    place, (along_i, along_j, along_k) = Path(cache).expanduser() / "phantom", phantom_spacing
+    spacing = (along_i, along_j, along_k)
+    if anatomy is None:
+        cases = phantom_cases(place, num_phantoms, spacing, phantom_seed, are_made=are_phantoms_made)
+        text = f"{num_phantoms} synthetic abdominal CT volumes (data.root is not set), not real scans"
+    else:
+        is_other_ignored = other_labels == "background"
+        cases = shaped_cases(place, anatomy, organs or {}, spacing, phantom_seed, is_other_ignored=is_other_ignored)
+        text = f"synthetic CT rendered on real organ shapes from {anatomy}: {len(cases)} volumes, not real scans"
+    return _cohort(cases, labels, f"PHANTOM: {text}", is_phantom=True)
 
 
 def _cohort(
