@@ -20,11 +20,13 @@ from torch import nn
 
 from aunet.config import load_run_config, resolve_config
 from aunet.data.case import Cohort
+from aunet.data.case_groups import groups_by_name, present_classes
 from aunet.data.case_store import CaseStore
 from aunet.data.datamodule import SegmentationData
 from aunet.data.patch_planning import plan_patches
 from aunet.data.preprocessing import Preprocessing
-from aunet.data.splits import Splits, split_cases
+from aunet.data.split_file import read_splits
+from aunet.data.splits import Fold, Splits, SplitSizes, split_cases
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.labels import Labels
@@ -81,8 +83,17 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
 
 def build_splits(settings: Settings, cohort: Cohort) -> Splits:
     """Which case trains, validates, tests."""
-    split = settings["data"]["split"]
-    return split_cases(cohort.cases, split["val"], split["test"], split["seed"])
+    split, fold, cases = settings["data"]["split"], settings["data"]["fold"], cohort.cases
+    if split["file"] is not None:
+        return read_splits(Path(split["file"]).expanduser(), cases, fold, split["val"], split["seed"])
+    return split_cases(
+        cases,
+        SplitSizes(split["val"], split["test"], split["train"]),
+        split["seed"],
+        fold=None if fold is None else Fold(fold, split["folds"]),
+        group_of=None if split["group"] is None else groups_by_name(cases, split["group"]),
+        presence=present_classes(cohort) if split["stratify"] else None,
+    )
 
 
 def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: int | None = None) -> SegmentationData:

@@ -1,6 +1,5 @@
 """The three parts of a run: training, scoring of the test cases, report."""
 
-import json
 import logging
 import time
 from pathlib import Path
@@ -25,6 +24,7 @@ from aunet.build import (
 )
 from aunet.data.case import Cohort
 from aunet.data.fingerprint import dataset_fingerprint
+from aunet.data.split_file import read_splits
 from aunet.data.splits import Splits
 from aunet.errors import UserError
 from aunet.metrics.case_scores import summary_as_mapping
@@ -95,14 +95,23 @@ def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path) -> None:
 
 def _splits(settings: Settings, cohort: Cohort, folder: Path) -> Splits:
     """The splits the run began with, else new ones."""
-    file = folder / "splits.json"
-    if not file.is_file():
-        return build_splits(settings, cohort)
-    splits = Splits(**{part: tuple(case_ids) for part, case_ids in json.loads(file.read_text()).items()})
-    known = {case.case_id for case in cohort.cases}
-    if missing := [case_id for case_id in (*splits.train, *splits.val, *splits.test) if case_id not in known]:
-        raise UserError(f"{file}: cases {missing[:5]} are no longer in the data. Restore them, or start another run.")
+    file, split = folder / "splits.json", settings["data"]["split"]
+    is_begun = file.is_file()
+    splits = (
+        read_splits(file, cohort.cases, None, split["val"], split["seed"])
+        if is_begun
+        else build_splits(settings, cohort)
+    )
+    _log.info("Cases: %s", _counts(splits, len(cohort.cases)))
     return splits
+
+
+def _counts(splits: Splits, num_cases: int) -> str:
+    train, val, test = (len(part) for part in (splits.train, splits.val, splits.test))
+    unused = num_cases - train - val - test
+    return f"{train} train, {val} validate, {test} test" + (
+        f"; {unused} of {num_cases} are in no part" if unused else ""
+    )
 
 
 def _start_record(settings: Settings, cohort: Cohort, network: nn.Module, record: RunRecord) -> None:
