@@ -83,7 +83,9 @@ class CaseStore:
         if present:
             os.utime(self.folder)  # when it was last used, for whoever looks for what to delete
             size = gigabytes(sum(stored.num_bytes for stored in present))
-            _log.info("Case store: %d cases, %d of them made now, %s in %s", len(cases), len(missing), size, self.folder)
+            _log.info(
+                "Case store: %d cases, %d of them made now, %s in %s", len(cases), len(missing), size, self.folder
+            )
         return present
 
     def _make_all(self, places: Sequence[_Place], is_verifying: bool) -> list[StoredCase]:

@@ -25,7 +25,6 @@ names the format, a line of JSON, the places and checksums of the chunks, the ch
 import json
 import math
 import mmap
-import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -47,6 +46,9 @@ _COMPRESSION: dict[str, Any] = {
     "filters_meta": [0],
     "nthreads": 1,
 }
+# Their options are annotated as if each were a mapping.
+_pack: Any = blosc2.compress2
+_unpack: Any = blosc2.decompress2
 
 
 class DamagedArrayError(Exception):
@@ -107,7 +109,7 @@ class ChunkedArray:
         # blosc2 writes as many bytes as the chunk says it has, whatever the destination holds.
         if blosc2.get_cbuffer_sizes(packed)[0] != chunk.nbytes:
             raise self._damage(f"chunk {number} has another size")
-        blosc2.decompress2(packed, dst=chunk, nthreads=1)
+        _unpack(packed, dst=chunk, nthreads=1)
         return chunk
 
     def _header(self) -> tuple[bytes, int]:
@@ -122,7 +124,7 @@ class ChunkedArray:
         end = start + 8 * (number + 1) + 4 * number
         if end + 4 > len(self._bytes):
             raise self._damage("it is cut short")
-        if struct.pack("<I", zlib.crc32(self._bytes[:end])) != self._bytes[end : end + 4]:
+        if zlib.crc32(self._bytes[:end]) != int.from_bytes(self._bytes[end : end + 4], "little"):
             raise self._damage("its index does not have its checksum")
         offsets = np.frombuffer(self._bytes, "<u8", number + 1, start)
         if offsets[-1] != len(self._bytes):
@@ -148,13 +150,13 @@ def write_chunked(path: Path, array: NDArray[Any], spatial_dims: int) -> None:
     with path.open("wb") as file:
         file.seek(offsets[0])
         for chunk in _chunks(array, chunk_shape):
-            packed = blosc2.compress2(chunk, typesize=array.dtype.itemsize, **_COMPRESSION)
+            packed: bytes = _pack(chunk, typesize=array.dtype.itemsize, **_COMPRESSION)
             file.write(packed)
             offsets.append(offsets[-1] + len(packed))
             checksums.append(zlib.crc32(packed))
         frame = head + np.array(offsets, "<u8").tobytes() + np.array(checksums, "<u4").tobytes()
         file.seek(0)
-        file.write(frame + struct.pack("<I", zlib.crc32(frame)))
+        file.write(frame + zlib.crc32(frame).to_bytes(4, "little"))
 
 
 def _chunk_shape(shape: Sequence[int], spatial_dims: int) -> tuple[int, ...]:

@@ -59,7 +59,8 @@ class ContentDigests:
             return self._of_folder(path) if path.is_dir() else self._of_file(path)
         except OSError as error:
             raise UserError(
-                f"{path}: the file of case {case_id} cannot be read ({error.strerror}). Restore it or take the case out."
+                f"{path}: the file of case {case_id} cannot be read ({error.strerror})."
+                " Restore it or take the case out."
             ) from None
 
     def _of_folder(self, folder: Path) -> bytes:

@@ -53,14 +53,16 @@ def check_room(folder: Path, needed: float, budget: float | None) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise UserError(
-            f"data.cache: the cases to prepare need about {gigabytes(needed)} in {folder}, whose disk has {gigabytes(free)} free."
-            f" Free some, or give data.cache=… on another disk.{_what_is_there(folder)}"
+            f"data.cache: the cases to prepare need about {gigabytes(needed)} in {folder},"
+            f" whose disk has {gigabytes(free)} free. Free some, or give data.cache=… on another disk."
+            f"{_what_is_there(folder)}"
         )
     held = folder_bytes(folder)
     if budget is not None and held + needed > budget * 1e9:
         raise UserError(
-            f"store_budget={budget:g} GB: {folder} holds {gigabytes(held)} and the cases to prepare need about {gigabytes(needed)}."
-            f" Delete what is no longer used, or give a larger store_budget.{_what_is_there(folder)}"
+            f"store_budget={budget:g} GB: {folder} holds {gigabytes(held)} and the cases to prepare need"
+            f" about {gigabytes(needed)}. Delete what is no longer used, or give a larger store_budget."
+            f"{_what_is_there(folder)}"
         )
 
 
@@ -91,7 +93,8 @@ def gigabytes(num_bytes: float) -> str:
 def _what_is_there(folder: Path) -> str:
     parts = sorted((part for part in folder.iterdir() if part.is_dir()), key=lambda part: part.stat().st_mtime)
     lines = (
-        f"\n  {part}: {gigabytes(folder_bytes(part))}, last used {time.strftime('%Y-%m-%d', _used(part))}" for part in parts
+        f"\n  {part}: {gigabytes(folder_bytes(part))}, last used {time.strftime('%Y-%m-%d', _used(part))}"
+        for part in parts
     )
     return "".join(lines)
 
