@@ -18,7 +18,6 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
 
 from aunet.networks.attention_gate import IdentitySkip
-from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.networks.unet import UNet
 
 ELSEWHERE = "elsewhere"
@@ -74,8 +73,6 @@ def parts_of(network: nn.Module) -> Parts:
     A U-Net of ours has its levels, level 1 being the full resolution. Other networks have the modules they are made
     of at the top; one that wraps a single module has those of that module.
     """
-    if isinstance(network, SliceBySlice):
-        network = network.network
     if isinstance(network, UNet):
         return _unet_parts(network)
     children = list(network.named_children())
