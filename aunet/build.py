@@ -52,6 +52,15 @@ def build_cohort(config: DictConfig) -> Cohort:
     return _built(config.data.source)
 
 
+def describe_cohort(config: DictConfig) -> Cohort:
+    """As ``build_cohort``, but phantoms are made only where their files must tell the spacing or the patch."""
+    data = config.data
+    is_phantom = data.root is None and "num_phantoms" in data.source
+    if is_phantom and data.spacing is not None and data.patch_size is not None:
+        return _built(data.source, are_phantoms_made=False)
+    return build_cohort(config)
+
+
 def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
     """The whole configuration as plain values, with the facts of the data filled in."""
     data = config.data
@@ -295,10 +304,10 @@ def _check_lengths(data: DictConfig) -> None:
         raise UserError(f"data.window={[low, high]}: the lowest HU must be below the highest; exchange them.")
 
 
-def _built(node: Any) -> Any:
-    """What ``node`` names; a user's mistake found on the way keeps its own message."""
+def _built(node: Any, **arguments: Any) -> Any:
+    """What ``node`` names, given ``arguments`` too; a user's mistake found on the way keeps its own message."""
     try:
-        return instantiate(node, _convert_="all")
+        return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None

@@ -25,6 +25,8 @@ def train(words: Sequence[str]) -> None:
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
+    if options.multirun and options.info:
+        raise UserError("-m with --info: a table is of one run. Leave -m out.")
     if options.multirun:
         from aunet.commands.sweep import run_sweep
 
@@ -36,6 +38,10 @@ def train(words: Sequence[str]) -> None:
     check_config(config)
     if options.cfg:
         _print_config(config)
+    elif options.info:
+        from aunet.commands.info import print_costs
+
+        print_costs(config)
     elif number := _processes_to_start(config):
         _launch(config, folder, overrides, number)
     else:
@@ -51,6 +57,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("-m", "--multirun", action="store_true", help="a run for each combination of listed values")
     parser.add_argument("--cfg", action="store_true", help="print the configuration instead of running it")
+    parser.add_argument("--info", action="store_true", help="print what the network costs and sees instead")
     return parser
 
 

@@ -144,7 +144,7 @@ class AttentionRecorder(Callback):
 
     def _map_of_each_gate(self, network: nn.Module, maps: Tensor) -> Tensor:
         """(maps, h, w, d) -> (gates, h, w, d): a gate with a map for each channel is shown by their mean."""
-        num_gates: Any = getattr(network, "num_gates", len(maps))
+        num_gates: Any = getattr(network, "num_gates", None) or len(maps)
         if len(maps) == num_gates:
             return maps
         if not self._has_told_mean:

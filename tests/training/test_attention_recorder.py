@@ -35,6 +35,7 @@ class Gated(nn.Module):
 
 class SoftmaxGated(nn.Module):
     is_softmax_gate = True
+    num_gates = None
 
 
 class TwoGates(nn.Module):
