@@ -47,7 +47,7 @@ def test_gradients_of_the_training_loss_reach_every_parameter_that_is_not_inert(
     network: nn.Module, image: Tensor
 ) -> None:
     label = torch.randint(0, NUM_CLASSES, (2, 1, *image.shape[2:]), dtype=torch.uint8)
-    inert = _softmax_biases(network) | _biases_before_a_norm(network, image)
+    inert = _softmax_biases(network) | _shifts_of_gates(network) | _biases_before_a_norm(network, image)
 
     training_loss(network.double().train(), image.double(), label).backward()
 
@@ -114,6 +114,12 @@ def _softmax_biases(network: nn.Module) -> set[str]:
     """A softmax does not change when all scores rise by the same bias."""
     gates = [(name, gate) for name, gate in network.named_modules() if isinstance(gate, GridGate)]
     return {f"{name}.psi.bias" for name, gate in gates if gate.is_normalized_over_space}
+
+
+def _shifts_of_gates(network: nn.Module) -> set[str]:
+    """The 1x1 convolution and norm that combine the gates take out what shifts a whole channel of one gate's output."""
+    gates = [(name, gate) for name, gate in network.named_modules() if isinstance(gate, GridGate)]
+    return {f"{name}.output.1.bias" for name, gate in gates if isinstance(gate.output, nn.Sequential)}
 
 
 def _biases_before_a_norm(network: nn.Module, image: Tensor) -> set[str]:
