@@ -135,7 +135,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def link_stored(name: str, pairs: list[dict[str, str]], folder: Path) -> None:
-    """Make ``folder`` of many cases from the first ones in it: each linked under the names that its copies would have."""
+    """Make ``folder`` of many cases from the first ones in it: each linked under the names of its copies."""
     if name == "ours":
         store, cases = our_store(pairs[:DISTINCT], folder)
         made = store.prepare(cases)
