@@ -23,6 +23,7 @@ from aunet.data.case import Cohort
 from aunet.data.case_groups import groups_by_name, present_classes
 from aunet.data.case_selection import selected_cohort
 from aunet.data.case_store import CaseStore
+from aunet.data.content_digest import ContentDigests
 from aunet.data.datamodule import SegmentationData
 from aunet.data.patch_planning import plan_patches
 from aunet.data.preprocessing import Preprocessing
@@ -104,7 +105,7 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
     return SegmentationData(
         cohort=cohort,
         splits=splits,
-        store=CaseStore(Path(data["cache"]).expanduser() / "cases", cohort, build_preprocessing(settings)),
+        store=build_store(settings, cohort),
         augmentation=_built(data["augmentation"]),
         patch_size=facts["patch_size"],
         batch_size=facts["batch_size"],
@@ -115,6 +116,22 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
         rank=ranks.rank(),
         num_ranks=num_ranks or ranks.num_ranks(),
     )
+
+
+def build_store(settings: Settings, cohort: Cohort) -> CaseStore:
+    """Where the preprocessed cases are kept."""
+    return CaseStore(
+        root=Path(settings["data"]["cache"]).expanduser() / "cases",
+        cohort=cohort,
+        preprocessing=build_preprocessing(settings),
+        digests=build_digests(settings),
+        budget=settings["store_budget"],
+    )
+
+
+def build_digests(settings: Settings) -> ContentDigests:
+    """What is remembered of the content of files."""
+    return ContentDigests(Path(settings["data"]["cache"]).expanduser() / "digests.json")
 
 
 def build_preprocessing(settings: Settings) -> Preprocessing:

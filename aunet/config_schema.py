@@ -182,6 +182,7 @@ class RunConfig:
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     dataset: DatasetFacts = field(default_factory=DatasetFacts)
+    store_budget: float | None = required(POSITIVE)
     seed: int = required(NOT_NEGATIVE)
     resume: str | None = required()
     trusted_modules: list[str] = field(default_factory=list[str])

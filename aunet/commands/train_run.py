@@ -16,6 +16,7 @@ from aunet.build import (
     build_callbacks,
     build_clock,
     build_data,
+    build_digests,
     build_splits,
     build_task,
     build_trainer,
@@ -128,7 +129,7 @@ def _without_skipped(splits: Splits, usable: Splits, folder: Path) -> Splits:
 
 
 def _start_record(settings: Settings, cohort: Cohort, network: nn.Module, record: RunRecord) -> None:
-    fingerprint = dataset_fingerprint(cohort.cases)
+    fingerprint = dataset_fingerprint(cohort.cases, build_digests(settings))
     if record.facts.get("data_fingerprint", fingerprint) != fingerprint:
         raise UserError(
             f"data.root={settings['data']['root']}: its files have changed since this run began (fingerprint"

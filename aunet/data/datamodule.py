@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
@@ -12,9 +11,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from aunet.data.augmentation import Augmentation
 from aunet.data.case import Case, Cohort
-from aunet.data.case_store import CaseStore, StoredCase
+from aunet.data.case_store import CaseStore
 from aunet.data.patch_sampling import PatchDataset, PatchOrder, Sample
 from aunet.data.splits import Splits
+from aunet.data.stored_case import StoredCase
 from aunet.data.usable_cases import without_faulty
 from aunet.errors import UserError
 
@@ -37,8 +37,8 @@ class ValidationDataset(Dataset[Sample]):
             return {}
         case = self._cases[index]
         return {
-            "image": torch.from_numpy(np.array(case.image(), dtype=np.float32)),
-            "label": torch.from_numpy(np.array(case.label())),
+            "image": torch.from_numpy(case.image()).float(),
+            "label": torch.from_numpy(case.label()),
             "case_id": case.case_id,
             "spacing": case.spacing,
             "annotated": self._annotated[case.case_id],
@@ -146,7 +146,6 @@ class SegmentationData(LightningDataModule):
         """
         patches = PatchDataset(
             [self._stored[case_id] for case_id in self.splits.train],
-            self.cohort.labels.num_classes,
             self._patch_size,
             self.augmentation.read_size,
             self._seed,

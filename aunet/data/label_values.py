@@ -23,7 +23,7 @@ def read_reference(case: Case, cohort: Cohort) -> Volume:
 
 def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
     """Give the label map (H, W, D) uint8 of ``cohort``'s classes; a value without a class is refused or background."""
-    values, places = np.unique(label.array, return_inverse=True)
+    values = np.unique(label.array)
     unknown = [int(value) for value in values if int(value) not in cohort.class_of_value]
     if unknown and not cohort.is_other_background:
         known = {value: cohort.labels.names[index] for value, index in cohort.class_of_value.items()}
@@ -32,8 +32,10 @@ def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
             " data.classes='{NAME: VALUE, …}' or, where the dataset has no names for them, take them as background"
             " with data.other_labels=background."
         )
-    classes = np.array([cohort.class_of_value.get(int(value), 0) for value in values], dtype=np.uint8)
-    return Volume(classes[places].reshape(label.array.shape), label.affine, label.path)
+    classes = np.zeros_like(label.array, dtype=np.uint8)
+    for value in values:
+        classes[label.array == value] = cohort.class_of_value.get(int(value), 0)
+    return Volume(classes, label.affine, label.path)
 
 
 def _merged_masks(case: Case) -> Volume:

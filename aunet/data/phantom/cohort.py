@@ -39,12 +39,7 @@ def draw_phantom(seed: int, index: int, spacing: Spacing) -> Phantom:
 
 
 def phantom_cases(
-    folder: Path,
-    num_cases: int,
-    spacing: Spacing,
-    seed: int,
-    processes: int | None = None,
-    are_made: bool = True,
+    folder: Path, num_cases: int, spacing: Spacing, seed: int, processes: int | None = None, are_made: bool = True
 ) -> tuple[Case, ...]:
     """Give the first ``num_cases`` phantoms of a seed; those not yet in ``folder`` are made, in parallel.
 
