@@ -13,14 +13,19 @@ from torch import nn
 
 from aunet.config import load_run_config, resolve_config
 from aunet.data.case import Cohort
+from aunet.data.case_groups import groups_by_name, present_classes
+from aunet.data.case_selection import selected_cohort
 from aunet.data.case_store import CaseStore
+from aunet.data.content_digest import ContentDigests
 from aunet.data.datamodule import SegmentationData
 from aunet.data.patch_planning import plan_patches
 from aunet.data.preprocessing import Preprocessing
-from aunet.data.splits import Splits, split_cases
+from aunet.data.split_file import read_splits
+from aunet.data.splits import Fold, Splits, SplitSizes, split_cases
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.labels import Labels
+from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.training import ranks
 from aunet.training.fused_optimizer import fused_where_possible
 from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
@@ -38,7 +43,17 @@ _CLASS_ARGUMENTS = frozenset({"num_classes", "out_channels"})
 
 def build_cohort(config: DictConfig) -> Cohort:
     """The cases that ``data`` names."""
-    return _built(config.data.source)
+    cohort: Cohort = _built(config.data.source)
+    return selected_cohort(cohort, config.data.cases, config.data.on_error)
+
+
+def describe_cohort(config: DictConfig) -> Cohort:
+    """As ``build_cohort``, but phantoms are made only where their files must tell the spacing or the patch."""
+    data = config.data
+    is_phantom = data.root is None and "num_phantoms" in data.source
+    if is_phantom and data.spacing is not None and data.patch_size is not None:
+        return _built(data.source, are_phantoms_made=False)
+    return build_cohort(config)
 
 
 def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
@@ -51,7 +66,7 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
         "num_classes": cohort.labels.num_classes,
         "class_names": list(cohort.labels.names),
         "modality": cohort.modality,
-        "spatial_dims": len(plan.spacing),
+        "spatial_dims": 2 if plan.patch_size[-1] == 1 else 3,
         "spacing": list(plan.spacing),
         "patch_size": list(plan.patch_size),
         "batch_size": plan.batch_size,
@@ -61,8 +76,17 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
 
 def build_splits(settings: Settings, cohort: Cohort) -> Splits:
     """Which case trains, validates, tests."""
-    split = settings["data"]["split"]
-    return split_cases(cohort.cases, split["val"], split["test"], split["seed"])
+    split, fold, cases = settings["data"]["split"], settings["data"]["fold"], cohort.cases
+    if split["file"] is not None:
+        return read_splits(Path(split["file"]).expanduser(), cases, fold, split["val"], split["seed"])
+    return split_cases(
+        cases,
+        SplitSizes(split["val"], split["test"], split["train"]),
+        split["seed"],
+        fold=None if fold is None else Fold(fold, split["folds"]),
+        group_of=None if split["group"] is None else groups_by_name(cases, split["group"]),
+        presence=present_classes(cohort) if split["stratify"] else None,
+    )
 
 
 def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: int | None = None) -> SegmentationData:
@@ -71,16 +95,33 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
     return SegmentationData(
         cohort=cohort,
         splits=splits,
-        store=CaseStore(Path(data["cache"]).expanduser() / "cases", cohort, build_preprocessing(settings)),
+        store=build_store(settings, cohort),
         augmentation=_built(data["augmentation"]),
         patch_size=facts["patch_size"],
         batch_size=facts["batch_size"],
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
         num_workers=_num_workers(data["num_workers"]),
         seed=settings["seed"],
+        on_error=data["on_error"],
         rank=ranks.rank(),
         num_ranks=num_ranks or ranks.num_ranks(),
     )
+
+
+def build_store(settings: Settings, cohort: Cohort) -> CaseStore:
+    """Where the preprocessed cases are kept."""
+    return CaseStore(
+        root=Path(settings["data"]["cache"]).expanduser() / "cases",
+        cohort=cohort,
+        preprocessing=build_preprocessing(settings),
+        digests=build_digests(settings),
+        budget=settings["store_budget"],
+    )
+
+
+def build_digests(settings: Settings) -> ContentDigests:
+    """What is remembered of the content of files."""
+    return ContentDigests(Path(settings["data"]["cache"]).expanduser() / "digests.json")
 
 
 def build_preprocessing(settings: Settings) -> Preprocessing:
@@ -93,7 +134,8 @@ def build_network(settings: Settings) -> nn.Module:
     """The network with fresh weights, a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings["seed"])
-        return _built(settings["model"]["network"])
+        network = _built(settings["model"]["network"])
+    return SliceBySlice(network) if settings["dataset"]["spatial_dims"] == 2 else network
 
 
 def start_from(settings: Settings, network: nn.Module) -> Transfer:
@@ -135,6 +177,8 @@ def build_window(settings: Settings, network: nn.Module) -> Window:
     inference, patch_size = settings["inference"], tuple(settings["dataset"]["patch_size"])
     told = settings["model"]["size_multiple"] or _USUAL_SIZE_MULTIPLE
     multiple: tuple[int, ...] = getattr(network, "size_multiple", (told,) * len(patch_size))
+    if settings["dataset"]["spatial_dims"] == 2:
+        multiple = (*multiple[:2], 1)
     if any(length % unit for length, unit in zip(patch_size, multiple, strict=True)):
         rounded = [-(-length // unit) * unit for length, unit in zip(patch_size, multiple, strict=True)]
         raise UserError(
@@ -214,10 +258,10 @@ def _check_lengths(data: DictConfig) -> None:
         raise UserError(f"data.window={[low, high]}: the lowest HU must be below the highest; exchange them.")
 
 
-def _built(node: Any) -> Any:
-    """What ``node`` names; a user's mistake found on the way keeps its own message."""
+def _built(node: Any, **arguments: Any) -> Any:
+    """What ``node`` names, given ``arguments`` too; a user's mistake found on the way keeps its own message."""
     try:
-        return instantiate(node, _convert_="all")
+        return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None

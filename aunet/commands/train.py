@@ -26,6 +26,8 @@ def train(words: Sequence[str]) -> None:
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
+    if options.multirun and options.info:
+        raise UserError("-m with --info: a table is of one run. Leave -m out.")
     if options.multirun:
         from aunet.commands.sweep import run_sweep
 
@@ -37,6 +39,10 @@ def train(words: Sequence[str]) -> None:
     check_config(config)
     if options.cfg:
         _print_config(config)
+    elif options.info:
+        from aunet.commands.info import print_costs
+
+        print_costs(config)
     elif number := _processes_to_start(config):
         _launch(config, folder, [f"resume={folder}"] if config.resume else overrides, number)
     else:
@@ -52,6 +58,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("-m", "--multirun", action="store_true", help="a run for each combination of listed values")
     parser.add_argument("--cfg", action="store_true", help="print the configuration instead of running it")
+    parser.add_argument("--info", action="store_true", help="print what the network costs and sees instead")
     return parser
 
 
@@ -178,9 +185,13 @@ def _train_test_report(config: "DictConfig", folder: Path) -> None:
 
 
 def _announce(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
+    from aunet.data.case_selection import annotation_notes
+
     facts, trainer = settings["dataset"], settings["trainer"]
     _log.warning("Data: %s", cohort.description) if cohort.is_phantom else _log.info("Data: %s", cohort.description)
     _log.info("Classes: %s; modality %s", ", ".join(facts["class_names"]), facts["modality"])
+    for note in annotation_notes(cohort):
+        _log.warning("Partial labels: %s", note)
     _log.info(
         "Spacing %s mm, patches of %s voxels, %d a batch, %d batches an epoch, %s epochs%s",
         _by(f"{side:g}" for side in facts["spacing"]),

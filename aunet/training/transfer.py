@@ -19,7 +19,7 @@ from aunet.errors import UserError
 _log = logging.getLogger(__name__)
 
 Weights = Mapping[str, Tensor]
-# Prefixes that wrappers give names: our training task, torch's data parallel.
+# Prefixes that wrappers give names: our training task and 2D networks on volumes, torch's data parallel.
 _PREFIXES = ("network.", "module.")
 
 
@@ -101,7 +101,7 @@ def transfer_weights(
     result = Transfer(str(source.path))
     for name, target in network.state_dict().items():
         blocks = class_blocks.get(name, (0,) * target.ndim)
-        values = source.tensors.get(name)
+        values = source.tensors.get(_plain_name(name))
         is_other_classes = any(blocks) and source.class_names not in (None, tuple(class_names))
         if values is None:
             result.left.append(name)
@@ -112,7 +112,7 @@ def transfer_weights(
             result.matched.append(name)
         else:
             result.left.append(name)
-    result.unused.extend(sorted(source.tensors.keys() - network.state_dict().keys()))
+    result.unused.extend(sorted(source.tensors.keys() - {_plain_name(name) for name in network.state_dict()}))
     if not result.matched:
         raise UserError(
             f"init={source.path}: none of its {len(source.tensors)} tensors has the name and shape of one of this"
@@ -167,8 +167,9 @@ def _class_names(checkpoint: Path) -> tuple[str, ...] | None:
 
 
 def _plain_name(name: str) -> str:
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
+    """``name`` without what wrappers put before it."""
+    while name.startswith(_PREFIXES):
+        name = name.partition(".")[2]
     return name
 
 
