@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from aunet.config import load_run_config, resolve_config
+from aunet.data.augmentation import Augmentation
 from aunet.data.case import Cohort
 from aunet.data.case_groups import groups_by_name, present_classes
 from aunet.data.case_selection import selected_cohort
@@ -30,6 +31,7 @@ from aunet.training import ranks
 from aunet.training.fused_optimizer import fused_where_possible
 from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
 from aunet.training.run_clock import RunClock
+from aunet.training.schedules import rising
 from aunet.training.segmentation_task import SegmentationTask, Window
 from aunet.training.transfer import Transfer, checkpoint_of_run, find_class_blocks, read_weights, transfer_weights
 
@@ -96,7 +98,7 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
         cohort=cohort,
         splits=splits,
         store=build_store(settings, cohort),
-        augmentation=_built(data["augmentation"]),
+        augmentation=_build_augmentation(settings),
         patch_size=facts["patch_size"],
         batch_size=facts["batch_size"],
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
@@ -106,6 +108,13 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
         rank=ranks.rank(),
         num_ranks=num_ranks or ranks.num_ranks(),
     )
+
+
+def _build_augmentation(settings: Settings) -> Augmentation:
+    """What changes the training batches; a batch to learn by heart stays as it is."""
+    if settings["trainer"]["probe"] == "overfit":
+        return Augmentation(settings["dataset"]["patch_size"], flip_axes=(), affine_probability=0.0)
+    return _built(settings["data"]["augmentation"])
 
 
 def build_store(settings: Settings, cohort: Cohort) -> CaseStore:
@@ -149,7 +158,7 @@ def start_from(settings: Settings, network: nn.Module) -> Transfer:
 
 def build_schedule(settings: Settings) -> Callable[[float], float]:
     """Share of the training done -> share of the learning rate."""
-    return _built(settings["optimizer"]["schedule"])
+    return rising if settings["trainer"]["probe"] == "lr_find" else _built(settings["optimizer"]["schedule"])
 
 
 def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choice: HardwareChoice) -> SegmentationTask:

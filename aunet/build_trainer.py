@@ -50,6 +50,7 @@ def build_trainer(
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning's own
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # chosen in _num_workers
     warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # a step that is skipped
+    warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no")  # a probe has none
     warnings.filterwarnings("ignore", message="It is recommended to use `self.log")  # the ranks agreed before
     return Trainer(
         default_root_dir=folder,

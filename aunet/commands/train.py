@@ -159,6 +159,7 @@ def _run(config: "DictConfig", folder: Path) -> None:
 
 def _train_test_report(config: "DictConfig", folder: Path) -> None:
     from aunet.build import build_cohort, with_facts
+    from aunet.commands.probe_run import run_probe
     from aunet.commands.train_run import report_run, score_run, train_run
     from aunet.training.checkpoints import RunInterruptedError
     from aunet.training.ranks import first_rank_first, rank
@@ -170,6 +171,10 @@ def _train_test_report(config: "DictConfig", folder: Path) -> None:
     _announce(settings, cohort, folder)
     record = RunRecord(folder)
     try:
+        if settings["trainer"]["probe"] is not None:
+            run_probe(settings, cohort, folder, record)
+            record.end("finished")
+            return
         splits = train_run(settings, cohort, folder, record)
         summary = score_run(settings, cohort, splits, folder, record)
         record.end("finished")

@@ -50,7 +50,7 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     start = time.monotonic()
     splits = _splits(settings, cohort, folder)
     data = build_data(settings, cohort, splits)
-    clock, choice = build_clock(settings), _choice(settings, record)
+    clock, choice = build_clock(settings), choose_for_run(settings, record)
     task = build_task(settings, data, clock, choice)
     checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
     newest = checkpoints.newest()
@@ -59,7 +59,7 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     if rank() == 0:  # before the record: a folder that has one can be resumed
         write_json(folder / "splits.json", splits.as_dict())
         write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
-    _start_record(settings, cohort, task.network, record, facts)
+    start_record(settings, cohort, task.network, record, facts)
     logger = _logger(settings, folder) if rank() == 0 else None
     try:
         with first_rank_first():
@@ -73,7 +73,7 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
             trainer = build_trainer(settings, [*callbacks, checkpoints], logger, choice, folder, task.network)
             trainer.fit(task, datamodule=data, ckpt_path=newest, weights_only=True)
     except NonFiniteLossError as error:
-        raise _saved_with_batch(error, folder) from None
+        raise saved_with_batch(error, folder) from None
     finally:
         finish_wandb(logger)
     seconds = {"prepare": prepared - start, "train": clock.seconds}
@@ -120,7 +120,7 @@ def _splits(settings: Settings, cohort: Cohort, folder: Path) -> Splits:
     return splits
 
 
-def _choice(settings: Settings, record: RunRecord) -> HardwareChoice:
+def choose_for_run(settings: Settings, record: RunRecord) -> HardwareChoice:
     """What to compute in: as the run began, or for a new one as is fastest here."""
     choice = choose_hardware(settings)
     recorded = {key: value for key, value in record.facts.get("computing", {}).items() if key != "compiled"}
@@ -163,9 +163,10 @@ def _without_skipped(splits: Splits, usable: Splits, folder: Path) -> Splits:
     return usable
 
 
-def _start_record(
+def start_record(
     settings: Settings, cohort: Cohort, network: nn.Module, record: RunRecord, facts: dict[str, Any]
 ) -> None:
+    """Write what is known of the run, and ``facts``; UserError where its data are no longer those it began with."""
     fingerprint = dataset_fingerprint(cohort.cases, build_digests(settings))
     if record.facts.get("data_fingerprint", fingerprint) != fingerprint:
         raise UserError(
@@ -187,7 +188,7 @@ def _start_record(
     )
 
 
-def _saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
+def saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
     """Keep the batch whose loss is not finite, and say what can be done."""
     path = folder / "failed_batch.pt"
     with replaced_atomically(path) as temporary:
