@@ -20,7 +20,7 @@ from aunet.errors import UserError
         ("trainer.max_epochs=0", "must be at least 1"),
         ("trainer.max_time=10", "days:hours:minutes:seconds"),
         ("trainer.max_time=00:00:00:00", "above 0"),
-        ("trainer.precision=fp16", "one of auto, float32, bf16"),
+        ("trainer.precision=fp64", "one of auto, float32, bf16, fp16"),
         ("trainer.channels_last=maybe", "one of auto, true, false"),
         ("trainer.gradient_clip=big", "a number or null"),
         ("inference.overlap=1.0", "at least 0 and below 1"),
