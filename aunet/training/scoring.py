@@ -10,7 +10,7 @@ from aunet.atomic_files import write_json
 from aunet.data.case import Case, Cohort
 from aunet.data.label_values import classes_of_values
 from aunet.data.preprocessing import Preprocessing
-from aunet.data.volume import Volume, read_channels, read_label
+from aunet.data.volume import Volume, label_suffix, read_channels, read_label
 from aunet.inference.predictor import Prediction, Predictor
 from aunet.metrics.case_scores import join_scores, score_case, summarise, summary_as_mapping, write_case_scores
 from aunet.reporting.overlays import prediction_picture
@@ -23,8 +23,8 @@ def score_test_cases(
 ) -> pd.DataFrame:
     """Predict and score ``cases``; everything is written below ``folder``. Returns the summary.
 
-    Writes predictions/<case_id>.nii.gz, pictures/<case_id>.png, case_scores.csv and summary.json. Each rank predicts
-    its share of the cases; all get the same summary.
+    Writes predictions/<case_id>.nii.gz (of a picture .png), pictures/<case_id>.png, case_scores.csv and summary.json.
+    Each rank predicts its share of the cases; all get the same summary.
     """
     tables: list[pd.DataFrame] = []
     for case in progress.track(share_of(cases), description="Testing"):
@@ -32,7 +32,7 @@ def score_test_cases(
         channels = [channel for path in case.images for channel in read_channels(path)]
         reference = classes_of_values(read_label(case.label), cohort, case)
         prediction = predictor.predict_volume(channels)
-        prediction.write(folder / "predictions" / f"{case.case_id}.nii.gz")
+        prediction.write(folder / "predictions" / (case.case_id + label_suffix(case.images[0])))
         tables.append(score_case(case.case_id, prediction.label, reference.array, reference.spacing, cohort.labels))
         path = folder / "pictures" / f"{case.case_id}.png"
         _draw(path, case.case_id, channels[0], reference, prediction, predictor.preprocessing)
