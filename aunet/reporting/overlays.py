@@ -83,9 +83,8 @@ def prediction_picture(
     view = replace(clearest_view(scan, intensities), scan=LabelledScan(image, label, spacing))
     guess = prediction[:, :, view.index]
     sheet = panel_sheet(1, 4, panel_size(scan.extent, _PANEL_INCHES))
-    for axes, name in zip(
-        sheet.panels[0], (_name_of_plane(scan), "reference", "prediction", "differences"), strict=True
-    ):
+    names = ("image" if scan.is_plane else "axial plane", "reference", "prediction", "differences")
+    for axes, name in zip(sheet.panels[0], names, strict=True):
         show_image(axes, view)
         axes.set_title(name, fontsize=8, pad=3)
     _draw_details(sheet, view, guess, labels)
