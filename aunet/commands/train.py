@@ -28,8 +28,12 @@ def train(words: Sequence[str]) -> None:
     if options.multirun:
         from aunet.commands.sweep import run_sweep
 
-        run_sweep(overrides)
+        run_sweep(overrides, options.jobs)
         return
+    if options.jobs is not None:
+        raise UserError(
+            f"--jobs {options.jobs}: it tells how many runs of a sweep go at once; add -m, or leave it out."
+        )
     from aunet.config import check_config
 
     config, folder = _configuration(overrides)
@@ -48,6 +52,7 @@ def _parser() -> ArgumentParser:
         " With -m, model=unet,attention is a sweep of two runs. Groups and their options stand in conf/.",
     )
     parser.add_argument("-m", "--multirun", action="store_true", help="a run for each combination of listed values")
+    parser.add_argument("--jobs", type=int, metavar="N", help="with -m: N runs at once, sharing the processor's cores")
     parser.add_argument("--cfg", action="store_true", help="print the configuration instead of running it")
     return parser
 
@@ -91,9 +96,7 @@ def _print_config(config: "DictConfig") -> None:
 def _run(config: "DictConfig", folder: Path) -> None:
     """Read the data, train, test, report."""
     from aunet.build import build_cohort, with_facts
-    from aunet.commands.train_run import report_run, score_run, train_run
-    from aunet.training.checkpoints import RunInterruptedError
-    from aunet.training.run_record import RunRecord
+    from aunet.training.run_lock import locked_folder
 
     if config.resume is None and (folder / "run.json").exists():
         raise UserError(
@@ -102,6 +105,15 @@ def _run(config: "DictConfig", folder: Path) -> None:
     cohort = build_cohort(config)
     settings = with_facts(config, cohort)
     _announce(settings, cohort, folder)
+    with locked_folder(folder):
+        _run_parts(settings, cohort, folder)
+
+
+def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
+    from aunet.commands.train_run import report_run, score_run, train_run
+    from aunet.training.checkpoints import RunInterruptedError
+    from aunet.training.run_record import RunRecord
+
     record = RunRecord(folder)
     try:
         splits = train_run(settings, cohort, folder, record)

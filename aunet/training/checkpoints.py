@@ -25,7 +25,8 @@ class Checkpoints(Callback):
     """Writes ``last.ckpt`` after each epoch and on request to stop, ``best.ckpt`` when the validation Dice rises.
 
     On the first SIGINT or SIGTERM the step at hand is finished and saved, then ``RunInterruptedError`` is raised.
-    A second one stops at once; the last complete checkpoint stays.
+    A SIGINT after that stops at once; the last complete checkpoint stays. SIGTERM comes from machines, which may say
+    it twice and mean it once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -83,8 +84,10 @@ class Checkpoints(Callback):
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
 
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
-        if self._is_stop_requested:
+        if self._is_stop_requested and number == signal.SIGINT:
             raise RunInterruptedError
+        if self._is_stop_requested:
+            return
         self._is_stop_requested = True
         _log.warning("Stopping after this step, with a checkpoint; once more to stop at once.")
 
