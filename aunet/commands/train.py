@@ -25,6 +25,8 @@ def train(words: Sequence[str]) -> None:
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
+    if number := next((word.partition("=")[2] for word in overrides if word.startswith("jobs=")), None):
+        raise UserError(f"jobs={number}: is no setting of a run. How many go at once is written --jobs {number}.")
     if options.multirun:
         from aunet.commands.sweep import run_sweep
 

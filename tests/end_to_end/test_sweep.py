@@ -105,13 +105,12 @@ def test_the_jobs_of_a_cluster_are_stopped_with_a_checkpoint_and_go_on_when_queu
     sweep_words: list[str], tmp_path: Path
 ) -> None:
     """submitit runs the jobs on this machine as it would on a node, and tells one that it is preempted."""
-    import submitit
-
+    pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
     from aunet.sweeps.cluster_queue import ClusterQueue
     from aunet.sweeps.sweep_plan import plan_sweep, write_plan
 
-    launcher = ["hydra/launcher=submitit_slurm", "hydra.launcher.cluster=local", "trainer.accelerator=cpu"]
-    plan = plan_sweep([*sweep_words[2:], *launcher, "trainer.max_epochs=40", "seed=0"])
+    settings = [*sweep_words[2:], "trainer.accelerator=cpu", "trainer.max_epochs=40", "seed=0"]
+    plan = plan_sweep([*settings, "hydra/launcher=submitit_slurm", "hydra.launcher.cluster=local"])
     write_plan(plan)
     [job] = plan.jobs
     queue = ClusterQueue(tmp_path / "cluster", plan.launcher_settings, None)
@@ -119,6 +118,17 @@ def test_the_jobs_of_a_cluster_are_stopped_with_a_checkpoint_and_go_on_when_queu
     while not (job.folder / "checkpoints" / "last.ckpt").exists():
         assert not queue.is_done(job)
         time.sleep(0.05)
+    controller = queue.ids()[0]
+    [task] = Path(f"/proc/{controller}/task/{controller}/children").read_text().split()
 
-    submitit.LocalJob(tmp_path / "cluster", queue.ids()[0])
-    task = next(pid for pid in map(int, Path("/proc").glob("[0-9]*")) if pid)
+    os.kill(int(task), signal.SIGUSR2)
+
+    while not queue.is_done(job):
+        time.sleep(0.2)
+    assert job.state.status == "finished"
+    log = (job.folder / "log.txt").read_text()
+    assert log.count("Stopping after this step") == 1
+    assert log.count("Going on from") == 1
+    assert main(["train", *settings, f"hydra.run.dir={tmp_path}/whole"]) == 0
+    for name in ("metrics.csv", "test/case_scores.csv"):
+        assert (job.folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

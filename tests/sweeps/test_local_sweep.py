@@ -44,9 +44,7 @@ def interrupt_when_ready(jobs: list[Job], number: signal.Signals) -> threading.T
     return thread
 
 
-def test_one_job_that_fails_stops_no_other_and_says_why(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_job_that_fails_stops_no_other_and_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = [make_job(tmp_path / str(number), FINISH) for number in range(3)]
     jobs.insert(1, make_job(tmp_path / "bad", "print('before')\nraise RuntimeError('no such thing')"))
     run_jobs_here(jobs, 1)
@@ -56,7 +54,9 @@ def test_one_job_that_fails_stops_no_other_and_says_why(
 
 
 def test_a_users_mistake_is_the_message_of_its_job(tmp_path: Path) -> None:
-    job = make_job(tmp_path / "bad", "sys.stderr.write('aunet: data.root: no such folder.\\n'); print('bye'); sys.exit(2)")
+    job = make_job(
+        tmp_path / "bad", "sys.stderr.write('aunet: data.root: no such folder.\\n'); print('bye'); sys.exit(2)"
+    )
     run_jobs_here([job], 1)
     assert last_message(job) == "aunet: data.root: no such folder."
 
