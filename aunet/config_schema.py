@@ -123,8 +123,12 @@ class TrainerConfig:
     devices: int | str = required()
     precision: str = required(one_of("auto", "float32", "bf16"))
     channels_last: bool | str = required(one_of("auto", True, False))
+    sync_batchnorm: bool = required()
     gradient_clip: float | None = required(POSITIVE)
     accumulate: int = required(AT_LEAST_ONE)
+    checkpoint_minutes: float | None = required(POSITIVE)
+    patience: int | None = required(AT_LEAST_ONE)
+    on_nonfinite: str = required(one_of("stop", "skip"))
 
 
 @dataclass

@@ -8,7 +8,6 @@ import ctypes
 import os
 import signal
 import sys
-from types import FrameType
 
 from aunet.commands.main import main
 
@@ -23,12 +22,6 @@ def end_with_parent(parent: int) -> None:
         sys.exit(1)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 if __name__ == "__main__":
-    # SLURM tells all processes of a job that its time is nearly over or that it makes room.
-    signal.signal(signal.SIGUSR2, _stop)
     end_with_parent(int(sys.argv[1]))
     sys.exit(main(["train", *sys.argv[2:]]))

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import torch
 import yaml
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from aunet.atomic_files import write_json, write_text
+from aunet.atomic_files import replaced_atomically, write_json, write_text
 from aunet.build import (
     Settings,
     build_callbacks,
@@ -32,8 +33,10 @@ from aunet.reporting.tables import score_table, table_console
 from aunet.training.checkpoints import Checkpoints
 from aunet.training.peak_memory import peak_memory_bytes
 from aunet.training.progress import run_progress
+from aunet.training.ranks import first_rank_first, rank
 from aunet.training.run_record import RunRecord
 from aunet.training.scoring import score_test_cases
+from aunet.training.segmentation_task import NonFiniteLossError
 from aunet.training.trackers import finish_wandb, wandb_logger
 
 _log = logging.getLogger(__name__)
@@ -47,18 +50,22 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     choice, clock = choose_hardware(settings), build_clock(settings)
     _log.info("Computing in %s", choice.reason)
     task = build_task(settings, data, clock, choice)
+    if rank() == 0:  # before the record: a folder that has one can be resumed
+        write_json(folder / "splits.json", splits.as_dict())
+        write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     _start_record(settings, cohort, task.network, record)
-    write_json(folder / "splits.json", splits.as_dict())
-    write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
-    logger = _logger(settings, folder)
-    checkpoints = Checkpoints(folder / "checkpoints")
+    logger = _logger(settings, folder) if rank() == 0 else None
+    checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
     try:
-        data.setup("fit")
+        with first_rank_first():
+            data.setup("fit")
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(settings, folder, clock, data, task, progress, logger)
-            trainer = build_trainer(settings, [*callbacks, checkpoints], logger, choice, folder)
+            trainer = build_trainer(settings, [*callbacks, checkpoints], logger, choice, folder, task.network)
             trainer.fit(task, datamodule=data, ckpt_path=checkpoints.newest(), weights_only=True)
+    except NonFiniteLossError as error:
+        raise _saved_with_batch(error, folder) from None
     finally:
         finish_wandb(logger)
     seconds = {"prepare": prepared - start, "train": clock.seconds}
@@ -116,6 +123,18 @@ def _start_record(settings: Settings, cohort: Cohort, network: nn.Module, record
         class_names=settings["dataset"]["class_names"],
         patch_size=settings["dataset"]["patch_size"],
         repeatable=settings["trainer"]["max_time"] is None,
+    )
+
+
+def _saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
+    """Keep the batch whose loss is not finite, and say what can be done."""
+    path = folder / "failed_batch.pt"
+    with replaced_atomically(path) as temporary:
+        torch.save({"step": error.step, **error.batch}, temporary)
+    return UserError(
+        f"{folder}: {error}. The batch, before augmentation, is in {path.name}; the checkpoint before it stays. Look at"
+        " these cases, lower optimizer.factory.lr, set trainer.precision=float32, or go past it in another run with"
+        " trainer.on_nonfinite=skip."
     )
 
 

@@ -21,6 +21,7 @@ def ct150_cohort(
     num_phantoms: int,
     phantom_spacing: Sequence[float],
     phantom_seed: int,
+    are_phantoms_made: bool = True,
 ) -> Cohort:
     """Give the scans below ``root``, or with no root the phantom's.
 
@@ -32,9 +33,11 @@ def ct150_cohort(
         num_phantoms: how many phantoms.
         phantom_spacing: their voxel size in mm.
         phantom_seed: the same seed, the same phantoms.
+        are_phantoms_made: false names the phantoms' files without making them.
     """
     if root is None:
-        return _phantom_cohort(Path(cache).expanduser(), num_phantoms, phantom_spacing, phantom_seed)
+        folder = Path(cache).expanduser()
+        return _phantom_cohort(folder, num_phantoms, phantom_spacing, phantom_seed, are_phantoms_made)
     if other_labels not in ("error", "background"):
         raise UserError(f"data.source.other_labels={other_labels}: use 'error' or 'background'.")
     cases = cases_in_folder(existing_folder(root))
@@ -59,9 +62,9 @@ def _class_of_value(source_labels: Mapping[str, int | Sequence[int]]) -> dict[in
     return class_of_value
 
 
-def _phantom_cohort(cache: Path, number: int, spacing: Sequence[float], seed: int) -> Cohort:
+def _phantom_cohort(cache: Path, number: int, spacing: Sequence[float], seed: int, are_made: bool) -> Cohort:
     along_i, along_j, along_k = spacing
-    cases = phantom_cases(cache / "phantom", number, (along_i, along_j, along_k), seed)
+    cases = phantom_cases(cache / "phantom", number, (along_i, along_j, along_k), seed, are_made=are_made)
     return Cohort(
         name="ct150",
         cases=cases,

@@ -5,14 +5,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from aunet.data.case import Case
+from aunet.data.dicom_files import files_of_scan, series_of_path
 from aunet.errors import UserError
 
 
 def case_digest(case: Case) -> str:
-    """SHA-256 of the images and the label of a case."""
+    """SHA-256 of the images and the label of a case; of a folder of DICOM, of every file in it."""
     digest = hashlib.sha256()
     for path in (*case.images, *([case.label] if case.label else [])):
-        digest.update(_file_digest(path, case.case_id))
+        digest.update((series_of_path(path)[1] or "").encode())
+        for file in files_of_scan(path):
+            digest.update(_file_digest(file, case.case_id))
     return digest.hexdigest()
 
 

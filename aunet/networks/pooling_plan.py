@@ -40,9 +40,9 @@ def resolve_pooling(
     spacing: Sequence[float] | None,
 ) -> tuple[Sizes, Sizes]:
     """Strides and kernel sizes as given, or those that fit ``spacing``; UserError for lists of the wrong length."""
-    if spacing is not None and (len(spacing) != spatial_dims or min(spacing) <= 0):
+    if spacing is not None and (len(spacing) < spatial_dims or min(spacing) <= 0):
         raise UserError(f"spacing={list(spacing)}: give {spatial_dims} lengths in mm above 0, one for each axis.")
-    planned = plan_pooling(spacing or (1.0,) * spatial_dims, num_levels)
+    planned = plan_pooling((spacing or (1.0,) * spatial_dims)[:spatial_dims], num_levels)
     return (
         _as_given("strides", strides, spatial_dims, num_levels - 1, planned[0]),
         _as_given("kernel_sizes", kernel_sizes, spatial_dims, num_levels, planned[1]),

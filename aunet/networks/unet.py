@@ -30,7 +30,8 @@ class Architecture(TypedDict, total=False):
         upsampling: "linear" or "transposed" (a learned convolution).
         strides: of the pooling between levels, finest first; a number or one for each axis. None: from ``spacing``.
         kernel_sizes: of the levels' convolutions, finest first. None: from ``spacing``.
-        spacing: voxel size in mm; thick slices are then not pooled across before the plane is as coarse.
+        spacing: voxel size in mm; thick slices are then not pooled across before the plane is as coarse. A network of
+            two dimensions takes it of a volume too, and leaves the last one out.
         recomputed_levels: levels whose activations are computed again in the backward pass instead of kept.
     """
 

@@ -8,8 +8,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from aunet.atomic_files import write_json
 from aunet.errors import UserError
 from aunet.sweeps.job import Job
@@ -58,7 +56,7 @@ class ClusterQueue:
     def submit(self, jobs: Sequence[Job]) -> None:
         """Submit the jobs that are not with the cluster yet, those of equal needs as one array."""
         new = [job for job in jobs if job.name not in self._submitted and not is_locked(job.folder)]
-        needs = {job.name: cluster_parameters(job.settings, self._settings, self._at_once) for job in new}
+        needs = {job.name: cluster_parameters(job, self._settings, self._at_once) for job in new}
         for _, group in groupby(
             sorted(new, key=lambda job: str(needs[job.name])), key=lambda job: str(needs[job.name])
         ):
@@ -88,19 +86,17 @@ class ClusterQueue:
 
     def _callable(self, job: Job) -> ClusterJob:
         arguments = [f"resume={job.folder.resolve()}", *job.arguments()[1:]]
-        return ClusterJob(arguments, job.folder.resolve(), self._settings["signal_delay_s"])
+        return ClusterJob(arguments, job.folder.resolve(), job.devices, self._settings["signal_delay_s"])
 
 
-def cluster_parameters(run: Mapping[str, Any], settings: Mapping[str, Any], at_once: int | None) -> Parameters:
-    """What submitit is told of a run: one task for each of the trainer's devices, on each of its nodes."""
-    trainer = OmegaConf.create(dict(run)).trainer
-    devices = trainer.devices if isinstance(trainer.devices, int) and trainer.devices > 0 else 1
+def cluster_parameters(job: Job, settings: Mapping[str, Any], at_once: int | None) -> Parameters:
+    """What submitit is told of a job: one task a node, with a GPU and cores for each of the trainer's processes."""
     parameters: Parameters = {
         "name": "aunet",
-        "nodes": trainer.get("num_nodes", 1),
-        "tasks_per_node": devices,
-        "gpus_per_node": 0 if trainer.accelerator == "cpu" else devices,
-        "cpus_per_task": settings["cpus_per_task"],
+        "nodes": settings["nodes"],
+        "tasks_per_node": 1,
+        "gpus_per_node": 0 if job.settings["trainer"]["accelerator"] == "cpu" else job.devices,
+        "cpus_per_task": settings["cpus_per_device"] * job.devices,
         "timeout_min": settings["timeout_min"],
         "mem_gb": settings["mem_gb"],
         "slurm_signal_delay_s": settings["signal_delay_s"],

@@ -30,6 +30,12 @@ class Job:
         """Where its run stands now."""
         return read_run_state(self.folder)
 
+    @property
+    def devices(self) -> int:
+        """Processes in which it trains; 1 where that is left to the machine (``auto``)."""
+        found = OmegaConf.create(dict(self.settings)).trainer.devices
+        return found if isinstance(found, int) and found > 0 else 1
+
     def prepare(self) -> None:
         """Write the configuration that its process starts from; what a started run wrote there stays."""
         file = self.folder / "config.yaml"

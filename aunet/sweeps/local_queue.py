@@ -47,7 +47,8 @@ class LocalQueue:
     def start(self, job: Job) -> None:
         """Start a job in a free place."""
         place, count = self._slots.index(None), len(self._slots)
-        self._slots[place] = JobProcess(job, thread_share(count), gpu_share(self._gpus, count, place))
+        threads = thread_share(count * job.devices)
+        self._slots[place] = JobProcess(job, threads, gpu_share(self._gpus, count, place))
 
     def take_ended(self) -> list[JobProcess]:
         """The jobs that ended since the last call; their places are free."""

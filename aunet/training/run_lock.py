@@ -17,7 +17,6 @@ _log = logging.getLogger(__name__)
 _NAME = "run.lock"
 # Somebody who only asks whether the lock is held holds it for a moment.
 _ATTEMPTS, _PAUSE_SECONDS = 10, 0.05
-_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 
 @contextmanager
@@ -27,20 +26,23 @@ def locked_folder(folder: Path) -> Generator[None]:
     Raises:
         UserError: while another process holds it.
     """
-    if any(int(os.environ.get(name, 0)) > 0 for name in _RANKS):
+    if int(os.environ.get("RANK", 0)) > 0:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _NAME).open("a+", encoding="utf-8") as file:
         if not _is_taken_over(file.fileno(), folder):
-            raise UserError(
-                f"{folder}: {_holder_in_words(folder)} is working in this folder. Wait for it, stop it, or choose"
-                " another folder."
-            )
+            raise _in_use(folder)
         file.truncate(0)
         json.dump({"host": socket.gethostname(), "process": os.getpid()}, file)
         file.flush()
         yield
+
+
+def check_unlocked(folder: Path) -> None:
+    """Raise UserError while another process holds the lock of ``folder``."""
+    if is_locked(folder):
+        raise _in_use(folder)
 
 
 def is_locked(folder: Path) -> bool:
@@ -77,6 +79,7 @@ def _is_taken_over(descriptor: int, folder: Path) -> bool:
     return False
 
 
-def _holder_in_words(folder: Path) -> str:
+def _in_use(folder: Path) -> UserError:
     found = holder(folder)
-    return f"process {found['process']} on {found['host']}" if found else "another process"
+    who = f"process {found['process']} on {found['host']}" if found else "another process"
+    return UserError(f"{folder}: {who} is working in this folder. Wait for it, stop it, or choose another folder.")

@@ -12,6 +12,7 @@ import torch
 
 from aunet.atomic_files import write_json
 from aunet.training.code_state import keep_patch, read_code_state
+from aunet.training.ranks import rank
 
 Status = Literal["running", "finished", "interrupted", "failed", "pruned"]
 _PACKAGES = ("torch", "monai", "pytorch-lightning", "hydra-core", "wandb", "numpy")
@@ -27,14 +28,16 @@ class RunRecord:
     def start(self, **facts: Any) -> None:
         """Write what is known when the training starts."""
         code = read_code_state()
-        changes = {"commit": code.commit, "changes": keep_patch(self._path.parent, code.patch)}
+        kept = keep_patch(self._path.parent, code.patch) if rank() == 0 else None
+        changes = {"commit": code.commit, "changes": kept}
         here = {"hardware": _hardware(), "versions": _versions(), **changes, "started": _now()}
         self.update(status="running", **here, **facts)
 
     def update(self, **facts: Any) -> None:
         """Add or replace facts, and write."""
         self.facts |= facts
-        write_json(self._path, self.facts)
+        if rank() == 0:
+            write_json(self._path, self.facts)
 
     def end(self, status: Status) -> None:
         """Write how the run ended; a run that never started leaves nothing."""

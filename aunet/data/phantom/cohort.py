@@ -57,18 +57,24 @@ def draw_phantom(seed: int, index: int, spacing: _Spacing) -> Phantom:
 
 
 def phantom_cases(
-    folder: Path, num_cases: int, spacing: _Spacing, seed: int, processes: int | None = None
+    folder: Path,
+    num_cases: int,
+    spacing: _Spacing,
+    seed: int,
+    processes: int | None = None,
+    are_made: bool = True,
 ) -> tuple[Case, ...]:
     """Give the first ``num_cases`` phantoms of a seed; those not yet in ``folder`` are made, in parallel.
 
     Each image (int16, HU) and label (uint8) is one NIfTI file. ``processes``: how many work; all cores by default.
+    With ``are_made`` false none are made: the cases name files that may not be there yet.
     Several programs may ask for the same phantoms at once: a file is there whole or not at all, whoever wrote it.
     """
     _check(num_cases, spacing)
     place = folder / f"v{GENERATOR_VERSION}_seed{seed}_{'x'.join(f'{step:g}' for step in spacing)}mm"
     cases = tuple(_case(place, index) for index in range(num_cases))
     missing = [index for index, case in enumerate(cases) if not _is_present(case)]
-    if missing:
+    if missing and are_made:
         _log.info("making %d phantoms in %s", len(missing), place)
         _write_all(place, missing, spacing, seed, processes or cpu_count() or 1)
     return cases
