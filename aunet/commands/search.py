@@ -24,8 +24,9 @@ def search(words: Sequence[str]) -> None:
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet search --help'.")
-    if options.trials < 1:
-        raise UserError(f"--trials {options.trials}: a search needs at least one.")
+    for name in ("trials", "jobs"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} {getattr(options, name)}: a search needs at least one.")
     try:
         from aunet.sweeps.search_space import read_search_space
     except ModuleNotFoundError as error:

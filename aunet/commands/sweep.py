@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 
 def run_sweep(overrides: Sequence[str], at_once: int | None) -> None:
     """Check all jobs, run those that are not finished, print where each ended and how it scored."""
+    if at_once is not None and at_once < 1:
+        raise UserError(f"--jobs {at_once}: at least one run must go at a time.")
     plan = plan_sweep(overrides)
     with locked_folder(plan.folder):
         write_plan(plan)

@@ -6,7 +6,6 @@ import time
 from types import FrameType, TracebackType
 from typing import Any
 
-from aunet.errors import UserError
 from aunet.sweeps.job import Job
 from aunet.sweeps.job_process import JobProcess
 from aunet.sweeps.machine_shares import gpu_share, thread_share, visible_gpus
@@ -28,8 +27,6 @@ class LocalQueue:
     """
 
     def __init__(self, at_once: int) -> None:
-        if at_once < 1:
-            raise UserError(f"--jobs {at_once}: at least one run must go at a time.")
         self._slots: list[JobProcess | None] = [None] * at_once
         self._gpus = visible_gpus()
         self._handler_before: Any = None
