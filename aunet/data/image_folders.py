@@ -1,89 +1,64 @@
 """Pictures of two dimensions with masks: two folders of PNG or TIFF, matched by file name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from aunet.data.case import Case, Cohort
-from aunet.data.nifti_folders import existing_folder
-from aunet.data.picture_files import PICTURE_SUFFIXES, is_picture, num_picture_channels
-from aunet.data.volume import stem
+from aunet.data.case import Cohort
+from aunet.data.label_map import Classes, label_map
+from aunet.data.nifti_folders import existing_folder, files_by_case, paired_cases
+from aunet.data.picture_files import PICTURE_SUFFIXES, num_picture_channels
 from aunet.errors import UserError
-from aunet.labels import Labels
 
 _ANY = "any"
 
 
 def images_cohort(
     root: str | None,
-    images: str,
+    images: str | Sequence[str],
     labels: str,
-    classes: Mapping[str, int | str | Sequence[int]],
+    classes: Classes | None = None,
     other_labels: str = "error",
+    on_error: str = "stop",
     name: str = "images",
 ) -> Cohort:
     """Find the pictures and masks below ``root``.
 
     Args:
-        root: the folder that holds both folders.
-        images: the folder of the images in it.
-        labels: the folder of the masks.
-        classes: class -> its value, or values, in the masks: {heart: 255}. {nucleus: any}, one class alone, where
-            they number objects: every value above 0 belongs to it.
-        other_labels: "error" or "background": what a value is that ``classes`` does not name.
+        root: the folder of the dataset.
+        images: where the images lie in it, ``*`` standing for the case (see ``nifti_folders.files_by_case``); of
+            channels with a file each a list, one pattern each. A picture in colour has three channels.
+        labels: where the masks lie.
+        classes: class -> its value, or values, in the masks: {heart: 255}; see ``label_map``. {nucleus: any}, a class
+            alone, where they number objects: every value above 0 belongs to it.
+        other_labels: see ``label_map``.
+        on_error: "stop" or "skip": what a case is that cannot be used.
         name: of the dataset.
     """
-    if not classes:
-        raise UserError(
-            "data.source.classes is not set: it tells what the values in the masks mean. Give {vessel: 255}, or"
-            " {nucleus: any} where they number objects."
-        )
-    if root is None:
-        raise UserError(f"data={name} needs the folder that holds {images}/ and {labels}/: data.root=/path/to/it.")
-    if other_labels not in ("error", "background"):
-        raise UserError(f"data.source.other_labels={other_labels}: use 'error' or 'background'.")
-    folder = existing_folder(root)
-    cases = _cases(_pictures(folder, "images", images), _pictures(folder, "labels", labels))
-    has_instances = list(classes.values()) == [_ANY]
+    folder, has_instances = existing_folder(root), list((classes or {}).values()) == [_ANY]
+    mapping = label_map(dict.fromkeys(classes or {}, 1) if has_instances else classes, {}, other_labels, str(root))
+    patterns = [images] if isinstance(images, str) else images
+    channels = [_found(folder, "images", pattern) for pattern in patterns]
+    remedy = f"Images are looked for as data.source.images={list(patterns)}, masks as data.source.labels={labels}."
+    cases = paired_cases(channels, _found(folder, "labels", labels), remedy, on_error, mapping.annotated)
     return Cohort(
         name=name,
         cases=cases,
-        labels=Labels(("background", *classes)),
-        class_of_value={0: 0, 1: 1} if has_instances else _class_of_value(classes),
+        labels=mapping.labels,
+        class_of_value=mapping.class_of_value,
         modality="picture",
+        num_channels=sum(num_picture_channels(path) for path in cases[0].images),
         description=f"{len(cases)} pictures of {name} from {root} (a pixel counts as 1 mm)",
-        num_channels=num_picture_channels(cases[0].images[0]),
-        is_other_background=other_labels == "background",
+        is_other_background=mapping.is_other_background,
         has_instances=has_instances,
+        root=folder,
     )
 
 
-def _pictures(root: Path, key: str, name: str) -> dict[str, Path]:
-    """Case id -> file, of the folder ``name``."""
-    files = sorted(filter(is_picture, existing_folder(str(root / name), f"data.source.{key}").iterdir()))
-    found: dict[str, Path] = {}
-    for file in files:
-        if found.setdefault(stem(file), file) is not file:
-            raise UserError(f"{file.parent}: {found[stem(file)].name} and {file.name} are of one case; keep one.")
+def _found(root: Path, key: str, pattern: str) -> dict[str, Path]:
+    found = files_by_case(root, pattern, PICTURE_SUFFIXES)
     if not found:
-        raise UserError(f"data.source.{key}={name}: no picture ({', '.join(PICTURE_SUFFIXES)}) lies in {root / name}.")
-    return found
-
-
-def _cases(images: Mapping[str, Path], labels: Mapping[str, Path]) -> tuple[Case, ...]:
-    if missing := sorted(images.keys() - labels.keys()):
         raise UserError(
-            f"{images[missing[0]]}: no mask has this name, nor those of {len(missing)} of {len(images)} images in all."
-            " Images and masks are matched by file name; add the masks, or move the images away."
+            f"data.source.{key}={pattern}: no picture (.png, .tif or .tiff) in {root} fits. Name a folder below"
+            " data.root, or a pattern in which * stands for the case, such as img/*_photo."
         )
-    return tuple(Case(case_id, (image,), labels[case_id]) for case_id, image in images.items())
-
-
-def _class_of_value(classes: Mapping[str, int | str | Sequence[int]]) -> dict[int, int]:
-    class_of_value = {0: 0}
-    for index, (name, entry) in enumerate(classes.items(), start=1):
-        for value in [entry] if isinstance(entry, (int, str)) else entry:
-            if not isinstance(value, int) or class_of_value.setdefault(value, index) != index:
-                raise UserError(
-                    f"data.source.classes.{name}={entry}: give whole numbers, each to one class, or 'any' to one alone."
-                )
-    return class_of_value
+    return found

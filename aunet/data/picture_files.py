@@ -15,7 +15,7 @@ from PIL import Image
 from aunet.atomic_files import replaced_atomically
 from aunet.errors import UserError
 
-PICTURE_SUFFIXES = (".png", ".tif", ".tiff")
+PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".PNG", ".TIF", ".TIFF")
 # From (row, column, 0) to RAS+ mm.
 PICTURE_AFFINE = np.array([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
@@ -27,7 +27,7 @@ _NUM_CHANNELS = {"RGB": 3, "RGBA": 3, "P": 3, "LA": 1, "PA": 3} | dict.fromkeys(
 
 def is_picture(path: Path) -> bool:
     """Whether the name says PNG or TIFF; hidden files are none."""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+    return path.suffix in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
 def picture_shape(path: Path) -> tuple[int, int, int]:
@@ -73,7 +73,7 @@ def write_picture_label(path: Path, array: NDArray[np.uint8], affine: NDArray[np
 
 def _read(path: Path, take: Callable[[Image.Image], Any]) -> Any:
     if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of a picture ({', '.join(PICTURE_SUFFIXES)}).")
+        raise UserError(f"{path}: no such file; give the path of a picture (.png, .tif or .tiff).")
     try:
         with Image.open(path, formats=_FORMATS) as picture:
             _check_readable(picture, path)

@@ -28,6 +28,10 @@ def message_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["trainer.max_epochs=-1"], "max_epochs"),
         (["model.network._target_=os.system"], "os.system"),
         (["--fast"], "--fast"),
+        (["--jobs", "2"], "add -m"),
+        (["-m", "jobs=2", "seed=0,1"], "--jobs 2"),
+        (["-m", "--jobs", "0", "seed=0,1"], "--jobs 0"),
+        (["-m", "hydra/launcher=joblib", "seed=0,1"], "submitit_slurm"),
         (["resume=nowhere"], "nowhere"),
         (["data=msd"], "data.root"),
         (["data=msd", "data.root=nowhere"], "nowhere"),
@@ -44,7 +48,7 @@ def scans(tmp_path: Path) -> Path:
 
 
 def train_on(scans: Path) -> list[str]:
-    labels = "data.source.source_labels={ball: 1, box: 2}"
+    labels = "data.classes={ball: 1, box: 2}"
     cache, folder = f"data.cache={scans.parent}/cache", f"hydra.run.dir={scans.parent}/run"
     return ["model=unet", f"data.root={scans}", labels, cache, folder, *SMALL]
 

@@ -38,7 +38,7 @@ def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def picture_run(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    words = ["data=images", f"data.root={picture_folder}", "data.source.classes={disc: 255}"]
+    words = ["data=images", f"data.root={picture_folder}", "data.classes={disc: 255}"]
     cache = tmp_path_factory.mktemp("cache")
     assert main(["train", *SMALL, *words, f"data.cache={cache}", f"hydra.run.dir={folder}"]) == 0
     return folder
