@@ -1,10 +1,11 @@
 """Files that are either wholly there or not there: written beside their place, then renamed into it."""
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -43,6 +44,19 @@ def folder_created_atomically(folder: Path) -> Generator[Path]:
         _rename_unless_present(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def held_alone(lock: Path) -> Generator[None]:
+    """Wait until no other process or thread holds ``lock``, a file made for it; one that dies lets go of it.
+
+    It saves work done twice and nothing else: where the file system cannot lock, nobody waits.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("wb") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,11 +20,15 @@ from torch import nn
 
 from aunet.config import load_run_config, resolve_config
 from aunet.data.case import Cohort
+from aunet.data.case_groups import groups_by_name, present_classes
+from aunet.data.case_selection import selected_cohort
 from aunet.data.case_store import CaseStore
+from aunet.data.content_digest import ContentDigests
 from aunet.data.datamodule import SegmentationData
 from aunet.data.patch_planning import plan_patches
 from aunet.data.preprocessing import Preprocessing
-from aunet.data.splits import Splits, split_cases
+from aunet.data.split_file import read_splits
+from aunet.data.splits import Fold, Splits, SplitSizes, split_cases
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.labels import Labels
@@ -49,7 +53,8 @@ _USUAL_SIZE_MULTIPLE = 16
 
 def build_cohort(config: DictConfig) -> Cohort:
     """The cases that ``data`` names."""
-    return _built(config.data.source)
+    cohort: Cohort = _built(config.data.source)
+    return selected_cohort(cohort, config.data.cases, config.data.on_error)
 
 
 def describe_cohort(config: DictConfig) -> Cohort:
@@ -81,8 +86,17 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
 
 def build_splits(settings: Settings, cohort: Cohort) -> Splits:
     """Which case trains, validates, tests."""
-    split = settings["data"]["split"]
-    return split_cases(cohort.cases, split["val"], split["test"], split["seed"])
+    split, fold, cases = settings["data"]["split"], settings["data"]["fold"], cohort.cases
+    if split["file"] is not None:
+        return read_splits(Path(split["file"]).expanduser(), cases, fold, split["val"], split["seed"])
+    return split_cases(
+        cases,
+        SplitSizes(split["val"], split["test"], split["train"]),
+        split["seed"],
+        fold=None if fold is None else Fold(fold, split["folds"]),
+        group_of=None if split["group"] is None else groups_by_name(cases, split["group"]),
+        presence=present_classes(cohort) if split["stratify"] else None,
+    )
 
 
 def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: int | None = None) -> SegmentationData:
@@ -91,16 +105,33 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
     return SegmentationData(
         cohort=cohort,
         splits=splits,
-        store=CaseStore(Path(data["cache"]).expanduser() / "cases", cohort, build_preprocessing(settings)),
+        store=build_store(settings, cohort),
         augmentation=_built(data["augmentation"]),
         patch_size=facts["patch_size"],
         batch_size=facts["batch_size"],
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
         num_workers=_num_workers(data["num_workers"]),
         seed=settings["seed"],
+        on_error=data["on_error"],
         rank=ranks.rank(),
         num_ranks=num_ranks or ranks.num_ranks(),
     )
+
+
+def build_store(settings: Settings, cohort: Cohort) -> CaseStore:
+    """Where the preprocessed cases are kept."""
+    return CaseStore(
+        root=Path(settings["data"]["cache"]).expanduser() / "cases",
+        cohort=cohort,
+        preprocessing=build_preprocessing(settings),
+        digests=build_digests(settings),
+        budget=settings["store_budget"],
+    )
+
+
+def build_digests(settings: Settings) -> ContentDigests:
+    """What is remembered of the content of files."""
+    return ContentDigests(Path(settings["data"]["cache"]).expanduser() / "digests.json")
 
 
 def build_preprocessing(settings: Settings) -> Preprocessing:

@@ -25,6 +25,10 @@ AT_LEAST_ONE = Rule("at least 1", lambda value: value >= 1)
 NOT_NEGATIVE = Rule("not negative", lambda value: value >= 0)
 POSITIVE = Rule("above 0", lambda value: value > 0)
 SHARE = Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
+PART = Rule(
+    "a share above 0 and below 1, or a whole number of patients",
+    lambda value: 0 < value < 1 or (value >= 1 and value == int(value)),
+)
 DURATION = Rule(
     "days:hours:minutes:seconds such as 00:00:10:00, and above 0",
     lambda value: re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value) is not None and re.search("[1-9]", value) is not None,
@@ -47,7 +51,7 @@ class DatasetFacts:
     in_channels: int = required(AT_LEAST_ONE)
     num_classes: int = required(Rule("at least 2 (the background counts)", lambda value: value >= 2))
     class_names: list[str] = required()
-    modality: str = required(one_of("ct", "mr"))
+    modality: str = required(one_of("ct", "mr", "picture"))
     spatial_dims: int = required(one_of(2, 3))
     spacing: list[float] = required(POSITIVE)
     patch_size: list[int] = required(AT_LEAST_ONE)
@@ -56,11 +60,16 @@ class DatasetFacts:
 
 @dataclass
 class SplitConfig:
-    """Which share of the patients goes where; the rest is trained on."""
+    """How many patients go where: shares below 1, numbers from 1. See ``aunet.data.splits``."""
 
-    val: float = required(SHARE)
-    test: float = required(SHARE)
+    train: float | None = required(PART)
+    val: float = required(PART)
+    test: float = required(PART)
     seed: int = required(NOT_NEGATIVE)
+    folds: int = required(Rule("at least 2", lambda value: value >= 2))
+    group: str | None = required()
+    stratify: bool = required()
+    file: str | None = required()
 
 
 @dataclass
@@ -72,6 +81,10 @@ class DataConfig:
     cache: str = required()
     recipe: str = required(one_of("scans", "phantom"))
     source: dict[str, Any] = required()
+    classes: dict[str, Any] | None = required()
+    other_labels: str = required(one_of("error", "background"))
+    cases: str | None = required()
+    on_error: str = required(one_of("stop", "skip"))
     scans: dict[str, Any] = field(default_factory=dict[str, Any])
     phantom: dict[str, Any] = field(default_factory=dict[str, Any])
     spacing: list[float] | None = required(POSITIVE)
@@ -82,6 +95,7 @@ class DataConfig:
     max_epochs: int = required(AT_LEAST_ONE)
     num_workers: int | str = required(Rule("auto or not negative", lambda value: value == "auto" or _is_count(value)))
     split: SplitConfig = field(default_factory=SplitConfig)
+    fold: int | None = required(NOT_NEGATIVE)
     augmentation: dict[str, Any] = required()
 
 
@@ -168,6 +182,7 @@ class RunConfig:
     attention: AttentionConfig = field(default_factory=AttentionConfig)
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     dataset: DatasetFacts = field(default_factory=DatasetFacts)
+    store_budget: float | None = required(POSITIVE)
     seed: int = required(NOT_NEGATIVE)
     resume: str | None = required()
     trusted_modules: list[str] = field(default_factory=list[str])

@@ -34,6 +34,7 @@ def print_costs(config: "DictConfig") -> None:
     from aunet.build import build_network, build_window, describe_cohort, with_facts
     from aunet.config import resolve_config
     from aunet.networks.cost import measure_cost
+    from aunet.networks.slice_by_slice import SliceBySlice
     from aunet.reporting.cost_table import cost_table
     from aunet.reporting.tables import table_console
 
@@ -41,8 +42,11 @@ def print_costs(config: "DictConfig") -> None:
     settings = resolve_config(config, {}) if config.resume else with_facts(config, describe_cohort(config))
     facts, network = settings["dataset"], build_network(settings)
     window = build_window(settings, network)
-    costs = measure_cost(network, facts["in_channels"], window.patch_size, facts["batch_size"])
-    fields = _fields(network, facts["in_channels"], window.patch_size, window.size_multiple)
+    patch_size, size_multiple = window.patch_size, window.size_multiple
+    if isinstance(network, SliceBySlice):  # one slice tells all
+        network, patch_size, size_multiple = network.network, patch_size[:-1], size_multiple[:-1]
+    costs = measure_cost(network, facts["in_channels"], patch_size, facts["batch_size"])
+    fields = _fields(network, facts["in_channels"], patch_size, size_multiple)
     table_console().print(cost_table(costs, fields, facts["spacing"], _title(settings)))
 
 

@@ -64,7 +64,9 @@ def _print_summary(plan: SweepPlan) -> None:
     write_text(plan.folder / "summary.md", table.as_markdown())
     console = table_console()
     console.print(table)
-    finished = [str(job.folder) for job in plan.jobs if job.state.status == "finished"]
+    finished = [job for job in plan.jobs if job.state.status == "finished"]
     if len(finished) > 1:
-        hint = f"Compare them: aunet compare {' '.join(finished)} --output {plan.folder}/comparison"
+        folds = " --folds" if any(word.startswith("data.fold=") for job in finished for word in job.words) else ""
+        folders = " ".join(str(job.folder) for job in finished)
+        hint = f"Compare them: aunet compare {folders}{folds} --output {plan.folder}/comparison"
         console.print(hint, markup=False, soft_wrap=True)

@@ -1,6 +1,5 @@
 """The three parts of a run: training, scoring of the test cases, report."""
 
-import json
 import logging
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from aunet.build import (
     build_callbacks,
     build_clock,
     build_data,
+    build_digests,
     build_splits,
     build_task,
     build_trainer,
@@ -25,6 +25,7 @@ from aunet.build import (
 )
 from aunet.data.case import Cohort
 from aunet.data.fingerprint import dataset_fingerprint
+from aunet.data.split_file import read_splits
 from aunet.data.splits import Splits
 from aunet.errors import UserError
 from aunet.metrics.case_scores import summary_as_mapping
@@ -59,6 +60,7 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     try:
         with first_rank_first():
             data.setup("fit")
+        splits = _without_skipped(splits, data.splits, folder)
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(settings, folder, clock, data, task, progress, logger)
@@ -80,7 +82,12 @@ def score_run(settings: Settings, cohort: Cohort, splits: Splits, folder: Path, 
     predictor = load_run(folder, trusted_modules=settings["trusted_modules"])
     with run_progress() as progress:
         summary = score_test_cases(
-            predictor, [by_id[case_id] for case_id in splits.test], cohort, folder / "test", progress
+            predictor,
+            [by_id[case_id] for case_id in splits.test],
+            cohort,
+            folder / "test",
+            progress,
+            on_error=settings["data"]["on_error"],
         )
     durations = record.facts["durations"] | _rounded({"test": time.monotonic() - start})
     record.update(scores=summary_as_mapping(summary), durations=durations, peak_memory_mib=_peak_mib())
@@ -95,18 +102,34 @@ def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path) -> None:
 
 def _splits(settings: Settings, cohort: Cohort, folder: Path) -> Splits:
     """The splits the run began with, else new ones."""
-    file = folder / "splits.json"
-    if not file.is_file():
-        return build_splits(settings, cohort)
-    splits = Splits(**{part: tuple(case_ids) for part, case_ids in json.loads(file.read_text()).items()})
-    known = {case.case_id for case in cohort.cases}
-    if missing := [case_id for case_id in (*splits.train, *splits.val, *splits.test) if case_id not in known]:
-        raise UserError(f"{file}: cases {missing[:5]} are no longer in the data. Restore them, or start another run.")
+    file, split = folder / "splits.json", settings["data"]["split"]
+    is_begun = file.is_file()
+    splits = (
+        read_splits(file, cohort.cases, None, split["val"], split["seed"])
+        if is_begun
+        else build_splits(settings, cohort)
+    )
+    _log.info("Cases: %s", _counts(splits, len(cohort.cases)))
     return splits
 
 
+def _counts(splits: Splits, num_cases: int) -> str:
+    train, val, test = (len(part) for part in (splits.train, splits.val, splits.test))
+    unused = num_cases - train - val - test
+    return f"{train} train, {val} validate, {test} test" + (
+        f"; {unused} of {num_cases} are in no part" if unused else ""
+    )
+
+
+def _without_skipped(splits: Splits, usable: Splits, folder: Path) -> Splits:
+    """The splits of the cases that could be prepared, which are then those the run's folder tells."""
+    if usable != splits and rank() == 0:
+        write_json(folder / "splits.json", usable.as_dict())
+    return usable
+
+
 def _start_record(settings: Settings, cohort: Cohort, network: nn.Module, record: RunRecord) -> None:
-    fingerprint = dataset_fingerprint(cohort.cases)
+    fingerprint = dataset_fingerprint(cohort.cases, build_digests(settings))
     if record.facts.get("data_fingerprint", fingerprint) != fingerprint:
         raise UserError(
             f"data.root={settings['data']['root']}: its files have changed since this run began (fingerprint"

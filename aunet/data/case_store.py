@@ -1,81 +1,115 @@
-"""Preprocessed cases on disk: made once, memory-mapped, shared by every worker, keyed by content and settings."""
+"""Preprocessed cases on disk: made once, shared by every worker, rank and run, keyed by content and settings."""
 
+import errno
 import hashlib
 import json
-from collections.abc import Sequence
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
 
-import numpy as np
-from numpy.typing import NDArray
-from rich.progress import track
-
-from aunet.atomic_files import folder_created_atomically, write_json
+from aunet.atomic_files import folder_created_atomically, held_alone
 from aunet.data.case import Case, Cohort
-from aunet.data.fingerprint import case_digest
-from aunet.data.keyed_randomness import Purpose, generator
-from aunet.data.label_values import classes_of_values
-from aunet.data.preprocessing import Preprocessing
-from aunet.data.volume import check_same_grid, read_channels, read_label
+from aunet.data.chunked_array import DamagedArrayError
+from aunet.data.content_digest import ContentDigests
+from aunet.data.label_values import read_reference
+from aunet.data.preprocessing import PreprocessedVolume, Preprocessing
+from aunet.data.shown_progress import shown
+from aunet.data.store_room import check_room, gigabytes, load_of, num_threads
+from aunet.data.stored_case import StoredCase, open_stored_case, write_stored_case
+from aunet.data.volume import check_same_grid, read_channels
 from aunet.errors import UserError
 
-_VERSION = 1
-_POSITIONS_PER_CLASS = 4096
-_THREADS = 4
+_log = logging.getLogger(__name__)
+_VERSION = 2
+_THREADS_THAT_LOOK = 4
+_LONGEST_NAME = 60
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
-
-@dataclass(frozen=True)
-class StoredCase:
-    """A preprocessed case: image (C, H, W, D) float16, label (H, W, D) uint8, both read only where touched."""
-
-    case_id: str
-    folder: Path
-
-    def image(self) -> NDArray[np.float16]:
-        """Memory-mapped image (C, H, W, D)."""
-        return np.load(self.folder / "image.npy", mmap_mode="r", allow_pickle=False)
-
-    def label(self) -> NDArray[np.uint8]:
-        """Memory-mapped label (H, W, D)."""
-        return np.load(self.folder / "label.npy", mmap_mode="r", allow_pickle=False)
-
-    def positions(self, index: int) -> NDArray[np.int32]:
-        """Up to 4096 voxels (N, 3) of class ``index``, drawn once; empty where the class is absent."""
-        return np.load(self.folder / f"voxels_{index}.npy", mmap_mode="r", allow_pickle=False)
-
-    @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Voxel size in mm."""
-        along_i, along_j, along_k = json.loads((self.folder / "case.json").read_text())["spacing"]
-        return along_i, along_j, along_k
+_Place = tuple[Case, Path]
+_Result = TypeVar("_Result")
 
 
 class CaseStore:
-    """The store of one cohort under one preprocessing, below ``folder``."""
+    """The store of one cohort under one preprocessing: a folder of its own below ``root``, in it a folder a case.
 
-    def __init__(self, folder: Path, cohort: Cohort, preprocessing: Preprocessing) -> None:
-        self._folder = folder
+    A case is found again by the content of its files, wherever they lie. Several processes may fill one store at
+    once: each case is made by one of them, whole or not at all, and one that dies leaves nothing that counts.
+
+    Args:
+        root: folder of all stores.
+        cohort: what the values in its labels mean.
+        preprocessing: what every case goes through.
+        digests: of the cases' files.
+        budget: GB that all stores below ``root`` may take together; None for no bound.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        cohort: Cohort,
+        preprocessing: Preprocessing,
+        digests: ContentDigests,
+        budget: float | None = None,
+    ) -> None:
+        self._root = root
         self._cohort = cohort
         self._preprocessing = preprocessing
+        self._digests = digests
+        self._budget = budget
+        settings = hashlib.sha256(json.dumps(self._settings(), sort_keys=True).encode()).hexdigest()
+        self.folder = root / f"{_file_name(cohort.name)}-{settings[:12]}"
 
-    def prepare(self, cases: Sequence[Case]) -> list[StoredCase]:
-        """Preprocess what is not stored yet, showing progress; the first faulty case stops it with its name."""
-        with ThreadPoolExecutor(_THREADS) as threads:
-            stored = threads.map(self._prepare_case, cases)
-            return list(track(stored, description="Preparing cases", total=len(cases), transient=True))
+    def prepare(self, cases: Sequence[Case], *, is_verifying: bool = False) -> list[StoredCase]:
+        """Give every case as stored, in order; what is not there yet or damaged is made, several at once.
 
-    def _prepare_case(self, case: Case) -> StoredCase:
-        folder = self._folder / self._key(case)
-        if not (folder / "case.json").is_file():
-            with folder_created_atomically(folder) as temporary:
-                self._write(case, temporary)
-        return StoredCase(case.case_id, folder)
+        Damage is looked for in the frame of each file, with ``is_verifying`` in every chunk. The first case that
+        cannot be read stops it with a UserError; so does a lack of room, before anything is made.
+        """
+        digests = self._digests.of_cases(cases)
+        names = [f"{_file_name(case.case_id)}-{digest[:16]}" for case, digest in zip(cases, digests, strict=True)]
+        places = [(case, self.folder / name) for case, name in zip(cases, names, strict=True)]
+        look = partial(_intact, is_verifying=is_verifying)
+        found = _in_threads(look, places, "Opening cases", _THREADS_THAT_LOOK)
+        missing = [place for place, stored in zip(places, found, strict=True) if stored is None]
+        made = iter(self._make_all(missing, is_verifying) if missing else [])
+        present = [stored or next(made) for stored in found]
+        if present:
+            os.utime(self.folder)  # when it was last used, for whoever looks for what to delete
+            size = gigabytes(sum(stored.num_bytes for stored in present))
+            _log.info(
+                "Case store: %d cases, %d of them made now, %s in %s", len(cases), len(missing), size, self.folder
+            )
+        return present
 
-    def _key(self, case: Case) -> str:
-        digest = hashlib.sha256(json.dumps(self._settings(), sort_keys=True).encode())
-        digest.update(case_digest(case).encode())
-        return f"{case.case_id}-{digest.hexdigest()[:16]}"
+    def _make_all(self, places: Sequence[_Place], is_verifying: bool) -> list[StoredCase]:
+        loads = [load_of(case, self._preprocessing.spacing, self._cohort.num_channels) for case, _ in places]
+        check_room(self._root, sum(load.stored_bytes for load in loads), self._budget)
+        make = partial(self._make, is_verifying=is_verifying)
+        return _in_threads(make, places, "Preparing cases", num_threads(loads))
+
+    def _make(self, place: _Place, is_verifying: bool) -> StoredCase:
+        case, folder = place
+        with held_alone(self.folder / ".locks" / folder.name):
+            stored = _intact(place, is_verifying, is_telling=True)
+            if stored:  # another process made it meanwhile
+                return stored
+            _remove(folder)
+            try:
+                with folder_created_atomically(folder) as temporary:
+                    image, label = self._image_and_label(case)
+                    write_stored_case(temporary, case.case_id, image, label, self._cohort.labels.num_classes)
+            except OSError as error:
+                if error.errno not in _DISK_IS_FULL:
+                    raise
+                raise UserError(f"{folder}: the disk is full. Free some, or give data.cache=… on another.") from None
+            return open_stored_case(case.case_id, folder)
 
     def _settings(self) -> dict[str, object]:
         return {
@@ -83,27 +117,56 @@ class CaseStore:
             "preprocessing": self._preprocessing.settings(),
             "classes": sorted(self._cohort.class_of_value.items()),
             "is_other_background": self._cohort.is_other_background,
+            "has_instances": self._cohort.has_instances,
         }
 
-    def _write(self, case: Case, folder: Path) -> None:
+    def _image_and_label(self, case: Case) -> tuple[PreprocessedVolume, PreprocessedVolume]:
         channels = [channel for path in case.images for channel in read_channels(path)]
-        if len(channels) != self._cohort.num_channels or case.label is None:
+        if len(channels) != self._cohort.num_channels:
             raise UserError(
                 f"{case.images[0]}: case {case.case_id} has {len(channels)} channels,"
                 f" its dataset {self._cohort.num_channels}."
             )
-        label = classes_of_values(read_label(case.label), self._cohort, case)
+        label = read_reference(case, self._cohort)
         check_same_grid(channels[0], label, case.case_id)
-        image, stored_label = self._preprocessing.image(channels), self._preprocessing.label(label)
-        np.save(folder / "image.npy", image.array.astype(np.float16))
-        np.save(folder / "label.npy", stored_label.array.astype(np.uint8))
-        for index in range(self._cohort.labels.num_classes):
-            np.save(folder / f"voxels_{index}.npy", _some_voxels(stored_label.array, index))
-        spacing = [float(length) for length in np.linalg.norm(image.affine[:3, :3], axis=0)]
-        write_json(folder / "case.json", {"case_id": case.case_id, "spacing": spacing, "affine": image.affine.tolist()})
+        image = self._preprocessing.image(channels)
+        return image, self._preprocessing.label(label)
 
 
-def _some_voxels(label: NDArray[np.uint8], index: int) -> NDArray[np.int32]:
-    voxels = np.flatnonzero(label == index)
-    chosen = generator(Purpose.VOXELS, index).permutation(voxels.size)[:_POSITIONS_PER_CLASS]
-    return np.stack(np.unravel_index(voxels[np.sort(chosen)], label.shape), axis=1).astype(np.int32)
+def _intact(place: _Place, is_verifying: bool, is_telling: bool = False) -> StoredCase | None:
+    """The case at its place; None where it is not there or damaged, which is told if ``is_telling``."""
+    case, folder = place
+    if not folder.is_dir():
+        return None
+    try:
+        stored = open_stored_case(case.case_id, folder)
+        if is_verifying:
+            stored.verify()
+    except DamagedArrayError as error:
+        if is_telling:
+            _log.warning("%s: the stored case %s is made again.", error, case.case_id)
+        return None
+    return stored
+
+
+def _remove(folder: Path) -> None:
+    """Delete a damaged case in one step, and what processes that died have left of it."""
+    if folder.exists():
+        folder.rename(folder.with_name(f".{uuid4().hex[:8]}-{folder.name}"))
+    for remainder in folder.parent.glob(f".????????-{folder.name}"):
+        shutil.rmtree(remainder, ignore_errors=True)
+
+
+def _in_threads(
+    function: Callable[[_Place], _Result], places: Sequence[_Place], description: str, threads: int
+) -> list[_Result]:
+    """``function`` of each place, in order, with a progress bar; after an error nothing more is begun."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        return list(shown(pool.map(function, places), description, len(places)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.=+-]", "-", name).lstrip(".")[:_LONGEST_NAME]

@@ -11,7 +11,6 @@ class Purpose(IntEnum):
     CASE_ORDER = 0
     PATCH = 1
     AUGMENTATION = 2
-    SPLIT = 3
     VOXELS = 4
     NETWORK = 5
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from aunet.data.case_store import StoredCase
 from aunet.data.keyed_randomness import Purpose, generator
+from aunet.data.stored_case import StoredCase
 
 Sample = dict[str, Any]
 
@@ -23,7 +22,6 @@ class PatchDataset(Dataset[Sample]):
 
     Args:
         cases: the training cases.
-        num_classes: classes of their labels, the background included.
         patch_size: what the network will see (voxels).
         read_size: what is read around it (voxels), at least ``patch_size``.
         seed: the same seed gives the same patches.
@@ -32,13 +30,11 @@ class PatchDataset(Dataset[Sample]):
     def __init__(
         self,
         cases: Sequence[StoredCase],
-        num_classes: int,
         patch_size: Sequence[int],
         read_size: Sequence[int],
         seed: int,
     ) -> None:
         self._cases = cases
-        self._num_classes = num_classes
         self._patch_size = tuple(patch_size)
         self._read_size = tuple(read_size)
         self._seed = seed
@@ -47,11 +43,10 @@ class PatchDataset(Dataset[Sample]):
         """(epoch, sample) -> image (C, *read_size) float32, label (1, *read_size) uint8, case_id, key (2,)."""
         epoch, sample = key
         case = self._case(epoch, sample)
-        image, label = case.image(), case.label()
-        start = self._read_start(case, label.shape, generator(Purpose.PATCH, self._seed, epoch, sample))
+        start = self._read_start(case, generator(Purpose.PATCH, self._seed, epoch, sample))
         return {
-            "image": torch.from_numpy(_cut(image, start, self._read_size)).float(),
-            "label": torch.from_numpy(_cut(label[None], start, self._read_size)),
+            "image": torch.from_numpy(case.image_patch(start, self._read_size)).float(),
+            "label": torch.from_numpy(case.label_patch(start, self._read_size)[None]),
             "case_id": case.case_id,
             "key": torch.tensor(key),
         }
@@ -61,13 +56,12 @@ class PatchDataset(Dataset[Sample]):
         order = generator(Purpose.CASE_ORDER, self._seed, epoch, turn).permutation(len(self._cases))
         return self._cases[order[place]]
 
-    def _read_start(self, case: StoredCase, shape: Sequence[int], draw: np.random.Generator) -> list[int]:
-        voxels_of_class = [case.positions(index) for index in range(self._num_classes)]
-        present = [voxels for voxels in voxels_of_class if len(voxels)]
-        voxels = present[draw.integers(len(present))]
-        voxel = voxels[draw.integers(len(voxels))]
-        axes = zip(voxel, shape, self._patch_size, self._read_size, strict=True)
-        return [_patch_start(int(at), length, size, draw) - (read - size) // 2 for at, length, size, read in axes]
+    def _read_start(self, case: StoredCase, draw: np.random.Generator) -> list[int]:
+        present = [index for index, count in enumerate(case.position_counts) if count]
+        index = present[draw.integers(len(present))]
+        voxel = case.position(index, int(draw.integers(case.position_counts[index])))
+        axes = zip(voxel, case.shape, self._patch_size, self._read_size, strict=True)
+        return [_patch_start(at, length, size, draw) - (read - size) // 2 for at, length, size, read in axes]
 
 
 def _patch_start(voxel: int, length: int, size: int, draw: np.random.Generator) -> int:
@@ -76,14 +70,6 @@ def _patch_start(voxel: int, length: int, size: int, draw: np.random.Generator) 
         return -((size - length) // 2)
     lowest, highest = max(0, voxel - size + 1), min(voxel, length - size)
     return int(draw.integers(lowest, highest + 1))
-
-
-def _cut(array: NDArray[Any], start: Sequence[int], size: Sequence[int]) -> NDArray[Any]:
-    """Cut ``size`` voxels from ``start`` out of the spatial axes of (C, H, W, D); outside the volume is 0."""
-    spans = list(zip(start, size, array.shape[1:], strict=True))
-    inside = tuple(slice(max(0, first), max(0, min(length, first + extent))) for first, extent, length in spans)
-    padding = [(max(0, -first), max(0, first + extent - length)) for first, extent, length in spans]
-    return np.pad(array[(slice(None), *inside)], [(0, 0), *padding])
 
 
 class PatchOrder(Sampler[list[tuple[int, int]]]):

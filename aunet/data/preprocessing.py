@@ -3,6 +3,7 @@
 Everything is a function of the file and the settings alone: no state, no randomness, equal on every run.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from aunet.data.volume import Volume, check_same_grid
 
 # Raised whenever the same settings give other numbers, so that stored cases are made again.
 _VERSION = 1
+_VOXELS_AT_ONCE = 2**22
 _RAS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
@@ -37,7 +39,8 @@ class Preprocessing:
 
     ``spacing`` in mm along the right, anterior and superior axes, None keeps each scan's own. ``window`` in HU: CT is
     clipped to it, then brought to zero mean and unit variance over the volume. MR has no scale: the mean and variance
-    are those of its voxels that are not exactly zero, as zero marks what a brain extraction or a crop cut away.
+    are those of its voxels that are not exactly zero, as zero marks what a brain extraction or a crop cut away. A
+    picture has no scale either, and its zeros are as good as any value: all pixels count, each channel for itself.
     """
 
     spacing: tuple[float, ...] | None
@@ -49,7 +52,8 @@ class Preprocessing:
         for channel in channels[1:]:
             check_same_grid(channels[0], channel, "with several channels")
         prepared = [self._channel(channel) for channel in channels]
-        return PreprocessedVolume(np.stack([array for array, _ in prepared]), prepared[0][1])
+        arrays = [array for array, _ in prepared]
+        return PreprocessedVolume(np.stack(arrays) if len(arrays) > 1 else arrays[0][None], prepared[0][1])
 
     def label(self, volume: Volume) -> PreprocessedVolume:
         """The label map on the grid ``image`` gives for a volume of its shape and affine; values 0 to 255.
@@ -70,10 +74,16 @@ class Preprocessing:
         return {"version": _VERSION, "spacing": spacing, "modality": self.modality, "window": window}
 
     def _channel(self, volume: Volume) -> tuple[NDArray[np.float32], Affine]:
+        array, affine = self._on_grid(volume)
+        self._standardise(array)
+        return array, affine
+
+    def _on_grid(self, volume: Volume) -> tuple[NDArray[np.float32], Affine]:
+        """An array of its own: what follows may work in place, as a scan may fill a good part of the memory."""
         oriented, affine = _to_ras(torch.from_numpy(np.asarray(volume.array, dtype=np.float32)), volume.affine)
         mapping, grid_affine = self._mapping(oriented, affine)
         resampled = oriented if mapping is None else mapping.resample(oriented)
-        return self._standardised(np.ascontiguousarray(resampled.numpy())), grid_affine
+        return np.array(resampled.numpy(), order="C"), grid_affine
 
     def _mapping(self, oriented: Tensor, affine: Affine) -> tuple[GridMapping | None, Affine]:
         """How to resample, None where the spacing is right already; and the affine of the resulting grid."""
@@ -83,11 +93,10 @@ class Preprocessing:
         is_same = shape == tuple(oriented.shape) and np.array_equal(grid_affine, affine)
         return (None if is_same else GridMapping(affine, shape, grid_affine)), grid_affine
 
-    def _standardised(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _standardise(self, array: NDArray[np.float32]) -> None:
         if self.modality == "ct":
-            array = np.clip(array, *self.window)
-            return _zero_mean_unit_variance(array, array)
-        return _zero_mean_unit_variance(array, array[array != 0])
+            np.clip(array, *self.window, out=array)
+        _to_zero_mean_unit_variance(array, array[array != 0] if self.modality == "mr" else array)
 
 
 def _to_ras(array: Tensor, affine: Affine) -> tuple[Tensor, Affine]:
@@ -109,9 +118,16 @@ def _resample_classes(label: Tensor, mapping: GridMapping) -> Tensor:
     return winner
 
 
-def _zero_mean_unit_variance(array: NDArray[np.float32], sample: NDArray[np.float32]) -> NDArray[np.float32]:
+def _to_zero_mean_unit_variance(array: NDArray[np.float32], sample: NDArray[np.float32]) -> None:
     """Shift and scale ``array`` by the mean and deviation of ``sample``; a constant image becomes zero."""
-    if sample.size == 0:
-        return np.zeros_like(array)
-    mean, deviation = sample.mean(dtype=np.float64), sample.std(dtype=np.float64)
-    return ((array - np.float32(mean)) / np.float32(deviation or 1.0)).astype(np.float32)
+    if sample.size:
+        mean, deviation = sample.mean(dtype=np.float64), _deviation(sample)
+        array -= np.float32(mean)
+        array /= np.float32(deviation or 1.0)
+
+
+def _deviation(sample: NDArray[np.float32]) -> float:
+    """Standard deviation in float64, part by part: a whole scan in float64 would take twice its own memory."""
+    mean = sample.mean(dtype=np.float64)
+    parts = np.array_split(sample.reshape(-1), 1 + sample.size // _VOXELS_AT_ONCE)
+    return math.sqrt(sum(float(np.square(part - mean).sum()) for part in parts) / sample.size)

@@ -5,30 +5,53 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from aunet.data.case import Case
 from aunet.data.dicom_files import dicom_scans_in, is_folder_of_files, series_of_path
 from aunet.data.nifti_folders import is_nifti
-from aunet.data.volume import Volume, stem
+from aunet.data.picture_files import is_picture
+from aunet.data.volume import Volume, label_suffix, stem
 from aunet.errors import UserError
 
 
 @dataclass(frozen=True)
 class ScanFile:
-    """A scan and where its label map goes."""
+    """A scan and where its label map goes; ``further_channels`` where it has a file each."""
 
     scan: Path
     label_map: Path
+    further_channels: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> Path | tuple[Path, ...]:
+        """What is read: the scan, or the files of all its channels."""
+        return (self.scan, *self.further_channels) if self.further_channels else self.scan
 
 
 def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
-    """The scans among files, folders of NIfTI and folders of DICOM, each with ``output/<name of the scan>.nii.gz``.
+    """The scans among files, folders of them and folders of DICOM, each with ``output/<name of the scan>.nii.gz``.
 
-    A folder with DICOM files is one scan, as is each of several folders with some below a given one.
+    A folder with DICOM files is one scan, as is each of several folders with some below a given one. Of a picture the
+    label map is a PNG.
 
     UserError for an input that is not there, a folder without scans, two scans of one name, and a label map that
     exists already unless ``is_overwriting``; a scan itself is never overwritten.
     """
     scans = list(dict.fromkeys(scan for path in inputs for scan in _scans_at(path)))
-    files = [ScanFile(scan, output / f"{_name(scan)}.nii.gz") for scan in scans]
+    return _checked(
+        [ScanFile(scan, output / (_name(scan) + label_suffix(scan))) for scan in scans], output, is_overwriting
+    )
+
+
+def scan_files_of_cases(cases: Sequence[Case], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
+    """The images of ``cases``, each with ``output/<case id>.nii.gz`` or .png; errors as ``scan_files``."""
+    files = [
+        ScanFile(case.images[0], output / (case.case_id + label_suffix(case.images[0])), case.images[1:])
+        for case in cases
+    ]
+    return _checked(files, output, is_overwriting)
+
+
+def _checked(files: list[ScanFile], output: Path, is_overwriting: bool) -> list[ScanFile]:
     _check_distinct(files)
     _check_no_scan_replaced(files)
     if not is_overwriting:
@@ -37,17 +60,17 @@ def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = F
 
 
 def read_ahead(
-    read: Callable[[Path], list[Volume]], files: Sequence[ScanFile]
+    read: Callable[[Path | tuple[Path, ...]], list[Volume]], files: Sequence[ScanFile]
 ) -> Generator[tuple[ScanFile, Future[list[Volume]]]]:
     """Each file with its channels, read in another thread while the file before is worked on.
 
     What ``read`` raises comes from the future's ``result()``. No more than two scans are held at a time.
     """
     with ThreadPoolExecutor(1) as thread:
-        upcoming = [thread.submit(read, file.scan) for file in files[:1]]
+        upcoming = [thread.submit(read, file.files) for file in files[:1]]
         for number, file in enumerate(files, start=1):
             current = upcoming.pop()
-            upcoming.extend(thread.submit(read, following.scan) for following in files[number : number + 1])
+            upcoming.extend(thread.submit(read, following.files) for following in files[number : number + 1])
             yield file, current
 
 
@@ -56,12 +79,16 @@ def _scans_at(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UserError(
-            f"{path}: no such file or folder; give NIfTI files (.nii.gz or .nii), folders of them or of DICOM."
+            f"{path}: no such file or folder; give NIfTI files (.nii.gz or .nii), PNG or TIFF, or folders of them or of"
+            " DICOM."
         )
-    scans = sorted(file for file in path.iterdir() if is_nifti(file)) or dicom_scans_in(path)
+    # Pictures last: beside scans they are previews.
+    files = sorted(path.iterdir())
+    scans = list(filter(is_nifti, files)) or dicom_scans_in(path) or list(filter(is_picture, files))
     if not scans:
         raise UserError(
-            f"{path}: the folder holds no NIfTI file (.nii.gz or .nii) and no DICOM; give the folder the scans lie in."
+            f"{path}: the folder holds no NIfTI file (.nii.gz or .nii), no DICOM, PNG or TIFF; give the folder of the"
+            " scans."
         )
     return scans
 

@@ -47,6 +47,7 @@ class AttentionUNet(UNet):
         super().__init__(spatial_dims, in_channels, num_classes, channels, **architecture)
         gated_levels = range(2, len(channels)) if gated_levels is None else gated_levels
         _check_gates(gated_levels, len(self.skips), num_gates, gating_source)
+        self.num_gates = num_gates
         self.is_gated_by_decoder = gating_source == "decoder"
         self.gating = nn.Sequential()
         if has_gating_convolution:

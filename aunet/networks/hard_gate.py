@@ -36,7 +36,7 @@ class StraightThroughGumbel(nn.Module):
             return (scores > 0).to(scores.dtype)
         uniform = torch.rand_like(scores).clamp(1e-6, 1 - 1e-6)
         relaxed = ((scores + uniform.logit()) / self.temperature).sigmoid()
-        return (relaxed > 0.5).to(scores.dtype) + relaxed - relaxed.detach()
+        return (relaxed > 0.5).to(scores.dtype) + (relaxed - relaxed.detach())  # the bracket is exactly 0
 
 
 class BernoulliDraw(nn.Module):

@@ -15,7 +15,8 @@ def plan_pooling(spacing: Sequence[float], num_levels: int) -> tuple[Sizes, Size
     """Give the strides between levels and the kernel sizes of the levels, finest first.
 
     An axis is halved, and convolved along, once its voxels are shorter than twice the shortest ones; voxels of equal
-    sides give strides of 2 and kernels of 3 throughout. This is nnU-Net's rule (Isensee et al. 2021).
+    sides give strides of 2 and kernels of 3 throughout. The bottleneck is convolved along every axis. This is
+    nnU-Net's rule (Isensee et al. 2021), for a given depth.
 
     Args:
         spacing: voxel size in mm at full resolution, one number an axis.
@@ -29,7 +30,7 @@ def plan_pooling(spacing: Sequence[float], num_levels: int) -> tuple[Sizes, Size
         kernels.append(tuple(3 if fine else 1 for fine in is_fine))
         strides.append(tuple(2 if fine else 1 for fine in is_fine))
         sides = [side * stride for side, stride in zip(sides, strides[-1], strict=True)]
-    return tuple(strides[:-1]), tuple(kernels)
+    return tuple(strides[:-1]), (*kernels[:-1], (3,) * len(sides))
 
 
 def resolve_pooling(

@@ -57,7 +57,8 @@ def _field_cells(field: Field | None, spacing: Sequence[float]) -> tuple[str, st
         return "", ""
     if all(width is None for width in field):
         return "whole patch", "whole patch"
-    millimetres = [None if width is None else width * side for width, side in zip(field, spacing, strict=True)]
+    sides = spacing[: len(field)]  # a network of two dimensions sees a slice
+    millimetres = [None if width is None else width * side for width, side in zip(field, sides, strict=True)]
     return "×".join(map(_length, field)), "×".join(map(_length, millimetres))
 
 

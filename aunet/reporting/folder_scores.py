@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from aunet.data.volume import NIFTI_SUFFIXES, Volume, check_same_grid, read_label, stem
+from aunet.data.volume import Volume, check_same_grid, is_image, read_label, stem
 from aunet.errors import UserError
 from aunet.metrics.case_scores import class_boxes, join_scores, score_values
 from aunet.reporting.compared_run import shortened
@@ -24,7 +24,7 @@ _LARGEST_VALUE = 2**16 - 1
 
 def match_files(predictions: Path, references: Path) -> dict[str, tuple[Path, Path]]:
     """case_id -> (prediction, reference); UserError that lists the files without a counterpart."""
-    predicted, expected = _label_maps(predictions), _label_maps(references)
+    predicted, expected = label_maps(predictions), label_maps(references)
     for folder, names, other in (
         (predictions, sorted(expected.keys() - predicted.keys()), references),
         (references, sorted(predicted.keys() - expected.keys()), predictions),
@@ -64,12 +64,15 @@ def score_pairs(
     return join_scores(tables) if value_of_class else _with_every_class(tables, list(pairs))
 
 
-def _label_maps(folder: Path) -> dict[str, Path]:
+def label_maps(folder: Path) -> dict[str, Path]:
+    """case_id -> label map, of the NIfTI files of ``folder``."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder that holds the label maps.")
-    files = [file for file in folder.iterdir() if file.name.endswith(NIFTI_SUFFIXES) and not file.name.startswith(".")]
+    files = [file for file in folder.iterdir() if is_image(file)]
     if not files:
-        raise UserError(f"{folder}: holds no NIfTI file (.nii.gz or .nii); give the folder that holds the label maps.")
+        raise UserError(
+            f"{folder}: holds no NIfTI file (.nii.gz or .nii), PNG or TIFF; give the folder that holds the label maps."
+        )
     found: dict[str, Path] = {}
     for file in sorted(files):
         if stem(file) in found:

@@ -29,9 +29,9 @@ def expected_loss(network: nn.Module, draw_loss: Callable[[], Tensor]) -> Tensor
     log_probabilities: list[Tensor] = []
     num_draws = max(gate.num_draws for gate in gates)
     for _ in range(num_draws):
-        with _recorded_log_probabilities(gates) as recorded:
+        with _recorded_draws(gates) as draws:
             losses.append(draw_loss())
-        log_probabilities.append(torch.stack(recorded).sum())
+        log_probabilities.append(torch.stack([BernoulliDraw.log_probability(*draw) for draw in draws]).sum())
     loss, log_probability = torch.stack(losses), torch.stack(log_probabilities)
     baseline = (loss.sum() - loss) / (num_draws - 1)
     score_term = ((loss - baseline).detach() * log_probability).mean()
@@ -39,12 +39,15 @@ def expected_loss(network: nn.Module, draw_loss: Callable[[], Tensor]) -> Tensor
 
 
 @contextmanager
-def _recorded_log_probabilities(gates: list[BernoulliDraw]) -> Generator[list[Tensor]]:
-    """The log probability of every draw within this context."""
-    recorded: list[Tensor] = []
+def _recorded_draws(gates: list[BernoulliDraw]) -> Generator[list[tuple[Tensor, Tensor]]]:
+    """The scores and the draw of every gate within this context.
+
+    Nothing is computed from them here: a level that is recomputed in the backward pass would not find it again.
+    """
+    recorded: list[tuple[Tensor, Tensor]] = []
 
     def record(gate: nn.Module, scores: tuple[Any, ...], draw: Tensor) -> None:
-        recorded.append(BernoulliDraw.log_probability(scores[0], draw))
+        recorded.append((scores[0], draw))
 
     handles = [gate.register_forward_hook(record) for gate in gates]
     try:

@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from aunet.data.case import Case
-from aunet.data.fingerprint import case_digest
+from aunet.data.content_digest import ContentDigests
 from aunet.data.preprocessing import Preprocessing
 from aunet.data.volume import Volume, read_channels, read_grid, read_label, read_volume
 from aunet.errors import UserError
@@ -403,7 +403,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
 
 def test_the_digest_of_a_series_follows_its_files_and_the_choice(two_series: Path) -> None:
     def digest(path: Path) -> str:
-        return case_digest(Case("case", (path,), None))
+        return ContentDigests().of_case(Case("case", (path,), None))
 
     first, chosen = digest(two_series), digest(two_series.with_name("study#2"))
     assert first == digest(two_series)

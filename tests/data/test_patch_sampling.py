@@ -1,26 +1,32 @@
 """Patches depend on (seed, epoch, sample) alone and are balanced over the classes."""
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from scans import write_msd_task
 from torch.utils.data import DataLoader
 
-from aunet.data.case_store import CaseStore, StoredCase
+from aunet.data import chunked_array
+from aunet.data.case_store import CaseStore
+from aunet.data.content_digest import ContentDigests
 from aunet.data.msd import msd_cohort
 from aunet.data.patch_sampling import PatchDataset, PatchOrder
 from aunet.data.preprocessing import Preprocessing
+from aunet.data.stored_case import StoredCase
 
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> list[StoredCase]:
     cohort = msd_cohort(str(write_msd_task(tmp_path_factory.mktemp("task"), num_cases=3)))
     preprocessing = Preprocessing(spacing=None, modality="mr", window=(0.0, 1.0))
-    return CaseStore(tmp_path_factory.mktemp("store"), cohort, preprocessing).prepare(cohort.cases)
+    return CaseStore(tmp_path_factory.mktemp("store"), cohort, preprocessing, ContentDigests()).prepare(cohort.cases)
 
 
 def batches(cases: list[StoredCase], workers: int, position: int = 0) -> list[torch.Tensor]:
-    dataset = PatchDataset(cases, num_classes=3, patch_size=(8, 8, 8), read_size=(10, 10, 10), seed=5)
+    dataset = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(10, 10, 10), seed=5)
     order = PatchOrder(batch_size=2, batches_per_epoch=4)
     order.position = position
     loader = DataLoader(dataset, batch_sampler=order, num_workers=workers)
@@ -29,9 +35,30 @@ def batches(cases: list[StoredCase], workers: int, position: int = 0) -> list[to
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than this machine may have cores
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_number_of_workers_changes_nothing(cases: list[StoredCase], workers: int) -> None:
-    for alone, shared in zip(batches(cases, 0), batches(cases, workers), strict=True):
+@pytest.mark.parametrize("position", [0, 3], ids=["fresh", "resumed"])
+def test_the_number_of_workers_changes_nothing(cases: list[StoredCase], workers: int, position: int) -> None:
+    for alone, shared in zip(batches(cases, 0, position), batches(cases, workers, position), strict=True):
         assert torch.equal(alone, shared)
+
+
+def test_a_worker_is_sent_no_volume_and_holds_none_after_a_read(cases: list[StoredCase]) -> None:
+    dataset = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(10, 10, 10), seed=5)
+    before = len(pickle.dumps(dataset))
+    open_files = len(list(Path("/proc/self/fd").iterdir()))
+    for sample in range(12):
+        dataset[0, sample]
+    assert len(pickle.dumps(dataset)) == before < 10_000
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_files
+
+
+def test_a_patch_reads_only_the_chunks_it_touches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort = msd_cohort(str(write_msd_task(tmp_path / "task", num_cases=1, shape=(100, 100, 100))))
+    preprocessing = Preprocessing(spacing=None, modality="mr", window=(0.0, 1.0))
+    [case] = CaseStore(tmp_path / "store", cohort, preprocessing, ContentDigests()).prepare(cohort.cases)
+    unpack, unpacked = chunked_array._unpack, list[int]()
+    monkeypatch.setattr(chunked_array, "_unpack", lambda chunk, **how: (unpacked.append(1), unpack(chunk, **how)))
+    case.image_patch((40, 40, 60), (40, 20, 8))
+    assert len(unpacked) == 2 * 1 * 2
 
 
 def test_a_resumed_order_goes_on_behind_what_was_consumed(cases: list[StoredCase]) -> None:
@@ -47,26 +74,26 @@ def test_epochs_differ(cases: list[StoredCase]) -> None:
 
 
 def test_every_case_takes_its_turn(cases: list[StoredCase]) -> None:
-    dataset = PatchDataset(cases, num_classes=3, patch_size=(8, 8, 8), read_size=(8, 8, 8), seed=0)
+    dataset = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(8, 8, 8), seed=0)
     assert {dataset[0, sample]["case_id"] for sample in range(3)} == {case.case_id for case in cases}
 
 
 def test_patches_without_margin_hold_each_class_at_least_a_third_of_the_time(cases: list[StoredCase]) -> None:
-    dataset = PatchDataset(cases, num_classes=3, patch_size=(8, 8, 8), read_size=(8, 8, 8), seed=0)
+    dataset = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(8, 8, 8), seed=0)
     labels = [dataset[0, sample]["label"] for sample in range(150)]
     for index in range(3):
         assert np.mean([bool((label == index).any()) for label in labels]) > 0.3
 
 
 def test_what_is_read_reaches_evenly_beyond_the_patch(cases: list[StoredCase]) -> None:
-    patch = PatchDataset(cases, 3, patch_size=(8, 8, 8), read_size=(8, 8, 8), seed=0)[0, 1]
-    read = PatchDataset(cases, 3, patch_size=(8, 8, 8), read_size=(14, 12, 10), seed=0)[0, 1]
+    patch = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(8, 8, 8), seed=0)[0, 1]
+    read = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(14, 12, 10), seed=0)[0, 1]
     assert torch.equal(read["image"][:, 3:11, 2:10, 1:9], patch["image"])
 
 
 def test_a_volume_smaller_than_the_patch_lies_in_its_middle(cases: list[StoredCase]) -> None:
     size = (32, 32, 32)
-    sample = PatchDataset(cases, num_classes=3, patch_size=size, read_size=size, seed=0)[0, 0]
+    sample = PatchDataset(cases, patch_size=size, read_size=size, seed=0)[0, 0]
     case = next(case for case in cases if case.case_id == sample["case_id"])
     start = [(32 - length) // 2 for length in case.label().shape]
     inside = tuple(slice(at, at + length) for at, length in zip(start, case.label().shape, strict=True))

@@ -1,0 +1,46 @@
+"""``aunet prepare``: the preprocessed cases that a training with the same words reads, made ahead of it."""
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
+from aunet.errors import UserError
+
+
+def prepare(words: Sequence[str]) -> None:
+    """Fill the store as the Hydra overrides in ``words`` say and print what it holds."""
+    options, overrides = _parser().parse_known_args(list(words))
+    if unknown := [word for word in overrides if word.startswith("-")]:
+        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet prepare --help'.")
+    from aunet.build import build_cohort, build_splits, build_store, with_facts
+    from aunet.config import check_config, compose_config
+    from aunet.data.store_room import gigabytes
+    from aunet.data.usable_cases import without_faulty
+    from aunet.reporting.tables import PaperTable, table_console
+
+    config = compose_config(overrides)
+    check_config(config)
+    cohort = build_cohort(config)
+    settings = with_facts(config, cohort)
+    splits = build_splits(settings, cohort)
+    wanted = {*splits.train, *splits.val}
+    store = build_store(settings, cohort)
+    cases = [case for case in cohort.cases if case.case_id in wanted]
+    if settings["data"]["on_error"] == "skip":
+        cases = without_faulty(cases, store.prepare)
+    stored = store.prepare(cases, is_verifying=options.verify)
+
+    size = gigabytes(sum(case.num_bytes for case in stored))
+    row = (settings["data"]["name"], str(store.folder), str(len(stored)), size)
+    notes = (f"The {len(splits.test)} test cases are read from their own files: nothing of them is stored.",)
+    table_console().print(PaperTable("Prepared cases", ("Data", "Where", "Cases", "Size"), ((row,),), notes))
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="aunet prepare",
+        description="Preprocess the training and validation cases once and keep them, so that training begins at once.",
+        epilog="Settings are Hydra overrides, the same as for training: data=ct150 data.root=/scans."
+        " Cases that are stored already are kept; after a stop the same command goes on.",
+    )
+    parser.add_argument("--verify", action="store_true", help="unpack all that is stored; make again what is damaged")
+    return parser
