@@ -44,9 +44,9 @@ def test_four_jobs_of_which_one_crashes_end_with_three_results_and_only_that_one
 
 @pytest.mark.slow
 def test_a_killed_sweep_leaves_no_process_behind_and_goes_on_to_what_an_unkilled_one_gives(
-    sweep_words: list[str], finished_run: Path, tmp_path: Path
+    sweep_words: list[str], tmp_path: Path
 ) -> None:
-    words = [*sweep_words, "trainer.max_epochs=40", "optimizer.factory.lr=0.01,0.02"]
+    words = [*sweep_words, "trainer.max_epochs=20", "optimizer.factory.lr=0.01,0.02"]
     process = subprocess.Popen([*MAIN, *words])
     first = tmp_path / "sweep" / "lr=0.01"
     while not (first / "checkpoints" / "last.ckpt").exists():
@@ -63,7 +63,7 @@ def test_a_killed_sweep_leaves_no_process_behind_and_goes_on_to_what_an_unkilled
 
     assert main(words) == 0
 
-    whole = [*sweep_words[2:], "trainer.max_epochs=40", "optimizer.factory.lr=0.01", f"hydra.run.dir={tmp_path}/whole"]
+    whole = [*sweep_words[2:], "trainer.max_epochs=20", "optimizer.factory.lr=0.01", f"hydra.run.dir={tmp_path}/whole"]
     assert main(["train", *whole]) == 0
     for name in ("metrics.csv", "test/case_scores.csv"):
         assert (first / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
@@ -109,7 +109,7 @@ def test_the_jobs_of_a_cluster_are_stopped_with_a_checkpoint_and_go_on_when_queu
     from aunet.sweeps.cluster_queue import ClusterQueue
     from aunet.sweeps.sweep_plan import plan_sweep, write_plan
 
-    settings = [*sweep_words[2:], "trainer.accelerator=cpu", "trainer.max_epochs=40", "seed=0"]
+    settings = [*sweep_words[2:], "trainer.accelerator=cpu", "trainer.max_epochs=20", "seed=0"]
     plan = plan_sweep([*settings, "hydra/launcher=submitit_slurm", "hydra.launcher.cluster=local"])
     write_plan(plan)
     [job] = plan.jobs
