@@ -265,7 +265,8 @@ def _built(node: Any, **arguments: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
-        if isinstance(error.__cause__, TypeError | ValueError):
+        # A source reads files on the way: what goes wrong there is no argument of the user's.
+        if isinstance(error.__cause__, TypeError | ValueError) and not node["_target_"].startswith("aunet.data."):
             raise UserError(
                 f"{node['_target_']} refuses its arguments: {error.__cause__}. Compare their values and types with"
                 " its documentation."
