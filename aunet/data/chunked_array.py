@@ -1,25 +1,26 @@
 """An array on disk in compressed chunks, memory-mapped, of which only the chunks that a read touches are unpacked.
 
 Chosen by reading random patches of one synthetic CT (512x512x200 float16, clipped and standardised, noise as sharp as
-in real scans) from the page cache with one thread of a 2-core AMD EPYC:
+in real scans) from the page cache with one thread of a 2-core AMD EPYC; memory is what reading 96³ adds:
 
-=============================================  =====  =======  =============  ==================  =====
-layout                                         ratio  write s  96³ patches/s  160x160x96 patches/s  files
-=============================================  =====  =======  =============  ==================  =====
-not compressed, memory-mapped (.npy)            1.00     0.1            960                 450      1
-these chunks, 32³, shuffle + zstd 1             2.59     0.5            140                  60      1
-these chunks, 32³, shuffle + LZ4                1.83     0.3            320                 130      1
-blosc2's own NDArray, 64³/32³, shuffle + zstd   2.58     1.1            160                  60      1
-blosc2's own NDArray, 64³/32³, shuffle + LZ4    1.82     0.5            370                 165      1
-zarr 3, 64³, bitshuffle + zstd 1                2.05     0.7             44                  26    257
-zarr 3, shards of 128³, chunks of 32³           2.09     1.2             22                  10     33
-tensorstore (zarr), 32³, bitshuffle + zstd 1    2.09     0.9            100                  48   1793
-=============================================  =====  =======  =============  ==================  =====
+============================================  =====  =======  =====  ============  ======  =====
+layout                                        ratio  write s  96³/s  160x160x96/s  memory  files
+============================================  =====  =======  =====  ============  ======  =====
+not compressed, memory-mapped (.npy)           1.00      0.1    960           450               1
+these chunks, 32³, shuffle + LZ4               1.83      0.3    275           125   7 MiB       1
+these chunks, 32³, shuffle + zstd 1            2.59      0.5    135            47               1
+blosc2's own NDArray, 64³/32³, shuffle + LZ4   1.82      0.5    370           165  13 MiB       1
+blosc2's own NDArray, the same with zstd 1     2.58      1.1    160            63               1
+tensorstore (zarr), 32³, bitshuffle + LZ4      1.86      1.3    210           104            1793
+tensorstore (zarr), 32³, bitshuffle + zstd 1   2.09      0.9    100            48  19 MiB    1793
+zarr 3, 64³, bitshuffle + zstd 1               2.05      0.7     44            26  23 MiB     257
+zarr 3, shards of 128³, chunks of 32³          2.09      1.2     22            10              33
+============================================  =====  =======  =====  ============  ======  =====
 
-All need the memory of the patch, not of the array. LZ4 is taken: a case is written once and read thousands of times,
-and with augmentation a read is twice the patch. blosc2 compresses, but its container is not used: the metadata of a
-blosc2 file may name lazy expressions, remote arrays and Python functions, which opening it builds. Here a file is
-numbers only: a line that names the format, a line of JSON, the places and checksums of the chunks, the chunks.
+LZ4 is taken: a case is written once and read thousands of times, and with augmentation a read is twice the patch.
+blosc2 compresses, but its container is not used: the metadata of a blosc2 file may name lazy expressions, remote
+arrays and Python functions, which opening it builds. Here a file is numbers only: a line that names the format, a line
+of JSON, the places and checksums of the chunks, the chunks.
 """
 
 import json
