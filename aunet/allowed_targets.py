@@ -92,11 +92,23 @@ def _not_allowed(key: str, name: str, allowed: Sequence[str]) -> UserError:
 
 
 def _check_arguments(key: str, node: Mapping[str, Any], target: Callable[..., Any]) -> None:
-    parameters = inspect.signature(target).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    names = [parameter.name for parameter in parameters if parameter.kind is not parameter.POSITIONAL_ONLY]
+    names = _argument_names(target)
     for argument in node:
-        if argument not in HYDRA_KEYS and argument not in names:
+        if names is not None and argument not in HYDRA_KEYS and argument not in names:
             remedy = did_you_mean(argument, names) or f" Its arguments are {', '.join(names)}."
             raise UserError(f"{key}.{argument}: {node['_target_']} has no argument {argument!r}.{remedy}")
+
+
+def _argument_names(target: Callable[..., Any]) -> list[str] | None:
+    """The arguments ``target`` takes by name, those of its base classes included; None where any will do."""
+    makers: list[Callable[..., Any]] = [target]
+    if inspect.isclass(target):
+        makers = [vars(base)["__init__"] for base in target.__mro__ if "__init__" in vars(base)]
+    names: list[str] = []
+    for maker in makers:
+        parameters = inspect.signature(maker).parameters.values()
+        kinds_left_out = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_KEYWORD)
+        names += [parameter.name for parameter in parameters if parameter.kind not in kinds_left_out]
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            return [name for name in names if name != "self"]
+    return None

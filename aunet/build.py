@@ -1,6 +1,7 @@
 """From a configuration to the objects it names: the only place that instantiates."""
 
 import logging
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,22 +12,30 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
 from rich.progress import Progress
 from torch import nn
 
 from aunet.config import load_run_config, resolve_config
 from aunet.data.case import Cohort
+from aunet.data.case_groups import groups_by_name, present_classes
 from aunet.data.case_store import CaseStore
 from aunet.data.content_digest import ContentDigests
 from aunet.data.datamodule import SegmentationData
 from aunet.data.patch_planning import plan_patches
 from aunet.data.preprocessing import Preprocessing
-from aunet.data.splits import Splits, split_cases
+from aunet.data.split_file import read_splits
+from aunet.data.splits import Fold, Splits, SplitSizes, split_cases
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.labels import Labels
+from aunet.networks import UNet
+from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.training import ranks
 from aunet.training.attention_recorder import AttentionRecorder
+from aunet.training.checkpoints import MONITORED
 from aunet.training.epoch_tables import EpochTables
 from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware
 from aunet.training.progress import ProgressDisplay
@@ -37,13 +46,22 @@ from aunet.training.validation_image import ValidationImage
 
 Settings = dict[str, Any]
 
-# What a foreign network may need its input to be a multiple of; five levels of halving are the usual depth.
-_FOREIGN_SIZE_MULTIPLE = 16
+# What a network that does not tell may need its input to be a multiple of; five levels of halving are usual.
+_USUAL_SIZE_MULTIPLE = 16
 
 
 def build_cohort(config: DictConfig) -> Cohort:
     """The cases that ``data`` names."""
     return _built(config.data.source)
+
+
+def describe_cohort(config: DictConfig) -> Cohort:
+    """As ``build_cohort``, but phantoms are made only where their files must tell the spacing or the patch."""
+    data = config.data
+    is_phantom = data.root is None and "num_phantoms" in data.source
+    if is_phantom and data.spacing is not None and data.patch_size is not None:
+        return _built(data.source, are_phantoms_made=False)
+    return build_cohort(config)
 
 
 def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
@@ -56,6 +74,7 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
         "num_classes": cohort.labels.num_classes,
         "class_names": list(cohort.labels.names),
         "modality": cohort.modality,
+        "spatial_dims": 2 if plan.patch_size[-1] == 1 else 3,
         "spacing": list(plan.spacing),
         "patch_size": list(plan.patch_size),
         "batch_size": plan.batch_size,
@@ -65,12 +84,21 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
 
 def build_splits(settings: Settings, cohort: Cohort) -> Splits:
     """Which case trains, validates, tests."""
-    split = settings["data"]["split"]
-    return split_cases(cohort.cases, split["val"], split["test"], split["seed"])
+    split, fold, cases = settings["data"]["split"], settings["data"]["fold"], cohort.cases
+    if split["file"] is not None:
+        return read_splits(Path(split["file"]).expanduser(), cases, fold, split["val"], split["seed"])
+    return split_cases(
+        cases,
+        SplitSizes(split["val"], split["test"], split["train"]),
+        split["seed"],
+        fold=None if fold is None else Fold(fold, split["folds"]),
+        group_of=None if split["group"] is None else groups_by_name(cases, split["group"]),
+        presence=present_classes(cohort) if split["stratify"] else None,
+    )
 
 
-def build_data(settings: Settings, cohort: Cohort, splits: Splits) -> SegmentationData:
-    """The loaders of a run."""
+def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: int | None = None) -> SegmentationData:
+    """The loaders of a run, for this rank; ``num_ranks`` where the ranks are yet to be started."""
     data, facts = settings["data"], settings["dataset"]
     return SegmentationData(
         cohort=cohort,
@@ -82,6 +110,8 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits) -> Segmentati
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
         num_workers=_num_workers(data["num_workers"]),
         seed=settings["seed"],
+        rank=ranks.rank(),
+        num_ranks=num_ranks or ranks.num_ranks(),
     )
 
 
@@ -111,7 +141,8 @@ def build_network(settings: Settings) -> nn.Module:
     """The network with fresh weights, a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings["seed"])
-        return _built(settings["model"]["network"])
+        network = _built(settings["model"]["network"])
+    return SliceBySlice(network) if settings["dataset"]["spatial_dims"] == 2 else network
 
 
 def build_clock(settings: Settings) -> RunClock:
@@ -127,6 +158,7 @@ def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choi
     return SegmentationTask(
         network=network,
         loss=_built(settings["loss"]["function"]),
+        is_nonfinite_skipped=settings["trainer"]["on_nonfinite"] == "skip",
         labels=data.cohort.labels,
         optimizer=_built(optimizer["factory"]),
         schedule=_built(optimizer["schedule"]),
@@ -141,7 +173,10 @@ def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choi
 def build_window(settings: Settings, network: nn.Module) -> Window:
     """The sliding window of validation and prediction."""
     inference, patch_size = settings["inference"], tuple(settings["dataset"]["patch_size"])
-    multiple: tuple[int, ...] = getattr(network, "size_multiple", (_FOREIGN_SIZE_MULTIPLE,) * len(patch_size))
+    told = settings["model"]["size_multiple"] or _USUAL_SIZE_MULTIPLE
+    multiple: tuple[int, ...] = getattr(network, "size_multiple", (told,) * len(patch_size))
+    if settings["dataset"]["spatial_dims"] == 2:
+        multiple = (*multiple[:2], 1)
     if any(length % unit for length, unit in zip(patch_size, multiple, strict=True)):
         rounded = [-(-length // unit) * unit for length, unit in zip(patch_size, multiple, strict=True)]
         raise UserError(
@@ -158,18 +193,30 @@ def choose_hardware(settings: Settings) -> HardwareChoice:
 
 
 def build_trainer(
-    settings: Settings, callbacks: Sequence[Callback], logger: Logger | None, choice: HardwareChoice, folder: Path
+    settings: Settings,
+    callbacks: Sequence[Callback],
+    logger: Logger | None,
+    choice: HardwareChoice,
+    folder: Path,
+    network: nn.Module,
 ) -> Trainer:
     """Lightning's trainer; checkpoints, tables and what the user sees are ours."""
     trainer = settings["trainer"]
+    is_foreign = not isinstance(network, UNet)  # others may hold parameters that no output depends on
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning's own
     warnings.filterwarnings("ignore", message=".*does not have many workers")  # chosen in _num_workers
+    warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # a step that is skipped
+    warnings.filterwarnings("ignore", message="It is recommended to use `self.log")  # the ranks agreed before
     return Trainer(
         default_root_dir=folder,
         max_epochs=trainer["max_epochs"],
         accelerator=trainer["accelerator"],
-        devices=trainer["devices"],
+        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
+        num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
+        strategy=DDPStrategy(find_unused_parameters=is_foreign) if ranks.is_started_as_rank() else "auto",
+        sync_batchnorm=trainer["sync_batchnorm"],
+        use_distributed_sampler=False,
         precision=choice.lightning_precision,
         accumulate_grad_batches=trainer["accumulate"],
         gradient_clip_val=trainer["gradient_clip"],
@@ -193,8 +240,10 @@ def build_callbacks(
     logger: Logger | None,
 ) -> list[Callback]:
     """What watches the training, in the order it is asked."""
+    patience = settings["trainer"]["patience"]
     return [
         clock,
+        *([EarlyStopping(MONITORED, patience=patience, mode="max", check_finite=False)] if patience else []),
         ProgressDisplay(progress, clock),
         EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"]),
         build_recorder(settings, folder, data, task, logger),
@@ -250,7 +299,7 @@ def load_run(folder: str | Path, device: str | None = None, trusted_modules: Seq
         window_batch=window.window_batch,
         precision=choice.precision,
         channels_last=choice.is_channels_last,
-        device=device or ("cuda" if torch.cuda.is_available() else "cpu"),
+        device=device or _default_device(),
         in_channels=settings["dataset"]["in_channels"],
     )
 
@@ -283,14 +332,24 @@ def _check_lengths(data: DictConfig) -> None:
         raise UserError(f"data.window={[low, high]}: the lowest HU must be below the highest; exchange them.")
 
 
-def _built(node: Any) -> Any:
-    """What ``node`` names; a user's mistake found on the way keeps its own message."""
+def _built(node: Any, **arguments: Any) -> Any:
+    """What ``node`` names, given ``arguments`` too; a user's mistake found on the way keeps its own message."""
     try:
-        return instantiate(node, _convert_="all")
+        return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
+        if isinstance(error.__cause__, TypeError | ValueError):
+            raise UserError(
+                f"{node['_target_']} refuses its arguments: {error.__cause__}. Compare their values and types with"
+                " its documentation."
+            ) from error
         raise
+
+
+def _default_device() -> str:
+    """The GPU of this process where there is one."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
 
 
 def _seconds(duration: str | None) -> float | None:

@@ -1,5 +1,6 @@
 """The configuration of a run: composed from ``conf/`` or read from a run's folder, checked, and resolved."""
 
+import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,6 +34,7 @@ _STAND_IN_FACTS: Mapping[str, Any] = {
     "num_classes": 2,
     "class_names": ["background", "foreground"],
     "modality": "ct",
+    "spatial_dims": 3,
     "spacing": [1.0, 1.0, 1.0],
     "patch_size": [16, 16, 16],
     "batch_size": 1,
@@ -141,7 +143,14 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
     try:
         return compose("train", overrides=list(overrides), return_hydra_config=True)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise UserError(f"The configuration cannot be composed: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())
+        absent = re.match(r"Could not override '(\w+)/(\w+)'", reason)
+        if absent:
+            group, part = absent.groups()
+            raise UserError(
+                f"{group}/{part}: the chosen {group} has no {part}. Choose a {group}= that has one."
+            ) from error
+        raise UserError(f"The configuration cannot be composed: {reason}") from error
 
 
 def _keys_to_choose_from(overrides: Sequence[Override], loader: ConfigLoader) -> set[str]:

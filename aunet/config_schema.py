@@ -25,6 +25,10 @@ AT_LEAST_ONE = Rule("at least 1", lambda value: value >= 1)
 NOT_NEGATIVE = Rule("not negative", lambda value: value >= 0)
 POSITIVE = Rule("above 0", lambda value: value > 0)
 SHARE = Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
+PART = Rule(
+    "a share above 0 and below 1, or a whole number of patients",
+    lambda value: 0 < value < 1 or (value >= 1 and value == int(value)),
+)
 DURATION = Rule(
     "days:hours:minutes:seconds such as 00:00:10:00, and above 0",
     lambda value: re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value) is not None and re.search("[1-9]", value) is not None,
@@ -48,6 +52,7 @@ class DatasetFacts:
     num_classes: int = required(Rule("at least 2 (the background counts)", lambda value: value >= 2))
     class_names: list[str] = required()
     modality: str = required(one_of("ct", "mr"))
+    spatial_dims: int = required(one_of(2, 3))
     spacing: list[float] = required(POSITIVE)
     patch_size: list[int] = required(AT_LEAST_ONE)
     batch_size: int = required(AT_LEAST_ONE)
@@ -55,11 +60,16 @@ class DatasetFacts:
 
 @dataclass
 class SplitConfig:
-    """Which share of the patients goes where; the rest is trained on."""
+    """How many patients go where: shares below 1, numbers from 1. See ``aunet.data.splits``."""
 
-    val: float = required(SHARE)
-    test: float = required(SHARE)
+    train: float | None = required(PART)
+    val: float = required(PART)
+    test: float = required(PART)
     seed: int = required(NOT_NEGATIVE)
+    folds: int = required(Rule("at least 2", lambda value: value >= 2))
+    group: str | None = required()
+    stratify: bool = required()
+    file: str | None = required()
 
 
 @dataclass
@@ -81,14 +91,16 @@ class DataConfig:
     max_epochs: int = required(AT_LEAST_ONE)
     num_workers: int | str = required(Rule("auto or not negative", lambda value: value == "auto" or _is_count(value)))
     split: SplitConfig = field(default_factory=SplitConfig)
+    fold: int | None = required(NOT_NEGATIVE)
     augmentation: dict[str, Any] = required()
 
 
 @dataclass
 class ModelConfig:
-    """The network."""
+    """The network. ``size_multiple``: what each side of its input divides by, where it does not tell itself."""
 
     name: str = required()
+    size_multiple: int | None = required(AT_LEAST_ONE)
     network: dict[str, Any] = required()
 
 
@@ -121,8 +133,12 @@ class TrainerConfig:
     devices: int | str = required()
     precision: str = required(one_of("auto", "float32", "bf16"))
     channels_last: bool | str = required(one_of("auto", True, False))
+    sync_batchnorm: bool = required()
     gradient_clip: float | None = required(POSITIVE)
     accumulate: int = required(AT_LEAST_ONE)
+    checkpoint_minutes: float | None = required(POSITIVE)
+    patience: int | None = required(AT_LEAST_ONE)
+    on_nonfinite: str = required(one_of("stop", "skip"))
 
 
 @dataclass

@@ -23,7 +23,8 @@ def typed(config: DictConfig) -> DictConfig:
         return cast(DictConfig, OmegaConf.merge(OmegaConf.structured(RunConfig), config))
     except ConfigKeyError as error:
         key = str(error.full_key)
-        raise UserError(f"{key}: there is no such key.{did_you_mean(key, known_keys())}") from None
+        remedy = _package_remedy(config, key) or did_you_mean(key, known_keys())
+        raise UserError(f"{key}: there is no such key.{remedy}") from None
     except OmegaConfBaseException as error:
         key = str(error.full_key)
         value = OmegaConf.select(config, key, throw_on_resolution_failure=False)
@@ -49,6 +50,14 @@ def check_rules(values: Mapping[str, Any]) -> None:
             if rule is not None and entry is not None and not rule.holds(entry):
                 subject = "each entry" if isinstance(value, list) else "it"
                 raise UserError(f"{key}={_shown(value)}: {subject} must be {rule.words}.")
+
+
+def _package_remedy(config: DictConfig, key: str) -> str:
+    """What to do where a part of the network landed beside it: its YAML file does not say where it belongs."""
+    group, _, part = key.partition(".")
+    if group != "model" or OmegaConf.select(config, f"{key}._target_", throw_on_missing=False) is None:
+        return ""
+    return f" A file of conf/model/{part}/ begins with the line '# @package model.network.{part}', above any other."
 
 
 def _check_groups(config: DictConfig) -> None:

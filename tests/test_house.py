@@ -25,7 +25,8 @@ def pyproject(repository: Path) -> dict[str, Any]:
 def _requirements(pyproject: dict[str, Any], *extras: str) -> list[Requirement]:
     project = pyproject["project"]
     texts = [*project["dependencies"], *(text for extra in extras for text in project["optional-dependencies"][extra])]
-    return [Requirement(text) for text in texts]
+    requirements = [Requirement(text) for text in texts]
+    return [requirement for requirement in requirements if requirement.name != project["name"]]  # its own extras
 
 
 def test_the_conda_environment_asks_for_what_pyproject_asks_for(repository: Path, pyproject: dict[str, Any]) -> None:

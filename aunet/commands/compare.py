@@ -15,25 +15,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``aunet compare``."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders; the first is the baseline")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the tables")
+    parser.add_argument(
+        "--folds", action="store_true", help="pool the runs of -m data.fold=0,1,2,3,4: every case is tested once"
+    )
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Print the comparison and write comparison.md, comparison.csv and paired_differences.csv."""
+    """Print the comparison and write comparison.md, comparison.csv and, of two or more, paired_differences.csv."""
     from aunet.atomic_files import replaced_atomically, write_text
     from aunet.errors import UserError
     from aunet.reporting.compared_run import check_comparable, read_compared_run, with_unique_names
     from aunet.reporting.comparison import comparison_rows, comparison_table, difference_tables, differences_to_first
+    from aunet.reporting.cross_validation import gather_folds
     from aunet.reporting.tables import table_console
 
     if len(arguments.runs) < 2:
         raise UserError(f"{arguments.runs[0]}: one run alone; a comparison needs two or more run folders.")
-    runs = with_unique_names([read_compared_run(folder) for folder in arguments.runs])
+    runs = [read_compared_run(folder) for folder in arguments.runs]
+    runs = with_unique_names(gather_folds(runs) if arguments.folds else runs)
     check_comparable(runs)
     runs, timing_note = measure_forward_pass(runs)
-    rows, differences = comparison_rows(runs), differences_to_first(runs)
-    tables = [comparison_table(runs, rows, timing_note), *difference_tables(differences)]
+    rows = comparison_rows(runs)
+    tables, frames = [comparison_table(runs, rows, timing_note)], {"comparison.csv": rows}
+    if len(runs) > 1:
+        frames["paired_differences.csv"] = differences_to_first(runs)
+        tables += difference_tables(frames["paired_differences.csv"])
 
-    for name, frame in (("comparison.csv", rows), ("paired_differences.csv", differences)):
+    for name, frame in frames.items():
         with replaced_atomically(arguments.output / name) as temporary:
             frame.to_csv(temporary, index=False)
     write_text(arguments.output / "comparison.md", "\n".join(table.as_markdown() for table in tables))

@@ -18,7 +18,9 @@ _logger = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``aunet predict``."""
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="scans (NIfTI) or folders of scans")
+    parser.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="scans (NIfTI or folders of DICOM) or folders of scans"
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the label maps")
     parser.add_argument("--overwrite", action="store_true", help="replace label maps that are there already")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N; without it a GPU if there is one")

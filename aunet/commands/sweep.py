@@ -78,5 +78,6 @@ def _print_summary(jobs: Sequence[Job]) -> None:
     console = table_console()
     console.print(table)
     folder = jobs[0].folder.parent
-    hint = f"Compare them: aunet compare {folder}/[0-9]* --output {folder}/comparison"
+    folds = " --folds" if any(word.startswith("data.fold=") for job in jobs for word in job.overrides) else ""
+    hint = f"Compare them: aunet compare {folder}/[0-9]*{folds} --output {folder}/comparison"
     console.print(hint, markup=False, soft_wrap=True)

@@ -25,6 +25,8 @@ def train(words: Sequence[str]) -> None:
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
+    if options.multirun and options.info:
+        raise UserError("-m with --info: a table is of one run. Leave -m out.")
     if options.multirun:
         from aunet.commands.sweep import run_sweep
 
@@ -36,6 +38,12 @@ def train(words: Sequence[str]) -> None:
     check_config(config)
     if options.cfg:
         _print_config(config)
+    elif options.info:
+        from aunet.commands.info import print_costs
+
+        print_costs(config)
+    elif number := _processes_to_start(config):
+        _launch(config, folder, overrides, number)
     else:
         _run(config, folder)
 
@@ -49,6 +57,7 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("-m", "--multirun", action="store_true", help="a run for each combination of listed values")
     parser.add_argument("--cfg", action="store_true", help="print the configuration instead of running it")
+    parser.add_argument("--info", action="store_true", help="print what the network costs and sees instead")
     return parser
 
 
@@ -88,18 +97,65 @@ def _print_config(config: "DictConfig") -> None:
     sys.stdout.write(OmegaConf.to_yaml(OmegaConf.masked_copy(config, keys)))
 
 
-def _run(config: "DictConfig", folder: Path) -> None:
-    """Read the data, train, test, report."""
-    from aunet.build import build_cohort, with_facts
-    from aunet.commands.train_run import report_run, score_run, train_run
-    from aunet.training.checkpoints import RunInterruptedError
-    from aunet.training.run_record import RunRecord
+def _processes_to_start(config: "DictConfig") -> int:
+    """How many ranks this process must start, on this machine; 0 where it trains itself."""
+    from aunet.training.hardware_choice import num_devices
+    from aunet.training.ranks import is_started_as_rank
 
+    number = num_devices(config.trainer.devices, config.trainer.accelerator)
+    return 0 if number == 1 or is_started_as_rank() else number
+
+
+def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number: int) -> None:
+    """Find the user's mistakes and prepare the data here, once; then train in ``number`` processes."""
+    from aunet.build import build_cohort, build_data, build_splits, with_facts
+    from aunet.commands.rank_launch import train_on_ranks
+
+    _check_new(config, folder)
+    cohort = build_cohort(config)
+    settings = with_facts(config, cohort)
+    _log.info(
+        "%d processes share each batch of %d; the learning rate is what it is for one.",
+        number,
+        settings["dataset"]["batch_size"],
+    )
+    build_data(settings, cohort, build_splits(settings, cohort), num_ranks=number).setup("fit")
+    place = [] if config.resume else [f"hydra.run.dir='{folder}'"]
+    train_on_ranks([*overrides, *place], folder, number)
+
+
+def _check_new(config: "DictConfig", folder: Path) -> None:
     if config.resume is None and (folder / "run.json").exists():
         raise UserError(
             f"hydra.run.dir={folder}: holds a run already. Give another folder, or go on with resume={folder}."
         )
-    cohort = build_cohort(config)
+
+
+def _run(config: "DictConfig", folder: Path) -> None:
+    """Train in this process, alone or as one rank of several."""
+    from aunet.training.ranks import join_ranks, leave_ranks, of_first_rank, rank
+
+    join_ranks(config.trainer.accelerator)
+    try:
+        folder = of_first_rank(folder)
+        if rank() == 0:
+            _check_new(config, folder)
+        else:
+            logging.getLogger("aunet").setLevel(logging.ERROR)
+        _train_test_report(config, folder)
+    finally:
+        leave_ranks()
+
+
+def _train_test_report(config: "DictConfig", folder: Path) -> None:
+    from aunet.build import build_cohort, with_facts
+    from aunet.commands.train_run import report_run, score_run, train_run
+    from aunet.training.checkpoints import RunInterruptedError
+    from aunet.training.ranks import first_rank_first, rank
+    from aunet.training.run_record import RunRecord
+
+    with first_rank_first():
+        cohort = build_cohort(config)
     settings = with_facts(config, cohort)
     _announce(settings, cohort, folder)
     record = RunRecord(folder)
@@ -114,7 +170,8 @@ def _run(config: "DictConfig", folder: Path) -> None:
     except BaseException:
         record.end("failed")
         raise
-    report_run(summary, cohort, folder)
+    if rank() == 0:
+        report_run(summary, cohort, folder)
 
 
 def _announce(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:

@@ -1,16 +1,16 @@
 """The three parts of a run: training, scoring of the test cases, report."""
 
-import json
 import logging
 import time
 from pathlib import Path
 
 import pandas as pd
+import torch
 import yaml
 from pytorch_lightning.loggers import Logger
 from torch import nn
 
-from aunet.atomic_files import write_json, write_text
+from aunet.atomic_files import replaced_atomically, write_json, write_text
 from aunet.build import (
     Settings,
     build_callbacks,
@@ -25,6 +25,7 @@ from aunet.build import (
 )
 from aunet.data.case import Cohort
 from aunet.data.fingerprint import dataset_fingerprint
+from aunet.data.split_file import read_splits
 from aunet.data.splits import Splits
 from aunet.errors import UserError
 from aunet.metrics.case_scores import summary_as_mapping
@@ -33,8 +34,10 @@ from aunet.reporting.tables import score_table, table_console
 from aunet.training.checkpoints import Checkpoints
 from aunet.training.peak_memory import peak_memory_bytes
 from aunet.training.progress import run_progress
+from aunet.training.ranks import first_rank_first, rank
 from aunet.training.run_record import RunRecord
 from aunet.training.scoring import score_test_cases
+from aunet.training.segmentation_task import NonFiniteLossError
 from aunet.training.trackers import finish_wandb, wandb_logger
 
 _log = logging.getLogger(__name__)
@@ -48,18 +51,22 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     choice, clock = choose_hardware(settings), build_clock(settings)
     _log.info("Computing in %s", choice.reason)
     task = build_task(settings, data, clock, choice)
+    if rank() == 0:  # before the record: a folder that has one can be resumed
+        write_json(folder / "splits.json", splits.as_dict())
+        write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     _start_record(settings, cohort, task.network, record)
-    write_json(folder / "splits.json", splits.as_dict())
-    write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
-    logger = _logger(settings, folder)
-    checkpoints = Checkpoints(folder / "checkpoints")
+    logger = _logger(settings, folder) if rank() == 0 else None
+    checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
     try:
-        data.setup("fit")
+        with first_rank_first():
+            data.setup("fit")
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(settings, folder, clock, data, task, progress, logger)
-            trainer = build_trainer(settings, [*callbacks, checkpoints], logger, choice, folder)
+            trainer = build_trainer(settings, [*callbacks, checkpoints], logger, choice, folder, task.network)
             trainer.fit(task, datamodule=data, ckpt_path=checkpoints.newest(), weights_only=True)
+    except NonFiniteLossError as error:
+        raise _saved_with_batch(error, folder) from None
     finally:
         finish_wandb(logger)
     seconds = {"prepare": prepared - start, "train": clock.seconds}
@@ -89,14 +96,23 @@ def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path) -> None:
 
 def _splits(settings: Settings, cohort: Cohort, folder: Path) -> Splits:
     """The splits the run began with, else new ones."""
-    file = folder / "splits.json"
-    if not file.is_file():
-        return build_splits(settings, cohort)
-    splits = Splits(**{part: tuple(case_ids) for part, case_ids in json.loads(file.read_text()).items()})
-    known = {case.case_id for case in cohort.cases}
-    if missing := [case_id for case_id in (*splits.train, *splits.val, *splits.test) if case_id not in known]:
-        raise UserError(f"{file}: cases {missing[:5]} are no longer in the data. Restore them, or start another run.")
+    file, split = folder / "splits.json", settings["data"]["split"]
+    is_begun = file.is_file()
+    splits = (
+        read_splits(file, cohort.cases, None, split["val"], split["seed"])
+        if is_begun
+        else build_splits(settings, cohort)
+    )
+    _log.info("Cases: %s", _counts(splits, len(cohort.cases)))
     return splits
+
+
+def _counts(splits: Splits, num_cases: int) -> str:
+    train, val, test = (len(part) for part in (splits.train, splits.val, splits.test))
+    unused = num_cases - train - val - test
+    return f"{train} train, {val} validate, {test} test" + (
+        f"; {unused} of {num_cases} are in no part" if unused else ""
+    )
 
 
 def _start_record(settings: Settings, cohort: Cohort, network: nn.Module, record: RunRecord) -> None:
@@ -117,6 +133,18 @@ def _start_record(settings: Settings, cohort: Cohort, network: nn.Module, record
         class_names=settings["dataset"]["class_names"],
         patch_size=settings["dataset"]["patch_size"],
         repeatable=settings["trainer"]["max_time"] is None,
+    )
+
+
+def _saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
+    """Keep the batch whose loss is not finite, and say what can be done."""
+    path = folder / "failed_batch.pt"
+    with replaced_atomically(path) as temporary:
+        torch.save({"step": error.step, **error.batch}, temporary)
+    return UserError(
+        f"{folder}: {error}. The batch, before augmentation, is in {path.name}; the checkpoint before it stays. Look at"
+        " these cases, lower optimizer.factory.lr, set trainer.precision=float32, or go past it in another run with"
+        " trainer.on_nonfinite=skip."
     )
 
 

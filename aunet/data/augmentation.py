@@ -18,6 +18,8 @@ _MODES = {"image": "bilinear", "label": "nearest"}
 class Augmentation:
     """The paper's affine changes, flips and crops, and for MR small changes of intensity.
 
+    A patch one voxel thick, a 2D image, is changed within its plane.
+
     Args:
         patch_size: size of the patches that come out (voxels).
         rotation: largest rotation about each axis in degrees.
@@ -41,14 +43,17 @@ class Augmentation:
     ) -> None:
         self._patch_size = tuple(patch_size)
         self._margin = 1.0 + scale if affine_probability else 1.0
+        has_extent = [length > 1 for length in self._patch_size]
         affine = RandAffined(
             keys=list(_MODES),
             mode=list(_MODES.values()),
             spatial_size=self._patch_size,
             prob=affine_probability,
-            rotate_range=[math.radians(rotation)] * len(self._patch_size),
-            scale_range=[scale] * len(self._patch_size),
-            translate_range=[shift * length for length in self._patch_size],
+            rotate_range=[math.radians(rotation) * _turns(axis, has_extent) for axis in range(len(has_extent))],
+            scale_range=[scale * extended for extended in has_extent],
+            translate_range=[
+                shift * length * extended for length, extended in zip(self._patch_size, has_extent, strict=True)
+            ],
             padding_mode="zeros",
         )
         flips = [RandFlipd(keys=list(_MODES), prob=0.5, spatial_axis=axis) for axis in flip_axes]
@@ -57,7 +62,7 @@ class Augmentation:
     @property
     def read_size(self) -> tuple[int, ...]:
         """What to read so that a rotated or shrunk patch seldom looks beyond it (voxels)."""
-        return tuple(math.ceil(length * self._margin) for length in self._patch_size)
+        return tuple(math.ceil(length * self._margin) if length > 1 else 1 for length in self._patch_size)
 
     def __call__(self, batch: Mapping[str, Any], seed: int) -> tuple[Tensor, Tensor]:
         """Change a batch whose "image" is (B, C, *read_size), "label" (B, 1, *read_size) and "key" (B, 2).
@@ -73,6 +78,11 @@ class Augmentation:
         sample: Mapping[Hashable, Any] = {"image": image, "label": label.float()}
         changed: Any = self._transforms(sample)
         return changed["image"].as_tensor(), changed["label"].as_tensor().to(label.dtype)
+
+
+def _turns(axis: int, has_extent: Sequence[bool]) -> bool:
+    """Whether a patch can be rotated about ``axis``: not out of the plane of one that is a voxel thick."""
+    return all(extended for other, extended in enumerate(has_extent) if other != axis)
 
 
 def _intensity_changes(probability: float) -> list[Any]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from aunet.atomic_files import write_text
 from aunet.data.case import Case
+from aunet.data.dicom_files import files_below, is_folder_of_files, series_of_path
+from aunet.data.dicom_files import files_of_scan, is_folder_of_files, series_of_path
 from aunet.data.shown_progress import shown
 from aunet.errors import UserError
 
@@ -56,18 +58,20 @@ class ContentDigests:
 
     def _of_path(self, path: Path, case_id: str) -> bytes:
         try:
-            return self._of_folder(path) if path.is_dir() else self._of_file(path)
+            return self._of_folder(path) if is_folder_of_files(path) else self._of_file(path)
         except OSError as error:
             raise UserError(
                 f"{path}: the file of case {case_id} cannot be read ({error.strerror})."
                 " Restore it or take the case out."
             ) from None
 
-    def _of_folder(self, folder: Path) -> bytes:
-        """A series of slices: the names and contents of its files."""
-        digest = hashlib.sha256()
-        for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            digest.update(path.name.encode(errors="surrogateescape") + b"\0" + self._of_file(path))
+    def _of_series(self, path: Path) -> bytes:
+        """Of a folder of slices: which series of it is meant, the names and contents of its files."""
+        folder, series = series_of_path(path)
+        digest = hashlib.sha256(f"{series}\0".encode())
+        for file in files_below(folder):
+            name = str(file.relative_to(folder)).encode(errors="surrogateescape")
+            digest.update(name + b"\0" + self._of_file(file))
         return digest.digest()
 
     def _of_file(self, path: Path) -> bytes:

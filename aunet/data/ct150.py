@@ -6,9 +6,12 @@ CT-150 is not public: any CT cohort with pancreas, spleen and kidneys serves in 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aunet.data.case import Cohort
+from aunet.data.case import Case, Cohort
 from aunet.data.nifti_folders import cases_in_folder, existing_folder
 from aunet.data.phantom.cohort import phantom_cases
+from aunet.data.phantom.drawn_files import Spacing
+from aunet.data.phantom.shape_cohort import OrganValues, shaped_cases
+from aunet.data.phantom.tissues import PHANTOM_LABELS
 from aunet.errors import UserError
 from aunet.labels import Labels
 
@@ -21,6 +24,9 @@ def ct150_cohort(
     num_phantoms: int,
     phantom_spacing: Sequence[float],
     phantom_seed: int,
+    anatomy: str | None = None,
+    organs: OrganValues | None = None,
+    are_phantoms_made: bool = True,
 ) -> Cohort:
     """Give the scans below ``root``, or with no root the phantom's.
 
@@ -32,11 +38,25 @@ def ct150_cohort(
         num_phantoms: how many phantoms.
         phantom_spacing: their voxel size in mm.
         phantom_seed: the same seed, the same phantoms.
+        anatomy: folder of label maps of real organs: a phantom is rendered on each, in place of drawn ones.
+        organs: organ -> its value, or values, in them; see ``organ_shapes.ORGANS``.
+        are_phantoms_made: false names the files of drawn phantoms without making them.
     """
-    if root is None:
-        return _phantom_cohort(Path(cache).expanduser(), num_phantoms, phantom_spacing, phantom_seed)
     if other_labels not in ("error", "background"):
         raise UserError(f"data.source.other_labels={other_labels}: use 'error' or 'background'.")
+    if root is not None and anatomy is not None:
+        raise UserError(
+            f"data.root={root} and data.phantom.anatomy={anatomy}: scans or phantoms; leave one of them out."
+        )
+    if root is None:
+        place, (along_i, along_j, along_k) = Path(cache).expanduser() / "phantom", phantom_spacing
+        spacing = (along_i, along_j, along_k)
+        if anatomy is None:
+            return _phantom_cohort(place, num_phantoms, spacing, phantom_seed, are_phantoms_made)
+        is_other_ignored = other_labels == "background"
+        cases = shaped_cases(place, anatomy, organs or {}, spacing, phantom_seed, is_other_ignored=is_other_ignored)
+        text = f"synthetic CT rendered on real organ shapes from {anatomy}: {len(cases)} volumes, not real scans"
+        return _cohort_of_phantoms(cases, text)
     cases = cases_in_folder(existing_folder(root))
     return Cohort(
         name="ct150",
@@ -59,15 +79,18 @@ def _class_of_value(source_labels: Mapping[str, int | Sequence[int]]) -> dict[in
     return class_of_value
 
 
-def _phantom_cohort(cache: Path, number: int, spacing: Sequence[float], seed: int) -> Cohort:
-    along_i, along_j, along_k = spacing
-    cases = phantom_cases(cache / "phantom", number, (along_i, along_j, along_k), seed)
+def _phantom_cohort(place: Path, number: int, spacing: Spacing, seed: int, are_made: bool) -> Cohort:
+    text = f"{number} synthetic abdominal CT volumes (data.root is not set), not real scans"
+    return _cohort_of_phantoms(phantom_cases(place, number, spacing, seed, are_made=are_made), text)
+
+
+def _cohort_of_phantoms(cases: tuple[Case, ...], text: str) -> Cohort:
     return Cohort(
         name="ct150",
         cases=cases,
-        labels=Labels(("background", "pancreas", "spleen", "kidney")),
-        class_of_value={0: 0, 1: 1, 2: 2, 3: 3},
+        labels=PHANTOM_LABELS,
+        class_of_value={index: index for index in range(PHANTOM_LABELS.num_classes)},
         modality="ct",
-        description=f"PHANTOM: {number} synthetic abdominal CT volumes (data.root is not set), not real scans",
+        description=f"PHANTOM: {text}",
         is_phantom=True,
     )

@@ -13,10 +13,11 @@ from aunet.data.case_store import CaseStore
 from aunet.data.patch_sampling import PatchDataset, PatchOrder, Sample
 from aunet.data.splits import Splits
 from aunet.data.stored_case import StoredCase
+from aunet.errors import UserError
 
 
 class ValidationDataset(Dataset[Sample]):
-    """Whole stored cases: image (C, H, W, D) float32, label (H, W, D) uint8, case_id."""
+    """Whole stored cases: image (C, H, W, D) float32, label (H, W, D) uint8, case_id; nothing for the index None."""
 
     def __init__(self, cases: Sequence[StoredCase]) -> None:
         self._cases = cases
@@ -24,7 +25,9 @@ class ValidationDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self._cases)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int | None) -> Sample:
+        if index is None:
+            return {}
         case = self._cases[index]
         return {
             "image": torch.from_numpy(case.image()).float(),
@@ -58,6 +61,8 @@ class SegmentationData(LightningDataModule):
         batches_per_epoch: steps an epoch.
         num_workers: processes that read patches; any number gives the same batches.
         seed: of the patches and their augmentation.
+        rank: number of this process among those that train together.
+        num_ranks: how many they are; each takes its part of every batch and of the validation cases.
     """
 
     def __init__(
@@ -71,8 +76,15 @@ class SegmentationData(LightningDataModule):
         batches_per_epoch: int,
         num_workers: int,
         seed: int,
+        rank: int = 0,
+        num_ranks: int = 1,
     ) -> None:
         super().__init__()
+        if batch_size % num_ranks:
+            raise UserError(
+                f"data.batch_size={batch_size}: it is the batch of all {num_ranks} processes together, each taking an"
+                f" equal part. Set data.batch_size={-(-batch_size // num_ranks) * num_ranks}, or use fewer devices."
+            )
         self.cohort = cohort
         self.splits = splits
         self._store = store
@@ -80,7 +92,8 @@ class SegmentationData(LightningDataModule):
         self._patch_size = patch_size
         self._num_workers = num_workers
         self._seed = seed
-        self._order = PatchOrder(batch_size, batches_per_epoch)
+        self._rank, self._num_ranks = rank, num_ranks
+        self._order = PatchOrder(batch_size, batches_per_epoch, rank, num_ranks)
         self._stored: dict[str, StoredCase] = {}
 
     def setup(self, stage: str) -> None:
@@ -115,8 +128,11 @@ class SegmentationData(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """One whole case at a time."""
-        return DataLoader(self.validation_cases(), batch_size=None, num_workers=0)
+        """One whole case at a time; as many for every rank, some of them nothing, so that none waits for another."""
+        dataset = self.validation_cases()
+        turns = range(0, len(dataset), self._num_ranks)
+        order = [turn + self._rank if turn + self._rank < len(dataset) else None for turn in turns]
+        return DataLoader(dataset, batch_size=None, sampler=order, num_workers=0)  # pyright: ignore[reportArgumentType]
 
     def state_dict(self) -> dict[str, Any]:
         """How many batches the run has consumed."""

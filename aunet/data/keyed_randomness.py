@@ -11,7 +11,6 @@ class Purpose(IntEnum):
     CASE_ORDER = 0
     PATCH = 1
     AUGMENTATION = 2
-    SPLIT = 3
     VOXELS = 4
     NETWORK = 5
 
@@ -21,9 +20,9 @@ def generator(purpose: Purpose, seed: int, *keys: int) -> np.random.Generator:
     return np.random.default_rng([int(purpose), seed, *keys])
 
 
-def network_seed(seed: int, step: int) -> int:
-    """Seed of what a network draws for itself, as dropout does, in one training step."""
-    return int(generator(Purpose.NETWORK, seed, step).integers(2**32))
+def network_seed(seed: int, epoch: int, batch: int, rank: int) -> int:
+    """Seed of what a network draws for itself, as dropout does, for one batch of an epoch on one rank."""
+    return int(generator(Purpose.NETWORK, seed, epoch, batch, rank).integers(2**32))
 
 
 def transform_seed(seed: int, epoch: int, sample: int) -> int:

@@ -35,7 +35,8 @@ def plan_patches(
     """Fill in what is None from the headers of the scans.
 
     The spacing is the scans' median. The patch is, along each axis, the multiple of ``multiple`` nearest to their
-    median length, its longest side shortened until two patches fit the budget of voxels. The batch fills the budget.
+    median length, its longest side shortened until two patches fit the budget of voxels; images, which are one voxel
+    thick, have patches as thick. The batch fills the budget.
     """
     if spacing is None or patch_size is None:
         grids = [_ras_grid(case) for case in cases]
@@ -48,10 +49,11 @@ def plan_patches(
 
 
 def _patch_within_budget(lengths: NDArray[np.float64], multiple: int) -> list[int]:
-    patch = np.maximum(1, np.rint(lengths / multiple)).astype(int)
-    while _SMALLEST_BATCH * patch.prod() * multiple ** len(patch) > 2 * _VOXELS_PER_BATCH:
-        patch[patch.argmax()] -= 1
-    return [int(length) for length in patch * multiple]
+    units = np.where(lengths > 1, multiple, 1)
+    patch = np.maximum(1, np.rint(lengths / units)).astype(int)
+    while _SMALLEST_BATCH * (patch * units).prod() > 2 * _VOXELS_PER_BATCH:
+        patch[(patch * (units > 1)).argmax()] -= 1
+    return [int(length) for length in patch * units]
 
 
 def _ras_grid(case: Case) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -73,11 +73,16 @@ def _patch_start(voxel: int, length: int, size: int, draw: np.random.Generator) 
 
 
 class PatchOrder(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, sample) from ``position``, the number of batches a run has consumed, to the epoch's end."""
+    """Batches of (epoch, sample) from ``position``, the number of batches a run has consumed, to the epoch's end.
 
-    def __init__(self, batch_size: int, batches_per_epoch: int) -> None:
+    Where several ranks train together each takes its part of every batch of ``batch_size``.
+    """
+
+    def __init__(self, batch_size: int, batches_per_epoch: int, rank: int = 0, num_ranks: int = 1) -> None:
         self._batch_size = batch_size
         self._batches_per_epoch = batches_per_epoch
+        part = batch_size // num_ranks
+        self._places = range(rank * part, (rank + 1) * part)
         self.position = 0
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
@@ -85,7 +90,7 @@ class PatchOrder(Sampler[list[tuple[int, int]]]):
         for batch in range(first, self._batches_per_epoch):
             if batch == self._batches_per_epoch - 1:  # before the last batch: nobody need ask for one more
                 self.position = (epoch + 1) * self._batches_per_epoch
-            yield [(epoch, batch * self._batch_size + place) for place in range(self._batch_size)]
+            yield [(epoch, batch * self._batch_size + place) for place in self._places]
 
     def __len__(self) -> int:
         return self._batches_per_epoch

@@ -1,4 +1,4 @@
-"""Scans and label maps as arrays with a place in the patient: NIfTI in, NIfTI out."""
+"""Scans and label maps as arrays with a place in the patient: NIfTI and folders of DICOM in, NIfTI out."""
 
 import logging
 import zlib
@@ -15,6 +15,8 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from aunet.atomic_files import replaced_atomically
+from aunet.data.dicom_files import is_folder_of_files
+from aunet.data.dicom_series import read_series, read_series_grid
 from aunet.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -50,12 +52,14 @@ class Volume:
 
     @property
     def name(self) -> str:
-        """The file it was read from, for messages."""
+        """The file or folder it was read from, for messages."""
         return str(self.path) if self.path else "volume in memory"
 
 
 def read_grid(path: Path) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
     """Shape along the three spatial axes and affine, from the header alone; errors as ``read_volume``."""
+    if is_folder_of_files(path):
+        return read_series_grid(path)
     shape, affine = _read(path, lambda image: np.array(image.shape))
     if len(shape) < 3:
         raise UserError(f"{path}: shape {tuple(shape.tolist())}; a volume of three axes is needed.")
@@ -64,16 +68,21 @@ def read_grid(path: Path) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
 
 
 def read_volume(path: Path) -> Volume:
-    """Read a NIfTI image as float32 with its stored intensity scale applied; a trailing axis of length 1 is dropped.
+    """Read an image as float32 with its stored intensity scale applied: a NIfTI file or a folder with a DICOM series.
 
-    Raises UserError for a file that is missing, no NIfTI, truncated, not 3D, without a usable affine or with NaN.
+    A trailing axis of length 1 is dropped. Raises UserError for a file that is missing, no NIfTI, truncated, not 3D,
+    without a usable affine or with NaN, and for a folder without one whole series of evenly spaced slices.
     """
+    if is_folder_of_files(path):
+        return Volume(*read_series(path), path)
     array, affine = _read(path, _scaled_voxels)
     return Volume(_three_axes(_finite(array, path), path), affine, path)
 
 
 def read_channels(path: Path) -> list[Volume]:
-    """Read the channels of a NIfTI image: one for a 3D file, one per index of the last axis for a 4D file."""
+    """Read the channels of an image: one for a 3D file or a DICOM series, one per index of a 4D file's last axis."""
+    if is_folder_of_files(path):
+        return [read_volume(path)]
     array, affine = _read(path, _scaled_voxels)
     channels = np.moveaxis(_finite(array, path), 3, 0) if array.ndim == 4 else [array]
     return [Volume(_three_axes(channel, path), affine, path) for channel in channels]
@@ -126,7 +135,8 @@ def _scaled_voxels(image: Any) -> NDArray[np.float32]:
 
 def _read(path: Path, voxels: Callable[[Any], NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.float64]]:
     if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of a NIfTI file (.nii.gz or .nii).")
+        fault = "a folder, not a file" if path.is_dir() else "no such file"
+        raise UserError(f"{path}: {fault}; give the path of a NIfTI file (.nii.gz or .nii).")
     try:
         image: Any = nibabel.load(path)
         array = voxels(image)

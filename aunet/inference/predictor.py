@@ -17,6 +17,7 @@ from aunet.errors import UserError
 from aunet.inference.native_space import restore_label_map
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.labels import Labels
+from aunet.networks.memory_layout import lay_out_channels_last
 
 Precision = Literal["float32", "bf16"]
 
@@ -70,9 +71,9 @@ class Predictor:
         device: torch.device | str = "cpu",
         in_channels: int | None = None,
     ) -> None:
-        memory_format = torch.channels_last_3d if channels_last else torch.contiguous_format
-        # torch's overloads leave out that a module, as a tensor, takes a memory format.
-        self.network: nn.Module = network.to(device).to(memory_format=memory_format).eval()  # pyright: ignore[reportCallIssue]
+        self.network = network.to(device).eval()
+        if channels_last:
+            lay_out_channels_last(self.network)
         self.preprocessing = preprocessing
         self.labels = labels
         self.patch_size = tuple(patch_size)

@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from aunet.data.dicom_files import dicom_scans_in, is_folder_of_files, series_of_path
 from aunet.data.nifti_folders import is_nifti
 from aunet.data.volume import Volume, stem
 from aunet.errors import UserError
@@ -19,13 +20,15 @@ class ScanFile:
 
 
 def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
-    """The scans among files and folders of NIfTI, each with ``output/<name of the scan>.nii.gz``.
+    """The scans among files, folders of NIfTI and folders of DICOM, each with ``output/<name of the scan>.nii.gz``.
+
+    A folder with DICOM files is one scan, as is each of several folders with some below a given one.
 
     UserError for an input that is not there, a folder without scans, two scans of one name, and a label map that
     exists already unless ``is_overwriting``; a scan itself is never overwritten.
     """
     scans = list(dict.fromkeys(scan for path in inputs for scan in _scans_at(path)))
-    files = [ScanFile(scan, output / f"{stem(scan)}.nii.gz") for scan in scans]
+    files = [ScanFile(scan, output / f"{_name(scan)}.nii.gz") for scan in scans]
     _check_distinct(files)
     _check_no_scan_replaced(files)
     if not is_overwriting:
@@ -49,14 +52,25 @@ def read_ahead(
 
 
 def _scans_at(path: Path) -> list[Path]:
-    if path.is_file():
+    if path.is_file() or (is_folder_of_files(path) and not path.is_dir()):
         return [path]
     if not path.is_dir():
-        raise UserError(f"{path}: no such file or folder; give NIfTI files (.nii.gz or .nii) or folders of them.")
-    scans = sorted(file for file in path.iterdir() if is_nifti(file))
+        raise UserError(
+            f"{path}: no such file or folder; give NIfTI files (.nii.gz or .nii), folders of them or of DICOM."
+        )
+    scans = sorted(file for file in path.iterdir() if is_nifti(file)) or dicom_scans_in(path)
     if not scans:
-        raise UserError(f"{path}: the folder holds no NIfTI file (.nii.gz or .nii); give the folder the scans lie in.")
+        raise UserError(
+            f"{path}: the folder holds no NIfTI file (.nii.gz or .nii) and no DICOM; give the folder the scans lie in."
+        )
     return scans
+
+
+def _name(scan: Path) -> str:
+    folder, series = series_of_path(scan.absolute())
+    if not folder.is_dir():
+        return stem(scan)
+    return folder.name if series is None else f"{folder.name}_{series}"
 
 
 def _check_distinct(files: Sequence[ScanFile]) -> None:

@@ -1,5 +1,6 @@
 """Losses that MONAI lacks; everything else comes from ``monai.losses``."""
 
+from aunet.losses.focal_tversky import FocalTverskyLoss
 from aunet.losses.released_dice import ReleasedDiceLoss
 
-__all__ = ["ReleasedDiceLoss"]
+__all__ = ["FocalTverskyLoss", "ReleasedDiceLoss"]

@@ -1,7 +1,28 @@
 """The networks: torch alone is enough to use them."""
 
+from aunet.networks.attention_gate import GridGate, SeveralGates
 from aunet.networks.attention_unet import AttentionUNet
+from aunet.networks.blocks import ConvolutionBlock, ConvolutionUnit, InceptionUnit, RecurrentUnit
+from aunet.networks.hard_gate import HardGate
+from aunet.networks.heads import DeepSupervisionHead, MultiscaleHead, SingleHead
+from aunet.networks.layers import Layers
 from aunet.networks.official_weights import load_official_weights, network_for_official_weights
 from aunet.networks.unet import UNet
 
-__all__ = ["AttentionUNet", "UNet", "load_official_weights", "network_for_official_weights"]
+__all__ = [
+    "AttentionUNet",
+    "ConvolutionBlock",
+    "ConvolutionUnit",
+    "DeepSupervisionHead",
+    "GridGate",
+    "HardGate",
+    "InceptionUnit",
+    "Layers",
+    "MultiscaleHead",
+    "RecurrentUnit",
+    "SeveralGates",
+    "SingleHead",
+    "UNet",
+    "load_official_weights",
+    "network_for_official_weights",
+]

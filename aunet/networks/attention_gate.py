@@ -1,16 +1,26 @@
-"""Attention at a skip connection: additive, grid-based gates (Oktay et al. 2018, section 2.1).
+"""Attention at a skip connection: grid-based gates (Oktay et al. 2018, section 2.1) and their alternatives.
+
+A gate is built by ``gate(layers, skip_channels, gating_channels, stride)`` and gives, for a skip (B, F, *spatial) and a
+gating signal (B, G, *coarser), the gated skip (B, F, *spatial) and its coefficients (B, M, *spatial) in [0, 1].
 
 Letters: B batch, F channels of the skip, G channels of the gating signal, M coefficient maps.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from aunet.errors import UserError
 from aunet.networks.blocks import ConvolutionUnit
-from aunet.networks.dimensions import BATCH_NORM, CONVOLUTION, resize_linearly
+from aunet.networks.initialization import initialize_as_released
+from aunet.networks.layers import Layers, PerAxis, resize_linearly
 
+GateFactory = Callable[[Layers, int, int, PerAxis], nn.Module]
+Combination = Literal["additive", "multiplicative"]
+Nonlinearity = Literal["relu", "softplus"]
 Normalization = Literal["sigmoid", "softmax"]
 
 # Bias of psi in the authors' classification gate: sigmoid(3) = 0.95, so that at first nearly all passes.
@@ -27,64 +37,112 @@ class IdentitySkip(nn.Module):
 
 
 class GridGate(nn.Module):
-    """One additive gate with a coefficient for each place of a grid half as fine as the skip.
+    """A coefficient for each place of a grid ``stride`` times coarser than the skip; the paper's gate as it stands.
 
-    ``normalization`` turns the scores of a scan into coefficients: "sigmoid" each for itself, "softmax" over all
-    places, so that they sum to 1 at the gate's own resolution.
+    Args:
+        layers: the network's layers.
+        skip_channels: F.
+        gating_channels: G.
+        stride: of the grid, along each axis.
+        combination: "additive" (the paper's) scores a place by psi(relu(theta + phi)), "multiplicative" by
+            psi(theta * phi); with psi all ones that is the dot product of Luong et al. 2015.
+        nonlinearity: of the additive score; "softplus" is the released mode concatenation_debug.
+        normalization: of scores to coefficients: "sigmoid" each for itself, "softmax" over all places, so that a map
+            sums to 1 at the gate's own resolution (the released mode concatenation_residual).
+        is_per_channel: a map for each channel of the skip instead of one for all.
+        has_output_transform: a 1x1 convolution and norm on what was gated, as in the paper.
+        is_pass_through_start: coefficients start near 1; the released segmentation gates do not.
     """
 
-    def __init__(
-        self, spatial_dims: int, skip_channels: int, gating_channels: int, normalization: Normalization
-    ) -> None:
-        super().__init__()
-        convolution = CONVOLUTION[spatial_dims]
-        self.normalization = normalization
-        self.theta = convolution(skip_channels, skip_channels, kernel_size=2, stride=2, bias=False)
-        self.phi = convolution(gating_channels, skip_channels, kernel_size=1)
-        self.psi = convolution(skip_channels, 1, kernel_size=1)
-        self.output = nn.Sequential(
-            convolution(skip_channels, skip_channels, kernel_size=1), BATCH_NORM[spatial_dims](skip_channels)
-        )
-
-    def start_as_pass_through(self) -> None:
-        """Set psi so that a sigmoid gate starts with coefficients near 1."""
-        with torch.no_grad():
-            self.psi.weight.mul_(_PASS_THROUGH_SCALE)
-            torch.as_tensor(self.psi.bias).fill_(_PASS_THROUGH_BIAS)
-
-    def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
-        """skip (B, F, *spatial), gating (B, G, *coarser) -> gated (B, F, *spatial), coefficients (B, 1, *spatial)."""
-        coefficients = resize_linearly(self.grid_coefficients(skip, gating), skip.shape[2:])
-        return self.output(coefficients.to(skip.dtype) * skip), coefficients
-
-    def grid_coefficients(self, skip: Tensor, gating: Tensor) -> Tensor:
-        """Coefficients (B, 1, *spatial/2) in float32 at the gate's own resolution."""
-        theta = self.theta(skip)
-        phi = resize_linearly(self.phi(gating), theta.shape[2:])
-        scores = self.psi(torch.relu(theta + phi)).float()  # q_att = psi^T relu(W_x x + W_g g + b_g) + b_psi
-        if self.normalization == "softmax":
-            return scores.flatten(2).softmax(dim=2).view_as(scores)
-        return scores.sigmoid()  # alpha = sigma_2(q_att)
-
-
-class AttentionGate(nn.Module):
-    """One or more grid gates on the same skip, their outputs combined by a 1x1 convolution unit."""
+    is_normalized_over_space = False
 
     def __init__(
         self,
-        spatial_dims: int,
+        layers: Layers,
         skip_channels: int,
         gating_channels: int,
-        num_gates: int = 2,
+        stride: PerAxis = 2,
+        combination: Combination = "additive",
+        nonlinearity: Nonlinearity = "relu",
         normalization: Normalization = "sigmoid",
+        is_per_channel: bool = False,
+        has_output_transform: bool = True,
+        is_pass_through_start: bool = True,
     ) -> None:
         super().__init__()
-        self.gates = nn.ModuleList(
-            GridGate(spatial_dims, skip_channels, gating_channels, normalization) for _ in range(num_gates)
-        )
-        self.combination = ConvolutionUnit(spatial_dims, skip_channels * num_gates, skip_channels, kernel_size=1)
+        _check_option("combination", combination, ("additive", "multiplicative"))
+        _check_option("nonlinearity", nonlinearity, ("relu", "softplus"))
+        _check_option("normalization", normalization, ("sigmoid", "softmax"))
+        self.is_additive = combination == "additive"
+        self.is_normalized_over_space = normalization == "softmax"
+        self.nonlinearity = functional.softplus if nonlinearity == "softplus" else torch.relu
+        self.theta = layers.patch_convolution(skip_channels, skip_channels, stride)
+        self.phi = layers.convolution(gating_channels, skip_channels, kernel_size=1)
+        self.psi = layers.convolution(skip_channels, skip_channels if is_per_channel else 1, kernel_size=1)
+        self.output: nn.Module = nn.Identity()
+        if has_output_transform:
+            convolution = layers.convolution(skip_channels, skip_channels, kernel_size=1)
+            self.output = nn.Sequential(convolution, layers.normalization(skip_channels))
+        initialize_as_released(self)
+        if is_pass_through_start:
+            _start_near_one(self.psi)
+
+    def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
+        """skip (B, F, *spatial), gating (B, G, *coarser) -> gated (B, F, *spatial), coefficients (B, M, *spatial)."""
+        coefficients = self.resize(self.coefficients(self.scores(skip, gating)), skip)
+        return self.output(coefficients.to(skip.dtype) * skip), coefficients
+
+    def scores(self, skip: Tensor, gating: Tensor) -> Tensor:
+        """How much each place of the grid matters: (B, M, *spatial / stride), float32, of either sign."""
+        theta = self.theta(skip)
+        phi = self.phi(gating)
+        if any(length > 1 for length in phi.shape[2:]):  # a global gating vector spreads by itself
+            phi = resize_linearly(phi, theta.shape[2:])
+        if not self.is_additive:
+            return self.psi(theta * phi).float()
+        return self.psi(self.nonlinearity(theta + phi)).float()  # q_att = psi^T sigma_1(W_x x + W_g g + b_g) + b_psi
+
+    def coefficients(self, scores: Tensor) -> Tensor:
+        """Scores to coefficients in [0, 1], both (B, M, *spatial / stride)."""
+        if self.is_normalized_over_space:
+            return scores.flatten(2).softmax(dim=2).view_as(scores)
+        return scores.sigmoid()  # alpha = sigma_2(q_att)
+
+    def resize(self, coefficients: Tensor, skip: Tensor) -> Tensor:
+        """Coefficients (B, M, *spatial / stride) to the spatial size of ``skip``."""
+        return resize_linearly(coefficients, skip.shape[2:])
+
+
+class SeveralGates(nn.Module):
+    """One or more gates on the same skip, their outputs combined by a 1x1 convolution unit."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        skip_channels: int,
+        gating_channels: int,
+        stride: PerAxis = 2,
+        gate: GateFactory = GridGate,
+        num_gates: int = 2,
+    ) -> None:
+        super().__init__()
+        self.gates = nn.ModuleList(gate(layers, skip_channels, gating_channels, stride) for _ in range(num_gates))
+        self.combination = ConvolutionUnit(layers, skip_channels * num_gates, skip_channels, kernel_size=1)
+        initialize_as_released(self.combination)
 
     def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
         """skip (B, F, *spatial), gating (B, G, *coarser) -> gated (B, F, *spatial), coefficients (B, M, *spatial)."""
         gated, coefficients = zip(*(gate(skip, gating) for gate in self.gates), strict=True)
         return self.combination(torch.cat(gated, dim=1)), torch.cat(coefficients, dim=1)
+
+
+def _start_near_one(psi: nn.Module) -> None:
+    """Small weights and a bias of 3, so that a sigmoid of the scores starts near 1."""
+    with torch.no_grad():
+        torch.as_tensor(psi.weight).mul_(_PASS_THROUGH_SCALE)
+        torch.as_tensor(psi.bias).fill_(_PASS_THROUGH_BIAS)
+
+
+def _check_option(name: str, value: str, options: tuple[str, ...]) -> None:
+    if value not in options:
+        raise UserError(f"{name}={value!r}: use {' or '.join(map(repr, options))}.")

@@ -1,14 +1,17 @@
 """The Attention U-Net (Oktay et al. 2018): a U-Net whose coarser skips pass through attention gates."""
 
 from collections.abc import Sequence
+from typing import Literal, Unpack
 
-from torch import nn
+from torch import Tensor, nn
 
 from aunet.errors import UserError
-from aunet.networks.attention_gate import AttentionGate, GridGate, Normalization
+from aunet.networks.attention_gate import GateFactory, GridGate, SeveralGates
 from aunet.networks.blocks import ConvolutionUnit
 from aunet.networks.initialization import initialize_as_released
-from aunet.networks.unet import UNet
+from aunet.networks.unet import Architecture, UNet
+
+GatingSource = Literal["decoder", "bottleneck", "global"]
 
 
 class AttentionUNet(UNet):
@@ -19,11 +22,13 @@ class AttentionUNet(UNet):
         in_channels: channels of the image.
         num_classes: classes of the logits, the background included.
         channels: width of each level, finest first; the last one is the bottleneck.
-        gated_levels: levels whose skip is gated; level 1 is the full resolution, which the paper never gates.
+        gate: makes a gate; ``GridGate``, ``HardGate`` or one of your own.
         num_gates: gates a skip.
-        normalization: "sigmoid" (the paper's) or "softmax" over space.
+        gated_levels: levels whose skip is gated. None: all but level 1, the full resolution, as in the paper.
+        gating_source: where the gating signal comes from: "decoder", the next coarser level of the decoder (the
+            paper's grid gating); "bottleneck" for all levels; "global", one vector, the bottleneck's mean over space.
         has_gating_convolution: a 1x1 convolution unit on the bottleneck before it gates, as released.
-        is_pass_through_start: gates start with coefficients near 1; the released segmentation network does not.
+        architecture: see ``Architecture``.
     """
 
     def __init__(
@@ -32,37 +37,43 @@ class AttentionUNet(UNet):
         in_channels: int = 1,
         num_classes: int = 4,
         channels: Sequence[int] = (16, 32, 64, 128, 256),
-        gated_levels: Sequence[int] = (2, 3, 4),
+        gate: GateFactory = GridGate,
         num_gates: int = 2,
-        normalization: Normalization = "sigmoid",
+        gated_levels: Sequence[int] | None = None,
+        gating_source: GatingSource = "decoder",
         has_gating_convolution: bool = False,
-        is_pass_through_start: bool = True,
+        **architecture: Unpack[Architecture],
     ) -> None:
-        super().__init__(spatial_dims, in_channels, num_classes, channels)
-        _check_gates(gated_levels, len(channels) - 1, num_gates, normalization)
-        self.is_softmax_gate = normalization == "softmax"
+        super().__init__(spatial_dims, in_channels, num_classes, channels, **architecture)
+        gated_levels = range(2, len(channels)) if gated_levels is None else gated_levels
+        _check_gates(gated_levels, len(self.skips), num_gates, gating_source)
+        self.num_gates = num_gates
+        self.is_gated_by_decoder = gating_source == "decoder"
+        self.gating = nn.Sequential()
         if has_gating_convolution:
-            self.gating = ConvolutionUnit(spatial_dims, channels[-1], channels[-1], kernel_size=1)
+            self.gating.append(ConvolutionUnit(self.layers, channels[-1], channels[-1], kernel_size=1))
+            initialize_as_released(self.gating)
+        if gating_source == "global":
+            self.gating.append(GlobalAverage())
         for level in gated_levels:
-            self.skips[level - 1] = AttentionGate(
-                spatial_dims, channels[level - 1], channels[level], num_gates, normalization
+            gating_channels = channels[level] if self.is_gated_by_decoder else channels[-1]
+            self.skips[level - 1] = SeveralGates(
+                self.layers, channels[level - 1], gating_channels, self.strides[level - 1], gate, num_gates
             )
-        for module in (self.gating, self.skips):
-            initialize_as_released(module)
-        if is_pass_through_start:
-            _start_as_pass_through(self.skips)
 
 
-def _start_as_pass_through(skips: nn.Module) -> None:
-    for module in skips.modules():
-        if isinstance(module, GridGate):
-            module.start_as_pass_through()
+class GlobalAverage(nn.Module):
+    """The mean over space: (B, C, *spatial) -> (B, C, 1, ...)."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Average each channel."""
+        return features.mean(dim=tuple(range(2, features.ndim)), keepdim=True)
 
 
-def _check_gates(gated_levels: Sequence[int], num_skips: int, num_gates: int, normalization: str) -> None:
+def _check_gates(gated_levels: Sequence[int], num_skips: int, num_gates: int, gating_source: str) -> None:
     if not set(gated_levels) <= set(range(1, num_skips + 1)):
         raise UserError(f"gated_levels={list(gated_levels)}: this network has skips at levels 1 to {num_skips}.")
     if num_gates < 1:
         raise UserError(f"num_gates={num_gates}: a gated skip has at least one gate.")
-    if normalization not in ("sigmoid", "softmax"):
-        raise UserError(f"normalization={normalization!r}: use 'sigmoid' or 'softmax'.")
+    if gating_source not in ("decoder", "bottleneck", "global"):
+        raise UserError(f"gating_source={gating_source!r}: use 'decoder', 'bottleneck' or 'global'.")

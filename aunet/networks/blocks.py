@@ -1,26 +1,132 @@
-"""What each level of the encoder and the decoder is made of."""
+"""What each level of the encoder and the decoder is made of: two units, of one of several kinds.
 
-from torch import nn
+A block is built by ``block(layers, in_channels, out_channels, kernel_size)`` and keeps the size of its input:
+(B, in, *spatial) -> (B, out, *spatial). So does a unit, built alike.
+"""
 
-from aunet.networks.dimensions import BATCH_NORM, CONVOLUTION
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aunet.errors import UserError
+from aunet.networks.layers import Layers, PerAxis
+
+BlockFactory = Callable[[Layers, int, int, PerAxis], nn.Module]
+UnitFactory = Callable[[Layers, int, int, PerAxis], nn.Module]
 
 
 class ConvolutionUnit(nn.Sequential):
-    """Convolution, batch norm, ReLU; the size stays: (B, in, *spatial) -> (B, out, *spatial)."""
+    """Convolution, norm, dropout if there is any, activation."""
 
-    def __init__(self, spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int = 3) -> None:
+    def __init__(
+        self, layers: Layers, in_channels: int, out_channels: int, kernel_size: PerAxis = 3, dilation: int = 1
+    ) -> None:
         super().__init__(
-            CONVOLUTION[spatial_dims](in_channels, out_channels, kernel_size, padding=kernel_size // 2),
-            BATCH_NORM[spatial_dims](out_channels),
-            nn.ReLU(inplace=True),
+            layers.convolution(in_channels, out_channels, kernel_size, dilation),
+            layers.normalization(out_channels),
+            *([nn.Dropout(layers.dropout)] if layers.dropout else []),
+            layers.activate(),
         )
 
 
-class DoubleConvolution(nn.Sequential):
-    """Two convolution units, the block of every level of the paper's networks."""
+class RecurrentUnit(nn.Module):
+    """One unit applied again and again, with the same weights, to its input plus what it gave before.
 
-    def __init__(self, spatial_dims: int, in_channels: int, out_channels: int) -> None:
-        super().__init__(
-            ConvolutionUnit(spatial_dims, in_channels, out_channels),
-            ConvolutionUnit(spatial_dims, out_channels, out_channels),
+    Source: R2U-Net, Alom et al. 2018 (arXiv 1802.06955); ``steps`` is its t. A 1x1 convolution comes first where the
+    width changes, as the sum needs equal widths.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: PerAxis = 3,
+        steps: int = 2,
+        unit: UnitFactory = ConvolutionUnit,
+    ) -> None:
+        super().__init__()
+        if steps < 1:
+            raise UserError(f"steps={steps}: a recurrent unit is applied again at least once.")
+        self.steps = steps
+        self.projection = _projection(layers, in_channels, out_channels)
+        self.unit = unit(layers, out_channels, out_channels, kernel_size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, in, *spatial) -> (B, out, *spatial)."""
+        features = self.projection(features)
+        state = self.unit(features)
+        for _ in range(self.steps):
+            state = self.unit(features + state)
+        return state
+
+
+class InceptionUnit(nn.Module):
+    """A 1x1 unit and dilated units side by side, each giving its share of the channels."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: PerAxis = 3,
+        dilations: Sequence[int] = (1, 2, 3),
+    ) -> None:
+        super().__init__()
+        kernels: list[tuple[PerAxis, int]] = [(1, 1), *((kernel_size, dilation) for dilation in dilations)]
+        if out_channels < len(kernels) or any(dilation < 1 for dilation in dilations):
+            raise UserError(
+                f"dilations={list(dilations)}: they are whole numbers from 1 on, and with the 1x1 branch not more than"
+                f" the {out_channels} channels of the narrowest level."
+            )
+        share, rest = divmod(out_channels, len(kernels))
+        self.branches = nn.ModuleList(
+            ConvolutionUnit(layers, in_channels, share + (index < rest), kernel, dilation)
+            for index, (kernel, dilation) in enumerate(kernels)
         )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, in, *spatial) -> (B, out, *spatial)."""
+        return torch.cat([branch(features) for branch in self.branches], dim=1)
+
+
+class ConvolutionBlock(nn.Module):
+    """Two units; with plain ones the block of the paper's networks.
+
+    Args:
+        layers: the network's layers.
+        in_channels: width of the input.
+        out_channels: width of the output.
+        kernel_size: of the units' convolutions.
+        unit: ConvolutionUnit, RecurrentUnit, InceptionUnit or a unit of your own.
+        is_residual: the input, brought to the output's width by a 1x1 convolution, is added to what the units make
+            of it, as in R2U-Net.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: PerAxis = 3,
+        unit: UnitFactory = ConvolutionUnit,
+        is_residual: bool = False,
+    ) -> None:
+        super().__init__()
+        self.is_residual = is_residual
+        self.projection = _projection(layers, in_channels, out_channels) if is_residual else nn.Identity()
+        width = out_channels if is_residual else in_channels
+        self.units = nn.Sequential(
+            unit(layers, width, out_channels, kernel_size), unit(layers, out_channels, out_channels, kernel_size)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, in, *spatial) -> (B, out, *spatial)."""
+        features = self.projection(features)
+        return features + self.units(features) if self.is_residual else self.units(features)
+
+
+def _projection(layers: Layers, in_channels: int, out_channels: int) -> Any:
+    return nn.Identity() if in_channels == out_channels else layers.convolution(in_channels, out_channels, 1)

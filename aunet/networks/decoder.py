@@ -1,19 +1,46 @@
 """One level of the expanding half of the U-Net."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from aunet.networks.blocks import DoubleConvolution
-from aunet.networks.dimensions import resize_linearly
+from aunet.networks.blocks import BlockFactory
+from aunet.networks.layers import Layers, PerAxis, resize_linearly
+from aunet.networks.recomputation import recompute
+
+Upsampling = Literal["linear", "transposed"]
 
 
 class DecoderLevel(nn.Module):
-    """Upsample the coarser features, put the skip beside them, convolve twice."""
+    """Upsample the coarser features, put the skip beside them, one block.
 
-    def __init__(self, spatial_dims: int, coarse_channels: int, skip_channels: int) -> None:
+    ``upsampling`` is "linear" (bilinear or trilinear, the paper's) or "transposed", a learned convolution to the
+    skip's width.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        coarse_channels: int,
+        skip_channels: int,
+        stride: PerAxis,
+        kernel_size: PerAxis,
+        block: BlockFactory,
+        upsampling: Upsampling = "linear",
+        is_recomputed: bool = False,
+    ) -> None:
         super().__init__()
-        self.block = DoubleConvolution(spatial_dims, skip_channels + coarse_channels, skip_channels)
+        self.is_recomputed = is_recomputed
+        self.upsampling: nn.Module = nn.Identity()
+        if upsampling == "transposed":
+            self.upsampling = layers.transposed_convolution(coarse_channels, skip_channels, stride)
+            coarse_channels = skip_channels
+        self.block = block(layers, skip_channels + coarse_channels, skip_channels, kernel_size)
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
-        """coarse (B, coarse, *spatial/2), skip (B, skip, *spatial) -> (B, skip, *spatial)."""
-        return self.block(torch.cat([skip, resize_linearly(coarse, skip.shape[2:])], dim=1))
+        """coarse (B, coarse, *spatial / stride), skip (B, skip, *spatial) -> (B, skip, *spatial)."""
+        return recompute(self, self._merge, coarse, skip) if self.is_recomputed else self._merge(coarse, skip)
+
+    def _merge(self, coarse: Tensor, skip: Tensor) -> Tensor:
+        return self.block(torch.cat([skip, resize_linearly(self.upsampling(coarse), skip.shape[2:])], dim=1))

@@ -1,27 +1,42 @@
 """The contracting half of the U-Net."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from torch import Tensor, nn
 
-from aunet.networks.blocks import DoubleConvolution
-from aunet.networks.dimensions import MAX_POOLING
+from aunet.networks.blocks import BlockFactory
+from aunet.networks.layers import Layers
+from aunet.networks.recomputation import recompute
 
 
 class Encoder(nn.Module):
-    """One block a level, halving the size between levels."""
+    """One block a level, max pooling between levels."""
 
-    def __init__(self, spatial_dims: int, in_channels: int, channels: Sequence[int]) -> None:
+    def __init__(
+        self,
+        layers: Layers,
+        in_channels: int,
+        channels: Sequence[int],
+        strides: Sequence[Sequence[int]],
+        kernel_sizes: Sequence[Sequence[int]],
+        block: BlockFactory,
+        recomputed_levels: Collection[int] = (),
+    ) -> None:
         super().__init__()
+        self.recomputed_levels = frozenset(recomputed_levels)
         inputs = (in_channels, *channels[:-1])
         self.levels = nn.ModuleList(
-            DoubleConvolution(spatial_dims, before, after) for before, after in zip(inputs, channels, strict=True)
+            block(layers, before, after, kernel)
+            for before, after, kernel in zip(inputs, channels, kernel_sizes, strict=True)
         )
-        self.pooling = MAX_POOLING[spatial_dims](kernel_size=2)
+        self.pooling = nn.ModuleList([nn.Identity(), *(layers.max_pooling(stride) for stride in strides)])
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, C, *spatial) -> the features of each level, finest first; those of level l are smaller by 2**(l-1)."""
-        features = [self.levels[0](image)]
-        for level in list(self.levels)[1:]:
-            features.append(level(self.pooling(features[-1])))
+        """(B, C, *spatial) -> the features of each level, finest first."""
+        features: list[Tensor] = []
+        coarse = image
+        for number, (pooling, level) in enumerate(zip(self.pooling, self.levels, strict=True), start=1):
+            coarse = pooling(coarse)
+            coarse = recompute(level, level, coarse) if number in self.recomputed_levels else level(coarse)
+            features.append(coarse)
         return features

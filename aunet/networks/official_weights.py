@@ -6,28 +6,37 @@ Source: ozan-oktay/Attention-Gated-Networks, classes ``unet_CT_dsv_3D``, ``unet_
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 from torch import Tensor
 
 from aunet.errors import UserError
-from aunet.networks.attention_gate import Normalization
+from aunet.networks.attention_gate import GridGate
 from aunet.networks.attention_unet import AttentionUNet
 from aunet.networks.unet import UNet
 
-_NORMALIZATION_OF_MODE: dict[str, Normalization] = {"concatenation": "sigmoid", "concatenation_residual": "softmax"}
+# The released gate's mode -> what it says of ours.
+_GATE_OF_MODE = {
+    "concatenation": partial(GridGate),
+    "concatenation_debug": partial(GridGate, nonlinearity="softplus"),
+    "concatenation_residual": partial(GridGate, normalization="softmax"),
+}
 
-# Their name -> ours, for the parts whose place has a number.
+# Our name -> theirs, by the first pattern that fits; numbers count from 0 with us, from 1 with them.
 _RENAMES: tuple[tuple[str, str], ...] = (
-    (r"^conv(\d)\.conv(\d)\.(\d)\.", r"encoder.levels.{0}.{1}.\3."),
-    (r"^center\.conv(\d)\.(\d)\.", r"encoder.levels.4.{0}.\2."),
-    (r"^gating\.conv1\.(\d)\.", r"gating.\1."),
-    (r"^up_concat(\d)\.conv\.conv(\d)\.(\d)\.", r"decoder.{0}.block.{1}.\3."),
-    (r"^attentionblock(\d)\.gate_block_(\d)\.W\.", r"skips.{0}.gates.{1}.output."),
-    (r"^attentionblock(\d)\.gate_block_(\d)\.", r"skips.{0}.gates.{1}."),
-    (r"^attentionblock(\d)\.combine_gates\.", r"skips.{0}.combination."),
-    (r"^dsv(\d)\.(?:dsv\.0\.)?", r"head.level_scores.{0}."),
-    (r"^final\.", r"head.fusion."),
+    (r"encoder\.levels\.4\.units\.(\d)\.", "center.conv{0}."),
+    (r"encoder\.levels\.(\d)\.units\.(\d)\.", "conv{0}.conv{1}."),
+    (r"gating\.0\.", "gating.conv1."),
+    (r"decoder\.(\d)\.block\.units\.(\d)\.", "up_concat{0}.conv.conv{1}."),
+    (r"skips\.(\d)\.gates\.(\d)\.output\.", "attentionblock{0}.gate_block_{1}.W."),
+    (r"skips\.(\d)\.gates\.(\d)\.", "attentionblock{0}.gate_block_{1}."),
+    (r"skips\.(\d)\.combination\.", "attentionblock{0}.combine_gates."),
+    (r"head\.level_scores\.0\.", "dsv1."),
+    (r"head\.level_scores\.(\d)\.", "dsv{0}.dsv.0."),
+    (r"head\.fusion\.", "final."),
 )
+# The first convolution of each level, whose output tells the level's width.
+_WIDTHS = tuple(f"{level}.conv1.0.weight" for level in ("conv1", "conv2", "conv3", "conv4", "center"))
 
 
 def network_for_official_weights(state_dict: Mapping[str, Tensor], mode: str = "concatenation") -> UNet:
@@ -35,15 +44,14 @@ def network_for_official_weights(state_dict: Mapping[str, Tensor], mode: str = "
 
     Args:
         state_dict: the state dict of a released network.
-        mode: the released gate's mode: "concatenation" (sigmoid) or "concatenation_residual" (softmax over space).
+        mode: the released gate's mode: "concatenation" (ReLU and sigmoid), "concatenation_debug" (softplus and sigmoid)
+            or "concatenation_residual" (ReLU and softmax over space).
     """
-    if mode not in _NORMALIZATION_OF_MODE:
-        raise UserError(f"mode={mode!r}: use one of {sorted(_NORMALIZATION_OF_MODE)}.")
-    _require(state_dict, "conv1.conv1.0.weight", "final.bias", "center.conv1.0.weight")
-    channels = [
-        state_dict[f"{name}.conv1.0.weight"].shape[0] for name in ("conv1", "conv2", "conv3", "conv4", "center")
-    ]
-    in_channels, num_classes = state_dict["conv1.conv1.0.weight"].shape[1], state_dict["final.bias"].shape[0]
+    if mode not in _GATE_OF_MODE:
+        raise UserError(f"mode={mode!r}: use one of {sorted(_GATE_OF_MODE)}.")
+    _refuse([key for key in (*_WIDTHS, "final.bias") if key not in state_dict], "a released U-Net has them")
+    channels = [state_dict[key].shape[0] for key in _WIDTHS]
+    in_channels, num_classes = state_dict[_WIDTHS[0]].shape[1], state_dict["final.bias"].shape[0]
     network = UNet(3, in_channels, num_classes, channels)
     if any(key.startswith("attentionblock") for key in state_dict):
         network = AttentionUNet(
@@ -51,8 +59,8 @@ def network_for_official_weights(state_dict: Mapping[str, Tensor], mode: str = "
             in_channels,
             num_classes,
             channels,
+            gate=_GATE_OF_MODE[mode],
             num_gates=1 + any(".gate_block_2." in key for key in state_dict),
-            normalization=_NORMALIZATION_OF_MODE[mode],
             has_gating_convolution="gating.conv1.0.weight" in state_dict,
         )
     load_official_weights(network, state_dict)
@@ -61,26 +69,20 @@ def network_for_official_weights(state_dict: Mapping[str, Tensor], mode: str = "
 
 def load_official_weights(network: UNet, state_dict: Mapping[str, Tensor]) -> None:
     """Load the weights of a released network into ``network``; a key that does not fit is refused by its name."""
-    renamed = {_our_name(key): key for key in state_dict}
-    expected = network.state_dict()
-    _refuse(sorted(renamed[name] for name in renamed.keys() - expected.keys()), "this network has no place for them")
-    _refuse(sorted(expected.keys() - renamed.keys()), "the state dict lacks them (our names)")
-    wrong = [key for name, key in renamed.items() if state_dict[key].shape != expected[name].shape]
+    expected = {_released_name(name): (name, tensor.shape) for name, tensor in network.state_dict().items()}
+    _refuse(sorted(state_dict.keys() - expected.keys()), "this network has no place for them")
+    _refuse(sorted(expected.keys() - state_dict.keys()), "the state dict lacks them")
+    wrong = [key for key, (_, shape) in expected.items() if state_dict[key].shape != shape]
     _refuse(sorted(wrong), "their shapes differ from this network's; use network_for_official_weights")
-    network.load_state_dict({name: state_dict[key] for name, key in renamed.items()})
+    network.load_state_dict({name: state_dict[key] for key, (name, _) in expected.items()})
 
 
-def _our_name(key: str) -> str:
+def _released_name(name: str) -> str:
     for pattern, replacement in _RENAMES:
-        match = re.match(pattern, key)
+        match = re.match(pattern, name)
         if match:
-            places = [int(group) - 1 for group in match.groups()]  # they count from 1, lists from 0
-            return match.expand(replacement.format(*places)) + key[match.end() :]
-    return key
-
-
-def _require(state_dict: Mapping[str, Tensor], *keys: str) -> None:
-    _refuse([key for key in keys if key not in state_dict], "a released U-Net has them")
+            return replacement.format(*(int(group) + 1 for group in match.groups())) + name[match.end() :]
+    return name
 
 
 def _refuse(keys: list[str], reason: str) -> None:

@@ -1,16 +1,50 @@
 """The U-Net of the paper's comparison; what happens at its skips makes it an Attention U-Net."""
 
-import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
+from typing import TypedDict
 
 from torch import Tensor, nn
 
 from aunet.errors import UserError
 from aunet.networks.attention_gate import IdentitySkip
-from aunet.networks.decoder import DecoderLevel
+from aunet.networks.blocks import BlockFactory, ConvolutionBlock
+from aunet.networks.decoder import DecoderLevel, Upsampling
 from aunet.networks.encoder import Encoder
+from aunet.networks.heads import HeadFactory, MultiscaleHead
 from aunet.networks.initialization import initialize_as_released
-from aunet.networks.multiscale_head import MultiscaleHead
+from aunet.networks.layers import Activation, Layers, Norm, PerAxis
+from aunet.networks.pooling_plan import resolve_pooling
+from aunet.networks.recomputation import recompute
+
+
+class Architecture(TypedDict, total=False):
+    """What a U-Net and an Attention U-Net can be told beside their sizes; the defaults are the paper's.
+
+    Keys:
+        block: makes the block of each level.
+        head: makes the head.
+        norm: "batch", "instance" or "group".
+        activation: "relu" or "leaky_relu".
+        dropout: share of values set to zero in training.
+        upsampling: "linear" or "transposed" (a learned convolution).
+        strides: of the pooling between levels, finest first; a number or one for each axis. None: from ``spacing``.
+        kernel_sizes: of the levels' convolutions, finest first. None: from ``spacing``.
+        spacing: voxel size in mm; thick slices are then not pooled across before the plane is as coarse. A network of
+            two dimensions takes it of a volume too, and leaves the last one out.
+        recomputed_levels: levels whose activations are computed again in the backward pass instead of kept.
+    """
+
+    block: BlockFactory
+    head: HeadFactory
+    norm: Norm
+    activation: Activation
+    dropout: float
+    upsampling: Upsampling
+    strides: Sequence[PerAxis] | None
+    kernel_sizes: Sequence[PerAxis] | None
+    spacing: Sequence[float] | None
+    recomputed_levels: Collection[int]
 
 
 class UNet(nn.Module):
@@ -21,9 +55,8 @@ class UNet(nn.Module):
         in_channels: channels of the image.
         num_classes: classes of the logits, the background included.
         channels: width of each level, finest first; the last one is the bottleneck.
+        block: as in ``Architecture``, like all that follow.
     """
-
-    is_softmax_gate = False
 
     def __init__(
         self,
@@ -31,43 +64,92 @@ class UNet(nn.Module):
         in_channels: int = 1,
         num_classes: int = 4,
         channels: Sequence[int] = (16, 32, 64, 128, 256),
+        block: BlockFactory = ConvolutionBlock,
+        head: HeadFactory = MultiscaleHead,
+        norm: Norm = "batch",
+        activation: Activation = "relu",
+        dropout: float = 0.0,
+        upsampling: Upsampling = "linear",
+        strides: Sequence[PerAxis] | None = None,
+        kernel_sizes: Sequence[PerAxis] | None = None,
+        spacing: Sequence[float] | None = None,
+        recomputed_levels: Collection[int] = (),
     ) -> None:
         super().__init__()
-        _check_architecture(spatial_dims, channels)
-        self.size_multiple = (2 ** (len(channels) - 1),) * spatial_dims
-        self.encoder = Encoder(spatial_dims, in_channels, channels)
+        num_levels = len(channels)
+        _check_architecture(channels, upsampling, recomputed_levels)
+        self.layers = layers = Layers(spatial_dims, norm, activation, dropout)
+        self.strides, kernels = resolve_pooling(spatial_dims, num_levels, strides, kernel_sizes, spacing)
+        self.size_multiple = tuple(math.prod(along_axis) for along_axis in zip(*self.strides, strict=True))
+        self.recomputed_levels = frozenset(recomputed_levels)
+        self.is_gated_by_decoder = True
+        self.encoder = Encoder(layers, in_channels, channels, self.strides, kernels, block, recomputed_levels)
         self.gating: nn.Module = nn.Identity()
-        self.skips = nn.ModuleList(IdentitySkip() for _ in channels[:-1])
+        self.skips = nn.ModuleList(IdentitySkip() for _ in self.strides)
         self.decoder = nn.ModuleList(
-            DecoderLevel(spatial_dims, coarse, fine) for fine, coarse in itertools.pairwise(channels)
+            DecoderLevel(
+                layers,
+                coarse_channels=channels[level],
+                skip_channels=channels[level - 1],
+                stride=self.strides[level - 1],
+                kernel_size=kernels[level - 1],
+                block=block,
+                upsampling=upsampling,
+                is_recomputed=level in self.recomputed_levels,
+            )
+            for level in range(1, num_levels)
         )
-        self.head = MultiscaleHead(spatial_dims, channels[:-1], num_classes)
+        self.head = head(layers, channels[:-1], num_classes)
         initialize_as_released(self)
+
+    @property
+    def is_softmax_gate(self) -> bool:
+        """Whether the coefficients of a gate sum to 1 over space, so that they mean something within one image only."""
+        return any(getattr(module, "is_normalized_over_space", False) for module in self.skips.modules())
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, *spatial) -> logits (B, K, *spatial)."""
-        return self.forward_with_attention(image)[0]
+        return self.supervised_logits(image)[0]
 
     def forward_with_attention(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
         """(B, C, *spatial) -> logits (B, K, *spatial) and {level: coefficients (B, M, *spatial of the level)}.
 
         Level 1 is the full resolution; levels without a gate have no entry.
         """
+        decoded, coefficients = self._decode(image)
+        return self.head(decoded)[0], coefficients
+
+    def supervised_logits(self, image: Tensor) -> list[Tensor]:
+        """(B, C, *spatial) -> the logits that have a loss, each at its level's size, full resolution first."""
+        return self.head(self._decode(image)[0])
+
+    def _decode(self, image: Tensor) -> tuple[list[Tensor], dict[int, Tensor]]:
+        """Features of the decoder's levels, finest first, and the coefficients of the gated levels."""
         self._check_size(image)
         *skips, coarse = self.encoder(image)
         gating = self.gating(coarse)
         decoded: list[Tensor] = []
         coefficients: dict[int, Tensor] = {}
         for level in range(len(skips), 0, -1):
-            skip, level_coefficients = self.skips[level - 1](skips[level - 1], gating)
+            skip, level_coefficients = self._gate(level, skips[level - 1], gating)
             if level_coefficients is not None:
                 coefficients[level] = level_coefficients
-            coarse = gating = self.decoder[level - 1](coarse, skip)
+            coarse = self.decoder[level - 1](coarse, skip)
+            gating = coarse if self.is_gated_by_decoder else gating
             decoded.insert(0, coarse)
-        return self.head(decoded), coefficients
+        return decoded, coefficients
+
+    def _gate(self, level: int, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor | None]:
+        gate = self.skips[level - 1]
+        return recompute(gate, gate, skip, gating) if level in self.recomputed_levels else gate(skip, gating)
 
     def _check_size(self, image: Tensor) -> None:
         size = tuple(image.shape[2:])
+        if len(size) != self.layers.spatial_dims:
+            raise UserError(
+                f"image of shape {tuple(image.shape)}: this network takes (batch, channels) and"
+                f" {self.layers.spatial_dims} spatial axes."
+            )
         if any(length % multiple for length, multiple in zip(size, self.size_multiple, strict=True)):
             padded = tuple(-(-length // m) * m for length, m in zip(size, self.size_multiple, strict=True))
             raise UserError(
@@ -76,8 +158,10 @@ class UNet(nn.Module):
             )
 
 
-def _check_architecture(spatial_dims: int, channels: Sequence[int]) -> None:
-    if spatial_dims not in (2, 3):
-        raise UserError(f"spatial_dims={spatial_dims}: a network has 2 or 3 spatial dimensions.")
-    if len(channels) < 2:
+def _check_architecture(channels: Sequence[int], upsampling: str, recomputed_levels: Collection[int]) -> None:
+    if len(channels) < 2 or min(channels) < 1:
         raise UserError(f"channels={list(channels)}: a U-Net has at least two levels; give two widths or more.")
+    if upsampling not in ("linear", "transposed"):
+        raise UserError(f"upsampling={upsampling!r}: use 'linear' or 'transposed'.")
+    if not set(recomputed_levels) <= set(range(1, len(channels) + 1)):
+        raise UserError(f"recomputed_levels={list(recomputed_levels)}: the levels are 1 to {len(channels)}.")

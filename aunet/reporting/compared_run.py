@@ -28,7 +28,10 @@ RECORD_KEYS = (
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """What a comparison needs of one finished run; ``forward_seconds`` is measured by the comparison itself."""
+    """What a comparison needs of one finished run, or of the ``num_folds`` runs of a cross-validation, pooled.
+
+    ``forward_seconds`` is measured by the comparison itself.
+    """
 
     folder: Path
     name: str
@@ -42,6 +45,7 @@ class ComparedRun:
     class_names: tuple[str, ...]
     scores: pd.DataFrame
     forward_seconds: float = float("nan")
+    num_folds: int = 1
 
 
 def read_compared_run(folder: Path) -> ComparedRun:
@@ -77,7 +81,7 @@ def check_comparable(runs: Sequence[ComparedRun]) -> None:
         if first.class_names != run.class_names:
             raise UserError(f"{pair}their classes are {list(first.class_names)} and {list(run.class_names)}.")
         if difference := _case_difference(first, run):
-            raise UserError(f"{pair}{difference} Train both with the same `data.split`.")
+            raise UserError(f"{pair}{difference} Train both with the same `data.split`, or pool folds: --folds.")
         if first.data_fingerprint != run.data_fingerprint:
             raise UserError(f"{pair}the files of {first.data} changed between them. Train both on the same files.")
         if changed := _changed_references(first, run):

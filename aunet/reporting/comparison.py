@@ -24,6 +24,10 @@ INFERENCE_NOTE = (
     "corrected for the number of rows. Both speak of other cases, not of other trainings: for those, repeat "
     "the runs with other seeds."
 )
+FOLDS_NOTE = (
+    "Cross-validation: the test scores of all folds, pooled; each case was scored by a network that did not train "
+    "on it. The sd is over cases, not over folds."
+)
 
 
 def comparison_rows(runs: Sequence[ComparedRun]) -> pd.DataFrame:
@@ -39,11 +43,13 @@ def comparison_table(runs: Sequence[ComparedRun], rows: pd.DataFrame, timing_not
         metric: [(of_class, *(cells[metric, of_class, name] for name in names)) for of_class in classes]
         for metric in METRICS
     }
+    has_folds = any(run.num_folds > 1 for run in runs)
     facts = (
         ("Parameters", "", *(f"{run.parameters / 1e6:.2f} M" for run in runs)),
         ("Forward (s)", "", *(f"{run.forward_seconds:.3f}" for run in runs)),
         ("Patch", "", *("×".join(map(str, run.patch_size)) for run in runs)),
         ("Seed", "", *(str(run.seed) for run in runs)),
+        *((("Folds", "", *(str(run.num_folds) for run in runs)),) if has_folds else ()),
     )
     phantom, num_cases = runs[0].is_phantom, runs[0].scores["case_id"].nunique()
     return PaperTable(
@@ -53,13 +59,14 @@ def comparison_table(runs: Sequence[ComparedRun], rows: pd.DataFrame, timing_not
         notes=(
             *((PHANTOM_NOTE,) if phantom else ()),
             timing_note,
+            *((FOLDS_NOTE,) if has_folds else ()),
             f"[n]: n cases undefined. {MEAN_NOTE}",
         ),
     )
 
 
 def differences_to_first(runs: Sequence[ComparedRun]) -> pd.DataFrame:
-    """Paired differences of every run to the first: columns baseline, run and those of ``paired_differences``."""
+    """Paired differences of two or more runs to the first: columns baseline, run, those of ``paired_differences``."""
     tables: list[pd.DataFrame] = []
     for run in runs[1:]:
         differences = paired_differences(runs[0].scores, run.scores)
@@ -91,6 +98,7 @@ def _rows_of_run(run: ComparedRun) -> pd.DataFrame:
         "folder": str(run.folder),
         "model": run.model,
         "seed": run.seed,
+        "folds": run.num_folds,
         "data": run.data,
         "is_phantom": run.is_phantom,
         "parameters": run.parameters,

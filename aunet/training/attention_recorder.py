@@ -45,6 +45,8 @@ class CasePrediction(Protocol):
 class AttentionRecorder(Callback):
     """Writes pictures, volumes and statistics of the coefficients below ``folder``, at the end a film per case.
 
+    A network with several maps a gate tells its ``num_gates``; recorded is the mean of each gate's maps.
+
     Args:
         folder: ``attention/`` of the run.
         cases: the validation cases to watch.
@@ -74,6 +76,7 @@ class AttentionRecorder(Callback):
         self._patch_size = tuple(patch_size)
         self._on_picture = on_picture
         self._is_ungated = False
+        self._has_told_mean = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch; Lightning's check before the first one is none."""
@@ -130,9 +133,24 @@ class AttentionRecorder(Callback):
     def _coefficients(self, network: nn.Module, case: ValidationImage) -> list[LevelCoefficients]:
         prediction = self._predict(network, case.image)
         return [
-            LevelCoefficients(level, maps.float().cpu().numpy(), prediction.cell_size[level], prediction.offset[level])
+            LevelCoefficients(
+                level,
+                self._map_of_each_gate(network, maps).float().cpu().numpy(),
+                prediction.cell_size[level],
+                prediction.offset[level],
+            )
             for level, maps in sorted(prediction.coefficients.items())
         ]
+
+    def _map_of_each_gate(self, network: nn.Module, maps: Tensor) -> Tensor:
+        """(maps, h, w, d) -> (gates, h, w, d): a gate with a map for each channel is shown by their mean."""
+        num_gates: Any = getattr(network, "num_gates", None) or len(maps)
+        if len(maps) == num_gates:
+            return maps
+        if not self._has_told_mean:
+            self._has_told_mean = True
+            _log.info("These gates have a map for each channel: attention is recorded as their mean.")
+        return maps.unflatten(0, (num_gates, -1)).mean(dim=1)
 
     def _statistics(self, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> list[Row]:
         rows: list[Row] = []

@@ -3,6 +3,7 @@
 import logging
 import pickle
 import signal
+import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.atomic_files import replaced_atomically
+from aunet.training.ranks import any_rank, rank
 
 _log = logging.getLogger(__name__)
 
@@ -22,14 +24,20 @@ class RunInterruptedError(Exception):
 
 
 class Checkpoints(Callback):
-    """Writes ``last.ckpt`` after each epoch and on request to stop, ``best.ckpt`` when the validation Dice rises.
+    """Writes ``last.ckpt`` after each epoch, every few minutes and on request to stop, ``best.ckpt`` as scores rise.
 
     On the first SIGINT or SIGTERM the step at hand is finished and saved, then ``RunInterruptedError`` is raised.
     A second one stops at once; the last complete checkpoint stays.
+
+    Args:
+        folder: ``checkpoints/`` of the run.
+        minutes: longest time of training that a crash may cost; None for an epoch.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, minutes: float | None = None) -> None:
         self._folder = folder
+        self._minutes = minutes
+        self._last_save = time.monotonic()
         self.best_score = float("-inf")
         self.best_epoch: int | None = None
         self._is_stop_requested = False
@@ -49,13 +57,18 @@ class Checkpoints(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over SIGINT and SIGTERM for the time of the training."""
+        self._last_save = time.monotonic()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous_handlers[number] = signal.signal(number, self._request_stop)
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Save and stop here if asked to; after the last step of an epoch its validation comes first."""
-        if self._is_stop_requested and not trainer.is_last_batch:
+        """Save if it is time, stop if asked to; after the last step of an epoch its validation comes first."""
+        if trainer.is_last_batch:
+            return
+        is_stop = any_rank(self._is_stop_requested)
+        if is_stop or any_rank(self._is_save_due()):
             self._save(trainer, "last.ckpt")
+        if is_stop:
             raise RunInterruptedError
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -65,7 +78,7 @@ class Checkpoints(Callback):
             self.best_score, self.best_epoch = score, trainer.current_epoch
             self._save(trainer, "best.ckpt")
         self._save(trainer, "last.ckpt")
-        if self._is_stop_requested:
+        if any_rank(self._is_stop_requested):
             raise RunInterruptedError
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -82,6 +95,9 @@ class Checkpoints(Callback):
         """Go on comparing with the best score of the part before."""
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
 
+    def _is_save_due(self) -> bool:
+        return self._minutes is not None and time.monotonic() - self._last_save >= self._minutes * 60
+
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
         if self._is_stop_requested:
             raise RunInterruptedError
@@ -90,6 +106,10 @@ class Checkpoints(Callback):
 
     def _save(self, trainer: Trainer, name: str) -> None:
         path = self._folder / name
+        self._last_save = time.monotonic()
+        if rank() != 0:
+            trainer.save_checkpoint(path)  # takes part, writes nothing
+            return
         with replaced_atomically(path) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)  # with optimizer and progress; read as tensors only
             if name == "last.ckpt" and path.exists():

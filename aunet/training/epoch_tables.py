@@ -55,6 +55,8 @@ class EpochTables(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the epoch's row of each table."""
+        if not trainer.is_global_zero:
+            return
         names = [f"val/dice/{name}" for _, name in self._labels.foreground]
         columns = ["train/loss", "val/dice", *names, "learning_rate"]
         values = {name: float(trainer.callback_metrics[name]) for name in columns if name in trainer.callback_metrics}

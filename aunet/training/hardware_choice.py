@@ -40,6 +40,22 @@ def choose_for_hardware(precision: str, channels_last: str | bool, accelerator: 
     return HardwareChoice(chosen, is_channels_last, f"{chosen}, {layout} on {device} ({device} {ability})")
 
 
+def num_devices(devices: int | str, accelerator: str) -> int:
+    """How many processes train: as many as asked for, or one for each GPU where ``devices`` is "auto".
+
+    Raises:
+        UserError: the machine has fewer GPUs, or ``devices`` is no number.
+    """
+    uses_gpus = _device(accelerator)[0] == "cuda"
+    if devices == "auto":
+        return torch.cuda.device_count() if uses_gpus else 1
+    if not isinstance(devices, int) or devices < 1:
+        raise UserError(f"trainer.devices={devices}: give a number from 1 on, or auto for all GPUs.")
+    if uses_gpus and devices > torch.cuda.device_count():
+        raise UserError(f"trainer.devices={devices}: this machine has {torch.cuda.device_count()} GPUs.")
+    return devices
+
+
 def _device(accelerator: str) -> tuple[str, bool]:
     usable = {"gpu": torch.cuda.is_available(), "cuda": torch.cuda.is_available()}
     usable["mps"] = torch.backends.mps.is_available()

@@ -5,6 +5,8 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from aunet.training.ranks import num_ranks, of_first_rank
+
 
 class RunClock(Callback):
     """Tells the share of the training that is done, and ends it when its time is up.
@@ -21,6 +23,7 @@ class RunClock(Callback):
         self._max_seconds = max_seconds
         self._seconds_before = 0.0
         self._start: float | None = None
+        self._agreed_seconds: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -30,25 +33,37 @@ class RunClock(Callback):
     def progress(self, steps: int) -> float:
         """Share 0..1 of the training that is done after ``steps``: by steps or by time, whichever is further."""
         by_steps = steps / self._total_steps
-        by_time = self.seconds / self._max_seconds if self._max_seconds else 0.0
+        by_time = self._counted_seconds / self._max_seconds if self._max_seconds else 0.0
         return min(1.0, max(by_steps, by_time))
+
+    @property
+    def _counted_seconds(self) -> float:
+        return self.seconds if self._agreed_seconds is None else self._agreed_seconds
 
     @property
     def is_time_up(self) -> bool:
         """Whether the time limit is reached."""
-        return self._max_seconds is not None and self.seconds >= self._max_seconds
+        return self._max_seconds is not None and self._counted_seconds >= self._max_seconds
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._start = time.monotonic()
+        self._agree()
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
         """Let the trainer stop after this step when the time is up; it validates once more."""
+        self._agree()
         trainer.should_stop = trainer.should_stop or self.is_time_up
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Let it stop here too: the time may have run out while validating."""
+        self._agree()
         trainer.should_stop = trainer.should_stop or self.is_time_up
+
+    def _agree(self) -> None:
+        """All ranks follow the clock of rank 0, which stands still between two steps, where the time matters."""
+        if self._max_seconds is not None and num_ranks() > 1:
+            self._agreed_seconds = of_first_rank(self.seconds)
 
     def state_dict(self) -> dict[str, Any]:
         """Seconds so far."""

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from aunet.atomic_files import write_json
+from aunet.training.ranks import rank
 
 Status = Literal["running", "finished", "interrupted", "failed"]
 _PACKAGES = ("torch", "monai", "pytorch-lightning", "hydra-core", "wandb", "numpy")
@@ -32,7 +33,8 @@ class RunRecord:
     def update(self, **facts: Any) -> None:
         """Add or replace facts, and write."""
         self.facts |= facts
-        write_json(self._path, self.facts)
+        if rank() == 0:
+            write_json(self._path, self.facts)
 
     def end(self, status: Status) -> None:
         """Write how the run ended; a run that never started leaves nothing."""

@@ -1,11 +1,13 @@
 """One training step, one validation of whole cases, one optimizer: what Lightning's trainer repeats."""
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from monai.losses.ds_loss import DeepSupervisionLoss
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -15,7 +17,12 @@ from aunet.data.keyed_randomness import network_seed
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.labels import Labels
 from aunet.metrics.overlap import dice
+from aunet.networks.memory_layout import channels_last, lay_out_channels_last
+from aunet.training.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
+from aunet.training.score_function import expected_loss
 from aunet.training.thin_convolution import ThinConvolutionsInFloat32
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,9 @@ class Window:
 class SegmentationTask(LightningModule):
     """Trains any network with ``forward(image) -> logits``.
 
+    One with ``supervised_logits(image)`` has a loss for each of these, each weighing half of the one before; one with
+    drawn gates is trained by the score function.
+
     Args:
         network: (B, C, *spatial) -> logits (B, K, *spatial).
         loss: (logits, label (B, 1, *spatial)) -> scalar; computed in float32.
@@ -42,6 +52,7 @@ class SegmentationTask(LightningModule):
         augmentation: random changes of the training batches.
         seed: of the augmentation.
         is_channels_last: memory format of network and batches.
+        is_nonfinite_skipped: a step whose loss is NaN or infinite is left out instead of ending the run.
     """
 
     def __init__(
@@ -56,13 +67,15 @@ class SegmentationTask(LightningModule):
         augmentation: Augmentation,
         seed: int,
         is_channels_last: bool,
+        is_nonfinite_skipped: bool = False,
     ) -> None:
         super().__init__()
         if is_channels_last:
-            network = network.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
+            lay_out_channels_last(network)
         self.network = network
         self.labels = labels
-        self._loss = loss
+        self._is_loss_of_batch = any(getattr(module, "batch", False) for module in loss.modules())
+        self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
         self._optimizer = optimizer
         self._schedule = schedule
         self._progress = progress
@@ -70,6 +83,7 @@ class SegmentationTask(LightningModule):
         self._augmentation = augmentation
         self._seed = seed
         self._is_channels_last = is_channels_last
+        self._is_nonfinite_skipped = is_nonfinite_skipped
         self._loss_sum, self._num_losses = 0.0, 0
         self._case_dice: dict[str, list[float]] = {}
 
@@ -82,29 +96,46 @@ class SegmentationTask(LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Set the learning rate of this step, and the seed of what the network itself draws."""
-        torch.manual_seed(network_seed(self._seed, self.trainer.global_step))
+        torch.manual_seed(network_seed(self._seed, self.trainer.current_epoch, batch_idx, rank()))
         share = self._schedule(self._progress(self.trainer.global_step))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * share
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Loss of one augmented batch."""
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
+        """Loss of one augmented batch; None to skip it."""
         with torch.autocast(self.device.type, enabled=False):
             image, label = self._augmentation(batch, self._seed)
-        with ThinConvolutionsInFloat32():
-            logits = self.network(self._laid_out(image))
-        with torch.autocast(self.device.type, enabled=False):
-            loss = self._loss(logits.float(), label)
+        image = channels_last(image) if self._is_channels_last else image
+        loss = expected_loss(self.network, lambda: self._loss_of(image, label))
+        if any_rank(not bool(loss.detach().isfinite())):
+            return self._skip(batch)
         self._loss_sum += float(loss.detach())
         self._num_losses += 1
         self.log("train/loss_step", loss.detach(), logger=False)
         return loss
 
+    def _skip(self, batch: dict[str, Any]) -> None:
+        """Leave the step out, or give up, after a loss that is no number."""
+        if not self._is_nonfinite_skipped or num_ranks() > 1:
+            raise NonFiniteLossError(self.trainer.global_step, batch)
+        _log.warning("The loss of step %d (%s) is not finite: skipped.", self.trainer.global_step, _case_ids(batch))
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """The backward pass, in which some levels may compute their activations again."""
+        with ThinConvolutionsInFloat32():
+            super().backward(loss, *args, **kwargs)
+
     def validation_step(self, case: dict[str, Any], batch_idx: int) -> None:
-        """Dice per class of one whole case."""
+        """Dice per class of one whole case, or of none where this rank has fewer than another."""
+        if not case:
+            return
         prediction = self.predict_case(case["image"]).logits.argmax(dim=0).numpy()
         label = case["label"].cpu().numpy()
         self._case_dice[case["case_id"]] = [dice(prediction == k, label == k) for k, _ in self.labels.foreground]
+
+    def on_validation_epoch_start(self) -> None:
+        """Validate what a checkpoint would hold, on every rank."""
+        share_buffers(self.network)
 
     def on_validation_epoch_end(self) -> None:
         """Log what the epoch came to.
@@ -112,11 +143,14 @@ class SegmentationTask(LightningModule):
         ``val/dice/<class>``: mean over the cases; ``val/dice``: mean of the classes; ``train/loss``: mean over the
         steps; ``learning_rate``: that of the last step. It is logged here, as callbacks read it at the epoch's end.
         """
-        by_class = [_defined_mean(values) for values in zip(*self._case_dice.values(), strict=True)]
+        case_dice = {case_id: values for part in gathered(self._case_dice) for case_id, values in part.items()}
+        by_class = [
+            _defined_mean(values) for values in zip(*(case_dice[key] for key in sorted(case_dice)), strict=True)
+        ]
         for (_, name), value in zip(self.labels.foreground, by_class, strict=True):
             self.log(f"val/dice/{name}", value)
         self.log("val/dice", _defined_mean(by_class))
-        self.log("train/loss", self._loss_sum / max(1, self._num_losses))
+        self.log("train/loss", _mean_over_ranks(self._loss_sum) / max(1, self._num_losses))
         self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         self._case_dice.clear()
         self._loss_sum, self._num_losses = 0.0, 0
@@ -136,18 +170,46 @@ class SegmentationTask(LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the loss sums of an unfinished epoch."""
-        checkpoint["loss_sums"] = [self._loss_sum, self._num_losses]
+        """Keep the loss sums of an unfinished epoch; every rank gets here."""
+        checkpoint["loss_sums"] = [_mean_over_ranks(self._loss_sum), self._num_losses]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the loss sums up again."""
         self._loss_sum, self._num_losses = checkpoint["loss_sums"]
 
-    def _laid_out(self, image: Tensor) -> Tensor:
-        return image.contiguous(memory_format=torch.channels_last_3d) if self._is_channels_last else image
+    def _loss_of(self, image: Tensor, label: Tensor) -> Tensor:
+        """One forward pass and its loss, summed over the levels that have one."""
+        with ThinConvolutionsInFloat32():
+            logits = _supervised_logits(self.network, image)
+        with torch.autocast(self.device.type, enabled=False):
+            if self._is_loss_of_batch:
+                logits, label = [whole_batch(level) for level in logits], whole_batch(label)
+            return self._loss([level.float() for level in logits], label)
 
     def _is_autocast(self) -> bool:
         return "bf16" in str(self.trainer.precision)
+
+
+class NonFiniteLossError(Exception):
+    """A loss that is NaN or infinite; ``batch`` is what the step was given, as it came from the loader."""
+
+    def __init__(self, step: int, batch: dict[str, Any]) -> None:
+        super().__init__(f"the loss of step {step} is not finite; its cases are {_case_ids(batch)}")
+        self.step = step
+        self.batch = batch
+
+
+def _case_ids(batch: dict[str, Any]) -> str:
+    return ", ".join(batch["case_id"])
+
+
+def _supervised_logits(network: Any, image: Tensor) -> list[Tensor]:
+    """The logits that have a loss, full resolution first; one for a network that does not tell otherwise."""
+    return network.supervised_logits(image) if hasattr(network, "supervised_logits") else [network(image)]
+
+
+def _mean_over_ranks(value: float) -> float:
+    return sum(gathered(value)) / num_ranks()
 
 
 def _defined_mean(values: Sequence[float]) -> float:

@@ -25,7 +25,7 @@ class ThinConvolutionsInFloat32(TorchFunctionMode):
         """Run ``func``, in float32 where it is a 3D convolution over a volume that is thinner than its kernel."""
         if func in (torch.conv3d, torch.conv_transpose3d) and _is_thin_on_processor(args[0], args[1]):
             with torch.autocast("cpu", enabled=False):
-                return func(*(_as_float32(argument) for argument in args), **(kwargs or {}))
+                return func(*(_without_bf16(argument) for argument in args), **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 
 
@@ -33,5 +33,6 @@ def _is_thin_on_processor(features: torch.Tensor, weight: torch.Tensor) -> bool:
     return features.device.type == "cpu" and features.shape[2] < weight.shape[2]
 
 
-def _as_float32(argument: Any) -> Any:
-    return argument.float() if isinstance(argument, torch.Tensor) else argument
+def _without_bf16(argument: Any) -> Any:
+    is_bf16 = isinstance(argument, torch.Tensor) and argument.dtype == torch.bfloat16
+    return argument.float() if is_bf16 else argument

@@ -110,6 +110,29 @@ def test_runs_on_different_data_are_refused_before_a_network_is_loaded(tmp_path:
     assert not (tmp_path / "comparison").exists()
 
 
+def test_folds_of_one_model_give_one_table_over_all_cases(
+    tmp_path: Path, networks: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders: list[Path] = []
+    for fold, tested in enumerate((CASES[:4], CASES[4:])):
+        folder = write_run(tmp_path / str(fold), "unet", 0.0)
+        scores = pd.read_csv(folder / "test" / "case_scores.csv")
+        write_case_scores(folder / "test" / "case_scores.csv", scores[scores["case_id"].isin(tested)])
+        (folder / "config.yaml").write_text(f"data: {{fold: {fold}}}")
+        rest = [case_id for case_id in CASES if case_id not in tested]
+        (folder / "splits.json").write_text(json.dumps({"train": rest, "val": [], "test": tested}))
+        folders.append(folder)
+
+    run(*folders, "--folds", "--output", tmp_path / "comparison")
+
+    assert networks == folders[:1]
+    assert "mean ± sd over 8 test cases" in capsys.readouterr().out
+    rows = pd.read_csv(tmp_path / "comparison" / "comparison.csv")
+    assert set(rows["folds"]) == {2}
+    assert set(rows["count"]) == {8}
+    assert not (tmp_path / "comparison" / "paired_differences.csv").exists()
+
+
 def test_one_run_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs two or more"):
         run(write_run(tmp_path / "0", "unet", 0.0), "--output", tmp_path / "comparison")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from aunet.config import check_config, compose_config, resolve_config
+from aunet.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 OPTIONS = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml"))
@@ -13,6 +14,7 @@ FACTS = {
     "num_classes": 4,
     "class_names": ["background", "pancreas", "spleen", "kidney"],
     "modality": "ct",
+    "spatial_dims": 3,
     "spacing": [4.0, 4.0, 4.0],
     "patch_size": [80, 64, 64],
     "batch_size": 2,
@@ -32,6 +34,27 @@ def test_every_option_composes_and_passes_its_checks(group: str, option: str) ->
     check_config(config)
     if group not in {"attention", "inference", "experiment"}:
         assert config[group].name == option
+
+
+@pytest.mark.parametrize("preset", sorted(file.stem for file in CONF.glob("data/split/*.yaml")))
+@pytest.mark.parametrize("data", sorted(file.stem for file in CONF.glob("data/*.yaml")))
+def test_every_split_goes_with_every_dataset(data: str, preset: str) -> None:
+    check_config(compose_config([f"data={data}", f"data/split={preset}", "data.fold=1", "data.split.stratify=true"]))
+
+
+@pytest.mark.parametrize(
+    ("study", "sizes"), [("paper_ct150", (120, 30)), ("paper_ct150_few", (30, 120))], ids=lambda value: str(value)
+)
+def test_the_papers_studies_divide_ct150_as_the_paper_does(study: str, sizes: tuple[int, int]) -> None:
+    data = resolve_config(compose_config([f"experiment={study}"]), FACTS)["data"]
+    assert (data["split"]["train"], data["split"]["test"]) == sizes
+    assert data["source"]["num_phantoms"] == sum(sizes)
+
+
+@pytest.mark.parametrize("value", ["0", "1.5", "-3", "true"])
+def test_the_size_of_a_part_is_a_share_or_a_whole_number(value: str) -> None:
+    with pytest.raises(UserError, match=r"data\.split\.test"):
+        check_config(compose_config([f"data.split.test={value}"]))
 
 
 def test_the_default_run_is_the_papers_network_on_the_phantom() -> None:

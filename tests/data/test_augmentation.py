@@ -44,3 +44,18 @@ def test_without_changes_the_patch_comes_back_as_it_is() -> None:
     assert augmentation.read_size == (16, 16, 16)
     assert torch.equal(label, plain["label"])
     torch.testing.assert_close(image, plain["image"])
+
+
+def test_a_flat_patch_is_changed_within_its_plane() -> None:
+    augmentation = Augmentation((32, 32, 1), rotation=30, scale=0.2, shift=0.1, flip_axes=(0, 1))
+    assert augmentation.read_size == (39, 39, 1)
+    stripes = torch.zeros(1, 1, 39, 39, 1)
+    stripes[:, :, 10:29] = 1.0
+    batch = {"image": stripes, "label": stripes.to(torch.uint8), "key": torch.tensor([[0, 0]])}
+
+    image, label = augmentation(batch, seed=3)
+
+    assert image.shape == label.shape == (1, 1, 32, 32, 1)
+    assert image.max() == pytest.approx(1.0, abs=1e-5)  # nothing is mixed with what lies outside the plane
+    assert not torch.equal(image, stripes[:, :, 3:35, 3:35])
+    assert set(label.unique().tolist()) == {0, 1}

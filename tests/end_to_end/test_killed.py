@@ -1,33 +1,25 @@
 """A run that is killed without warning goes on from its last checkpoint and ends as one never interrupted."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-
-from aunet.commands.main import main
+from fault_harness import differences, train_with_kills
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("delay", [0.0, 0.5, 1.5])
-def test_a_killed_run_ends_as_one_never_interrupted(
-    delay: float, finished_run: Path, attention_settings: list[str], tmp_path: Path
+@pytest.mark.timeout(1200)
+def test_a_run_killed_twenty_times_ends_as_one_never_interrupted(
+    finished_run: Path, attention_settings: list[str], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "killed"
-    words = [*attention_settings, "logger=csv", f"hydra.run.dir={folder}"]
-    process = subprocess.Popen([sys.executable, "-m", "aunet.commands.main", "train", *words])
-    while not (folder / "checkpoints" / "last.ckpt").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    time.sleep(delay)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    words = [*attention_settings, "logger=csv", "trainer.checkpoint_minutes=0.001"]
+    for run in train_with_kills(words, tmp_path, kills=20, seed=0, longest_life=8):
+        assert differences(run, finished_run) == []
 
-    assert main(["train", f"resume={folder}"]) == 0
 
-    for name in ("metrics.csv", "attention/statistics.csv", "test/case_scores.csv"):
-        assert (folder / name).read_bytes() == (finished_run / name).read_bytes(), name
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_two_ranks_killed_six_times_end_as_two_never_interrupted(attention_settings: list[str], tmp_path: Path) -> None:
+    words = [*attention_settings, "logger=csv", "trainer.accelerator=cpu", "trainer.devices=2"]
+    [reference] = train_with_kills(words, tmp_path / "reference", kills=0, seed=0, longest_life=0)
+    for run in train_with_kills(words, tmp_path / "killed", kills=6, seed=1, longest_life=15):
+        assert differences(run, reference) == []

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_scans import write_series
 
 from aunet.data.volume import Volume
 from aunet.errors import UserError
@@ -24,6 +25,36 @@ def test_files_and_folders_become_label_maps_of_their_names_in_order(tmp_path: P
     files = scan_files([single, folder, folder / "a.nii"], tmp_path / "out")
     assert [file.scan.name for file in files] == ["c.v2.nii.gz", "a.nii", "b.nii.gz"]
     assert [file.label_map for file in files] == [tmp_path / "out" / f"{name}.nii.gz" for name in ("c.v2", "a", "b")]
+
+
+def write_slices(folder: Path) -> Path:
+    return write_series(folder, np.zeros((3, 3, 2), np.int16), np.eye(4))
+
+
+def test_a_folder_of_dicom_is_a_scan_named_as_the_folder(tmp_path: Path) -> None:
+    folder = write_slices(tmp_path / "Scan 1.5")
+    assert scan_files([folder], tmp_path / "out") == [ScanFile(folder, tmp_path / "out" / "Scan 1.5.nii.gz")]
+
+
+def test_a_folder_asked_for_from_inside_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write_slices(tmp_path / "inside"))
+    [file] = scan_files([Path()], tmp_path / "out")
+    assert file.label_map.name == "inside.nii.gz"
+
+
+def test_each_of_several_folders_with_dicom_below_is_a_scan(tmp_path: Path) -> None:
+    root = tmp_path / "patients"
+    for patient in ("P2", "P1"):
+        write_slices(root / patient / "study" / "series")
+    touch(root / "notes", "readme.txt")
+    assert [file.scan for file in scan_files([root], tmp_path / "out")] == [root / "P1", root / "P2"]
+    assert [file.scan for file in scan_files([root / "P1"], tmp_path / "out")] == [root / "P1"]
+
+
+def test_a_chosen_series_names_its_label_map(tmp_path: Path) -> None:
+    write_slices(tmp_path / "study")
+    [file] = scan_files([tmp_path / "study#2"], tmp_path / "out")
+    assert file == ScanFile(tmp_path / "study#2", tmp_path / "out" / "study_2.nii.gz")
 
 
 def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Stitched windows, judged by MONAI's inferer, by the plain forward pass and by networks that see one voxel."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aunet.inference.sliding_window import predict_volume
-from aunet.networks import AttentionUNet
+from aunet.networks import AttentionUNet, GridGate
 from tests.inference.tiny_networks import Neighbourhood, Pointwise
 
 
@@ -113,7 +115,7 @@ def test_a_network_without_gates_has_no_coefficients() -> None:
 
 
 def test_softmax_coefficients_of_several_windows_are_refused_and_of_one_are_given() -> None:
-    network = AttentionUNet(channels=(2, 4, 4, 4, 4), normalization="softmax")
+    network = AttentionUNet(channels=(2, 4, 4, 4, 4), gate=partial(GridGate, normalization="softmax"))
     assert predict_volume(network, image_of(16, 16, 32), (16, 16, 32), with_attention=True).coefficients
     with pytest.raises(AssertionError, match="softmax"):
         predict_volume(network, image_of(16, 16, 64), (16, 16, 32), with_attention=True)

@@ -1,50 +1,54 @@
-"""Every preset can learn one patch by heart."""
+"""Every option of conf/model can learn one patch by heart, through the loss of a training step."""
 
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import pytest
 import torch
-from monai.losses import DiceCELoss
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from aunet.metrics.overlap import dice
-from aunet.networks import AttentionUNet, UNet
-
-CHANNELS = (8, 16, 32, 64, 128)
-NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "unet": lambda: UNet(num_classes=3, channels=CHANNELS),
-    "attention": lambda: AttentionUNet(num_classes=3, channels=CHANNELS),
-    "attention_official": lambda: AttentionUNet(
-        num_classes=3, channels=CHANNELS, has_gating_convolution=True, is_pass_through_start=False
-    ),
-    "attention_single_gate": lambda: AttentionUNet(
-        num_classes=3, channels=CHANNELS, num_gates=1, has_gating_convolution=True, is_pass_through_start=False
-    ),
-    "attention_softmax": lambda: AttentionUNet(num_classes=3, channels=CHANNELS, normalization="softmax"),
-}
+from tests.networks.model_options import IN_CHANNELS, OPTIONS, settings_of, small_network
+from tests.networks.training_loss import training_loss
 
 
-def patch() -> tuple[torch.Tensor, torch.Tensor]:
-    """A ball and a box that differ from the rest by less than the noise."""
+def patch() -> tuple[Tensor, Tensor]:
+    """A ball and a box that differ from the rest by less than the noise of two channels."""
     grid = torch.stack(torch.meshgrid(*[torch.arange(32.0)] * 3, indexing="ij"))
-    label = torch.zeros(1, 1, 32, 32, 32)
+    label = torch.zeros(1, 1, 32, 32, 32, dtype=torch.uint8)
     label[0, 0][(grid - 11).square().sum(0) < 49] = 1
     label[0, 0, 18:28, 16:30, 14:26] = 2
-    return label * 0.5 + torch.randn(label.shape), label
+    return label * 0.5 + torch.randn(1, IN_CHANNELS, 32, 32, 32), label
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NETWORKS)
-def test_fifty_steps_on_one_patch_reach_a_dice_of_95_percent(name: str) -> None:
+@pytest.mark.parametrize("option", OPTIONS)
+def test_fifty_steps_on_one_patch_reach_a_dice_of_95_percent(option: str) -> None:
     torch.manual_seed(0)
-    network, (image, label) = NETWORKS[name](), patch()
-    loss = DiceCELoss(softmax=True, to_onehot_y=True)
+    network = small_network(settings_of(option, spatial_dims=3), width=8)
+    image, label = patch()
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-3)
     for _ in range(50):
         optimizer.zero_grad()
-        logits = network(image)
-        loss(logits, label).backward()
+        training_loss(network, image, label).backward()
         optimizer.step()
-    prediction = network(image).argmax(dim=1, keepdim=True).numpy()
+    with torch.no_grad(), _statistics_of_the_batch(network):
+        prediction = network(image).argmax(dim=1, keepdim=True)
     for index in (1, 2):
-        assert dice(prediction == index, label.numpy() == index) > 0.95
+        assert dice((prediction == index).numpy(), (label == index).numpy()) > 0.95
+
+
+@contextmanager
+def _statistics_of_the_batch(network: nn.Module) -> Generator[None]:
+    """Evaluation, with hard gates as they are at test time, but batch norms as in training.
+
+    After 50 steps their running variance still holds half a percent of the 1 it started from, a thousand times the
+    variance of a skip behind a softmax over all places.
+    """
+    network.eval()
+    for module in network.modules():
+        if isinstance(module, _BatchNorm):
+            module.train()
+    yield
+    network.train()

@@ -121,3 +121,11 @@ def test_tables_fit_a_terminal_of_100_columns_without_folding_a_cell() -> None:
     assert max(map(len, lines)) <= 100
     assert any("0.600 ± 0.141 [1]" in line and "0.633 ± 0.252" in line for line in lines)
     assert any("+0.150" in line and "[+0.100, +0.200]" in line and "0.500" in line for line in lines)
+
+
+def test_pooled_folds_are_told_in_the_table() -> None:
+    folds = [replace(run, num_folds=5) for run in runs()]
+    text = printed(table_of(folds))
+    assert "Folds" in text
+    assert "Cross-validation" in text
+    assert "Folds" not in printed(table_of(runs()))

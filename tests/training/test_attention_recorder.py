@@ -35,6 +35,12 @@ class Gated(nn.Module):
 
 class SoftmaxGated(nn.Module):
     is_softmax_gate = True
+    num_gates = None
+
+
+class TwoGates(nn.Module):
+    is_softmax_gate = False
+    num_gates = 2
 
 
 class StandIn(LightningModule):
@@ -169,6 +175,25 @@ def test_network_without_gates_is_told_once_and_leaves_nothing(
         recorder.write_films(nn.Identity())
     assert len(caplog.records) == 1
     assert list(tmp_path.rglob("*")) == []
+
+
+def test_gates_with_a_map_for_each_channel_are_recorded_as_their_means(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def six_maps(network: nn.Module, image: Tensor) -> KnownPrediction:
+        (half,) = nn.functional.avg_pool3d(image, 2) / 2
+        maps = torch.stack([half, half * 0.5, half * 0, half * 0.1, half * 0.2, half * 0.3])
+        return KnownPrediction({2: maps}, {2: (2.0, 2.0, 2.0)}, {2: (0.0, 0.0, 0.0)})
+
+    recorder = recorder_in(tmp_path, predict=six_maps)
+    with caplog.at_level(logging.INFO, logger="aunet"):
+        recorder.record(TwoGates(), 0)
+        recorder.record(TwoGates(), 1)
+    recorded = [(row["map"], float(row["mean_inside_spleen"])) for row in statistics_of(tmp_path)]
+    assert recorded == [("0", 0.5), ("1", pytest.approx(0.2)), ("0", 0.5), ("1", pytest.approx(0.2))]
+    assert [record.message for record in caplog.records if "mean" in record.message] == [
+        "These gates have a map for each channel: attention is recorded as their mean."
+    ]
 
 
 def test_softmax_gates_see_one_patch_on_the_organ(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from aunet.data.phantom.organs import (
 )
 from aunet.data.phantom.skeleton import paint_skeleton
 from aunet.data.phantom.space import FIELD_CORNER, draw_space
-from aunet.data.phantom.trunk import paint_trunk
+from aunet.data.phantom.trunk import paint_chest, paint_trunk
 from aunet.data.phantom.vessels import (
     paint_adrenals,
     paint_great_vessels,
@@ -51,7 +51,9 @@ def draw_anatomy(generator: np.random.Generator, spacing: tuple[float, float, fl
     space = draw_space(generator, spacing)
     habitus = draw_habitus(generator)
     canvas = Canvas(space)
-    paint_skeleton(canvas, habitus, paint_trunk(canvas, habitus))
+    cavity = paint_trunk(canvas, habitus)
+    paint_chest(canvas, habitus, cavity)
+    paint_skeleton(canvas, habitus, cavity)
     _paint_retroperitoneum(canvas, generator, habitus.fat_plane)
     _paint_peritoneum(canvas, generator, habitus.fat_plane)
     affine = np.diag((*spacing, 1.0))

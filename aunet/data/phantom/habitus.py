@@ -9,7 +9,8 @@ import numpy as np
 class Habitus:
     """Lengths in mm, in the patient's coordinates.
 
-    ``half_width`` and ``front`` reach to the inside of the abdominal wall; ``fat_plane`` is the fat between organs.
+    ``half_width``, ``front`` and ``back`` reach to the inside of the abdominal wall; ``fat_plane`` is the fat between
+    organs; ``dome`` is where the right lung begins.
     """
 
     half_width: float
@@ -20,11 +21,7 @@ class Habitus:
     fat_back: float
     fat_plane: float
     dome: float
-
-    @property
-    def back(self) -> float:
-        """y of the inside of the abdominal cavity behind the kidneys."""
-        return -50.0
+    back: float = -50.0
 
     @property
     def middle(self) -> float:

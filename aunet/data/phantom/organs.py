@@ -15,6 +15,7 @@ from aunet.data.phantom.shapes import (
     tube,
     without,
 )
+from aunet.data.phantom.space import Box
 from aunet.data.phantom.tissues import Tissue
 
 _PANCREAS_KNOTS = np.array(
@@ -63,18 +64,18 @@ def paint_kidney(canvas: Canvas, generator: np.random.Generator, side: float, fa
     organ = roughened(canvas.space, without(bean, sinus), 0.7)
     volume = _draw_volume(generator, 158, 20, 126, 194)
     fitted, mask = canvas.paint_organ(organ, Tissue.KIDNEY_CORTEX, volume, 1.5 * fat_plane)
-    _paint_medulla(canvas, fitted, mask, center)
+    paint_medulla(canvas, fitted.box, mask, center)
     pelvis = ellipsoid(canvas.space, center + (-side * 14, 6, 0), (9, 4, 10))
     canvas.paint(pelvis, Tissue.RENAL_PELVIS, over=FAT)
     return hilum
 
 
-def _paint_medulla(canvas: Canvas, kidney: Field, mask: Mask, center: Vectors) -> None:
-    """Pyramids below the cortex, with columns of cortex between them."""
-    x, y, z = canvas.space.points_in(kidney.box) - center.astype(np.float32)[:, None, None, None]
+def paint_medulla(canvas: Canvas, box: Box, mask: Mask, center: Vectors) -> None:
+    """Pyramids below the cortex of a kidney, the ``mask`` (h, w, d) in a box, with columns of cortex between them."""
+    x, y, z = canvas.space.points_in(box) - center.astype(np.float32)[:, None, None, None]
     pyramids = np.cos(np.arctan2(y, np.abs(x) + 4) * 5) + np.cos(z * (2 * np.pi / 21)) + 0.9
     is_deep = depth_below_surface(mask, canvas.space.spacing) > _CORTEX
-    canvas.tissue[kidney.box][is_deep & (pyramids > 0)] = Tissue.KIDNEY_MEDULLA
+    canvas.tissue[box][is_deep & (pyramids > 0)] = Tissue.KIDNEY_MEDULLA
 
 
 def paint_liver(canvas: Canvas, generator: np.random.Generator, fat_plane: float) -> None:

@@ -79,9 +79,10 @@ def render_label(tissue: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
 
 
 def block_mean(values: FloatArray, factor: int) -> FloatArray:
-    """Mean of each ``factor``³ block (factor·H, factor·W, factor·D) -> (H, W, D)."""
+    """Mean of each ``factor``³ block (factor·H, factor·W, factor·D) -> (H, W, D); a rest at the end is dropped."""
     height, width, depth = (size // factor for size in values.shape)
-    return values.reshape(height, factor, width, factor, depth, factor).mean(axis=(1, 3, 5))
+    whole = values[: height * factor, : width * factor, : depth * factor]
+    return whole.reshape(height, factor, width, factor, depth, factor).mean(axis=(1, 3, 5))
 
 
 def _grained(tissue: NDArray[np.uint8], attenuation: FloatArray, generator: np.random.Generator) -> FloatArray:

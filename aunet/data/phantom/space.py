@@ -80,6 +80,13 @@ def draw_space(generator: np.random.Generator, spacing: tuple[float, float, floa
     """Draw a patient's size, place and bend; the draw itself ignores the ``spacing`` (mm) of the voxels."""
     scale = float(np.clip(generator.normal(1.0, 0.045), 0.9, 1.1))
     shift = generator.normal(0.0, (5.0, 4.0, 7.0)).clip((-10, -8, -14), (10, 8, 14))
+    return bent_space(generator, spacing, scale, shift)
+
+
+def bent_space(
+    generator: np.random.Generator, spacing: tuple[float, float, float], scale: float, shift: NDArray[np.float64]
+) -> Space:
+    """A patient of this ``scale`` at ``shift`` (3,) mm, with a bend that is drawn."""
     axes = voxel_positions(spacing)
     points = [
         ((axis - shift[i]) / scale).astype(np.float32).reshape(np.roll((-1, 1, 1), i))

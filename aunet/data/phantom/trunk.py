@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aunet.data.phantom.canvas import Canvas
+from aunet.data.phantom.canvas import Canvas, Mask
 from aunet.data.phantom.habitus import Habitus
 from aunet.data.phantom.shapes import Field, curve, ellipsoid, tube
 from aunet.data.phantom.space import FIELD_CORNER, FIELD_OF_VIEW, Array, Box, Space
@@ -14,9 +14,9 @@ _BELOW, _ABOVE = FIELD_CORNER[2] - 40, FIELD_CORNER[2] + FIELD_OF_VIEW[2] + 40
 
 
 def paint_trunk(canvas: Canvas, habitus: Habitus) -> Field:
-    """Paint all that lies around the organs; gives the field of the abdominal wall's inside."""
+    """Paint all that lies around the organs but the chest; gives the field of the abdominal wall's inside."""
     space = canvas.space
-    skin, cavity = body_field(space, habitus), cavity_field(space, habitus)
+    skin, cavity = body_field(space, habitus), cavity_field(space.points, habitus)
     _paint_table(canvas, habitus)
     canvas.paint(skin, Tissue.SKIN, over=(Tissue.AIR, Tissue.TABLE))
     canvas.paint(Field(EVERYWHERE, skin.values - SKIN_THICKNESS), Tissue.SUBCUTANEOUS_FAT, over=(Tissue.SKIN,))
@@ -24,13 +24,12 @@ def paint_trunk(canvas: Canvas, habitus: Habitus) -> Field:
     canvas.paint(cavity, Tissue.VISCERAL_FAT, over=(Tissue.MUSCLE,))
     _paint_layers_of_wall(canvas, habitus, cavity)
     _paint_back_muscles(canvas)
-    _paint_lungs(canvas, habitus, cavity)
     return cavity
 
 
-def cavity_field(space: Space, habitus: Habitus) -> Field:
-    """Distance (mm) inwards from the inner surface of the abdominal and chest wall."""
-    x, y, z = space.points
+def cavity_field(points: Array, habitus: Habitus) -> Field:
+    """Distance (mm) of patient coordinates (3, H, W, D) inwards from the inner surface of abdominal and chest wall."""
+    x, y, z = points
     waist = 1 + np.float32(0.04) * np.tanh(z / 60)
     half_depth = (habitus.front - habitus.back) / 2
     return _oval(x / waist, y - np.float32(habitus.middle), habitus.half_width, half_depth)
@@ -40,7 +39,7 @@ def body_field(space: Space, habitus: Habitus) -> Field:
     """Distance (mm) inwards from the skin; a furrow runs down the middle of the back."""
     x, y, z = space.points
     front = habitus.front + habitus.wall + habitus.fat_front
-    back = -82 - habitus.fat_back
+    back = habitus.back - 32 - habitus.fat_back
     half_width = habitus.half_width + habitus.wall + habitus.fat_side
     waist = 1 + np.float32(0.03) * np.tanh(z / 60)
     oval = _oval(x / waist, y - np.float32((front + back) / 2), half_width, (front - back) / 2)
@@ -59,7 +58,7 @@ def _oval(x: Array, y: Array, half_width: float, half_depth: float) -> Field:
 def _paint_table(canvas: Canvas, habitus: Habitus) -> None:
     """A thin curved shell under the back."""
     x, y, _ = canvas.space.points
-    height = y - (-88 - habitus.fat_back) - np.square(x) / 900
+    height = y - (habitus.back - 38 - habitus.fat_back) - np.square(x) / 900
     canvas.tissue[(np.abs(height) < 2.5) & (np.abs(x) < 190)] = Tissue.TABLE
 
 
@@ -91,7 +90,7 @@ def _paint_back_muscles(canvas: Canvas) -> None:
             canvas.paint(tube(canvas.space, centers, radii), Tissue.MUSCLE, over=over)
 
 
-def _paint_lungs(canvas: Canvas, habitus: Habitus, cavity: Field) -> None:
+def paint_chest(canvas: Canvas, habitus: Habitus, cavity: Field) -> None:
     """Lung above the two domes of the diaphragm, deepest behind; the heart's underside rests between them."""
     x, y, z = canvas.space.points
     closeness = np.square(np.square(np.clip(1 - cavity.values / 85, 0, 1)))
@@ -99,6 +98,11 @@ def _paint_lungs(canvas: Canvas, habitus: Habitus, cavity: Field) -> None:
     lower_left = np.where(x < 0, np.float32(9), np.float32(0))
     height = z - (habitus.dome - lower_left - depth - 12 * np.exp(-np.square(x / 25)))
     is_chest = canvas.is_any(EVERYWHERE, (Tissue.VISCERAL_FAT,))
+    fill_chest(canvas, habitus, height, is_chest, cavity)
+
+
+def fill_chest(canvas: Canvas, habitus: Habitus, height: Array, is_chest: Mask, cavity: Field) -> None:
+    """Lung where ``height`` (mm above the diaphragm) is positive, the diaphragm below it, the heart on its middle."""
     canvas.tissue[is_chest & (height > -3)] = Tissue.MUSCLE
     canvas.tissue[is_chest & (height > 0) & (cavity.values > 2)] = Tissue.LUNG
     heart = ellipsoid(canvas.space, (-18, 62, habitus.dome + 22), (58, 42, 36), (0, 0, 25))

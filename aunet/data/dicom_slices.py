@@ -1,0 +1,201 @@
+"""What one DICOM file says of the slices it holds, read without their pixels; and their pixels, slice by slice."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import config as pydicom_config
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels import get_decoder, pixel_array
+
+from aunet.errors import UserError
+
+# Scans break the rules of value types in many harmless ways; pydicom would warn of each in every file.
+pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
+
+# CT, MR and PET, each as one slice a file, as many frames a file, and converted from the first to the second.
+_IMAGES = "1.2.840.10008.5.1.4.1.1."
+_IMAGE_CLASSES = {_IMAGES + end for end in ("2", "4", "128", "2.1", "4.1", "130", "2.2", "4.4", "128.1")}
+_GEOMETRY = {
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "SliceThickness": "PixelMeasuresSequence",
+    "SpacingBetweenSlices": "PixelMeasuresSequence",
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "RescaleIntercept": "PixelValueTransformationSequence",
+}
+_TAGS = [
+    *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "ImageType", "PatientID"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "GantryDetectorTilt"),
+    *("ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_GEOMETRY),
+]
+_READ_ERRORS = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError)
+_HEADER_ERRORS = (*_READ_ERRORS, InvalidDicomError, struct.error)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One plane of voxels: where it is stored, and where it lies in the patient in DICOM's LPS+ coordinates (mm).
+
+    ``along_row`` and ``along_column`` are unit vectors towards the next column and the next row; ``spacing`` is the
+    distance of neighbouring columns, then of neighbouring rows; ``pitch`` that of slices, 0 where it is not told.
+    The value of a voxel, in HU for CT, is ``slope`` times what is stored, plus ``intercept``.
+    """
+
+    file: Path
+    frame: int
+    shape: tuple[int, int]
+    position: NDArray[np.float64]
+    along_row: NDArray[np.float64]
+    along_column: NDArray[np.float64]
+    spacing: tuple[float, float]
+    pitch: float
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True)
+class DicomFile:
+    """A file of a series; it has no slices where it is no image of a volume, such as a segmentation or a report."""
+
+    path: Path
+    series: str
+    number: str
+    description: str
+    modality: str
+    patient: str
+    image_type: tuple[str, ...]
+    tilt: float
+    is_white_lowest: bool
+    slices: tuple[Slice, ...]
+
+
+def read_dicom_file(path: Path) -> DicomFile:
+    """The header of a DICOM file.
+
+    UserError where it is damaged, or an image of a volume that does not tell where it lies or has colours.
+    """
+    try:
+        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        slices = _slices(header, path) if _sop_class(header) in _IMAGE_CLASSES else ()
+    except UserError:
+        raise
+    except _HEADER_ERRORS as error:
+        raise UserError(f"{path}: not a readable DICOM file ({error}); it may be truncated: copy it again.") from error
+    return DicomFile(
+        path=path,
+        series=str(header.get("SeriesInstanceUID") or "unknown"),
+        number=str(header.get("SeriesNumber") or ""),
+        description=str(header.get("SeriesDescription") or ""),
+        modality=str(header.get("Modality") or "unknown"),
+        patient=str(header.get("PatientID") or ""),
+        image_type=tuple(str(word).upper() for word in header.get("ImageType") or ()),
+        tilt=_number(header.get("GantryDetectorTilt"), 0.0),
+        is_white_lowest=header.get("PhotometricInterpretation") == "MONOCHROME1",
+        slices=slices,
+    )
+
+
+def read_pixels(plane: Slice) -> NDArray[np.float32]:
+    """Values (rows, columns) of a slice, in HU for CT; UserError where the file is damaged or cannot be unpacked."""
+    try:
+        stored: NDArray[Any] = pixel_array(plane.file, index=plane.frame)
+    except (*_HEADER_ERRORS, RuntimeError) as error:
+        raise UserError(f"{plane.file}: {_why_unreadable(plane.file, error)}") from error
+    if stored.shape != plane.shape:
+        raise UserError(f"{plane.file}: {stored.shape} pixels where its header says {plane.shape}; copy it again.")
+    return (stored * plane.slope + plane.intercept).astype(np.float32)
+
+
+def _sop_class(header: Any) -> str:
+    """What kind of object the file is, by its very beginning; a file cut short later still tells it."""
+    if not header.file_meta.get("TransferSyntaxUID"):
+        raise EOFError("it ends before it tells how it is written")
+    return str(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
+
+
+def _slices(header: Any, path: Path) -> tuple[Slice, ...]:
+    if header.get("ModalityLUTSequence"):
+        raise UserError(f"{path}: its values follow a table (ModalityLUTSequence), not a scale; convert it to NIfTI.")
+    if header.get("SamplesPerPixel", 1) != 1 or not str(header.get("PhotometricInterpretation")).startswith("MONO"):
+        colours = header.get("PhotometricInterpretation")
+        raise UserError(f"{path}: a slice of grey values is needed, this file has {colours}; it may be truncated.")
+    frames = header.get("PerFrameFunctionalGroupsSequence") or [header]
+    if int(header.get("NumberOfFrames") or 1) != len(frames):
+        raise UserError(
+            f"{path}: {header.NumberOfFrames} frames, but positions of {len(frames)}; convert the file to NIfTI."
+        )
+    shared = header.get("SharedFunctionalGroupsSequence") or []
+    return tuple(_slice(index, [frame, *shared, header], path) for index, frame in enumerate(frames))
+
+
+def _slice(frame: int, levels: Sequence[Any], path: Path) -> Slice:
+    """``levels``: where its geometry may stand, the frame's own first."""
+    position = _numbers("ImagePositionPatient", 3, levels, path)
+    orientation = _numbers("ImageOrientationPatient", 6, levels, path)
+    row_distance, column_distance = _numbers("PixelSpacing", 2, levels, path).tolist()
+    pitch = _value("SpacingBetweenSlices", levels) or _value("SliceThickness", levels)
+    slope, intercept = _number(_value("RescaleSlope", levels), 1.0), _number(_value("RescaleIntercept", levels), 0.0)
+    header = levels[-1]
+    if not slope or min(row_distance, column_distance) <= 0:
+        raise UserError(
+            f"{path}: RescaleSlope is {slope}, PixelSpacing {[row_distance, column_distance]}; none may be 0 or less."
+            " Convert the scan again from its source."
+        )
+    return Slice(
+        file=path,
+        frame=frame,
+        shape=(int(header.Rows), int(header.Columns)),
+        position=position,
+        along_row=orientation[:3],
+        along_column=orientation[3:],
+        spacing=(column_distance, row_distance),
+        pitch=abs(_number(pitch, 0.0)),
+        slope=slope,
+        intercept=intercept,
+    )
+
+
+def _value(name: str, levels: Sequence[Any]) -> Any:
+    """The first level's value: as it stands, or in the sequence that holds it in files of many frames."""
+    for level in levels:
+        groups = level.get(_GEOMETRY[name]) or []
+        for holder in (*groups[:1], level):
+            if holder.get(name) not in (None, ""):
+                return holder.get(name)
+    return None
+
+
+def _numbers(name: str, count: int, levels: Sequence[Any], path: Path) -> NDArray[np.float64]:
+    value = _value(name, levels)
+    numbers = np.array([] if value is None else value, dtype=np.float64)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise UserError(
+            f"{path}: {name} is {value}; without these {count} numbers a slice has no place in a volume."
+            " The file may be truncated: copy it again."
+        )
+    return numbers
+
+
+def _number(value: Any, otherwise: float) -> float:
+    number = otherwise if value in (None, "") else float(value)
+    if not np.isfinite(number):
+        raise ValueError(f"{value} where a number is needed")
+    return number
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    syntax = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta.TransferSyntaxUID
+    try:
+        is_readable = get_decoder(syntax).is_available
+    except NotImplementedError:
+        return f"compressed as {syntax.name}, which cannot be read; convert the series to NIfTI."
+    if not is_readable:
+        return f"compressed as {syntax.name}; install what decompresses it: pip install 'aunet[dicom]'."
+    return f"its pixels cannot be read ({error}); the file may be truncated: copy it again."

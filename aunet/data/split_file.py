@@ -1,0 +1,108 @@
+"""Splits that stand in a file: the ``splits.json`` of a run, or the ``splits_final.json`` of nnU-Net."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from aunet.data.case import Case
+from aunet.data.splits import Splits, carve_validation, check_patients
+from aunet.errors import UserError
+
+_MOST_NAMED = 3
+
+
+def read_splits(file: Path, cases: Sequence[Case], fold: int | None, val: float, seed: int) -> Splits:
+    """Read which of ``cases`` is where.
+
+    nnU-Net lists folds of two parts, train and val. Its val, which it scores at the end, is our test part: a case that
+    chose the best checkpoint is not tested on. Our val is carved out of its train.
+
+    Args:
+        file: JSON, either ``{"train": […], "val": […], "test": […]}`` or a list of folds without test.
+        cases: the labelled cases of the dataset; those the file does not name are left out.
+        fold: which of the file's folds; None where it holds none.
+        val: share, or number, of the training patients that validate, where the file does not say.
+        seed: of their draw.
+
+    Raises:
+        UserError: for a file that is none of these, a case the dataset lacks, a patient in two parts.
+    """
+    content = _read_json(file)
+    parts = _fold_of(content, fold, file) if isinstance(content, list) else _whole(content, fold, file)
+    known = {case.case_id: case for case in cases}
+    for part, case_ids in parts.items():
+        _check_cases(case_ids, part, known, file)
+    if "test" not in parts:
+        training = [known[case_id] for case_id in parts["train"]]
+        check_patients(Splits(parts["train"], (), parts["val"]), cases, str(file))
+        trained, validated = carve_validation(training, val, seed)
+        parts = {"train": trained, "val": validated, "test": parts["val"]}
+    splits = Splits(**parts)
+    _check_once(splits, file)
+    check_patients(splits, cases, str(file))
+    return splits
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{file}: cannot be read ({error.strerror}); data.split.file is the splits.json of a run or nnU-Net's"
+            " splits_final.json."
+        ) from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{file}: not valid JSON ({error}). Copy it again.") from None
+
+
+def _whole(content: Any, fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:
+    if fold is not None:
+        raise UserError(f"{file}: holds one split, so there is no data.fold={fold} to choose. Leave data.fold out.")
+    return _parts(content, ("train", "val", "test"), file)
+
+
+def _fold_of(content: list[Any], fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:
+    if fold is None or not 0 <= fold < len(content):
+        raise UserError(
+            f"{file}: holds {len(content)} folds, and data.fold={'null' if fold is None else fold} is none of them."
+            f" Choose one of 0..{len(content) - 1}, or all of them with -m data.fold="
+            f"{','.join(map(str, range(len(content))))}."
+        )
+    return _parts(content[fold], ("train", "val"), file)
+
+
+def _parts(content: Any, names: Sequence[str], file: Path) -> dict[str, tuple[str, ...]]:
+    """The named lists of case ids."""
+    is_usable = isinstance(content, dict) and all(_is_list_of_names(content.get(name)) for name in names)
+    if not is_usable:
+        raise UserError(
+            f"{file}: {' and '.join(map(repr, names))} must each list at least one case id. It is not the splits.json"
+            " of a run, nor nnU-Net's splits_final.json."
+        )
+    return {name: tuple(content[name]) for name in names}
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+
+
+def _check_cases(case_ids: Sequence[str], part: str, known: dict[str, Case], file: Path) -> None:
+    missing = [case_id for case_id in case_ids if case_id not in known]
+    if missing:
+        near = [name for case_id in missing[:_MOST_NAMED] for name in get_close_matches(case_id, known, n=1, cutoff=0)]
+        raise UserError(
+            f"{file}: {part} names {len(missing)} cases that are not in the data: {', '.join(missing[:_MOST_NAMED])}."
+            f" The nearest of its {len(known)} cases: {', '.join(dict.fromkeys(near))}. Restore them, or use the file"
+            " with the data it was made for."
+        )
+
+
+def _check_once(splits: Splits, file: Path) -> None:
+    counts = Counter((*splits.train, *splits.val, *splits.test))
+    for case_id, count in counts.items():
+        if count > 1:
+            parts = [part for part, case_ids in splits.as_dict().items() if case_id in case_ids]
+            raise UserError(f"{file}: case {case_id} stands {count} times, in {' and '.join(parts)}. Keep one of them.")

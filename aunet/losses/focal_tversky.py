@@ -1,0 +1,47 @@
+"""The focal Tversky loss, which MONAI has for two classes only."""
+
+from monai.losses.tversky import TverskyLoss
+from torch import Tensor, nn
+
+from aunet.errors import UserError
+
+# The root's slope is infinite at 0, where a perfect prediction lies; below this it is left flat.
+_SMALLEST = 1e-6
+
+
+class FocalTverskyLoss(nn.Module):
+    """Mean over samples and classes of (1 - Tversky index) ** (1 / gamma).
+
+    Source: Abraham and Khan 2018 (arXiv 1810.07842), equations 3 and 4; their alpha is ``missed_weight``, their beta
+    ``invented_weight`` (MONAI's ``TverskyLoss`` names them the other way round), and they sum over the classes.
+
+    Args:
+        missed_weight: of the false negatives.
+        invented_weight: of the false positives.
+        gamma: above 1 more weight goes to samples that are nearly right, below 1 to those that are far off.
+        include_background: whether class 0 counts.
+    """
+
+    def __init__(
+        self,
+        missed_weight: float = 0.7,
+        invented_weight: float = 0.3,
+        gamma: float = 4 / 3,
+        include_background: bool = False,
+    ) -> None:
+        super().__init__()
+        if gamma <= 0:
+            raise UserError(f"gamma={gamma}: it must be above 0.")
+        self.exponent = 1 / gamma
+        self.tversky = TverskyLoss(
+            include_background,
+            to_onehot_y=True,
+            softmax=True,
+            alpha=invented_weight,
+            beta=missed_weight,
+            reduction="none",
+        )
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """logits (B, K, *spatial), label (B, 1, *spatial) integer -> scalar."""
+        return self.tversky(logits, label).clamp(min=_SMALLEST).pow(self.exponent).mean()

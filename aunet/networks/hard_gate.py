@@ -1,0 +1,122 @@
+"""Hard attention: gates that are open or shut, drawn at random in training and fixed in evaluation.
+
+A draw has no derivative, so its gradient is estimated, in one of two ways. Source: the paper's contrast to its own
+soft gates (Oktay et al. 2018, section 1); Jang et al. 2017 for Gumbel, Williams 1992 and Mnih and Rezende 2016 for
+score functions.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aunet.errors import UserError
+from aunet.networks.attention_gate import Combination, GridGate, Nonlinearity
+from aunet.networks.layers import Layers, PerAxis
+
+Estimator = Literal["straight_through", "score_function"]
+
+
+class StraightThroughGumbel(nn.Module):
+    """Open where score plus logistic noise is above 0; its derivative is that of the sigmoid of the same sum.
+
+    The estimate is biased; the lower the ``temperature``, the less biased and the noisier.
+    """
+
+    def __init__(self, temperature: float = 1.0) -> None:
+        super().__init__()
+        if temperature <= 0:
+            raise UserError(f"temperature={temperature}: it must be above 0.")
+        self.temperature = temperature
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Scores, of any shape, to 0 or 1; in evaluation to the likelier of both."""
+        if not self.training:
+            return (scores > 0).to(scores.dtype)
+        uniform = torch.rand_like(scores).clamp(1e-6, 1 - 1e-6)
+        relaxed = ((scores + uniform.logit()) / self.temperature).sigmoid()
+        return (relaxed > 0.5).to(scores.dtype) + (relaxed - relaxed.detach())  # the bracket is exactly 0
+
+
+class BernoulliDraw(nn.Module):
+    """Open with the probability sigmoid(score), and no derivative at all.
+
+    Whoever trains it adds the score-function term to the loss: (loss - baseline) * log probability of the draw, over
+    ``num_draws`` draws of the whole network (``aunet.training.score_function``).
+    """
+
+    def __init__(self, num_draws: int = 4) -> None:
+        super().__init__()
+        if num_draws < 2:
+            raise UserError(f"num_draws={num_draws}: at least 2, as each draw's baseline is the mean of the others.")
+        self.num_draws = num_draws
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Scores, of any shape, to 0 or 1; in evaluation to the likelier of both."""
+        if not self.training:
+            return (scores > 0).to(scores.dtype)
+        return torch.bernoulli(scores.detach().sigmoid())
+
+    @staticmethod
+    def log_probability(scores: Tensor, draw: Tensor) -> Tensor:
+        """Log probability of the whole ``draw``, a scalar with a gradient to ``scores``."""
+        return -functional.binary_cross_entropy_with_logits(scores, draw, reduction="sum")
+
+
+class HardGate(GridGate):
+    """A gate whose coefficients are 0 or 1.
+
+    Args:
+        layers: the network's layers.
+        skip_channels: channels of the skip.
+        gating_channels: channels of the gating signal.
+        stride: of the grid, along each axis.
+        estimator: of the gradient: "straight_through" or "score_function".
+        temperature: of the straight-through estimate.
+        num_draws: draws a training step of the score-function estimate.
+        combination: as in ``GridGate``, like all that follow.
+        nonlinearity: of the additive score.
+        is_per_channel: a map for each channel of the skip instead of one for all.
+        has_output_transform: a 1x1 convolution and norm on what was gated.
+        is_pass_through_start: nearly all places start open.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        skip_channels: int,
+        gating_channels: int,
+        stride: PerAxis = 2,
+        estimator: Estimator = "straight_through",
+        temperature: float = 1.0,
+        num_draws: int = 4,
+        combination: Combination = "additive",
+        nonlinearity: Nonlinearity = "relu",
+        is_per_channel: bool = False,
+        has_output_transform: bool = True,
+        is_pass_through_start: bool = True,
+    ) -> None:
+        super().__init__(
+            layers,
+            skip_channels,
+            gating_channels,
+            stride,
+            combination,
+            nonlinearity,
+            is_per_channel=is_per_channel,
+            has_output_transform=has_output_transform,
+            is_pass_through_start=is_pass_through_start,
+        )
+        if estimator not in ("straight_through", "score_function"):
+            raise UserError(f"estimator={estimator!r}: use 'straight_through' or 'score_function'.")
+        is_drawn = estimator == "score_function"
+        self.draw: nn.Module = BernoulliDraw(num_draws) if is_drawn else StraightThroughGumbel(temperature)
+
+    def coefficients(self, scores: Tensor) -> Tensor:
+        """Scores to 0 or 1, both (B, M, *spatial / stride)."""
+        return self.draw(scores)
+
+    def resize(self, coefficients: Tensor, skip: Tensor) -> Tensor:
+        """Coefficients (B, M, *spatial / stride) to the spatial size of ``skip``, each as a block of equal values."""
+        return functional.interpolate(coefficients, size=tuple(skip.shape[2:]), mode="nearest")

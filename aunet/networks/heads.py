@@ -1,0 +1,66 @@
+"""From the features of the decoder to logits.
+
+A head is built by ``head(layers, channels, num_classes)``. It gives a list: the logits (B, K, *spatial) at full size,
+and in training those of each other level that shall have a loss of its own, finest first.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aunet.networks.layers import Layers, resize_linearly
+
+HeadFactory = Callable[[Layers, Sequence[int], int], nn.Module]
+
+
+class MultiscaleHead(nn.Module):
+    """A 1x1 convolution to K classes at each decoder level, resized, concatenated, fused by a 1x1 convolution.
+
+    The paper calls it deep supervision, though no level has a loss of its own. Fusing is linear and so is resizing:
+    each level's share of the fusion is taken before it is resized, which spares the K x levels channels at full size.
+    """
+
+    def __init__(self, layers: Layers, channels: Sequence[int], num_classes: int) -> None:
+        super().__init__()
+        self.level_scores = nn.ModuleList(layers.convolution(width, num_classes, 1) for width in channels)
+        self.fusion: Any = layers.convolution(num_classes * len(channels), num_classes, 1)
+
+    def forward(self, decoded: Sequence[Tensor]) -> list[Tensor]:
+        """Features of the decoder levels, finest first -> [logits (B, K, *spatial of the first)]."""
+        size = decoded[0].shape[2:]
+        shares = self.fusion.weight.chunk(len(decoded), dim=1)
+        convolve = functional.conv2d if decoded[0].ndim == 4 else functional.conv3d
+        logits = [
+            resize_linearly(convolve(scores(features), share), size)
+            for features, scores, share in zip(decoded, self.level_scores, shares, strict=True)
+        ]
+        return [torch.stack(logits).sum(dim=0) + self.fusion.bias.view(1, -1, *[1] * len(size))]
+
+
+class SingleHead(nn.Module):
+    """A 1x1 convolution to K classes at the finest level, as in the first U-Net."""
+
+    def __init__(self, layers: Layers, channels: Sequence[int], num_classes: int) -> None:
+        super().__init__()
+        self.scores = layers.convolution(channels[0], num_classes, 1)
+
+    def forward(self, decoded: Sequence[Tensor]) -> list[Tensor]:
+        """Features of the decoder levels, finest first -> [logits (B, K, *spatial of the first)]."""
+        return [self.scores(decoded[0])]
+
+
+class DeepSupervisionHead(nn.Module):
+    """A 1x1 convolution to K classes at each decoder level, each with a loss of its own in training."""
+
+    def __init__(self, layers: Layers, channels: Sequence[int], num_classes: int) -> None:
+        super().__init__()
+        self.level_scores = nn.ModuleList(layers.convolution(width, num_classes, 1) for width in channels)
+
+    def forward(self, decoded: Sequence[Tensor]) -> list[Tensor]:
+        """Features of the decoder levels, finest first -> logits of each level; in evaluation of the finest only."""
+        supervised = len(decoded) if self.training else 1
+        pairs = zip(self.level_scores[:supervised], decoded[:supervised], strict=True)
+        return [scores(features) for scores, features in pairs]

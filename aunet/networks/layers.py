@@ -1,0 +1,112 @@
+"""The layers all parts of a network are made of, by number of spatial dimensions, norm and activation."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from aunet.errors import UserError
+
+Norm = Literal["batch", "instance", "group"]
+Activation = Literal["relu", "leaky_relu"]
+PerAxis = int | Sequence[int]
+
+CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+_MAX_POOLING = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_INSTANCE_NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+_LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
+
+_CHANNELS_PER_GROUP = 8
+_LEAKY_SLOPE = 0.01
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Builds the layers of one network; every block, gate and head is given one.
+
+    ``dropout`` is the share of values that a convolution unit sets to zero in training.
+    """
+
+    spatial_dims: int = 3
+    norm: Norm = "batch"
+    activation: Activation = "relu"
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no layer exists for."""
+        if self.spatial_dims not in (2, 3):
+            raise UserError(f"spatial_dims={self.spatial_dims}: a network has 2 or 3 spatial dimensions.")
+        if self.norm not in ("batch", "instance", "group"):
+            raise UserError(f"norm={self.norm!r}: use 'batch', 'instance' or 'group'.")
+        if self.activation not in ("relu", "leaky_relu"):
+            raise UserError(f"activation={self.activation!r}: use 'relu' or 'leaky_relu'.")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout={self.dropout}: it is a share, at least 0 and below 1.")
+
+    def convolution(
+        self, in_channels: int, out_channels: int, kernel_size: PerAxis = 3, dilation: int = 1
+    ) -> nn.Module:
+        """A convolution that keeps the size: (B, in, *spatial) -> (B, out, *spatial)."""
+        kernel: Any = per_axis(kernel_size, self.spatial_dims)
+        if any(length % 2 == 0 for length in kernel):
+            raise UserError(f"kernel_size={list(kernel)}: a kernel that keeps the size is odd along every axis.")
+        padding: Any = tuple(dilation * (length // 2) for length in kernel)
+        return CONVOLUTION[self.spatial_dims](in_channels, out_channels, kernel, padding=padding, dilation=dilation)
+
+    def patch_convolution(self, in_channels: int, out_channels: int, stride: PerAxis) -> nn.Module:
+        """A convolution of patches side by side, without bias: (B, in, *spatial) -> (B, out, *spatial / stride)."""
+        patch: Any = per_axis(stride, self.spatial_dims)
+        return CONVOLUTION[self.spatial_dims](in_channels, out_channels, patch, stride=patch, bias=False)
+
+    def transposed_convolution(self, in_channels: int, out_channels: int, stride: PerAxis) -> nn.Module:
+        """Learned upsampling: (B, in, *spatial) -> (B, out, *spatial * stride)."""
+        patch: Any = per_axis(stride, self.spatial_dims)
+        return _TRANSPOSED[self.spatial_dims](in_channels, out_channels, patch, stride=patch)
+
+    def max_pooling(self, stride: PerAxis) -> nn.Module:
+        """The largest value of each patch: (B, C, *spatial) -> (B, C, *spatial / stride)."""
+        return _MAX_POOLING[self.spatial_dims](per_axis(stride, self.spatial_dims))
+
+    def normalization(self, channels: int) -> nn.Module:
+        """The norm layer; groups hold 8 channels where the width allows it."""
+        if self.norm == "instance":
+            return _INSTANCE_NORM[self.spatial_dims](channels, affine=True)
+        if self.norm == "group":
+            return nn.GroupNorm(channels // math.gcd(channels, _CHANNELS_PER_GROUP), channels)
+        return _BATCH_NORM[self.spatial_dims](channels)
+
+    def activate(self) -> nn.Module:
+        """The activation, in place."""
+        return nn.ReLU(inplace=True) if self.activation == "relu" else nn.LeakyReLU(_LEAKY_SLOPE, inplace=True)
+
+
+def per_axis(value: PerAxis, spatial_dims: int) -> tuple[int, ...]:
+    """One whole number for every axis; UserError for a list of another length or a number below 1."""
+    numbers = (value,) * spatial_dims if isinstance(value, int) else tuple(value)
+    if len(numbers) != spatial_dims or any(number < 1 for number in numbers):
+        raise UserError(f"{value}: give one whole number from 1 on, or {spatial_dims} of them, one for each axis.")
+    return numbers
+
+
+def resize_linearly(features: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize (B, C, *spatial) to spatial ``size``: bilinear or trilinear, corners not aligned.
+
+    Autocast would run this in float32 and double the memory of all that follows, so it is switched off here.
+    """
+    if tuple(features.shape[2:]) == tuple(size):
+        return features
+    if not torch.is_autocast_enabled(features.device.type):
+        return _resize_linearly(features, size)
+    with torch.autocast(features.device.type, enabled=False):
+        return _resize_linearly(features, size)
+
+
+def _resize_linearly(features: Tensor, size: Sequence[int]) -> Tensor:
+    mode = _LINEAR_MODE[features.ndim - 2]
+    return functional.interpolate(features, size=tuple(size), mode=mode, align_corners=False)

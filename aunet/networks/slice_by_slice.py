@@ -1,0 +1,59 @@
+"""Networks of two dimensions on volumes: every slice across the last axis for itself.
+
+A 2D image is a volume one voxel thick, so that images, slices of scans and volumes share one path through the data.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class SliceBySlice(nn.Module):
+    """Any 2D network with ``forward(image) -> logits``, given volumes (B, C, H, W, D).
+
+    Of ours it hands on what else they offer: attention, supervised logits, size multiple.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network: Any = network
+        if hasattr(network, "size_multiple"):
+            self.size_multiple = (*self.network.size_multiple, 1)
+
+    @property
+    def is_softmax_gate(self) -> bool:
+        """As the network's."""
+        return bool(getattr(self.network, "is_softmax_gate", False))
+
+    @property
+    def num_gates(self) -> int | None:
+        """As the network's; None where it has no gates."""
+        return getattr(self.network, "num_gates", None)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, C, H, W, D) -> logits (B, K, H, W, D)."""
+        return _as_volumes(self.network(_as_slices(image)), image)
+
+    def forward_with_attention(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+        """(B, C, H, W, D) -> logits (B, K, H, W, D) and {level: coefficients (B, M, h, w, D)}; none without gates."""
+        if not hasattr(self.network, "forward_with_attention"):
+            return self(image), {}
+        logits, coefficients = self.network.forward_with_attention(_as_slices(image))
+        return _as_volumes(logits, image), {level: _as_volumes(maps, image) for level, maps in coefficients.items()}
+
+    def supervised_logits(self, image: Tensor) -> list[Tensor]:
+        """(B, C, H, W, D) -> the logits that have a loss, each (B, K, h, w, D)."""
+        if not hasattr(self.network, "supervised_logits"):
+            return [self(image)]
+        return [_as_volumes(logits, image) for logits in self.network.supervised_logits(_as_slices(image))]
+
+
+def _as_slices(volumes: Tensor) -> Tensor:
+    """(B, C, H, W, D) -> (B * D, C, H, W)."""
+    return volumes.movedim(-1, 1).flatten(0, 1)
+
+
+def _as_volumes(slices: Tensor, volumes: Tensor) -> Tensor:
+    """(B * D, C, h, w) -> (B, C, h, w, D), with B and D of ``volumes``."""
+    return torch.unflatten(slices, 0, (volumes.shape[0], volumes.shape[-1])).movedim(1, -1)

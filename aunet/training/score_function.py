@@ -1,0 +1,57 @@
+"""Training through gates that are drawn: the score-function estimate of the gradient of the expected loss.
+
+With draws a of probability p(a) the gradient of the expected loss E[L(a)] is E[grad L + (L - baseline) grad log p(a)],
+for any baseline that does not depend on the draw. Here it is the mean loss of the step's other draws (Mnih and Rezende
+2016).
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aunet.networks.hard_gate import BernoulliDraw
+
+
+def expected_loss(network: nn.Module, draw_loss: Callable[[], Tensor]) -> Tensor:
+    """The mean loss of several draws of ``network``'s gates, with the gradient of its expectation.
+
+    Args:
+        network: has gates that are drawn or not; without any the loss is asked for once.
+        draw_loss: a forward pass and its loss, a scalar.
+    """
+    gates = [module for module in network.modules() if isinstance(module, BernoulliDraw)]
+    if not gates:
+        return draw_loss()
+    losses: list[Tensor] = []
+    log_probabilities: list[Tensor] = []
+    num_draws = max(gate.num_draws for gate in gates)
+    for _ in range(num_draws):
+        with _recorded_draws(gates) as draws:
+            losses.append(draw_loss())
+        log_probabilities.append(torch.stack([BernoulliDraw.log_probability(*draw) for draw in draws]).sum())
+    loss, log_probability = torch.stack(losses), torch.stack(log_probabilities)
+    baseline = (loss.sum() - loss) / (num_draws - 1)
+    score_term = ((loss - baseline).detach() * log_probability).mean()
+    return loss.mean() + score_term - score_term.detach()
+
+
+@contextmanager
+def _recorded_draws(gates: list[BernoulliDraw]) -> Generator[list[tuple[Tensor, Tensor]]]:
+    """The scores and the draw of every gate within this context.
+
+    Nothing is computed from them here: a level that is recomputed in the backward pass would not find it again.
+    """
+    recorded: list[tuple[Tensor, Tensor]] = []
+
+    def record(gate: nn.Module, scores: tuple[Any, ...], draw: Tensor) -> None:
+        recorded.append((scores[0], draw))
+
+    handles = [gate.register_forward_hook(record) for gate in gates]
+    try:
+        yield recorded
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,135 @@
+"""Draw what every gate option looks at: the figure "gates.png" of the README.
+
+Train the options first, half as wide as the paper's network and for 8 epochs, about 1.5 minutes each on two cores:
+
+    python train.py -m model=attention,attention_multiplicative,attention_softplus,attention_softmax,\
+attention_per_channel,attention_gate_per_class,attention_bare,attention_single_gate,attention_bottleneck_gating,\
+attention_global_gating,attention_hard,attention_hard_score trainer.max_epochs=8 \
+model.network.channels=[8,16,32,64,128] data.source.num_phantoms=20 logger=csv hydra.sweep.dir=outputs/gates
+    python experiments/figures/gate_gallery.py outputs/gates
+"""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from aunet.build import build_cohort, build_data, build_splits, load_run
+from aunet.config import load_run_config, resolve_config
+from aunet.labels import Labels
+from aunet.reporting.coefficient_panels import LevelCoefficients, add_color_bar, show_level
+from aunet.reporting.figure_files import save_png
+from aunet.reporting.panels import finish_panel, legend_lines, show_contours, show_image
+from aunet.reporting.planes import AxialView, clearest_view, whole_window
+from aunet.reporting.sheet import Margins, panel_sheet, panel_size
+from aunet.training.validation_image import ValidationImage, patch_on_organ
+
+LEVEL = 2
+COLUMNS = 7
+PANEL_INCHES = 1.4
+
+Maps = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: the option, its title, and what is shown of its maps (maps, h, w, d) -> (h, w, d)."""
+
+    option: str
+    title: str
+    show: Callable[[Maps], Maps] = lambda maps: maps.mean(axis=0)
+
+
+PANELS = (
+    Panel("attention", "additive, gate 1", lambda maps: maps[0]),
+    Panel("attention", "additive, gate 2", lambda maps: maps[1]),
+    Panel("attention_multiplicative", "multiplicative"),
+    Panel("attention_softplus", "softplus"),
+    Panel("attention_softmax", "softmax (of its largest)", lambda maps: (maps / maps.max()).mean(axis=0)),
+    Panel("attention_per_channel", "per channel"),
+    Panel("attention_gate_per_class", "a gate per class"),
+    Panel("attention_bare", "no output transform"),
+    Panel("attention_single_gate", "single gate, as released"),
+    Panel("attention_bottleneck_gating", "gated by bottleneck"),
+    Panel("attention_global_gating", "one gating vector"),
+    Panel("attention_hard", "hard, Gumbel"),
+    Panel("attention_hard_score", "hard, score function"),
+)
+
+
+def main() -> None:
+    """Draw the runs below the folder given."""
+    parser = argparse.ArgumentParser(description="What every gate option looks at.")
+    parser.add_argument("runs", type=Path, help="the folder of the sweep")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("gates.png"))
+    arguments = parser.parse_args()
+    runs = runs_by_option(arguments.runs)
+    case, labels = validation_patch(runs["attention"])
+    draw(case, labels, {option: level_of(run, case) for option, run in runs.items()}, arguments.output)
+
+
+def runs_by_option(folder: Path) -> dict[str, Path]:
+    """Folder of the run of each option."""
+    runs = {str(load_run_config(file.parent).model.name): file.parent for file in folder.glob("*/config.yaml")}
+    absent = {panel.option for panel in PANELS} - set(runs)
+    if absent:
+        raise SystemExit(f"{folder} has no run of {', '.join(sorted(absent))}: train them as told on top of this file.")
+    return runs
+
+
+def validation_patch(run: Path) -> tuple[ValidationImage, Labels]:
+    """The organs of the first validation case: one patch, as coefficients of a softmax cannot be stitched."""
+    config = load_run_config(run)
+    settings, cohort = resolve_config(config, {}), build_cohort(config)
+    data = build_data(settings, cohort, build_splits(settings, cohort))
+    data.setup("fit")
+    case = data.validation_cases()[0]
+    image = ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"])
+    return patch_on_organ(image, tuple(settings["dataset"]["patch_size"])), cohort.labels
+
+
+def level_of(run: Path, case: ValidationImage) -> LevelCoefficients:
+    """The coefficients of a run's best checkpoint at the finest gated level."""
+    prediction = load_run(run).predict_preprocessed(case.image, with_attention=True)
+    values = prediction.coefficients[LEVEL].float().numpy()
+    return LevelCoefficients(LEVEL, values, prediction.cell_size[LEVEL], prediction.offset[LEVEL])
+
+
+def draw(case: ValidationImage, labels: Labels, levels: dict[str, LevelCoefficients], path: Path) -> None:
+    """Write the sheet: the image, then a panel for each gate."""
+    view = clearest_view(case.as_scan())
+    rows = -(-(1 + len(PANELS)) // COLUMNS)
+    size = panel_size(view.scan.extent, PANEL_INCHES)
+    sheet = panel_sheet(rows, COLUMNS, size, Margins(right=0.62, top=0.24, bottom=0.32), (0.05, 0.24))
+    axes = iter(axes for row in sheet.panels for axes in row)
+    draw_image(next(axes), view, labels)
+    for panel, place in zip(PANELS, axes, strict=True):
+        draw_gate(place, view, labels, panel, levels[panel.option])
+    add_color_bar(sheet, "attention coefficient")
+    sheet.add_title_and_legend("", legend_lines(labels))
+    save_png(sheet.figure, path, dots_per_inch=160)
+
+
+def draw_image(axes: Axes, view: AxialView, labels: Labels) -> None:
+    """The slice and its reference."""
+    show_image(axes, view)
+    show_contours(axes, view, view.label, labels)
+    finish_panel(axes, whole_window(view.scan), has_marks=True)
+    axes.set_title("image and reference", fontsize=7.5, pad=3)
+
+
+def draw_gate(axes: Axes, view: AxialView, labels: Labels, panel: Panel, level: LevelCoefficients) -> None:
+    """The coefficients over the slice."""
+    shown = LevelCoefficients(level.level, panel.show(level.values)[None], level.cell_size, level.offset)
+    show_level(axes, view, shown, 0)
+    show_contours(axes, view, view.label, labels, width=0.7)
+    finish_panel(axes, whole_window(view.scan))
+    axes.set_title(panel.title, fontsize=7.5, pad=3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""What holds for every option of conf/model and of its parts: a new YAML file is picked up by itself."""
+
+import io
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from aunet.networks import GridGate
+from tests.networks.model_options import (
+    IN_CHANNELS,
+    NUM_CLASSES,
+    OPTIONS,
+    PARTS,
+    image_size,
+    settings_of,
+    small_network,
+)
+from tests.networks.training_loss import training_loss
+
+# Gradients in double precision: those of inert parameters are rounding errors, all others are far above.
+_ROUNDING = 2e-8
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(option, dims) for option in OPTIONS for dims in (2, 3)] + [(part, 3) for part in PARTS],
+    ids=lambda param: f"{param[0]}-{param[1]}D",
+)
+def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return settings_of(*request.param)
+
+
+@pytest.fixture
+def network(settings: dict[str, Any]) -> nn.Module:
+    return small_network(settings)
+
+
+@pytest.fixture
+def image(settings: dict[str, Any]) -> Tensor:
+    return torch.randn(2, IN_CHANNELS, *image_size(settings), generator=torch.Generator().manual_seed(1))
+
+
+def test_gradients_of_the_training_loss_reach_every_parameter_that_is_not_inert(
+    network: nn.Module, image: Tensor
+) -> None:
+    label = torch.randint(0, NUM_CLASSES, (2, 1, *image.shape[2:]), dtype=torch.uint8)
+    inert = _softmax_biases(network) | _shifts_of_gates(network) | _biases_before_a_norm(network, image)
+
+    training_loss(network.double().train(), image.double(), label).backward()
+
+    gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
+    untouched = {name for name, gradient in gradients.items() if gradient is None or gradient.abs().max() < _ROUNDING}
+    assert untouched == inert
+
+
+def test_logits_have_the_size_of_the_image_and_evaluation_is_deterministic(network: nn.Module, image: Tensor) -> None:
+    network.eval()
+    with torch.no_grad():
+        logits, again = network(image), network(image)
+    assert logits.shape == (2, NUM_CLASSES, *image.shape[2:])
+    assert torch.equal(logits, again)
+
+
+def test_weights_saved_and_loaded_as_tensors_only_give_the_same_logits(
+    network: nn.Module, settings: dict[str, Any], image: Tensor
+) -> None:
+    other, file = small_network(settings, seed=1), io.BytesIO()
+    torch.save(network.state_dict(), file)
+    file.seek(0)
+    other.load_state_dict(torch.load(file, weights_only=True))
+    with torch.no_grad():
+        assert torch.equal(network.eval()(image), other.eval()(image))
+
+
+def test_bf16_is_close_to_float32(network: nn.Module, image: Tensor) -> None:
+    network.eval()
+    with torch.no_grad():
+        exact = network(image)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = network(image).float()
+    assert (rounded - exact).norm() / exact.norm() < 0.05
+
+
+def test_coefficients_are_told_without_changing_the_logits(
+    network: Any, settings: dict[str, Any], image: Tensor
+) -> None:
+    """A map for each gate, and for each channel where the option says so, in [0, 1] at the size of the skip."""
+    if not hasattr(network, "forward_with_attention"):
+        pytest.skip("this network keeps its coefficients to itself, or has none")
+    with torch.no_grad():
+        logits, coefficients = network.eval().forward_with_attention(image)
+        assert torch.equal(logits, network(image))
+    assert {level: values.shape for level, values in coefficients.items()} == _stated_shapes(settings, network, image)
+    assert all(values.min() >= 0 and values.max() <= 1 for values in coefficients.values())
+
+
+def _stated_shapes(settings: dict[str, Any], network: Any, image: Tensor) -> dict[int, tuple[int, ...]]:
+    """Shapes of the coefficients by what the configuration says."""
+    stated = settings["model"]["network"]
+    if "gate" not in stated:
+        return {}
+    widths = [width // 4 for width in stated["channels"][:4]]
+    shapes: dict[int, tuple[int, ...]] = {}
+    for level in stated["gated_levels"] or range(2, len(widths)):
+        maps = stated["num_gates"] * (widths[level - 1] if stated["gate"]["is_per_channel"] else 1)
+        shapes[level] = (len(image), maps, *(length // 2 ** (level - 1) for length in image.shape[2:]))
+    return shapes
+
+
+def _softmax_biases(network: nn.Module) -> set[str]:
+    """A softmax does not change when all scores rise by the same bias."""
+    gates = [(name, gate) for name, gate in network.named_modules() if isinstance(gate, GridGate)]
+    return {f"{name}.psi.bias" for name, gate in gates if gate.is_normalized_over_space}
+
+
+def _shifts_of_gates(network: nn.Module) -> set[str]:
+    """The 1x1 convolution and norm that combine the gates take out what shifts a whole channel of one gate's output."""
+    gates = [(name, gate) for name, gate in network.named_modules() if isinstance(gate, GridGate)]
+    return {f"{name}.output.1.bias" for name, gate in gates if isinstance(gate.output, nn.Sequential)}
+
+
+def _biases_before_a_norm(network: nn.Module, image: Tensor) -> set[str]:
+    """Batch and instance norm take out the mean of each channel, and with it the bias of the convolution before."""
+    names: set[str] = set()
+    outputs: dict[int, tuple[str, Tensor]] = {}
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            if isinstance(module, _NormBase) and id(inputs[0]) in outputs:
+                names.add(outputs[id(inputs[0])][0])
+            elif getattr(module, "bias", None) is not None and not isinstance(module, _NormBase):
+                outputs[id(output)] = f"{name}.bias", output  # held, so that its id is not given to another
+
+        return hook
+
+    handles = [module.register_forward_hook(note(name)) for name, module in network.named_modules()]
+    network.eval()(image)
+    for handle in handles:
+        handle.remove()
+    return names

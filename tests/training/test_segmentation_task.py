@@ -1,0 +1,71 @@
+"""What a training step hands to the loss."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from aunet.labels import Labels
+from aunet.networks import DeepSupervisionHead, UNet
+from aunet.training.segmentation_task import SegmentationTask, Window
+
+
+class SpyingLoss(nn.Module):
+    """Remembers what it was given, and whether autocast was on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[tuple[int, ...], tuple[int, ...], torch.dtype, bool]] = []
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        self.seen.append(
+            (tuple(logits.shape), tuple(label.shape), logits.dtype, torch.is_autocast_enabled(logits.device.type))
+        )
+        return logits.square().mean()
+
+
+def as_it_is(batch: Any, seed: int) -> tuple[Tensor, Tensor]:
+    """No augmentation."""
+    return batch["image"], batch["label"]
+
+
+def step_in_bf16(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, SpyingLoss]:
+    loss = SpyingLoss()
+    unused: Any = None
+    unchanged: Any = as_it_is
+    task = SegmentationTask(
+        network=network,
+        loss=loss,
+        labels=Labels(("background", "ball", "box")),
+        optimizer=unused,
+        schedule=unused,
+        progress=unused,
+        window=Window((16, 16, 16), 0.5, (4, 4, 4), 1),
+        augmentation=unchanged,
+        seed=0,
+        is_channels_last=False,
+    )
+    monkeypatch.setattr(task, "log", lambda *args, **kwargs: None)
+    batch = {"image": torch.randn(2, 1, 16, 16, 16), "label": torch.zeros(2, 1, 16, 16, 16, dtype=torch.uint8)}
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = task.training_step(batch, 0)
+        task.backward(value)
+    return value, loss
+
+
+def test_the_loss_is_computed_in_float32_whatever_the_network_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = UNet(num_classes=3, channels=(4, 8, 8))
+    value, loss = step_in_bf16(network, monkeypatch)
+    assert loss.seen == [((2, 3, 16, 16, 16), (2, 1, 16, 16, 16), torch.float32, False)]
+    assert value.dtype == torch.float32
+
+
+def test_every_level_of_deep_supervision_has_a_label_of_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = UNet(num_classes=3, channels=(4, 8, 8), head=DeepSupervisionHead)
+    _, loss = step_in_bf16(network, monkeypatch)
+    assert [seen[:2] for seen in loss.seen] == [
+        ((2, 3, 16, 16, 16), (2, 1, 16, 16, 16)),
+        ((2, 3, 8, 8, 8), (2, 1, 8, 8, 8)),
+    ]
+    assert all(seen[2:] == (torch.float32, False) for seen in loss.seen)
