@@ -21,6 +21,7 @@ from torch import nn
 from aunet.config import load_run_config, resolve_config
 from aunet.data.case import Cohort
 from aunet.data.case_groups import groups_by_name, present_classes
+from aunet.data.case_selection import selected_cohort
 from aunet.data.case_store import CaseStore
 from aunet.data.content_digest import ContentDigests
 from aunet.data.datamodule import SegmentationData
@@ -52,7 +53,8 @@ _USUAL_SIZE_MULTIPLE = 16
 
 def build_cohort(config: DictConfig) -> Cohort:
     """The cases that ``data`` names."""
-    return _built(config.data.source)
+    cohort: Cohort = _built(config.data.source)
+    return selected_cohort(cohort, config.data.cases, config.data.on_error)
 
 
 def describe_cohort(config: DictConfig) -> Cohort:
@@ -110,6 +112,7 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
         num_workers=_num_workers(data["num_workers"]),
         seed=settings["seed"],
+        on_error=data["on_error"],
         rank=ranks.rank(),
         num_ranks=num_ranks or ranks.num_ranks(),
     )

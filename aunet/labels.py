@@ -1,5 +1,6 @@
 """Classes of a segmentation: name <-> integer, and the colour each keeps in every picture."""
 
+import re
 from dataclasses import dataclass
 
 from aunet.errors import UserError
@@ -35,3 +36,13 @@ class Labels:
         code = _COLORS[(index - 1) % len(_COLORS)]
         red, green, blue = (int(code[at : at + 2], 16) / 255 for at in (1, 3, 5))
         return red, green, blue
+
+
+def matching_name(name: str) -> str:
+    """What two names of one class share: ``Right Kidney``, ``right-kidney`` and ``right_kidney`` are the same."""
+    return re.sub(r"[\W_]+", "", name).casefold()
+
+
+def class_name(name: str) -> str:
+    """A dataset's name of a class as ours are written: ``Prostate/Uterus`` -> ``prostate_uterus``."""
+    return re.sub(r"[\W_]+", "_", name.strip()).strip("_").lower()

@@ -62,7 +62,7 @@ def check_keys(overrides: Sequence[Override], known: Collection[str], loader: Co
 def with_mappings_replaced(overrides: Sequence[Override], loader: ConfigLoader) -> list[str]:
     """The overrides as Hydra is given them: ``key={…}`` takes the place of a mapping instead of being merged into it.
 
-    Merged, ``data.source.source_labels={liver: 1}`` would keep the classes of the YAML file, or be refused.
+    Merged, ``data.classes={liver: 1}`` would keep the classes of the YAML file, or be refused.
     """
     words: list[str] = []
     for override in overrides:

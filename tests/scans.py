@@ -57,3 +57,53 @@ def write_folder_pair(root: Path, num_cases: int = 4, shape: tuple[int, int, int
         write_nifti(root / "images" / f"case_{number}.nii.gz", (image - 100).astype(np.int16))
         write_nifti(root / "labels" / f"case_{number}.nii.gz", label)
     return root
+
+
+def write_nnunet_dataset(root: Path, num_cases: int = 4, num_channels: int = 1) -> Path:
+    """A raw folder of nnU-Net, version 2; channel 1 is the first one inverted."""
+    for number in range(num_cases):
+        image, label = ball_and_box((20, 18, 16), number)
+        for channel in range(num_channels):
+            write_nifti(root / "imagesTr" / f"ball {number:03d}_{channel:04d}.nii.gz", image * (-1) ** channel)
+        write_nifti(root / "labelsTr" / f"ball {number:03d}.nii.gz", label)
+    content = {
+        "channel_names": {str(channel): "T1" for channel in range(num_channels)},
+        "labels": {"background": 0, "Ball": 1, "Box": 2},
+        "numTraining": num_cases,
+        "file_ending": ".nii.gz",
+    }
+    (root / "dataset.json").write_text(json.dumps(content))
+    return root
+
+
+def write_totalsegmentator_cases(root: Path, num_cases: int = 4) -> Path:
+    """A folder a case with ``ct.nii.gz`` and a mask an organ: the ball is a spleen, the box split into two kidneys."""
+    for number in range(num_cases):
+        image, label = ball_and_box((20, 18, 16), number)
+        folder = root / f"s{number:04d}"
+        is_left = np.arange(20)[:, None, None] < np.nonzero(label == 2)[0].mean()
+        masks = {
+            "spleen": label == 1,
+            "kidney_left": (label == 2) & is_left,
+            "kidney_right": (label == 2) & ~is_left,
+            "pancreas": np.roll(label == 1, 3, axis=2) & (label == 0),
+            "aorta": np.zeros_like(label, bool),
+        }
+        write_nifti(folder / "ct.nii.gz", image - 100)
+        for name, mask in masks.items():
+            write_nifti(folder / "segmentations" / f"{name}.nii.gz", mask.astype(np.uint8))
+    return root
+
+
+def write_table(folder: Path, num_cases: int = 4) -> Path:
+    """``folder/cases.csv`` of scans in folders with names as people give them; two cases a patient."""
+    lines = ["case_id,image,image_2,label,patient,age"]
+    for number in range(num_cases):
+        image, label = ball_and_box((20, 18, 16), number)
+        place = f"Größe {number}"
+        for name, array in (("t1", image), ("t2", -image), ("label", label)):
+            write_nifti(folder / place / f"{name}.nii.gz", array)
+        names = (f"{place}/{name}.nii.gz" for name in ("t1", "t2", "label"))
+        lines.append(",".join([f"Fall {number}", *names, f"patient {number // 2}", "50"]))
+    (folder / "cases.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "cases.csv"

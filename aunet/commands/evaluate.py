@@ -1,22 +1,36 @@
-"""`aunet evaluate`: scores of two folders of label maps, whoever made them."""
+"""`aunet evaluate`: scores of predicted label maps against a folder of references, or a dataset by class name."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from aunet.commands.dataset_words import cohort_of_words, names_dataset
 from aunet.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What was scored, what was not and why.
+Scored = tuple["pd.DataFrame", list[str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``aunet evaluate``."""
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of predicted label maps (NIfTI)")
-    parser.add_argument("references", type=Path, metavar="REFERENCES", help="folder of reference label maps (NIfTI)")
+    parser.add_argument(
+        "references",
+        nargs="+",
+        metavar="REFERENCES",
+        help="folder of reference label maps (NIfTI), or a dataset: data=amos22 data.root=FOLDER",
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the scores")
     parser.add_argument(
         "--classes",
         nargs="+",
         metavar="NAME=VALUE",
-        help="the classes and their values in the label maps; without it every value found is a class",
+        help="the classes and their values in the label maps; without it every value found is a class, or against a "
+        "dataset those that the class_names.json beside the predictions names",
     )
     parser.add_argument(
         "--others-are-background",
@@ -26,23 +40,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Score the files of one name in both folders; write case_scores.csv and summary.json, print the table."""
+    """Score every case; write case_scores.csv and summary.json, print the table."""
     from aunet.atomic_files import write_json
     from aunet.metrics.case_scores import CONVENTION, summarise, summary_as_mapping, write_case_scores
-    from aunet.reporting.folder_scores import match_files, score_pairs
     from aunet.reporting.tables import score_table, table_console
 
     value_of_class = parse_classes(arguments.classes) if arguments.classes else None
-    pairs = match_files(arguments.predictions, arguments.references)
-    scores = score_pairs(pairs, value_of_class, is_other_background=arguments.others_are_background)
-    summary = summarise(scores)
+    score = _against_dataset if names_dataset(arguments.references) else _against_folder
+    scores, left_out = score(arguments, value_of_class)
+    summary, num_cases = summarise(scores), scores["case_id"].nunique()
 
     write_case_scores(arguments.output / "case_scores.csv", scores)
-    content = {"cases": len(pairs), "scores": summary_as_mapping(summary), "convention": CONVENTION}
-    write_json(arguments.output / "summary.json", content)
-    console = table_console()
-    console.print(score_table(summary, f"{arguments.predictions} against {arguments.references}: {len(pairs)} cases"))
+    content = {"cases": num_cases, "scores": summary_as_mapping(summary), "convention": CONVENTION}
+    write_json(arguments.output / "summary.json", content | {"left_out": left_out})
+    console, references = table_console(), " ".join(map(str, arguments.references))
+    console.print(score_table(summary, f"{arguments.predictions} against {references}: {num_cases} cases"))
+    for note in left_out:
+        console.print(f"Left out: {note}", soft_wrap=True, markup=False)
     console.print(f"Scores written to {arguments.output}", soft_wrap=True, markup=False)
+
+
+def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int] | None) -> Scored:
+    """Scores of the files of one name in both folders."""
+    from aunet.reporting.folder_scores import match_files, score_pairs
+
+    if len(arguments.references) > 1:
+        raise UserError(
+            f"{arguments.references[1]}: give one folder of references, or a dataset: data=NAME data.root=…"
+        )
+    pairs = match_files(arguments.predictions, Path(arguments.references[0]))
+    return score_pairs(pairs, value_of_class, is_other_background=arguments.others_are_background), []
+
+
+def _against_dataset(arguments: argparse.Namespace, value_of_class: dict[str, int] | None) -> Scored:
+    """Scores of the classes that the predictions and the dataset have in common by name."""
+    from aunet.inference.class_names import read_class_names
+    from aunet.reporting.cohort_scores import match_cases, match_classes, score_cohort
+
+    labels = None if value_of_class else read_class_names(arguments.predictions)
+    if labels is not None:
+        value_of_class = {name: value for value, name in labels.foreground}
+    if value_of_class is None:
+        raise UserError(
+            f"{arguments.predictions}: no class_names.json tells what the values mean. Name them: --classes spleen=1 …"
+        )
+    cohort = cohort_of_words(arguments.references)
+    classes = match_classes(value_of_class, cohort)
+    pairs, without_prediction = match_cases(arguments.predictions, cohort)
+    scores = score_cohort(pairs, classes, cohort, is_other_background=arguments.others_are_background)
+    return scores, [*classes.left_out, *([without_prediction] if without_prediction else [])]
 
 
 def parse_classes(words: Sequence[str]) -> dict[str, int]:

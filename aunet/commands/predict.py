@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.commands.dataset_words import cohort_of_words, names_dataset
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
@@ -13,14 +14,15 @@ if TYPE_CHECKING:
     from aunet.inference.scan_files import ScanFile
 
 _logger = logging.getLogger(__name__)
+_INPUT_HELP = (
+    "scans (NIfTI or folders of DICOM), folders of scans, or the cases of a dataset: data=amos22 data.root=FOLDER"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of ``aunet predict``."""
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
-    parser.add_argument(
-        "inputs", nargs="+", type=Path, metavar="INPUT", help="scans (NIfTI or folders of DICOM) or folders of scans"
-    )
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help=_INPUT_HELP)
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the label maps")
     parser.add_argument("--overwrite", action="store_true", help="replace label maps that are there already")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N; without it a GPU if there is one")
@@ -29,13 +31,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def predict(arguments: argparse.Namespace) -> None:
     """Write one label map a scan, named as the scan; a scan that cannot be predicted does not stop the others."""
     from aunet.build import load_run
-    from aunet.inference.scan_files import scan_files
+    from aunet.inference.class_names import write_class_names
+    from aunet.inference.scan_files import scan_files, scan_files_of_cases
 
-    files = scan_files(arguments.inputs, arguments.output, is_overwriting=arguments.overwrite)
+    if names_dataset(arguments.inputs):
+        cases = cohort_of_words(arguments.inputs).cases
+        files = scan_files_of_cases(cases, arguments.output, is_overwriting=arguments.overwrite)
+    else:
+        files = scan_files(arguments.inputs, arguments.output, is_overwriting=arguments.overwrite)
     predictor = load_run(arguments.run, device=checked_device(arguments.device))
     classes = ", ".join(f"{index} {name}" for index, name in predictor.labels.foreground)
     _logger.info("%d scans on %s; values in the label maps: %s", len(files), predictor.device, classes)
 
+    write_class_names(arguments.output, predictor.labels)
     failed = predict_files(predictor, files)
     if failed:
         raise UserError(

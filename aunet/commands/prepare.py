@@ -14,6 +14,7 @@ def prepare(words: Sequence[str]) -> None:
     from aunet.build import build_cohort, build_splits, build_store, with_facts
     from aunet.config import check_config, compose_config
     from aunet.data.store_room import gigabytes
+    from aunet.data.usable_cases import without_faulty
     from aunet.reporting.tables import PaperTable, table_console
 
     config = compose_config(overrides)
@@ -23,7 +24,10 @@ def prepare(words: Sequence[str]) -> None:
     splits = build_splits(settings, cohort)
     wanted = {*splits.train, *splits.val}
     store = build_store(settings, cohort)
-    stored = store.prepare([case for case in cohort.cases if case.case_id in wanted], is_verifying=options.verify)
+    cases = [case for case in cohort.cases if case.case_id in wanted]
+    if settings["data"]["on_error"] == "skip":
+        cases = without_faulty(cases, store.prepare)
+    stored = store.prepare(cases, is_verifying=options.verify)
 
     size = gigabytes(sum(case.num_bytes for case in stored))
     row = (settings["data"]["name"], str(store.folder), str(len(stored)), size)

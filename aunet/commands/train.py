@@ -175,9 +175,13 @@ def _train_test_report(config: "DictConfig", folder: Path) -> None:
 
 
 def _announce(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
+    from aunet.data.case_selection import annotation_notes
+
     facts, trainer = settings["dataset"], settings["trainer"]
     _log.warning("Data: %s", cohort.description) if cohort.is_phantom else _log.info("Data: %s", cohort.description)
     _log.info("Classes: %s; modality %s", ", ".join(facts["class_names"]), facts["modality"])
+    for note in annotation_notes(cohort):
+        _log.warning("Partial labels: %s", note)
     _log.info(
         "Spacing %s mm, patches of %s voxels, %d a batch, %d batches an epoch, %s epochs%s",
         _by(f"{side:g}" for side in facts["spacing"]),

@@ -60,6 +60,7 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     try:
         with first_rank_first():
             data.setup("fit")
+        splits = _without_skipped(splits, data.splits, folder)
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(settings, folder, clock, data, task, progress, logger)
@@ -81,7 +82,12 @@ def score_run(settings: Settings, cohort: Cohort, splits: Splits, folder: Path, 
     predictor = load_run(folder, trusted_modules=settings["trusted_modules"])
     with run_progress() as progress:
         summary = score_test_cases(
-            predictor, [by_id[case_id] for case_id in splits.test], cohort, folder / "test", progress
+            predictor,
+            [by_id[case_id] for case_id in splits.test],
+            cohort,
+            folder / "test",
+            progress,
+            on_error=settings["data"]["on_error"],
         )
     durations = record.facts["durations"] | _rounded({"test": time.monotonic() - start})
     record.update(scores=summary_as_mapping(summary), durations=durations, peak_memory_mib=_peak_mib())
@@ -113,6 +119,13 @@ def _counts(splits: Splits, num_cases: int) -> str:
     return f"{train} train, {val} validate, {test} test" + (
         f"; {unused} of {num_cases} are in no part" if unused else ""
     )
+
+
+def _without_skipped(splits: Splits, usable: Splits, folder: Path) -> Splits:
+    """The splits of the cases that could be prepared, which are then those the run's folder tells."""
+    if usable != splits and rank() == 0:
+        write_json(folder / "splits.json", usable.as_dict())
+    return usable
 
 
 def _start_record(settings: Settings, cohort: Cohort, network: nn.Module, record: RunRecord) -> None:

@@ -12,17 +12,33 @@ Modality = Literal["ct", "mr"]
 
 @dataclass(frozen=True)
 class Case:
-    """One scan: a file per channel, its reference label map if there is one, and the patient it belongs to."""
+    """One scan: a file per channel, its reference, and the patient it belongs to.
+
+    The reference is one label map, or ``masks``: pairs of a value and the file of its binary mask. ``annotated`` are
+    the classes, background included, that the reference speaks of; None stands for all. What it does not speak of
+    is unknown in the scan, not absent.
+    """
 
     case_id: str
     images: tuple[Path, ...]
     label: Path | None
     group: str = ""
+    masks: tuple[tuple[int, Path], ...] = ()
+    annotated: frozenset[int] | None = None
 
     @property
     def patient(self) -> str:
         """What may never stand on both sides of a split; the case itself where no group is known."""
         return self.group or self.case_id
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All it is read from: the images, then the reference."""
+        return (*self.images, *([self.label] if self.label else []), *(path for _, path in self.masks))
+
+    def annotates(self, index: int) -> bool:
+        """Whether the reference speaks of class ``index``."""
+        return self.annotated is None or index in self.annotated
 
 
 @dataclass(frozen=True)
@@ -30,7 +46,7 @@ class Cohort:
     """The labelled cases of one dataset and what holds for all of them.
 
     ``class_of_value`` maps the integers found in its label files to classes of ``labels``. Values it does not
-    name are refused, or read as background where ``is_other_background``.
+    name are refused, or read as background where ``is_other_background``. ``root`` is the folder the dataset lies in.
     """
 
     name: str
@@ -42,3 +58,9 @@ class Cohort:
     num_channels: int = 1
     is_other_background: bool = False
     is_phantom: bool = False
+    root: Path | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether some case leaves a class un-annotated."""
+        return any(case.annotated is not None for case in self.cases)

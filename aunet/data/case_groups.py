@@ -8,9 +8,8 @@ import numpy as np
 from rich.progress import track
 
 from aunet.data.case import Case, Cohort
-from aunet.data.label_values import classes_of_values
+from aunet.data.label_values import read_reference
 from aunet.data.splits import Presence
-from aunet.data.volume import read_label
 from aunet.errors import UserError
 
 # Label maps in memory at a time.
@@ -40,8 +39,7 @@ def present_classes(cohort: Cohort) -> Presence:
     """Read every label map, showing progress: case_id -> the classes in it, the background left out."""
 
     def read(case: Case) -> frozenset[int]:
-        assert case.label is not None, f"case {case.case_id} has no label"
-        values = np.unique(classes_of_values(read_label(case.label), cohort, case).array)
+        values = np.unique(read_reference(case, cohort).array)
         return frozenset(int(value) for value in values if value)
 
     with ThreadPoolExecutor(_THREADS) as threads:

@@ -18,12 +18,12 @@ from aunet.atomic_files import folder_created_atomically, held_alone
 from aunet.data.case import Case, Cohort
 from aunet.data.chunked_array import DamagedArrayError
 from aunet.data.content_digest import ContentDigests
-from aunet.data.label_values import classes_of_values
+from aunet.data.label_values import read_reference
 from aunet.data.preprocessing import PreprocessedVolume, Preprocessing
 from aunet.data.shown_progress import shown
 from aunet.data.store_room import check_room, gigabytes, load_of, num_threads
 from aunet.data.stored_case import StoredCase, open_stored_case, write_stored_case
-from aunet.data.volume import check_same_grid, read_channels, read_label
+from aunet.data.volume import check_same_grid, read_channels
 from aunet.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -121,15 +121,15 @@ class CaseStore:
 
     def _image_and_label(self, case: Case) -> tuple[PreprocessedVolume, PreprocessedVolume]:
         channels = [channel for path in case.images for channel in read_channels(path)]
-        if len(channels) != self._cohort.num_channels or case.label is None:
+        if len(channels) != self._cohort.num_channels:
             raise UserError(
                 f"{case.images[0]}: case {case.case_id} has {len(channels)} channels,"
                 f" its dataset {self._cohort.num_channels}."
             )
-        label = read_label(case.label)
+        label = read_reference(case, self._cohort)
         check_same_grid(channels[0], label, case.case_id)
         image = self._preprocessing.image(channels)
-        return image, self._preprocessing.label(classes_of_values(label, self._cohort, case))
+        return image, self._preprocessing.label(label)
 
 
 def _intact(place: _Place, is_verifying: bool, is_telling: bool = False) -> StoredCase | None:

@@ -39,9 +39,9 @@ class ContentDigests:
         self._learnt: dict[str, _Entry] = {}
 
     def of_case(self, case: Case) -> str:
-        """SHA-256 of the images and the label of a case; UserError for a file that cannot be read."""
+        """SHA-256 of the images and the reference of a case; UserError for a file that cannot be read."""
         digest = hashlib.sha256()
-        for path in (*case.images, *([case.label] if case.label else [])):
+        for path in case.files:
             digest.update(self._of_path(path, case.case_id))
         return digest.hexdigest()
 

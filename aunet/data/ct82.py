@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from rich.progress import track
@@ -16,9 +17,9 @@ from aunet.data.case import Case, Cohort
 from aunet.data.ct82_labels import placed_label
 from aunet.data.dicom_files import files_below, is_dicom
 from aunet.data.dicom_slices import read_dicom_file
+from aunet.data.label_map import Classes, label_map
 from aunet.data.nifti_folders import existing_folder
 from aunet.errors import UserError
-from aunet.labels import Labels
 
 _logger = logging.getLogger(__name__)
 
@@ -29,15 +30,24 @@ LAYOUT = """
 _THREADS = 2  # each holds a scan
 _DEPTHS = ("", "*/", "*/*/")  # the archives unpack into a folder or two of their own
 _SCAN = re.compile(r"PANCREAS_(\d{4})(\.nii(\.gz)?)?$")
+_VALUES = {"background": [0], "pancreas": [1]}
 _LABEL = re.compile(r"label(\d{4})\.nii(\.gz)?$")
 
 
-def ct82_cohort(root: str | None, cache: str, on_error: str = "stop") -> Cohort:
+def ct82_cohort(
+    root: str | None,
+    cache: str,
+    classes: Classes | None = None,
+    other_labels: str = "error",
+    on_error: str = "stop",
+) -> Cohort:
     """Match scans and labels by the number of the patient.
 
     Args:
         root: folder below which both lie; see ``LAYOUT``.
         cache: folder that keeps the labels turned onto the grids of their scans; the originals are left as they are.
+        classes: see ``label_map``; the only name is pancreas.
+        other_labels: see ``label_map``.
         on_error: "stop" or "skip": what a case is whose scan or label cannot be used.
     """
     if root is None:
@@ -48,15 +58,17 @@ def ct82_cohort(root: str | None, cache: str, on_error: str = "stop") -> Cohort:
         raise UserError(f"data.root={root}: no scan of NIH Pancreas-CT was found. It must hold{LAYOUT}")
     if unused := sorted(labels.keys() - scans.keys()):
         _logger.info("%s: labels without a scan are left out: %s", root, ", ".join(unused))
+    mapping = label_map(classes, _VALUES, other_labels, root)
     place = Path(cache).expanduser() / "ct82"
     cases = _usable(sorted(scans), lambda number: _case(number, scans[number], labels.get(number), place), on_error)
     return Cohort(
         name="ct82",
-        cases=cases,
-        labels=Labels(("background", "pancreas")),
-        class_of_value={0: 0, 1: 1},
+        cases=tuple(replace(case, annotated=mapping.annotated) for case in cases),
+        labels=mapping.labels,
+        class_of_value=mapping.class_of_value,
         modality="ct",
         description=f"{len(cases)} CT scans of NIH Pancreas-CT from {root}",
+        root=folder,
     )
 
 

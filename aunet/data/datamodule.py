@@ -1,10 +1,12 @@
 """From a cohort to the loaders of a run: splits, stored cases, patches."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from pytorch_lightning import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from aunet.data.augmentation import Augmentation
@@ -13,14 +15,19 @@ from aunet.data.case_store import CaseStore
 from aunet.data.patch_sampling import PatchDataset, PatchOrder, Sample
 from aunet.data.splits import Splits
 from aunet.data.stored_case import StoredCase
+from aunet.data.usable_cases import without_faulty
 from aunet.errors import UserError
 
 
 class ValidationDataset(Dataset[Sample]):
-    """Whole stored cases: image (C, H, W, D) float32, label (H, W, D) uint8, case_id; nothing for the index None."""
+    """Whole stored cases: image (C, H, W, D) float32, label (H, W, D) uint8, case_id, annotated (K,) bool.
 
-    def __init__(self, cases: Sequence[StoredCase]) -> None:
+    Nothing for the index None.
+    """
+
+    def __init__(self, cases: Sequence[StoredCase], annotated: Mapping[str, Tensor]) -> None:
         self._cases = cases
+        self._annotated = annotated
 
     def __len__(self) -> int:
         return len(self._cases)
@@ -34,7 +41,21 @@ class ValidationDataset(Dataset[Sample]):
             "label": torch.from_numpy(case.label()),
             "case_id": case.case_id,
             "spacing": case.spacing,
+            "annotated": self._annotated[case.case_id],
         }
+
+
+class PartlyAnnotated(Dataset[Sample]):
+    """Patches with the classes that their case's reference speaks of: annotated (K,) bool beside what they hold."""
+
+    def __init__(self, patches: PatchDataset, annotated: Mapping[str, Tensor]) -> None:
+        self._patches = patches
+        self._annotated = annotated
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """The patch of (epoch, sample)."""
+        sample = self._patches[key]
+        return {**sample, "annotated": self._annotated[sample["case_id"]]}
 
 
 class PatchLoader(DataLoader[Sample]):
@@ -61,6 +82,7 @@ class SegmentationData(LightningDataModule):
         batches_per_epoch: steps an epoch.
         num_workers: processes that read patches; any number gives the same batches.
         seed: of the patches and their augmentation.
+        on_error: "stop" at the first case that cannot be prepared, or "skip" it.
         rank: number of this process among those that train together.
         num_ranks: how many they are; each takes its part of every batch and of the validation cases.
     """
@@ -78,6 +100,7 @@ class SegmentationData(LightningDataModule):
         seed: int,
         rank: int = 0,
         num_ranks: int = 1,
+        on_error: str = "stop",
     ) -> None:
         super().__init__()
         if batch_size % num_ranks:
@@ -92,15 +115,20 @@ class SegmentationData(LightningDataModule):
         self._patch_size = patch_size
         self._num_workers = num_workers
         self._seed = seed
+        self._on_error = on_error
         self._rank, self._num_ranks = rank, num_ranks
         self._order = PatchOrder(batch_size, batches_per_epoch, rank, num_ranks)
         self._stored: dict[str, StoredCase] = {}
 
     def setup(self, stage: str) -> None:
-        """Fill the case store with the training and validation cases."""
-        if not self._stored:
-            wanted = self.cases((*self.splits.train, *self.splits.val))
-            self._stored = {case.case_id: case for case in self._store.prepare(wanted)}
+        """Fill the case store with the training and validation cases; skipped ones leave the splits."""
+        if self._stored:
+            return
+        wanted = self.cases((*self.splits.train, *self.splits.val))
+        if self._on_error == "skip":
+            wanted = without_faulty(wanted, self._store.prepare)
+        self._stored = {case.case_id: case for case in self._store.prepare(wanted)}
+        self.splits = self._usable_splits()
 
     def cases(self, case_ids: Sequence[str]) -> list[Case]:
         """Cases of the cohort by their ids."""
@@ -109,18 +137,21 @@ class SegmentationData(LightningDataModule):
 
     def validation_cases(self) -> ValidationDataset:
         """Whole validation cases, read when asked for."""
-        return ValidationDataset([self._stored[case_id] for case_id in self.splits.val])
+        return ValidationDataset([self._stored[case_id] for case_id in self.splits.val], self._annotated())
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Batches of patches: image (B, C, *read_size), label (B, 1, *read_size), case_id, key (B, 2)."""
-        dataset = PatchDataset(
+        """Batches of patches: image (B, C, *read_size), label (B, 1, *read_size), case_id, key (B, 2).
+
+        Where the reference of some case leaves out a class, also annotated (B, K) bool.
+        """
+        patches = PatchDataset(
             [self._stored[case_id] for case_id in self.splits.train],
             self._patch_size,
             self.augmentation.read_size,
             self._seed,
         )
         return PatchLoader(
-            dataset,
+            PartlyAnnotated(patches, self._annotated()) if self.cohort.is_partial else patches,
             batch_sampler=self._order,
             num_workers=self._num_workers,
             persistent_workers=self._num_workers > 0,
@@ -144,3 +175,15 @@ class SegmentationData(LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on behind the batches already consumed."""
         self._order.position = int(state_dict["position"])
+
+    def _annotated(self) -> dict[str, Tensor]:
+        """case_id -> whether its reference speaks of each class (K,) bool."""
+        classes = range(self.cohort.labels.num_classes)
+        return {case.case_id: torch.tensor([case.annotates(k) for k in classes]) for case in self.cohort.cases}
+
+    def _usable_splits(self) -> Splits:
+        train, val = ([name for name in part if name in self._stored] for part in (self.splits.train, self.splits.val))
+        for part, names in (("training", train), ("validation", val)):
+            if not names:
+                raise UserError(f"No case is left for {part}, as all of its cases were skipped. Mend some of them.")
+        return replace(self.splits, train=tuple(train), val=tuple(val))

@@ -5,6 +5,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from aunet.data.case import Case
 from aunet.data.dicom_files import dicom_scans_in, is_folder_of_files, series_of_path
 from aunet.data.nifti_folders import is_nifti
 from aunet.data.volume import Volume, stem
@@ -13,10 +14,16 @@ from aunet.errors import UserError
 
 @dataclass(frozen=True)
 class ScanFile:
-    """A scan and where its label map goes."""
+    """A scan and where its label map goes; ``further_channels`` where it has a file each."""
 
     scan: Path
     label_map: Path
+    further_channels: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> Path | tuple[Path, ...]:
+        """What is read: the scan, or the files of all its channels."""
+        return (self.scan, *self.further_channels) if self.further_channels else self.scan
 
 
 def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
@@ -28,7 +35,16 @@ def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = F
     exists already unless ``is_overwriting``; a scan itself is never overwritten.
     """
     scans = list(dict.fromkeys(scan for path in inputs for scan in _scans_at(path)))
-    files = [ScanFile(scan, output / f"{_name(scan)}.nii.gz") for scan in scans]
+    return _checked([ScanFile(scan, output / f"{_name(scan)}.nii.gz") for scan in scans], output, is_overwriting)
+
+
+def scan_files_of_cases(cases: Sequence[Case], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
+    """The images of ``cases``, each with ``output/<case id>.nii.gz``; errors as ``scan_files``."""
+    files = [ScanFile(case.images[0], output / f"{case.case_id}.nii.gz", case.images[1:]) for case in cases]
+    return _checked(files, output, is_overwriting)
+
+
+def _checked(files: list[ScanFile], output: Path, is_overwriting: bool) -> list[ScanFile]:
     _check_distinct(files)
     _check_no_scan_replaced(files)
     if not is_overwriting:
@@ -37,17 +53,17 @@ def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = F
 
 
 def read_ahead(
-    read: Callable[[Path], list[Volume]], files: Sequence[ScanFile]
+    read: Callable[[Path | tuple[Path, ...]], list[Volume]], files: Sequence[ScanFile]
 ) -> Generator[tuple[ScanFile, Future[list[Volume]]]]:
     """Each file with its channels, read in another thread while the file before is worked on.
 
     What ``read`` raises comes from the future's ``result()``. No more than two scans are held at a time.
     """
     with ThreadPoolExecutor(1) as thread:
-        upcoming = [thread.submit(read, file.scan) for file in files[:1]]
+        upcoming = [thread.submit(read, file.files) for file in files[:1]]
         for number, file in enumerate(files, start=1):
             current = upcoming.pop()
-            upcoming.extend(thread.submit(read, following.scan) for following in files[number : number + 1])
+            upcoming.extend(thread.submit(read, following.files) for following in files[number : number + 1])
             yield file, current
 
 

@@ -21,7 +21,8 @@ COLUMNS = ("case_id", "class", *METRICS, "reference_ml", "predicted_ml")
 CONVENTION = (
     "A class missing from a prediction scores Dice 0 and recall 0, its precision and surface distance are undefined; "
     "a class predicted but not in the reference scores Dice 0 and precision 0, its recall and surface distance are "
-    "undefined; a class in neither is undefined in every metric. Undefined values are counted, and not in mean and sd."
+    "undefined; a class in neither, or not annotated in the case, is undefined in every metric. "
+    "Undefined values are counted, and not in mean and sd."
 )
 
 # Slices of one box in the array, an axis each.
@@ -34,12 +35,18 @@ def score_case(
     reference: NDArray[np.integer],
     spacing: Sequence[float],
     labels: Labels,
+    annotated: frozenset[int] | None = None,
 ) -> pd.DataFrame:
     """One row per foreground class of ``labels``, columns ``COLUMNS``; see ``CONVENTION`` for missing classes.
 
     ``prediction`` and ``reference`` (H, W, D) are integer label maps of one grid, ``spacing`` its voxel size in mm.
+    Of classes outside ``annotated`` (None: all are in it) only the predicted volume is known.
     """
-    return score_values(case_id, prediction, reference, spacing, {name: index for index, name in labels.foreground})
+    index_of_class = {name: index for index, name in labels.foreground}
+    scores = score_values(case_id, prediction, reference, spacing, index_of_class)
+    unknown = [name for name, index in index_of_class.items() if annotated is not None and index not in annotated]
+    scores.loc[scores["class"].isin(unknown), [*METRICS, "reference_ml"]] = float("nan")
+    return scores
 
 
 def score_values(

@@ -136,7 +136,7 @@ def _changed_references(first: ComparedRun, run: ComparedRun) -> str:
     """Test cases whose reference volumes differ between the runs, so the labels must have; empty where none do."""
     keys = ["case_id", "class"]
     pairs = first.scores.merge(run.scores, on=keys, how="outer", suffixes=("_first", "_run"))
-    is_changed = ~np.isclose(pairs["reference_ml_first"], pairs["reference_ml_run"], rtol=1e-6)
+    is_changed = ~np.isclose(pairs["reference_ml_first"], pairs["reference_ml_run"], rtol=1e-6, equal_nan=True)
     return shortened(sorted(pairs.loc[is_changed, "case_id"].unique()))
 
 

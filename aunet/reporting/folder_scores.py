@@ -24,7 +24,7 @@ _LARGEST_VALUE = 2**16 - 1
 
 def match_files(predictions: Path, references: Path) -> dict[str, tuple[Path, Path]]:
     """case_id -> (prediction, reference); UserError that lists the files without a counterpart."""
-    predicted, expected = _label_maps(predictions), _label_maps(references)
+    predicted, expected = label_maps(predictions), label_maps(references)
     for folder, names, other in (
         (predictions, sorted(expected.keys() - predicted.keys()), references),
         (references, sorted(predicted.keys() - expected.keys()), predictions),
@@ -64,7 +64,8 @@ def score_pairs(
     return join_scores(tables) if value_of_class else _with_every_class(tables, list(pairs))
 
 
-def _label_maps(folder: Path) -> dict[str, Path]:
+def label_maps(folder: Path) -> dict[str, Path]:
+    """case_id -> label map, of the NIfTI files of ``folder``."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder that holds the label maps.")
     files = [file for file in folder.iterdir() if file.name.endswith(NIFTI_SUFFIXES) and not file.name.startswith(".")]

@@ -8,9 +8,12 @@ from rich.progress import Progress
 
 from aunet.atomic_files import write_json
 from aunet.data.case import Case, Cohort
-from aunet.data.label_values import classes_of_values
+from aunet.data.label_values import read_reference
 from aunet.data.preprocessing import Preprocessing
-from aunet.data.volume import Volume, read_channels, read_label
+from aunet.data.usable_cases import tell_skipped
+from aunet.data.volume import Volume, check_same_grid, read_channels
+from aunet.errors import UserError
+from aunet.inference.class_names import write_class_names
 from aunet.inference.predictor import Prediction, Predictor
 from aunet.metrics.case_scores import join_scores, score_case, summarise, summary_as_mapping, write_case_scores
 from aunet.reporting.overlays import prediction_picture
@@ -19,31 +22,49 @@ from aunet.training.ranks import gathered, rank, share_of
 
 
 def score_test_cases(
-    predictor: Predictor, cases: Sequence[Case], cohort: Cohort, folder: Path, progress: Progress
+    predictor: Predictor,
+    cases: Sequence[Case],
+    cohort: Cohort,
+    folder: Path,
+    progress: Progress,
+    on_error: str = "stop",
 ) -> pd.DataFrame:
     """Predict and score ``cases``; everything is written below ``folder``. Returns the summary.
 
-    Writes predictions/<case_id>.nii.gz, pictures/<case_id>.png, case_scores.csv and summary.json. Each rank predicts
-    its share of the cases; all get the same summary.
+    Writes predictions/<case_id>.nii.gz with their class_names.json, pictures/<case_id>.png, case_scores.csv and
+    summary.json. Each rank predicts its share of the cases; all get the same summary. ``on_error`` "skip" tells and
+    leaves out a case that cannot be read.
     """
     tables: list[pd.DataFrame] = []
     for case in progress.track(share_of(cases), description="Testing"):
-        assert case.label is not None
-        channels = [channel for path in case.images for channel in read_channels(path)]
-        reference = classes_of_values(read_label(case.label), cohort, case)
-        prediction = predictor.predict_volume(channels)
-        prediction.write(folder / "predictions" / f"{case.case_id}.nii.gz")
-        tables.append(score_case(case.case_id, prediction.label, reference.array, reference.spacing, cohort.labels))
-        path = folder / "pictures" / f"{case.case_id}.png"
-        _draw(path, case.case_id, channels[0], reference, prediction, predictor.preprocessing)
+        try:
+            tables.append(_score_case(predictor, case, cohort, folder))
+        except UserError as error:
+            if on_error != "skip":
+                raise
+            tell_skipped(error)
     order = {case.case_id: number for number, case in enumerate(cases)}
     of_all_ranks = [table for part in gathered(tables) for table in part]
+    if not of_all_ranks:
+        raise UserError(f"None of the {len(cases)} test cases can be scored, for the reasons above. Mend them.")
     scores = join_scores(sorted(of_all_ranks, key=lambda table: order[str(table["case_id"].iloc[0])]))
     summary = summarise(scores)
     if rank() == 0:
+        write_class_names(folder / "predictions", predictor.labels)
         write_case_scores(folder / "case_scores.csv", scores)
         write_json(folder / "summary.json", summary_as_mapping(summary))
     return summary
+
+
+def _score_case(predictor: Predictor, case: Case, cohort: Cohort, folder: Path) -> pd.DataFrame:
+    channels = [channel for path in case.images for channel in read_channels(path)]
+    reference = read_reference(case, cohort)
+    check_same_grid(channels[0], reference, case.case_id)
+    prediction = predictor.predict_volume(channels)
+    prediction.write(folder / "predictions" / f"{case.case_id}.nii.gz")
+    path = folder / "pictures" / f"{case.case_id}.png"
+    _draw(path, case.case_id, channels[0], reference, prediction, predictor.preprocessing)
+    return score_case(case.case_id, prediction.label, reference.array, reference.spacing, cohort.labels, case.annotated)
 
 
 def _draw(

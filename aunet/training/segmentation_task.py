@@ -16,6 +16,7 @@ from aunet.data.augmentation import Augmentation
 from aunet.data.keyed_randomness import network_seed
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.labels import Labels
+from aunet.losses.marginal_logits import marginal_logits
 from aunet.metrics.overlap import dice
 from aunet.networks.memory_layout import channels_last, lay_out_channels_last
 from aunet.training.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
@@ -106,7 +107,7 @@ class SegmentationTask(LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             image, label = self._augmentation(batch, self._seed)
         image = channels_last(image) if self._is_channels_last else image
-        loss = expected_loss(self.network, lambda: self._loss_of(image, label))
+        loss = expected_loss(self.network, lambda: self._loss_of(image, label, batch.get("annotated")))
         if any_rank(not bool(loss.detach().isfinite())):
             return self._skip(batch)
         self._loss_sum += float(loss.detach())
@@ -126,12 +127,17 @@ class SegmentationTask(LightningModule):
             super().backward(loss, *args, **kwargs)
 
     def validation_step(self, case: dict[str, Any], batch_idx: int) -> None:
-        """Dice per class of one whole case, or of none where this rank has fewer than another."""
+        """Dice per class of one whole case, or of none where this rank has fewer than another.
+
+        A class that the case does not annotate is undefined (NaN).
+        """
         if not case:
             return
         prediction = self.predict_case(case["image"]).logits.argmax(dim=0).numpy()
-        label = case["label"].cpu().numpy()
-        self._case_dice[case["case_id"]] = [dice(prediction == k, label == k) for k, _ in self.labels.foreground]
+        label, annotated = case["label"].cpu().numpy(), case["annotated"].tolist()
+        self._case_dice[case["case_id"]] = [
+            dice(prediction == k, label == k) if annotated[k] else float("nan") for k, _ in self.labels.foreground
+        ]
 
     def on_validation_epoch_start(self) -> None:
         """Validate what a checkpoint would hold, on every rank."""
@@ -177,14 +183,20 @@ class SegmentationTask(LightningModule):
         """Take the loss sums up again."""
         self._loss_sum, self._num_losses = checkpoint["loss_sums"]
 
-    def _loss_of(self, image: Tensor, label: Tensor) -> Tensor:
-        """One forward pass and its loss, summed over the levels that have one."""
+    def _loss_of(self, image: Tensor, label: Tensor, annotated: Tensor | None) -> Tensor:
+        """One forward pass and its loss, summed over the levels that have one.
+
+        ``annotated`` (B, K) are the classes that each label speaks of; of the others nothing is taught.
+        """
         with ThinConvolutionsInFloat32():
             logits = _supervised_logits(self.network, image)
         with torch.autocast(self.device.type, enabled=False):
+            levels = [level.float() for level in logits]
+            if annotated is not None:
+                levels = [marginal_logits(level, annotated) for level in levels]
             if self._is_loss_of_batch:
-                logits, label = [whole_batch(level) for level in logits], whole_batch(label)
-            return self._loss([level.float() for level in logits], label)
+                levels, label = [whole_batch(level) for level in levels], whole_batch(label)
+            return self._loss(levels, label)
 
     def _is_autocast(self) -> bool:
         return "bf16" in str(self.trainer.precision)

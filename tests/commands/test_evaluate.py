@@ -84,6 +84,22 @@ def test_classes_keep_their_order() -> None:
     assert list(parse_classes(["spleen=3", "liver=1"]).items()) == [("spleen", 3), ("liver", 1)]
 
 
+def test_predictions_without_names_need_classes_to_be_scored_on_a_dataset(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no class_names.json tells .*--classes"):
+        run(write_cubes(tmp_path, 2), "data=msd", "data.root=nowhere", "--output", tmp_path)
+
+
+@pytest.mark.parametrize("word", ["model=unet", "somewhere"])
+def test_beside_a_dataset_only_its_settings_may_stand(tmp_path: Path, word: str) -> None:
+    with pytest.raises(UserError, match=f"{word}: beside a dataset only its settings"):
+        run(write_cubes(tmp_path, 2), "data=msd", word, "--output", tmp_path, "--classes", "cube=1")
+
+
+def test_two_folders_of_references_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give one folder of references"):
+        run(tmp_path, tmp_path, "second", "--output", tmp_path)
+
+
 def distance_by_transforms(first: np.ndarray, second: np.ndarray, spacing: tuple[float, ...]) -> float:
     borders = [mask & ~ndimage.binary_erosion(mask) for mask in (first, second)]
     to_first, to_second = (ndimage.distance_transform_edt(~border, sampling=spacing) for border in borders)

@@ -45,7 +45,7 @@ def predict(*words: str | Path) -> int:
 
 def test_each_scan_gets_a_label_map_of_its_name_shape_and_affine(scans: Path, tmp_path: Path) -> None:
     assert predict(scans, "--output", tmp_path / "out", "--device", "cpu") == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{name}.nii.gz" for name in GEOMETRIES}
+    assert {path.name for path in (tmp_path / "out").glob("*.nii.gz")} == {f"{name}.nii.gz" for name in GEOMETRIES}
     for path in scans.iterdir():
         scan, label = nibabel.load(path), nibabel.load(tmp_path / "out" / path.name)
         image = scan.get_fdata()
@@ -60,7 +60,7 @@ def test_a_bad_scan_is_told_in_one_line_and_the_others_are_done(
     truncated = scans / "oblique.nii.gz"
     truncated.write_bytes(truncated.read_bytes()[:500])
     assert predict(scans, "--output", tmp_path / "out") == 2
-    assert len(list((tmp_path / "out").iterdir())) == len(GEOMETRIES) - 1
+    assert len(list((tmp_path / "out").glob("*.nii.gz"))) == len(GEOMETRIES) - 1
     errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(errors) == 1
     assert "oblique.nii.gz" in errors[0]

@@ -16,7 +16,7 @@ PAPER = {"pancreas": 1, "spleen": 2, "kidney": [3, 4]}
 
 
 def ct150(root: Path, **changes: object) -> object:
-    arguments = {"source_labels": PAPER, "other_labels": "error", "num_phantoms": 2} | changes
+    arguments = {"classes": PAPER, "other_labels": "error", "num_phantoms": 2} | changes
     return ct150_cohort(str(root), cache="", phantom_spacing=(8, 8, 8), phantom_seed=0, **arguments)
 
 
@@ -38,11 +38,16 @@ def edit(root: Path, **changes: object) -> None:
         ({"labels": {}}, "'labels'"),
         ({"labels": {"1": "ball"}}, "0 for the background"),
         ({"labels": {"zero": "background"}}, "map integers"),
+        ({"labels": {"0": "background", "1": "Ball", "2": "Ball"}}, "stands twice"),
+        ({"labels": {"background": 0, "Ball": 1}}, "data=nnunet"),
         ({"modality": None}, "'modality'"),
         ({"training": []}, "'training'"),
         ({"training": [{"image": "a.nii.gz"}]}, "'training'"),
         ({"training": [{"image": "../../etc/passwd", "label": "x"}]}, "lies outside"),
+        ({"training": [{"image": "/etc/passwd", "label": "x"}]}, "lies outside"),
         ({"training": [{"image": "imagesTr/none.nii.gz", "label": "x"}]}, "not there"),
+        ({"training": [{"image": 7, "label": "x"}]}, "is no path"),
+        ({"training": [{"image": "a\0b", "label": "x"}]}, "is no path"),
     ],
 )
 def test_a_damaged_dataset_json_is_refused_by_its_rule(
@@ -54,10 +59,59 @@ def test_a_damaged_dataset_json_is_refused_by_its_rule(
     assert "dataset.json" in str(refusal.value)
 
 
-def test_a_dataset_json_that_is_no_json_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "dataset.json").write_text("{")
-    with pytest.raises(UserError, match="not valid JSON"):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "not valid JSON"),
+        (b"\xff\xfe\x00", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b"[]", "no JSON object"),
+    ],
+    ids=["cut", "binary", "deep", "list"],
+)
+def test_a_dataset_json_that_is_no_json_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "dataset.json").write_bytes(content)
+    with pytest.raises(UserError, match=message):
         msd_cohort(str(tmp_path))
+
+
+def test_a_case_listed_twice_is_named(tmp_path: Path) -> None:
+    entry = {"image": "imagesTr/ball_000.nii.gz", "label": "labelsTr/ball_000.nii.gz"}
+    edit(write_msd_task(tmp_path, num_cases=1), training=[entry, entry])
+    with pytest.raises(UserError, match="the case id ball_000 stands twice"):
+        msd_cohort(str(tmp_path))
+
+
+def test_a_link_out_of_the_dataset_is_not_followed(tmp_path: Path) -> None:
+    task = write_msd_task(tmp_path / "task", num_cases=2)
+    image = task / "imagesTr" / "ball_000.nii.gz"
+    image.rename(tmp_path / "elsewhere.nii.gz")
+    image.symlink_to(tmp_path / "elsewhere.nii.gz")
+    with pytest.raises(UserError, match=r"ball_000.nii.gz lies outside"):
+        msd_cohort(str(task))
+
+
+def test_a_link_to_itself_is_named(tmp_path: Path) -> None:
+    task = write_msd_task(tmp_path, num_cases=2)
+    image = task / "imagesTr" / "ball_000.nii.gz"
+    image.unlink()
+    image.symlink_to(image)
+    with pytest.raises(UserError, match=r"ball_000.nii.gz is (a link that leads to itself|listed but not there)"):
+        msd_cohort(str(task))
+
+
+def test_a_faulty_case_is_skipped_when_asked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (write_msd_task(tmp_path, num_cases=3) / "labelsTr" / "ball_001.nii.gz").unlink()
+    cohort = msd_cohort(str(tmp_path), on_error="skip")
+    assert [case.case_id for case in cohort.cases] == ["ball_000", "ball_002"]
+    assert "labelsTr/ball_001.nii.gz is listed but not there" in caplog.text
+
+
+def test_a_dataset_with_faulty_cases_only_is_refused(tmp_path: Path) -> None:
+    for path in (write_msd_task(tmp_path, num_cases=3) / "labelsTr").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="None of the 3 cases can be used"):
+        msd_cohort(str(tmp_path), on_error="skip")
 
 
 def test_a_task_without_a_root_is_refused() -> None:
@@ -102,6 +156,34 @@ def test_a_folder_without_scans_is_refused_with_the_accepted_layouts(tmp_path: P
         cases_in_folder(tmp_path)
 
 
+def test_two_files_of_one_case_are_refused(tmp_path: Path) -> None:
+    write_folder_pair(tmp_path)
+    write_nifti(tmp_path / "images" / "case_1.nii", np.zeros((2, 2, 2), np.int16))
+    with pytest.raises(UserError, match=r"case_1.nii.* are both of case case_1"):
+        cases_in_folder(tmp_path)
+
+
+def test_a_broken_link_is_named(tmp_path: Path) -> None:
+    image = write_folder_pair(tmp_path) / "images" / "case_1.nii.gz"
+    image.unlink()
+    image.symlink_to(tmp_path / "unmounted" / "case_1.nii.gz")
+    with pytest.raises(UserError, match=r"case_1.nii.gz: case case_1: a link that leads to no file"):
+        cases_in_folder(tmp_path)
+
+
+def test_hidden_files_of_other_systems_are_no_scans(tmp_path: Path) -> None:
+    (write_folder_pair(tmp_path) / "images" / "._case_0.nii.gz").write_bytes(b"")
+    assert len(cases_in_folder(tmp_path)) == 4
+
+
+def test_the_phantoms_labels_are_mapped_as_those_of_scans(tmp_path: Path) -> None:
+    cohort = ct150_cohort(
+        None, str(tmp_path), 1, (16, 16, 16), 0, classes={"kidney": "kidney", "spleen": None}, other_labels="background"
+    )
+    assert cohort.class_of_value == {0: 0, 1: 0, 2: 0, 3: 1}
+    assert cohort.cases[0].annotated == {0, 1}
+
+
 def test_several_values_become_one_class(tmp_path: Path) -> None:
     cohort = ct150(write_folder_pair(tmp_path))
     assert cohort.labels.names == ("background", "pancreas", "spleen", "kidney")
@@ -110,8 +192,8 @@ def test_several_values_become_one_class(tmp_path: Path) -> None:
 
 
 def test_a_value_of_two_classes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="already belongs to another"):
-        ct150(write_folder_pair(tmp_path), source_labels={"liver": 1, "spleen": [1, 2]})
+    with pytest.raises(UserError, match="already belongs to liver"):
+        ct150(write_folder_pair(tmp_path), classes={"liver": 1, "spleen": [1, 2]})
 
 
 def test_balls_and_boxes_are_not_empty() -> None:

@@ -23,7 +23,7 @@ def test_pancreas_ct_trains_an_epoch_from_its_dicom(tmp_path: Path) -> None:
     assert main(["train", *words, *small, *length, f"hydra.run.dir={run}"]) == 0
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "finished"
-    [prediction] = (run / "test" / "predictions").iterdir()
+    [prediction] = (run / "test" / "predictions").glob("*.nii.gz")
     assert prediction.name.startswith("PANCREAS_")
 
 

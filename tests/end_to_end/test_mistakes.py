@@ -44,7 +44,7 @@ def scans(tmp_path: Path) -> Path:
 
 
 def train_on(scans: Path) -> list[str]:
-    labels = "data.source.source_labels={ball: 1, box: 2}"
+    labels = "data.classes={ball: 1, box: 2}"
     cache, folder = f"data.cache={scans.parent}/cache", f"hydra.run.dir={scans.parent}/run"
     return ["model=unet", f"data.root={scans}", labels, cache, folder, *SMALL]
 

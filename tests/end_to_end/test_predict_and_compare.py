@@ -21,7 +21,7 @@ def test_predicted_label_maps_have_the_shape_and_affine_of_their_scans(
 
 
 def test_the_test_predictions_are_what_load_run_predicts(finished_run: Path, task_folder: Path) -> None:
-    path = next((finished_run / "test" / "predictions").iterdir())
+    path = next((finished_run / "test" / "predictions").glob("*.nii.gz"))
     prediction = load_run(finished_run).predict(task_folder / "imagesTr" / path.name)
     assert np.array_equal(prediction.label, np.asarray(nibabel.load(path).dataobj))
 
@@ -31,7 +31,7 @@ def test_evaluating_the_test_predictions_gives_the_runs_own_scores(
 ) -> None:
     predictions, references = finished_run / "test" / "predictions", tmp_path / "references"
     references.mkdir()
-    for path in predictions.iterdir():
+    for path in predictions.glob("*.nii.gz"):
         (references / path.name).write_bytes((task_folder / "labelsTr" / path.name).read_bytes())
     words = ["evaluate", str(predictions), str(references), "--classes", "ball=1", "box=2"]
     assert main([*words, "--output", str(tmp_path / "scores")]) == 0

@@ -100,7 +100,7 @@ def read_organ_shapes(path: Path, organ_of_value: Mapping[int, str], *, is_other
     if unknown and not is_other_ignored:
         raise UserError(
             f"{path}: has values {unknown[:8]} that data.phantom.organs={dict(organ_of_value)} does not name. Name them"
-            " after an organ, or leave them out with data.source.other_labels=background."
+            " after an organ, or leave them out with data.other_labels=background."
         )
     found = {value: name for value, name in organ_of_value.items() if value in boxes}
     if not found:

@@ -108,7 +108,7 @@ def test_files_are_made_once_and_anew_for_other_content(tmp_path: Path, caplog: 
 
 def test_the_cohort_says_everywhere_that_it_is_synthetic(tmp_path: Path) -> None:
     write_label_map(tmp_path / "maps" / "a.nii.gz")
-    cohort = ct150_cohort(None, str(tmp_path / "cache"), {}, "error", 1, COARSE, 0, str(tmp_path / "maps"), ORGANS)
+    cohort = ct150_cohort(None, str(tmp_path / "cache"), 1, COARSE, 0, str(tmp_path / "maps"), ORGANS)
     assert cohort.is_phantom
     assert cohort.description.startswith(
         f"PHANTOM: synthetic CT rendered on real organ shapes from {tmp_path / 'maps'}: 1 volumes"
@@ -118,7 +118,7 @@ def test_the_cohort_says_everywhere_that_it_is_synthetic(tmp_path: Path) -> None
 
 def test_scans_and_shapes_at_once_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root=.* and data\.phantom\.anatomy=.*leave one"):
-        ct150_cohort(str(tmp_path), "", {}, "error", 1, COARSE, 0, str(tmp_path), ORGANS)
+        ct150_cohort(str(tmp_path), "", 1, COARSE, 0, str(tmp_path), ORGANS)
 
 
 @pytest.mark.parametrize(

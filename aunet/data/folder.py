@@ -1,0 +1,74 @@
+"""Scans of your own: two folders of images and label maps, or a table that lists the files of each case."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aunet.data.case import Case, Cohort, Modality
+from aunet.data.case_table import cases_in_table
+from aunet.data.label_map import Classes, label_map
+from aunet.data.nifti_folders import existing_folder, files_by_case, paired_cases
+from aunet.errors import UserError
+
+
+def folder_cohort(
+    root: str | None,
+    images: str | Sequence[str],
+    labels: str,
+    modality: Modality,
+    classes: Classes | None = None,
+    other_labels: str = "error",
+    on_error: str = "stop",
+    name: str = "folder",
+) -> Cohort:
+    """Find the images and label maps below ``root``, or listed by it.
+
+    Args:
+        root: a folder, or a CSV file with the columns of ``case_table``.
+        images: where the images lie below a folder, ``*`` standing for the case: ``images/*_0000`` (see
+            ``nifti_folders.files_by_case``); of several channels a list, one pattern each.
+        labels: where the label maps lie.
+        modality: "ct" or "mr".
+        classes: class -> its value, or values, in the label files; see ``label_map``.
+        other_labels: see ``label_map``.
+        on_error: "stop" or "skip": what a case is that cannot be used.
+        name: of the dataset.
+    """
+    if modality not in ("ct", "mr"):
+        raise UserError(f"data.source.modality={modality}: use 'ct' or 'mr'.")
+    mapping = label_map(classes, {}, other_labels, str(root))
+    path = Path(root).expanduser() if root else None
+    if path is not None and path.is_file():
+        cases, folder = cases_in_table(path, on_error, mapping.annotated), path.parent
+    else:
+        folder = existing_folder(root)
+        cases = _cases(folder, [images] if isinstance(images, str) else images, labels, on_error, mapping.annotated)
+    return Cohort(
+        name=name,
+        cases=cases,
+        labels=mapping.labels,
+        class_of_value=mapping.class_of_value,
+        modality=modality,
+        num_channels=len(cases[0].images),
+        description=f"{len(cases)} scans ({modality.upper()}) of {name} from {root}",
+        is_other_background=mapping.is_other_background,
+        root=folder,
+    )
+
+
+def _cases(
+    root: Path, images: Sequence[str], labels: str, on_error: str, annotated: frozenset[int] | None
+) -> tuple[Case, ...]:
+    channels = [_found(root, "images", pattern) for pattern in images]
+    label_maps = _found(root, "labels", labels)
+    remedy = f"Images are looked for as data.source.images={list(images)}, labels as data.source.labels={labels}."
+    return paired_cases(channels, label_maps, remedy, on_error, annotated)
+
+
+def _found(root: Path, key: str, pattern: str) -> dict[str, Path]:
+    found = files_by_case(root, pattern)
+    if not found:
+        raise UserError(
+            f"data.source.{key}={pattern}: no NIfTI file (.nii.gz or .nii) in {root} fits. Name a folder below"
+            " data.root, or a pattern in which * stands for the case, such as img/img*."
+        )
+    return found

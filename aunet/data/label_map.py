@@ -1,0 +1,118 @@
+"""From what a dataset calls its labels to the classes of a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from aunet.errors import UserError
+from aunet.labels import Labels, class_name, matching_name
+
+_BACKGROUND = "background"
+
+# Class -> what the dataset calls it: a name or an integer, several of them, or None where it does not annotate it.
+Classes = Mapping[str, Any]
+ValuesOfName = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """The classes of a run and where they stand in a dataset's label files.
+
+    ``annotated`` holds the classes the dataset speaks of, background included; None stands for all of them. Values
+    that ``class_of_value`` does not name are refused, or background where ``is_other_background``.
+    """
+
+    labels: Labels
+    class_of_value: Mapping[int, int]
+    annotated: frozenset[int] | None
+    is_other_background: bool
+
+
+def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_labels: str, source: str) -> LabelMap:
+    """Map a dataset's label values to classes, by name or by value.
+
+    Args:
+        classes: the run's classes in their order; see ``Classes``. None or empty takes every name of the dataset.
+            Names match whatever their case and separators. A class ``background`` may list what is to be ignored.
+        values_of_name: the dataset's names and the values of each (a region has several); empty where it has none.
+        other_labels: "error" or "background": what a label of the dataset is that ``classes`` does not list.
+        source: the file or folder that tells the names, for messages.
+
+    Raises:
+        UserError: for a name the dataset does not have, a value in two classes, and labels left over.
+    """
+    wanted = classes or _every_name(values_of_name, source)
+    names = [_BACKGROUND, *(name for name in wanted if name != _BACKGROUND)]
+    if all(_is_unannotated(wanted[name]) for name in names[1:]):
+        raise UserError(f"data.classes={dict(wanted)}: name at least one label of {source} that is to be a class.")
+    class_of_value = _class_of_value(wanted, names, values_of_name, source)
+    left_over = _left_over(values_of_name, class_of_value)
+    if left_over and other_labels != _BACKGROUND:
+        raise UserError(
+            f"data.classes: the labels {', '.join(left_over)} of {source} belong to no class. List them, or take them"
+            " as background with data.other_labels=background."
+        )
+    annotated = frozenset(index for index, name in enumerate(names) if not _is_unannotated(wanted.get(name, [0])))
+    return LabelMap(
+        labels=Labels(tuple(names)),
+        class_of_value=class_of_value | {value: 0 for values in left_over.values() for value in values},
+        annotated=None if len(annotated) == len(names) else annotated | {0},
+        is_other_background=other_labels == _BACKGROUND and not values_of_name,
+    )
+
+
+def label_entries(entries: Any) -> list[Any]:
+    """What a class is made of, as a list: of ``None`` none, of a single name or value that one."""
+    if entries is None:
+        return []
+    return cast(list[Any], entries) if isinstance(entries, list) else [entries]
+
+
+def _is_unannotated(entries: Any) -> bool:
+    return not label_entries(entries)
+
+
+def _class_of_value(wanted: Classes, names: Sequence[str], values_of_name: ValuesOfName, source: str) -> dict[int, int]:
+    values_of_match = {matching_name(name): values for name, values in values_of_name.items()}
+    class_of_value = {0: 0}
+    for index, name in enumerate(names):
+        for entry in label_entries(wanted.get(name)):
+            for value in _values(name, entry, values_of_match, values_of_name, source):
+                if class_of_value.get(value, index) != index:
+                    raise UserError(
+                        f"data.classes.{name}: the value {value} (of {entry!r}) already belongs to"
+                        f" {names[class_of_value[value]]}. A voxel has one class, so list each value once; where"
+                        f" regions of {source} overlap, name the parts by their values."
+                    )
+                class_of_value[value] = index
+    return class_of_value
+
+
+def _values(
+    name: str, entry: Any, values_of_match: ValuesOfName, values_of_name: ValuesOfName, source: str
+) -> Sequence[int]:
+    """Values of one entry of a class: the entry itself where it is an integer, else those of the label so named."""
+    if isinstance(entry, int) and not isinstance(entry, bool):
+        return [entry]
+    if isinstance(entry, str) and matching_name(entry) in values_of_match:
+        return values_of_match[matching_name(entry)]
+    known = f"it has {', '.join(values_of_name)}" if values_of_name else "it has no names, so give whole numbers"
+    raise UserError(f"data.classes.{name}: {source} has no label {entry!r}; {known}. Write null for a class without.")
+
+
+def _every_name(values_of_name: ValuesOfName, source: str) -> dict[str, list[str]]:
+    """Each of the dataset's names as a class of its own, in the order of their values."""
+    if not values_of_name:
+        raise UserError(f"data.classes is not set, and {source} has no names: data.classes='{{spleen: 1, liver: 2}}'.")
+    foreground = {name: list(values) for name, values in values_of_name.items() if list(values) != [0]}
+    ordered = sorted(foreground, key=lambda name: foreground[name])
+    classes = {class_name(name): [name] for name in ordered}
+    if len(classes) < len(ordered) or "" in classes:
+        raise UserError(f"{source}: its names {ordered} are not distinct. Name the classes with data.classes.")
+    return classes
+
+
+def _left_over(values_of_name: ValuesOfName, class_of_value: Mapping[int, int]) -> dict[str, list[int]]:
+    """The dataset's names with those of their values that belong to no class."""
+    rest = {name: [value for value in values if value not in class_of_value] for name, values in values_of_name.items()}
+    return {name: values for name, values in rest.items() if values}

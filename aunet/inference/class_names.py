@@ -1,0 +1,28 @@
+"""``class_names.json`` in a folder of predicted label maps: what their values mean."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from aunet.atomic_files import write_json
+from aunet.errors import UserError
+from aunet.labels import Labels
+
+_FILE = "class_names.json"
+
+
+def write_class_names(folder: Path, labels: Labels) -> None:
+    """Write the names in the order of their values."""
+    write_json(folder / _FILE, {"class_names": list(labels.names)})
+
+
+def read_class_names(folder: Path) -> Labels | None:
+    """What ``write_class_names`` wrote; None where it wrote nothing."""
+    file = folder / _FILE
+    if not file.is_file():
+        return None
+    try:
+        names: Any = json.loads(file.read_text(encoding="utf-8"))["class_names"]
+        return Labels(tuple(str(name) for name in names))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError) as error:
+        raise UserError(f"{file}: does not list the classes ({error}). Predict again, or give --classes.") from None

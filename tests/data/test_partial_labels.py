@@ -1,0 +1,59 @@
+"""Cases that annotate some of the classes: what their batches carry, and what is never drawn from them."""
+
+from pathlib import Path
+
+import torch
+from scans import write_msd_task, write_totalsegmentator_cases
+
+from aunet.build import build_cohort, build_data, with_facts
+from aunet.config import compose_config
+from aunet.data.case_selection import annotation_notes
+from aunet.data.datamodule import SegmentationData
+from aunet.data.splits import Splits
+
+PATCHES = [
+    "data.patch_size=[16,16,16]",
+    "data.spacing=[1,1.5,1.2]",
+    "data.batch_size=2",
+    "trainer.batches_per_epoch=12",
+]
+
+
+def data_of(words: list[str], cache: Path) -> SegmentationData:
+    config = compose_config([*words, *PATCHES, f"data.cache={cache}"])
+    cohort = build_cohort(config)
+    names = [case.case_id for case in cohort.cases]
+    data = build_data(with_facts(config, cohort), cohort, Splits(tuple(names[:3]), tuple(names[3:]), ()))
+    data.setup("fit")
+    return data
+
+
+def test_batches_tell_which_classes_each_case_annotates(tmp_path: Path) -> None:
+    root = write_totalsegmentator_cases(tmp_path / "scans")
+    (root / "s0001" / "segmentations" / "kidney_left.nii.gz").unlink()
+    data = data_of(["data=totalsegmentator", f"data.root={root}"], tmp_path)
+    seen: dict[str, set[int]] = {}
+    for batch in data.train_dataloader():
+        assert batch["annotated"].shape == (2, 4)
+        for case_id, label, annotated in zip(batch["case_id"], batch["label"], batch["annotated"], strict=True):
+            assert annotated.tolist() == [True, True, True, case_id != "s0001"]
+            seen.setdefault(case_id, set()).update(torch.unique(label).tolist())
+    assert seen == {"s0000": {0, 1, 2, 3}, "s0001": {0, 1, 2}, "s0002": {0, 1, 2, 3}}
+
+
+def test_batches_of_a_wholly_annotated_cohort_carry_nothing_more(tmp_path: Path) -> None:
+    data = data_of(["data=totalsegmentator", f"data.root={write_totalsegmentator_cases(tmp_path / 'scans')}"], tmp_path)
+    assert "annotated" not in next(iter(data.train_dataloader()))
+    assert data.validation_cases()[0]["annotated"].all()
+
+
+def test_what_is_annotated_in_some_or_no_case_is_said(tmp_path: Path) -> None:
+    root = write_totalsegmentator_cases(tmp_path / "scans")
+    (root / "s0001" / "segmentations" / "kidney_left.nii.gz").unlink()
+    assert annotation_notes(build_cohort(compose_config(["data=totalsegmentator", f"data.root={root}"]))) == [
+        "kidney is annotated in 3 of 4 cases: only these teach and score it"
+    ]
+    task, classes = write_msd_task(tmp_path / "task"), "data.classes={ball: [ball, box], liver: null}"
+    assert annotation_notes(build_cohort(compose_config(["data=msd", f"data.root={task}", classes]))) == [
+        "liver is annotated in no case: this run cannot learn it, and its scores stay undefined"
+    ]
