@@ -12,7 +12,6 @@ from typing import Any
 
 from aunet.atomic_files import write_text
 from aunet.data.case import Case
-from aunet.data.dicom_files import files_below, is_folder_of_files, series_of_path
 from aunet.data.dicom_files import files_of_scan, is_folder_of_files, series_of_path
 from aunet.data.shown_progress import shown
 from aunet.errors import UserError
@@ -65,13 +64,11 @@ class ContentDigests:
                 " Restore it or take the case out."
             ) from None
 
-    def _of_series(self, path: Path) -> bytes:
-        """Of a folder of slices: which series of it is meant, the names and contents of its files."""
-        folder, series = series_of_path(path)
-        digest = hashlib.sha256(f"{series}\0".encode())
-        for file in files_below(folder):
-            name = str(file.relative_to(folder)).encode(errors="surrogateescape")
-            digest.update(name + b"\0" + self._of_file(file))
+    def _of_folder(self, folder: Path) -> bytes:
+        """A series of slices: which one was asked for, the names and contents of all files."""
+        digest = hashlib.sha256((series_of_path(folder)[1] or "").encode())
+        for path in files_of_scan(folder):
+            digest.update(path.name.encode(errors="surrogateescape") + b"\0" + self._of_file(path))
         return digest.digest()
 
     def _of_file(self, path: Path) -> bytes:
