@@ -97,7 +97,6 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
         splits=splits,
         store=build_store(settings, cohort),
         augmentation=_built(data["augmentation"]),
-        patch_size=facts["patch_size"],
         batch_size=facts["batch_size"],
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
         num_workers=_num_workers(data["num_workers"]),
