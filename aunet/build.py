@@ -99,7 +99,6 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
         splits=splits,
         store=build_store(settings, cohort),
         augmentation=_build_augmentation(settings),
-        patch_size=facts["patch_size"],
         batch_size=facts["batch_size"],
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
         num_workers=_num_workers(data["num_workers"]),
@@ -113,7 +112,7 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
 def _build_augmentation(settings: Settings) -> Augmentation:
     """What changes the training batches; a batch to learn by heart stays as it is."""
     if settings["trainer"]["probe"] == "overfit":
-        return Augmentation(settings["dataset"]["patch_size"], flip_axes=(), affine_probability=0.0)
+        return Augmentation(settings["dataset"]["patch_size"])
     return _built(settings["data"]["augmentation"])
 
 
@@ -274,7 +273,8 @@ def _built(node: Any, **arguments: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
-        if isinstance(error.__cause__, TypeError | ValueError):
+        # A source reads files on the way: what goes wrong there is no argument of the user's.
+        if isinstance(error.__cause__, TypeError | ValueError) and not node["_target_"].startswith("aunet.data."):
             raise UserError(
                 f"{node['_target_']} refuses its arguments: {error.__cause__}. Compare their values and types with"
                 " its documentation."

@@ -51,7 +51,7 @@ class DatasetFacts:
     in_channels: int = required(AT_LEAST_ONE)
     num_classes: int = required(Rule("at least 2 (the background counts)", lambda value: value >= 2))
     class_names: list[str] = required()
-    modality: str = required(one_of("ct", "mr"))
+    modality: str = required(one_of("ct", "mr", "picture"))
     spatial_dims: int = required(one_of(2, 3))
     spacing: list[float] = required(POSITIVE)
     patch_size: list[int] = required(AT_LEAST_ONE)

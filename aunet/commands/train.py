@@ -26,13 +26,19 @@ def train(words: Sequence[str]) -> None:
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
+    if number := next((word.partition("=")[2] for word in overrides if word.startswith("jobs=")), None):
+        raise UserError(f"jobs={number}: is no setting of a run. How many go at once is written --jobs {number}.")
     if options.multirun and options.info:
         raise UserError("-m with --info: a table is of one run. Leave -m out.")
     if options.multirun:
         from aunet.commands.sweep import run_sweep
 
-        run_sweep(overrides)
+        run_sweep(overrides, options.jobs)
         return
+    if options.jobs is not None:
+        raise UserError(
+            f"--jobs {options.jobs}: it tells how many runs of a sweep go at once; add -m, or leave it out."
+        )
     from aunet.config import check_config
 
     config, folder = _configuration(overrides)
@@ -57,6 +63,7 @@ def _parser() -> ArgumentParser:
         " With -m, model=unet,attention is a sweep of two runs. Groups and their options stand in conf/.",
     )
     parser.add_argument("-m", "--multirun", action="store_true", help="a run for each combination of listed values")
+    parser.add_argument("--jobs", type=int, metavar="N", help="with -m: N runs at once, sharing the processor's cores")
     parser.add_argument("--cfg", action="store_true", help="print the configuration instead of running it")
     parser.add_argument("--info", action="store_true", help="print what the network costs and sees instead")
     return parser
@@ -135,6 +142,9 @@ def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number
 
 
 def _check_new(config: "DictConfig", folder: Path) -> None:
+    from aunet.training.run_lock import check_unlocked
+
+    check_unlocked(folder)
     if config.resume is None and (folder / "run.json").exists():
         raise UserError(
             f"hydra.run.dir={folder}: holds a run already. Give another folder, or go on with resume={folder}."
@@ -159,16 +169,24 @@ def _run(config: "DictConfig", folder: Path) -> None:
 
 def _train_test_report(config: "DictConfig", folder: Path) -> None:
     from aunet.build import build_cohort, with_facts
-    from aunet.commands.probe_run import run_probe
-    from aunet.commands.train_run import report_run, score_run, train_run
-    from aunet.training.checkpoints import RunInterruptedError
-    from aunet.training.ranks import first_rank_first, rank
-    from aunet.training.run_record import RunRecord
+    from aunet.training.ranks import first_rank_first
+    from aunet.training.run_lock import locked_folder
 
     with first_rank_first():
         cohort = build_cohort(config)
     settings = with_facts(config, cohort)
     _announce(settings, cohort, folder)
+    with locked_folder(folder):
+        _run_parts(settings, cohort, folder)
+
+
+def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
+    from aunet.commands.probe_run import run_probe
+    from aunet.commands.train_run import report_run, score_run, train_run
+    from aunet.training.checkpoints import RunInterruptedError
+    from aunet.training.ranks import rank
+    from aunet.training.run_record import RunRecord
+
     record = RunRecord(folder)
     try:
         if settings["trainer"]["probe"] is not None:

@@ -21,7 +21,7 @@ from aunet.data.content_digest import ContentDigests
 from aunet.data.label_values import read_reference
 from aunet.data.preprocessing import PreprocessedVolume, Preprocessing
 from aunet.data.shown_progress import shown
-from aunet.data.store_room import check_room, gigabytes, load_of, num_threads
+from aunet.data.store_room import NoRoomError, check_room, gigabytes, load_of, num_threads
 from aunet.data.stored_case import StoredCase, open_stored_case, write_stored_case
 from aunet.data.volume import check_same_grid, read_channels
 from aunet.errors import UserError
@@ -70,11 +70,10 @@ class CaseStore:
         """Give every case as stored, in order; what is not there yet or damaged is made, several at once.
 
         Damage is looked for in the frame of each file, with ``is_verifying`` in every chunk. The first case that
-        cannot be read stops it with a UserError; so does a lack of room, before anything is made.
+        cannot be read stops it with a UserError; a lack of room with a NoRoomError, before anything is made.
         """
         digests = self._digests.of_cases(cases)
-        names = [f"{_file_name(case.case_id)}-{digest[:16]}" for case, digest in zip(cases, digests, strict=True)]
-        places = [(case, self.folder / name) for case, name in zip(cases, names, strict=True)]
+        places = [(case, self.folder / _entry_name(case, digest)) for case, digest in zip(cases, digests, strict=True)]
         look = partial(_intact, is_verifying=is_verifying)
         found = _in_threads(look, places, "Opening cases", _THREADS_THAT_LOOK)
         missing = [place for place, stored in zip(places, found, strict=True) if stored is None]
@@ -108,7 +107,7 @@ class CaseStore:
             except OSError as error:
                 if error.errno not in _DISK_IS_FULL:
                     raise
-                raise UserError(f"{folder}: the disk is full. Free some, or give data.cache=… on another.") from None
+                raise NoRoomError(f"{folder}: the disk is full. Free some, or give data.cache=… on another.") from None
             return open_stored_case(case.case_id, folder)
 
     def _settings(self) -> dict[str, object]:
@@ -117,6 +116,7 @@ class CaseStore:
             "preprocessing": self._preprocessing.settings(),
             "classes": sorted(self._cohort.class_of_value.items()),
             "is_other_background": self._cohort.is_other_background,
+            "has_instances": self._cohort.has_instances,
         }
 
     def _image_and_label(self, case: Case) -> tuple[PreprocessedVolume, PreprocessedVolume]:
@@ -165,6 +165,12 @@ def _in_threads(
         return list(shown(pool.map(function, places), description, len(places)))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _entry_name(case: Case, digest: str) -> str:
+    """Named by the content of its files, and by what its masks stand for, which no file says."""
+    content = hashlib.sha256(f"{digest} {[value for value, _ in case.masks]}".encode()).hexdigest()
+    return f"{_file_name(case.case_id)}-{content[:16]}"
 
 
 def _file_name(name: str) -> str:

@@ -1,25 +1,26 @@
 """An array on disk in compressed chunks, memory-mapped, of which only the chunks that a read touches are unpacked.
 
 Chosen by reading random patches of one synthetic CT (512x512x200 float16, clipped and standardised, noise as sharp as
-in real scans) from the page cache with one thread of a 2-core AMD EPYC:
+in real scans) from the page cache with one thread of a 2-core AMD EPYC; memory is what reading 96³ adds:
 
-=============================================  =====  =======  =============  ==================  =====
-layout                                         ratio  write s  96³ patches/s  160x160x96 patches/s  files
-=============================================  =====  =======  =============  ==================  =====
-not compressed, memory-mapped (.npy)            1.00     0.1            960                 450      1
-these chunks, 32³, shuffle + zstd 1             2.59     0.5            140                  60      1
-these chunks, 32³, shuffle + LZ4                1.83     0.3            320                 130      1
-blosc2's own NDArray, 64³/32³, shuffle + zstd   2.58     1.1            160                  60      1
-blosc2's own NDArray, 64³/32³, shuffle + LZ4    1.82     0.5            370                 165      1
-zarr 3, 64³, bitshuffle + zstd 1                2.05     0.7             44                  26    257
-zarr 3, shards of 128³, chunks of 32³           2.09     1.2             22                  10     33
-tensorstore (zarr), 32³, bitshuffle + zstd 1    2.09     0.9            100                  48   1793
-=============================================  =====  =======  =============  ==================  =====
+============================================  =====  =======  =====  ============  ======  =====
+layout                                        ratio  write s  96³/s  160x160x96/s  memory  files
+============================================  =====  =======  =====  ============  ======  =====
+not compressed, memory-mapped (.npy)           1.00      0.1    960           450               1
+these chunks, 32³, shuffle + LZ4               1.83      0.3    275           125   7 MiB       1
+these chunks, 32³, shuffle + zstd 1            2.59      0.5    135            47               1
+blosc2's own NDArray, 64³/32³, shuffle + LZ4   1.82      0.5    370           165  13 MiB       1
+blosc2's own NDArray, the same with zstd 1     2.58      1.1    160            63               1
+tensorstore (zarr), 32³, bitshuffle + LZ4      1.86      1.3    210           104            1793
+tensorstore (zarr), 32³, bitshuffle + zstd 1   2.09      0.9    100            48  19 MiB    1793
+zarr 3, 64³, bitshuffle + zstd 1               2.05      0.7     44            26  23 MiB     257
+zarr 3, shards of 128³, chunks of 32³          2.09      1.2     22            10              33
+============================================  =====  =======  =====  ============  ======  =====
 
-All need the memory of the patch, not of the array. The smallest on disk is taken: 7 ms a patch is far less than a
-training step. blosc2 compresses, but its container is not used: the metadata of a blosc2 file may name lazy
-expressions, remote arrays and Python functions, which opening it builds. Here a file is numbers only: a line that
-names the format, a line of JSON, the places and checksums of the chunks, the chunks.
+LZ4 is taken: a case is written once and read thousands of times, and with augmentation a read is twice the patch.
+blosc2 compresses, but its container is not used: the metadata of a blosc2 file may name lazy expressions, remote
+arrays and Python functions, which opening it builds. Here a file is numbers only: a line that names the format, a line
+of JSON, the places and checksums of the chunks, the chunks.
 """
 
 import json
@@ -40,8 +41,8 @@ _LONGEST_HEADER = 4096
 _ENTRIES_PER_CHUNK = 32**3
 _DTYPES = ("float16", "uint8", "int32")
 _COMPRESSION: dict[str, Any] = {
-    "codec": blosc2.Codec.ZSTD,
-    "clevel": 1,
+    "codec": blosc2.Codec.LZ4,
+    "clevel": 5,
     "filters": [blosc2.Filter.SHUFFLE],
     "filters_meta": [0],
     "nthreads": 1,
@@ -82,16 +83,11 @@ class ChunkedArray:
 
     def cut(self, start: Sequence[int], size: Sequence[int]) -> NDArray[Any]:
         """Give ``size`` entries from ``start`` along each axis; what lies outside the array is 0."""
-        first = np.asarray(start)
-        low, high = np.maximum(first, 0), np.minimum(first + size, self.shape)
         result = np.zeros(tuple(size), self.dtype)
-        if (low >= high).any():
-            return result
-        touched = zip(low, high, self._chunk_shape, strict=True)
-        for place in product(*(range(a // side, -(-b // side)) for a, b, side in touched)):
-            origin = np.multiply(place, self._chunk_shape)
-            begin, end = np.maximum(low, origin), np.minimum(high, origin + self._chunk_shape)
-            result[_spans(begin - first, end - first)] = self._chunk(place)[_spans(begin - origin, end - origin)]
+        axes = zip(start, size, self.shape, self._chunk_shape, strict=True)
+        for touched in product(*(_touched_chunks(*axis) for axis in axes)):
+            place, inside_result, inside_chunk = zip(*touched, strict=True)
+            result[inside_result] = self._chunk(place)[inside_chunk]
         return result
 
     def verify(self) -> None:
@@ -101,7 +97,9 @@ class ChunkedArray:
 
     def _chunk(self, place: Sequence[int]) -> NDArray[Any]:
         shape = _chunk_shape_at(place, self.shape, self._chunk_shape)
-        number = int(np.ravel_multi_index(tuple(place), self._grid))
+        number = 0
+        for at, length in zip(place, self._grid, strict=True):
+            number = number * length + at
         packed = self._bytes[self._offsets[number] : self._offsets[number + 1]]
         if zlib.crc32(packed) != self._checksums[number]:
             raise self._damage(f"chunk {number} does not have its checksum")
@@ -164,6 +162,18 @@ def _chunk_shape(shape: Sequence[int], spatial_dims: int) -> tuple[int, ...]:
     spatial = shape[len(shape) - spatial_dims :]
     side = round(_ENTRIES_PER_CHUNK ** (1 / max(1, sum(length > 1 for length in spatial))))
     return (*(1 for _ in shape[: len(shape) - spatial_dims]), *(min(side, length) for length in spatial))
+
+
+def _touched_chunks(start: int, size: int, length: int, side: int) -> list[tuple[int, slice, slice]]:
+    """Along one axis: the chunks that ``size`` entries from ``start`` touch, where each goes and what of it."""
+    start, touched = int(start), list[tuple[int, slice, slice]]()
+    for number in range(max(start, 0) // side, -(-min(start + int(size), length) // side)):
+        first, last = max(start, number * side), min(start + int(size), (number + 1) * side, length)
+        if first < last:
+            touched.append(
+                (number, slice(first - start, last - start), slice(first - number * side, last - number * side))
+            )
+    return touched
 
 
 def _chunks(array: NDArray[Any], chunk_shape: Sequence[int]) -> Iterator[NDArray[Any]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 from aunet.data.case import Case
+from aunet.data.store_room import NoRoomError
 from aunet.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ def without_faulty(cases: Sequence[Case], prepare: Callable[[Sequence[Case]], ob
     """The cases that ``prepare`` takes, found by halving: many at once where all are sound."""
     try:
         prepare(cases)
+    except NoRoomError:  # no fault of a case
+        raise
     except UserError as error:
         if len(cases) == 1:
             tell_skipped(error)

@@ -36,7 +36,7 @@ class Prediction:
         return Volume(self.label, self.affine).spacing
 
     def write(self, path: Path) -> None:
-        """Write the label map as NIfTI (.nii.gz or .nii)."""
+        """Write the label map as NIfTI (.nii.gz or .nii), or of a picture as PNG."""
         write_label(path, self.label, self.affine)
 
 
@@ -86,7 +86,7 @@ class Predictor:
         self._in_channels = in_channels
 
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
-        """Label one scan: a NIfTI file, or one file per channel in the order of training."""
+        """Label one scan: NIfTI, a folder of DICOM or a picture, or one file per channel in the order of training."""
         return self.predict_volume(self.read(scan))
 
     def read(self, scan: str | Path | Sequence[str | Path]) -> list[Volume]:

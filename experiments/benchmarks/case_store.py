@@ -11,9 +11,9 @@ all cases are; done for up to --cold cases. For more, what was prepared is linke
 """
 
 import argparse
+import importlib
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -37,12 +37,12 @@ COLUMNS = (
     "Cases",
     "96³ /s",
     "160x160x96 /s",
-    "First batch, cold (s)",
+    "First patch, cold (s)",
     "warm (s)",
-    "Memory (MiB)",
+    "Memory preparing (MiB)",
+    "reading (MiB)",
     "Disk (GB)",
 )
-"""``first batch, cold`` includes preprocessing all cases, as every one of the three does before or while it trains."""
 
 
 def main() -> None:
@@ -121,8 +121,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     pairs = scans(Path(folder) / "scans", int(number))
     build = {"ours": ours, "PersistentDataset": persistent, "CacheDataset": cached}[name]
     store = Path(folder) / f"{name}-{number}"
-    imports()
-    before = peak_bytes()
+    import_both_sides()
+    memory = PeakMemory()
     if work == "link":
         link_stored(name, pairs, store)
         return {}
@@ -131,24 +131,27 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     read(0, PATCHES[0])
     first = time.perf_counter() - start
     speeds = [rate(read, size, len(pairs), arguments.patches) for size in PATCHES] if work == "patches" else []
-    return {"first": first, "rates": speeds, "memory": peak_bytes() - before, "disk": folder_bytes(store)}
+    return {"first": first, "rates": speeds, "memory": memory.in_bytes(), "disk": folder_bytes(store)}
 
 
 def link_stored(name: str, pairs: list[dict[str, str]], folder: Path) -> None:
-    """Make ``folder`` of many cases from the first ones in it: each linked under the names of its copies."""
-    if name == "ours":
-        store, cases = our_store(pairs[:DISTINCT], folder)
-        made = store.prepare(cases)
-        for index in range(DISTINCT, len(pairs)):
-            source = made[index % DISTINCT].folder
-            case = Path(pairs[index]["image"]).parent.name
-            shutil.copytree(
-                source,
-                source.with_name(source.name.replace(made[index % DISTINCT].case_id, case)),
-                copy_function=os.link,
-            )
-        our_store(pairs, folder)[0].prepare(our_store(pairs, folder)[1])
-        return
+    """Make ``folder`` of many cases from the first ones: each linked under the names that its copies would have."""
+    link_ours(pairs, folder) if name == "ours" else link_persistent(pairs, folder)
+
+
+def link_ours(pairs: list[dict[str, str]], folder: Path) -> None:
+    """Stored cases are folders whose name begins with the case; the digests of the linked files are learnt too."""
+    store, cases = our_store(pairs, folder)
+    made = store.prepare(cases[:DISTINCT])
+    for index in range(DISTINCT, len(cases)):
+        source = made[index % DISTINCT]
+        copy = source.folder.name.replace(source.case_id, cases[index].case_id)
+        shutil.copytree(source.folder, source.folder.with_name(copy), copy_function=os.link)
+    store.prepare(cases)
+
+
+def link_persistent(pairs: list[dict[str, str]], folder: Path) -> None:
+    """Cached items are files named by the hash of their paths."""
     from monai.data.utils import pickle_hashing
 
     persistent(pairs[:DISTINCT], folder)
@@ -171,11 +174,12 @@ def rate(read: Callable[[int, tuple[int, ...]], Any], size: tuple[int, ...], cas
 
 def ours(pairs: list[dict[str, str]], folder: Path) -> Callable[[int, tuple[int, ...]], Any]:
     """Our store and patch reader."""
+    from aunet.data.patch_geometry import RandomGeometry
     from aunet.data.patch_sampling import PatchDataset
 
     store, cases = our_store(pairs, folder)
     stored = store.prepare(cases)
-    datasets = {size: PatchDataset(stored, size, size, seed=0) for size in PATCHES}
+    datasets = {size: PatchDataset(stored, RandomGeometry(size), seed=0) for size in PATCHES}
     return lambda case, size: datasets[size][0, case]
 
 
@@ -269,13 +273,26 @@ def scans(folder: Path, number: int) -> list[dict[str, str]]:
     return [{name: str(place / f"{name}.nii.gz") for name in ("image", "label")} for place in places]
 
 
-def imports() -> None:
+def import_both_sides() -> None:
     """What both sides import is no part of the time or memory of either."""
+    for module in ("monai.data", "monai.transforms", "aunet.data.case_store", "aunet.data.patch_sampling"):
+        importlib.import_module(module)
 
 
-def peak_bytes() -> int:
-    """Peak resident memory of this process and the largest of its children."""
-    return 1024 * sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+class PeakMemory:
+    """Resident memory of this process beyond what it held when this was made (Linux)."""
+
+    def __init__(self) -> None:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        self._before = self._kibibytes("VmRSS")
+
+    def in_bytes(self) -> int:
+        """The peak since."""
+        return 1024 * (self._kibibytes("VmHWM") - self._before)
+
+    def _kibibytes(self, name: str) -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 def folder_bytes(folder: Path) -> int:

@@ -204,3 +204,18 @@ def test_a_case_is_found_again_where_its_files_lie_elsewhere(task: Path) -> None
     folders = prepared(task)
     moved = task.rename(task.parent / "moved")
     assert prepared(moved) == folders
+
+
+def test_masks_that_stand_for_other_values_are_another_case(task: Path) -> None:
+    cohort = msd_cohort(str(task))
+    files = [
+        write_nifti(task / f"{part}.nii.gz", (ball_and_box((20, 18, 16), 0)[1] == part).astype(np.uint8))
+        for part in (1, 2)
+    ]
+    stored = []
+    for values in ((1, 2), (2, 1)):
+        case = replace(cohort.cases[0], label=None, masks=tuple(zip(values, files, strict=True)))
+        stored += store(task).prepare([case])
+    plain, swapped = (case.label() for case in stored)
+    assert np.array_equal(plain == 1, swapped == 2)
+    assert not np.array_equal(plain, swapped)

@@ -112,11 +112,17 @@ def test_two_processes_lose_nothing_of_each_others_memory(case: Case, tmp_path: 
 
 def test_a_folder_of_slices_has_a_digest_of_its_names_and_contents(tmp_path: Path) -> None:
     series = Case("series", (tmp_path / "series",), None)
-    digests = []
-    for name, content in (("1.dcm", b"one"), ("2.dcm", b"two"), ("2.dcm", b"too")):
+    digests: list[str] = []
+    for name, content in (("1.dcm", b"one"), ("below/2.dcm", b"two"), ("below/2.dcm", b"too")):
         write(tmp_path / "series" / name, content, LONG_AGO_NS + len(digests))
         digests += ContentDigests().of_cases([series])
     assert len(set(digests)) == 3
+
+
+def test_two_series_of_one_folder_have_digests_of_their_own(tmp_path: Path) -> None:
+    write(tmp_path / "study" / "1.dcm", b"one")
+    first, second = (Case(name, (tmp_path / f"study#{name}",), None) for name in ("1", "2"))
+    assert len(set(ContentDigests().of_cases([first, second]))) == 2
 
 
 def test_a_file_that_is_gone_is_told_with_its_case(case: Case) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from aunet.data.case import Case
+from aunet.data.store_room import NoRoomError
 from aunet.data.usable_cases import each_usable, usable_cases, without_faulty
 from aunet.errors import UserError
 
@@ -72,3 +73,11 @@ def test_faulty_cases_are_found_by_halving(faulty: set[str]) -> None:
     assert [case.case_id for case in left] == [name for name in "abcdefg" if name not in faulty]
     assert prepared[0] == 7
     assert len(prepared) <= 1 + 6 * len(faulty)
+
+
+def test_a_lack_of_room_is_no_fault_of_a_case() -> None:
+    def prepare(some: Sequence[Case]) -> None:
+        raise NoRoomError("the disk is full")
+
+    with pytest.raises(NoRoomError):
+        without_faulty(cases("a", "b"), prepare)
