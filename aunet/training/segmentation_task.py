@@ -141,6 +141,13 @@ class SegmentationTask(LightningModule):
         with ThinConvolutionsInFloat32():
             super().backward(loss, *args, **kwargs)
 
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the norm of the gradient, before a fused step in bf16 too, which Lightning takes for one that scales."""
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+
     def validation_step(self, case: dict[str, Any], batch_idx: int) -> None:
         """Dice per class of one whole case, or of none where this rank has fewer than another.
 
