@@ -37,7 +37,7 @@ def doctor(words: Sequence[str]) -> None:
     _say(f"Written to {output}: doctor.json, findings.csv" + (f", {len(pictures)} pictures" if pictures else ""))
     if options.fix:
         _write_fixes(output / "fixes.json", cohort, examination)
-    _raise_if_serious(output, examination)
+    _raise_if_serious(output, examination, is_fixed=options.fix)
 
 
 def _parser() -> ArgumentParser:
@@ -99,6 +99,7 @@ def _show_and_write(
     if statistics is not None:
         console.print(*statistics_tables(statistics), sep="\n")
         console.print(settings_table([(setting.override, setting.reason) for setting in settings]))
+        _say(" ".join(setting.override for setting in settings))
     summary = {
         "data": cohort.description,
         "num_cases": len(cohort.cases),
@@ -121,15 +122,16 @@ def _write_fixes(path: Path, cohort: "Cohort", examination: "Examination") -> No
     _say(f"Fixes: {len(fixes.leave_out)} cases to leave out, values to map: {values}. Train with {words}")
 
 
-def _raise_if_serious(output: Path, examination: "Examination") -> None:
+def _raise_if_serious(output: Path, examination: "Examination", *, is_fixed: bool) -> None:
     from aunet.data.doctor.finding import NOT_LISTED
 
     num_cases = len(examination.unusable - {""}) + sum(found.kind is NOT_LISTED for found in examination.findings)
     if num_cases:
-        raise UserError(
-            f"{num_cases} cases cannot be used, for the reasons above and in {output / 'doctor.json'}. Mend them, or"
-            " leave them out: aunet doctor --fix writes a file for data.fixes."
+        cases = "1 case" if num_cases == 1 else f"{num_cases} cases"
+        remedy = (
+            "or train with the fixes" if is_fixed else "or let --fix write a file for data.fixes that leaves them out"
         )
+        raise UserError(f"{cases} cannot be used; see above and {output / 'doctor.json'}. Mend the files, {remedy}.")
 
 
 def _say(text: str) -> None:

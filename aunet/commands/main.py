@@ -1,4 +1,4 @@
-"""The command line: `aunet train | info | doctor | prepare | predict | evaluate | compare`, and what its exit status tells.
+"""The command line: `aunet train | info | doctor | prepare | predict | evaluate | compare`, and its exit status.
 
 0 done; 1 a fault of ours, with its traceback; 2 the user's mistake, told in one message; 130 stopped by Ctrl-C.
 """

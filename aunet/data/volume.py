@@ -84,7 +84,7 @@ def read_channels(path: Path) -> list[Volume]:
     if is_folder_of_files(path):
         return [read_volume(path)]
     array, affine = _read(path, _scaled_voxels)
-    channels = np.moveaxis(_finite(array, path), 3, 0) if array.ndim == 4 else [array]
+    channels = np.moveaxis(array, 3, 0) if _finite(array, path).ndim == 4 else [array]
     return [Volume(_three_axes(channel, path), affine, path) for channel in channels]
 
 

@@ -11,8 +11,7 @@ from aunet.data.doctor.examination import Examination, class_of_integer, read_in
 from aunet.data.doctor.finding import NOT_HOUNSFIELD, Finding, Severity
 from aunet.data.shown_progress import shown
 from aunet.data.volume import read_channels
-from aunet.labels import Labels
-from aunet.reporting.case_picture import case_picture
+from aunet.reporting.case_picture import NO_CLASS, case_picture
 
 
 def draw_suspicious(cohort: Cohort, examination: Examination, window: tuple[float, float], folder: Path) -> list[Path]:
@@ -34,10 +33,9 @@ def draw_suspicious(cohort: Cohort, examination: Examination, window: tuple[floa
 def _draw(case: Case, cohort: Cohort, findings: Sequence[Finding], window: tuple[float, float], path: Path) -> Path:
     image, label = read_channels(case.images[0])[0], read_integers(case, cohort)
     values = counted_values(label.array)
-    class_of_value, labels = class_of_integer(case, cohort), cohort.labels
-    if (values.keys() - class_of_value.keys()) and not cohort.is_other_background:
-        class_of_value = {value: class_of_value.get(value, labels.num_classes) for value in values}
-        labels = Labels((*labels.names, "value without a class"))
+    class_of_value = class_of_integer(case, cohort)
+    if not cohort.is_other_background:
+        class_of_value = {value: class_of_value.get(value, NO_CLASS) for value in values}
     classes = with_classes(label, class_of_value, values)
     low, high = np.percentile(image.array[::2, ::2, ::2], (0.5, 99.5)).tolist()
     is_in_window = cohort.modality == "ct" and low < window[1] and high > window[0]
@@ -45,7 +43,7 @@ def _draw(case: Case, cohort: Cohort, findings: Sequence[Finding], window: tuple
     case_picture(
         (image.array, image.affine),
         (classes.array, classes.affine),
-        labels,
+        cohort.labels,
         path,
         title=f"{case.case_id}: {', '.join(dict.fromkeys(found.kind.name for found in findings))}",
         remarks=[found.message for found in findings],

@@ -54,7 +54,7 @@ def test_words_that_make_no_command_are_status_2(words: list[str], capsys: pytes
     assert "usage: aunet" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["train", "info", "prepare", "predict", "evaluate", "compare"])
+@pytest.mark.parametrize("command", ["train", "info", "doctor", "prepare", "predict", "evaluate", "compare"])
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main([command, "--help"]) == 0
     assert f"usage: aunet {command}" in capsys.readouterr().out
@@ -66,7 +66,15 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["train", "--help"], ["info", "--help"], ["prepare", "--help"], ["predict", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["info", "--help"],
+        ["doctor", "--help"],
+        ["prepare", "--help"],
+        ["predict", "--help"],
+    ],
 )
 def test_help_loads_nothing_heavy(words: list[str], repository: Path) -> None:
     program = (

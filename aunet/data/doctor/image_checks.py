@@ -9,7 +9,7 @@ from aunet.data.doctor.finding import CONSTANT_IMAGE, NO_AIR, NOT_HOUNSFIELD, Fi
 # HU. Air is -1000; lungs and padding reach it too. The paddings that scanners write are lower still.
 _AIR = -700
 _LOWEST, _HIGHEST = -5000, 35000
-_LEAST_SOFT_TISSUE = 0.01
+_LEAST_SOFT_TISSUE, _LEAST_SPAN = 0.01, 50
 # Where the brightest tenth lies as long as the intercept of -1024 was not added.
 _UNRESCALED = (800, 1600)
 
@@ -27,9 +27,8 @@ def _check_hounsfield(case_id: str, found: Intensities) -> Iterator[Finding]:
     span = f"values from {found.lowest:g} to {found.highest:g}"
     if found.lowest < _LOWEST or found.highest > _HIGHEST:
         yield Finding(NOT_HOUNSFIELD, case_id, f"{span}, beyond what HU can be")
-    elif found.lowest >= 0 and found.highest <= 255:
-        scale = "0..1" if found.highest <= 1 else "0..255"
-        yield Finding(NOT_HOUNSFIELD, case_id, f"{span}: scaled to {scale}; the HU are lost")
+    elif (found.lowest == 0 and found.highest <= 255) or found.highest - found.lowest < _LEAST_SPAN:
+        yield Finding(NOT_HOUNSFIELD, case_id, f"{span}: scaled or standardised, the HU are lost")
     elif found.lowest > -_UNRESCALED[0] / 4 and _UNRESCALED[0] < bright < _UNRESCALED[1]:
         yield Finding(
             NOT_HOUNSFIELD,
