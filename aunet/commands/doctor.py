@@ -95,7 +95,8 @@ def _show_and_write(
     facts = [case for case in examination.facts if case.case_id not in examination.unusable]
     statistics = cohort_statistics(facts, cohort) if facts else None
     console = table_console()
-    console.print(finding_table(examination.findings, len(cohort.cases), f"Doctor: {cohort.description}"))
+    title = f"Doctor: {cohort.description}"
+    console.print(finding_table(examination.findings, len(cohort.cases), title, cohort.root))
     if statistics is not None:
         console.print(*statistics_tables(statistics), sep="\n")
         console.print(settings_table([(setting.override, setting.reason) for setting in settings]))

@@ -1,6 +1,7 @@
 """What the doctor found, as tables for the terminal: findings, the fingerprint, and settings that fit."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from aunet.data.doctor.case_facts import PERCENTILES
 from aunet.data.doctor.cohort_statistics import ClassStatistics, CohortStatistics, Range
@@ -10,10 +11,13 @@ from aunet.reporting.tables import PaperTable
 _MOST_CASES, _LONGEST_MESSAGE = 4, 240
 
 
-def finding_table(findings: Sequence[Finding], num_cases: int, title: str) -> PaperTable:
-    """A row for each kind of finding, the serious first: how often, in which cases, what and what to do."""
+def finding_table(findings: Sequence[Finding], num_cases: int, title: str, root: Path | None = None) -> PaperTable:
+    """A row for each kind of finding, the serious first: how often, in which cases, what and what to do.
+
+    Paths are shown from the dataset's folder ``root`` on.
+    """
     of_kind = [[finding for finding in findings if finding.kind is kind] for kind in KINDS]
-    rows = [_row(same) for same in of_kind if same]
+    rows = [_row(same, root) for same in of_kind if same]
     faulty = {finding.case_id for finding in findings if finding.case_id}
     return PaperTable(
         title=title,
@@ -57,9 +61,11 @@ def settings_table(settings: Sequence[tuple[str, str]]) -> PaperTable:
     return PaperTable("Settings that fit, to copy", ("Override", "Why"), (tuple(settings),))
 
 
-def _row(findings: Sequence[Finding]) -> tuple[str, ...]:
+def _row(findings: Sequence[Finding], root: Path | None) -> tuple[str, ...]:
     kind, names = findings[0].kind, list(dict.fromkeys(finding.case_id for finding in findings if finding.case_id))
     message = findings[0].message
+    if root is not None:
+        message = message.replace(f"{root}/", "")
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     example = f"{names[0]}: {message}" if len(names) > 1 else message

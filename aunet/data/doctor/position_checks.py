@@ -13,6 +13,7 @@ Point = tuple[float, float, float]
 
 # mm between the middles of two organs, right to left, from which no healthy patient has them the other way round.
 _CLEARLY_APART = 60.0
+_MOST_TOLD = 3
 _OTHER_NAMES = {"esophagus": "oesophagus", "gall_bladder": "gallbladder"}
 
 
@@ -20,12 +21,13 @@ def check_positions(case_id: str, centers: Mapping[str, Point]) -> Iterator[Find
     """What the middles (RAS+ mm) of the classes, by their names, say against the affine or the labels."""
     middles = {_plain(name): np.array(center) for name, center in centers.items()}
     x = {name: float(middle[0]) for name, middle in middles.items()}
-    paired = [(left, left.replace("left", "right", 1)) for left in x if "left" in left.split("_")]
-    wrong_pairs = [(left, right) for left, right in paired if right in x and x[left] > x[right]]
+    named = [(left, left.replace("left", "right", 1)) for left in x if left.startswith("left_")]
+    paired = [(left, right) for left, right in named if right in x]
+    wrong_pairs = [(left, right) for left, right in paired if x[left] > x[right]]
     known = {name: middle for name, middle in middles.items() if name in ORGANS}
     apart = [(left, right) for left, right in _organs_apart(known) if (left, right) not in paired]
     mirrored = [(left, right) for left, right in apart if x[left] > x[right]]
-    if mirrored and len(mirrored) == len(apart) and len(wrong_pairs) == len(_complete(paired, x)):
+    if mirrored and len(mirrored) == len(apart) and len(wrong_pairs) == len(paired):
         yield Finding(SWAPPED_SIDES, case_id, f"the scan is mirrored: {_told([*wrong_pairs, *mirrored])}")
     elif wrong_pairs:
         yield Finding(SWAPPED_SIDES, case_id, _told(wrong_pairs))
@@ -39,19 +41,16 @@ def _organs_apart(known: Mapping[str, object]) -> list[tuple[str, str]]:
     """Pairs (left, right) of organs that lie far apart in everybody."""
     places = {name: middle for name in known if (middle := ORGANS[name].middle) is not None}
     ordered = sorted(places, key=lambda name: places[name][0])
-    return [(left, right) for left, right in combinations(ordered, 2) if _distance(places, left, right)]
+    return [(left, right) for left, right in combinations(ordered, 2) if _are_apart(places, left, right)]
 
 
-def _distance(places: Mapping[str, Point], left: str, right: str) -> bool:
+def _are_apart(places: Mapping[str, Point], left: str, right: str) -> bool:
     return places[right][0] - places[left][0] > _CLEARLY_APART
 
 
-def _complete(paired: list[tuple[str, str]], x: Mapping[str, float]) -> list[tuple[str, str]]:
-    return [(left, right) for left, right in paired if right in x]
-
-
 def _told(pairs: list[tuple[str, str]]) -> str:
-    return ", ".join(f"{left} lies right of {right}" for left, right in pairs)
+    more = f" and {len(pairs) - _MOST_TOLD} pairs more" if len(pairs) > _MOST_TOLD else ""
+    return ", ".join(f"{left} lies right of {right}" for left, right in pairs[:_MOST_TOLD]) + more
 
 
 def _plain(name: str) -> str:
