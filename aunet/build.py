@@ -59,6 +59,7 @@ def build_cohort(config: DictConfig) -> Cohort:
 
 def build_listed_cohort(config: DictConfig) -> Cohort:
     """As ``build_cohort``, with the cases whose files do not open: all that the source lists."""
+    _check_lengths(config.data)
     return selected_cohort(_source_cohort(config), config.data.cases, "stop")
 
 
