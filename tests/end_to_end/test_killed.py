@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from fault_harness import differences, train_with_kills
+
+from tests.end_to_end.fault_harness import differences, train_with_kills
 
 
 @pytest.mark.slow

@@ -1,8 +1,10 @@
 """Every option of conf/model and of its parts, as small as it can be and still be itself."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
 from torch import nn
 
 from aunet.build import build_network
@@ -24,8 +26,6 @@ def settings_of(
     option: str, spatial_dims: int, in_channels: int = IN_CHANNELS, num_classes: int = NUM_CLASSES
 ) -> dict[str, Any]:
     """The resolved settings of a run with ``option``, ``attention_hard`` or ``gate/hard``, on small isotropic data."""
-    part, _, choice = option.rpartition("/")
-    overrides = [f"model={choice}"] if not part else ["model=attention", f"model/{part}={choice}"]
     facts = {
         "in_channels": in_channels,
         "num_classes": num_classes,
@@ -36,7 +36,13 @@ def settings_of(
         "patch_size": [32] * spatial_dims,
         "batch_size": 2,
     }
-    return resolve_config(compose_config(overrides), facts)
+    return resolve_config(_composed(option), facts)
+
+
+@cache
+def _composed(option: str) -> DictConfig:
+    part, _, choice = option.rpartition("/")
+    return compose_config([f"model={choice}"] if not part else ["model=attention", f"model/{part}={choice}"])
 
 
 def small_network(settings: dict[str, Any], seed: int = 0, levels: int = 4, width: int = 4) -> nn.Module:

@@ -23,7 +23,7 @@ def test_a_processor_computes_in_bf16_where_it_multiplies_it(
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags)
     choice = choose_for_hardware("auto", "auto", "auto")
     assert (choice.precision, choice.is_channels_last) == (precision, True)
-    assert "cpu" in choice.reason
+    assert "cpu" in choice.description
 
 
 @pytest.mark.usefixtures("processor_only")

@@ -51,3 +51,9 @@ def test_gradients_of_a_thin_convolution_are_those_of_float32() -> None:
         output = layer(features)
     output.float().square().sum().backward()
     torch.testing.assert_close(layer.weight.grad, expected)
+
+
+def test_double_precision_stays_double() -> None:
+    with ThinConvolutionsInFloat32():
+        output = nn.Conv3d(2, 3, 3, padding=1).double()(torch.randn(1, 2, 2, 4, 4, dtype=torch.float64))
+    assert output.dtype == torch.float64
