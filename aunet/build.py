@@ -14,6 +14,7 @@ from torch import nn
 from aunet.config import load_run_config, resolve_config
 from aunet.data.augmentation import Augmentation
 from aunet.data.case import Cohort
+from aunet.data.case_fixes import mended_cohort
 from aunet.data.case_groups import groups_by_name, present_classes
 from aunet.data.case_selection import selected_cohort
 from aunet.data.case_store import CaseStore
@@ -45,8 +46,13 @@ _CLASS_ARGUMENTS = frozenset({"num_classes", "out_channels"})
 
 def build_cohort(config: DictConfig) -> Cohort:
     """The cases that ``data`` names."""
-    cohort: Cohort = _built(config.data.source)
-    return selected_cohort(cohort, config.data.cases, config.data.on_error)
+    return selected_cohort(_source_cohort(config), config.data.cases, config.data.on_error)
+
+
+def build_listed_cohort(config: DictConfig) -> Cohort:
+    """As ``build_cohort``, with the cases whose files do not open: all that the source lists."""
+    _check_lengths(config.data)
+    return selected_cohort(_source_cohort(config), config.data.cases, "stop")
 
 
 def describe_cohort(config: DictConfig) -> Cohort:
@@ -249,6 +255,12 @@ def load_checkpoint_weights(network: nn.Module, checkpoint: Path) -> None:
             f"{checkpoint}: does not hold the weights of this run's network ({str(error).splitlines()[0]}). It may be"
             " damaged, or config.yaml was changed; use another checkpoint or another run."
         ) from None
+
+
+def _source_cohort(config: DictConfig) -> Cohort:
+    cohort: Cohort = _built(config.data.source)
+    fixes = config.data.fixes
+    return cohort if fixes is None else mended_cohort(cohort, Path(fixes).expanduser())
 
 
 def _check_lengths(data: DictConfig) -> None:

@@ -85,6 +85,7 @@ class DataConfig:
     other_labels: str = required(one_of("error", "background"))
     cases: str | None = required()
     on_error: str = required(one_of("stop", "skip"))
+    fixes: str | None = required()
     scans: dict[str, Any] = field(default_factory=dict[str, Any])
     phantom: dict[str, Any] = field(default_factory=dict[str, Any])
     spacing: list[float] | None = required(POSITIVE)

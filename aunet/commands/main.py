@@ -1,4 +1,4 @@
-"""The command line: `aunet train | search | runs | info | prepare | predict | evaluate | compare`, and its exit status.
+"""The command line, `aunet COMMAND`, and what its exit status tells.
 
 0 done; 1 a fault of ours, with its traceback; 2 the user's mistake, told in one message; 130 stopped by Ctrl-C.
 """
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from aunet import __version__
-from aunet.commands import compare, evaluate, info, predict, prepare, runs, search, train
+from aunet.commands import compare, doctor, evaluate, info, predict, prepare, runs, search, train
 from aunet.errors import UserError
 
 
@@ -35,6 +35,8 @@ def _run(words: list[str]) -> None:
         train.train(words[1:])
     elif words[:1] == ["info"]:
         info.info(words[1:])
+    elif words[:1] == ["doctor"]:
+        doctor.doctor(words[1:])
     elif words[:1] == ["prepare"]:
         prepare.prepare(words[1:])
     elif words[:1] == ["search"]:
@@ -51,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("train", help="train a network: one run, a sweep with -m, or a study", add_help=False)
     commands.add_parser("search", help="search for the settings that score best", add_help=False)
     commands.add_parser("info", help="what the network of a run costs and sees, part by part", add_help=False)
+    commands.add_parser("doctor", help="what is wrong with a dataset, what to do, what fits it", add_help=False)
     commands.add_parser("prepare", help="fill the store of preprocessed cases ahead of training", add_help=False)
     for name, module, help_text in (
         ("runs", runs, "runs with their status and scores"),

@@ -54,7 +54,9 @@ def test_words_that_make_no_command_are_status_2(words: list[str], capsys: pytes
     assert "usage: aunet" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["train", "search", "info", "runs", "prepare", "predict", "evaluate", "compare"])
+@pytest.mark.parametrize(
+    "command", ["train", "search", "info", "doctor", "runs", "prepare", "predict", "evaluate", "compare"]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main([command, "--help"]) == 0
     assert f"usage: aunet {command}" in capsys.readouterr().out
@@ -67,7 +69,7 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["train"], ["search"], ["info"], ["prepare"], ["predict"]],
+    [[], ["train"], ["search"], ["info"], ["doctor"], ["prepare"], ["predict"]],
 )
 def test_help_loads_nothing_heavy(words: list[str], repository: Path) -> None:
     program = (
