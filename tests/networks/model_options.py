@@ -54,7 +54,8 @@ def small_network(settings: dict[str, Any], seed: int = 0, levels: int = 4, widt
     smaller = _smaller_networks_of_others(width).get(network["_target_"], {})
     if network["_target_"] in ("aunet.networks.UNet", "aunet.networks.AttentionUNet"):
         smaller = {"channels": [channels * width // 16 for channels in network["channels"][:levels]]}
-    return build_network({"seed": seed, "model": {"network": {**network, **smaller}}})
+    no_slices = {"spatial_dims": 3}  # a network of two dimensions itself, not slice by slice on volumes
+    return build_network({"seed": seed, "dataset": no_slices, "model": {"network": {**network, **smaller}}})
 
 
 def _smaller_networks_of_others(width: int) -> dict[str, dict[str, Any]]:
@@ -68,7 +69,7 @@ def _smaller_networks_of_others(width: int) -> dict[str, dict[str, Any]]:
             "strides": [1, 2, 2, 2],
             "upsample_kernel_size": [2, 2, 2],
         },
-        "monai.networks.nets.SegResNet": {"init_filters": 8},
+        "monai.networks.nets.SegResNet": {"init_filters": max(8, 2 * width)},
         "monai.networks.nets.SwinUNETR": {"feature_size": 12, "depths": [1, 1, 1, 1], "num_heads": [2, 2, 2, 2]},
         "monai.networks.nets.UNet": {"channels": widths, "strides": [2, 2, 2]},
     }
