@@ -1,4 +1,4 @@
-"""Draw what every gate option looks at: the figure "gates.png" of the README.
+"""Draw what every gate option looks at, in one figure.
 
 Train the options first, half as wide as the paper's network and for 8 epochs, about 1.5 minutes each on two cores:
 
