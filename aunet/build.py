@@ -1,9 +1,7 @@
 """From a configuration to the objects it names: the only place that instantiates."""
 
-import logging
 import os
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +9,12 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.callbacks import EarlyStopping
-from pytorch_lightning.loggers import Logger
-from pytorch_lightning.strategies import DDPStrategy
-from rich.progress import Progress
 from torch import nn
 
 from aunet.config import load_run_config, resolve_config
+from aunet.data.augmentation import Augmentation
 from aunet.data.case import Cohort
+from aunet.data.case_fixes import mended_cohort
 from aunet.data.case_groups import groups_by_name, present_classes
 from aunet.data.case_selection import selected_cohort
 from aunet.data.case_store import CaseStore
@@ -32,29 +27,32 @@ from aunet.data.splits import Fold, Splits, SplitSizes, split_cases
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.labels import Labels
-from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.training import ranks
-from aunet.training.attention_recorder import AttentionRecorder
-from aunet.training.checkpoints import MONITORED
-from aunet.training.epoch_tables import EpochTables
-from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware
-from aunet.training.progress import ProgressDisplay
+from aunet.training.fused_optimizer import fused_where_possible
+from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
 from aunet.training.run_clock import RunClock
+from aunet.training.schedules import rising
 from aunet.training.segmentation_task import SegmentationTask, Window
-from aunet.training.trackers import log_picture
-from aunet.training.validation_image import ValidationImage
+from aunet.training.transfer import Transfer, checkpoint_of_run, find_class_blocks, read_weights, transfer_weights
 
 Settings = dict[str, Any]
 
 # What a network that does not tell may need its input to be a multiple of; five levels of halving are usual.
 _USUAL_SIZE_MULTIPLE = 16
+# What networks call the number of their classes.
+_CLASS_ARGUMENTS = frozenset({"num_classes", "out_channels"})
 
 
 def build_cohort(config: DictConfig) -> Cohort:
     """The cases that ``data`` names."""
-    cohort: Cohort = _built(config.data.source)
-    return selected_cohort(cohort, config.data.cases, config.data.on_error)
+    return selected_cohort(_source_cohort(config), config.data.cases, config.data.on_error)
+
+
+def build_listed_cohort(config: DictConfig) -> Cohort:
+    """As ``build_cohort``, with the cases whose files do not open: all that the source lists."""
+    _check_lengths(config.data)
+    return selected_cohort(_source_cohort(config), config.data.cases, "stop")
 
 
 def describe_cohort(config: DictConfig) -> Cohort:
@@ -106,8 +104,7 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
         cohort=cohort,
         splits=splits,
         store=build_store(settings, cohort),
-        augmentation=_built(data["augmentation"]),
-        patch_size=facts["patch_size"],
+        augmentation=_build_augmentation(settings),
         batch_size=facts["batch_size"],
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
         num_workers=_num_workers(data["num_workers"]),
@@ -116,6 +113,13 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
         rank=ranks.rank(),
         num_ranks=num_ranks or ranks.num_ranks(),
     )
+
+
+def _build_augmentation(settings: Settings) -> Augmentation:
+    """What changes the training batches; a batch to learn by heart stays as it is."""
+    if settings["trainer"]["probe"] == "overfit":
+        return Augmentation(settings["dataset"]["patch_size"])
+    return _built(settings["data"]["augmentation"])
 
 
 def build_store(settings: Settings, cohort: Cohort) -> CaseStore:
@@ -148,28 +152,37 @@ def build_network(settings: Settings) -> nn.Module:
     return SliceBySlice(network) if settings["dataset"]["spatial_dims"] == 2 else network
 
 
-def build_clock(settings: Settings) -> RunClock:
-    """How far the run is."""
-    trainer = settings["trainer"]
-    steps = trainer["max_epochs"] * trainer["batches_per_epoch"] // trainer["accumulate"]
-    return RunClock(max(1, steps), _seconds(trainer["max_time"]))
+def start_from(settings: Settings, network: nn.Module) -> Transfer:
+    """Load what fits of the weights that ``init`` names into ``network``."""
+    arguments, num_classes = settings["model"]["network"], settings["dataset"]["num_classes"]
+    one_more = {key: num_classes + 1 for key in _CLASS_ARGUMENTS & arguments.keys() if arguments[key] == num_classes}
+    with_one_more = build_network({**settings, "model": {**settings["model"], "network": {**arguments, **one_more}}})
+    blocks = find_class_blocks(network, with_one_more, num_classes)
+    return transfer_weights(network, read_weights(Path(settings["init"])), settings["dataset"]["class_names"], blocks)
+
+
+def build_schedule(settings: Settings) -> Callable[[float], float]:
+    """Share of the training done -> share of the learning rate."""
+    return rising if settings["trainer"]["probe"] == "lr_find" else _built(settings["optimizer"]["schedule"])
 
 
 def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choice: HardwareChoice) -> SegmentationTask:
     """The network with its loss and optimizer."""
     network, optimizer = build_network(settings), settings["optimizer"]
+    factory = _built(optimizer["factory"])
     return SegmentationTask(
         network=network,
         loss=_built(settings["loss"]["function"]),
         is_nonfinite_skipped=settings["trainer"]["on_nonfinite"] == "skip",
         labels=data.cohort.labels,
-        optimizer=_built(optimizer["factory"]),
-        schedule=_built(optimizer["schedule"]),
+        optimizer=fused_where_possible(factory) if choice.is_fused else factory,
+        schedule=build_schedule(settings),
         progress=clock.progress,
         window=build_window(settings, network),
         augmentation=data.augmentation,
         seed=settings["seed"],
         is_channels_last=choice.is_channels_last,
+        autocast_type=choice.autocast_type,
     )
 
 
@@ -192,91 +205,13 @@ def build_window(settings: Settings, network: nn.Module) -> Window:
 def choose_hardware(settings: Settings) -> HardwareChoice:
     """Precision and memory layout of the run."""
     trainer = settings["trainer"]
-    return choose_for_hardware(trainer["precision"], trainer["channels_last"], trainer["accelerator"])
-
-
-def build_trainer(
-    settings: Settings,
-    callbacks: Sequence[Callback],
-    logger: Logger | None,
-    choice: HardwareChoice,
-    folder: Path,
-    network: nn.Module,
-) -> Trainer:
-    """Lightning's trainer; checkpoints, tables and what the user sees are ours."""
-    trainer = settings["trainer"]
-    is_foreign = not isinstance(network, UNet)  # others may hold parameters that no output depends on
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning's own
-    warnings.filterwarnings("ignore", message=".*does not have many workers")  # chosen in _num_workers
-    warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # a step that is skipped
-    warnings.filterwarnings("ignore", message="It is recommended to use `self.log")  # the ranks agreed before
-    return Trainer(
-        default_root_dir=folder,
-        max_epochs=trainer["max_epochs"],
-        accelerator=trainer["accelerator"],
-        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
-        num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
-        strategy=DDPStrategy(find_unused_parameters=is_foreign) if ranks.is_started_as_rank() else "auto",
-        sync_batchnorm=trainer["sync_batchnorm"],
-        use_distributed_sampler=False,
-        precision=choice.lightning_precision,
-        accumulate_grad_batches=trainer["accumulate"],
-        gradient_clip_val=trainer["gradient_clip"],
-        logger=logger or False,
-        callbacks=list(callbacks),
-        num_sanity_val_steps=0,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1,
+    return choose_for_hardware(
+        trainer["precision"],
+        trainer["channels_last"],
+        trainer["accelerator"],
+        is_tf32=trainer["tf32"],
+        is_deterministic=trainer["deterministic"],
     )
-
-
-def build_callbacks(
-    settings: Settings,
-    folder: Path,
-    clock: RunClock,
-    data: SegmentationData,
-    task: SegmentationTask,
-    progress: Progress,
-    logger: Logger | None,
-) -> list[Callback]:
-    """What watches the training, in the order it is asked."""
-    patience = settings["trainer"]["patience"]
-    return [
-        clock,
-        *([EarlyStopping(MONITORED, patience=patience, mode="max", check_finite=False)] if patience else []),
-        ProgressDisplay(progress, clock),
-        EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"]),
-        build_recorder(settings, folder, data, task, logger),
-    ]
-
-
-def build_recorder(
-    settings: Settings, folder: Path, data: SegmentationData, task: SegmentationTask, logger: Logger | None
-) -> AttentionRecorder:
-    """What records the coefficients of the first validation cases."""
-    attention, dataset = settings["attention"], data.validation_cases()
-    shown = [dataset[index] for index in range(min(attention["cases"], len(dataset)))]
-    return AttentionRecorder(
-        folder / "attention",
-        [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
-        predict=lambda network, image: task.predict_case(image, with_attention=True),
-        labels=data.cohort.labels,
-        patch_size=settings["dataset"]["patch_size"],
-        max_epochs_kept=attention["max_epochs_kept"],
-        on_picture=log_picture(logger),
-    )
-
-
-def _checkpoint_to_predict_with(folder: Path) -> Path:
-    """The best checkpoint, or the last where there is no best."""
-    paths = [folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt", "previous.ckpt")]
-    found = next((path for path in paths if path.is_file()), None)
-    if found is None:
-        raise UserError(f"{folder}: no checkpoint in checkpoints/. Give the folder of a run that has trained.")
-    return found
 
 
 def load_run(folder: str | Path, device: str | None = None, trusted_modules: Sequence[str] = ()) -> Predictor:
@@ -289,8 +224,10 @@ def load_run(folder: str | Path, device: str | None = None, trusted_modules: Seq
     """
     settings = resolve_config(load_run_config(Path(folder), trusted_modules), {})
     network = build_network(settings)
-    load_checkpoint_weights(network, _checkpoint_to_predict_with(Path(folder)))
-    choice = choose_hardware(settings)
+    load_checkpoint_weights(network, checkpoint_of_run(Path(folder)))
+    trainer = settings["trainer"]
+    choice = choose_for_prediction(trainer["precision"], trainer["channels_last"], device)
+    set_tf32(trainer["tf32"])
     window = build_window(settings, network)
     return Predictor(
         network=network,
@@ -302,7 +239,7 @@ def load_run(folder: str | Path, device: str | None = None, trusted_modules: Seq
         window_batch=window.window_batch,
         precision=choice.precision,
         channels_last=choice.is_channels_last,
-        device=device or _default_device(),
+        device=device or training_device(choice),
         in_channels=settings["dataset"]["in_channels"],
     )
 
@@ -318,6 +255,12 @@ def load_checkpoint_weights(network: nn.Module, checkpoint: Path) -> None:
             f"{checkpoint}: does not hold the weights of this run's network ({str(error).splitlines()[0]}). It may be"
             " damaged, or config.yaml was changed; use another checkpoint or another run."
         ) from None
+
+
+def _source_cohort(config: DictConfig) -> Cohort:
+    cohort: Cohort = _built(config.data.source)
+    fixes = config.data.fixes
+    return cohort if fixes is None else mended_cohort(cohort, Path(fixes).expanduser())
 
 
 def _check_lengths(data: DictConfig) -> None:
@@ -342,7 +285,8 @@ def _built(node: Any, **arguments: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
-        if isinstance(error.__cause__, TypeError | ValueError):
+        # A source reads files on the way: what goes wrong there is no argument of the user's.
+        if isinstance(error.__cause__, TypeError | ValueError) and not node["_target_"].startswith("aunet.data."):
             raise UserError(
                 f"{node['_target_']} refuses its arguments: {error.__cause__}. Compare their values and types with"
                 " its documentation."
@@ -350,17 +294,9 @@ def _built(node: Any, **arguments: Any) -> Any:
         raise
 
 
-def _default_device() -> str:
-    """The GPU of this process where there is one."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
-
-
-def _seconds(duration: str | None) -> float | None:
-    """Seconds of DD:HH:MM:SS."""
-    if duration is None:
-        return None
-    days, hours, minutes, seconds = (int(part) for part in duration.split(":"))
-    return ((days * 24 + hours) * 60 + minutes) * 60.0 + seconds
+def training_device(choice: HardwareChoice) -> str:
+    """The device of this process; of several GPUs its own."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if choice.device == "cuda" else choice.device
 
 
 def _num_workers(setting: int | str) -> int:

@@ -68,6 +68,12 @@ def split_sweep(overrides: Sequence[str], config_folder: Path | None = None) -> 
         return split_parsed_sweep(parse_overrides(overrides, loader))
 
 
+def parsed_overrides(overrides: Sequence[str], config_folder: Path | None = None) -> list[Override]:
+    """The overrides as Hydra understands them; UserError naming the first that it does not."""
+    with _config_loader(config_folder) as loader:
+        return parse_overrides(overrides, loader)
+
+
 def load_run_config(run_folder: Path, trusted_modules: Sequence[str] = ()) -> DictConfig:
     """Read and check ``config.yaml`` of a run's folder, which may come from a stranger.
 

@@ -51,7 +51,7 @@ class DatasetFacts:
     in_channels: int = required(AT_LEAST_ONE)
     num_classes: int = required(Rule("at least 2 (the background counts)", lambda value: value >= 2))
     class_names: list[str] = required()
-    modality: str = required(one_of("ct", "mr"))
+    modality: str = required(one_of("ct", "mr", "picture"))
     spatial_dims: int = required(one_of(2, 3))
     spacing: list[float] = required(POSITIVE)
     patch_size: list[int] = required(AT_LEAST_ONE)
@@ -85,6 +85,7 @@ class DataConfig:
     other_labels: str = required(one_of("error", "background"))
     cases: str | None = required()
     on_error: str = required(one_of("stop", "skip"))
+    fixes: str | None = required()
     scans: dict[str, Any] = field(default_factory=dict[str, Any])
     phantom: dict[str, Any] = field(default_factory=dict[str, Any])
     spacing: list[float] | None = required(POSITIVE)
@@ -135,7 +136,11 @@ class TrainerConfig:
     max_time: str | None = required(DURATION)
     accelerator: str = required(one_of("auto", "cpu", "gpu", "cuda", "mps"))
     devices: int | str = required()
-    precision: str = required(one_of("auto", "float32", "bf16"))
+    precision: str = required(one_of("auto", "float32", "bf16", "fp16"))
+    tf32: bool = required()
+    compile: bool = required()
+    deterministic: bool = required()
+    ema: float | None = required(SHARE)
     channels_last: bool | str = required(one_of("auto", True, False))
     sync_batchnorm: bool = required()
     gradient_clip: float | None = required(POSITIVE)
@@ -143,6 +148,7 @@ class TrainerConfig:
     checkpoint_minutes: float | None = required(POSITIVE)
     patience: int | None = required(AT_LEAST_ONE)
     on_nonfinite: str = required(one_of("stop", "skip"))
+    probe: str | None = required(one_of("overfit", "lr_find", "profile"))
 
 
 @dataclass
@@ -185,4 +191,5 @@ class RunConfig:
     store_budget: float | None = required(POSITIVE)
     seed: int = required(NOT_NEGATIVE)
     resume: str | None = required()
+    init: str | None = required()
     trusted_modules: list[str] = field(default_factory=list[str])

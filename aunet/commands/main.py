@@ -1,4 +1,4 @@
-"""The command line: `aunet train | info | prepare | predict | evaluate | compare`, and what its exit status tells.
+"""The command line, `aunet COMMAND`, and what its exit status tells.
 
 0 done; 1 a fault of ours, with its traceback; 2 the user's mistake, told in one message; 130 stopped by Ctrl-C.
 """
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from aunet import __version__
-from aunet.commands import compare, evaluate, info, predict, prepare, train
+from aunet.commands import compare, doctor, evaluate, info, predict, prepare, runs, search, train
 from aunet.errors import UserError
 
 
@@ -35,8 +35,12 @@ def _run(words: list[str]) -> None:
         train.train(words[1:])
     elif words[:1] == ["info"]:
         info.info(words[1:])
+    elif words[:1] == ["doctor"]:
+        doctor.doctor(words[1:])
     elif words[:1] == ["prepare"]:
         prepare.prepare(words[1:])
+    elif words[:1] == ["search"]:
+        search.search(words[1:])
     else:
         arguments = _parser().parse_args(words)
         arguments.command(arguments)
@@ -47,9 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"aunet {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     commands.add_parser("train", help="train a network: one run, a sweep with -m, or a study", add_help=False)
+    commands.add_parser("search", help="search for the settings that score best", add_help=False)
     commands.add_parser("info", help="what the network of a run costs and sees, part by part", add_help=False)
+    commands.add_parser("doctor", help="what is wrong with a dataset, what to do, what fits it", add_help=False)
     commands.add_parser("prepare", help="fill the store of preprocessed cases ahead of training", add_help=False)
     for name, module, help_text in (
+        ("runs", runs, "runs with their status and scores"),
         ("predict", predict, "scans to label maps, with a trained run"),
         ("evaluate", evaluate, "scores of two folders of label maps, whoever made them"),
         ("compare", compare, "the table of several runs with paired statistics"),

@@ -1,83 +1,72 @@
-"""``aunet train -m``: each job of a sweep is a process of its own, so that one that crashes takes no other along."""
+"""``aunet train -m``: a run for each combination of the listed values; the same command again goes on with them."""
 
 import logging
-import re
-import subprocess
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from rich.table import Table
-
-from aunet.config import check_config, compose_config, split_sweep
+from aunet.atomic_files import write_text
 from aunet.errors import UserError
 from aunet.reporting.tables import table_console
-from aunet.training.run_record import RunRecord
+from aunet.sweeps.job import Job
+from aunet.sweeps.local_sweep import run_jobs_here
+from aunet.sweeps.run_tables import job_table
+from aunet.sweeps.sweep_plan import SweepPlan, plan_sweep, write_plan
+from aunet.training.code_state import read_code_state
+from aunet.training.run_lock import locked_folder
 
 _log = logging.getLogger(__name__)
-_INTERRUPTED = 130
-_NOT_IN_NAMES = re.compile(r"[^\w.=-]+")
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run of a sweep."""
-
-    overrides: tuple[str, ...]
-    folder: Path
-
-
-def run_sweep(overrides: Sequence[str]) -> None:
-    """Check all jobs, run them one after another, print where each ended and how it scored."""
-    jobs = _jobs(overrides)
-    for number, job in enumerate(jobs, start=1):
-        _log.info("Job %d of %d: %s", number, len(jobs), " ".join(job.overrides))
-        command = [
-            sys.executable,
-            "-m",
-            "aunet.commands.main",
-            "train",
-            *job.overrides,
-            f"hydra.run.dir='{job.folder}'",
-        ]
-        if subprocess.run(command).returncode == _INTERRUPTED:
-            raise KeyboardInterrupt
-    _print_summary(jobs)
-    failed = [job for job in jobs if _status(job) != "finished"]
-    if failed:
-        raise UserError(f"{len(failed)} of {len(jobs)} jobs did not finish; their messages stand above.")
-
-
-def _jobs(overrides: Sequence[str]) -> list[Job]:
-    lists = split_sweep(overrides)
-    varying = {word for words in lists for word in words if not all(word in others for others in lists)}
-    jobs: list[Job] = []
-    sweep_folder: Path | None = None
-    for number, words in enumerate(lists):
-        config = compose_config(words)
-        check_config(config)
-        sweep_folder = sweep_folder or Path(str(config.hydra.sweep.dir))
-        name = "_".join(word for word in words if word in varying) or str(config.model.name)
-        jobs.append(Job(tuple(words), sweep_folder / f"{number}_{_NOT_IN_NAMES.sub('-', name)}"))
-    return jobs
-
-
-def _status(job: Job) -> str:
-    return str(RunRecord(job.folder).facts.get("status", "not started"))
-
-
-def _print_summary(jobs: Sequence[Job]) -> None:
-    table = Table("Job", "Status", "Test Dice", title="Sweep")
-    for job in jobs:
-        scores = RunRecord(job.folder).facts.get("scores", {})
-        dice = ", ".join(
-            f"{name} {values['dice']['mean']:.3f}" for name, values in scores.items() if values["dice"]["count"]
+def run_sweep(overrides: Sequence[str], at_once: int | None) -> None:
+    """Check all jobs, run those that are not finished, print where each ended and how it scored."""
+    if at_once is not None and at_once < 1:
+        raise UserError(f"--jobs {at_once}: at least one run must go at a time.")
+    plan = plan_sweep(overrides)
+    with locked_folder(plan.folder):
+        write_plan(plan)
+        _log.info("Sweep of %d jobs in %s", len(plan.jobs), plan.folder)
+        unfinished = _unfinished(plan.jobs)
+        _run(plan, unfinished, at_once)
+        _print_summary(plan)
+    if missing := [job for job in plan.jobs if job.state.status != "finished"]:
+        raise UserError(
+            f"{len(missing)} of {len(plan.jobs)} jobs did not finish: {', '.join(job.name for job in missing)}. Their"
+            " messages stand above and in their log.txt. The same command runs these jobs again, and no others."
         )
-        table.add_row(job.folder.name, _status(job), dice)
+
+
+def _run(plan: SweepPlan, jobs: Sequence[Job], at_once: int | None) -> None:
+    if plan.launcher == "basic":
+        run_jobs_here(jobs, 1 if at_once is None else at_once)
+    else:
+        from aunet.sweeps.cluster_queue import run_jobs_on_cluster
+
+        run_jobs_on_cluster(jobs, plan.folder, plan.launcher_settings, at_once)
+
+
+def _unfinished(jobs: Sequence[Job]) -> list[Job]:
+    """The jobs to run; those that are finished are kept, and it is said where other code ran them."""
+    states = {job.name: job.state for job in jobs}
+    finished = [job for job in jobs if states[job.name].status == "finished"]
+    if finished:
+        _log.info("%d of %d jobs are finished and kept.", len(finished), len(jobs))
+    commit = read_code_state().commit
+    if other := [job.name for job in finished if states[job.name].commit != commit]:
+        _log.warning(
+            "The code has changed since %s; delete a job's folder to run it again, or name a new sweep with"
+            " hydra.job.name=another_name.",
+            ", ".join(other),
+        )
+    return [job for job in jobs if job not in finished]
+
+
+def _print_summary(plan: SweepPlan) -> None:
+    table = job_table(f"Sweep {plan.folder.name}", plan.jobs)
+    write_text(plan.folder / "summary.md", table.as_markdown())
     console = table_console()
     console.print(table)
-    folder = jobs[0].folder.parent
-    folds = " --folds" if any(word.startswith("data.fold=") for job in jobs for word in job.overrides) else ""
-    hint = f"Compare them: aunet compare {folder}/[0-9]*{folds} --output {folder}/comparison"
-    console.print(hint, markup=False, soft_wrap=True)
+    finished = [job for job in plan.jobs if job.state.status == "finished"]
+    if len(finished) > 1:
+        folds = " --folds" if any(word.startswith("data.fold=") for job in finished for word in job.words) else ""
+        folders = " ".join(str(job.folder) for job in finished)
+        hint = f"Compare them: aunet compare {folders}{folds} --output {plan.folder}/comparison"
+        console.print(hint, markup=False, soft_wrap=True)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# What a resumed run may be given anew; everything else is the run's own.
+# What a resumed run may be given anew, and what one that is extended; everything else is the run's own.
 _RESUME_KEYS = ("trainer.max_time", "trusted_modules")
+_EXTEND_KEYS = ("trainer.max_epochs", *_RESUME_KEYS)
 
 
 def train(words: Sequence[str]) -> None:
@@ -25,13 +26,19 @@ def train(words: Sequence[str]) -> None:
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
+    if number := next((word.partition("=")[2] for word in overrides if word.startswith("jobs=")), None):
+        raise UserError(f"jobs={number}: is no setting of a run. How many go at once is written --jobs {number}.")
     if options.multirun and options.info:
         raise UserError("-m with --info: a table is of one run. Leave -m out.")
     if options.multirun:
         from aunet.commands.sweep import run_sweep
 
-        run_sweep(overrides)
+        run_sweep(overrides, options.jobs)
         return
+    if options.jobs is not None:
+        raise UserError(
+            f"--jobs {options.jobs}: it tells how many runs of a sweep go at once; add -m, or leave it out."
+        )
     from aunet.config import check_config
 
     config, folder = _configuration(overrides)
@@ -43,7 +50,7 @@ def train(words: Sequence[str]) -> None:
 
         print_costs(config)
     elif number := _processes_to_start(config):
-        _launch(config, folder, overrides, number)
+        _launch(config, folder, [f"resume={folder}"] if config.resume else overrides, number)
     else:
         _run(config, folder)
 
@@ -56,37 +63,47 @@ def _parser() -> ArgumentParser:
         " With -m, model=unet,attention is a sweep of two runs. Groups and their options stand in conf/.",
     )
     parser.add_argument("-m", "--multirun", action="store_true", help="a run for each combination of listed values")
+    parser.add_argument("--jobs", type=int, metavar="N", help="with -m: N runs at once, sharing the processor's cores")
     parser.add_argument("--cfg", action="store_true", help="print the configuration instead of running it")
     parser.add_argument("--info", action="store_true", help="print what the network costs and sees instead")
     return parser
 
 
 def _configuration(overrides: Sequence[str]) -> tuple["DictConfig", Path]:
-    """The configuration and the run folder: a new one, or with ``resume=`` those of an earlier run."""
+    """The configuration and the run folder: a new one, or with ``resume=`` or ``extend=`` those of an earlier run."""
     from aunet.config import compose_config
 
-    resumed = [word.partition("=")[2] for word in overrides if word.startswith("resume=")]
-    if not resumed or resumed[-1] == "null":
-        config = compose_config(overrides)
-        return config, Path(str(config.hydra.run.dir))
-    others = [word for word in overrides if not word.startswith("resume=")]
-    if refused := [word for word in others if not word.startswith(_RESUME_KEYS)]:
-        raise UserError(
-            f"{refused[0]}: a resumed run keeps the settings it began with; only {' and '.join(_RESUME_KEYS)} may be"
-            " given anew. Leave it out, or start another run."
-        )
-    return _resumed_config(Path(resumed[-1]), others), Path(resumed[-1])
+    for word, keys in (("extend", _EXTEND_KEYS), ("resume", _RESUME_KEYS)):
+        chosen = [text.partition("=")[2] for text in overrides if text.startswith(f"{word}=")]
+        if not chosen or chosen[-1] == "null":
+            continue
+        others = [text for text in overrides if not text.startswith(f"{word}=")]
+        if refused := [text for text in others if text.partition("=")[0] not in keys]:
+            raise UserError(
+                f"{refused[0]}: with {word}= a run keeps the settings it began with; only {' and '.join(keys)} may be"
+                " given anew. Leave it out, or start another run."
+            )
+        return _config_of_run(Path(chosen[-1]), others, is_extended=word == "extend"), Path(chosen[-1])
+    config = compose_config(overrides)
+    return config, Path(str(config.hydra.run.dir))
 
 
-def _resumed_config(folder: Path, overrides: Sequence[str]) -> "DictConfig":
+def _config_of_run(folder: Path, overrides: Sequence[str], is_extended: bool) -> "DictConfig":
     from omegaconf import OmegaConf
 
     from aunet.config import load_run_config
 
     given = OmegaConf.from_dotlist(list(overrides))
     config = load_run_config(folder, given.get("trusted_modules") or ())
+    if config.trainer.probe is not None:
+        raise UserError(f"{folder}: trainer={config.trainer.name} ends in minutes and is not resumed. Start it again.")
     config["resume"] = str(folder)
-    config["trainer"]["max_time"] = OmegaConf.select(given, "trainer.max_time", default=config.trainer.max_time)
+    if "max_time" in given.get("trainer", {}):
+        config["trainer"]["max_time"] = given.trainer.max_time
+    if is_extended:
+        from aunet.commands.extension import extend_run
+
+        extend_run(config, folder, given.get("trainer", {}).get("max_epochs"))
     return config
 
 
@@ -125,6 +142,9 @@ def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number
 
 
 def _check_new(config: "DictConfig", folder: Path) -> None:
+    from aunet.training.run_lock import check_unlocked
+
+    check_unlocked(folder)
     if config.resume is None and (folder / "run.json").exists():
         raise UserError(
             f"hydra.run.dir={folder}: holds a run already. Give another folder, or go on with resume={folder}."
@@ -149,17 +169,30 @@ def _run(config: "DictConfig", folder: Path) -> None:
 
 def _train_test_report(config: "DictConfig", folder: Path) -> None:
     from aunet.build import build_cohort, with_facts
-    from aunet.commands.train_run import report_run, score_run, train_run
-    from aunet.training.checkpoints import RunInterruptedError
-    from aunet.training.ranks import first_rank_first, rank
-    from aunet.training.run_record import RunRecord
+    from aunet.training.ranks import first_rank_first
+    from aunet.training.run_lock import locked_folder
 
     with first_rank_first():
         cohort = build_cohort(config)
     settings = with_facts(config, cohort)
     _announce(settings, cohort, folder)
+    with locked_folder(folder):
+        _run_parts(settings, cohort, folder)
+
+
+def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
+    from aunet.commands.probe_run import run_probe
+    from aunet.commands.train_run import report_run, score_run, train_run
+    from aunet.training.checkpoints import RunInterruptedError
+    from aunet.training.ranks import rank
+    from aunet.training.run_record import RunRecord
+
     record = RunRecord(folder)
     try:
+        if settings["trainer"]["probe"] is not None:
+            run_probe(settings, cohort, folder, record)
+            record.end("finished")
+            return
         splits = train_run(settings, cohort, folder, record)
         summary = score_run(settings, cohort, splits, folder, record)
         record.end("finished")

@@ -3,6 +3,7 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -13,16 +14,16 @@ from torch import nn
 from aunet.atomic_files import replaced_atomically, write_json, write_text
 from aunet.build import (
     Settings,
-    build_callbacks,
-    build_clock,
     build_data,
     build_digests,
     build_splits,
     build_task,
-    build_trainer,
     choose_hardware,
     load_run,
+    start_from,
+    training_device,
 )
+from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.data.case import Cohort
 from aunet.data.fingerprint import dataset_fingerprint
 from aunet.data.split_file import read_splits
@@ -32,12 +33,13 @@ from aunet.metrics.case_scores import summary_as_mapping
 from aunet.reporting.html_report import build_report
 from aunet.reporting.tables import score_table, table_console
 from aunet.training.checkpoints import Checkpoints
+from aunet.training.hardware_choice import HardwareChoice, set_tf32
 from aunet.training.peak_memory import peak_memory_bytes
 from aunet.training.progress import run_progress
-from aunet.training.ranks import first_rank_first, rank
+from aunet.training.ranks import first_rank_first, num_ranks, rank
 from aunet.training.run_record import RunRecord
 from aunet.training.scoring import score_test_cases
-from aunet.training.segmentation_task import NonFiniteLossError
+from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
 from aunet.training.trackers import finish_wandb, wandb_logger
 
 _log = logging.getLogger(__name__)
@@ -48,26 +50,30 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     start = time.monotonic()
     splits = _splits(settings, cohort, folder)
     data = build_data(settings, cohort, splits)
-    choice, clock = choose_hardware(settings), build_clock(settings)
-    _log.info("Computing in %s", choice.reason)
+    clock, choice = build_clock(settings), choose_for_run(settings, record)
     task = build_task(settings, data, clock, choice)
+    checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
+    newest = checkpoints.newest()
+    facts = {} if newest or settings["init"] is None else {"init": _start_from(settings, task.network)}
+    facts["computing"] = choice.as_record() | {"compiled": _compile(settings, task, choice, record)}
     if rank() == 0:  # before the record: a folder that has one can be resumed
         write_json(folder / "splits.json", splits.as_dict())
         write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
-    _start_record(settings, cohort, task.network, record)
+    start_record(settings, cohort, task.network, record, facts)
     logger = _logger(settings, folder) if rank() == 0 else None
-    checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
     try:
         with first_rank_first():
             data.setup("fit")
         splits = _without_skipped(splits, data.splits, folder)
         prepared = time.monotonic()
         with run_progress() as progress:
-            callbacks = build_callbacks(settings, folder, clock, data, task, progress, logger)
+            callbacks = build_callbacks(
+                settings, folder, clock, data, task, progress, logger, record.facts.get("extended_at_step")
+            )
             trainer = build_trainer(settings, [*callbacks, checkpoints], logger, choice, folder, task.network)
-            trainer.fit(task, datamodule=data, ckpt_path=checkpoints.newest(), weights_only=True)
+            trainer.fit(task, datamodule=data, ckpt_path=newest, weights_only=True)
     except NonFiniteLossError as error:
-        raise _saved_with_batch(error, folder) from None
+        raise saved_with_batch(error, folder) from None
     finally:
         finish_wandb(logger)
     seconds = {"prepare": prepared - start, "train": clock.seconds}
@@ -79,7 +85,8 @@ def score_run(settings: Settings, cohort: Cohort, splits: Splits, folder: Path, 
     """Predict and score the test cases with the best checkpoint."""
     start = time.monotonic()
     by_id = {case.case_id: case for case in cohort.cases}
-    predictor = load_run(folder, trusted_modules=settings["trusted_modules"])
+    device = "cpu" if settings["trainer"]["accelerator"] == "cpu" else None
+    predictor = load_run(folder, device, settings["trusted_modules"])
     with run_progress() as progress:
         summary = score_test_cases(
             predictor,
@@ -113,6 +120,34 @@ def _splits(settings: Settings, cohort: Cohort, folder: Path) -> Splits:
     return splits
 
 
+def choose_for_run(settings: Settings, record: RunRecord) -> HardwareChoice:
+    """What to compute in: as the run began, or for a new one as is fastest here."""
+    choice = choose_hardware(settings)
+    recorded = {key: value for key, value in record.facts.get("computing", {}).items() if key != "compiled"}
+    choice = choice.going_on_from(recorded) if recorded else choice
+    set_tf32(choice.is_tf32)
+    _log.info("Computing in %s", choice.description)
+    return choice
+
+
+def _start_from(settings: Settings, network: nn.Module) -> dict[str, Any]:
+    transfer = start_from(settings, network)
+    if rank() == 0:
+        transfer.log()
+    return transfer.as_record()
+
+
+def _compile(settings: Settings, task: SegmentationTask, choice: HardwareChoice, record: RunRecord) -> bool:
+    """Compile the training's forward pass where that is wished, can be, and was so when the run began."""
+    began = record.facts.get("computing", {}).get("compiled", settings["trainer"]["compile"])
+    if not began:
+        return False
+    task.to(training_device(choice))
+    facts = settings["dataset"]
+    size = (facts["batch_size"] // num_ranks(), facts["in_channels"], *facts["patch_size"])
+    return task.compile_forward(size)
+
+
 def _counts(splits: Splits, num_cases: int) -> str:
     train, val, test = (len(part) for part in (splits.train, splits.val, splits.test))
     unused = num_cases - train - val - test
@@ -128,7 +163,10 @@ def _without_skipped(splits: Splits, usable: Splits, folder: Path) -> Splits:
     return usable
 
 
-def _start_record(settings: Settings, cohort: Cohort, network: nn.Module, record: RunRecord) -> None:
+def start_record(
+    settings: Settings, cohort: Cohort, network: nn.Module, record: RunRecord, facts: dict[str, Any]
+) -> None:
+    """Write what is known of the run, and ``facts``; UserError where its data are no longer those it began with."""
     fingerprint = dataset_fingerprint(cohort.cases, build_digests(settings))
     if record.facts.get("data_fingerprint", fingerprint) != fingerprint:
         raise UserError(
@@ -146,10 +184,11 @@ def _start_record(settings: Settings, cohort: Cohort, network: nn.Module, record
         class_names=settings["dataset"]["class_names"],
         patch_size=settings["dataset"]["patch_size"],
         repeatable=settings["trainer"]["max_time"] is None,
+        **facts,
     )
 
 
-def _saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
+def saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
     """Keep the batch whose loss is not finite, and say what can be done."""
     path = folder / "failed_batch.pt"
     with replaced_atomically(path) as temporary:

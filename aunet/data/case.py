@@ -7,7 +7,7 @@ from typing import Literal
 
 from aunet.labels import Labels
 
-Modality = Literal["ct", "mr"]
+Modality = Literal["ct", "mr", "picture"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Cohort:
     """The labelled cases of one dataset and what holds for all of them.
 
     ``class_of_value`` maps the integers found in its label files to classes of ``labels``. Values it does not
-    name are refused, or read as background where ``is_other_background``. ``root`` is the folder the dataset lies in.
+    name are refused, or read as background where ``is_other_background``. ``has_instances`` says that they number
+    objects instead: every value above 0 is the one class. ``root`` is the folder the dataset lies in.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Cohort:
     description: str
     num_channels: int = 1
     is_other_background: bool = False
+    has_instances: bool = False
     is_phantom: bool = False
     root: Path | None = None
 

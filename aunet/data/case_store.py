@@ -116,6 +116,7 @@ class CaseStore:
             "preprocessing": self._preprocessing.settings(),
             "classes": sorted(self._cohort.class_of_value.items()),
             "is_other_background": self._cohort.is_other_background,
+            "has_instances": self._cohort.has_instances,
         }
 
     def _image_and_label(self, case: Case) -> tuple[PreprocessedVolume, PreprocessedVolume]:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from aunet.data.augmentation import Augmentation
 from aunet.data.case import Case, Cohort
 from aunet.data.case_store import CaseStore
-from aunet.data.patch_sampling import PatchDataset, PatchOrder, Sample
+from aunet.data.patch_sampling import PatchDataset, PatchOrder, Sample, joined
 from aunet.data.splits import Splits
 from aunet.data.stored_case import StoredCase
 from aunet.data.usable_cases import without_faulty
@@ -76,8 +76,7 @@ class SegmentationData(LightningDataModule):
         cohort: the labelled cases.
         splits: which of them train, validate and test.
         store: where their preprocessed form is kept.
-        augmentation: applied to training batches by the task; it says how much to read.
-        patch_size: training patch (voxels).
+        augmentation: applied to training batches by the task; it says what to read.
         batch_size: patches a step.
         batches_per_epoch: steps an epoch.
         num_workers: processes that read patches; any number gives the same batches.
@@ -93,7 +92,6 @@ class SegmentationData(LightningDataModule):
         splits: Splits,
         store: CaseStore,
         augmentation: Augmentation,
-        patch_size: Sequence[int],
         batch_size: int,
         batches_per_epoch: int,
         num_workers: int,
@@ -112,7 +110,6 @@ class SegmentationData(LightningDataModule):
         self.splits = splits
         self._store = store
         self.augmentation = augmentation
-        self._patch_size = patch_size
         self._num_workers = num_workers
         self._seed = seed
         self._on_error = on_error
@@ -140,19 +137,19 @@ class SegmentationData(LightningDataModule):
         return ValidationDataset([self._stored[case_id] for case_id in self.splits.val], self._annotated())
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Batches of patches: image (B, C, *read_size), label (B, 1, *read_size), case_id, key (B, 2).
+        """Batches of patches: image (B, C, *read), label (B, 1, *read), case_id, key (B, 2).
 
         Where the reference of some case leaves out a class, also annotated (B, K) bool.
         """
         patches = PatchDataset(
             [self._stored[case_id] for case_id in self.splits.train],
-            self._patch_size,
-            self.augmentation.read_size,
+            self.augmentation.geometry,
             self._seed,
         )
         return PatchLoader(
             PartlyAnnotated(patches, self._annotated()) if self.cohort.is_partial else patches,
             batch_sampler=self._order,
+            collate_fn=joined,
             num_workers=self._num_workers,
             persistent_workers=self._num_workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -13,6 +13,7 @@ class Purpose(IntEnum):
     AUGMENTATION = 2
     VOXELS = 4
     NETWORK = 5
+    GEOMETRY = 6
 
 
 def generator(purpose: Purpose, seed: int, *keys: int) -> np.random.Generator:

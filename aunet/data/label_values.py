@@ -23,6 +23,8 @@ def read_reference(case: Case, cohort: Cohort) -> Volume:
 
 def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
     """Give the label map (H, W, D) uint8 of ``cohort``'s classes; a value without a class is refused or background."""
+    if cohort.has_instances:
+        return Volume((label.array > 0).astype(np.uint8), label.affine, label.path)
     values = np.unique(label.array)
     unknown = [int(value) for value in values if int(value) not in cohort.class_of_value]
     if unknown and not cohort.is_other_background:

@@ -51,20 +51,20 @@ def cases_in_folder(root: Path, on_error: str = "stop") -> tuple[Case, ...]:
     raise UserError(f"data.root={root}: no images with labels were found. Accepted layouts (.nii.gz or .nii):{LAYOUTS}")
 
 
-def files_by_case(root: Path, pattern: str) -> dict[str, Path]:
-    """case id -> NIfTI file below ``root`` that fits ``pattern``.
+def files_by_case(root: Path, pattern: str, suffixes: Sequence[str] = NIFTI_SUFFIXES) -> dict[str, Path]:
+    """case id -> file below ``root``, with one of ``suffixes``, that fits ``pattern``.
 
     Every star stands for the case id, and all for the same; a pattern without one is a folder, ``images`` the same as
     ``images/*``. The suffix may be left out. The user's own pattern may be absolute.
     """
-    stem = next((pattern.removesuffix(suffix) for suffix in NIFTI_SUFFIXES if pattern.endswith(suffix)), pattern)
+    stem = next((pattern.removesuffix(suffix) for suffix in suffixes if pattern.endswith(suffix)), pattern)
     parts = (stem if "*" in stem else f"{stem}/*").split("*")
     fixed, _, first = parts[0].rpartition("/")
     folder = root / (fixed or ("/" if parts[0].startswith("/") else ""))
     literals = [first, *parts[1:]]
     expression = re.escape(literals[0]) + "(?P<case>[^/]+?)" + "(?P=case)".join(map(re.escape, literals[1:]))
     found: dict[str, Path] = {}
-    for suffix in NIFTI_SUFFIXES if "**" not in stem and folder.is_dir() else ():
+    for suffix in suffixes if "**" not in stem and folder.is_dir() else ():
         for path in sorted(folder.glob("*".join(map(glob.escape, literals)) + suffix)):
             match = re.fullmatch(expression + re.escape(suffix), path.relative_to(folder).as_posix())
             if match and not path.name.startswith("."):

@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset, Sampler
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset, Sampler, default_collate
 
 from aunet.data.keyed_randomness import Purpose, generator
+from aunet.data.patch_geometry import RandomGeometry
 from aunet.data.stored_case import StoredCase
 
 Sample = dict[str, Any]
@@ -17,36 +20,30 @@ class PatchDataset(Dataset[Sample]):
     """Patches of stored cases; asked for by (epoch, sample), it keeps no state between two of them.
 
     Cases take turns in an order drawn anew for each round through them. Each patch holds a voxel of a class drawn
-    among those its case has, the background included, at a place drawn uniformly in the patch. What is read reaches
-    evenly beyond the patch, so that augmentation can rotate it.
+    among those its case has, the background included, at a place drawn uniformly in the patch. What is read is the box
+    of all that augmentation will make it show.
 
     Args:
         cases: the training cases.
-        patch_size: what the network will see (voxels).
-        read_size: what is read around it (voxels), at least ``patch_size``.
+        geometry: size of the patches, and how augmentation will change them.
         seed: the same seed gives the same patches.
     """
 
-    def __init__(
-        self,
-        cases: Sequence[StoredCase],
-        patch_size: Sequence[int],
-        read_size: Sequence[int],
-        seed: int,
-    ) -> None:
+    def __init__(self, cases: Sequence[StoredCase], geometry: RandomGeometry, seed: int) -> None:
         self._cases = cases
-        self._patch_size = tuple(patch_size)
-        self._read_size = tuple(read_size)
+        self._geometry = geometry
         self._seed = seed
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        """(epoch, sample) -> image (C, *read_size) float32, label (1, *read_size) uint8, case_id, key (2,)."""
+        """(epoch, sample) -> image (C, *box) float32, label (1, *box) uint8, case_id, key (2,)."""
         epoch, sample = key
         case = self._case(epoch, sample)
-        start = self._read_start(case, generator(Purpose.PATCH, self._seed, epoch, sample))
+        patch_start = self._patch_start(case, generator(Purpose.PATCH, self._seed, epoch, sample))
+        offset, size = self._geometry.draw(self._seed, epoch, sample).box
+        start = [at + beyond for at, beyond in zip(patch_start, offset, strict=True)]
         return {
-            "image": torch.from_numpy(case.image_patch(start, self._read_size)).float(),
-            "label": torch.from_numpy(case.label_patch(start, self._read_size)[None]),
+            "image": torch.from_numpy(case.image_patch(start, size)).float(),
+            "label": torch.from_numpy(case.label_patch(start, size)[None]),
             "case_id": case.case_id,
             "key": torch.tensor(key),
         }
@@ -56,12 +53,26 @@ class PatchDataset(Dataset[Sample]):
         order = generator(Purpose.CASE_ORDER, self._seed, epoch, turn).permutation(len(self._cases))
         return self._cases[order[place]]
 
-    def _read_start(self, case: StoredCase, draw: np.random.Generator) -> list[int]:
+    def _patch_start(self, case: StoredCase, draw: np.random.Generator) -> list[int]:
         present = [index for index, count in enumerate(case.position_counts) if count]
         index = present[draw.integers(len(present))]
         voxel = case.position(index, int(draw.integers(case.position_counts[index])))
-        axes = zip(voxel, case.shape, self._patch_size, self._read_size, strict=True)
-        return [_patch_start(at, length, size, draw) - (read - size) // 2 for at, length, size, read in axes]
+        axes = zip(voxel, case.shape, self._geometry.patch_size, strict=True)
+        return [_patch_start(at, length, size, draw) for at, length, size in axes]
+
+
+def joined(samples: Sequence[Sample]) -> Sample:
+    """A batch of samples: of their boxes, which differ in size, each lies at the beginning of the largest."""
+    sizes = np.max([sample["image"].shape[1:] for sample in samples], axis=0).tolist()
+    return default_collate(
+        [sample | {key: _filled_up(sample[key], sizes) for key in ("image", "label")} for sample in samples]
+    )
+
+
+def _filled_up(patch: Tensor, sizes: Sequence[int]) -> Tensor:
+    """(C, *box) -> (C, *sizes), with zeros behind."""
+    missing = [size - length for size, length in zip(sizes, patch.shape[1:], strict=True)]
+    return functional.pad(patch, [number for behind in reversed(missing) for number in (0, behind)])
 
 
 def _patch_start(voxel: int, length: int, size: int, draw: np.random.Generator) -> int:

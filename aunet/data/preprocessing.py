@@ -39,7 +39,8 @@ class Preprocessing:
 
     ``spacing`` in mm along the right, anterior and superior axes, None keeps each scan's own. ``window`` in HU: CT is
     clipped to it, then brought to zero mean and unit variance over the volume. MR has no scale: the mean and variance
-    are those of its voxels that are not exactly zero, as zero marks what a brain extraction or a crop cut away.
+    are those of its voxels that are not exactly zero, as zero marks what a brain extraction or a crop cut away. A
+    picture has no scale either, and its zeros are as good as any value: all pixels count, each channel for itself.
     """
 
     spacing: tuple[float, ...] | None
@@ -95,9 +96,7 @@ class Preprocessing:
     def _standardise(self, array: NDArray[np.float32]) -> None:
         if self.modality == "ct":
             np.clip(array, *self.window, out=array)
-            _to_zero_mean_unit_variance(array, array)
-        else:
-            _to_zero_mean_unit_variance(array, array[array != 0])
+        _to_zero_mean_unit_variance(array, array[array != 0] if self.modality == "mr" else array)
 
 
 def _to_ras(array: Tensor, affine: Affine) -> tuple[Tensor, Affine]:

@@ -1,4 +1,4 @@
-"""Scans and label maps as arrays with a place in the patient: NIfTI and folders of DICOM in, NIfTI out."""
+"""Images and label maps as arrays with a place in the patient: NIfTI, folders of DICOM, PNG and TIFF."""
 
 import logging
 import zlib
@@ -17,6 +17,14 @@ from numpy.typing import NDArray
 from aunet.atomic_files import replaced_atomically
 from aunet.data.dicom_files import is_folder_of_files
 from aunet.data.dicom_series import read_series, read_series_grid
+from aunet.data.picture_files import (
+    PICTURE_AFFINE,
+    is_picture,
+    picture_shape,
+    read_picture,
+    read_picture_label,
+    write_picture_label,
+)
 from aunet.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -60,6 +68,8 @@ def read_grid(path: Path) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
     """Shape along the three spatial axes and affine, from the header alone; errors as ``read_volume``."""
     if is_folder_of_files(path):
         return read_series_grid(path)
+    if is_picture(path):
+        return picture_shape(path), PICTURE_AFFINE
     shape, affine = _read(path, lambda image: np.array(image.shape))
     if len(shape) < 3:
         raise UserError(f"{path}: shape {tuple(shape.tolist())}; a volume of three axes is needed.")
@@ -68,36 +78,51 @@ def read_grid(path: Path) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
 
 
 def read_volume(path: Path) -> Volume:
-    """Read an image as float32 with its stored intensity scale applied: a NIfTI file or a folder with a DICOM series.
+    """Read an image of one channel as float32 with its stored intensity scale applied; see ``read_channels``.
 
     A trailing axis of length 1 is dropped. Raises UserError for a file that is missing, no NIfTI, truncated, not 3D,
-    without a usable affine or with NaN, and for a folder without one whole series of evenly spaced slices.
+    without a usable affine or with NaN, for a folder without one whole series of evenly spaced slices, and for a
+    picture as ``picture_files.read_picture``.
     """
-    if is_folder_of_files(path):
-        return Volume(*read_series(path), path)
-    array, affine = _read(path, _scaled_voxels)
-    return Volume(_three_axes(_finite(array, path), path), affine, path)
+    channels = read_channels(path)
+    if len(channels) > 1:
+        raise UserError(f"{path}: {len(channels)} channels; a volume of three axes is needed: one file per channel.")
+    return channels[0]
 
 
 def read_channels(path: Path) -> list[Volume]:
-    """Read the channels of an image: one for a 3D file or a DICOM series, one per index of a 4D file's last axis."""
+    """Read the channels of an image, each a volume of float32.
+
+    A 3D NIfTI file, a folder with a DICOM series and a grey picture have one, a picture in colour three, a 4D file one
+    per index of its last axis.
+    """
     if is_folder_of_files(path):
-        return [read_volume(path)]
+        return [Volume(*read_series(path), path)]
+    if is_picture(path):
+        channels = [_finite(channel.astype(np.float32), path) for channel in read_picture(path)]
+        return [Volume(channel, PICTURE_AFFINE, path) for channel in channels]
     array, affine = _read(path, _scaled_voxels)
-    channels = np.moveaxis(_finite(array, path), 3, 0) if array.ndim == 4 else [array]
+    channels = np.moveaxis(array, 3, 0) if _finite(array, path).ndim == 4 else [array]
     return [Volume(_three_axes(channel, path), affine, path) for channel in channels]
 
 
 def read_label(path: Path) -> Volume:
-    """Read a NIfTI label map as integers; errors as ``read_volume``, and for values that are not whole numbers."""
+    """Read a label map, NIfTI or a picture, as integers; errors as ``read_volume``, and where it holds others."""
+    if is_picture(path):
+        return Volume(_as_integers(read_picture_label(path), path), PICTURE_AFFINE, path)
     array, affine = _read(path, lambda image: np.asanyarray(image.dataobj))
     return Volume(_as_integers(_three_axes(array, path), path), affine, path)
 
 
 def write_label(path: Path, array: NDArray[np.uint8], affine: NDArray[np.float64]) -> None:
-    """Write a label map (H, W, D) as NIfTI in one step: either the whole file appears or none."""
+    """Write a label map (H, W, D) as NIfTI, or of a picture as PNG, in one step: the whole file appears or none."""
+    if is_picture(path):
+        write_picture_label(path, array, affine)
+        return
     if not path.name.endswith(NIFTI_SUFFIXES):
-        raise UserError(f"{path}: a label map is written as NIfTI; end its name in .nii.gz or .nii.")
+        raise UserError(
+            f"{path}: a label map is written as NIfTI, a picture's as PNG; end its name in .nii.gz or .nii."
+        )
     assert array.ndim == 3, f"label map of shape {array.shape}"
     assert array.dtype == np.uint8, f"label map of type {array.dtype}"
     image = nibabel.Nifti1Image(array, affine)
@@ -108,8 +133,18 @@ def write_label(path: Path, array: NDArray[np.uint8], affine: NDArray[np.float64
         image.to_filename(temporary)
 
 
+def is_image(path: Path) -> bool:
+    """Whether the name says NIfTI, PNG or TIFF; hidden files are none."""
+    return is_picture(path) or (path.name.endswith(NIFTI_SUFFIXES) and not path.name.startswith("."))
+
+
+def label_suffix(image: Path) -> str:
+    """How the name of a label map of ``image`` ends: of a picture in .png, of a scan in .nii.gz."""
+    return ".png" if is_picture(image) else ".nii.gz"
+
+
 def stem(path: Path) -> str:
-    """File name without its NIfTI suffix: ``scan.nii.gz`` -> ``scan``."""
+    """File name without its suffix: ``scan.nii.gz`` -> ``scan``."""
     suffix = next((suffix for suffix in NIFTI_SUFFIXES if path.name.endswith(suffix)), path.suffix)
     return path.name.removesuffix(suffix)
 

@@ -19,7 +19,7 @@ from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.labels import Labels
 from aunet.networks.memory_layout import lay_out_channels_last
 
-Precision = Literal["float32", "bf16"]
+Precision = Literal["float32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Prediction:
         return Volume(self.label, self.affine).spacing
 
     def write(self, path: Path) -> None:
-        """Write the label map as NIfTI (.nii.gz or .nii)."""
+        """Write the label map as NIfTI (.nii.gz or .nii), or of a picture as PNG."""
         write_label(path, self.label, self.affine)
 
 
@@ -51,7 +51,7 @@ class Predictor:
         overlap: share two neighbouring windows have in common, in [0, 1).
         size_multiple: sizes the network takes are multiples of it.
         window_batch: windows predicted at once.
-        precision: "bf16" runs the network under autocast.
+        precision: "bf16" and "fp16" run the network under autocast.
         channels_last: memory format of the network, faster in bf16 on many CPUs and GPUs.
         device: where the network runs; it is moved there.
         in_channels: channels the network takes, checked before it runs; None where unknown.
@@ -86,7 +86,7 @@ class Predictor:
         self._in_channels = in_channels
 
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
-        """Label one scan: a NIfTI file, or one file per channel in the order of training."""
+        """Label one scan: NIfTI, a folder of DICOM or a picture, or one file per channel in the order of training."""
         return self.predict_volume(self.read(scan))
 
     def read(self, scan: str | Path | Sequence[str | Path]) -> list[Volume]:
@@ -110,8 +110,9 @@ class Predictor:
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Logits, and coefficients if asked for, of a preprocessed image (C, h, w, d) on its own grid."""
-        is_bf16 = self.precision == "bf16"
-        with torch.inference_mode(), torch.autocast(self.device.type, torch.bfloat16, enabled=is_bf16):
+        autocast_type = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
+        is_autocast = autocast_type is not None
+        with torch.inference_mode(), torch.autocast(self.device.type, autocast_type, enabled=is_autocast):
             return predict_volume(
                 self.network,
                 image,

@@ -8,7 +8,8 @@ from pathlib import Path
 from aunet.data.case import Case
 from aunet.data.dicom_files import dicom_scans_in, is_folder_of_files, series_of_path
 from aunet.data.nifti_folders import is_nifti
-from aunet.data.volume import Volume, stem
+from aunet.data.picture_files import is_picture
+from aunet.data.volume import Volume, label_suffix, stem
 from aunet.errors import UserError
 
 
@@ -27,20 +28,26 @@ class ScanFile:
 
 
 def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
-    """The scans among files, folders of NIfTI and folders of DICOM, each with ``output/<name of the scan>.nii.gz``.
+    """The scans among files, folders of them and folders of DICOM, each with ``output/<name of the scan>.nii.gz``.
 
-    A folder with DICOM files is one scan, as is each of several folders with some below a given one.
+    A folder with DICOM files is one scan, as is each of several folders with some below a given one. Of a picture the
+    label map is a PNG.
 
     UserError for an input that is not there, a folder without scans, two scans of one name, and a label map that
     exists already unless ``is_overwriting``; a scan itself is never overwritten.
     """
     scans = list(dict.fromkeys(scan for path in inputs for scan in _scans_at(path)))
-    return _checked([ScanFile(scan, output / f"{_name(scan)}.nii.gz") for scan in scans], output, is_overwriting)
+    return _checked(
+        [ScanFile(scan, output / (_name(scan) + label_suffix(scan))) for scan in scans], output, is_overwriting
+    )
 
 
 def scan_files_of_cases(cases: Sequence[Case], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
-    """The images of ``cases``, each with ``output/<case id>.nii.gz``; errors as ``scan_files``."""
-    files = [ScanFile(case.images[0], output / f"{case.case_id}.nii.gz", case.images[1:]) for case in cases]
+    """The images of ``cases``, each with ``output/<case id>.nii.gz`` or .png; errors as ``scan_files``."""
+    files = [
+        ScanFile(case.images[0], output / (case.case_id + label_suffix(case.images[0])), case.images[1:])
+        for case in cases
+    ]
     return _checked(files, output, is_overwriting)
 
 
@@ -72,12 +79,16 @@ def _scans_at(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise UserError(
-            f"{path}: no such file or folder; give NIfTI files (.nii.gz or .nii), folders of them or of DICOM."
+            f"{path}: no such file or folder; give NIfTI files (.nii.gz or .nii), PNG or TIFF, or folders of them or of"
+            " DICOM."
         )
-    scans = sorted(file for file in path.iterdir() if is_nifti(file)) or dicom_scans_in(path)
+    # Pictures last: beside scans they are previews.
+    files = sorted(path.iterdir())
+    scans = list(filter(is_nifti, files)) or dicom_scans_in(path) or list(filter(is_picture, files))
     if not scans:
         raise UserError(
-            f"{path}: the folder holds no NIfTI file (.nii.gz or .nii) and no DICOM; give the folder the scans lie in."
+            f"{path}: the folder holds no NIfTI file (.nii.gz or .nii), no DICOM, PNG or TIFF; give the folder of the"
+            " scans."
         )
     return scans
 

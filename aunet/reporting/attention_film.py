@@ -95,7 +95,7 @@ def _draw_image_column(sheet: Sheet, view: AxialView, labels: Labels) -> None:
         show_image(axes, view)
         if row == 1:
             show_contours(axes, view, view.label, labels)
-        finish_panel(axes, whole_window(view.scan), has_marks=row == 0)
+        finish_panel(axes, whole_window(view.scan), has_marks=row == 0 and not view.scan.is_plane)
     sheet.panels[0][0].set_title("image", fontsize=8, pad=3)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from aunet.data.volume import NIFTI_SUFFIXES, Volume, check_same_grid, read_label, stem
+from aunet.data.volume import Volume, check_same_grid, is_image, read_label, stem
 from aunet.errors import UserError
 from aunet.metrics.case_scores import class_boxes, join_scores, score_values
 from aunet.reporting.compared_run import shortened
@@ -68,9 +68,11 @@ def label_maps(folder: Path) -> dict[str, Path]:
     """case_id -> label map, of the NIfTI files of ``folder``."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder that holds the label maps.")
-    files = [file for file in folder.iterdir() if file.name.endswith(NIFTI_SUFFIXES) and not file.name.startswith(".")]
+    files = [file for file in folder.iterdir() if is_image(file)]
     if not files:
-        raise UserError(f"{folder}: holds no NIfTI file (.nii.gz or .nii); give the folder that holds the label maps.")
+        raise UserError(
+            f"{folder}: holds no NIfTI file (.nii.gz or .nii), PNG or TIFF; give the folder that holds the label maps."
+        )
     found: dict[str, Path] = {}
     for file in sorted(files):
         if stem(file) in found:

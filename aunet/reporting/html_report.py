@@ -17,8 +17,9 @@ _ATTENTION_NOTE = (
     "organ shows a gap between the organ's line and the dashed one; a line near 1 lets everything pass."
 )
 _FILM_NOTE = (
-    "Coefficients of the gates (colour) over an axial plane of a validation case, with the contours of the reference "
-    "label; the patient's right is on the left. Level 2 has half the image's resolution, each further level half of it."
+    "Coefficients of the gates (colour) over an axial plane of a validation case, or all of a picture, with the "
+    "contours of the reference label; a patient's right is on the left. Level 2 has half the image's resolution, each "
+    "further level half of it."
 )
 
 

@@ -83,7 +83,8 @@ def prediction_picture(
     view = replace(clearest_view(scan, intensities), scan=LabelledScan(image, label, spacing))
     guess = prediction[:, :, view.index]
     sheet = panel_sheet(1, 4, panel_size(scan.extent, _PANEL_INCHES))
-    for axes, name in zip(sheet.panels[0], ("axial plane", "reference", "prediction", "differences"), strict=True):
+    names = ("image" if scan.is_plane else "axial plane", "reference", "prediction", "differences")
+    for axes, name in zip(sheet.panels[0], names, strict=True):
         show_image(axes, view)
         axes.set_title(name, fontsize=8, pad=3)
     _draw_details(sheet, view, guess, labels)
@@ -99,7 +100,7 @@ def _draw_reference_column(sheet: Sheet, view: AxialView, labels: Labels) -> Non
         show_image(axes, view)
         if row == 0:
             show_contours(axes, view, view.label, labels)
-        finish_panel(axes, window, has_marks=row == 0)
+        finish_panel(axes, window, has_marks=row == 0 and not view.scan.is_plane)
     sheet.panels[0][0].set_title("image and label", fontsize=8, pad=3)
 
 
@@ -118,13 +119,13 @@ def _draw_details(sheet: Sheet, view: AxialView, guess: NDArray[np.integer], lab
     window = window_around((view.label > 0) | (guess > 0), view.scan)
     whole, *details = sheet.panels[0]
     show_window(whole, window)
-    finish_panel(whole, whole_window(view.scan), has_marks=True)
+    finish_panel(whole, whole_window(view.scan), has_marks=not view.scan.is_plane)
     for axes, plane in zip(details[:2], (view.label, guess), strict=True):
         show_regions(axes, view, [(plane == index, labels.color(index)) for index, _ in labels.foreground], 0.3)
         show_contours(axes, view, plane, labels)
     show_regions(details[2], view, _differing_regions(view.label, guess), 0.75)
     for axes in details:
-        finish_panel(axes, window, has_marks=axes is details[0])
+        finish_panel(axes, window, has_marks=axes is details[0] and not view.scan.is_plane)
 
 
 def _differing_regions(label: NDArray[np.integer], guess: NDArray[np.integer]) -> list[tuple[NDArray[np.bool_], Color]]:

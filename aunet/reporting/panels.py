@@ -17,7 +17,7 @@ from aunet.reporting.planes import AxialView, Window
 
 Color = tuple[float, float, float]
 
-_LETTERS = {"R": (0.035, 0.5), "L": (0.965, 0.5), "A": (0.5, 0.96), "P": (0.5, 0.04)}
+_LETTER_PLACES = (0.035, 0.5), (0.965, 0.5), (0.5, 0.96), (0.5, 0.04)
 _BAR_LENGTHS = (1, 2, 5, 10, 20, 50, 100)
 
 
@@ -65,13 +65,16 @@ def show_window(axes: Axes, window: Window) -> None:
     axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=0.8))
 
 
-def finish_panel(axes: Axes, window: Window, *, has_marks: bool = False) -> None:
-    """Show ``window`` with the patient's right on the left; ``has_marks`` adds R, L, A, P and a scale bar."""
+def finish_panel(axes: Axes, window: Window, *, has_marks: bool = False, letters: str = "RLAP") -> None:
+    """Show ``window`` with the patient's right on the left; ``has_marks`` adds a scale bar and ``letters``.
+
+    These stand at the left, right, upper and lower edge.
+    """
     axes.set_xlim(window.right, window.left)
     axes.set_ylim(window.bottom, window.top)
     axes.set_axis_off()
     if has_marks:
-        _mark_orientation(axes)
+        _mark_orientation(axes, letters)
         _draw_scale_bar(axes, window)
 
 
@@ -80,8 +83,8 @@ def legend_lines(labels: Labels) -> list[Line2D]:
     return [Line2D([], [], color=labels.color(index), linewidth=2, label=name) for index, name in labels.foreground]
 
 
-def _mark_orientation(axes: Axes) -> None:
-    for letter, (across, up) in _LETTERS.items():
+def _mark_orientation(axes: Axes, letters: str) -> None:
+    for letter, (across, up) in zip(letters, _LETTER_PLACES, strict=True):
         mark = axes.text(
             across, up, letter, transform=axes.transAxes, color="white", fontsize=7, ha="center", va="center"
         )

@@ -29,6 +29,11 @@ class LabelledScan:
         assert self.image.shape == self.label.shape, f"image {self.image.shape}, label {self.label.shape}"
 
     @property
+    def is_plane(self) -> bool:
+        """Whether it is one plane alone, as a picture is, whose sides and size in mm may be unknown."""
+        return self.image.shape[2] == 1
+
+    @property
     def extent(self) -> tuple[float, float]:
         """Size in mm of an axial plane: right-left, front-back."""
         height, width = self.image.shape[:2]

@@ -36,12 +36,17 @@ class Sheet:
             (left / total_width, bottom / total_height, width / total_width, height * share / total_height)
         )
 
-    def add_title_and_legend(self, title: str, entries: Sequence[Artist]) -> None:
-        """A title in the top margin, and one line of ``entries`` under the grid."""
+    def add_title_and_legend(self, title: str, entries: Sequence[Artist], columns: int | None = None) -> None:
+        """A title in the top margin, and ``entries`` under the grid: ``columns`` a line, by default all in one."""
         height = self.figure.get_figheight()
         self.figure.suptitle(title, fontsize=9, y=1 - 0.08 / height, va="top")
         self.figure.legend(
-            handles=list(entries), loc="lower center", ncols=len(entries), fontsize=8, frameon=False, borderaxespad=0.3
+            handles=list(entries),
+            loc="lower center",
+            ncols=columns or len(entries),
+            fontsize=8,
+            frameon=False,
+            borderaxespad=0.3,
         )
 
     def add_row_titles(self, titles: Sequence[str]) -> None:

@@ -27,7 +27,8 @@ class Checkpoints(Callback):
     """Writes ``last.ckpt`` after each epoch, every few minutes and on request to stop, ``best.ckpt`` as scores rise.
 
     On the first SIGINT or SIGTERM the step at hand is finished and saved, then ``RunInterruptedError`` is raised.
-    A second one stops at once; the last complete checkpoint stays.
+    A SIGINT after that stops at once; the last complete checkpoint stays. SIGTERM comes from machines, which may say
+    it twice and mean it once.
 
     Args:
         folder: ``checkpoints/`` of the run.
@@ -99,8 +100,10 @@ class Checkpoints(Callback):
         return self._minutes is not None and time.monotonic() - self._last_save >= self._minutes * 60
 
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
-        if self._is_stop_requested:
+        if self._is_stop_requested and number == signal.SIGINT:
             raise RunInterruptedError
+        if self._is_stop_requested:
+            return
         self._is_stop_requested = True
         _log.warning("Stopping after this step, with a checkpoint; once more to stop at once.")
 

@@ -1,43 +1,124 @@
 """Precision and memory layout that are fastest on the hardware at hand: a known rule, so that equal runs stay equal."""
 
-from dataclasses import dataclass
-from typing import Literal
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, cast
 
 import torch
 
 from aunet.errors import UserError
 
-Precision = Literal["float32", "bf16"]
+_log = logging.getLogger(__name__)
+
+Device = Literal["cpu", "cuda", "mps"]
+Precision = Literal["float32", "bf16", "fp16"]
+_LIGHTNING_PRECISIONS: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "float32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+_AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class HardwareChoice:
-    """What a run computes with, and why."""
+    """What a run computes with, and why.
 
+    ``is_tf32``: the factors of float32 products are rounded to TF32 on GPUs that can.
+    """
+
+    device: Device
     precision: Precision
     is_channels_last: bool
-    reason: str
+    is_tf32: bool
+    ability: str
 
     @property
-    def lightning_precision(self) -> Literal["32-true", "bf16-mixed"]:
-        """The same in Lightning's words."""
-        return "bf16-mixed" if self.precision == "bf16" else "32-true"
+    def description(self) -> str:
+        """One line for the user."""
+        layout = "channels-last" if self.is_channels_last else "channels-first"
+        tf32 = " (TF32)" if self.is_tf32 and self.precision == "float32" and self.device == "cuda" else ""
+        return f"{self.precision}{tf32}, {layout} on {self.device} ({self.device} {self.ability})"
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether the optimizer may take its step in one kernel: not in fp16, as Lightning cannot clip before it."""
+        return self.precision != "fp16"
+
+    @property
+    def lightning_precision(self) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+        """The same in Lightning's words; in 16-mixed the loss is scaled."""
+        return _LIGHTNING_PRECISIONS[self.precision]
+
+    @property
+    def autocast_type(self) -> torch.dtype | None:
+        """What autocast computes in; None where there is none."""
+        return _AUTOCAST_TYPES.get(self.precision)
+
+    def as_record(self) -> dict[str, Any]:
+        """What a run's record keeps, so that the run can go on with it."""
+        return {name: value for name, value in asdict(self).items() if name != "ability"}
+
+    def going_on_from(self, recorded: Mapping[str, Any]) -> "HardwareChoice":
+        """The choice a run began with, also where this machine would choose otherwise, which is said."""
+        kept = replace(self, **{**recorded, "device": self.device})
+        if recorded["device"] != self.device:
+            _log.warning(
+                "This run began on %s and goes on on %s: it will not end bit for bit as it would have there.",
+                recorded["device"],
+                self.device,
+            )
+        if kept.precision != self.precision:
+            _log.warning(
+                "This run began in %s and keeps to it; this machine would choose %s.", kept.precision, self.precision
+            )
+        return kept
 
 
-def choose_for_hardware(precision: str, channels_last: str | bool, accelerator: str) -> HardwareChoice:
+def choose_for_hardware(
+    precision: str, channels_last: str | bool, accelerator: str, is_tf32: bool = True, is_deterministic: bool = False
+) -> HardwareChoice:
     """Fill in what is "auto".
 
     bf16 where the hardware multiplies it (AVX512-BF16 or AMX on a processor, Ampere or later on CUDA), channels-last
     on processors and CUDA. On two cores of an AVX512-BF16 processor a training step of the paper's network took 0.77
     of the time in float32 when channels-last, 0.56 in bf16, 0.47 in both
     (``experiments/benchmarks/precision_and_layout.py``).
+
+    Raises:
+        UserError: for what the hardware cannot do: fp16 without a CUDA GPU, the same bits each time with one.
     """
     device, has_bf16 = _device(accelerator)
-    chosen: Precision = "bf16" if precision == "bf16" or (precision == "auto" and has_bf16) else "float32"
+    if precision == "fp16" and device != "cuda":
+        raise UserError(
+            f"trainer.precision=fp16: only CUDA GPUs train in fp16, and this run computes on {device}. Take bf16,"
+            " float32 or auto."
+        )
+    if is_deterministic and device == "cuda":
+        raise UserError(
+            "trainer.deterministic=true: on a GPU torch has no deterministic form of the gradient of trilinear (or"
+            " bilinear) upsampling, nor of cross-entropy (NLLLoss). Leave it out, or take trainer.accelerator=cpu."
+        )
+    fastest: Precision = "bf16" if has_bf16 else "float32"
+    chosen = fastest if precision == "auto" else cast(Precision, precision)
     is_channels_last = device != "mps" if channels_last == "auto" else bool(channels_last)
     ability = "has fast bf16" if has_bf16 else "has no fast bf16"
-    layout = "channels-last" if is_channels_last else "channels-first"
-    return HardwareChoice(chosen, is_channels_last, f"{chosen}, {layout} on {device} ({device} {ability})")
+    return HardwareChoice(device, chosen, is_channels_last, is_tf32, ability)
+
+
+def choose_for_prediction(precision: str, channels_last: str | bool, device: str | None) -> HardwareChoice:
+    """The same for a trained network; without a GPU, one trained in fp16 computes in what is fastest there."""
+    accelerator = "auto" if device is None else device.partition(":")[0]
+    is_possible = precision != "fp16" or _device(accelerator)[0] == "cuda"
+    return choose_for_hardware(precision if is_possible else "auto", channels_last, accelerator)
+
+
+def set_tf32(is_tf32: bool) -> None:
+    """Let CUDA round the factors of float32 products to TF32, or not; torch's own default does so in convolutions."""
+    if torch.cuda.is_available():
+        torch.backends.cuda.matmul.allow_tf32 = is_tf32
+        torch.backends.cudnn.allow_tf32 = is_tf32
 
 
 def num_devices(devices: int | str, accelerator: str) -> int:
@@ -56,7 +137,7 @@ def num_devices(devices: int | str, accelerator: str) -> int:
     return devices
 
 
-def _device(accelerator: str) -> tuple[str, bool]:
+def _device(accelerator: str) -> tuple[Device, bool]:
     usable = {"gpu": torch.cuda.is_available(), "cuda": torch.cuda.is_available()}
     usable["mps"] = torch.backends.mps.is_available()
     if not usable.get(accelerator, True):

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any, Literal
 import torch
 
 from aunet.atomic_files import write_json
+from aunet.training.code_state import keep_patch, read_code_state
 from aunet.training.ranks import rank
 
-Status = Literal["running", "finished", "interrupted", "failed"]
+Status = Literal["running", "finished", "interrupted", "failed", "pruned"]
 _PACKAGES = ("torch", "monai", "pytorch-lightning", "hydra-core", "wandb", "numpy")
 
 
@@ -27,7 +27,10 @@ class RunRecord:
 
     def start(self, **facts: Any) -> None:
         """Write what is known when the training starts."""
-        here = {"hardware": _hardware(), "versions": _versions(), "commit": _commit(), "started": _now()}
+        code = read_code_state()
+        kept = keep_patch(self._path.parent, code.patch) if rank() == 0 else None
+        changes = {"commit": code.commit, "changes": kept}
+        here = {"hardware": _hardware(), "versions": _versions(), **changes, "started": _now()}
         self.update(status="running", **here, **facts)
 
     def update(self, **facts: Any) -> None:
@@ -63,17 +66,3 @@ def _versions() -> dict[str, str]:
         **{name: version(name) for name in _PACKAGES},
         "aunet": version("aunet"),
     }
-
-
-def _commit() -> str | None:
-    """Commit of the checkout that holds this code, with "+changes" where files differ from it; None outside one."""
-    source = Path(__file__).parent
-    try:
-        commit = _git(source, "rev-parse", "HEAD")
-        return commit + ("+changes" if _git(source, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(folder: Path, *words: str) -> str:
-    return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout.strip()

@@ -16,3 +16,8 @@ def polynomial(progress: float, power: float = 0.9, warmup: float = 0.0) -> floa
 def halving(progress: float, times: int = 3) -> float:
     """Halved ``times`` times at equal distances (released code: every 250 of 1000 epochs)."""
     return 0.5 ** int(min(progress, 1.0 - 1e-9) * (times + 1))
+
+
+def rising(progress: float) -> float:
+    """From 1/10,000 to 1,000 times the learning rate, by the same factor each step: a range test."""
+    return 10.0 ** (7.0 * progress - 4.0)

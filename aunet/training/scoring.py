@@ -11,7 +11,7 @@ from aunet.data.case import Case, Cohort
 from aunet.data.label_values import read_reference
 from aunet.data.preprocessing import Preprocessing
 from aunet.data.usable_cases import tell_skipped
-from aunet.data.volume import Volume, check_same_grid, read_channels
+from aunet.data.volume import Volume, check_same_grid, label_suffix, read_channels
 from aunet.errors import UserError
 from aunet.inference.class_names import write_class_names
 from aunet.inference.predictor import Prediction, Predictor
@@ -31,9 +31,9 @@ def score_test_cases(
 ) -> pd.DataFrame:
     """Predict and score ``cases``; everything is written below ``folder``. Returns the summary.
 
-    Writes predictions/<case_id>.nii.gz with their class_names.json, pictures/<case_id>.png, case_scores.csv and
-    summary.json. Each rank predicts its share of the cases; all get the same summary. ``on_error`` "skip" tells and
-    leaves out a case that cannot be read.
+    Writes predictions/<case_id>.nii.gz (.png of a picture) with their class_names.json, pictures/<case_id>.png,
+    case_scores.csv and summary.json. Each rank predicts its share of the cases; all get the same summary. ``on_error``
+    "skip" tells and leaves out a case that cannot be read.
     """
     tables: list[pd.DataFrame] = []
     for case in progress.track(share_of(cases), description="Testing"):
@@ -61,7 +61,7 @@ def _score_case(predictor: Predictor, case: Case, cohort: Cohort, folder: Path) 
     reference = read_reference(case, cohort)
     check_same_grid(channels[0], reference, case.case_id)
     prediction = predictor.predict_volume(channels)
-    prediction.write(folder / "predictions" / f"{case.case_id}.nii.gz")
+    prediction.write(folder / "predictions" / (case.case_id + label_suffix(case.images[0])))
     path = folder / "pictures" / f"{case.case_id}.png"
     _draw(path, case.case_id, channels[0], reference, prediction, predictor.preprocessing)
     return score_case(case.case_id, prediction.label, reference.array, reference.spacing, cohort.labels, case.annotated)

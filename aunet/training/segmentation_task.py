@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ from aunet.labels import Labels
 from aunet.losses.marginal_logits import marginal_logits
 from aunet.metrics.overlap import dice
 from aunet.networks.memory_layout import channels_last, lay_out_channels_last
+from aunet.training.compilation import Forward, compiled
 from aunet.training.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.training.score_function import expected_loss
 from aunet.training.thin_convolution import ThinConvolutionsInFloat32
@@ -53,6 +55,7 @@ class SegmentationTask(LightningModule):
         augmentation: random changes of the training batches.
         seed: of the augmentation.
         is_channels_last: memory format of network and batches.
+        autocast_type: what validation computes in; None for float32. The trainer sets it for the training.
         is_nonfinite_skipped: a step whose loss is NaN or infinite is left out instead of ending the run.
     """
 
@@ -68,6 +71,7 @@ class SegmentationTask(LightningModule):
         augmentation: Augmentation,
         seed: int,
         is_channels_last: bool,
+        autocast_type: torch.dtype | None = None,
         is_nonfinite_skipped: bool = False,
     ) -> None:
         super().__init__()
@@ -84,9 +88,20 @@ class SegmentationTask(LightningModule):
         self._augmentation = augmentation
         self._seed = seed
         self._is_channels_last = is_channels_last
+        self._autocast_type = autocast_type
+        self._forward: Forward = partial(_supervised_logits, network)
         self._is_nonfinite_skipped = is_nonfinite_skipped
         self._loss_sum, self._num_losses = 0.0, 0
         self._case_dice: dict[str, list[float]] = {}
+
+    def compile_forward(self, image_size: Sequence[int]) -> bool:
+        """Compile what a training step calls, where the network lies, for images (B, C, *spatial); whether it could."""
+        image = torch.zeros(*image_size, device=self.device)
+        image = channels_last(image) if self._is_channels_last else image
+        with ThinConvolutionsInFloat32():
+            function = compiled(self.network, self._forward, image, self._autocast_type)
+        self._forward = function or self._forward
+        return function is not None
 
     def configure_optimizers(self) -> Optimizer:
         """The optimizer; its learning rate is set before each step."""
@@ -126,6 +141,13 @@ class SegmentationTask(LightningModule):
         with ThinConvolutionsInFloat32():
             super().backward(loss, *args, **kwargs)
 
+    def configure_gradient_clipping(
+        self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the norm of the gradient, before a fused step in bf16 too, which Lightning takes for one that scales."""
+        if gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
+
     def validation_step(self, case: dict[str, Any], batch_idx: int) -> None:
         """Dice per class of one whole case, or of none where this rank has fewer than another.
 
@@ -164,7 +186,7 @@ class SegmentationTask(LightningModule):
     def predict_case(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Logits of a whole case (C, *spatial) by sliding window, and its coefficients if asked for."""
         window = self._window
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._is_autocast()):
+        with torch.autocast(self.device.type, dtype=self._autocast_type, enabled=self._autocast_type is not None):
             return predict_volume(
                 self.network,
                 image.to(self.device),
@@ -189,7 +211,7 @@ class SegmentationTask(LightningModule):
         ``annotated`` (B, K) are the classes that each label speaks of; of the others nothing is taught.
         """
         with ThinConvolutionsInFloat32():
-            logits = _supervised_logits(self.network, image)
+            logits = self._forward(image)
         with torch.autocast(self.device.type, enabled=False):
             levels = [level.float() for level in logits]
             if annotated is not None:
@@ -197,9 +219,6 @@ class SegmentationTask(LightningModule):
             if self._is_loss_of_batch:
                 levels, label = [whole_batch(level) for level in levels], whole_batch(label)
             return self._loss(levels, label)
-
-    def _is_autocast(self) -> bool:
-        return "bf16" in str(self.trainer.precision)
 
 
 class NonFiniteLossError(Exception):

@@ -176,11 +176,12 @@ def rate(read: Callable[[int, tuple[int, ...]], Any], size: tuple[int, ...], cas
 
 def ours(pairs: list[dict[str, str]], folder: Path) -> Callable[[int, tuple[int, ...]], Any]:
     """Our store and patch reader."""
+    from aunet.data.patch_geometry import RandomGeometry
     from aunet.data.patch_sampling import PatchDataset
 
     store, cases = our_store(pairs, folder)
     stored = store.prepare(cases)
-    datasets = {size: PatchDataset(stored, size, size, seed=0) for size in PATCHES}
+    datasets = {size: PatchDataset(stored, RandomGeometry(size), seed=0) for size in PATCHES}
     return lambda case, size: datasets[size][0, case]
 
 

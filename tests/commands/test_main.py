@@ -11,7 +11,7 @@ import aunet
 from aunet.commands import main as command_line
 from aunet.errors import UserError
 
-HEAVY = ("torch", "monai", "pytorch_lightning", "hydra", "wandb", "pandas", "scipy", "matplotlib", "nibabel")
+HEAVY = ("torch", "monai", "pytorch_lightning", "hydra", "wandb", "pandas", "scipy", "matplotlib", "nibabel", "optuna")
 
 
 def _train_raises(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,7 +54,9 @@ def test_words_that_make_no_command_are_status_2(words: list[str], capsys: pytes
     assert "usage: aunet" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["train", "info", "prepare", "predict", "evaluate", "compare"])
+@pytest.mark.parametrize(
+    "command", ["train", "search", "info", "doctor", "runs", "prepare", "predict", "evaluate", "compare"]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main([command, "--help"]) == 0
     assert f"usage: aunet {command}" in capsys.readouterr().out
@@ -66,12 +68,13 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["train", "--help"], ["info", "--help"], ["prepare", "--help"], ["predict", "--help"]]
+    "words",
+    [[], ["train"], ["search"], ["info"], ["doctor"], ["prepare"], ["predict"]],
 )
 def test_help_loads_nothing_heavy(words: list[str], repository: Path) -> None:
     program = (
         "import sys; from aunet.commands.main import main\n"
-        f"assert main({words}) == 0\n"
+        f"assert main({[*words, '--help']}) == 0\n"
         f"loaded = set({HEAVY}) & set(sys.modules)\n"
         "assert not loaded, loaded"
     )

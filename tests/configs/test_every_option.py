@@ -9,6 +9,7 @@ from aunet.errors import UserError
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 OPTIONS = sorted((file.parent.name, file.stem) for file in CONF.glob("*/*.yaml"))
+AUGMENTATIONS = sorted(file.stem for file in CONF.glob("data/augmentation/*.yaml"))
 FACTS = {
     "in_channels": 1,
     "num_classes": 4,
@@ -40,6 +41,26 @@ def test_every_option_composes_and_passes_its_checks(group: str, option: str) ->
 @pytest.mark.parametrize("data", sorted(file.stem for file in CONF.glob("data/*.yaml")))
 def test_every_split_goes_with_every_dataset(data: str, preset: str) -> None:
     check_config(compose_config([f"data={data}", f"data/split={preset}", "data.fold=1", "data.split.stratify=true"]))
+
+
+@pytest.mark.parametrize("preset", AUGMENTATIONS)
+@pytest.mark.parametrize("data", ["ct150", "msd", "amos22", "cardiac"])
+def test_every_augmentation_goes_with_every_dataset_and_its_flips(data: str, preset: str) -> None:
+    flips = resolve_config(compose_config([f"data={data}"]), FACTS)["data"]["augmentation"]["flip_axes"]
+    config = compose_config([f"data={data}", f"data/augmentation={preset}", "data.augmentation.noise=0.05"])
+    check_config(config)
+    augmentation = resolve_config(config, FACTS)["data"]["augmentation"]
+    assert (augmentation["flip_axes"], augmentation["noise"]) == (flips, 0.05)
+    assert (augmentation["elastic"] > 0) == (preset == "strong")
+
+
+def test_ct_is_augmented_as_in_the_paper_and_mr_lightly() -> None:
+    ct, mr = (
+        resolve_config(compose_config([f"data={data}"]), FACTS)["data"]["augmentation"] for data in ("ct150", "msd")
+    )
+    assert (ct["scale"], ct["affine_probability"], ct["intensity_probability"]) == (0.3, 1.0, 0.0)
+    assert (mr["scale"], mr["affine_probability"], mr["intensity_probability"]) == (0.2, 0.75, 0.2)
+    assert (ct["rotation"], ct["elastic"]) == (mr["rotation"], mr["elastic"]) == (15.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,12 @@ from aunet.data import chunked_array
 from aunet.data.case_store import CaseStore
 from aunet.data.content_digest import ContentDigests
 from aunet.data.msd import msd_cohort
-from aunet.data.patch_sampling import PatchDataset, PatchOrder
+from aunet.data.patch_geometry import RandomGeometry
+from aunet.data.patch_sampling import PatchDataset, PatchOrder, joined
 from aunet.data.preprocessing import Preprocessing
 from aunet.data.stored_case import StoredCase
+
+TURNED = RandomGeometry((8, 8, 8), rotation=30.0, scale=0.2, probability=0.8)
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +29,10 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[StoredCase]:
 
 
 def batches(cases: list[StoredCase], workers: int, position: int = 0) -> list[torch.Tensor]:
-    dataset = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(10, 10, 10), seed=5)
+    dataset = PatchDataset(cases, TURNED, seed=5)
     order = PatchOrder(batch_size=2, batches_per_epoch=4)
     order.position = position
-    loader = DataLoader(dataset, batch_sampler=order, num_workers=workers)
+    loader = DataLoader(dataset, batch_sampler=order, num_workers=workers, collate_fn=joined)
     return [batch["image"] for _ in range(2) for batch in loader]
 
 
@@ -42,7 +45,7 @@ def test_the_number_of_workers_changes_nothing(cases: list[StoredCase], workers:
 
 
 def test_a_worker_is_sent_no_volume_and_holds_none_after_a_read(cases: list[StoredCase]) -> None:
-    dataset = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(10, 10, 10), seed=5)
+    dataset = PatchDataset(cases, TURNED, seed=5)
     before = len(pickle.dumps(dataset))
     open_files = len(list(Path("/proc/self/fd").iterdir()))
     for sample in range(12):
@@ -74,26 +77,45 @@ def test_epochs_differ(cases: list[StoredCase]) -> None:
 
 
 def test_every_case_takes_its_turn(cases: list[StoredCase]) -> None:
-    dataset = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(8, 8, 8), seed=0)
+    dataset = PatchDataset(cases, RandomGeometry((8, 8, 8)), seed=0)
     assert {dataset[0, sample]["case_id"] for sample in range(3)} == {case.case_id for case in cases}
 
 
 def test_patches_without_margin_hold_each_class_at_least_a_third_of_the_time(cases: list[StoredCase]) -> None:
-    dataset = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(8, 8, 8), seed=0)
+    dataset = PatchDataset(cases, RandomGeometry((8, 8, 8)), seed=0)
     labels = [dataset[0, sample]["label"] for sample in range(150)]
     for index in range(3):
         assert np.mean([bool((label == index).any()) for label in labels]) > 0.3
 
 
-def test_what_is_read_reaches_evenly_beyond_the_patch(cases: list[StoredCase]) -> None:
-    patch = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(8, 8, 8), seed=0)[0, 1]
-    read = PatchDataset(cases, patch_size=(8, 8, 8), read_size=(14, 12, 10), seed=0)[0, 1]
-    assert torch.equal(read["image"][:, 3:11, 2:10, 1:9], patch["image"])
+def test_what_is_read_is_the_box_of_what_the_patch_will_show(cases: list[StoredCase]) -> None:
+    plain, turned = PatchDataset(cases, RandomGeometry((8, 8, 8)), seed=5), PatchDataset(cases, TURNED, seed=5)
+    for sample in range(8):
+        offset, size = TURNED.draw(5, 0, sample).box
+        read, patch = turned[0, sample]["image"], plain[0, sample]["image"]
+        assert list(read.shape[1:]) == size
+        low = np.maximum(offset, 0)
+        high = np.minimum(np.add(offset, size), 8)
+        in_read = tuple(slice(a, b) for a, b in zip(low - offset, high - offset, strict=True))
+        in_patch = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        assert torch.equal(read[0][in_read], patch[0][in_patch])
+
+
+def test_boxes_of_several_sizes_lie_at_the_beginning_of_one_batch(cases: list[StoredCase]) -> None:
+    dataset = PatchDataset(cases, TURNED, seed=5)
+    samples = [dataset[0, sample] for sample in range(4)]
+    assert len({sample["image"].shape for sample in samples}) > 1
+    batch = joined(samples)
+    for sample, image, label in zip(samples, batch["image"], batch["label"], strict=True):
+        box = (slice(None), *(slice(length) for length in sample["image"].shape[1:]))
+        assert torch.equal(image[box], sample["image"])
+        assert torch.equal(label[box], sample["label"])
+        assert image.count_nonzero() == sample["image"].count_nonzero()
 
 
 def test_a_volume_smaller_than_the_patch_lies_in_its_middle(cases: list[StoredCase]) -> None:
     size = (32, 32, 32)
-    sample = PatchDataset(cases, patch_size=size, read_size=size, seed=0)[0, 0]
+    sample = PatchDataset(cases, RandomGeometry(size), seed=0)[0, 0]
     case = next(case for case in cases if case.case_id == sample["case_id"])
     start = [(32 - length) // 2 for length in case.label().shape]
     inside = tuple(slice(at, at + length) for at, length in zip(start, case.label().shape, strict=True))

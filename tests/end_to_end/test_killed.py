@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from fault_harness import differences, train_with_kills
+
+from tests.end_to_end.fault_harness import differences, train_with_kills
 
 
 @pytest.mark.slow
@@ -20,6 +21,7 @@ def test_a_run_killed_twenty_times_ends_as_one_never_interrupted(
 @pytest.mark.timeout(1200)
 def test_two_ranks_killed_six_times_end_as_two_never_interrupted(attention_settings: list[str], tmp_path: Path) -> None:
     words = [*attention_settings, "logger=csv", "trainer.accelerator=cpu", "trainer.devices=2"]
+    words += ["trainer.ema=0.9", "model.network.dropout=0.1"]
     [reference] = train_with_kills(words, tmp_path / "reference", kills=0, seed=0, longest_life=0)
     for run in train_with_kills(words, tmp_path / "killed", kills=6, seed=1, longest_life=15):
         assert differences(run, reference) == []

@@ -65,7 +65,7 @@ def test_a_decathlon_task_trains_with_a_class_it_does_not_annotate(tmp_path: Pat
 def test_amos_trains_through_its_preset(tmp_path: Path) -> None:
     root = tmp_path / "amos22"
     entries: list[dict[str, str]] = []
-    for number in range(1, 5):
+    for number in range(1, 4):
         entry = {kind: f"./{kind}sTr/amos_{number:04d}.nii.gz" for kind in ("image", "label")}
         for kind, file in (("image", "amos_0001_ct.nii.gz"), ("label", "amos_0001_label.nii.gz")):
             (root / entry[kind]).parent.mkdir(parents=True, exist_ok=True)

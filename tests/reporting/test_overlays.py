@@ -11,11 +11,13 @@ from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 from PIL import Image
 
+from aunet.data.picture_files import PICTURE_AFFINE
 from aunet.labels import Labels
 from aunet.reporting.coefficient_panels import LevelCoefficients, show_level
 from aunet.reporting.overlays import attention_picture, prediction_picture
 from aunet.reporting.panels import finish_panel, show_image
 from aunet.reporting.planes import (
+    AxialView,
     LabelledScan,
     clearest_axial_index,
     clearest_view,
@@ -187,3 +189,30 @@ def test_prediction_picture_shows_what_was_missed_and_invented(tmp_path: Path) -
     assert missed > missed_in_legend + 1000
     assert invented > invented_in_legend + 1000
     assert counts[1][1] < counts[2][1]
+
+
+def test_a_picture_is_drawn_as_it_lies_in_its_file() -> None:
+    pixels = np.zeros((4, 6, 1), np.uint8)
+    pixels[0, 0], pixels[0, -1] = 200, 100  # top left, top right
+    array, spacing = in_ras_order(pixels, PICTURE_AFFINE)
+    scan = LabelledScan(array.astype(np.float32), np.zeros_like(array), spacing)
+
+    def draw(axes) -> None:
+        show_image(axes, AxialView(scan, 0, (0.0, 200.0)))
+        finish_panel(axes, whole_window(scan))
+
+    seen = pixels_of_one_panel(draw, (3, 2))[..., 0]
+    corners = seen[[0, 0, -1, -1], [0, -1, 0, -1]]
+    assert corners.tolist() == pytest.approx([255, 127, 0, 0], abs=2)
+
+
+def test_sides_are_marked_on_scans_and_not_on_pictures(tmp_path: Path) -> None:
+    num_white: dict[int, int] = {}
+    for depth in (1, 2):
+        image, label = np.zeros((20, 16, depth), np.float32), np.ones((20, 16, depth), np.uint8)
+        prediction_picture(image, label, label, (1.0, 1.0, 1.0), LABELS, tmp_path / "a.png")
+        with Image.open(tmp_path / "a.png") as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        middle = pixels.shape[0] // 2  # where R and L stand
+        num_white[depth] = near(pixels[middle - 10 : middle + 10], "#FFFFFF", 20)
+    assert num_white[2] > num_white[1] + 20

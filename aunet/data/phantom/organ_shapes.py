@@ -42,7 +42,7 @@ ORGANS: Mapping[str, Organ] = {
 _LARGEST_VALUE = 2**16 - 1
 _SCALES = 0.8, 1.25
 _FEWEST_TO_TURN, _CLEARLY_BETTER = 4, 0.6
-_AXIS_WORDS = ("left and right", "front and back", "head and feet")
+AXIS_WORDS = ("left and right", "front and back", "head and feet")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class OrganShapes:
 def read_organ_shapes(path: Path, organ_of_value: Mapping[int, str], *, is_other_ignored: bool) -> OrganShapes:
     """Read one label map; UserError where it names no organ, or where a value has no name and that is not ignored."""
     label = read_label(path)
-    boxes = _boxes(label)
+    boxes = boxes_of_values(label)
     unknown = sorted(boxes.keys() - organ_of_value.keys())
     if unknown and not is_other_ignored:
         raise UserError(
@@ -107,8 +107,8 @@ def read_organ_shapes(path: Path, organ_of_value: Mapping[int, str], *, is_other
         raise UserError(
             f"{path}: has none of the values of data.phantom.organs={dict(organ_of_value)}. Is it a label map?"
         )
-    centers = {name: _center(label, value, boxes[value]) for value, name in found.items()}
-    flips = _flips_upright(centers)
+    centers = {name: center_of_value(label, value, boxes[value]) for value, name in found.items()}
+    flips = flips_upright(centers)
     affine = label.affine @ _flip_matrix(label, flips)
     middle = _middle_of(label)
     turned = {name: middle + flips * (center - middle) for name, center in centers.items()}
@@ -116,7 +116,7 @@ def read_organ_shapes(path: Path, organ_of_value: Mapping[int, str], *, is_other
     return OrganShapes(label.array, affine, dict(organ_of_value), scale, shift, _remark(path, flips))
 
 
-def _boxes(label: Volume) -> dict[int, tuple[slice, ...]]:
+def boxes_of_values(label: Volume) -> dict[int, tuple[slice, ...]]:
     """Bounding box of each value above 0; walked in the order the voxels lie in memory, which is seven times faster."""
     lowest, highest = int(label.array.min()), int(label.array.max())
     if lowest < 0 or highest > _LARGEST_VALUE:
@@ -127,7 +127,7 @@ def _boxes(label: Volume) -> dict[int, tuple[slice, ...]]:
     return {value: box[::-1] for value, box in boxes if box is not None}
 
 
-def _center(label: Volume, value: int, box: tuple[slice, ...]) -> Vectors:
+def center_of_value(label: Volume, value: int, box: tuple[slice, ...]) -> Vectors:
     """Middle (3,) in RAS+ mm of the voxels of a value."""
     mask = label.array[box] == value
     sums = [mask.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
@@ -148,7 +148,7 @@ def _placed(centers: Centers) -> tuple[float, Vectors, float]:
     return scale, shift, float(np.sqrt(np.square(scale * ours + shift - theirs).mean()))
 
 
-def _flips_upright(centers: Centers) -> Vectors:
+def flips_upright(centers: Centers) -> Vectors:
     """1 or -1 for each axis (3,): the organs decide, as headers of public label maps exchange head and feet."""
     upright = np.ones(3)
     if sum(ORGANS[name].middle is not None for name in centers) < _FEWEST_TO_TURN:
@@ -174,6 +174,6 @@ def _middle_of(label: Volume) -> Vectors:
 
 
 def _remark(path: Path, flips: Vectors) -> str:
-    words = [word for word, flip in zip(_AXIS_WORDS, flips, strict=True) if flip < 0]
+    words = [word for word, flip in zip(AXIS_WORDS, flips, strict=True) if flip < 0]
     told = " and ".join(words)
     return f"{path}: by its header {told} are exchanged; its organs say so, and it was turned." if words else ""

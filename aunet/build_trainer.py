@@ -1,0 +1,124 @@
+"""From a configuration to Lightning's trainer and what watches it; what they train is built in ``build.py``."""
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
+from rich.progress import Progress
+from torch import nn
+
+from aunet.build import Settings
+from aunet.data.datamodule import SegmentationData
+from aunet.networks import UNet
+from aunet.training import ranks
+from aunet.training.attention_recorder import AttentionRecorder
+from aunet.training.epoch_tables import EpochTables
+from aunet.training.hardware_choice import HardwareChoice
+from aunet.training.patience import Patience
+from aunet.training.progress import ProgressDisplay
+from aunet.training.run_clock import RunClock
+from aunet.training.segmentation_task import SegmentationTask
+from aunet.training.trackers import log_picture
+from aunet.training.validation_image import ValidationImage
+from aunet.training.weight_average import WeightAverage, WeightsBack
+
+
+def build_clock(settings: Settings) -> RunClock:
+    """How far the run is."""
+    trainer = settings["trainer"]
+    steps = trainer["max_epochs"] * trainer["batches_per_epoch"] // trainer["accumulate"]
+    return RunClock(max(1, steps), _seconds(trainer["max_time"]))
+
+
+def build_trainer(
+    settings: Settings,
+    callbacks: Sequence[Callback],
+    logger: Logger | None,
+    choice: HardwareChoice,
+    folder: Path,
+    network: nn.Module,
+) -> Trainer:
+    """Lightning's trainer; checkpoints, tables and what the user sees are ours."""
+    trainer = settings["trainer"]
+    is_foreign = not isinstance(network, UNet)  # others may hold parameters that no output depends on
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning's own
+    warnings.filterwarnings("ignore", message=".*does not have many workers")  # chosen in _num_workers
+    warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # a step that is skipped
+    warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no")  # a probe has none
+    warnings.filterwarnings("ignore", message="It is recommended to use `self.log")  # the ranks agreed before
+    return Trainer(
+        default_root_dir=folder,
+        max_epochs=trainer["max_epochs"],
+        accelerator=trainer["accelerator"],
+        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
+        num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
+        strategy=DDPStrategy(find_unused_parameters=is_foreign) if ranks.is_started_as_rank() else "auto",
+        sync_batchnorm=trainer["sync_batchnorm"],
+        use_distributed_sampler=False,
+        precision=choice.lightning_precision,
+        deterministic=trainer["deterministic"],
+        accumulate_grad_batches=trainer["accumulate"],
+        gradient_clip_val=trainer["gradient_clip"],
+        logger=logger or False,
+        callbacks=list(callbacks),
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+
+
+def build_callbacks(
+    settings: Settings,
+    folder: Path,
+    clock: RunClock,
+    data: SegmentationData,
+    task: SegmentationTask,
+    progress: Progress,
+    logger: Logger | None,
+    extended_at: int | None = None,
+) -> list[Callback]:
+    """What watches the training, in the order it is asked; ``extended_at`` as in ``Patience``."""
+    patience, decay = settings["trainer"]["patience"], settings["trainer"]["ema"]
+    average = None if decay is None else WeightAverage(decay)
+    return [
+        *([average] if average else []),
+        clock,
+        *([Patience(patience, extended_at)] if patience else []),
+        ProgressDisplay(progress, clock),
+        EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"]),
+        build_recorder(settings, folder, data, task, logger),
+        *([WeightsBack(average)] if average else []),
+    ]
+
+
+def build_recorder(
+    settings: Settings, folder: Path, data: SegmentationData, task: SegmentationTask, logger: Logger | None
+) -> AttentionRecorder:
+    """What records the coefficients of the first validation cases."""
+    attention, dataset = settings["attention"], data.validation_cases()
+    shown = [dataset[index] for index in range(min(attention["cases"], len(dataset)))]
+    return AttentionRecorder(
+        folder / "attention",
+        [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
+        predict=lambda network, image: task.predict_case(image, with_attention=True),
+        labels=data.cohort.labels,
+        patch_size=settings["dataset"]["patch_size"],
+        max_epochs_kept=attention["max_epochs_kept"],
+        on_picture=log_picture(logger),
+    )
+
+
+def _seconds(duration: str | None) -> float | None:
+    """Seconds of DD:HH:MM:SS."""
+    if duration is None:
+        return None
+    days, hours, minutes, seconds = (int(part) for part in duration.split(":"))
+    return ((days * 24 + hours) * 60 + minutes) * 60.0 + seconds

@@ -1,0 +1,141 @@
+"""``aunet doctor``: what is wrong with a dataset, case by case, what to do, and the settings that fit it."""
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aunet.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from aunet.commands.proposed_settings import ProposedSetting
+    from aunet.data.case import Cohort
+    from aunet.data.doctor.examination import Examination
+
+
+def doctor(words: Sequence[str]) -> None:
+    """Examine the data that the Hydra overrides in ``words`` name; UserError where some case cannot be used."""
+    options, overrides = _parser().parse_known_args(list(words))
+    if unknown := [word for word in overrides if word.startswith("-")]:
+        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet doctor --help'.")
+    from aunet.config import check_config, compose_config
+    from aunet.data.doctor.remarks import readers_kept_quiet
+    from aunet.reporting.suspicious_cases import draw_suspicious
+
+    config = compose_config([*overrides, "data.on_error=skip"])
+    check_config(config)
+    output = Path(options.output or f"outputs/{config.data.name}/doctor").expanduser()
+    with readers_kept_quiet():
+        cohort, examination = _examine(config)
+        low, high = config.data.window
+        pictures = draw_suspicious(cohort, examination, (low, high), output / "pictures")
+        settings = _proposed_settings(config, cohort, examination)
+    _show_and_write(output, cohort, examination, settings)
+    _say(f"Written to {output}: doctor.json, findings.csv" + (f", {len(pictures)} pictures" if pictures else ""))
+    if options.fix:
+        _write_fixes(output / "fixes.json", cohort, examination)
+    _raise_if_serious(output, examination, is_fixed=options.fix)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="aunet doctor",
+        description="Check every case of a dataset, say what to do, and propose settings that fit. The files of the"
+        " dataset are only read. The exit status is 2 where some case cannot be used.",
+        epilog="Settings are Hydra overrides, the same as for training: data=ct150 data.root=/scans.",
+    )
+    parser.add_argument("--output", metavar="DIR", help="folder of the findings; by default outputs/<data>/doctor")
+    parser.add_argument(
+        "--fix", action="store_true", help="write fixes.json: cases to leave out, values to map; data.fixes= takes it"
+    )
+    return parser
+
+
+def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
+    """What the source lists, and what was found, also of what it does not list."""
+    from aunet.build import build_listed_cohort
+    from aunet.data.doctor.disk_space import check_disk, needed_bytes
+    from aunet.data.doctor.examination import Examination, examine_cohort, in_order
+    from aunet.data.doctor.finding import NOT_LISTED, Finding
+    from aunet.data.doctor.remarks import remarks_heard
+
+    with remarks_heard() as remarks:
+        try:
+            cohort = build_listed_cohort(config)
+        except UserError as error:  # the reasons were told as remarks
+            raise UserError("\n".join([*remarks, str(error)])) from None
+    examination = examine_cohort(cohort)
+    findings = [*examination.findings, *(Finding(NOT_LISTED, "", remark) for remark in remarks)]
+    if config.data.spacing is not None:
+        needed = needed_bytes(examination.facts, config.data.spacing, cohort.num_channels)
+        findings += check_disk(needed, Path(config.data.cache).expanduser())
+    return cohort, Examination(examination.facts, in_order(findings))
+
+
+def _proposed_settings(config: "DictConfig", cohort: "Cohort", examination: "Examination") -> "list[ProposedSetting]":
+    """Of the cases that can be used; nothing where none can."""
+    from aunet.commands.proposed_settings import propose_settings
+
+    readable = {facts.case_id for facts in examination.facts} - examination.unusable
+    usable = [case for case in cohort.cases if case.case_id in readable]
+    return propose_settings(usable, config.model.network) if usable else []
+
+
+def _show_and_write(
+    output: Path, cohort: "Cohort", examination: "Examination", settings: "Sequence[ProposedSetting]"
+) -> None:
+    from aunet.data.doctor.cohort_statistics import cohort_statistics
+    from aunet.reporting.finding_files import write_findings
+    from aunet.reporting.finding_tables import finding_table, settings_table, statistics_tables
+    from aunet.reporting.tables import table_console
+
+    facts = [case for case in examination.facts if case.case_id not in examination.unusable]
+    statistics = cohort_statistics(facts, cohort) if facts else None
+    console = table_console()
+    title = f"Doctor: {cohort.description}"
+    console.print(finding_table(examination.findings, len(cohort.cases), title, cohort.root))
+    if statistics is not None:
+        console.print(*statistics_tables(statistics), sep="\n")
+        console.print(settings_table([(setting.override, setting.reason) for setting in settings]))
+        _say(" ".join(setting.override for setting in settings))
+    summary = {
+        "data": cohort.description,
+        "num_cases": len(cohort.cases),
+        "fingerprint": asdict(statistics) if statistics else None,
+        "proposed": {setting.override: setting.reason for setting in settings},
+    }
+    write_findings(output, examination.findings, examination.facts, summary)
+
+
+def _write_fixes(path: Path, cohort: "Cohort", examination: "Examination") -> None:
+    from aunet.data.case_fixes import write_fixes
+    from aunet.data.doctor.finding import NOT_LISTED
+    from aunet.data.doctor.proposed_fixes import propose_fixes
+
+    fixes = propose_fixes(examination, cohort)
+    write_fixes(path, fixes)
+    is_some_unlisted = any(finding.kind is NOT_LISTED for finding in examination.findings)
+    words = f"data.fixes={path.resolve()}" + (" data.on_error=skip" if is_some_unlisted else "")
+    values = ", ".join(f"{value} is {name}" for value, name in fixes.class_of_value.items()) or "none"
+    _say(f"Fixes: {len(fixes.leave_out)} cases to leave out, values to map: {values}. Train with {words}")
+
+
+def _raise_if_serious(output: Path, examination: "Examination", *, is_fixed: bool) -> None:
+    from aunet.data.doctor.finding import NOT_LISTED
+
+    num_cases = len(examination.unusable - {""}) + sum(found.kind is NOT_LISTED for found in examination.findings)
+    if num_cases:
+        cases = "1 case" if num_cases == 1 else f"{num_cases} cases"
+        remedy = (
+            "or train with the fixes" if is_fixed else "or let --fix write a file for data.fixes that leaves them out"
+        )
+        raise UserError(f"{cases} cannot be used; see above and {output / 'doctor.json'}. Mend the files, {remedy}.")
+
+
+def _say(text: str) -> None:
+    from rich.console import Console
+
+    Console(highlight=False, soft_wrap=True).print(text, markup=False)

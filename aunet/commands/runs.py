@@ -1,0 +1,65 @@
+"""`aunet runs`: the runs below a folder, where each stands and how well it did."""
+
+import argparse
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aunet.errors import UserError
+
+if TYPE_CHECKING:
+    from aunet.training.run_state import RunState
+
+_MARKS = ("run.json", "config.yaml")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of ``aunet runs``."""
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=Path("outputs"),
+        metavar="FOLDER",
+        help="where to look; outputs by default",
+    )
+
+
+def runs(arguments: argparse.Namespace) -> None:
+    """Print a table of the runs, the newest last."""
+    from aunet.reporting.tables import table_console
+    from aunet.sweeps.run_tables import run_table
+
+    folder: Path = arguments.folder
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder. Give the one that your runs were written to.")
+    found = sorted(
+        map(_state, run_folders(folder)), key=lambda state: (state.started is None, state.started, state.folder)
+    )
+    console = table_console()
+    if not found:
+        console.print(f"No run in {folder} yet.", markup=False)
+        return
+    console.print(run_table(f"Runs in {folder}", [(str(state.folder.relative_to(folder)), state) for state in found]))
+
+
+def run_folders(folder: Path) -> Iterator[Path]:
+    """The folders of runs at and below ``folder``; what a run keeps in its own folder is not looked at."""
+    for path, names, files in os.walk(folder):
+        if any(mark in files for mark in _MARKS):
+            names.clear()
+            yield Path(path)
+
+
+def _state(folder: Path) -> "RunState":
+    """The state of a run; on another machine, whose locks may not be seen from here, a death is a guess."""
+    from dataclasses import replace
+
+    from aunet.training.run_state import read_run_state, where_it_runs
+
+    state, host = read_run_state(folder), where_it_runs(folder)
+    if state.status == "died" and host not in (None, socket.gethostname()):
+        return replace(state, status=f"died? on {host}")
+    return state

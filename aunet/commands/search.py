@@ -1,0 +1,97 @@
+"""``aunet search``: looks for the settings with the best validation Dice; the same command again goes on."""
+
+import logging
+import shlex
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aunet.errors import UserError
+
+if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial, Trial
+
+    from aunet.sweeps.job import Job
+    from aunet.sweeps.search_space import SearchSpace
+    from aunet.sweeps.study import Study
+
+_log = logging.getLogger(__name__)
+
+
+def search(words: Sequence[str]) -> None:
+    """Run trials that choose among the values listed in ``words``, and print the best to copy."""
+    options, overrides = _parser().parse_known_args(list(words))
+    if unknown := [word for word in overrides if word.startswith("-")]:
+        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet search --help'.")
+    for name in ("trials", "jobs"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} {getattr(options, name)}: a search needs at least one.")
+    try:
+        from aunet.sweeps.search_space import read_search_space
+    except ModuleNotFoundError as error:
+        raise UserError(f"aunet search needs {error.name}: pip install 'aunet[search]'.") from None
+    _search(overrides, read_search_space(overrides), options.trials, options.jobs)
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="aunet search",
+        description="Search for the settings of the best validation Dice, with Optuna: TPE, median pruning by epoch.",
+        epilog="Settings are Hydra overrides, what to choose from is written as a sweep: model=unet,attention"
+        " 'optimizer.factory.lr=tag(log,interval(1e-4,1e-2))' trainer.max_epochs=30.",
+    )
+    parser.add_argument(
+        "--trials", type=int, default=20, metavar="N", help="how many, earlier ones counted; 20 by default"
+    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="N at once, sharing the processor's cores")
+    return parser
+
+
+def _search(overrides: Sequence[str], space: "SearchSpace", total: int, at_once: int) -> None:
+    from aunet.config import check_config, compose_config
+    from aunet.sweeps.local_search import LocalSearch
+    from aunet.sweeps.study import Study
+    from aunet.sweeps.sweep_plan import key_of, launcher_of, with_name
+    from aunet.training.run_lock import locked_folder
+
+    name = with_name(overrides, "search", sorted(key_of(key).rpartition(".")[2] for key in space.choices))
+    configs = [compose_config([*words, *name]) for words in space.corners()]
+    for config in configs:
+        check_config(config)
+    if launcher_of(configs[0])[0] != "basic":
+        raise UserError("hydra/launcher: a search runs on one machine, --jobs at once. Leave the launcher out.")
+    folder = Path(str(configs[0].hydra.sweep.dir))
+    with locked_folder(folder):
+        study = Study(folder, space, int(configs[0].seed), int(configs[0].trainer.max_epochs))
+        _log.info("Search in %s: %d trials so far, %d in all", folder, study.count, total)
+        LocalSearch(study, total, at_once, lambda trial: _job(study, trial, folder)).run()
+        _print_result(study, folder)
+
+
+def _job(study: "Study", trial: "Trial | FrozenTrial", folder: Path) -> "Job":
+    """The run of a trial, its settings checked."""
+    from aunet.config import check_config, compose_config
+    from aunet.sweeps.job import Job, plain_settings
+
+    words = study.words(trial)
+    config = compose_config(words)
+    check_config(config)
+    return Job(tuple(words), folder / f"trial_{trial.number:03d}", plain_settings(config))
+
+
+def _print_result(study: "Study", folder: Path) -> None:
+    from aunet.atomic_files import write_text
+    from aunet.reporting.tables import table_console
+    from aunet.sweeps.run_tables import trial_table
+    from aunet.training.run_state import read_run_state
+
+    rows = [(trial.params, read_run_state(folder / f"trial_{trial.number:03d}")) for trial in study.trials]
+    table = trial_table(f"Search {folder.name}", rows)
+    write_text(folder / "summary.md", table.as_markdown())
+    console = table_console()
+    console.print(table)
+    if study.best is None:
+        raise UserError(f"{folder}: no trial has finished; their messages stand above and in their log.txt.")
+    best = shlex.join(study.words(study.best))
+    console.print(f"Best, trial {study.best.number}: python train.py {best}", markup=False, soft_wrap=True)

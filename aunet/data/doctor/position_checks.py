@@ -1,0 +1,61 @@
+"""Whether organs lie where they must: left ones left of right ones, those under the diaphragm above the kidneys."""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+import numpy as np
+
+from aunet.data.doctor.finding import SWAPPED_SIDES, UPSIDE_DOWN, Finding
+from aunet.data.phantom.organ_shapes import AXIS_WORDS, ORGANS, flips_upright
+
+Point = tuple[float, float, float]
+
+# mm between the middles of two organs, right to left, from which no healthy patient has them the other way round.
+_CLEARLY_APART = 60.0
+_MOST_TOLD = 3
+_OTHER_NAMES = {"esophagus": "oesophagus", "gall_bladder": "gallbladder"}
+
+
+def check_positions(case_id: str, centers: Mapping[str, Point]) -> Iterator[Finding]:
+    """What the middles (RAS+ mm) of the classes, by their names, say against the affine or the labels."""
+    middles = {_plain(name): np.array(center) for name, center in centers.items()}
+    x = {name: float(middle[0]) for name, middle in middles.items()}
+    named = [(left, left.replace("left", "right", 1)) for left in x if left.startswith("left_")]
+    paired = [(left, right) for left, right in named if right in x]
+    wrong_pairs = [(left, right) for left, right in paired if x[left] > x[right]]
+    known = {name: middle for name, middle in middles.items() if name in ORGANS}
+    apart = [(left, right) for left, right in _organs_apart(known) if (left, right) not in paired]
+    mirrored = [(left, right) for left, right in apart if x[left] > x[right]]
+    if mirrored and len(mirrored) == len(apart) and len(wrong_pairs) == len(paired):
+        yield Finding(SWAPPED_SIDES, case_id, f"the scan is mirrored: {_told([*wrong_pairs, *mirrored])}")
+    elif wrong_pairs:
+        yield Finding(SWAPPED_SIDES, case_id, _told(wrong_pairs))
+    flips = flips_upright(known)
+    turned = [words for words, flip in zip(AXIS_WORDS[1:], flips[1:], strict=True) if flip < 0]
+    if turned:
+        yield Finding(UPSIDE_DOWN, case_id, f"by where its organs lie, {' and '.join(turned)} are exchanged")
+
+
+def _organs_apart(known: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Pairs (left, right) of organs that lie far apart in everybody."""
+    places = {name: middle for name in known if (middle := ORGANS[name].middle) is not None}
+    ordered = sorted(places, key=lambda name: places[name][0])
+    return [(left, right) for left, right in combinations(ordered, 2) if _are_apart(places, left, right)]
+
+
+def _are_apart(places: Mapping[str, Point], left: str, right: str) -> bool:
+    return places[right][0] - places[left][0] > _CLEARLY_APART
+
+
+def _told(pairs: list[tuple[str, str]]) -> str:
+    more = f" and {len(pairs) - _MOST_TOLD} pairs more" if len(pairs) > _MOST_TOLD else ""
+    return ", ".join(f"{left} lies right of {right}" for left, right in pairs[:_MOST_TOLD]) + more
+
+
+def _plain(name: str) -> str:
+    """``Right Kidney``, ``kidney-right`` -> ``right_kidney``."""
+    words = [word for word in re.split(r"[\W_]+", name.lower()) if word]
+    sides = [word for word in words if word in ("left", "right")]
+    plain = "_".join([*sides, *(word for word in words if word not in sides)])
+    return _OTHER_NAMES.get(plain, plain)

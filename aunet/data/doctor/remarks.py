@@ -1,0 +1,45 @@
+"""What readers tell on the way as warnings, heard instead of shown, so that each stands with its case."""
+
+import logging
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+
+_READERS = logging.getLogger("aunet.data")
+
+
+class _Listener(logging.Handler):
+    """Keeps the warnings of one thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.thread = threading.get_ident()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread == self.thread:
+            self.messages.append(record.getMessage())
+
+
+@contextmanager
+def readers_kept_quiet() -> Generator[None]:
+    """Let nothing of the readers reach the terminal; ``remarks_heard`` inside it hears them."""
+    before, _READERS.propagate = _READERS.propagate, False
+    silent = logging.NullHandler()
+    _READERS.addHandler(silent)  # without any handler Python itself would print
+    try:
+        yield
+    finally:
+        _READERS.propagate = before
+        _READERS.removeHandler(silent)
+
+
+@contextmanager
+def remarks_heard() -> Generator[list[str]]:
+    """Give the list that the warnings of this thread are added to."""
+    listener = _Listener()
+    _READERS.addHandler(listener)
+    try:
+        yield listener.messages
+    finally:
+        _READERS.removeHandler(listener)

@@ -1,0 +1,64 @@
+"""Pictures of two dimensions with masks: two folders of PNG or TIFF, matched by file name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aunet.data.case import Cohort
+from aunet.data.label_map import Classes, label_map
+from aunet.data.nifti_folders import existing_folder, files_by_case, paired_cases
+from aunet.data.picture_files import PICTURE_SUFFIXES, num_picture_channels
+from aunet.errors import UserError
+
+_ANY = "any"
+
+
+def images_cohort(
+    root: str | None,
+    images: str | Sequence[str],
+    labels: str,
+    classes: Classes | None = None,
+    other_labels: str = "error",
+    on_error: str = "stop",
+    name: str = "images",
+) -> Cohort:
+    """Find the pictures and masks below ``root``.
+
+    Args:
+        root: the folder of the dataset.
+        images: where the images lie in it, ``*`` standing for the case (see ``nifti_folders.files_by_case``); of
+            channels with a file each a list, one pattern each. A picture in colour has three channels.
+        labels: where the masks lie.
+        classes: class -> its value, or values, in the masks: {heart: 255}; see ``label_map``. {nucleus: any}, a class
+            alone, where they number objects: every value above 0 belongs to it.
+        other_labels: see ``label_map``.
+        on_error: "stop" or "skip": what a case is that cannot be used.
+        name: of the dataset.
+    """
+    folder, has_instances = existing_folder(root), list((classes or {}).values()) == [_ANY]
+    mapping = label_map(dict.fromkeys(classes or {}, 1) if has_instances else classes, {}, other_labels, str(root))
+    patterns = [images] if isinstance(images, str) else images
+    channels = [_found(folder, "images", pattern) for pattern in patterns]
+    remedy = f"Images are looked for as data.source.images={list(patterns)}, masks as data.source.labels={labels}."
+    cases = paired_cases(channels, _found(folder, "labels", labels), remedy, on_error, mapping.annotated)
+    return Cohort(
+        name=name,
+        cases=cases,
+        labels=mapping.labels,
+        class_of_value=mapping.class_of_value,
+        modality="picture",
+        num_channels=sum(num_picture_channels(path) for path in cases[0].images),
+        description=f"{len(cases)} pictures of {name} from {root} (a pixel counts as 1 mm)",
+        is_other_background=mapping.is_other_background,
+        has_instances=has_instances,
+        root=folder,
+    )
+
+
+def _found(root: Path, key: str, pattern: str) -> dict[str, Path]:
+    found = files_by_case(root, pattern, PICTURE_SUFFIXES)
+    if not found:
+        raise UserError(
+            f"data.source.{key}={pattern}: no picture (.png, .tif or .tiff) in {root} fits. Name a folder below"
+            " data.root, or a pattern in which * stands for the case, such as img/*_photo."
+        )
+    return found

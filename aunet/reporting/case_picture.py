@@ -1,0 +1,116 @@
+"""A picture of a case that needs a look: its scan with what its label says, from below and from the front."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Patch
+from nibabel.orientations import apply_orientation, io_orientation
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from aunet.labels import Labels
+from aunet.reporting.figure_files import save_png
+from aunet.reporting.panels import finish_panel, legend_lines, show_contours, show_image, show_regions
+from aunet.reporting.planes import AxialView, LabelledScan, clearest_view, in_ras_order, whole_window
+from aunet.reporting.sheet import Margins, panel_sheet, panel_size
+
+Affine = NDArray[np.float64]
+
+NO_CLASS = 255
+"""In the label map of a picture: a value that no class has."""
+
+_COLOR_OF_NO_CLASS = to_rgb("#FF3B7F")
+_PANEL_INCHES = 2.6
+_LETTERS_PER_LINE = 100
+_ENTRIES_PER_LINE = 5
+# Height of a panel, as a share of its width, below which letters would lie on each other.
+_FLAT = 0.25
+_MOST_LINES = 4
+
+
+def case_picture(
+    image: tuple[NDArray[np.floating], Affine],
+    label: tuple[NDArray[np.integer], Affine],
+    labels: Labels,
+    path: Path,
+    *,
+    title: str,
+    remarks: Sequence[str],
+    intensities: tuple[float, float] | None = None,
+) -> None:
+    """Write a PNG: an axial plane, the same with the label, and a coronal plane with the label.
+
+    Args:
+        image: voxels (H, W, D) and their affine to RAS+ mm.
+        label: the same of the label map, which may lie on another grid: it is shown where its affine puts it.
+        labels: of the values of the label map, which may also hold ``NO_CLASS``.
+        path: the file.
+        title: stands on top, ``remarks`` below it.
+        remarks: what was found, a sentence each.
+        intensities: shown black and white; by default robust ends.
+    """
+    array, spacing = in_ras_order(image[0], image[1])
+    placed = apply_orientation(on_grid_of(image, label), io_orientation(image[1]))
+    scan = LabelledScan(array, placed, spacing)
+    view = clearest_view(scan, intensities)
+    lines, entries = _lines(remarks), _entries(placed, labels)
+    columns = 2 if array.shape[2] == 1 else 3
+    rows_of_entries = -(-len(entries) // _ENTRIES_PER_LINE)
+    margins = Margins(top=0.5 + 0.14 * len(lines), bottom=0.2 + 0.16 * rows_of_entries)
+    sheet = panel_sheet(1, columns, panel_size(scan.extent, _PANEL_INCHES), margins)
+    views = [view, view, _coronal(scan, view.intensities)][:columns]
+    for axes, shown, name in zip(sheet.panels[0], views, ("axial", "axial, label", "coronal, label"), strict=False):
+        show_image(axes, shown)
+        if name.endswith("label"):
+            _show_label(axes, shown, labels)
+        axes.set_title(name, fontsize=8, pad=3)
+        width, height = shown.scan.extent
+        letters = "RLSI" if name.startswith("coronal") else "RLAP"
+        finish_panel(axes, whole_window(shown.scan), has_marks=height > _FLAT * width, letters=letters)
+    sheet.add_title_and_legend("\n".join([title, *lines]), entries, _ENTRIES_PER_LINE)
+    save_png(sheet.figure, path, dots_per_inch=110)
+
+
+def on_grid_of(
+    image: tuple[NDArray[np.floating], Affine], label: tuple[NDArray[np.integer], Affine]
+) -> NDArray[np.integer]:
+    """The label's nearest value at each voxel of the image, as their affines say; 0 beyond its edges."""
+    if image[0].shape == label[0].shape and np.allclose(image[1], label[1], rtol=0, atol=1e-3):
+        return label[0]
+    to_label = np.linalg.inv(label[1]) @ image[1]
+    placed: Any = ndimage.affine_transform(
+        label[0], to_label, output_shape=image[0].shape, order=0, mode="grid-constant", cval=0
+    )
+    return placed
+
+
+def _show_label(axes: Axes, view: AxialView, labels: Labels) -> None:
+    regions = [(view.label == index, labels.color(index)) for index, _ in labels.foreground]
+    show_regions(axes, view, [*regions, (view.label == NO_CLASS, _COLOR_OF_NO_CLASS)], 0.3)
+    show_contours(axes, view, view.label, labels)
+
+
+def _entries(label: NDArray[np.integer], labels: Labels) -> list[Artist]:
+    """Of the legend: the classes that are there."""
+    lines = zip(labels.foreground, legend_lines(labels), strict=True)
+    present: list[Artist] = [line for (index, _), line in lines if (label == index).any()]
+    no_class = [Patch(color=_COLOR_OF_NO_CLASS, label="value without a class")] if (label == NO_CLASS).any() else []
+    return [*present, *no_class]
+
+
+def _coronal(scan: LabelledScan, intensities: tuple[float, float]) -> AxialView:
+    """The plane from the front that shows the organs best, with superior in the place of anterior."""
+    right, front, head = scan.spacing
+    turned = LabelledScan(scan.image.swapaxes(1, 2), scan.label.swapaxes(1, 2), (right, head, front))
+    return clearest_view(turned, intensities)
+
+
+def _lines(remarks: Sequence[str]) -> list[str]:
+    lines = [line for remark in remarks for line in wrap(remark, _LETTERS_PER_LINE)]
+    return lines[:_MOST_LINES] + (["…"] if len(lines) > _MOST_LINES else [])

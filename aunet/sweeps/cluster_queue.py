@@ -1,0 +1,134 @@
+"""The jobs of a sweep on SLURM, through submitit: submitted once, watched, and found again by the same command."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from aunet.atomic_files import write_json
+from aunet.errors import UserError
+from aunet.sweeps.job import Job
+from aunet.sweeps.queue_display import QueueDisplay
+from aunet.training.run_lock import is_locked
+
+try:
+    import submitit
+except ModuleNotFoundError:
+    raise UserError("hydra/launcher=submitit_slurm needs submitit: pip install 'aunet[slurm]'.") from None
+
+from aunet.sweeps.cluster_job import ClusterJob
+
+_log = logging.getLogger(__name__)
+_PAUSE_SECONDS = 1.0
+# A job is queued again as often as it runs out of time.
+_MOST_TIMEOUTS = 1000
+Parameters = dict[str, Any]
+
+
+class ClusterQueue:
+    """Jobs handed to a cluster.
+
+    Args:
+        folder: keeps what submitit writes and the ids of the jobs.
+        settings: of ``hydra.launcher``.
+        at_once: how many jobs of one submission may run together; None for as many as the cluster lets.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any], at_once: int | None) -> None:
+        self._folder, self._settings, self._at_once = folder.resolve(), settings, at_once
+        self._ids_file = self._folder / "jobs.json"
+        self._submitted: dict[str, submitit.Job[int]] = {}
+
+    def find(self, jobs: Sequence[Job]) -> None:
+        """Take up the jobs that an earlier command submitted and that SLURM has not ended."""
+        ids: dict[str, str] = json.loads(self._ids_file.read_text()) if self._ids_file.is_file() else {}
+        if self._settings["cluster"] != "slurm":
+            return
+        for job in jobs:
+            if job.name in ids:
+                earlier: submitit.Job[int] = submitit.SlurmJob(self._folder, ids[job.name])
+                if not earlier.done(force_check=True):
+                    self._submitted[job.name] = earlier
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Submit the jobs that are not with the cluster yet, those of equal needs as one array."""
+        new = [job for job in jobs if job.name not in self._submitted and not is_locked(job.folder)]
+        needs = {job.name: cluster_parameters(job, self._settings, self._at_once) for job in new}
+        for _, group in groupby(
+            sorted(new, key=lambda job: str(needs[job.name])), key=lambda job: str(needs[job.name])
+        ):
+            members = list(group)
+            executor = self._executor(needs[members[0].name])
+            with executor.batch():
+                submitted = [executor.submit(self._callable(job)) for job in members]
+            self._submitted |= {job.name: handle for job, handle in zip(members, submitted, strict=True)}
+        write_json(self._ids_file, {name: handle.job_id for name, handle in self._submitted.items()})
+
+    def ids(self) -> list[str]:
+        """The cluster's ids of the jobs."""
+        return [handle.job_id for handle in self._submitted.values()]
+
+    def is_done(self, job: Job) -> bool:
+        """Whether the cluster has ended the job."""
+        return job.name not in self._submitted or self._submitted[job.name].done()
+
+    def _executor(self, parameters: Parameters) -> submitit.AutoExecutor:
+        cluster = self._settings["cluster"]
+        try:
+            executor = submitit.AutoExecutor(self._folder, cluster, slurm_max_num_timeout=_MOST_TIMEOUTS)
+            executor.update_parameters(**parameters)
+        except (RuntimeError, ValueError, NameError, AssertionError) as error:
+            raise UserError(f"hydra.launcher: {' '.join(str(error).split())}") from error
+        return executor
+
+    def _callable(self, job: Job) -> ClusterJob:
+        arguments = [f"resume={job.folder.resolve()}", *job.arguments()[1:]]
+        return ClusterJob(arguments, job.folder.resolve(), job.devices, self._settings["signal_delay_s"])
+
+
+def cluster_parameters(job: Job, settings: Mapping[str, Any], at_once: int | None) -> Parameters:
+    """What submitit is told of a job: one task a node, with a GPU and cores for each of the trainer's processes."""
+    parameters: Parameters = {
+        "name": "aunet",
+        "nodes": settings["nodes"],
+        "tasks_per_node": 1,
+        "gpus_per_node": 0 if job.settings["trainer"]["accelerator"] == "cpu" else job.devices,
+        "cpus_per_task": settings["cpus_per_device"] * job.devices,
+        "timeout_min": settings["timeout_min"],
+        "mem_gb": settings["mem_gb"],
+        "slurm_signal_delay_s": settings["signal_delay_s"],
+        "slurm_setup": settings["setup"] or None,
+        "slurm_additional_parameters": settings["additional_parameters"] or None,
+        "slurm_array_parallelism": at_once,
+        **{f"slurm_{name}": settings[name] for name in ("partition", "account", "qos")},
+    }
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def run_jobs_on_cluster(jobs: Sequence[Job], folder: Path, settings: Mapping[str, Any], at_once: int | None) -> None:
+    """Submit the jobs and watch them to their end; Ctrl-C ends the watching only."""
+    queue = ClusterQueue(folder / "cluster", settings, at_once)
+    queue.find(jobs)
+    queue.submit(jobs)
+    _log.info("With the cluster: %s", " ".join(queue.ids()))
+    try:
+        _watch(queue, list(jobs))
+    except KeyboardInterrupt:
+        _log.warning(
+            "The jobs go on; the same command watches them again, and scancel %s ends them.", " ".join(queue.ids())
+        )
+        raise
+
+
+def _watch(queue: ClusterQueue, waiting: list[Job]) -> None:
+    with QueueDisplay(len(waiting)) as display:
+        while waiting:
+            for job in [job for job in waiting if queue.is_done(job) and not is_locked(job.folder)]:
+                waiting.remove(job)
+                display.tell_end(job)
+            running = [(job, job.state) for job in waiting if is_locked(job.folder)]
+            display.show([(job, state.seconds) for job, state in running], len(waiting) - len(running))
+            time.sleep(_PAUSE_SECONDS)

@@ -1,0 +1,93 @@
+"""The process of a job on this machine, with its share of the cores and GPUs and a log in its folder."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from aunet.sweeps.job import Job
+from aunet.training.run_record import RunRecord
+
+LOG_NAME = "log.txt"
+JOB_MODULE = "aunet.commands.sweep_job"
+_MESSAGE = re.compile(r"aunet: |[\w.]*(Error|Exception|Interrupt)\b")
+
+
+class JobProcess:
+    """A started job.
+
+    Args:
+        job: what to run; its configuration is in its folder.
+        threads: cores it may use.
+        gpus: the GPUs it sees, by CUDA's numbers or names; None for all.
+    """
+
+    def __init__(self, job: Job, threads: int, gpus: Sequence[str] | None = None) -> None:
+        self.job = job
+        self._start = time.monotonic()
+        environment = job_environment(threads)
+        if gpus is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+        with (job.folder / LOG_NAME).open("ab") as log:
+            # A session of its own: Ctrl-C reaches the parent alone, which then stops its jobs one step later.
+            self._process = subprocess.Popen(
+                job_command(job),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._start
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is over."""
+        return self._process.poll() is not None
+
+    def stop(self, number: signal.Signals) -> None:
+        """Send a signal to the process; SIGKILL goes to those it started too."""
+        if self.has_ended:
+            return
+        if number == signal.SIGKILL:
+            os.killpg(self._process.pid, number)
+        else:
+            self._process.send_signal(number)
+
+    def record_failure(self) -> None:
+        """Write into run.json that a run failed which ended too early to do so itself."""
+        if self._process.poll() not in (0, None) and self.job.state.status == "waiting":
+            RunRecord(self.job.folder).update(status="failed")
+
+
+def job_command(job: Job) -> list[str]:
+    """What starts the job's process, as a child of this one."""
+    return [sys.executable, "-m", JOB_MODULE, str(os.getpid()), *job.arguments()]
+
+
+def job_environment(threads: int) -> dict[str, str]:
+    """The environment of a job: this code, ``threads`` cores unless the user said otherwise, lines of a log's width."""
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", "COLUMNS": "120"}
+    return {"OMP_NUM_THREADS": str(threads), **os.environ, **own}
+
+
+def log_of(job: Job) -> Path:
+    """The file with what the job printed."""
+    return job.folder / LOG_NAME
+
+
+def last_message(job: Job) -> str:
+    """The message the job ended with: our own, else the line of the exception, else the last line."""
+    path = log_of(job)
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
+    told = [line.strip() for line in lines if line.strip()]
+    return next((line for line in reversed(told) if _MESSAGE.match(line)), told[-1] if told else "")

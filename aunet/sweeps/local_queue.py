@@ -1,0 +1,88 @@
+"""Processes of this machine, a few at a time; whatever ends the block ends them too, each with a checkpoint."""
+
+import logging
+import signal
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+from aunet.sweeps.job import Job
+from aunet.sweeps.job_process import JobProcess
+from aunet.sweeps.machine_shares import gpu_share, thread_share, visible_gpus
+
+_log = logging.getLogger(__name__)
+PAUSE_SECONDS = 0.2
+# Ctrl-C once, twice, three times.
+_STOPS = (
+    (signal.SIGTERM, "after their step, with a checkpoint; Ctrl-C again to stop them at once"),
+    (signal.SIGINT, "at once; Ctrl-C again to kill them"),
+    (signal.SIGKILL, "by killing them"),
+)
+
+
+class LocalQueue:
+    """Up to ``at_once`` jobs that share the cores and GPUs of this machine.
+
+    Used as a context: leaving it with jobs under way, by Ctrl-C, SIGTERM or an error, stops them and waits for them.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._slots: list[JobProcess | None] = [None] * at_once
+        self._gpus = visible_gpus()
+        self._handler_before: Any = None
+
+    @property
+    def running(self) -> list[JobProcess]:
+        """The jobs under way."""
+        return [process for process in self._slots if process is not None]
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may start."""
+        return None in self._slots
+
+    def start(self, job: Job) -> None:
+        """Start a job in a free place."""
+        place, count = self._slots.index(None), len(self._slots)
+        threads = thread_share(count * job.devices)
+        self._slots[place] = JobProcess(job, threads, gpu_share(self._gpus, count, place))
+
+    def take_ended(self) -> list[JobProcess]:
+        """The jobs that ended since the last call; their places are free."""
+        ended = [process for process in self.running if process.has_ended]
+        for process in ended:
+            self._slots[self._slots.index(process)] = None
+            process.record_failure()
+        return ended
+
+    def __enter__(self) -> "LocalQueue":
+        """Treat SIGTERM as Ctrl-C."""
+        self._handler_before = signal.signal(signal.SIGTERM, _interrupt)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop what is under way."""
+        for number, how in _STOPS:
+            if not self.running:
+                break
+            _log.warning("Stopping %d jobs %s.", len(self.running), how)
+            try:
+                self._stop_all(number)
+            except KeyboardInterrupt:
+                continue
+        signal.signal(signal.SIGTERM, self._handler_before)
+        if kind is KeyboardInterrupt:
+            _log.warning("Stopped. The same command goes on.")
+
+    def _stop_all(self, number: signal.Signals) -> None:
+        for process in self.running:
+            process.stop(number)
+        while self.running:
+            self.take_ended()
+            time.sleep(PAUSE_SECONDS)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

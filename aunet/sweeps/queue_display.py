@@ -1,0 +1,68 @@
+"""What the user sees while jobs run: a line for each that starts or ends, and in a terminal where the others stand."""
+
+import time
+from collections.abc import Iterable
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from aunet.sweeps.job import Job
+from aunet.sweeps.job_process import last_message, log_of
+from aunet.sweeps.run_tables import dice_text, duration_text, epochs_of
+
+_REFRESH_SECONDS = 1.0
+
+
+class QueueDisplay:
+    """Lines, and below them a table of the jobs under way, on stderr."""
+
+    def __init__(self, total: int) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._live = Live(console=self._console, transient=True, auto_refresh=False)
+        self._total = total
+        self._shown_at = float("-inf")
+
+    def __enter__(self) -> "QueueDisplay":
+        """Begin with the table."""
+        self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take the table away."""
+        self._live.__exit__(kind, error, trace)
+
+    def tell(self, text: str) -> None:
+        """Print a line."""
+        self._console.print(text, markup=False, soft_wrap=True)
+
+    def tell_start(self, job: Job) -> None:
+        """Say that a job starts, and where it writes what it has to say."""
+        state = job.state
+        again = f"goes on after epoch {len(state.validation_dice)}" if state.validation_dice else "starts again"
+        verb = "starts" if state.status == "waiting" else again
+        self.tell(f"{job.name} {verb}; log: {log_of(job)}")
+
+    def tell_end(self, job: Job) -> None:
+        """Say how a job ended; of one that did not finish, why."""
+        state = job.state
+        reason = "" if state.status == "finished" else f": {last_message(job)}"
+        best = f", best validation Dice {dice_text(state.best_dice)}" if state.best_dice is not None else ""
+        self.tell(f"{job.name} {state.status}{best}{reason}")
+
+    def show(self, running: Iterable[tuple[Job, float]], waiting: int) -> None:
+        """Show the jobs under way, each with the seconds since its start."""
+        if not self._console.is_terminal or time.monotonic() - self._shown_at < _REFRESH_SECONDS:
+            return
+        self._shown_at = time.monotonic()
+        rows = [(job, job.state, seconds) for job, seconds in running]
+        done = self._total - waiting - len(rows)
+        table = Table(
+            "Running", "Epoch", "Best val. Dice", "Time", title=f"{done} of {self._total} jobs done, {waiting} wait"
+        )
+        for job, state, seconds in rows:
+            table.add_row(job.name, epochs_of(state), dice_text(state.best_dice), duration_text(seconds))
+        self._live.update(table, refresh=True)

@@ -1,0 +1,125 @@
+"""Many runs in one table: where each stands and how well it did."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
+from aunet.sweeps.job import Job
+from aunet.training.run_state import RunState
+
+_DIED_NOTE = "died: its process ended without a word (killed, out of memory, power); resume=RUN goes on with it."
+
+
+def job_table(title: str, jobs: Sequence[Job]) -> PaperTable:
+    """The jobs of a sweep in their order."""
+    states = [job.state for job in jobs]
+    classes = list(dict.fromkeys(name for state in states for name in state.test_dice))
+    rows = tuple(
+        (
+            job.name,
+            state.status,
+            epochs_of(state),
+            dice_text(state.best_dice),
+            *(dice_text(state.test_dice.get(name)) for name in classes),
+            duration_text(state.seconds),
+        )
+        for job, state in zip(jobs, states, strict=True)
+    )
+    tests = tuple(f"Test {name}" for name in classes)
+    return _table(title, ("Job", "Status"), ("Epochs", "Best val. Dice", *tests, "Time"), rows, states)
+
+
+def trial_table(title: str, trials: Sequence[tuple[Mapping[str, Any], RunState]]) -> PaperTable:
+    """The trials of a search with the values they chose; test scores are left out, as nothing may be chosen by them."""
+    keys = list(dict.fromkeys(key for chosen, _ in trials for key in chosen))
+    rows = tuple(
+        (
+            state.folder.name,
+            state.status,
+            *(_value_text(chosen.get(key)) for key in keys),
+            epochs_of(state),
+            dice_text(state.best_dice),
+            duration_text(state.seconds),
+        )
+        for chosen, state in trials
+    )
+    names = ("Trial", "Status", *keys)
+    return _table(title, names, ("Epochs", "Best val. Dice", "Time"), rows, [state for _, state in trials])
+
+
+def run_table(title: str, states: Sequence[tuple[str, RunState]]) -> PaperTable:
+    """Runs by name, each with its data, model, scores and age."""
+    rows = tuple(
+        (
+            name,
+            state.status,
+            f"{state.data} (PHANTOM)" if state.is_phantom else state.data,
+            state.model,
+            epochs_of(state),
+            dice_text(state.best_dice),
+            dice_text(_mean(list(state.test_dice.values()))),
+            age_text(state.started),
+        )
+        for name, state in states
+    )
+    has_died = any(state.status.startswith("died") for _, state in states)
+    has_phantom = any(state.is_phantom for _, state in states)
+    return PaperTable(
+        title=title,
+        columns=("Run", "Status", "Data", "Model", "Epochs", "Best val. Dice", "Test Dice", "Age"),
+        groups=(rows,),
+        notes=(*((_DIED_NOTE,) if has_died else ()), *((PHANTOM_NOTE,) if has_phantom else ())),
+        name_columns=4,
+    )
+
+
+def _table(
+    title: str,
+    names: tuple[str, ...],
+    numbers: tuple[str, ...],
+    rows: tuple[tuple[str, ...], ...],
+    states: Sequence[RunState],
+) -> PaperTable:
+    is_phantom = any(state.is_phantom for state in states)
+    return PaperTable(
+        title=f"{title} (PHANTOM)" if is_phantom else title,
+        columns=(*names, *numbers),
+        groups=(rows,),
+        notes=(PHANTOM_NOTE,) if is_phantom else (),
+        name_columns=len(names),
+    )
+
+
+def _value_text(value: Any) -> str:
+    """A chosen value; of a number as many digits as tell it apart."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def epochs_of(state: RunState) -> str:
+    """Epochs done, of how many."""
+    return f"{len(state.validation_dice)}/{state.max_epochs or '?'}"
+
+
+def dice_text(value: float | None) -> str:
+    """A Dice as papers print it; a dash where there is none."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def duration_text(seconds: float) -> str:
+    """Hours, minutes and seconds."""
+    return str(timedelta(seconds=round(seconds)))
+
+
+def age_text(start: datetime | None) -> str:
+    """The time since ``start`` in its largest unit."""
+    if start is None:
+        return "–"
+    minutes = int((datetime.now(UTC) - start).total_seconds() // 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

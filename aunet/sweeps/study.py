@@ -1,0 +1,115 @@
+"""An Optuna study on disk that looks for the best validation Dice; each trial is a run in a folder of its own."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.pruners import MedianPruner
+from optuna.samplers import TPESampler
+from optuna.storages.journal import JournalFileBackend, JournalStorage
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from aunet.errors import UserError
+from aunet.sweeps.search_space import SearchSpace
+from aunet.training.run_state import RunState
+
+_JOURNAL = "study.journal"
+_STARTUP_TRIALS = 5
+_KEPT_SHARE = 5
+
+
+class Study:
+    """Chooses the settings of the next trial, judges those under way, remembers all.
+
+    The choice is a function of the seed, the trial's number and the results so far. A trial is given up when its best
+    Dice so far lies below the median of the earlier trials at that epoch, after a fifth of the epochs.
+
+    Args:
+        folder: holds the study's file.
+        space: what to choose from.
+        seed: of the choices.
+        max_epochs: of a trial.
+    """
+
+    def __init__(self, folder: Path, space: SearchSpace, seed: int, max_epochs: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._space, self._seed = space, seed
+        self._study = optuna.create_study(
+            study_name=folder.name,
+            storage=JournalStorage(JournalFileBackend(str(folder / _JOURNAL))),
+            pruner=MedianPruner(n_startup_trials=_STARTUP_TRIALS, n_warmup_steps=max_epochs // _KEPT_SHARE),
+            direction="maximize",
+            load_if_exists=True,
+        )
+        self._check_space(folder)
+        self._failed_before = {trial.number for trial in self.trials if trial.state == TrialState.FAIL}
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """All trials so far."""
+        return self._study.get_trials(deepcopy=False)
+
+    @property
+    def count(self) -> int:
+        """Trials so far, without those that failed under an earlier command: another is tried for each."""
+        return len(self.trials) - len(self._failed_before)
+
+    @property
+    def best(self) -> FrozenTrial | None:
+        """The trial with the best validation Dice; None while none has ended."""
+        ended = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
+        return max(ended, key=lambda trial: trial.value or 0.0, default=None)
+
+    def begun(self) -> list[Trial]:
+        """The trials that an earlier command began and did not end."""
+        running = [trial for trial in self.trials if trial.state == TrialState.RUNNING]
+        # Optuna has no public way to take up a trial by its number.
+        return [Trial(self._study, trial._trial_id) for trial in running]  # pyright: ignore[reportPrivateUsage]
+
+    def next_trial(self) -> Trial:
+        """A new trial with its settings chosen."""
+        self._study.sampler = TPESampler(seed=self._seed + len(self.trials))
+        return self._study.ask(dict(self._space.choices))
+
+    def words(self, trial: Trial | FrozenTrial) -> list[str]:
+        """The overrides of a trial."""
+        return self._space.words(trial.params)
+
+    def is_to_be_given_up(self, trial: Trial, state: RunState) -> bool:
+        """Note the validation Dice of the epochs so far; whether the rest is not worth its time."""
+        known = self.trials[trial.number].intermediate_values
+        for epoch, dice in enumerate(state.validation_dice):
+            if epoch not in known:
+                trial.report(dice, epoch)
+        return len(state.validation_dice) != state.max_epochs and trial.should_prune()
+
+    def end(self, trial: Trial, state: RunState) -> None:
+        """Note how a trial ended; an interrupted one stays begun."""
+        if state.status == "pruned":
+            self._study.tell(trial, state=TrialState.PRUNED)
+        elif state.status == "finished" and state.best_dice is not None:
+            self._study.tell(trial, state.best_dice)
+        elif state.status not in ("interrupted", "running"):
+            self.fail(trial)
+
+    def fail(self, trial: Trial) -> None:
+        """Note that a trial failed."""
+        self._study.tell(trial, state=TrialState.FAIL)
+
+    def _check_space(self, folder: Path) -> None:
+        """Refuse to mix trials of two spaces."""
+        now = json.dumps([sorted(self._space.fixed), sorted(_told(self._space))])
+        before = self._study.user_attrs.get("space", now)
+        if before != now:
+            raise UserError(
+                f"{folder}: holds a search with other settings ({before}). Repeat those, or give this one a folder of"
+                " its own: hydra.job.name=another_name."
+            )
+        self._study.set_user_attr("space", now)
+
+
+def _told(space: SearchSpace) -> Sequence[Any]:
+    return [f"{key}: {distribution}" for key, distribution in space.choices.items()]

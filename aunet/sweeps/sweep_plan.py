@@ -1,0 +1,134 @@
+"""Which jobs a sweep has and where each one lives: the same command finds the same folders again."""
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import DictConfig
+
+from aunet.atomic_files import write_json
+from aunet.config import check_config, compose_config, split_sweep
+from aunet.errors import UserError
+from aunet.sweeps.job import Job, plain_settings
+
+_NOT_IN_NAMES = re.compile(r"[^\w.=+-]+")
+_LONGEST_NAME = 100
+_PLAN = "sweep.json"
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """The jobs of a sweep, its folder, and the settings of Hydra's launcher."""
+
+    folder: Path
+    jobs: tuple[Job, ...]
+    launcher: str
+    launcher_settings: Mapping[str, Any]
+
+
+def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
+    """Compose and check every job of ``-m overrides``; nothing is written."""
+    lists = split_sweep(overrides)
+    varying = {word for words in lists for word in words if not all(word in others for others in lists)}
+    keys = _short_keys({key_of(word) for word in varying})
+    name_of_sweep = with_name(overrides, "sweep", sorted(keys.values()))
+    configs = [compose_config([*words, *name_of_sweep]) for words in lists]
+    for config in configs:
+        check_config(config)
+    folder = Path(str(configs[0].hydra.sweep.dir))
+    names = _unique([_name(_shortened(words, keys)) or "job" for words in lists])
+    jobs = (
+        Job(tuple(words), folder / name, plain_settings(config))
+        for words, name, config in zip(lists, names, configs, strict=True)
+    )
+    return SweepPlan(folder, tuple(jobs), *launcher_of(configs[0]))
+
+
+def write_plan(plan: SweepPlan) -> None:
+    """Write ``sweep.json`` and each job's configuration.
+
+    Raises:
+        UserError: where a job of that name was begun with other settings.
+    """
+    path = plan.folder / _PLAN
+    before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for job in plan.jobs:
+        check_unchanged(job, before.get(job.name))
+    write_json(path, before | {job.name: job.settings for job in plan.jobs})
+    for job in plan.jobs:
+        job.prepare()
+
+
+def check_unchanged(job: Job, before: Mapping[str, Any] | None) -> None:
+    """Raise UserError where the settings ``before`` of the run in the job's folder differ from the job's."""
+    then, now = dict(_flat(job.settings if before is None else before)), dict(_flat(job.settings))
+    changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
+    if changed:
+        key = changed[0]
+        raise UserError(
+            f"{job.folder}: was begun with {key}={then.get(key)}, and now {key}={now.get(key)}. Restore it, or give"
+            " the sweep a folder of its own: hydra.job.name=another_name."
+        )
+
+
+def with_name(overrides: Sequence[str], kind: str, keys: Sequence[str]) -> list[str]:
+    """The override that names a sweep after ``overrides``, in any order; none where the user named it."""
+    if any(key_of(word) in ("hydra.job.name", "hydra.sweep.dir") for word in overrides):
+        return []
+    own = sorted(word for word in overrides if not key_of(word).startswith(("hydra.", "hydra/")))
+    identity = hashlib.sha256("\0".join(own).encode()).hexdigest()[:6]
+    name = "_".join(filter(None, (kind, "-".join(keys), identity)))
+    return [f"hydra.job.name='{_NOT_IN_NAMES.sub('-', name)}'"]
+
+
+def key_of(word: str) -> str:
+    """``seed`` of ``+seed=1``."""
+    return word.partition("=")[0].lstrip("+~")
+
+
+def launcher_of(config: DictConfig) -> tuple[str, Mapping[str, Any]]:
+    """Name and settings of the chosen ``hydra/launcher``; UserError for one that aunet does not drive."""
+    name = str(config.hydra.runtime.choices["hydra/launcher"])
+    if name not in ("basic", "submitit_slurm"):
+        raise UserError(
+            f"hydra/launcher={name}: aunet starts the jobs of a sweep itself. Leave it out for processes of this"
+            " machine, or write hydra/launcher=submitit_slurm."
+        )
+    return name, cast(Mapping[str, Any], plain_settings(config.hydra).get("launcher", {}))
+
+
+def _short_keys(keys: Collection[str]) -> dict[str, str]:
+    """By key its last part, or the whole where another key ends so."""
+    last = {key: key.rpartition(".")[2] for key in keys}
+    return {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
+
+
+def _shortened(words: Sequence[str], keys: Mapping[str, str]) -> list[str]:
+    """``lr=0.1`` for ``optimizer.factory.lr=0.1``, of the words whose keys vary, by name."""
+    return sorted(f"{keys[key_of(word)]}={word.partition('=')[2]}" for word in words if key_of(word) in keys)
+
+
+def _name(words: Sequence[str]) -> str:
+    """A folder's name; of a long one a part and what tells it from others of that part."""
+    text = "_".join(words)
+    name = _NOT_IN_NAMES.sub("-", text)
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:_LONGEST_NAME]}_{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """The names, each numbered that stands before it (``a-b`` of ``a,b`` and of ``a b``)."""
+    return [f"{name}_{names[:at].count(name) + 1}" if name in names[:at] else name for at, name in enumerate(names)]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

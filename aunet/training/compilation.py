@@ -1,0 +1,53 @@
+"""torch.compile for the forward pass of the training, tried out before it begins."""
+
+import logging
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aunet.networks.hard_gate import BernoulliDraw
+
+_log = logging.getLogger(__name__)
+
+Forward = Callable[[Tensor], list[Tensor]]
+
+
+def compiled(network: nn.Module, forward: Forward, image: Tensor, autocast_type: torch.dtype | None) -> Forward | None:
+    """``forward`` compiled; None, and one line, where a step with it fails.
+
+    Args:
+        network: what ``forward`` runs; its weights, statistics and the state of torch's random numbers stay.
+        forward: image -> logits that have a loss.
+        image: of the size and memory format of the training's (B, C, *spatial), on its device.
+        autocast_type: the training's; None for none.
+    """
+    if any(isinstance(module, BernoulliDraw) for module in network.modules()):
+        return _give_up("gates that are drawn by the score function cannot be compiled")
+    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    is_training = network.training
+    try:
+        with warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices=_gpus(image)):
+            torch.compiler.reset()  # a failure seen before is not remembered
+            function: Any = torch.compile(forward, dynamic=False)
+            network.train()
+            with torch.autocast(image.device.type, autocast_type, enabled=autocast_type is not None):
+                logits = function(image)
+            torch.stack([level.float().mean() for level in logits]).sum().backward()
+    except Exception as error:  # noqa: BLE001 -- a compiler fails in countless ways, and the run goes on without it
+        return _give_up(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
+    finally:
+        network.load_state_dict(kept)
+        network.zero_grad()
+        network.train(is_training)
+    return function
+
+
+def _give_up(reason: str) -> None:
+    _log.warning("trainer.compile=true: not compiled, as %s; the run goes on without.", reason)
+
+
+def _gpus(image: Tensor) -> list[torch.device]:
+    return [image.device] if image.device.type == "cuda" else []

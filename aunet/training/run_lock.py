@@ -1,0 +1,85 @@
+"""One process a run folder: a lock that the system gives back when its holder ends, however it ends."""
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aunet.errors import UserError
+
+_log = logging.getLogger(__name__)
+_NAME = "run.lock"
+# Somebody who only asks whether the lock is held holds it for a moment.
+_ATTEMPTS, _PAUSE_SECONDS = 10, 0.05
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Generator[None]:
+    """Hold the lock of ``folder``; of a run's many processes the first one does, for all of them.
+
+    Raises:
+        UserError: while another process holds it.
+    """
+    if int(os.environ.get("RANK", 0)) > 0:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _NAME).open("a+", encoding="utf-8") as file:
+        if not _is_taken_over(file.fileno(), folder):
+            raise _in_use(folder)
+        file.truncate(0)
+        json.dump({"host": socket.gethostname(), "process": os.getpid()}, file)
+        file.flush()
+        yield
+
+
+def check_unlocked(folder: Path) -> None:
+    """Raise UserError while another process holds the lock of ``folder``."""
+    if is_locked(folder):
+        raise _in_use(folder)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a living process holds the lock of ``folder``."""
+    try:
+        with (folder / _NAME).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def holder(folder: Path) -> dict[str, Any]:
+    """``host`` and ``process`` (id) that held the lock of ``folder`` last; empty where nobody ever did."""
+    try:
+        return json.loads((folder / _NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _is_taken_over(descriptor: int, folder: Path) -> bool:
+    """Whether the lock is ours now; on a file system without locks it is, and that is said."""
+    for _ in range(_ATTEMPTS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            time.sleep(_PAUSE_SECONDS)
+        except OSError as error:
+            _log.warning("%s cannot be locked (%s); see that no second process trains in it.", folder, error.strerror)
+            return True
+    return False
+
+
+def _in_use(folder: Path) -> UserError:
+    found = holder(folder)
+    who = f"process {found['process']} on {found['host']}" if found else "another process"
+    return UserError(f"{folder}: {who} is working in this folder. Wait for it, stop it, or choose another folder.")

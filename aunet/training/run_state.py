@@ -1,0 +1,97 @@
+"""Where a run stands, read from its folder while it trains or after."""
+
+import csv
+import json
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aunet.training.run_lock import holder, is_locked
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What ``aunet runs`` and the tables of sweeps show of a run.
+
+    ``status`` is that of run.json, except: ``running`` is a run whose process lives, ``died`` one whose process ended
+    without a word, and ``waiting`` one that has its configuration and nothing else.
+    """
+
+    folder: Path
+    status: str
+    data: str = ""
+    is_phantom: bool = False
+    model: str = ""
+    commit: str | None = None
+    started: datetime | None = None
+    max_epochs: int | None = None
+    validation_dice: tuple[float, ...] = ()  # one an epoch
+    test_dice: dict[str, float] = field(default_factory=dict[str, float])  # by class; undefined ones left out
+    seconds: float = 0.0
+
+    @property
+    def best_dice(self) -> float | None:
+        """The best validation Dice so far; None where there is no defined one."""
+        defined = [value for value in self.validation_dice if not math.isnan(value)]
+        return max(defined, default=None)
+
+
+def read_run_state(folder: Path) -> RunState:
+    """The state of the run in ``folder``; of files that are missing or half written, nothing."""
+    facts = _read_json(folder / "run.json")
+    scores: dict[str, Any] = facts.get("scores", {})
+    started = facts.get("started")
+    return RunState(
+        folder=folder,
+        status=_status(folder, facts),
+        data=str(facts.get("data", "")),
+        is_phantom=bool(facts.get("is_phantom")),
+        model=str(facts.get("model", "")),
+        commit=facts.get("commit"),
+        started=datetime.fromisoformat(started) if started else None,
+        max_epochs=_max_epochs(folder / "config.yaml"),
+        validation_dice=tuple(_column(folder / "metrics.csv", "val/dice")),
+        test_dice={name: of["dice"]["mean"] for name, of in scores.items() if of["dice"]["count"]},
+        seconds=sum(facts.get("durations", {}).values()) or sum(_column(folder / "timing.csv", "epoch_seconds")),
+    )
+
+
+def where_it_runs(folder: Path) -> str | None:
+    """The machine on which the run's last process was started; None where none was."""
+    return holder(folder).get("host")
+
+
+def _status(folder: Path, facts: dict[str, Any]) -> str:
+    recorded = str(facts.get("status", "waiting"))
+    if recorded == "finished":
+        return recorded
+    if is_locked(folder):
+        return "running"
+    return "died" if recorded == "running" else recorded
+
+
+def _max_epochs(path: Path) -> int | None:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))["trainer"]["max_epochs"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        return None
+    return found if isinstance(found, int) else None
+
+
+def _column(path: Path, name: str) -> list[float]:
+    """The numbers of one column of an epoch table; NaN where one is missing."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [float(row.get(name) or "nan") for row in csv.DictReader(file)]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}

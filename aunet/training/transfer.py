@@ -1,0 +1,178 @@
+"""Weights of another run as a start: matched by name and shape, and along the classes by the classes' names."""
+
+import logging
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from aunet.errors import UserError
+
+_log = logging.getLogger(__name__)
+
+Weights = Mapping[str, Tensor]
+# Prefixes that wrappers give names: our training task and 2D networks on volumes, torch's data parallel.
+_PREFIXES = ("network.", "module.")
+
+
+@dataclass(frozen=True)
+class SourceWeights:
+    """Tensors by name, where they were found, and the classes they were trained for where that is known."""
+
+    path: Path
+    tensors: Weights
+    class_names: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What became of a network's tensors: as in the source, in part (the classes both know), or left at their start."""
+
+    source: str
+    matched: list[str] = field(default_factory=list[str])
+    by_class: list[str] = field(default_factory=list[str])
+    left: list[str] = field(default_factory=list[str])
+    unused: list[str] = field(default_factory=list[str])
+
+    def as_record(self) -> dict[str, Any]:
+        """For the run's record."""
+        return asdict(self)
+
+    def log(self) -> None:
+        """Tell it in one line, and in a second one what did not match."""
+        total = len(self.matched) + len(self.by_class) + len(self.left)
+        parts = f", {len(self.by_class)} for the classes both know" if self.by_class else ""
+        _log.info("Weights of %s: %d of %d tensors match%s.", self.source, len(self.matched), total, parts)
+        if self.left or self.unused:
+            _log.warning("Left at their start: %s. Not used: %s.", _listed(self.left), _listed(self.unused))
+
+
+def read_weights(source: Path) -> SourceWeights:
+    """The tensors of a run's folder (its best checkpoint), a checkpoint, a state dict or a .safetensors file.
+
+    Nothing but tensors and plain values is read. Raises UserError for anything else.
+    """
+    path = checkpoint_of_run(source) if source.is_dir() else source
+    try:
+        content: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(
+            f"init={source}: {path} cannot be read as tensors and plain values ({reason}). Give a run's folder, or a"
+            " .ckpt, .pt or .safetensors file that holds a state dict."
+        ) from None
+    tensors = content.get("state_dict", content) if isinstance(content, Mapping) else {}
+    named = {_plain_name(name): value for name, value in tensors.items() if isinstance(value, Tensor)}
+    return SourceWeights(path, named, _class_names(path))
+
+
+def checkpoint_of_run(folder: Path) -> Path:
+    """The best checkpoint of a run, or the last where there is no best."""
+    paths = [folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt", "previous.ckpt")]
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        raise UserError(f"{folder}: no checkpoint in checkpoints/. Give the folder of a run that has trained.")
+    return found
+
+
+def transfer_weights(
+    network: nn.Module, source: SourceWeights, class_names: Sequence[str], class_blocks: Mapping[str, Sequence[int]]
+) -> Transfer:
+    """Load what fits of ``source`` into ``network``.
+
+    Args:
+        network: its weights are changed in place.
+        source: as ``read_weights`` gives them.
+        class_names: the network's classes.
+        class_blocks: {tensor: for each axis how many blocks of ``num_classes`` entries it has, 0 where its length has
+            nothing to do with the classes}; tensors without such an axis have no entry.
+
+    Raises:
+        UserError: not one tensor fits.
+    """
+    result = Transfer(str(source.path))
+    for name, target in network.state_dict().items():
+        blocks = class_blocks.get(name, (0,) * target.ndim)
+        values = source.tensors.get(_plain_name(name))
+        is_other_classes = any(blocks) and source.class_names not in (None, tuple(class_names))
+        if values is None:
+            result.left.append(name)
+        elif is_other_classes and _copy_shared_classes(target, values, blocks, source.class_names or (), class_names):
+            result.by_class.append(name)
+        elif not is_other_classes and values.shape == target.shape:
+            target.copy_(values)
+            result.matched.append(name)
+        else:
+            result.left.append(name)
+    result.unused.extend(sorted(source.tensors.keys() - {_plain_name(name) for name in network.state_dict()}))
+    if not result.matched:
+        raise UserError(
+            f"init={source.path}: none of its {len(source.tensors)} tensors has the name and shape of one of this"
+            " network. Choose the model it was trained with, or other weights."
+        )
+    return result
+
+
+def find_class_blocks(network: nn.Module, with_one_more: nn.Module, num_classes: int) -> dict[str, tuple[int, ...]]:
+    """Blocks of ``num_classes`` along each axis of each tensor, told by the same network with one class more."""
+    larger = {name: value.shape for name, value in with_one_more.state_dict().items()}
+    blocks = {
+        name: tuple(
+            wide - length if length == num_classes * (wide - length) else 0
+            for length, wide in zip(value.shape, larger[name], strict=True)
+        )
+        for name, value in network.state_dict().items()
+    }
+    return {name: along_axes for name, along_axes in blocks.items() if any(along_axes)}
+
+
+def _copy_shared_classes(
+    target: Tensor, values: Tensor, blocks: Sequence[int], theirs: Sequence[str], ours: Sequence[str]
+) -> bool:
+    """Copy the entries of classes that both know; False where the shapes do not allow it."""
+    expected = [count * len(theirs) if count else length for count, length in zip(blocks, target.shape, strict=True)]
+    shared = [name for name in ours if name in theirs]
+    if list(values.shape) != expected or not shared:
+        return False
+    here = [_entries(shared, ours, count, length) for count, length in zip(blocks, target.shape, strict=True)]
+    there = [_entries(shared, theirs, count, length) for count, length in zip(blocks, values.shape, strict=True)]
+    target[np.ix_(*here)] = values[np.ix_(*there)].to(target)
+    return True
+
+
+def _entries(chosen: Sequence[str], classes: Sequence[str], num_blocks: int, length: int) -> list[int]:
+    """Where the ``chosen`` stand on an axis of ``num_blocks`` blocks of ``classes``; all of it without blocks."""
+    if not num_blocks:
+        return list(range(length))
+    return [block * len(classes) + classes.index(name) for block in range(num_blocks) for name in chosen]
+
+
+def _class_names(checkpoint: Path) -> tuple[str, ...] | None:
+    """The classes of the run that ``checkpoint`` lies in; None outside a run."""
+    file = checkpoint.parent.parent / "config.yaml"
+    if checkpoint.parent.name != "checkpoints" or not file.is_file():
+        return None
+    try:
+        return tuple(str(name) for name in yaml.safe_load(file.read_text(encoding="utf-8"))["dataset"]["class_names"])
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        return None
+
+
+def _plain_name(name: str) -> str:
+    """``name`` without what wrappers put before it."""
+    while name.startswith(_PREFIXES):
+        name = name.partition(".")[2]
+    return name
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:4]) or "nothing"
+    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown

@@ -1,0 +1,81 @@
+"""trainer=overfit, lr_find and profile: an answer in minutes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from aunet.commands.main import main
+
+
+@pytest.fixture(scope="session")
+def probe_settings(attention_settings: list[str]) -> list[str]:
+    """The lengths of the probes are their own."""
+    left_out = ("trainer.max_epochs", "trainer.batches_per_epoch")
+    return [*(word for word in attention_settings if not word.startswith(left_out)), "logger=csv"]
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "run.json").read_text())
+
+
+def test_a_network_learns_one_batch_by_heart(
+    probe_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = [*probe_settings, "trainer=overfit", "trainer.max_epochs=40", "optimizer.factory.lr=0.02"]
+    assert main(["train", *words, f"hydra.run.dir={tmp_path}/run"]) == 0
+    record, table = record_of(tmp_path / "run"), pd.read_csv(tmp_path / "run" / "overfit.csv")
+    assert record["status"] == "finished"
+    assert record["overfit"]["is_reached"] is True
+    assert min(record["overfit"]["dice"].values()) > 0.95
+    assert record["overfit"]["steps"] == table["step"].iloc[-1]
+    assert table[["dice/ball", "dice/box"]].iloc[-1].min() > 0.95
+    assert table[["dice/ball", "dice/box"]].iloc[-2].min() <= 0.95
+    assert "is above 0.95" in caplog.text
+
+
+def test_a_batch_that_cannot_be_learned_is_told(
+    probe_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = [word for word in probe_settings if "factory.lr" not in word]
+    words += ["trainer=overfit", "trainer.max_epochs=2", "trainer.batches_per_epoch=2", "optimizer.factory.lr=0"]
+    assert main(["train", *words, f"hydra.run.dir={tmp_path}/run"]) == 0
+    assert record_of(tmp_path / "run")["overfit"]["is_reached"] is False
+    assert "is not above 0.95" in caplog.text
+    assert len(pd.read_csv(tmp_path / "run" / "overfit.csv")["loss"].unique()) == 1  # the same batch, never changed
+
+
+def test_the_learning_rate_test_writes_a_curve_and_suggests_a_value(
+    probe_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    assert main(["train", *probe_settings, "trainer=lr_find", f"hydra.run.dir={run}"]) == 0
+    table, suggestion = pd.read_csv(run / "learning_rate.csv"), record_of(run)["learning_rate"]
+    assert table["learning_rate"].iloc[0] == pytest.approx(0.01 * 1e-4)
+    assert table["learning_rate"].is_monotonic_increasing
+    assert table["learning_rate"].min() <= suggestion <= table["learning_rate"].max()
+    assert f"optimizer.factory.lr={suggestion:g}" in " ".join(caplog.text.split())
+    assert (run / "learning_rate.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_profile_tells_where_the_time_goes(
+    probe_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    words = [*probe_settings, "trainer=profile", "trainer.batches_per_epoch=2"]
+    assert main(["train", *words, f"hydra.run.dir={run}"]) == 0
+    parts, operators = pd.read_csv(run / "profile.csv"), pd.read_csv(run / "profile_operators.csv")
+    assert parts["share"].sum() == pytest.approx(1, abs=1e-3)
+    assert {"waiting for data", "backward pass", "optimizer", "validation"} < set(parts["part"])
+    assert operators["share"].sum() == pytest.approx(1, abs=0.01)
+    assert operators["operator"].str.contains("convolution").any()
+    assert "Where an epoch's time goes" in capsys.readouterr().out
+
+
+def test_a_probe_is_not_resumed(probe_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = [*probe_settings, "trainer=overfit", "trainer.max_epochs=1", "trainer.batches_per_epoch=1"]
+    assert main(["train", *words, f"hydra.run.dir={tmp_path}/run"]) == 0
+    assert main(["train", f"resume={tmp_path}/run"]) == 2
+    assert "Start it again" in " ".join(capsys.readouterr().err.split())

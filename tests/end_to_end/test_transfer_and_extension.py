@@ -1,0 +1,95 @@
+"""Runs that begin with another's weights, and runs that are given more epochs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from aunet.commands.main import main
+
+
+@pytest.fixture(scope="session")
+def plain_settings(small_settings: list[str]) -> list[str]:
+    return ["model=unet", "logger=csv", *small_settings, "trainer.max_epochs=2"]
+
+
+@pytest.fixture
+def short_run(plain_settings: list[str], tmp_path: Path) -> Path:
+    folder = tmp_path / "short"
+    assert main(["train", *plain_settings, f"hydra.run.dir={folder}"]) == 0
+    return folder
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "run.json").read_text())
+
+
+def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / name, weights_only=True)["state_dict"]
+
+
+def test_a_run_begins_with_the_weights_of_another(
+    short_run: Path, plain_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is learned at a rate of 0; without batch norm nothing else moves either."""
+    still = [word for word in plain_settings if "factory.lr" not in word]
+    words = [*still, "optimizer.factory.lr=0", "seed=7", f"init={short_run}"]
+    assert main(["train", *words, f"hydra.run.dir={tmp_path}/next"]) == 0
+    assert "tensors match" in caplog.text
+    ours, theirs = weights(tmp_path / "next", "last.ckpt"), weights(short_run, "best.ckpt")
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours if "running" not in name and "num_" not in name)
+    told = record_of(tmp_path / "next")["init"]
+    assert len(told["matched"]) == len(theirs)
+    assert told["left"] == told["unused"] == []
+
+
+def test_an_extended_run_goes_on_where_it_ended(short_run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before = pd.read_csv(short_run / "metrics.csv")
+    assert main(["train", f"extend={short_run}", "trainer.max_epochs=4"]) == 0
+    after = pd.read_csv(short_run / "metrics.csv")
+    pd.testing.assert_frame_equal(after[:2], before)
+    assert list(after["epoch"]) == [0, 1, 2, 3]
+    assert after["learning_rate"][2] > before["learning_rate"][1]
+    assert "goes on at 0.536 of its start, having come down to 0.000" in " ".join(caplog.text.split())  # 0.5**0.9
+    record = record_of(short_run)
+    assert (record["status"], record["extended_from_epochs"], record["extended_at_step"]) == ("finished", 2, 8)
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["trainer.max_epochs=2"], "has had 2 epochs; give more"),
+        ([], "trainer.max_epochs is missing"),
+        (["trainer.max_epochs=4", "seed=3"], "keeps the settings"),
+    ],
+)
+def test_an_extension_that_is_none_is_refused(
+    words: list[str], hint: str, short_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", f"extend={short_run}", *words]) == 2
+    assert hint in " ".join(capsys.readouterr().err.split())
+    assert record_of(short_run)["status"] == "finished"
+
+
+def test_a_run_that_has_not_finished_is_resumed_not_extended(
+    short_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (short_run / "run.json").write_text(json.dumps(record_of(short_run) | {"status": "interrupted"}))
+    assert main(["train", f"extend={short_run}", "trainer.max_epochs=4"]) == 2
+    assert "Go on with resume=" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_run_ended_by_patience_stays_ended_until_it_is_extended(plain_settings: list[str], tmp_path: Path) -> None:
+    """At a rate of 0 no epoch is better than the first: one epoch more than the patience is trained, each time."""
+    run = tmp_path / "run"
+    still = [word for word in plain_settings if "factory.lr" not in word and "max_epochs" not in word]
+    words = [*still, "optimizer.factory.lr=0", "model.network.norm=instance", "trainer.patience=2"]
+    assert main(["train", *words, "trainer.max_epochs=9", f"hydra.run.dir={run}"]) == 0
+    assert len(pd.read_csv(run / "metrics.csv")) == 3
+    assert main(["train", f"resume={run}"]) == 0
+    assert len(pd.read_csv(run / "metrics.csv")) == 3
+    assert main(["train", f"extend={run}", "trainer.max_epochs=10"]) == 0
+    assert len(pd.read_csv(run / "metrics.csv")) == 5

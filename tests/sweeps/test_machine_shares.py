@@ -1,0 +1,35 @@
+"""What each of several processes gets of a machine."""
+
+import pytest
+
+from aunet.sweeps.machine_shares import gpu_share, thread_share, visible_gpus
+
+
+def test_cores_are_divided_and_nobody_goes_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)), raising=False)
+    assert [thread_share(count) for count in (1, 3, 8, 20)] == [8, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("gpus", "processes", "shares"),
+    [
+        ("", 2, [None, None]),
+        ("0", 2, [None, None]),
+        ("01", 1, [None]),
+        ("01", 2, [["0"], ["1"]]),
+        ("0123", 2, [["0", "1"], ["2", "3"]]),
+        ("013", 2, [["0"], ["1"]]),
+        ("01", 4, [["0"], ["1"], ["0"], ["1"]]),
+    ],
+)
+def test_gpus_are_divided_and_shared_in_turn_where_they_are_too_few(
+    gpus: str, processes: int, shares: list[list[str] | None]
+) -> None:
+    assert [gpu_share(list(gpus), processes, number) for number in range(processes)] == shares
+
+
+def test_only_the_gpus_that_the_user_shows_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-abc")
+    assert visible_gpus() == ["2", "GPU-abc"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_gpus() == []
