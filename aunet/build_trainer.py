@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 from rich.progress import Progress
 from torch import nn
@@ -15,6 +14,7 @@ from torch import nn
 from aunet.build import Settings
 from aunet.data.datamodule import SegmentationData
 from aunet.networks import UNet
+from aunet.tracking.tracker import Tracker
 from aunet.training import ranks
 from aunet.training.attention_recorder import AttentionRecorder
 from aunet.training.epoch_tables import EpochTables
@@ -23,7 +23,6 @@ from aunet.training.patience import Patience
 from aunet.training.progress import ProgressDisplay
 from aunet.training.run_clock import RunClock
 from aunet.training.segmentation_task import SegmentationTask
-from aunet.training.trackers import log_picture
 from aunet.training.validation_image import ValidationImage
 from aunet.training.weight_average import WeightAverage, WeightsBack
 
@@ -38,7 +37,6 @@ def build_clock(settings: Settings) -> RunClock:
 def build_trainer(
     settings: Settings,
     callbacks: Sequence[Callback],
-    logger: Logger | None,
     choice: HardwareChoice,
     folder: Path,
     network: nn.Module,
@@ -65,7 +63,7 @@ def build_trainer(
         deterministic=trainer["deterministic"],
         accumulate_grad_batches=trainer["accumulate"],
         gradient_clip_val=trainer["gradient_clip"],
-        logger=logger or False,
+        logger=False,
         callbacks=list(callbacks),
         num_sanity_val_steps=0,
         enable_checkpointing=False,
@@ -82,7 +80,7 @@ def build_callbacks(
     data: SegmentationData,
     task: SegmentationTask,
     progress: Progress,
-    logger: Logger | None,
+    tracker: Tracker | None = None,
     extended_at: int | None = None,
 ) -> list[Callback]:
     """What watches the training, in the order it is asked; ``extended_at`` as in ``Patience``."""
@@ -93,14 +91,14 @@ def build_callbacks(
         clock,
         *([Patience(patience, extended_at)] if patience else []),
         ProgressDisplay(progress, clock),
-        EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"]),
-        build_recorder(settings, folder, data, task, logger),
+        EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"], tracker),
+        build_recorder(settings, folder, data, task, tracker),
         *([WeightsBack(average)] if average else []),
     ]
 
 
 def build_recorder(
-    settings: Settings, folder: Path, data: SegmentationData, task: SegmentationTask, logger: Logger | None
+    settings: Settings, folder: Path, data: SegmentationData, task: SegmentationTask, tracker: Tracker | None
 ) -> AttentionRecorder:
     """What records the coefficients of the first validation cases."""
     attention, dataset = settings["attention"], data.validation_cases()
@@ -112,7 +110,7 @@ def build_recorder(
         labels=data.cohort.labels,
         patch_size=settings["dataset"]["patch_size"],
         max_epochs_kept=attention["max_epochs_kept"],
-        on_picture=log_picture(logger),
+        tracker=tracker,
     )
 
 

@@ -155,8 +155,11 @@ class TrainerConfig:
 class LoggerConfig:
     """Where the run is shown beside its own folder."""
 
-    name: str = required(one_of("wandb", "csv"))
+    name: str = required(one_of("wandb", "tensorboard", "csv"))
     project: str = required()
+    group: str | None = required()
+    media_mib: float = required(NOT_NEGATIVE)
+    checkpoints: str = required(one_of("none", "best"))
 
 
 @dataclass

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from aunet import __version__
 from aunet.commands import compare, doctor, evaluate, info, predict, prepare, runs, search, train
-from aunet.errors import UserError
+from aunet.errors import UserError, is_disk_full
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,6 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _run(sys.argv[1:] if argv is None else list(argv))
     except UserError as error:
         sys.stderr.write(f"aunet: {error}\n")
+        return 2
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        sys.stderr.write(f"aunet: {error.filename or 'a file'}: the disk is full. Free some of it and start again.\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("aunet: stopped\n")

@@ -45,7 +45,7 @@ class Probe:
 
     def trainer(self, callbacks: Sequence[Callback]) -> Trainer:
         """A trainer that shows no bar and saves nothing."""
-        return build_trainer(self.settings, callbacks, None, self.choice, self.folder, self.task.network)
+        return build_trainer(self.settings, callbacks, self.choice, self.folder, self.task.network)
 
 
 def run_probe(settings: Settings, cohort: Cohort, folder: Path, record: RunRecord) -> None:
@@ -112,7 +112,7 @@ def _find_learning_rate(probe: Probe) -> dict[str, Any]:
 def _profile(probe: Probe) -> dict[str, Any]:
     times, clock = TimeProfile(), build_clock(probe.settings)
     with run_progress() as progress:
-        callbacks = build_callbacks(probe.settings, probe.folder, clock, probe.data, probe.task, progress, None)
+        callbacks = build_callbacks(probe.settings, probe.folder, clock, probe.data, probe.task, progress)
         probe.trainer([times, *callbacks]).fit(probe.task, datamodule=probe.data)
     parts, operators = times.parts(), times.operators()
     write_text(probe.folder / "profile.csv", pd.DataFrame(parts).to_csv(index=False))

@@ -72,12 +72,12 @@ def _search(overrides: Sequence[str], space: "SearchSpace", total: int, at_once:
 def _job(study: "Study", trial: "Trial | FrozenTrial", folder: Path) -> "Job":
     """The run of a trial, its settings checked."""
     from aunet.config import check_config, compose_config
-    from aunet.sweeps.job import Job, plain_settings
+    from aunet.sweeps.job import Job, job_settings
 
     words = study.words(trial)
     config = compose_config(words)
     check_config(config)
-    return Job(tuple(words), folder / f"trial_{trial.number:03d}", plain_settings(config))
+    return Job(tuple(words), folder / f"trial_{trial.number:03d}", job_settings(config, folder))
 
 
 def _print_result(study: "Study", folder: Path) -> None:

@@ -4,10 +4,11 @@ import logging
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aunet.errors import UserError
+from aunet.errors import UserError, is_disk_full
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -181,6 +182,7 @@ def _train_test_report(config: "DictConfig", folder: Path) -> None:
 
 
 def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
+    from aunet.build_tracker import build_tracker
     from aunet.commands.probe_run import run_probe
     from aunet.commands.train_run import report_run, score_run, train_run
     from aunet.training.checkpoints import RunInterruptedError
@@ -188,21 +190,31 @@ def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None
     from aunet.training.run_record import RunRecord
 
     record = RunRecord(folder)
+    tracker = build_tracker(settings, folder, record) if rank() == 0 else None
     try:
         if settings["trainer"]["probe"] is not None:
             run_probe(settings, cohort, folder, record)
             record.end("finished")
             return
-        splits = train_run(settings, cohort, folder, record)
-        summary = score_run(settings, cohort, splits, folder, record)
+        splits = train_run(settings, cohort, folder, record, tracker)
+        summary = score_run(settings, cohort, splits, folder, record, tracker)
         record.end("finished")
     except (RunInterruptedError, KeyboardInterrupt):
         record.end("interrupted")
         _log.warning("Stopped. Go on with: python train.py resume=%s", folder)
         raise KeyboardInterrupt from None
-    except BaseException:
-        record.end("failed")
+    except BaseException as error:
+        with suppress(OSError):
+            record.end("failed")
+        if is_disk_full(error):
+            raise UserError(
+                f"{folder}: the disk is full; the checkpoint before stands. Free some of it, then: python train.py"
+                f" resume={folder}"
+            ) from None
         raise
+    finally:
+        if tracker:
+            tracker.finish()
     if rank() == 0:
         report_run(summary, cohort, folder)
 

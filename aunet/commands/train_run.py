@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 import torch
 import yaml
-from pytorch_lightning.loggers import Logger
 from torch import nn
 
 from aunet.atomic_files import replaced_atomically, write_json, write_text
@@ -32,6 +31,8 @@ from aunet.errors import UserError
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.reporting.html_report import build_report
 from aunet.reporting.tables import score_table, table_console
+from aunet.tracking.tracker import Tracker
+from aunet.tracking.guarded_tracker import GuardedTracker
 from aunet.training.checkpoints import Checkpoints
 from aunet.training.hardware_choice import HardwareChoice, set_tf32
 from aunet.training.peak_memory import peak_memory_bytes
@@ -40,12 +41,13 @@ from aunet.training.ranks import first_rank_first, num_ranks, rank
 from aunet.training.run_record import RunRecord
 from aunet.training.scoring import score_test_cases
 from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
-from aunet.training.trackers import finish_wandb, wandb_logger
 
 _log = logging.getLogger(__name__)
 
 
-def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecord) -> Splits:
+def train_run(
+    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: GuardedTracker | None
+) -> Splits:
     """Train until the epochs or the time are used up; a run that was begun before goes on where it stood."""
     start = time.monotonic()
     splits = _splits(settings, cohort, folder)
@@ -60,7 +62,8 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
         write_json(folder / "splits.json", splits.as_dict())
         write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     start_record(settings, cohort, task.network, record, facts)
-    logger = _logger(settings, folder) if rank() == 0 else None
+    if tracker:
+        tracker.start()
     try:
         with first_rank_first():
             data.setup("fit")
@@ -68,20 +71,25 @@ def train_run(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(
-                settings, folder, clock, data, task, progress, logger, record.facts.get("extended_at_step")
+                settings, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step")
             )
-            trainer = build_trainer(settings, [*callbacks, checkpoints], logger, choice, folder, task.network)
+            trainer = build_trainer(settings, [*callbacks, checkpoints], choice, folder, task.network)
             trainer.fit(task, datamodule=data, ckpt_path=newest, weights_only=True)
     except NonFiniteLossError as error:
         raise saved_with_batch(error, folder) from None
-    finally:
-        finish_wandb(logger)
     seconds = {"prepare": prepared - start, "train": clock.seconds}
     record.update(durations=_rounded(seconds), best_epoch=checkpoints.best_epoch, peak_memory_mib=_peak_mib())
     return splits
 
 
-def score_run(settings: Settings, cohort: Cohort, splits: Splits, folder: Path, record: RunRecord) -> pd.DataFrame:
+def score_run(
+    settings: Settings,
+    cohort: Cohort,
+    splits: Splits,
+    folder: Path,
+    record: RunRecord,
+    tracker: Tracker | None,
+) -> pd.DataFrame:
     """Predict and score the test cases with the best checkpoint."""
     start = time.monotonic()
     by_id = {case.case_id: case for case in cohort.cases}
@@ -98,7 +106,20 @@ def score_run(settings: Settings, cohort: Cohort, splits: Splits, folder: Path, 
         )
     durations = record.facts["durations"] | _rounded({"test": time.monotonic() - start})
     record.update(scores=summary_as_mapping(summary), durations=durations, peak_memory_mib=_peak_mib())
+    if tracker:
+        _show_scores(tracker, settings, summary, splits, folder)
     return summary
+
+
+def _show_scores(
+    tracker: Tracker, settings: Settings, summary: pd.DataFrame, splits: Splits, folder: Path
+) -> None:
+    for case_id in splits.test:
+        tracker.picture(f"test/{case_id}", folder / "test" / "pictures" / f"{case_id}.png")
+    tracker.table("test/scores", summary)
+    tracker.table("test/case_scores", pd.read_csv(folder / "test" / "case_scores.csv"))
+    if settings["logger"]["checkpoints"] == "best":
+        tracker.keep_file("best", folder / "checkpoints" / "best.ckpt")
 
 
 def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path) -> None:
@@ -198,12 +219,6 @@ def saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
         " these cases, lower optimizer.factory.lr, set trainer.precision=float32, or go past it in another run with"
         " trainer.on_nonfinite=skip."
     )
-
-
-def _logger(settings: Settings, folder: Path) -> Logger | None:
-    if settings["logger"]["name"] != "wandb":
-        return None
-    return wandb_logger(folder, settings["logger"]["project"], settings["data"]["name"], settings)
 
 
 def _rounded(seconds: dict[str, float]) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """Preprocessed cases on disk: made once, shared by every worker, rank and run, keyed by content and settings."""
 
-import errno
 import hashlib
 import json
 import logging
@@ -24,13 +23,12 @@ from aunet.data.shown_progress import shown
 from aunet.data.store_room import NoRoomError, check_room, gigabytes, load_of, num_threads
 from aunet.data.stored_case import StoredCase, open_stored_case, write_stored_case
 from aunet.data.volume import check_same_grid, read_channels
-from aunet.errors import UserError
+from aunet.errors import UserError, is_disk_full
 
 _log = logging.getLogger(__name__)
 _VERSION = 2
 _THREADS_THAT_LOOK = 4
 _LONGEST_NAME = 60
-_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _Place = tuple[Case, Path]
 _Result = TypeVar("_Result")
@@ -105,7 +103,7 @@ class CaseStore:
                     image, label = self._image_and_label(case)
                     write_stored_case(temporary, case.case_id, image, label, self._cohort.labels.num_classes)
             except OSError as error:
-                if error.errno not in _DISK_IS_FULL:
+                if not is_disk_full(error):
                     raise
                 raise NoRoomError(f"{folder}: the disk is full. Free some, or give data.cache=… on another.") from None
             return open_stored_case(case.case_id, folder)

@@ -22,6 +22,7 @@ from aunet.reporting.panels import (
     show_regions,
     show_window,
 )
+from aunet.reporting.picture_columns import Box
 from aunet.reporting.planes import AxialView, LabelledScan, Triple, clearest_view, whole_window, window_around
 from aunet.reporting.sheet import Margins, Sheet, panel_sheet, panel_size
 
@@ -37,11 +38,12 @@ def attention_picture(
     *,
     title: str = "",
     is_relative: bool = False,
-) -> None:
+) -> dict[int, list[Box]]:
     """Write a PNG: the scan with its label, beside it each level's coefficients, a row for each gate of a skip.
 
     Sigmoid coefficients share one scale from 0 to 1. With ``is_relative`` (softmax over space) each panel shows
-    multiples of its map's mean on a scale of its own.
+    multiples of its map's mean on a scale of its own. Returns, by level, the columns that show it alone: the scan, its
+    coefficients, the scale.
     """
     view = clearest_view(scan)
     num_maps = max(len(level.values) for level in levels)
@@ -59,6 +61,11 @@ def attention_picture(
         add_color_bar(sheet, "attention coefficient")
     sheet.add_title_and_legend(title, legend_lines(labels))
     save_png(sheet.figure, path, dots_per_inch=110)
+    scale = [] if is_relative else [sheet.margin_box()]
+    return {
+        level.level: [sheet.column_box(0), sheet.column_box(column, with_gap=is_relative), *scale]
+        for column, level in enumerate(levels, start=1)
+    }
 
 
 def prediction_picture(

@@ -7,6 +7,11 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from aunet.reporting.picture_columns import Box
+
+_TITLE_INCHES = 0.24  # the title's share of the top margin
+_NUMBER_INCHES = 0.07  # how far a number at the end of a colour bar reaches below it
+
 
 @dataclass(frozen=True)
 class Margins:
@@ -35,6 +40,24 @@ class Sheet:
         return self.figure.add_axes(
             (left / total_width, bottom / total_height, width / total_width, height * share / total_height)
         )
+
+    def column_box(self, column: int, *, with_gap: bool = True) -> Box:
+        """The panels of a column, their titles, what stands left of the first, and the gap to the next (or the end)."""
+        width, height = self.figure.get_size_inches()
+        place = self.panels[0][column].get_position()
+        is_last = column == len(self.panels[0]) - 1
+        end = 1.0 if is_last else self.panels[0][column + 1].get_position().x0
+        return 0.0 if column == 0 else place.x0, _TITLE_INCHES / height, end if with_gap else place.x1, self._lower_edge
+
+    def margin_box(self) -> Box:
+        """The right margin, with what stands in it; as high as a column."""
+        width, height = self.figure.get_size_inches()
+        return 1 - self.margins.right / width, _TITLE_INCHES / height, 1.0, self._lower_edge
+
+    @property
+    def _lower_edge(self) -> float:
+        """Of the panels and the numbers of a colour bar beside them, as a share of the height from the top."""
+        return 1 - (self.margins.bottom - _NUMBER_INCHES) / self.figure.get_figheight()
 
     def add_title_and_legend(self, title: str, entries: Sequence[Artist], columns: int | None = None) -> None:
         """A title in the top margin, and ``entries`` under the grid: ``columns`` a line, by default all in one."""

@@ -48,6 +48,13 @@ class Job:
         return [f"resume={self.folder}", *([f"trusted_modules=[{','.join(trusted)}]"] if trusted else [])]
 
 
+def job_settings(config: DictConfig, folder: Path) -> dict[str, Any]:
+    """The configuration of a job of the sweep in ``folder``, whose name groups its runs where nothing else does."""
+    settings = plain_settings(config)
+    settings["logger"]["group"] = settings["logger"]["group"] or folder.name
+    return settings
+
+
 def plain_settings(config: DictConfig) -> dict[str, Any]:
     """A composed configuration without Hydra's keys, as plain values; interpolations stay as written."""
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from aunet.atomic_files import write_json
 from aunet.config import check_config, compose_config, split_sweep
 from aunet.errors import UserError
-from aunet.sweeps.job import Job, plain_settings
+from aunet.sweeps.job import Job, job_settings, plain_settings
 
 _NOT_IN_NAMES = re.compile(r"[^\w.=+-]+")
 _LONGEST_NAME = 100
@@ -42,7 +42,7 @@ def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
     folder = Path(str(configs[0].hydra.sweep.dir))
     names = _unique([_name(_shortened(words, keys)) or "job" for words in lists])
     jobs = (
-        Job(tuple(words), folder / name, plain_settings(config))
+        Job(tuple(words), folder / name, job_settings(config, folder))
         for words, name, config in zip(lists, names, configs, strict=True)
     )
     return SweepPlan(folder, tuple(jobs), *launcher_of(configs[0]))

@@ -78,11 +78,6 @@ class AttentionArchive:
         """Epochs with volumes and pictures, in order."""
         return sorted({_epoch_of(path) for path in self._folder.glob("volumes/*/epoch_*.npz")})
 
-    def is_milestone(self, epoch: int) -> bool:
-        """Whether ``epoch`` is kept for more than being the latest: what a tracker with a media budget is sent."""
-        recorded = self.recorded_epochs()
-        return recorded.index(epoch) % _stride(len(recorded), self._max_epochs_kept) == 0
-
     def remove_surplus(self) -> None:
         """Delete volumes and pictures beyond the budget, and those of epochs that have no statistics (any more)."""
         kept = set(epochs_to_keep(self.recorded_epochs(), self._max_epochs_kept))

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -13,14 +14,15 @@ from aunet.metrics.attention_statistics import attention_statistics, label_fract
 from aunet.reporting.attention_film import attention_film, choose_epochs
 from aunet.reporting.coefficient_panels import LevelCoefficients
 from aunet.reporting.overlays import attention_picture
+from aunet.reporting.picture_columns import Box, write_columns
 from aunet.reporting.planes import Triple
+from aunet.tracking.tracker import Tracker
 from aunet.training.attention_archive import AttentionArchive
 from aunet.training.validation_image import ValidationImage, patch_on_organ
 
 _log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-OnPicture = Callable[[str, Path, int], None]
 
 
 class CasePrediction(Protocol):
@@ -55,8 +57,7 @@ class AttentionRecorder(Callback):
         patch_size: what a network with softmax gates is shown of a case, as its coefficients compete over all
             of what it sees and cannot be stitched; voxels.
         max_epochs_kept: epochs with pictures and volumes on disk, 2 or more; statistics are kept of all.
-        on_picture: called as (key, file, epoch) with the pictures worth sending to a tracker: those of every
-            epoch at first, of every 2nd, 4th, ... as epochs grow in number, and the films.
+        tracker: is shown each level of each epoch, and the films.
     """
 
     def __init__(
@@ -67,14 +68,14 @@ class AttentionRecorder(Callback):
         labels: Labels,
         patch_size: Sequence[int],
         max_epochs_kept: int = 64,
-        on_picture: OnPicture | None = None,
+        tracker: Tracker | None = None,
     ) -> None:
         self._archive = AttentionArchive(folder, max_epochs_kept)
         self._cases = cases
         self._predict = predict
         self._labels = labels
         self._patch_size = tuple(patch_size)
-        self._on_picture = on_picture
+        self._tracker = tracker
         self._is_ungated = False
         self._has_told_mean = False
 
@@ -104,9 +105,6 @@ class AttentionRecorder(Callback):
             self._draw(network, case, levels, epoch)
         self._archive.replace_statistics(epoch, rows)
         self._archive.remove_surplus()
-        if self._archive.is_milestone(epoch):
-            for case in self._cases:
-                self._announce(f"attention/{case.case_id}", self._archive.picture_path(case.case_id, epoch), epoch)
 
     def write_films(self, network: nn.Module) -> None:
         """Write the contact sheet of each case from the epochs on disk."""
@@ -123,7 +121,8 @@ class AttentionRecorder(Callback):
                 title=f"{case.case_id}: attention over the epochs",
                 is_relative=_is_softmax(network),
             )
-            self._announce(f"attention/film/{case.case_id}", path, epochs[-1])
+            if self._tracker:
+                self._tracker.picture(f"attention/film/{case.case_id}", path)
 
     def _shown_cases(self, network: nn.Module) -> list[ValidationImage]:
         if not _is_softmax(network):
@@ -167,18 +166,27 @@ class AttentionRecorder(Callback):
         return rows
 
     def _draw(self, network: nn.Module, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> None:
-        attention_picture(
+        path = self._archive.picture_path(case.case_id, epoch)
+        columns = attention_picture(
             case.as_scan(),
             levels,
             self._labels,
-            self._archive.picture_path(case.case_id, epoch),
+            path,
             title=f"{case.case_id}, epoch {epoch}",
             is_relative=_is_softmax(network),
         )
+        if self._tracker:
+            self._show_levels(self._tracker, case.case_id, path, columns, epoch)
 
-    def _announce(self, key: str, path: Path, epoch: int) -> None:
-        if self._on_picture is not None:
-            self._on_picture(key, path, epoch)
+    def _show_levels(
+        self, tracker: Tracker, case_id: str, path: Path, columns: Mapping[int, Sequence[Box]], epoch: int
+    ) -> None:
+        """Show each level of the picture at ``path`` on its own: a tracker lays the epochs side by side."""
+        with TemporaryDirectory() as folder:
+            for level, parts in columns.items():
+                part = Path(folder) / f"level_{level}.png"
+                write_columns(path, parts, part)
+                tracker.picture(f"attention/level_{level}/{case_id}", part, epoch)
 
 
 def _network(module: Any) -> nn.Module:

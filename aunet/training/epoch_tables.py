@@ -11,6 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.atomic_files import write_text
 from aunet.labels import Labels
+from aunet.tracking.tracker import Tracker
 from aunet.training.peak_memory import peak_memory_bytes
 
 Row = dict[str, Any]
@@ -19,10 +20,11 @@ Row = dict[str, Any]
 class EpochTables(Callback):
     """Writes both tables after each epoch; after a resume, rows of repeated epochs are replaced."""
 
-    def __init__(self, folder: Path, labels: Labels, batch_size: int) -> None:
+    def __init__(self, folder: Path, labels: Labels, batch_size: int, tracker: Tracker | None = None) -> None:
         self._folder = folder
         self._labels = labels
         self._batch_size = batch_size
+        self._tracker = tracker
         self._epoch_start = self._step_end = 0.0
         self._waiting = self._stepping = 0.0
         self._steps = 0
@@ -61,7 +63,11 @@ class EpochTables(Callback):
         columns = ["train/loss", "val/dice", *names, "learning_rate"]
         values = {name: float(trainer.callback_metrics[name]) for name in columns if name in trainer.callback_metrics}
         replace_row(self._folder / "metrics.csv", {"epoch": trainer.current_epoch, **values})
-        replace_row(self._folder / "timing.csv", {"epoch": trainer.current_epoch, **self._timing()})
+        timing = self._timing()
+        replace_row(self._folder / "timing.csv", {"epoch": trainer.current_epoch, **timing})
+        if self._tracker:
+            told = {f"timing/{name}": value for name, value in timing.items() if value != ""}
+            self._tracker.metrics(values | told, trainer.current_epoch)
 
     def _timing(self) -> Row:
         trained = self._waiting + self._stepping

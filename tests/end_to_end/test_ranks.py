@@ -65,10 +65,10 @@ def _check_scores_are_those_of_one_process(run: Path, config: DictConfig) -> Non
 def test_the_gradient_of_two_ranks_is_that_of_the_whole_batch(
     loss: str, is_of_batch: str, rank_settings: list[str], tmp_path: Path
 ) -> None:
-    """One step of plain gradient descent at rate 1 subtracts the gradient."""
+    """One step of plain gradient descent subtracts the gradient, at a rate at which weights round less than it."""
     words = [*rank_settings, f"loss={loss}", f"+loss.function.batch={is_of_batch}", "optimizer=sgd"]
     words += ["trainer.max_epochs=1", "trainer.batches_per_epoch=1", "trainer.gradient_clip=null"]
-    words += ["optimizer.factory.lr=1", "optimizer.factory.momentum=0", "optimizer.factory.nesterov=false"]
+    words += ["optimizer.factory.lr=64", "optimizer.factory.momentum=0", "optimizer.factory.nesterov=false"]
     words += ["optimizer.factory.weight_decay=0"]
     words = [word for word in words if word != "optimizer.factory.lr=0.01"]
     assert train(words, tmp_path / "one").returncode == 0

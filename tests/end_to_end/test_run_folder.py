@@ -58,7 +58,16 @@ def test_attention_of_every_epoch_is_on_disk_and_in_the_tracker(finished_run: Pa
     pictures = sorted((finished_run / "attention" / "pictures" / case_id).iterdir())
     assert [path.name for path in pictures] == [f"epoch_{epoch:04d}.png" for epoch in range(3)]
     assert (finished_run / "attention" / f"film_{case_id}.png").is_file()
-    assert len(list(finished_run.glob(f"wandb/offline-run-*/files/media/images/attention/{case_id}_*.png"))) == 3
+    for level in (1, 2):
+        media = f"wandb/offline-run-*/files/media/images/attention/level_{level}/{case_id}_*.png"
+        assert len(list(finished_run.glob(media))) == 3
+
+
+def test_scores_and_predictions_are_in_the_tracker(finished_run: Path) -> None:
+    for case_id in json.loads((finished_run / "splits.json").read_text())["test"]:
+        assert len(list(finished_run.glob(f"wandb/offline-run-*/files/media/images/test/{case_id}_*.png"))) == 1
+    for name in ("scores", "case_scores"):
+        assert len(list(finished_run.glob(f"wandb/offline-run-*/files/media/table/test/{name}_*.json"))) == 1
 
 
 def test_checkpoints_hold_tensors_and_plain_values_only(finished_run: Path) -> None:

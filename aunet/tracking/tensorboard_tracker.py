@@ -1,0 +1,55 @@
+"""TensorBoard: event files in the folder ``tensorboard/`` of the run."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class TensorBoardTracker:
+    """Event files below ``folder``; every part of an interrupted run adds one.
+
+    Args:
+        folder: ``tensorboard/`` of the run.
+        settings: the run's configuration.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        try:
+            from torch.utils.tensorboard.writer import SummaryWriter
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"{error.name} is missing: pip install 'aunet[tensorboard]'") from None
+
+        self.description = f"tensorboard --logdir {folder}"
+        self._writer = SummaryWriter(str(folder))
+        self._writer.add_text("config", f"```\n{yaml.safe_dump(dict(settings), sort_keys=False)}```")
+
+    def metrics(self, values: Mapping[str, float], epoch: int) -> None:
+        """Scalars, on disk at once."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, epoch)
+        self._writer.flush()
+
+    def picture(self, key: str, path: Path, epoch: int | None = None) -> None:
+        """An image."""
+        with Image.open(path) as image:
+            self._writer.add_image(key, np.asarray(image.convert("RGB")), epoch, dataformats="HWC")
+        self._writer.flush()
+
+    def table(self, key: str, table: "pd.DataFrame") -> None:
+        """A table in Markdown, as text."""
+        rows = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
+        self._writer.add_text(key, "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows))
+
+    def keep_file(self, name: str, path: Path) -> None:
+        """Nothing to do: the run's folder, in which the event files are, has it."""
+
+    def finish(self) -> None:
+        """Close the event file."""
+        self._writer.close()

@@ -1,0 +1,46 @@
+"""The process in which a tracker works; the run asks, it answers."""
+
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any
+
+from aunet.tracking.tracker import Tracker
+
+
+def serve_tracker(connection: "Connection[Any, Any]", build: Callable[[], Tracker]) -> None:
+    """Build the tracker, then do what comes over ``connection`` as (method, arguments), until it is told to finish.
+
+    Every answer is (True, text) or (False, reason). Signals to stop are the run's to understand: it saves, then tells. A
+    run that dies without a word is finished too, with what it had told.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    with suppress(EOFError, OSError):
+        tracker = _done(connection, build)
+        if tracker is not None:
+            _serve(connection, tracker)
+
+
+def _serve(connection: "Connection[Any, Any]", tracker: Tracker) -> None:
+    while True:
+        try:
+            what, words = connection.recv()
+        except EOFError:
+            tracker.finish()
+            return
+        _done(connection, lambda: getattr(tracker, what)(*words))
+        if what == "finish":
+            return
+
+
+def _done(connection: "Connection[Any, Any]", call: Callable[[], Any]) -> Any:
+    """What ``call`` gives; the run is told that, or why not. None then."""
+    try:
+        result = call()
+    except Exception as error:  # noqa: BLE001 -- whatever a tracker throws, the run goes on without it
+        connection.send((False, " ".join(str(error).split()) or type(error).__name__))
+        return None
+    connection.send((True, getattr(result, "description", "")))
+    return result

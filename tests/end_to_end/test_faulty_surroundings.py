@@ -1,0 +1,134 @@
+"""A full disk, a tracker that cannot write, hangs or is full: the run goes on, or ends so that it can be resumed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from aunet.commands.main import main
+from tests.end_to_end.fault_harness import differences
+
+MEBIBYTE = 2**20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Generator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small disk needs the rights of root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def start(words: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "aunet.commands.main", "train", *words]
+    environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}  # of this process
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+
+
+def fill(folder: Path) -> Path:
+    """A file that leaves no room in ``folder``."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(MEBIBYTE))
+        except OSError:
+            pass
+    return ballast
+
+
+def test_a_run_on_a_full_disk_ends_with_its_checkpoint_and_goes_on_when_there_is_room(
+    attention_settings: list[str], finished_run: Path, small_disk: Path
+) -> None:
+    run = small_disk / "run"
+    process = start([*attention_settings, "logger=csv", f"hydra.run.dir={run}"])
+    wait_for(run / "checkpoints" / "last.ckpt", process)
+    ballast = fill(small_disk)
+    _, messages = process.communicate(timeout=120)
+    assert process.returncode == 2, messages
+    assert "Traceback" not in messages
+    assert f"python train.py resume={run}" in " ".join(messages.split())
+
+    ballast.unlink()
+    assert main(["train", f"resume={run}"]) == 0
+    assert differences(run, finished_run) == []
+
+
+def test_a_tracker_that_cannot_write_costs_one_line(
+    attention_settings: list[str], finished_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "wandb").write_text("a file stands where W&B wants its folder")
+    assert main(["train", *attention_settings, f"hydra.run.dir={run}"]) == 0
+    assert differences(run, finished_run) == []
+    assert sum("W&B failed" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_a_full_media_budget_costs_one_line(
+    attention_settings: list[str], finished_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    assert main(["train", *attention_settings, "logger.media_mib=0.1", f"hydra.run.dir={run}"]) == 0
+    assert differences(run, finished_run) == []
+    assert sum("logger.media_mib" in record.getMessage() for record in caplog.records) == 1
+    media = [path for path in run.glob("wandb/offline-run-*/files/media/images/**/*.png")]
+    assert sum(path.stat().st_size for path in media) <= 0.1 * MEBIBYTE
+
+
+def test_the_media_of_a_run_hold_every_level_of_every_epoch_after_a_resume_too(
+    attention_settings: list[str], finished_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    process = start([*attention_settings, f"hydra.run.dir={run}"])
+    wait_for(run / "checkpoints" / "last.ckpt", process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert main(["train", f"resume={run}"]) == 0
+    for folder in (run, finished_run):
+        for level in (1, 2):
+            media = folder.glob(f"wandb/offline-run-*/files/media/images/attention/level_{level}/*.png")
+            assert {path.name.rsplit("_", 2)[1] for path in media} == {"0", "1", "2"}, (folder, level)
+
+
+@pytest.mark.slow
+def test_a_tracker_that_hangs_costs_one_line_and_a_bounded_wait(
+    attention_settings: list[str], finished_run: Path, tmp_path: Path
+) -> None:
+    """W&B's own process is stopped for good, so that it answers nothing any more."""
+    run = tmp_path / "run"
+    process = start([*attention_settings, f"hydra.run.dir={run}"])
+    wait_for(run / "checkpoints" / "last.ckpt", process)
+    services = wandb_services_of(process.pid)
+    assert services
+    for service in services:
+        os.kill(service, signal.SIGSTOP)
+    try:
+        _, messages = process.communicate(timeout=400)
+    finally:
+        for service in services:
+            os.kill(service, signal.SIGKILL)
+    assert process.returncode == 0, messages
+    assert messages.count("W&B failed") == 1
+    assert differences(run, finished_run) == []
+
+
+def wandb_services_of(pid: int) -> list[int]:
+    """Processes of W&B below the process ``pid``."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    children = {int(child) for thread in threads for child in (thread / "children").read_text().split()}
+    return [child for child in children if b"wandb" in Path(f"/proc/{child}/cmdline").read_bytes()]
