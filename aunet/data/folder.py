@@ -6,7 +6,7 @@ from pathlib import Path
 from aunet.data.case import Case, Cohort, Modality
 from aunet.data.case_table import cases_in_table
 from aunet.data.label_map import Classes, label_map
-from aunet.data.nifti_folders import existing_folder, files_by_case, paired_cases
+from aunet.data.nifti_folders import FilesOfCase, existing_folder, files_by_case, paired_cases
 from aunet.errors import UserError
 
 
@@ -64,7 +64,7 @@ def _cases(
     return paired_cases(channels, label_maps, remedy, on_error, annotated)
 
 
-def _found(root: Path, key: str, pattern: str) -> dict[str, Path]:
+def _found(root: Path, key: str, pattern: str) -> FilesOfCase:
     found = files_by_case(root, pattern)
     if not found:
         raise UserError(
