@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from aunet.data.case import Case, Cohort
 from aunet.data.label_map import Classes, label_map
-from aunet.data.nifti_folders import FilesOfCase, existing_folder, files_by_case, paired_cases
+from aunet.data.nifti_folders import FileKind, cases_by_patterns, existing_folder
 from aunet.data.picture_files import PICTURE_SUFFIXES, num_picture_channels
 from aunet.data.usable_cases import each_usable
 from aunet.errors import UserError
 
+PICTURES = FileKind("picture (.png, .tif or .tiff)", PICTURE_SUFFIXES)
 _ANY = "any"
 
 
@@ -38,10 +38,7 @@ def images_cohort(
     """
     folder, has_instances = existing_folder(root), list((classes or {}).values()) == [_ANY]
     mapping = label_map(dict.fromkeys(classes or {}, 1) if has_instances else classes, {}, other_labels, str(root))
-    patterns = [images] if isinstance(images, str) else images
-    channels = [_found(folder, "images", pattern) for pattern in patterns]
-    remedy = f"Images are looked for as data.source.images={list(patterns)}, masks as data.source.labels={labels}."
-    paired = paired_cases(channels, _found(folder, "labels", labels), remedy, on_error, mapping.annotated)
+    paired = cases_by_patterns(folder, images, labels, on_error, mapping.annotated, PICTURES)
     cases, num_channels = _with_usual_channels(paired, on_error)
     return Cohort(
         name=name,
@@ -74,13 +71,3 @@ def _with_usual_channels(cases: Sequence[Case], on_error: str) -> tuple[tuple[Ca
     readable = each_usable(cases, count, on_error)
     [(usual, _)] = Counter(counts.values()).most_common(1)
     return tuple(each_usable(readable, check, on_error)), usual
-
-
-def _found(root: Path, key: str, pattern: str) -> FilesOfCase:
-    found = files_by_case(root, pattern, PICTURE_SUFFIXES)
-    if not found:
-        raise UserError(
-            f"data.source.{key}={pattern}: no picture (.png, .tif or .tiff) in {root} fits. Name a folder below"
-            " data.root, or a pattern in which * stands for the case, such as img/*_photo."
-        )
-    return found

@@ -4,6 +4,7 @@ import glob
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from aunet.data.case import Case
@@ -32,6 +33,17 @@ _MOST_NAMED = 5
 FilesOfCase = Mapping[str, tuple[Path, ...]]
 
 
+@dataclass(frozen=True)
+class FileKind:
+    """What files are called in messages, and how their names end."""
+
+    name: str
+    suffixes: Sequence[str]
+
+
+SCANS = FileKind("NIfTI file (.nii.gz or .nii)", NIFTI_SUFFIXES)
+
+
 def existing_folder(root: str | None, key: str = "data.root") -> Path:
     """Give ``root`` as a path; refuse what is not given or not a folder."""
     if root is None:
@@ -56,6 +68,21 @@ def cases_in_folder(root: Path, on_error: str = "stop") -> tuple[Case, ...]:
             remedy = f"Accepted layouts:{LAYOUTS}"
             return paired_cases([image_of_case], files_by_case(root, labels), remedy, on_error)
     raise UserError(f"data.root={root}: no images with labels were found. Accepted layouts (.nii.gz or .nii):{LAYOUTS}")
+
+
+def cases_by_patterns(
+    root: Path,
+    images: str | Sequence[str],
+    labels: str,
+    on_error: str,
+    annotated: frozenset[int] | None,
+    kind: FileKind = SCANS,
+) -> tuple[Case, ...]:
+    """Pair what fits the user's own patterns, ``data.source.images``, one a channel, and ``data.source.labels``."""
+    patterns = [images] if isinstance(images, str) else list(images)
+    channels = [_fitting(root, "images", pattern, kind) for pattern in patterns]
+    remedy = f"Images are looked for as data.source.images={patterns}, labels as data.source.labels={labels}."
+    return paired_cases(channels, _fitting(root, "labels", labels, kind), remedy, on_error, annotated)
 
 
 def files_by_case(root: Path, pattern: str, suffixes: Sequence[str] = NIFTI_SUFFIXES) -> FilesOfCase:
@@ -129,3 +156,13 @@ def check_is_there(path: Path, case_id: str) -> None:
     if not (path.is_file() or is_folder_of_files(path)):
         what = "a link that leads to no file" if path.is_symlink() else "no file"
         raise UserError(f"{path}: case {case_id}: {what}. Put the file in its place, or take the case out.")
+
+
+def _fitting(root: Path, key: str, pattern: str, kind: FileKind) -> FilesOfCase:
+    found = files_by_case(root, pattern, kind.suffixes)
+    if not found:
+        raise UserError(
+            f"data.source.{key}={pattern}: no {kind.name} in {root} fits. Name a folder below data.root, or a pattern"
+            " in which * stands for the case, such as img/img*."
+        )
+    return found
