@@ -1,6 +1,5 @@
 """Splits that stand in a file: the ``splits.json`` of a run, or the ``splits_final.json`` of nnU-Net."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aunet.data.case import Case
+from aunet.data.json_files import read_json
 from aunet.data.splits import Splits, carve_validation, check_patients
 from aunet.data.usable_cases import tell_skipped
 from aunet.errors import UserError
@@ -35,7 +35,7 @@ def read_splits(
     Raises:
         UserError: for a file that is none of these, a case the dataset lacks, a patient in two parts.
     """
-    content = _read_json(file)
+    content = read_json(file, "data.split.file is the splits.json of a run or nnU-Net's splits_final.json.")
     parts = _fold_of(content, fold, file) if isinstance(content, list) else _whole(content, fold, file)
     known = {case.case_id: case for case in cases}
     parts = {part: _present(case_ids, part, known, file, on_error) for part, case_ids in parts.items()}
@@ -48,18 +48,6 @@ def read_splits(
     _check_once(splits, file)
     check_patients(splits, cases, str(file))
     return splits
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{file}: cannot be read ({error.strerror}); data.split.file is the splits.json of a run or nnU-Net's"
-            " splits_final.json."
-        ) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{file}: not valid JSON ({error}). Copy it again.") from None
 
 
 def _whole(content: Any, fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:

@@ -296,7 +296,12 @@ WHOLE_DATASET = {
         "table", holds("cases.csv", "Größe".encode("utf-16")), "not a readable CSV.*UTF-8"
     ),
     "a table with an open quote": Damage("table", table(lambda text: text + '"a'), "not a readable CSV.*Save it"),
-    "splits that are no JSON": Damage("folder", holds("splits.json", b"{"), "splits.json: not valid JSON.*Copy"),
+    "splits that are no JSON": Damage(
+        "folder", holds("splits.json", b"{"), "splits.json: not valid JSON.*data.split.file is"
+    ),
+    "splits nested without end": Damage(
+        "folder", holds("splits.json", b"[" * 99999), "not valid JSON.*data.split.file"
+    ),
     "splits without a part": Damage("folder", splits(train=["case_0"], val=["case_1"]), "must each list"),
     "a case in two parts": Damage(
         "folder", splits(train=["case_0"], val=["case_1"], test=["case_0"]), "stands 2 times.*Keep one"
