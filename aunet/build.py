@@ -86,7 +86,8 @@ def build_splits(settings: Settings, cohort: Cohort) -> Splits:
     """Which case trains, validates, tests."""
     split, fold, cases = settings["data"]["split"], settings["data"]["fold"], cohort.cases
     if split["file"] is not None:
-        return read_splits(Path(split["file"]).expanduser(), cases, fold, split["val"], split["seed"])
+        file, on_error = Path(split["file"]).expanduser(), settings["data"]["on_error"]
+        return read_splits(file, cases, fold, split["val"], split["seed"], on_error)
     return split_cases(
         cases,
         SplitSizes(split["val"], split["test"], split["train"]),

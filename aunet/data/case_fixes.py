@@ -1,14 +1,13 @@
 """Cases to leave out and label values to map, as ``aunet doctor --fix`` writes them and ``data.fixes`` reads them."""
 
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from aunet.atomic_files import write_json
 from aunet.data.case import Cohort
+from aunet.data.json_files import read_json
 from aunet.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -30,11 +29,11 @@ def write_fixes(path: Path, fixes: CaseFixes) -> None:
 
 def read_fixes(path: Path) -> CaseFixes:
     """Read what ``write_fixes`` wrote; UserError where it cannot be."""
+    content = read_json(path, "data.fixes is a file that aunet doctor --fix writes.")
     try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
         leave_out = {str(case_id): str(reason) for case_id, reason in content["leave_out"].items()}
         values = {int(value): str(name) for value, name in content["class_of_value"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"data.fixes={path}: cannot be read ({error}). It must hold leave_out, case id -> reason, and"
             " class_of_value, value -> class, as aunet doctor --fix writes them."

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
+import numpy as np
+
 from aunet.atomic_files import folder_created_atomically, held_alone
 from aunet.data.case import Case, Cohort
 from aunet.data.chunked_array import DamagedArrayError
@@ -122,11 +124,18 @@ class CaseStore:
         if len(channels) != self._cohort.num_channels:
             raise UserError(
                 f"{case.images[0]}: case {case.case_id} has {len(channels)} channels,"
-                f" its dataset {self._cohort.num_channels}."
+                f" its dataset {self._cohort.num_channels}. Save those that the others have, or take the case out."
             )
         label = read_reference(case, self._cohort)
         check_same_grid(channels[0], label, case.case_id)
         image = self._preprocessing.image(channels)
+        if not image.array.any() or all(np.ptp(channel.array) == 0 for channel in channels):
+            _log.warning(
+                "%s: every voxel of case %s is the same within data.window, so it teaches nothing. Export the scan"
+                " again, or take the case out.",
+                case.images[0],
+                case.case_id,
+            )
         return image, self._preprocessing.label(label)
 
 

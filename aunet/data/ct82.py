@@ -18,7 +18,8 @@ from aunet.data.ct82_labels import placed_label
 from aunet.data.dicom_files import files_below, is_dicom
 from aunet.data.dicom_slices import read_dicom_file
 from aunet.data.label_map import Classes, label_map
-from aunet.data.nifti_folders import existing_folder
+from aunet.data.nifti_folders import FilesOfCase, existing_folder
+from aunet.data.usable_cases import tell_skipped
 from aunet.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def ct82_cohort(
         _logger.info("%s: labels without a scan are left out: %s", root, ", ".join(unused))
     mapping = label_map(classes, _VALUES, other_labels, root)
     place = Path(cache).expanduser() / "ct82"
-    cases = _usable(sorted(scans), lambda number: _case(number, scans[number], labels.get(number), place), on_error)
+    cases = _usable(sorted(scans), lambda number: _case(number, scans[number], labels.get(number, ()), place), on_error)
     return Cohort(
         name="ct82",
         cases=tuple(replace(case, annotated=mapping.annotated) for case in cases),
@@ -72,24 +73,26 @@ def ct82_cohort(
     )
 
 
-def _numbered(root: Path, pattern: str, name: re.Pattern[str]) -> dict[str, Path]:
-    """What lies near ``root`` under such a name, by the number in it; one number twice is refused."""
-    found: dict[str, Path] = {}
+def _numbered(root: Path, pattern: str, name: re.Pattern[str]) -> FilesOfCase:
+    """What lies near ``root`` under such a name, by the number in it."""
+    found: dict[str, tuple[Path, ...]] = {}
     for path in sorted(path for depth in _DEPTHS for path in root.glob(depth + pattern)):
         if match := name.match(path.name):
-            first = found.setdefault(match[1], path)
-            if first != path:
-                raise UserError(
-                    f"data.root={root}: patient {match[1]} is there twice, as {first} and {path}; keep one."
-                )
+            found[match[1]] = (*found.get(match[1], ()), path)
     return found
 
 
-def _case(number: str, scan: Path, label: Path | None, place: Path) -> Case:
+def _case(number: str, scans: Sequence[Path], labels: Sequence[Path], place: Path) -> Case:
     """A case whose scan says that it is of the patient it is filed under, its label on the scan's grid."""
     name = f"PANCREAS_{number}"
-    if label is None:
-        raise UserError(f"{scan}: case {name} has no label{number}.nii.gz. Unpack the labels beside the scans:{LAYOUT}")
+    if not labels:
+        raise UserError(
+            f"{scans[0]}: case {name} has no label{number}.nii.gz. Unpack the labels beside the scans:{LAYOUT}"
+        )
+    for paths in (scans, labels):
+        if len(paths) > 1:
+            raise UserError(f"patient {number} is there twice, as {paths[0]} and {paths[1]}; keep one.")
+    scan, label = scans[0], labels[0]
     first = next((file for file in files_below(scan) if is_dicom(file)), None) if scan.is_dir() else None
     if first and (patient := read_dicom_file(first).patient.upper()) not in ("", name):
         raise UserError(f"{first}: its PatientID is {patient}, its folder is {name}; file it under its own patient.")
@@ -105,7 +108,7 @@ def _usable(numbers: Sequence[str], case: Callable[[str], Case], on_error: str) 
         except UserError as error:
             if on_error != "skip":
                 raise
-            _logger.warning("Patient %s is left out: %s", number, error)
+            tell_skipped(error)
             return None
 
     with ThreadPoolExecutor(_THREADS) as threads:

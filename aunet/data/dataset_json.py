@@ -1,11 +1,11 @@
 """``dataset.json``, with which the Decathlon and nnU-Net describe a dataset."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from aunet.data.case import Modality
+from aunet.data.json_files import read_json
 from aunet.errors import UserError
 
 
@@ -13,10 +13,7 @@ def read_dataset_json(file: Path) -> dict[str, Any]:
     """The object ``file`` holds; UserError for a file that is missing, unreadable or no JSON object."""
     if not file.is_file():
         raise UserError(f"{file}: not found. data.root must be the unpacked folder of a dataset, with dataset.json.")
-    try:
-        content: Any = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{file}: not valid JSON ({error}). Unpack the dataset again.") from None
+    content = read_json(file, "Unpack the dataset again.")
     if not isinstance(content, dict):
         raise UserError(f"{file}: holds no JSON object. Unpack the dataset again.")
     return content

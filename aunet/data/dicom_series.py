@@ -30,7 +30,7 @@ def read_series(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     Raises:
         UserError: for a folder without a series or with several, a damaged file, and slices that are no volume.
     """
-    slices, affine = _slices_and_affine(path)
+    slices, affine = _slices_and_affine(path, is_telling=True)
     # The first is decoded before memory is asked for: a damaged header may tell of any size.
     first = read_pixels(slices[0])
     array = np.empty((len(slices), *first.shape), dtype=np.float32)
@@ -41,16 +41,19 @@ def read_series(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 
 
 def read_series_grid(path: Path) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
-    """Shape and affine of ``read_series``, from the headers alone; errors as there."""
-    slices, affine = _slices_and_affine(path)
+    """Shape and affine of ``read_series``, from the headers alone; errors as there, but what is odd is told there."""
+    slices, affine = _slices_and_affine(path, is_telling=False)
     rows, columns = slices[0].shape
     return (columns, rows, len(slices)), affine
 
 
-def _slices_and_affine(path: Path) -> tuple[list[Slice], NDArray[np.float64]]:
-    files = _files_of_series(path)
+def _slices_and_affine(path: Path, *, is_telling: bool) -> tuple[list[Slice], NDArray[np.float64]]:
+    files, left_out = _files_of_series(path)
     ordered, affine = order_slices([plane for file in files for plane in file.slices], path)
-    _tell_oddities(files[0], affine, path)
+    if is_telling:
+        for others in left_out:
+            _logger.warning("%s: left out as derived from another series: %s", path, _told(others))
+        _tell_oddities(files[0], affine, path)
     return ordered, affine
 
 
@@ -68,13 +71,14 @@ def _tell_oddities(file: DicomFile, affine: NDArray[np.float64], path: Path) -> 
         _logger.warning("%s: white stands for the lowest value (MONOCHROME1); the numbers stay as they are.", path)
 
 
-def _files_of_series(path: Path) -> list[DicomFile]:
-    series = _series_in(path)
+def _files_of_series(path: Path) -> tuple[list[DicomFile], list[list[DicomFile]]]:
+    """The files of the series that is meant, and the series that were left out as derived from it."""
+    series, derived = _series_in(path), list[list[DicomFile]]()
     _, wanted = series_of_path(path)
     if wanted is not None:
         found = {uid: files for uid, files in series.items() if wanted in (uid, files[0].number)}
     else:
-        found = _originals(series, path)
+        found, derived = _originals(series)
     if len(found) != 1:
         matching = "no series" if not found else f"{len(found)} series"
         asked = "" if wanted is None else f" {wanted}"
@@ -83,7 +87,7 @@ def _files_of_series(path: Path) -> list[DicomFile]:
             f"{path}: {matching}{asked} of slices where one must be chosen. Name one by its number or UID behind #,"
             f" as in {series_of_path(path)[0]}#{_example(found or series)}:{listed}"
         )
-    return next(iter(found.values()))
+    return next(iter(found.values())), derived
 
 
 def _series_in(path: Path) -> Mapping[str, list[DicomFile]]:
@@ -106,14 +110,14 @@ def _series_in(path: Path) -> Mapping[str, list[DicomFile]]:
     return {uid: [file for file in planes if file.series == uid] for uid, _ in uids.most_common()}
 
 
-def _originals(series: Mapping[str, list[DicomFile]], path: Path) -> Mapping[str, list[DicomFile]]:
-    """Without series that were computed from another, where there are others."""
+def _originals(
+    series: Mapping[str, list[DicomFile]],
+) -> tuple[Mapping[str, list[DicomFile]], list[list[DicomFile]]]:
+    """Without series that were computed from another, where there are others; and those."""
     derived = {uid: files for uid, files in series.items() if all("DERIVED" in file.image_type for file in files)}
     if not derived or len(derived) == len(series):
-        return series
-    for files in derived.values():
-        _logger.warning("%s: left out as derived from another series: %s", path, _told(files))
-    return {uid: files for uid, files in series.items() if uid not in derived}
+        return series, []
+    return {uid: files for uid, files in series.items() if uid not in derived}, list(derived.values())
 
 
 def _told(files: Sequence[DicomFile]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom import config as pydicom_config
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.pixels import get_decoder, pixel_array
 
 from aunet.errors import UserError
@@ -36,7 +36,7 @@ _TAGS = [
     *("ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_GEOMETRY),
 ]
 _READ_ERRORS = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError)
-_HEADER_ERRORS = (*_READ_ERRORS, InvalidDicomError, struct.error)
+_HEADER_ERRORS = (*_READ_ERRORS, InvalidDicomError, BytesLengthException, struct.error)
 
 
 @dataclass(frozen=True)
@@ -83,23 +83,11 @@ def read_dicom_file(path: Path) -> DicomFile:
     """
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-        slices = _slices(header, path) if _sop_class(header) in _IMAGE_CLASSES else ()
+        return _described(header, path)
     except UserError:
         raise
     except _HEADER_ERRORS as error:
         raise UserError(f"{path}: not a readable DICOM file ({error}); it may be truncated: copy it again.") from error
-    return DicomFile(
-        path=path,
-        series=str(header.get("SeriesInstanceUID") or "unknown"),
-        number=str(header.get("SeriesNumber") or ""),
-        description=str(header.get("SeriesDescription") or ""),
-        modality=str(header.get("Modality") or "unknown"),
-        patient=str(header.get("PatientID") or ""),
-        image_type=tuple(str(word).upper() for word in header.get("ImageType") or ()),
-        tilt=_number(header.get("GantryDetectorTilt"), 0.0),
-        is_white_lowest=header.get("PhotometricInterpretation") == "MONOCHROME1",
-        slices=slices,
-    )
 
 
 def read_pixels(plane: Slice) -> NDArray[np.float32]:
@@ -111,6 +99,21 @@ def read_pixels(plane: Slice) -> NDArray[np.float32]:
     if stored.shape != plane.shape:
         raise UserError(f"{plane.file}: {stored.shape} pixels where its header says {plane.shape}; copy it again.")
     return (stored * plane.slope + plane.intercept).astype(np.float32)
+
+
+def _described(header: Any, path: Path) -> DicomFile:
+    return DicomFile(
+        path=path,
+        series=str(header.get("SeriesInstanceUID") or "unknown"),
+        number=str(header.get("SeriesNumber") or ""),
+        description=str(header.get("SeriesDescription") or ""),
+        modality=str(header.get("Modality") or "unknown"),
+        patient=str(header.get("PatientID") or ""),
+        image_type=tuple(str(word).upper() for word in header.get("ImageType") or ()),
+        tilt=_number(header.get("GantryDetectorTilt"), 0.0),
+        is_white_lowest=header.get("PhotometricInterpretation") == "MONOCHROME1",
+        slices=_slices(header, path) if _sop_class(header) in _IMAGE_CLASSES else (),
+    )
 
 
 def _sop_class(header: Any) -> str:

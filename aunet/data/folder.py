@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from aunet.data.case import Case, Cohort, Modality
+from aunet.data.case import Cohort, Modality
 from aunet.data.case_table import cases_in_table
 from aunet.data.label_map import Classes, label_map
-from aunet.data.nifti_folders import existing_folder, files_by_case, paired_cases
+from aunet.data.nifti_folders import cases_by_patterns, existing_folder
 from aunet.errors import UserError
 
 
@@ -41,7 +41,7 @@ def folder_cohort(
         cases, folder = cases_in_table(path, on_error, mapping.annotated), path.parent
     else:
         folder = existing_folder(root)
-        cases = _cases(folder, [images] if isinstance(images, str) else images, labels, on_error, mapping.annotated)
+        cases = cases_by_patterns(folder, images, labels, on_error, mapping.annotated)
     return Cohort(
         name=name,
         cases=cases,
@@ -53,22 +53,3 @@ def folder_cohort(
         is_other_background=mapping.is_other_background,
         root=folder,
     )
-
-
-def _cases(
-    root: Path, images: Sequence[str], labels: str, on_error: str, annotated: frozenset[int] | None
-) -> tuple[Case, ...]:
-    channels = [_found(root, "images", pattern) for pattern in images]
-    label_maps = _found(root, "labels", labels)
-    remedy = f"Images are looked for as data.source.images={list(images)}, labels as data.source.labels={labels}."
-    return paired_cases(channels, label_maps, remedy, on_error, annotated)
-
-
-def _found(root: Path, key: str, pattern: str) -> dict[str, Path]:
-    found = files_by_case(root, pattern)
-    if not found:
-        raise UserError(
-            f"data.source.{key}={pattern}: no NIfTI file (.nii.gz or .nii) in {root} fits. Name a folder below"
-            " data.root, or a pattern in which * stands for the case, such as img/img*."
-        )
-    return found

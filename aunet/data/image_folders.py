@@ -1,14 +1,16 @@
 """Pictures of two dimensions with masks: two folders of PNG or TIFF, matched by file name."""
 
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
-from aunet.data.case import Cohort
+from aunet.data.case import Case, Cohort
 from aunet.data.label_map import Classes, label_map
-from aunet.data.nifti_folders import existing_folder, files_by_case, paired_cases
+from aunet.data.nifti_folders import FileKind, cases_by_patterns, existing_folder
 from aunet.data.picture_files import PICTURE_SUFFIXES, num_picture_channels
+from aunet.data.usable_cases import each_usable
 from aunet.errors import UserError
 
+PICTURES = FileKind("picture (.png, .tif or .tiff)", PICTURE_SUFFIXES)
 _ANY = "any"
 
 
@@ -36,17 +38,15 @@ def images_cohort(
     """
     folder, has_instances = existing_folder(root), list((classes or {}).values()) == [_ANY]
     mapping = label_map(dict.fromkeys(classes or {}, 1) if has_instances else classes, {}, other_labels, str(root))
-    patterns = [images] if isinstance(images, str) else images
-    channels = [_found(folder, "images", pattern) for pattern in patterns]
-    remedy = f"Images are looked for as data.source.images={list(patterns)}, masks as data.source.labels={labels}."
-    cases = paired_cases(channels, _found(folder, "labels", labels), remedy, on_error, mapping.annotated)
+    paired = cases_by_patterns(folder, images, labels, on_error, mapping.annotated, PICTURES)
+    cases, num_channels = _with_usual_channels(paired, on_error)
     return Cohort(
         name=name,
         cases=cases,
         labels=mapping.labels,
         class_of_value=mapping.class_of_value,
         modality="picture",
-        num_channels=sum(num_picture_channels(path) for path in cases[0].images),
+        num_channels=num_channels,
         description=f"{len(cases)} pictures of {name} from {root} (a pixel counts as 1 mm)",
         is_other_background=mapping.is_other_background,
         has_instances=has_instances,
@@ -54,11 +54,20 @@ def images_cohort(
     )
 
 
-def _found(root: Path, key: str, pattern: str) -> dict[str, Path]:
-    found = files_by_case(root, pattern, PICTURE_SUFFIXES)
-    if not found:
-        raise UserError(
-            f"data.source.{key}={pattern}: no picture (.png, .tif or .tiff) in {root} fits. Name a folder below"
-            " data.root, or a pattern in which * stands for the case, such as img/*_photo."
-        )
-    return found
+def _with_usual_channels(cases: Sequence[Case], on_error: str) -> tuple[tuple[Case, ...], int]:
+    """The cases with as many channels as most have, and that number; any other is refused."""
+    counts: dict[str, int] = {}
+
+    def count(case: Case) -> None:
+        counts[case.case_id] = sum(num_picture_channels(path) for path in case.images)
+
+    def check(case: Case) -> None:
+        if counts[case.case_id] != usual:
+            raise UserError(
+                f"{case.images[0]}: case {case.case_id} has {counts[case.case_id]} channels, most of its dataset"
+                f" {usual}: grey has 1, colour 3. Convert it, or take the case out."
+            )
+
+    readable = each_usable(cases, count, on_error)
+    [(usual, _)] = Counter(counts.values()).most_common(1)
+    return tuple(each_usable(readable, check, on_error)), usual

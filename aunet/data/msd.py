@@ -29,7 +29,9 @@ def msd_cohort(
     labels = label_map(classes, _values_of_name(content, file), other_labels, str(file))
     channels = _channels(content, file)
 
-    def case(entry: dict[str, Any]) -> Case:
+    def case(entry: Any) -> Case:
+        if not isinstance(entry, dict) or not {"image", "label"} <= entry.keys():
+            raise UserError(f"{file}: 'training' lists {entry}; each of its cases needs an 'image' and a 'label'.")
         image, label = (file_named_in(file, entry[kind]) for kind in ("image", "label"))
         return Case(stem(image), (image,), label, annotated=labels.annotated)
 
@@ -73,11 +75,8 @@ def _channels(content: dict[str, Any], file: Path) -> dict[str, Any]:
     return channels
 
 
-def _training_entries(content: dict[str, Any], file: Path) -> list[dict[str, Any]]:
+def _training_entries(content: dict[str, Any], file: Path) -> list[Any]:
     entries = content.get("training")
-    is_usable = isinstance(entries, list) and all(
-        isinstance(e, dict) and {"image", "label"} <= e.keys() for e in entries
-    )
-    if not entries or not is_usable:
+    if not entries or not isinstance(entries, list):
         raise UserError(f"{file}: 'training' must list the cases, each with its 'image' and 'label'.")
     return entries

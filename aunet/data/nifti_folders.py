@@ -1,8 +1,10 @@
 """Images and label maps found by patterns in which ``*`` stands for the case: ``img/img*`` and ``label/label*``."""
 
 import glob
+import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from aunet.data.case import Case
@@ -10,6 +12,8 @@ from aunet.data.dicom_files import is_folder_of_files
 from aunet.data.usable_cases import usable_cases
 from aunet.data.volume import NIFTI_SUFFIXES
 from aunet.errors import UserError
+
+_logger = logging.getLogger(__name__)
 
 LAYOUTS = """
   ROOT/images/NAME.nii.gz    and ROOT/labels/NAME.nii.gz
@@ -23,6 +27,21 @@ _PATTERNS = (
     (("*/image", "*/ct", "*/mri"), "*/label"),
     (("*_image", "*_ct", "*_mri"), "*_label"),
 )
+_MOST_NAMED = 5
+
+# Case id -> its files of one kind, of which there should be one.
+FilesOfCase = Mapping[str, tuple[Path, ...]]
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """What files are called in messages, and how their names end."""
+
+    name: str
+    suffixes: Sequence[str]
+
+
+SCANS = FileKind("NIfTI file (.nii.gz or .nii)", NIFTI_SUFFIXES)
 
 
 def existing_folder(root: str | None, key: str = "data.root") -> Path:
@@ -51,8 +70,23 @@ def cases_in_folder(root: Path, on_error: str = "stop") -> tuple[Case, ...]:
     raise UserError(f"data.root={root}: no images with labels were found. Accepted layouts (.nii.gz or .nii):{LAYOUTS}")
 
 
-def files_by_case(root: Path, pattern: str, suffixes: Sequence[str] = NIFTI_SUFFIXES) -> dict[str, Path]:
-    """case id -> file below ``root``, with one of ``suffixes``, that fits ``pattern``.
+def cases_by_patterns(
+    root: Path,
+    images: str | Sequence[str],
+    labels: str,
+    on_error: str,
+    annotated: frozenset[int] | None,
+    kind: FileKind = SCANS,
+) -> tuple[Case, ...]:
+    """Pair what fits the user's own patterns, ``data.source.images``, one a channel, and ``data.source.labels``."""
+    patterns = [images] if isinstance(images, str) else list(images)
+    channels = [_fitting(root, "images", pattern, kind) for pattern in patterns]
+    remedy = f"Images are looked for as data.source.images={patterns}, labels as data.source.labels={labels}."
+    return paired_cases(channels, _fitting(root, "labels", labels, kind), remedy, on_error, annotated)
+
+
+def files_by_case(root: Path, pattern: str, suffixes: Sequence[str] = NIFTI_SUFFIXES) -> FilesOfCase:
+    """case id -> files below ``root``, with one of ``suffixes``, that fit ``pattern``; more than one is a mistake.
 
     Every star stands for the case id, and all for the same; a pattern without one is a folder, ``images`` the same as
     ``images/*``. The suffix may be left out. The user's own pattern may be absolute.
@@ -63,27 +97,27 @@ def files_by_case(root: Path, pattern: str, suffixes: Sequence[str] = NIFTI_SUFF
     folder = root / (fixed or ("/" if parts[0].startswith("/") else ""))
     literals = [first, *parts[1:]]
     expression = re.escape(literals[0]) + "(?P<case>[^/]+?)" + "(?P=case)".join(map(re.escape, literals[1:]))
-    found: dict[str, Path] = {}
+    found: dict[str, tuple[Path, ...]] = {}
     for suffix in suffixes if "**" not in stem and folder.is_dir() else ():
         for path in sorted(folder.glob("*".join(map(glob.escape, literals)) + suffix)):
             match = re.fullmatch(expression + re.escape(suffix), path.relative_to(folder).as_posix())
             if match and not path.name.startswith("."):
-                _keep(match["case"], path, found)
+                found[match["case"]] = (*found.get(match["case"], ()), path)
     return found
 
 
 def paired_cases(
-    images: Sequence[Mapping[str, Path]],
-    labels: Mapping[str, Path],
+    images: Sequence[FilesOfCase],
+    labels: FilesOfCase,
     remedy: str,
     on_error: str,
     annotated: frozenset[int] | None = None,
 ) -> tuple[Case, ...]:
     """A case of each id that has an image in any of the channels ``images``; one without all channels, or a label, is
-    refused."""
+    refused, and so is one with several files of a kind. Labels without an image are told."""
 
     def case(case_id: str) -> Case:
-        some = next(channel[case_id] for channel in images if case_id in channel)
+        some = next(channel[case_id][0] for channel in images if case_id in channel)
         if missing := [number for number, channel in enumerate(images) if case_id not in channel]:
             raise UserError(f"{some}: case {case_id} lacks channel {missing[0]} of {len(images)}. {remedy}")
         if case_id not in labels:
@@ -91,12 +125,30 @@ def paired_cases(
                 f"{some}: case {case_id} has no label map. Every image needs one of the same case; add it or move the"
                 f" image away. {remedy}"
             )
-        files = (*(channel[case_id] for channel in images), labels[case_id])
-        for path in files:
-            check_is_there(path, case_id)
+        files = tuple(the_file(channel[case_id], case_id) for channel in (*images, labels))
         return Case(case_id, files[:-1], files[-1], annotated=annotated)
 
-    return usable_cases(sorted({case_id for channel in images for case_id in channel}), case, on_error)
+    case_ids = {case_id for channel in images for case_id in channel}
+    tell_unused(path for case_id, paths in labels.items() if case_id not in case_ids for path in paths)
+    return usable_cases(sorted(case_ids), case, on_error)
+
+
+def the_file(paths: Sequence[Path], case_id: str) -> Path:
+    """The one file of its kind that a case has; UserError for several, and as ``check_is_there``."""
+    if len(paths) > 1:
+        raise UserError(f"{paths[0]} and {paths[1].name} are both of case {case_id}; keep one of them.")
+    check_is_there(paths[0], case_id)
+    return paths[0]
+
+
+def tell_unused(labels: Iterable[Path]) -> None:
+    """Say in one line which label maps belong to no image."""
+    if unused := sorted(labels):
+        more = f" and {len(unused) - _MOST_NAMED} more" if len(unused) > _MOST_NAMED else ""
+        named = ", ".join(path.name for path in unused[:_MOST_NAMED])
+        _logger.warning(
+            "%s: no image belongs to the label maps %s%s; they are left out.", unused[0].parent, named, more
+        )
 
 
 def check_is_there(path: Path, case_id: str) -> None:
@@ -106,7 +158,11 @@ def check_is_there(path: Path, case_id: str) -> None:
         raise UserError(f"{path}: case {case_id}: {what}. Put the file in its place, or take the case out.")
 
 
-def _keep(case_id: str, path: Path, found: dict[str, Path]) -> None:
-    if case_id in found:
-        raise UserError(f"{found[case_id]} and {path.name} are both of case {case_id}; keep one of them.")
-    found[case_id] = path
+def _fitting(root: Path, key: str, pattern: str, kind: FileKind) -> FilesOfCase:
+    found = files_by_case(root, pattern, kind.suffixes)
+    if not found:
+        raise UserError(
+            f"data.source.{key}={pattern}: no {kind.name} in {root} fits. Name a folder below data.root, or a pattern"
+            " in which * stands for the case, such as img/img*."
+        )
+    return found

@@ -9,7 +9,7 @@ from typing import Any
 from aunet.data.case import Case, Cohort
 from aunet.data.dataset_json import file_named_in, modality_of_channels, read_dataset_json
 from aunet.data.label_map import Classes, label_entries, label_map
-from aunet.data.nifti_folders import check_is_there, existing_folder
+from aunet.data.nifti_folders import check_is_there, existing_folder, is_nifti, tell_unused
 from aunet.data.usable_cases import usable_cases
 from aunet.data.volume import NIFTI_SUFFIXES
 from aunet.errors import UserError
@@ -99,15 +99,26 @@ def _files_found(content: dict[str, Any], file: Path) -> dict[str, Files]:
         raise UserError(f"{file}: 'file_ending' is {ending!r}: {' and '.join(NIFTI_SUFFIXES)} can be read. Convert it.")
     images, labels = (existing_folder(str(file.parent / name)) for name in ("imagesTr", "labelsTr"))
     found: dict[str, dict[int, Path]] = {}
+    misnamed: list[Path] = []
     for path in sorted(images.iterdir()):
         match = re.fullmatch(r"([^.].*)_(\d{4})" + re.escape(ending), path.name)
         if match:
             found.setdefault(match[1], {})[int(match[2])] = path
         elif path.name.endswith(ending) and not path.name.startswith("."):
-            raise UserError(f"{path}: ends in no channel. nnU-Net names images NAME_0000{ending}; rename it.")
-    if not found:
+            misnamed.append(path)
+    if not found and not misnamed:
         raise UserError(f"{images}: holds no images named NAME_0000{ending}. Give the folder that nnU-Net calls raw.")
-    return {case_id: partial(_pair, paths, labels / f"{case_id}{ending}") for case_id, paths in found.items()}
+    label_of_case = {case_id: labels / f"{case_id}{ending}" for case_id in found}
+    known = {*label_of_case.values(), *(labels / path.name for path in misnamed)}
+    tell_unused(path for path in labels.iterdir() if is_nifti(path) and path not in known)
+    files: dict[str, Files] = {
+        case_id: partial(_pair, paths, label_of_case[case_id]) for case_id, paths in found.items()
+    }
+    return files | {path.name: partial(_refuse_name, path, ending) for path in misnamed}
+
+
+def _refuse_name(path: Path, ending: str) -> tuple[dict[int, Path], Path]:
+    raise UserError(f"{path}: ends in no channel. nnU-Net names images NAME_0000{ending}; rename it.")
 
 
 def _pair(images: dict[int, Path], label: Path) -> tuple[dict[int, Path], Path]:

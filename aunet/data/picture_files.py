@@ -20,7 +20,7 @@ PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".PNG", ".TIF", ".TIFF")
 PICTURE_AFFINE = np.array([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 _FORMATS = ("PNG", "TIFF")
-_READ_ERRORS = (OSError, EOFError, ValueError, SyntaxError, Image.DecompressionBombError)
+_READ_ERRORS = (OSError, EOFError, ValueError, TypeError, SyntaxError)
 _GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 _NUM_CHANNELS = {"RGB": 3, "RGBA": 3, "P": 3, "LA": 1, "PA": 3} | dict.fromkeys(_GREY_MODES, 1)
 
@@ -80,6 +80,11 @@ def _read(path: Path, take: Callable[[Image.Image], Any]) -> Any:
             return take(picture)
     except UserError:
         raise
+    except Image.DecompressionBombError as error:
+        raise UserError(
+            f"{path}: its header tells of more pixels than a picture may have ({error}); copy it again if it is"
+            " damaged, or cut it into tiles."
+        ) from None
     except _READ_ERRORS as error:
         raise UserError(
             f"{path}: not a readable PNG or TIFF file ({error}); it may be damaged: copy it again."

@@ -1,6 +1,5 @@
 """Splits that stand in a file: the ``splits.json`` of a run, or the ``splits_final.json`` of nnU-Net."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -8,13 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from aunet.data.case import Case
+from aunet.data.json_files import read_json
 from aunet.data.splits import Splits, carve_validation, check_patients
+from aunet.data.usable_cases import tell_skipped
 from aunet.errors import UserError
 
 _MOST_NAMED = 3
 
 
-def read_splits(file: Path, cases: Sequence[Case], fold: int | None, val: float, seed: int) -> Splits:
+def read_splits(
+    file: Path, cases: Sequence[Case], fold: int | None, val: float, seed: int, on_error: str = "stop"
+) -> Splits:
     """Read which of ``cases`` is where.
 
     nnU-Net lists folds of two parts, train and val. Its val, which it scores at the end, is our test part: a case that
@@ -26,15 +29,16 @@ def read_splits(file: Path, cases: Sequence[Case], fold: int | None, val: float,
         fold: which of the file's folds; None where it holds none.
         val: share, or number, of the training patients that validate, where the file does not say.
         seed: of their draw.
+        on_error: "stop" or "skip": whether a case that the dataset lacks, as it was skipped itself, is told and left
+            out.
 
     Raises:
         UserError: for a file that is none of these, a case the dataset lacks, a patient in two parts.
     """
-    content = _read_json(file)
+    content = read_json(file, "data.split.file is the splits.json of a run or nnU-Net's splits_final.json.")
     parts = _fold_of(content, fold, file) if isinstance(content, list) else _whole(content, fold, file)
     known = {case.case_id: case for case in cases}
-    for part, case_ids in parts.items():
-        _check_cases(case_ids, part, known, file)
+    parts = {part: _present(case_ids, part, known, file, on_error) for part, case_ids in parts.items()}
     if "test" not in parts:
         training = [known[case_id] for case_id in parts["train"]]
         check_patients(Splits(parts["train"], (), parts["val"]), cases, str(file))
@@ -44,18 +48,6 @@ def read_splits(file: Path, cases: Sequence[Case], fold: int | None, val: float,
     _check_once(splits, file)
     check_patients(splits, cases, str(file))
     return splits
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"{file}: cannot be read ({error.strerror}); data.split.file is the splits.json of a run or nnU-Net's"
-            " splits_final.json."
-        ) from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{file}: not valid JSON ({error}). Copy it again.") from None
 
 
 def _whole(content: Any, fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:
@@ -89,15 +81,21 @@ def _is_list_of_names(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
 
 
-def _check_cases(case_ids: Sequence[str], part: str, known: dict[str, Case], file: Path) -> None:
+def _present(case_ids: Sequence[str], part: str, known: dict[str, Case], file: Path, on_error: str) -> tuple[str, ...]:
+    """Those of the cases that the data have; UserError for any other, or where ``on_error`` is "skip" for none left."""
     missing = [case_id for case_id in case_ids if case_id not in known]
+    present = tuple(case_id for case_id in case_ids if case_id in known)
     if missing:
         near = [name for case_id in missing[:_MOST_NAMED] for name in get_close_matches(case_id, known, n=1, cutoff=0)]
-        raise UserError(
+        error = UserError(
             f"{file}: {part} names {len(missing)} cases that are not in the data: {', '.join(missing[:_MOST_NAMED])}."
             f" The nearest of its {len(known)} cases: {', '.join(dict.fromkeys(near))}. Restore them, or use the file"
             " with the data it was made for."
         )
+        if on_error != "skip" or not present:
+            raise error
+        tell_skipped(error)
+    return present
 
 
 def _check_once(splits: Splits, file: Path) -> None:

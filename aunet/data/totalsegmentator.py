@@ -1,11 +1,11 @@
 """TotalSegmentator's datasets: a folder a case with ``ct.nii.gz`` and ``segmentations/<organ>.nii.gz``, a mask each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from aunet.data.case import Case, Cohort, Modality
 from aunet.data.label_map import Classes, LabelMap, label_map
-from aunet.data.nifti_folders import check_is_there, existing_folder, files_by_case, is_nifti
+from aunet.data.nifti_folders import existing_folder, files_by_case, is_nifti, the_file
 from aunet.data.usable_cases import usable_cases
 from aunet.data.volume import NIFTI_SUFFIXES, stem
 from aunet.errors import UserError
@@ -40,8 +40,7 @@ def totalsegmentator_cohort(
     labels = label_map(classes, values_of_name, other_labels, f"{folder}/*/segmentations")
 
     def case(case_id: str) -> Case:
-        check_is_there(images[case_id], case_id)
-        return _case(case_id, images[case_id], value_of_name, labels)
+        return _case(case_id, the_file(images[case_id], case_id), value_of_name, labels)
 
     cases = usable_cases(sorted(images), case, on_error)
     return Cohort(
@@ -55,9 +54,9 @@ def totalsegmentator_cohort(
     )
 
 
-def _mask_names(images: Iterable[Path]) -> list[str]:
+def _mask_names(images: Iterable[Sequence[Path]]) -> list[str]:
     """Names of the masks that any of the cases has."""
-    folders = [image.parent / "segmentations" for image in images]
+    folders = [paths[0].parent / "segmentations" for paths in images]
     masks = (path for folder in folders if folder.is_dir() for path in folder.iterdir() if is_nifti(path))
     return sorted({stem(path) for path in masks})
 

@@ -1,22 +1,17 @@
 """Images and label maps as arrays with a place in the patient: NIfTI, folders of DICOM, PNG and TIFF."""
 
-import logging
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from aunet.atomic_files import replaced_atomically
 from aunet.data.dicom_files import is_folder_of_files
 from aunet.data.dicom_series import read_series, read_series_grid
+from aunet.data.nifti_files import largest_corner_distance, read_nifti, read_nifti_grid
 from aunet.data.picture_files import (
     PICTURE_AFFINE,
     is_picture,
@@ -27,13 +22,9 @@ from aunet.data.picture_files import (
 )
 from aunet.errors import UserError
 
-_logger = logging.getLogger(__name__)
-
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 # Of the smallest voxel side: writers round affines to float32 or to six digits, which moves a corner far less.
 _GRID_TOLERANCE = 0.01
-# What nibabel and the decompressor raise for a file that is no NIfTI, is cut short or may not be read.
-_READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, ImageFileError, HeaderDataError)
 _SCANNER_CODE = 1
 _LARGEST_LABEL = 2**31
 
@@ -70,10 +61,10 @@ def read_grid(path: Path) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
         return read_series_grid(path)
     if is_picture(path):
         return picture_shape(path), PICTURE_AFFINE
-    shape, affine = _read(path, lambda image: np.array(image.shape))
-    if len(shape) < 3:
-        raise UserError(f"{path}: shape {tuple(shape.tolist())}; a volume of three axes is needed.")
-    height, width, depth = shape[:3].tolist()
+    shape, affine = read_nifti_grid(path)
+    if len(shape) < 3 or min(shape) < 1:
+        raise UserError(f"{path}: shape {shape}; a volume of three axes is needed: export the scan again.")
+    height, width, depth = shape[:3]
     return (height, width, depth), affine
 
 
@@ -101,7 +92,7 @@ def read_channels(path: Path) -> list[Volume]:
     if is_picture(path):
         channels = [_finite(channel.astype(np.float32), path) for channel in read_picture(path)]
         return [Volume(channel, PICTURE_AFFINE, path) for channel in channels]
-    array, affine = _read(path, _scaled_voxels)
+    array, affine = read_nifti(path, np.float32)
     channels = np.moveaxis(array, 3, 0) if _finite(array, path).ndim == 4 else [array]
     return [Volume(_three_axes(channel, path), affine, path) for channel in channels]
 
@@ -110,7 +101,7 @@ def read_label(path: Path) -> Volume:
     """Read a label map, NIfTI or a picture, as integers; errors as ``read_volume``, and where it holds others."""
     if is_picture(path):
         return Volume(_as_integers(read_picture_label(path), path), PICTURE_AFFINE, path)
-    array, affine = _read(path, lambda image: np.asanyarray(image.dataobj))
+    array, affine = read_nifti(path)
     return Volume(_as_integers(_three_axes(array, path), path), affine, path)
 
 
@@ -156,29 +147,12 @@ def check_same_grid(image: Volume, label: Volume, case_id: str) -> None:
             f"case {case_id}: {image.name} has shape {image.shape}, {label.name} has {label.shape}; "
             "both must lie on one voxel grid. Resample one onto the other."
         )
-    distance = _largest_corner_distance(image, label)
+    distance = largest_corner_distance(image.shape, image.affine, label.affine)
     if distance > _GRID_TOLERANCE * min(image.spacing):
         raise UserError(
             f"case {case_id}: {image.name} and {label.name} have affines that place the same voxel up to "
             f"{distance:.3g} mm apart; both must lie on one voxel grid. Copy the image's affine if the label fits it."
         )
-
-
-def _scaled_voxels(image: Any) -> NDArray[np.float32]:
-    return image.get_fdata(dtype=np.float32, caching="unchanged")
-
-
-def _read(path: Path, voxels: Callable[[Any], NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    if not path.is_file():
-        fault = "a folder, not a file" if path.is_dir() else "no such file"
-        raise UserError(f"{path}: {fault}; give the path of a NIfTI file (.nii.gz or .nii).")
-    try:
-        image: Any = nibabel.load(path)
-        array = voxels(image)
-    except _READ_ERRORS as error:
-        raise UserError(f"{path}: not a readable NIfTI file ({error}); it may be truncated: copy it again.") from error
-    _warn_without_transform(image, path)
-    return array, _usable_affine(image.affine, path)
 
 
 def _finite(array: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -192,21 +166,6 @@ def _three_axes(array: NDArray[Any], path: Path) -> NDArray[Any]:
     if squeezed.ndim != 3 or 0 in squeezed.shape:
         raise UserError(f"{path}: shape {array.shape}; a volume of three axes is needed: one file per channel or time.")
     return squeezed
-
-
-def _usable_affine(affine: NDArray[Any] | None, path: Path) -> NDArray[np.float64]:
-    matrix = np.full((4, 4), np.nan) if affine is None else np.asarray(affine, dtype=np.float64)
-    if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix[:3, :3])) < 1e-9:
-        raise UserError(
-            f"{path}: its affine {matrix.tolist()} has no inverse or is not finite; repair the sform or qform."
-        )
-    return matrix
-
-
-def _warn_without_transform(image: Any, path: Path) -> None:
-    header = image.header
-    if "sform_code" in header and int(header["sform_code"]) == 0 and int(header["qform_code"]) == 0:
-        _logger.warning("%s: neither sform nor qform is set; its orientation is a guess from the voxel size.", path)
 
 
 def _as_integers(array: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -227,9 +186,3 @@ def _set_both_transforms(image: Any, affine: NDArray[np.float64]) -> None:
     image.set_qform(affine, code=_SCANNER_CODE)
     if not np.allclose(image.get_qform(), affine, rtol=0, atol=1e-3):
         image.set_qform(None, code=0)
-
-
-def _largest_corner_distance(first: Volume, second: Volume) -> float:
-    """Largest distance in mm between where the two affines put the corners of the voxel grid."""
-    corners = np.array([(*corner, 1) for corner in product(*((0, size - 1) for size in first.shape))])
-    return float(np.linalg.norm(corners @ (first.affine - second.affine).T, axis=1).max())

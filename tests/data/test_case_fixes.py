@@ -34,7 +34,7 @@ def test_cases_are_left_out_and_values_get_their_class(cohort: Cohort, tmp_path:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "cannot be read"),
+        ("{", "not valid JSON"),
         ("[]", "cannot be read"),
         ('{"leave_out": {}}', "class_of_value"),
         ('{"leave_out": {}, "class_of_value": {"many": "ball"}}', "cannot be read"),

@@ -89,7 +89,7 @@ def test_a_truncated_image_is_refused_and_leaves_no_half_case(task: Path) -> Non
     image.write_bytes(image.read_bytes()[:500])
     with pytest.raises(UserError, match=r"ball_001\.nii\.gz"):
         prepared(task)
-    assert not list((task.parent / "store").rglob("*.chunks"))
+    assert not list((task.parent / "store").rglob("*ball_001*/*.chunks"))
 
 
 def flip_last_bit(path: Path) -> None:

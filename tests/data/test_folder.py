@@ -39,7 +39,7 @@ def touch(root: Path, *names: str) -> Path:
 )
 def test_a_star_stands_for_the_case(tmp_path: Path, pattern: str, file: str, case_id: str) -> None:
     touch(tmp_path, file)
-    assert files_by_case(tmp_path, pattern) == {case_id: tmp_path / file}
+    assert files_by_case(tmp_path, pattern) == {case_id: (tmp_path / file,)}
 
 
 def test_all_stars_stand_for_the_same_case(tmp_path: Path) -> None:
