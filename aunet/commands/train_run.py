@@ -31,8 +31,8 @@ from aunet.errors import UserError
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.reporting.html_report import build_report
 from aunet.reporting.tables import score_table, table_console
-from aunet.tracking.tracker import Tracker
 from aunet.tracking.guarded_tracker import GuardedTracker
+from aunet.tracking.tracker import Tracker
 from aunet.training.checkpoints import Checkpoints
 from aunet.training.hardware_choice import HardwareChoice, set_tf32
 from aunet.training.peak_memory import peak_memory_bytes
@@ -111,9 +111,7 @@ def score_run(
     return summary
 
 
-def _show_scores(
-    tracker: Tracker, settings: Settings, summary: pd.DataFrame, splits: Splits, folder: Path
-) -> None:
+def _show_scores(tracker: Tracker, settings: Settings, summary: pd.DataFrame, splits: Splits, folder: Path) -> None:
     for case_id in splits.test:
         tracker.picture(f"test/{case_id}", folder / "test" / "pictures" / f"{case_id}.png")
     tracker.table("test/scores", summary)

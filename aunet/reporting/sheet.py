@@ -43,7 +43,7 @@ class Sheet:
 
     def column_box(self, column: int, *, with_gap: bool = True) -> Box:
         """The panels of a column, their titles, what stands left of the first, and the gap to the next (or the end)."""
-        width, height = self.figure.get_size_inches()
+        _width, height = self.figure.get_size_inches()
         place = self.panels[0][column].get_position()
         is_last = column == len(self.panels[0]) - 1
         end = 1.0 if is_last else self.panels[0][column + 1].get_position().x0

@@ -49,6 +49,11 @@ class GuardedTracker:
         self._connection: Connection[Any, Any] | None = None
         self._process: BaseProcess | None = None
 
+    @property
+    def description(self) -> str:
+        """What the user calls the tracker."""
+        return self._name
+
     def start(self) -> None:
         """Let it start, beside what follows; before, nothing is told."""
         context = get_context("spawn")

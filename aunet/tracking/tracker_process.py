@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -12,8 +13,8 @@ from aunet.tracking.tracker import Tracker
 def serve_tracker(connection: "Connection[Any, Any]", build: Callable[[], Tracker]) -> None:
     """Build the tracker, then do what comes over ``connection`` as (method, arguments), until it is told to finish.
 
-    Every answer is (True, text) or (False, reason). Signals to stop are the run's to understand: it saves, then tells. A
-    run that dies without a word is finished too, with what it had told.
+    Every answer is (True, text) or (False, reason). Signals to stop are the run's to understand: it saves, then tells.
+    A run that dies without a word is finished too, with what it had told.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -30,7 +31,7 @@ def _serve(connection: "Connection[Any, Any]", tracker: Tracker) -> None:
         except EOFError:
             tracker.finish()
             return
-        _done(connection, lambda: getattr(tracker, what)(*words))
+        _done(connection, partial(getattr(tracker, what), *words))
         if what == "finish":
             return
 

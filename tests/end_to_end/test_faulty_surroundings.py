@@ -86,7 +86,7 @@ def test_a_full_media_budget_costs_one_line(
     assert main(["train", *attention_settings, "logger.media_mib=0.1", f"hydra.run.dir={run}"]) == 0
     assert differences(run, finished_run) == []
     assert sum("logger.media_mib" in record.getMessage() for record in caplog.records) == 1
-    media = [path for path in run.glob("wandb/offline-run-*/files/media/images/**/*.png")]
+    media = list(run.glob("wandb/offline-run-*/files/media/images/**/*.png"))
     assert sum(path.stat().st_size for path in media) <= 0.1 * MEBIBYTE
 
 
