@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -123,23 +124,34 @@ def test_absent_organ_is_undefined_in_the_statistics(tmp_path: Path) -> None:
 
 
 def test_budget_bounds_pictures_and_volumes_but_not_statistics(tmp_path: Path) -> None:
-    sent: list[int] = []
-    recorder = recorder_in(tmp_path, max_epochs_kept=4, on_picture=lambda key, path, epoch: sent.append(epoch))
+    recorder = recorder_in(tmp_path, max_epochs_kept=4)
     for epoch in range(13):
         recorder.record(Gated(), epoch)
     for kind, suffix in (("pictures", "png"), ("volumes", "npz")):
         names = sorted(path.name for path in (tmp_path / kind / "case_1").iterdir())
         assert names == [f"epoch_{epoch:04d}.{suffix}" for epoch in (0, 4, 8, 12)]
     assert len(statistics_of(tmp_path)) == 13
-    assert sent == [0, 1, 2, 3, 4, 6, 8, 12]
 
 
-def test_every_picture_is_there_when_it_is_announced(tmp_path: Path) -> None:
-    announced: list[tuple[str, bool]] = []
-    recorder = recorder_in(tmp_path, on_picture=lambda key, path, epoch: announced.append((key, path.is_file())))
-    recorder.record(Gated(), 0)
+def test_the_tracker_is_shown_every_level_of_every_epoch_and_the_film(tmp_path: Path) -> None:
+    shown: list[tuple[str, int | None]] = []
+
+    def show(key: str, path: Path, epoch: int | None = None) -> None:
+        with Image.open(path) as picture:
+            picture.verify()
+        shown.append((key, epoch))
+
+    def two_levels(network: nn.Module, image: Tensor) -> KnownPrediction:
+        maps = {level: nn.functional.avg_pool3d(image, 2**level) / 2 for level in (1, 2)}
+        sizes = {level: (2.0**level,) * 3 for level in (1, 2)}
+        return KnownPrediction(maps, sizes, {1: (0.0, 0.0, 0.0), 2: (0.0, 0.0, 0.0)})
+
+    recorder = recorder_in(tmp_path, predict=two_levels, max_epochs_kept=2, tracker=SimpleNamespace(picture=show))
+    for epoch in range(4):
+        recorder.record(Gated(), epoch)
     recorder.write_films(Gated())
-    assert announced == [("attention/case_1", True), ("attention/film/case_1", True)]
+    levels = [(f"attention/level_{level}/case_1", epoch) for epoch in range(4) for level in (1, 2)]
+    assert shown == [*levels, ("attention/film/case_1", None)]
 
 
 def test_repeated_epochs_of_a_resumed_run_replace_the_old_ones(tmp_path: Path) -> None:
