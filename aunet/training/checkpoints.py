@@ -54,6 +54,7 @@ class Checkpoints(Callback):
                 _log.info("Going on from %s", path)
                 return path
             _log.warning("%s is damaged and left out.", path)
+            path.rename(path.with_suffix(".damaged"))  # it must not take the place of the one before
         return None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

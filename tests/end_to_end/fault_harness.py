@@ -18,11 +18,14 @@ import torch
 _FILES = ("metrics.csv", "splits.json", "attention/statistics.csv", "test/case_scores.csv", "test/summary.json")
 
 
-def train_with_kills(words: Sequence[str], folder: Path, kills: int, seed: int, longest_life: float) -> list[Path]:
+def train_with_kills(
+    words: Sequence[str], folder: Path, kills: int, seed: int, longest_life: float, truncating: float = 0.0
+) -> list[Path]:
     """Train as ``words`` say below ``folder`` until ``kills`` processes were killed; give the finished runs' folders.
 
     A process is killed within ``longest_life`` seconds of its run folder being there, or, one time in four, of its own
-    start. A run that ends before is kept, and another one begun.
+    start. A run that ends before is kept, and another one begun. With the probability ``truncating`` a kill also cuts
+    the last checkpoint short, as a disk does that lies about what it wrote.
     """
     draw = random.Random(seed)
     finished: list[Path] = []
@@ -31,6 +34,8 @@ def train_with_kills(words: Sequence[str], folder: Path, kills: int, seed: int, 
         process = _start(words, run)
         if kills and _killed(process, run, draw.uniform(0, longest_life), from_start=draw.random() < 0.25):
             kills -= 1
+            if draw.random() < truncating:
+                _cut_short(run / "checkpoints" / "last.ckpt", draw.random())
         elif process.wait() == 0:
             finished.append(run)
             if kills:
@@ -79,6 +84,11 @@ def _killed(process: subprocess.Popen[bytes], run: Path, delay: float, from_star
     return True
 
 
+def _cut_short(checkpoint: Path, share: float) -> None:
+    if checkpoint.is_file() and checkpoint.with_name("previous.ckpt").is_file():
+        os.truncate(checkpoint, int(share * checkpoint.stat().st_size))
+
+
 def _descendants(number: int) -> Iterator[int]:
     for task in Path(f"/proc/{number}/task").glob("*"):
         for child in (task / "children").read_text().split():
@@ -89,7 +99,7 @@ def _descendants(number: int) -> Iterator[int]:
 def _main() -> None:
     kills, folder, words = int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
     [reference] = train_with_kills(words, folder / "reference", kills=0, seed=0, longest_life=0)
-    for run in train_with_kills(words, folder / "killed", kills, seed=0, longest_life=12):
+    for run in train_with_kills(words, folder / "killed", kills, seed=0, longest_life=12, truncating=0.3):
         sys.stdout.write(f"{run}: {differences(run, reference) or 'equal to the run never interrupted'}\n")
 
 

@@ -43,6 +43,16 @@ def test_four_jobs_of_which_one_crashes_end_with_three_results_and_only_that_one
 
 
 @pytest.mark.slow
+def test_a_job_may_train_in_two_processes(sweep_words: list[str], tmp_path: Path) -> None:
+    words = ["trainer.devices=2", "trainer.accelerator=cpu", "optimizer.factory.lr=0.01,0.02"]
+    assert main([*sweep_words, *words]) == 0
+    for value in ("0.01", "0.02"):
+        folder = tmp_path / "sweep" / f"lr={value}"
+        assert read_run_state(folder).status == "finished"
+        assert "2 processes share each batch" in (folder / "log.txt").read_text()
+
+
+@pytest.mark.slow
 def test_a_killed_sweep_leaves_no_process_behind_and_goes_on_to_what_an_unkilled_one_gives(
     sweep_words: list[str], tmp_path: Path
 ) -> None:
