@@ -59,9 +59,9 @@ class PaperTable:
 
 
 def table_console() -> Console:
-    """Where tables are printed: the terminal at its width, a file or pipe at 100 columns."""
+    """Where tables are printed: the terminal at its width, a file or pipe at 140 columns."""
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=100)
+    return console if console.is_terminal else Console(highlight=False, width=140)
 
 
 def score_table(summary: pd.DataFrame, title: str, *, is_phantom: bool = False) -> PaperTable:
