@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 
 from aunet.commands.main import main
@@ -106,3 +107,30 @@ def test_scans_of_a_table_train(tmp_path: Path) -> None:
     (tmp_path / "cases.csv").write_text("\n".join(["case_id,image,label,patient", *rows]))
     words = ["data=folder", f"data.root={tmp_path}/cases.csv", "data.classes={spleen: 1}", "data.spacing=[4,4,7.5]"]
     assert scores_of(tmp_path, *words, "data.patch_size=[64,64,32]") == {"spleen": 1}
+
+
+def test_a_dicom_series_trains_in_a_table(tmp_path: Path) -> None:
+    rows = [f"case {n},{CT}/dicom/amos_0001,{CT}/amos_0001_label.nii.gz" for n in range(4)]
+    (tmp_path / "cases.csv").write_text("\n".join(["case_id,image,label", *rows]))
+    classes = "data.classes={spleen: 1, pancreas: 10}"
+    words = ["data=folder", f"data.root={tmp_path}/cases.csv", classes, "data.other_labels=background"]
+    words += ["data.spacing=[4,4,5]", "data.patch_size=[64,64,16]"]
+    assert scores_of(tmp_path, *words) == {"spleen": 1, "pancreas": 1}
+
+
+def test_a_dicom_series_trains_as_patients_of_the_pancreas_ct(tmp_path: Path) -> None:
+    """The series under the numbers of four patients, the pancreas as that dataset stores it: rows the other way round."""
+    label = nibabel.load(CT / "amos_0001_label.nii.gz")
+    pancreas = (np.asanyarray(label.dataobj) == 10).astype(np.uint8)
+    for number in range(1, 5):
+        series = tmp_path / "ct82" / "Pancreas-CT" / f"PANCREAS_{number:04d}" / "study" / "series"
+        for source in sorted((CT / "dicom" / "amos_0001").iterdir()):
+            slice_ = pydicom.dcmread(source)
+            slice_.PatientID = f"PANCREAS_{number:04d}"
+            series.mkdir(parents=True, exist_ok=True)
+            slice_.save_as(series / source.name)
+        file = tmp_path / "ct82" / "TCIA_pancreas_labels-02-05-2017" / f"label{number:04d}.nii.gz"
+        file.parent.mkdir(exist_ok=True)
+        nibabel.Nifti1Image(np.flip(pancreas, 1), np.eye(4)).to_filename(file)
+    words = ["data=ct82", f"data.root={tmp_path}/ct82", "data.spacing=[4,4,5]", "data.patch_size=[64,64,16]"]
+    assert scores_of(tmp_path, *words) == {"pancreas": 1}
