@@ -119,7 +119,7 @@ def test_a_dicom_series_trains_in_a_table(tmp_path: Path) -> None:
 
 
 def test_a_dicom_series_trains_as_patients_of_the_pancreas_ct(tmp_path: Path) -> None:
-    """The series under the numbers of four patients, the pancreas as that dataset stores it: rows the other way round."""
+    """The series under the numbers of four patients; the pancreas as that dataset stores it, its rows turned round."""
     label = nibabel.load(CT / "amos_0001_label.nii.gz")
     pancreas = (np.asanyarray(label.dataobj) == 10).astype(np.uint8)
     for number in range(1, 5):
