@@ -29,7 +29,7 @@ class GuardedTracker:
         build: starts and gives it; with all it holds it can be pickled.
         media_bytes: what its pictures may take together.
         media_bytes_before: what those of the parts before an interruption took.
-        seconds: how long a call may take; ten times as long for the start and the end, when it may send much.
+        seconds: how long a call may take; four times as long for the start, a file and the end.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class GuardedTracker:
 
     def keep_file(self, name: str, path: Path) -> None:
         """Keep a file."""
-        self._tell("keep_file", name, path, seconds=10 * self._seconds)
+        self._tell("keep_file", name, path, seconds=4 * self._seconds)
 
     def finish(self) -> None:
         """End."""
-        self._tell("finish", seconds=10 * self._seconds)
+        self._tell("finish", seconds=4 * self._seconds)
         self._leave()
 
     def _has_room_for(self, path: Path) -> bool:
@@ -106,7 +106,7 @@ class GuardedTracker:
             return
         try:
             if self._is_starting:
-                _log.info("%s: %s", self._name, _answer(self._connection, 10 * self._seconds))
+                _log.info("%s: %s", self._name, _answer(self._connection, 4 * self._seconds))
                 self._is_starting = False
             self._connection.send((what, words))
             _answer(self._connection, seconds or self._seconds)

@@ -75,7 +75,7 @@ def _killed(process: subprocess.Popen[bytes], run: Path, delay: float, from_star
         if process.poll() is not None:
             return False
         time.sleep(0.01)
-    for number in [process.pid, *_descendants(process.pid)]:
+    for number in [process.pid, *descendants(process.pid)]:
         try:
             os.kill(number, signal.SIGKILL)
         except ProcessLookupError:
@@ -89,11 +89,12 @@ def _cut_short(checkpoint: Path, share: float) -> None:
         os.truncate(checkpoint, int(share * checkpoint.stat().st_size))
 
 
-def _descendants(number: int) -> Iterator[int]:
+def descendants(number: int) -> Iterator[int]:
+    """Processes that the process ``number`` started, and those that they did."""
     for task in Path(f"/proc/{number}/task").glob("*"):
         for child in (task / "children").read_text().split():
             yield int(child)
-            yield from _descendants(int(child))
+            yield from descendants(int(child))
 
 
 def _main() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aunet.commands.main import main
-from tests.end_to_end.fault_harness import differences
+from tests.end_to_end.fault_harness import descendants, differences
 
 MEBIBYTE = 2**20
 
@@ -113,22 +113,18 @@ def test_a_tracker_that_hangs_costs_one_line_and_a_bounded_wait(
     run = tmp_path / "run"
     process = start([*attention_settings, f"hydra.run.dir={run}"])
     wait_for(run / "checkpoints" / "last.ckpt", process)
-    services = wandb_services_of(process.pid)
+    services = [
+        child for child in descendants(process.pid) if b"wandb-core" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
     assert services
     for service in services:
         os.kill(service, signal.SIGSTOP)
     try:
-        _, messages = process.communicate(timeout=400)
+        process.wait(timeout=200)
     finally:
         for service in services:
             os.kill(service, signal.SIGKILL)
+    _, messages = process.communicate()  # not before: they hold its stderr open
     assert process.returncode == 0, messages
     assert messages.count("W&B failed") == 1
     assert differences(run, finished_run) == []
-
-
-def wandb_services_of(pid: int) -> list[int]:
-    """Processes of W&B below the process ``pid``."""
-    threads = Path(f"/proc/{pid}/task").iterdir()
-    children = {int(child) for thread in threads for child in (thread / "children").read_text().split()}
-    return [child for child in children if b"wandb" in Path(f"/proc/{child}/cmdline").read_bytes()]
