@@ -1,6 +1,6 @@
 """Draw what every gate option looks at, in one figure.
 
-Train the options first, in two dimensions, half as wide as the paper's network and for 8 epochs: 16 minutes on two cores.
+Train the options first, in two dimensions, half as wide as the paper's network, for 8 epochs: 16 minutes on two cores.
 
     python train.py -m model=attention,attention_multiplicative,attention_softplus,attention_softmax,\
 attention_per_channel,attention_gate_per_class,attention_bare,attention_single_gate,attention_bottleneck_gating,\
