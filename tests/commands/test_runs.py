@@ -32,7 +32,7 @@ def test_runs_are_listed_with_status_data_model_epochs_and_scores(
     printed = rows(tmp_path, capsys)
     found = {row[0]: row[1:] for row in printed if row and row[0] in ("old", "ct150/new")}
     assert list(found) == ["old", "ct150/new"]
-    assert found["ct150/new"][:6] == ["finished", "ct150", "unet", "2/9", "0.250", "0.625"]  # (PHANTOM) is folded
+    assert found["ct150/new"][:7] == ["finished", "ct150", "(PHANTOM)", "unet", "2/9", "0.250", "0.625"]
     assert found["old"][:3] == ["died", "msd", "attention"]
     text = " ".join(" ".join(row) for row in printed)
     assert "(PHANTOM)" in text

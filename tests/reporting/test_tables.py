@@ -1,4 +1,4 @@
-"""Tables as a reader meets them: in a terminal of 100 columns and in Markdown."""
+"""Tables as a reader meets them: in a terminal of 140 columns and in Markdown."""
 
 import math
 
