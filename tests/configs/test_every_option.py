@@ -40,7 +40,7 @@ def test_every_option_composes_and_passes_its_checks(group: str, option: str) ->
         assert config[group].name == option
 
 
-@pytest.mark.parametrize(("data", "preset"), zip(DATASETS, cycle(SPLITS), strict=False))
+@pytest.mark.parametrize(("data", "preset"), list(zip(DATASETS, cycle(SPLITS), strict=False)))
 def test_a_split_goes_with_any_dataset(data: str, preset: str) -> None:
     check_config(compose_config([f"data={data}", f"data/split={preset}", "data.fold=1", "data.split.stratify=true"]))
 
