@@ -90,6 +90,7 @@ def test_a_full_media_budget_costs_one_line(
     assert sum(path.stat().st_size for path in media) <= 0.1 * MEBIBYTE
 
 
+@pytest.mark.slow
 def test_the_media_of_a_run_hold_every_level_of_every_epoch_after_a_resume_too(
     attention_settings: list[str], finished_run: Path, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def test_evaluating_the_test_predictions_gives_the_runs_own_scores(
     pd.testing.assert_frame_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_a_sweep_makes_runs_that_compare_to_the_papers_table(
     small_settings: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

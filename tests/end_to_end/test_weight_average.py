@@ -71,6 +71,7 @@ def test_a_resumed_run_ends_with_the_same_average(
     _check_resumes(average_settings, averaged_run, step, tmp_path / "stopped", monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [["model.network.dropout=0.1"], ["model=attention_hard", "trainer.ema=0.9"]],
