@@ -24,7 +24,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m "slow and not gpu and not realdata" $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 2 -m "slow and not gpu and not realdata" $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
