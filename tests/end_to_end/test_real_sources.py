@@ -1,5 +1,6 @@
 """Real scans in the layouts of their datasets train an epoch each."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -134,3 +135,18 @@ def test_a_dicom_series_trains_as_patients_of_the_pancreas_ct(tmp_path: Path) ->
         nibabel.Nifti1Image(np.flip(pancreas, 1), np.eye(4)).to_filename(file)
     words = ["data=ct82", f"data.root={tmp_path}/ct82", "data.spacing=[4,4,5]", "data.patch_size=[64,64,16]"]
     assert scores_of(tmp_path, *words) == {"pancreas": 1}
+
+
+def test_three_slices_train_a_network_of_two_dimensions(tmp_path: Path) -> None:
+    """Their label comes as NRRD: a text header, an empty line, gzipped voxels with the first axis fastest; LPS."""
+    header, voxels = (SHARED / "dicom_seg" / "liver_seg.nrrd").read_bytes().split(b"\n\n", 1)
+    assert b"type: short" in header
+    assert b"sizes: 512 512 3" in header
+    label = np.frombuffer(gzip.decompress(voxels), "<i2").reshape((512, 512, 3), order="F")
+    affine = np.diag([-0.810547, -0.810547, 1.0, 1.0])
+    affine[:3, 3] = 235.2, 226.8, -128.69
+    nibabel.Nifti1Image((label > 0).astype(np.uint8), affine).to_filename(tmp_path / "label.nii.gz")
+    rows = [f"case {n},{SHARED}/dicom_seg/ct-3slice,{tmp_path}/label.nii.gz" for n in range(4)]
+    (tmp_path / "cases.csv").write_text("\n".join(["case_id,image,label", *rows]))
+    words = ["data=folder", f"data.root={tmp_path}/cases.csv", "data.classes={liver: 1}", "data.spacing=[3,3,1]"]
+    assert scores_of(tmp_path, *words, "data.patch_size=[64,64,1]") == {"liver": 1}
