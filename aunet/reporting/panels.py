@@ -85,8 +85,16 @@ def legend_lines(labels: Labels) -> list[Line2D]:
 
 def _mark_orientation(axes: Axes, letters: str) -> None:
     for letter, (across, up) in zip(letters, _LETTER_PLACES, strict=True):
-        mark = axes.text(
-            across, up, letter, transform=axes.transAxes, color="white", fontsize=7, ha="center", va="center"
+        mark = axes.text(  # bold: at some sizes the foot of a thin L falls between two rows of pixels
+            across,
+            up,
+            letter,
+            transform=axes.transAxes,
+            color="white",
+            fontsize=7,
+            fontweight="bold",
+            ha="center",
+            va="center",
         )
         mark.set_path_effects([_rim(1.5), Normal()])
 
