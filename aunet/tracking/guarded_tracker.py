@@ -1,18 +1,17 @@
 """A tracker that fails, hangs or fills up costs one line; the run goes on."""
 
-import atexit
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from aunet.tracking.tracker import Tracker
-from aunet.tracking.tracker_process import serve_tracker
 
 _log = logging.getLogger(__name__)
 _ENDING_SECONDS = 5.0
@@ -22,7 +21,8 @@ class GuardedTracker:
     """Asks a tracker in a process of its own, and after a first failure or a silence no more.
 
     A call comes back when the tracker is done with it: what was told before a checkpoint is not lost with what comes
-    after. A tracker that does not answer is killed. Nothing of it is imported, threaded or registered here.
+    after. A tracker that does not answer is killed; one whose run dies ends by itself. Nothing of it is imported,
+    threaded or registered here.
 
     Args:
         name: what the user calls the tracker.
@@ -47,7 +47,7 @@ class GuardedTracker:
         self._is_full = False
         self._is_starting = False
         self._connection: Connection[Any, Any] | None = None
-        self._process: BaseProcess | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def description(self) -> str:
@@ -56,15 +56,22 @@ class GuardedTracker:
 
     def start(self) -> None:
         """Let it start, beside what follows; before, nothing is told."""
-        context = get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=serve_tracker, args=(theirs, self._build), name=f"tracker {self._name}", daemon=True
+        try:
+            self._launch()
+        except OSError as error:
+            self._give_up(error)
+
+    def _launch(self) -> None:
+        self._connection, theirs = Pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "aunet.tracking.tracker_process", str(theirs.fileno())],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
         )
-        self._is_starting = True
-        self._process.start()
         theirs.close()
-        atexit.register(self._process.kill)
+        self._connection.send(self._build)
+        self._is_starting = True
 
     def metrics(self, values: Mapping[str, float], epoch: int) -> None:
         """Show the values of an epoch."""
@@ -111,19 +118,24 @@ class GuardedTracker:
             self._connection.send((what, words))
             _answer(self._connection, seconds or self._seconds)
         except (OSError, EOFError) as error:
-            reason = str(error) or "its process has died"
-            _log.warning("%s failed (%s); the run goes on without it, all is in its folder.", self._name, reason)
-            self._leave()
+            self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        reason = str(error) or "its process has died"
+        _log.warning("%s failed (%s); the run goes on without it, all is in its folder.", self._name, reason)
+        self._leave()
 
     def _leave(self) -> None:
-        if self._connection is None or self._process is None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._process is None:
             return
-        self._connection.close()
-        self._connection = None
-        self._process.join(0 if self._is_starting else _ENDING_SECONDS)
-        self._process.kill()
-        self._process.join()
-        atexit.unregister(self._process.kill)
+        try:
+            self._process.wait(0 if self._is_starting else _ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def _answer(connection: "Connection[Any, Any]", seconds: float) -> str:

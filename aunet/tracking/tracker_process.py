@@ -1,6 +1,11 @@
-"""The process in which a tracker works; the run asks, it answers."""
+"""The process in which a tracker works; the run asks, it answers.
+
+It is started as ``python -m aunet.tracking.tracker_process FILE_DESCRIPTOR``, and not by multiprocessing, which would
+run the user's script a second time.
+"""
 
 import signal
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -10,8 +15,8 @@ from typing import Any
 from aunet.tracking.tracker import Tracker
 
 
-def serve_tracker(connection: "Connection[Any, Any]", build: Callable[[], Tracker]) -> None:
-    """Build the tracker, then do what comes over ``connection`` as (method, arguments), until it is told to finish.
+def serve_tracker(connection: "Connection[Any, Any]") -> None:
+    """Build the tracker by the function sent first, then do what comes as (method, arguments), until told to finish.
 
     Every answer is (True, text) or (False, reason). Signals to stop are the run's to understand: it saves, then tells.
     A run that dies without a word is finished too, with what it had told.
@@ -19,7 +24,7 @@ def serve_tracker(connection: "Connection[Any, Any]", build: Callable[[], Tracke
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     with suppress(EOFError, OSError):
-        tracker = _done(connection, build)
+        tracker = _done(connection, connection.recv())
         if tracker is not None:
             _serve(connection, tracker)
 
@@ -45,3 +50,7 @@ def _done(connection: "Connection[Any, Any]", call: Callable[[], Any]) -> Any:
         return None
     connection.send((True, getattr(result, "description", "")))
     return result
+
+
+if __name__ == "__main__":
+    serve_tracker(Connection(int(sys.argv[1])))

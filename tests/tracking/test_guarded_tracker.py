@@ -1,6 +1,5 @@
 """A tracker that fails, hangs or fills up costs one line; the run goes on."""
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,6 +13,7 @@ import pandas as pd
 import pytest
 
 from aunet.tracking.guarded_tracker import GuardedTracker
+from tests.end_to_end.fault_harness import descendants
 from tests.tracking.noting_tracker import NotingTracker
 
 
@@ -28,6 +28,12 @@ def guarded(notes: Path, fault: str = "", media_bytes: float = 1000, **settings:
     tracker = GuardedTracker("Notes", partial(NotingTracker, notes, fault), media_bytes, **settings)
     tracker.start()
     return tracker
+
+
+def tracker_processes() -> list[int]:
+    """Those of this process."""
+    children = descendants(os.getpid())
+    return [child for child in children if b"tracker_process" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -46,7 +52,7 @@ def test_a_tracker_has_noted_what_it_is_told_when_the_call_comes_back(picture: P
     assert notes.read_text().splitlines() == told
     tracker.finish()
     assert notes.read_text().splitlines() == [*told, "end"]
-    assert multiprocessing.active_children() == []
+    assert tracker_processes() == []
 
 
 @pytest.mark.parametrize(("fault", "reason"), [("no start", "no space left"), ("throw", "the service is gone")])
@@ -71,14 +77,14 @@ def test_one_that_hangs_is_killed(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert time.monotonic() - start < 60
     [line] = warnings_of(caplog)
     assert "no answer within 3 s" in line
-    assert multiprocessing.active_children() == []
+    assert tracker_processes() == []
 
 
 def test_one_whose_process_dies_costs_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tracker = guarded(tmp_path / "notes")
     tracker.metrics({}, 0)
-    [process] = multiprocessing.active_children()
-    process.kill()
+    [process] = tracker_processes()
+    os.kill(process, signal.SIGKILL)
     tracker.metrics({}, 1)
     tracker.finish()
     assert len(warnings_of(caplog)) == 1
@@ -103,9 +109,8 @@ def test_the_tracker_of_a_killed_run_ends_with_what_it_was_told(tmp_path: Path) 
     notes = tmp_path / "notes"
     code = (
         "from tests.tracking.test_guarded_tracker import *\n"
-        "if __name__ == '__main__':\n"
-        f"    guarded(Path({str(notes)!r})).metrics({{}}, 0)\n"
-        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"guarded(Path({str(notes)!r})).metrics({{}}, 0)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     script = tmp_path / "run.py"
     script.write_text(code)
