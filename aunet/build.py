@@ -34,6 +34,7 @@ from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware, 
 from aunet.training.run_clock import RunClock
 from aunet.training.schedules import rising
 from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.training.sharding import check_can_be_sharded
 from aunet.training.transfer import Transfer, checkpoint_of_run, find_class_blocks, read_weights, transfer_weights
 
 Settings = dict[str, Any]
@@ -68,6 +69,7 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
     """The whole configuration as plain values, with the facts of the data filled in."""
     data = config.data
     _check_lengths(data)
+    check_can_be_sharded(config.trainer)
     plan = plan_patches(cohort.cases, data.spacing, data.patch_size, data.batch_size)
     facts = {
         "in_channels": cohort.num_channels,
@@ -175,6 +177,7 @@ def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choi
         network=network,
         loss=_built(settings["loss"]["function"]),
         is_nonfinite_skipped=settings["trainer"]["on_nonfinite"] == "skip",
+        is_sharded=settings["trainer"]["strategy"] == "fsdp" and ranks.num_ranks() > 1,
         labels=data.cohort.labels,
         optimizer=fused_where_possible(factory) if choice.is_fused else factory,
         schedule=build_schedule(settings),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytorch_lightning import Callback, Trainer
-from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from rich.progress import Progress
 from torch import nn
 
@@ -23,6 +23,7 @@ from aunet.training.patience import Patience
 from aunet.training.progress import ProgressDisplay
 from aunet.training.run_clock import RunClock
 from aunet.training.segmentation_task import SegmentationTask
+from aunet.training.sharding import WholeForValidation
 from aunet.training.validation_image import ValidationImage
 from aunet.training.weight_average import WeightAverage, WeightsBack
 
@@ -56,7 +57,7 @@ def build_trainer(
         accelerator=trainer["accelerator"],
         devices=int(os.environ["LOCAL_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
         num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
-        strategy=DDPStrategy(find_unused_parameters=is_foreign) if ranks.is_started_as_rank() else "auto",
+        strategy=_strategy(trainer["strategy"], is_foreign) if ranks.is_started_as_rank() else "auto",
         sync_batchnorm=trainer["sync_batchnorm"],
         use_distributed_sampler=False,
         precision=choice.lightning_precision,
@@ -71,6 +72,13 @@ def build_trainer(
         enable_model_summary=False,
         log_every_n_steps=1,
     )
+
+
+def _strategy(name: str, is_foreign: bool) -> Strategy:
+    if name == "ddp":
+        return DDPStrategy(find_unused_parameters=is_foreign)
+    number = int(os.environ["WORLD_SIZE"])
+    return ModelParallelStrategy(data_parallel_size=number, tensor_parallel_size=1, save_distributed_checkpoint=False)
 
 
 def build_callbacks(
@@ -94,6 +102,7 @@ def build_callbacks(
         EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"], tracker),
         build_recorder(settings, folder, data, task, tracker),
         *([WeightsBack(average)] if average else []),
+        *([WholeForValidation()] if task.is_sharded else []),
     ]
 
 

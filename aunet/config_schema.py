@@ -142,6 +142,7 @@ class TrainerConfig:
     deterministic: bool = required()
     ema: float | None = required(SHARE)
     channels_last: bool | str = required(one_of("auto", True, False))
+    strategy: str = required(one_of("ddp", "fsdp"))
     sync_batchnorm: bool = required()
     gradient_clip: float | None = required(POSITIVE)
     accumulate: int = required(AT_LEAST_ONE)

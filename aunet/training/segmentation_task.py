@@ -23,6 +23,7 @@ from aunet.networks.memory_layout import channels_last, lay_out_channels_last
 from aunet.training.compilation import Forward, compiled
 from aunet.training.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.training.score_function import expected_loss
+from aunet.training.sharding import ShardedForward
 from aunet.training.thin_convolution import ThinConvolutionsInFloat32
 
 _log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class SegmentationTask(LightningModule):
         is_channels_last: memory format of network and batches.
         autocast_type: what validation computes in; None for float32. The trainer sets it for the training.
         is_nonfinite_skipped: a step whose loss is NaN or infinite is left out instead of ending the run.
+        is_sharded: the ranks share out weights, gradients and optimizer state.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class SegmentationTask(LightningModule):
         is_channels_last: bool,
         autocast_type: torch.dtype | None = None,
         is_nonfinite_skipped: bool = False,
+        is_sharded: bool = False,
     ) -> None:
         super().__init__()
         if is_channels_last:
@@ -91,6 +94,8 @@ class SegmentationTask(LightningModule):
         self._autocast_type = autocast_type
         self._forward: Forward = partial(_supervised_logits, network)
         self._is_nonfinite_skipped = is_nonfinite_skipped
+        self.is_sharded = is_sharded
+        self._sharded: tuple[ShardedForward, ...] = ()
         self._loss_sum, self._num_losses = 0.0, 0
         self._case_dice: dict[str, list[float]] = {}
 
@@ -102,6 +107,17 @@ class SegmentationTask(LightningModule):
             function = compiled(self.network, self._forward, image, self._autocast_type)
         self._forward = function or self._forward
         return function is not None
+
+    def configure_model(self) -> None:
+        """Share the network out among the ranks where that is wished; Lightning asks once they have met."""
+        if self.is_sharded and self.device_mesh is not None and not self._sharded:
+            self._sharded = (ShardedForward(_supervised_logits, self.network, self.device_mesh["data_parallel"]),)
+            self._forward = self.sharded_forward.__call__
+
+    @property
+    def sharded_forward(self) -> ShardedForward:
+        """What holds the network where the ranks share it out; no module of this one, which has the network itself."""
+        return self._sharded[0]
 
     def configure_optimizers(self) -> Optimizer:
         """The optimizer; its learning rate is set before each step."""
