@@ -9,11 +9,10 @@ from aunet.build import Settings
 from aunet.tracking.guarded_tracker import GuardedTracker
 from aunet.tracking.tensorboard_tracker import TensorBoardTracker
 from aunet.tracking.tracker import Tracker
-from aunet.tracking.wandb_tracker import WandbTracker, wandb_media_bytes
-from aunet.training.run_record import RunRecord
+from aunet.tracking.wandb_tracker import WandbTracker, wandb_media_bytes, wandb_run_id
 
 
-def build_tracker(settings: Settings, folder: Path, record: RunRecord) -> GuardedTracker | None:
+def build_tracker(settings: Settings, folder: Path) -> GuardedTracker | None:
     """The tracker of the run in ``folder``, to be started; None for a run that its folder alone tells."""
     logger = settings["logger"]
     if logger["name"] not in TRACKERS:
@@ -21,25 +20,25 @@ def build_tracker(settings: Settings, folder: Path, record: RunRecord) -> Guarde
     title, recipe = TRACKERS[logger["name"]]
     return GuardedTracker(
         title,
-        recipe(settings, folder, record),
+        recipe(settings, folder),
         media_bytes=logger["media_mib"] * 2**20,
         media_bytes_before=wandb_media_bytes(folder),
     )
 
 
-def _wandb(settings: Settings, folder: Path, record: RunRecord) -> Callable[[], Tracker]:
+def _wandb(settings: Settings, folder: Path) -> Callable[[], Tracker]:
     """All parts of an interrupted run are one run in W&B."""
-    run_id = record.facts.setdefault("wandb_id", uuid4().hex[:8])
+    run_id = wandb_run_id(folder) or uuid4().hex[:8]
     logger = settings["logger"]
     group = logger["group"] or settings["data"]["name"]
     return partial(WandbTracker, folder, run_id, logger["project"], group, settings)
 
 
-def _tensorboard(settings: Settings, folder: Path, record: RunRecord) -> Callable[[], Tracker]:
+def _tensorboard(settings: Settings, folder: Path) -> Callable[[], Tracker]:
     return partial(TensorBoardTracker, folder / "tensorboard", settings)
 
 
-TRACKERS: dict[str, tuple[str, Callable[[Settings, Path, RunRecord], Callable[[], Tracker]]]] = {
+TRACKERS: dict[str, tuple[str, Callable[[Settings, Path], Callable[[], Tracker]]]] = {
     "wandb": ("W&B", _wandb),
     "tensorboard": ("TensorBoard", _tensorboard),
 }

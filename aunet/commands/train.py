@@ -190,7 +190,7 @@ def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None
     from aunet.training.run_record import RunRecord
 
     record = RunRecord(folder)
-    tracker = build_tracker(settings, folder, record) if rank() == 0 else None
+    tracker = build_tracker(settings, folder) if rank() == 0 else None
     try:
         if settings["trainer"]["probe"] is not None:
             run_probe(settings, cohort, folder, record)

@@ -90,6 +90,12 @@ def wandb_media_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("wandb/*run-*/files/media/**/*") if path.is_file())
 
 
+def wandb_run_id(folder: Path) -> str | None:
+    """The id of the run in ``folder``, from the names (offline-)run-TIME-ID of its parts; None in a new run."""
+    parts = sorted(folder.glob("wandb/*run-*-*"))
+    return parts[0].name.rpartition("-")[2] if parts else None
+
+
 def wandb_mode() -> Mode:
     """What the environment says, else online for who is logged in."""
     chosen = os.environ.get("WANDB_MODE")

@@ -102,3 +102,9 @@ def test_a_run_whose_data_changed_does_not_resume(scans: Path, capsys: pytest.Ca
     shutil.copy(scans / "labels" / "case_0.nii.gz", scans / "labels" / "case_1.nii.gz")
     capsys.readouterr()
     assert "have changed since" in message_of([f"resume={scans.parent}/run"], capsys)
+
+
+def test_a_mistake_found_before_the_start_leaves_no_run(attention_settings: list[str], tmp_path: Path) -> None:
+    words = [*attention_settings, f"init={tmp_path}/nowhere.pt", f"hydra.run.dir={tmp_path}/run"]
+    assert main(["train", *words]) == 2
+    assert not (tmp_path / "run" / "run.json").exists()

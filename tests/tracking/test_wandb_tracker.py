@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from aunet.tracking.wandb_tracker import WandbTracker, wandb_media_bytes, wandb_mode
+from aunet.tracking.wandb_tracker import WandbTracker, wandb_media_bytes, wandb_mode, wandb_run_id
 
 
 @pytest.fixture
@@ -35,6 +35,10 @@ def test_the_environment_decides_where_it_says_something(monkeypatch: pytest.Mon
     assert wandb_mode() == "disabled"
 
 
+def test_a_new_run_has_no_name_yet(tmp_path: Path) -> None:
+    assert wandb_run_id(tmp_path) is None
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_and_nothing_is_written_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "wandb").write_text("a file stands where the folder should")
     with pytest.raises(FileExistsError, match="wandb"):
@@ -58,4 +62,5 @@ def test_all_parts_of_an_interrupted_run_hold_their_media_and_tables(tmp_path: P
     assert sorted(path.name.split("_")[1] for path in pictures) == ["0", "1", "1", "2", "3"]
     assert len(list(tmp_path.glob("wandb/offline-run-*/files/media/images/attention/film/*.png"))) == 2
     assert len(list(tmp_path.glob("wandb/offline-run-*/files/media/table/test/scores_*"))) == 2
+    assert wandb_run_id(tmp_path) == "abcd1234"
     assert wandb_media_bytes(tmp_path) > 7 * picture.stat().st_size
