@@ -113,7 +113,9 @@ def score_run(
 
 def _show_scores(tracker: Tracker, settings: Settings, summary: pd.DataFrame, splits: Splits, folder: Path) -> None:
     for case_id in splits.test:
-        tracker.picture(f"test/{case_id}", folder / "test" / "pictures" / f"{case_id}.png")
+        path = folder / "test" / "pictures" / f"{case_id}.png"
+        if path.is_file():  # a case that was skipped has none
+            tracker.picture(f"test/{case_id}", path)
     tracker.table("test/scores", summary)
     tracker.table("test/case_scores", pd.read_csv(folder / "test" / "case_scores.csv"))
     if settings["logger"]["checkpoints"] == "best":

@@ -10,7 +10,7 @@ from scans import write_msd_task, write_nifti
 
 from aunet.commands.main import main
 
-SMALL = ["model=unet", "data=msd", "data.patch_size=[16,16,16]", "model.network.channels=[4,8]", "logger=csv"]
+SMALL = ["model=unet", "data=msd", "data.patch_size=[16,16,16]", "model.network.channels=[4,8]"]
 
 
 @pytest.fixture
