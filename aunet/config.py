@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from aunet.allowed_targets import check_targets
+from aunet.config_history import fill_added_keys
 from aunet.config_types import check_rules, known_keys, typed
 from aunet.errors import UserError
 from aunet.interpolations import check_interpolations, strings_in
@@ -92,6 +93,7 @@ def load_run_config(run_folder: Path, trusted_modules: Sequence[str] = ()) -> Di
     if not isinstance(config, DictConfig):
         raise UserError(f"{file} holds no keys. Give a run's folder as training left it.")
     config["trusted_modules"] = list(trusted_modules)
+    fill_added_keys(config)
     try:
         check_config(config)
     except UserError as error:

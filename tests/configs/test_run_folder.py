@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from aunet import config_history
 from aunet.config import compose_config, load_run_config, resolve_config
 from aunet.errors import UserError
 from tests.configs.test_every_option import FACTS
@@ -80,3 +81,17 @@ def test_facts_that_are_missing_are_told_before_anything_is_built() -> None:
 
 def _write(folder: Path, values: dict[str, object]) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
+
+
+def test_a_run_from_before_a_key_existed_loads_with_the_value_that_keeps_its_behaviour(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = {"trainer.patience": lambda config: config.trainer.max_epochs, "inference.overlap": 0.25}
+    monkeypatch.setattr(config_history, "ADDED_KEYS", added)
+    values = resolve_config(compose_config(["trainer.max_epochs=7"]), FACTS)
+    for key in added:
+        group, name = key.split(".")
+        del values[group][name]
+    _write(run_folder, values)
+    config = load_run_config(run_folder)
+    assert (config.trainer.patience, config.inference.overlap) == (7, 0.25)
