@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from aunet.training.code_state import keep_patch, read_code_state
 from aunet.training.ranks import rank
 
 Status = Literal["running", "finished", "interrupted", "failed", "pruned"]
-_PACKAGES = ("torch", "monai", "pytorch-lightning", "hydra-core", "wandb", "numpy")
+_PACKAGES = ("torch", "monai", "pytorch-lightning", "hydra-core", "wandb", "numpy", "aunet")
 
 
 class RunRecord:
@@ -61,8 +61,12 @@ def _processor() -> str:
 
 
 def _versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        **{name: version(name) for name in _PACKAGES},
-        "aunet": version("aunet"),
-    }
+    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+
+
+def _version(package: str) -> str:
+    """Return the version of an installed package; a checkout on the path and a tracker that is not used have none."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
