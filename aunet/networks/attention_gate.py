@@ -16,7 +16,8 @@ from torch.nn import functional
 from aunet.errors import UserError
 from aunet.networks.blocks import ConvolutionUnit
 from aunet.networks.initialization import initialize_as_released
-from aunet.networks.layers import Layers, PerAxis, resize_linearly
+from aunet.networks.layers import Layers, PerAxis
+from aunet.networks.linear_resizing import resize_linearly
 
 GateFactory = Callable[[Layers, int, int, PerAxis], nn.Module]
 Combination = Literal["additive", "multiplicative"]

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from aunet.networks.blocks import BlockFactory
-from aunet.networks.layers import Layers, PerAxis, resize_linearly
+from aunet.networks.layers import Layers, PerAxis
+from aunet.networks.linear_resizing import resize_linearly
 from aunet.networks.recomputation import recompute
 
 Upsampling = Literal["linear", "transposed"]

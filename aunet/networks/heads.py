@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aunet.networks.layers import Layers, resize_linearly
+from aunet.networks.layers import Layers
+from aunet.networks.linear_resizing import resize_linearly
 
 HeadFactory = Callable[[Layers, Sequence[int], int], nn.Module]
 

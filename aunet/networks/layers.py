@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from aunet.errors import UserError
 
@@ -20,7 +18,6 @@ _TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _MAX_POOLING = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _INSTANCE_NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
-_LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 
 _CHANNELS_PER_GROUP = 8
 _LEAKY_SLOPE = 0.01
@@ -92,21 +89,3 @@ def per_axis(value: PerAxis, spatial_dims: int) -> tuple[int, ...]:
     if len(numbers) != spatial_dims or any(number < 1 for number in numbers):
         raise UserError(f"{value}: give one whole number from 1 on, or {spatial_dims} of them, one for each axis.")
     return numbers
-
-
-def resize_linearly(features: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize (B, C, *spatial) to spatial ``size``: bilinear or trilinear, corners not aligned.
-
-    Autocast would run this in float32 and double the memory of all that follows, so it is switched off here.
-    """
-    if tuple(features.shape[2:]) == tuple(size):
-        return features
-    if not torch.is_autocast_enabled(features.device.type):
-        return _resize_linearly(features, size)
-    with torch.autocast(features.device.type, enabled=False):
-        return _resize_linearly(features, size)
-
-
-def _resize_linearly(features: Tensor, size: Sequence[int]) -> Tensor:
-    mode = _LINEAR_MODE[features.ndim - 2]
-    return functional.interpolate(features, size=tuple(size), mode=mode, align_corners=False)
