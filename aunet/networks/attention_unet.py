@@ -1,5 +1,6 @@
 """The Attention U-Net (Oktay et al. 2018): a U-Net whose coarser skips pass through attention gates."""
 
+import logging
 from collections.abc import Sequence
 from typing import Literal, Unpack
 
@@ -10,6 +11,8 @@ from aunet.networks.attention_gate import GateFactory, GridGate, SeveralGates
 from aunet.networks.blocks import ConvolutionUnit
 from aunet.networks.initialization import initialize_as_released
 from aunet.networks.unet import Architecture, UNet
+
+_log = logging.getLogger(__name__)
 
 GatingSource = Literal["decoder", "bottleneck", "global"]
 
@@ -59,6 +62,11 @@ class AttentionUNet(UNet):
             gating_channels = channels[level] if self.is_gated_by_decoder else channels[-1]
             self.skips[level - 1] = SeveralGates(
                 self.layers, channels[level - 1], gating_channels, self.strides[level - 1], gate, num_gates
+            )
+        if any(isinstance(module, GridGate) and module.is_start_ignored for module in self.skips.modules()):
+            _log.warning(
+                "is_pass_through_start=true has no effect with normalization=softmax, whose coefficients sum to 1 over"
+                " space and cannot all start near 1. Set model.network.gate.is_pass_through_start=null."
             )
 
 
