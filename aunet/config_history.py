@@ -50,7 +50,9 @@ def _added_arguments(
 ) -> Iterator[tuple[str, Any]]:
     """Yield dotted key and value of each argument that a class named in ``node`` or below lacks."""
     *package, name = str(node.get("_target_", "")).split(".")
-    public_name = ".".join([*package[:2], name])  # a class may be named by its file, aunet.networks.blocks.RecurrentUnit
+    public_name = ".".join(
+        [*package[:2], name]
+    )  # a class may be named by its file, aunet.networks.blocks.RecurrentUnit
     for argument, value in arguments.get(public_name, {}).items():
         if argument not in node:
             yield f"{prefix}{argument}", value

@@ -64,7 +64,7 @@ class AttentionUNet(UNet):
                 self.layers, channels[level - 1], gating_channels, self.strides[level - 1], gate, num_gates
             )
         if any(isinstance(module, GridGate) and module.is_start_ignored for module in self.skips.modules()):
-            _log.warning(
+            _log.info(
                 "is_pass_through_start=true has no effect with normalization=softmax, whose coefficients sum to 1 over"
                 " space and cannot all start near 1. Set model.network.gate.is_pass_through_start=null."
             )

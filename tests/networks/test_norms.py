@@ -67,7 +67,9 @@ def test_equal_groups_reach_every_layer_of_a_network() -> None:
 
 
 def test_separated_norms_replace_every_norm_inside_a_unit() -> None:
-    unit = nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.Sequential(nn.GroupNorm(2, 4), UnevenGroupNorm(3, 4)))
+    unit = nn.Sequential(
+        nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.Sequential(nn.GroupNorm(2, 4), UnevenGroupNorm(3, 4))
+    )
     separated = list(separate_norms(unit, 3))
     assert [type(norm.norms[2]) for norm in separated] == [nn.BatchNorm2d, nn.GroupNorm, UnevenGroupNorm]
     assert [module for module in unit.modules() if isinstance(module, NormPerApplication)] == separated
