@@ -1,7 +1,7 @@
 """Where a gate looks: statistics of its coefficients against the label, on the grid of the gated skip.
 
-What a gate tells is the contrast within one map. The level of its coefficients has no meaning: a convolution and a norm
-follow, which undo any common factor (``test_the_level_of_the_coefficients_has_no_effect_as_a_norm_follows``).
+A gate is described by the contrast within one map. The level of its coefficients has no meaning: a convolution and a
+norm follow, which undo any common factor.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def attention_statistics(
 
     - ``map``: its number.
     - ``mean``, ``mean_inside_<class>``, ``mean_outside`` (the background): their level has no meaning by itself.
-    - ``entropy`` of the map scaled to sum 1, over its maximum: 1 for a uniform map, 0 if one whole cell holds everything.
+    - ``entropy`` of the map scaled to sum 1, over its maximum: 1 for a uniform map, 0 if one cell holds all.
     - ``auc_inside_<class>``, ``auc_inside`` (any foreground): the area under the ROC curve of the coefficient as a
       classifier of inside against outside (the background), that is the probability that a place inside has the larger
       coefficient than one outside, ties counting half. 0.5: the map does not tell them apart.
