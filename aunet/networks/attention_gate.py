@@ -55,7 +55,7 @@ class GridGate(nn.Module):
             "sigmoid". It has no effect for "softmax", whose coefficients sum to 1 over space and cannot all be near 1.
 
     Attributes:
-        is_start_ignored: a pass-through start was asked for and has no effect.
+        without_effect: settings that were given and change nothing, with the reason.
     """
 
     is_normalized_over_space = False
@@ -79,7 +79,14 @@ class GridGate(nn.Module):
         _check_option("normalization", normalization, ("sigmoid", "softmax"))
         self.is_additive = combination == "additive"
         self.is_normalized_over_space = normalization == "softmax"
-        self.is_start_ignored = self.is_normalized_over_space and is_pass_through_start is True
+        self.without_effect: list[str] = []
+        if self.is_normalized_over_space and is_pass_through_start is True:
+            self.without_effect.append(
+                "is_pass_through_start=true, as the coefficients of normalization=softmax sum to 1 over space and"
+                " cannot all start near 1; set it to null"
+            )
+        if not self.is_additive and nonlinearity != "relu":
+            self.without_effect.append(f"nonlinearity={nonlinearity}, as combination=multiplicative has none")
         self.nonlinearity = functional.softplus if nonlinearity == "softplus" else torch.relu
         self.theta = layers.patch_convolution(skip_channels, skip_channels, stride)
         self.phi = layers.convolution(gating_channels, skip_channels, kernel_size=1)

@@ -63,11 +63,9 @@ class AttentionUNet(UNet):
             self.skips[level - 1] = SeveralGates(
                 self.layers, channels[level - 1], gating_channels, self.strides[level - 1], gate, num_gates
             )
-        if any(isinstance(module, GridGate) and module.is_start_ignored for module in self.skips.modules()):
-            _log.info(
-                "is_pass_through_start=true has no effect with normalization=softmax, whose coefficients sum to 1 over"
-                " space and cannot all start near 1. Set model.network.gate.is_pass_through_start=null."
-            )
+        gates = [module for module in self.skips.modules() if isinstance(module, GridGate)]
+        for note in sorted({note for one in gates for note in one.without_effect}):
+            _log.info("Without effect: model.network.gate.%s.", note)
 
 
 class GlobalAverage(nn.Module):

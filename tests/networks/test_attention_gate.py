@@ -143,10 +143,24 @@ def test_a_pass_through_start_asked_of_softmax_has_no_effect_and_one_line_says_s
         weights = psi_of(is_pass_through_start=is_pass_through_start)
 
     assert all(torch.equal(value, other) for value, other in zip(weights.values(), psi_of().values(), strict=True))
-    assert (
-        len([message for message in caplog.messages if "is_pass_through_start=true has no effect" in message])
-        == messages
-    )
+    assert len([message for message in caplog.messages if "is_pass_through_start=true" in message]) == messages
+
+
+@pytest.mark.parametrize(
+    ("gate", "setting"),
+    [
+        (partial(GridGate, combination="multiplicative", nonlinearity="softplus"), "nonlinearity=softplus"),
+        (partial(HardGate, estimator="score_function", temperature=0.5), "temperature=0.5"),
+        (partial(HardGate, num_draws=8), "num_draws=8"),
+    ],
+)
+def test_a_setting_of_the_gate_that_changes_nothing_is_named_once(
+    gate: Any, setting: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="aunet"):
+        AttentionUNet(2, channels=(4, 8, 8, 8), gate=gate)
+    [message] = caplog.messages
+    assert message.startswith(f"Without effect: model.network.gate.{setting}, as ")
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
