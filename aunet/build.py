@@ -178,6 +178,7 @@ def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choi
         loss=_built(settings["loss"]["function"]),
         is_nonfinite_skipped=settings["trainer"]["on_nonfinite"] == "skip",
         is_sharded=settings["trainer"]["strategy"] == "fsdp" and ranks.num_ranks() > 1,
+        level_reduction=settings["loss"]["level_reduction"],
         labels=data.cohort.labels,
         optimizer=fused_where_possible(factory) if choice.is_fused else factory,
         schedule=build_schedule(settings),

@@ -94,13 +94,14 @@ def build_callbacks(
     """What watches the training, in the order it is asked; ``extended_at`` as in ``Patience``."""
     patience, decay = settings["trainer"]["patience"], settings["trainer"]["ema"]
     average = None if decay is None else WeightAverage(decay)
+    recorder = build_recorder(settings, folder, data, task, tracker)
     return [
         *([average] if average else []),
         clock,
         *([Patience(patience, extended_at)] if patience else []),
         ProgressDisplay(progress, clock),
-        EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"], tracker),
-        build_recorder(settings, folder, data, task, tracker),
+        EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"], tracker, lambda: recorder.contrasts),
+        recorder,
         *([WeightsBack(average)] if average else []),
         *([WholeForValidation()] if task.is_sharded else []),
     ]

@@ -4,23 +4,58 @@ Each key maps to the value under which a run behaves as it did before the key ex
 run's own configuration. Remove an entry only together with the support for runs that lack the key.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
 # Dotted key -> value, or a function of the run's configuration that returns the value.
-ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {}
+ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
+    # The weights 1, 1/2, 1/4, ... of deep supervision were summed as they are.
+    "loss.level_reduction": "sum",
+}
+
+# Arguments that classes gained, by the key of ADDED_KEYS that came with them: class -> argument -> value that keeps the
+# former behaviour. They are filled in only if the key is missing: a run that has the key is newer, and an argument that
+# its configuration leaves out has the class's own default.
+ADDED_ARGUMENTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "loss.level_reduction": {
+        "aunet.networks.RecurrentUnit": {"norm_per_application": False},
+        "aunet.networks.UNet": {"has_equal_groups": True},
+        "aunet.networks.AttentionUNet": {"has_equal_groups": True},
+    },
+}
 
 
 def fill_added_keys(config: DictConfig) -> None:
-    """Give ``config``, as read from a run folder, the keys of ``ADDED_KEYS`` that it lacks.
+    """Give ``config``, as read from a run folder, the keys and arguments listed above that it lacks.
 
     A key whose group is missing as well is left alone: such a file was never the configuration of a run, and the check
     against the schema reports it.
     """
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    for key, arguments in ADDED_ARGUMENTS.items():
+        if OmegaConf.select(config, key, throw_on_missing=False) is None:
+            for added, value in _added_arguments(plain, arguments):
+                OmegaConf.update(config, added, value, force_add=True)
     for key, value in ADDED_KEYS.items():
         group, _, name = key.rpartition(".")
         parent = OmegaConf.select(config, group, throw_on_missing=False) if group else config
         if isinstance(parent, DictConfig) and name not in parent:
             OmegaConf.update(config, key, value(config) if callable(value) else value, force_add=True)
+
+
+def _added_arguments(
+    node: Mapping[str, Any], arguments: Mapping[str, Mapping[str, Any]], prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    """Yield dotted key and value of each argument that a class named in ``node`` or below lacks."""
+    *package, name = str(node.get("_target_", "")).split(".")
+    public_name = ".".join(
+        [*package[:2], name]
+    )  # a class may be named by its file, aunet.networks.blocks.RecurrentUnit
+    for argument, value in arguments.get(public_name, {}).items():
+        if argument not in node:
+            yield f"{prefix}{argument}", value
+    for key, child in node.items():
+        if isinstance(child, Mapping):
+            yield from _added_arguments(cast(Mapping[str, Any], child), arguments, f"{prefix}{key}.")

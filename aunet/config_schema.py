@@ -111,10 +111,11 @@ class ModelConfig:
 
 @dataclass
 class LossConfig:
-    """What is minimised."""
+    """What is minimised. ``level_reduction``: how the losses of deeply supervised levels become one."""
 
     name: str = required()
     function: dict[str, Any] = required()
+    level_reduction: str = field(default="mean", metadata={"rule": one_of("mean", "sum")})
 
 
 @dataclass

@@ -1,6 +1,8 @@
 """What stands on the command line after ``train``: Hydra overrides, sweeps of them, and what a misspelled one meant."""
 
-from collections.abc import Collection, Sequence
+import logging
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -13,11 +15,21 @@ from hydra.errors import HydraException
 from aunet.errors import UserError
 from aunet.suggestions import did_you_mean
 
+_log = logging.getLogger(__name__)
+
+# Former name of an option -> its present name, and why it changed.
+_RENAMED_OPTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "model": {"attention_gate_per_class": ("attention_multidimensional", "as it ties no gate to a class")},
+}
+
 
 def parse_overrides(overrides: Sequence[str], loader: ConfigLoader) -> list[Override]:
-    """Parse each of ``overrides``; UserError naming the first that Hydra's grammar refuses."""
+    """Parse each of ``overrides``; UserError naming the first that Hydra's grammar refuses.
+
+    Former names of options are replaced by the present ones.
+    """
     parser = OverridesParser.create(config_loader=loader)
-    return [_parse(text, parser) for text in overrides]
+    return [_parse(_with_present_names(text), parser) for text in overrides]
 
 
 def check_options(overrides: Sequence[Override], loader: ConfigLoader) -> None:
@@ -92,6 +104,16 @@ def split_parsed_sweep(overrides: Sequence[Override]) -> list[list[str]]:
             "Write an option's name or a wider pattern."
         )
     return [[*job, *deletions] for job in batches[0]]
+
+
+def _with_present_names(text: str) -> str:
+    """Return an override with former names of options replaced by the present ones; logs each."""
+    group, equals, options = text.partition("=")
+    for former, (present, reason) in _RENAMED_OPTIONS.get(group, {}).items():
+        options, count = re.subn(rf"(?<!\w){former}(?!\w)", present, options)
+        if count:
+            _log.warning("%s=%s is now called %s, %s.", group, former, present, reason)
+    return f"{group}{equals}{options}"
 
 
 def _parse(text: str, parser: OverridesParser) -> Override:

@@ -1,4 +1,8 @@
-"""Where a gate looks: statistics of its coefficients against the label, on the gate's own grid."""
+"""Where a gate looks: statistics of its coefficients against the label, on the grid of the gated skip.
+
+A gate is described by the contrast within one map. The level of its coefficients has no meaning: a convolution and a
+norm follow, which undo any common factor.
+"""
 
 from collections.abc import Sequence
 
@@ -37,14 +41,22 @@ def label_fractions(
 def attention_statistics(
     coefficients: ArrayLike, fractions: ArrayLike, class_names: Sequence[str] | None = None
 ) -> list[dict[str, float]]:
-    """One row per map of ``coefficients`` (maps, h, w, d) against ``fractions`` (num_classes, h, w, d).
+    """Return one row per map of ``coefficients`` (maps, h, w, d) against ``fractions`` (num_classes, h, w, d).
 
-    Keys: ``map`` (its number), ``mean``, ``entropy``, ``mean_inside_<class>`` per foreground class, ``mean_outside``
-    (the background). Means weigh a cell by the share of the class in it. ``class_names`` names all classes,
-    background first; without it they are called by number. A class absent from the label has NaN.
+    Keys, with ``<class>`` for each foreground class by its name (by its number without ``class_names``, which names all
+    classes, background first):
 
-    ``entropy`` is that of the map scaled to sum 1, divided by its maximum: 1 where the map is uniform, 0 where one
-    whole cell holds everything, NaN for a map of zeros.
+    - ``map``: its number.
+    - ``mean``, ``mean_inside_<class>``, ``mean_outside`` (the background): their level has no meaning by itself.
+    - ``entropy`` of the map scaled to sum 1, over its maximum: 1 for a uniform map, 0 if one cell holds all.
+    - ``auc_inside_<class>``, ``auc_inside`` (any foreground): the area under the ROC curve of the coefficient as a
+      classifier of inside against outside (the background), that is the probability that a place inside has the larger
+      coefficient than one outside, ties counting half. 0.5: the map does not tell them apart.
+    - ``ratio_inside_<class>``, ``ratio_inside``: mean inside over mean outside.
+
+    A cell counts by the share of the class in it, so nothing is thresholded or resampled, and every cell is used. For
+    whole cells the area is U / (n m) of Mann and Whitney. Undefined values are NaN: of a class that the label lacks, a
+    ratio to a mean of 0, the entropy of a map of zeros.
     """
     shares = np.asarray(fractions, dtype=np.float64)
     names = [str(index) for index in range(len(shares))] if class_names is None else class_names
@@ -55,15 +67,37 @@ def attention_statistics(
 
 def _map_statistics(values: FloatArray, shares: FloatArray, names: Sequence[str]) -> dict[str, float]:
     coverage = shares.sum(axis=0)
-    inside = {
-        f"mean_inside_{name}": _weighted_mean(values, share) for name, share in zip(names[1:], shares[1:], strict=True)
-    }
+    inside = {f"inside_{name}": share for name, share in zip(names[1:], shares[1:], strict=True)}
+    contrasted = {"inside": shares[1:].sum(axis=0), **inside}
+    outside = _weighted_mean(values, shares[0])
+    areas = _areas_under_roc_curves(values, shares[0], list(contrasted.values()))
     return {
         "mean": _weighted_mean(values, coverage),
         "entropy": _relative_entropy(values, coverage),
-        **inside,
-        "mean_outside": _weighted_mean(values, shares[0]),
+        **{f"mean_{name}": _weighted_mean(values, share) for name, share in inside.items()},
+        "mean_outside": outside,
+        **{f"auc_{name}": area for name, area in zip(contrasted, areas, strict=True)},
+        **{f"ratio_{name}": _ratio(_weighted_mean(values, share), outside) for name, share in contrasted.items()},
     }
+
+
+def _areas_under_roc_curves(values: FloatArray, outside: FloatArray, insides: Sequence[FloatArray]) -> list[float]:
+    """Area under the weighted ROC curve for each weight in ``insides`` against ``outside``, by one sort of the map."""
+    if np.isnan(values).any():
+        return [float("nan")] * len(insides)
+    order = np.argsort(values, axis=None)
+    ordered = values.ravel()[order]
+    ties = np.flatnonzero(np.append(True, ordered[1:] > ordered[:-1]))  # where each distinct value begins
+    of_value = np.add.reduceat(outside.ravel()[order], ties)
+    below = np.cumsum(of_value) - of_value / 2  # weight outside of smaller values, and half that of equal ones
+    return [
+        _ratio(float(np.add.reduceat(inside.ravel()[order], ties) @ below), float(inside.sum() * outside.sum()))
+        for inside in insides
+    ]
+
+
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator > 0 else float("nan")
 
 
 def _weighted_mean(values: FloatArray, weights: FloatArray) -> float:

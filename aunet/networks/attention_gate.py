@@ -52,7 +52,11 @@ class GridGate(nn.Module):
             sums to 1 at the gate's own resolution (the released mode concatenation_residual).
         is_per_channel: a map for each channel of the skip instead of one for all.
         has_output_transform: a 1x1 convolution and norm on what was gated, as in the paper.
-        is_pass_through_start: coefficients start near 1; the released segmentation gates do not.
+        is_pass_through_start: coefficients start near 1; the released segmentation gates do not. None: true for
+            "sigmoid". It has no effect for "softmax", whose coefficients sum to 1 over space and cannot all be near 1.
+
+    Attributes:
+        without_effect: settings that were given and change nothing, with the reason.
     """
 
     is_normalized_over_space = False
@@ -68,7 +72,7 @@ class GridGate(nn.Module):
         normalization: Normalization = "sigmoid",
         is_per_channel: bool = False,
         has_output_transform: bool = True,
-        is_pass_through_start: bool = True,
+        is_pass_through_start: bool | None = None,
     ) -> None:
         super().__init__()
         _check_option("combination", combination, ("additive", "multiplicative"))
@@ -76,6 +80,14 @@ class GridGate(nn.Module):
         _check_option("normalization", normalization, ("sigmoid", "softmax"))
         self.is_additive = combination == "additive"
         self.is_normalized_over_space = normalization == "softmax"
+        self.without_effect: list[str] = []
+        if self.is_normalized_over_space and is_pass_through_start is True:
+            self.without_effect.append(
+                "is_pass_through_start=true, as the coefficients of normalization=softmax sum to 1 over space and"
+                " cannot all start near 1; set it to null"
+            )
+        if not self.is_additive and nonlinearity != "relu":
+            self.without_effect.append(f"nonlinearity={nonlinearity}, as combination=multiplicative has none")
         self.nonlinearity = functional.softplus if nonlinearity == "softplus" else torch.relu
         self.theta = layers.patch_convolution(skip_channels, skip_channels, stride)
         self.phi = layers.convolution(gating_channels, skip_channels, kernel_size=1)
@@ -85,7 +97,7 @@ class GridGate(nn.Module):
             convolution = layers.convolution(skip_channels, skip_channels, kernel_size=1)
             self.output = nn.Sequential(convolution, layers.normalization(skip_channels))
         initialize_as_released(self)
-        if is_pass_through_start:
+        if is_pass_through_start is not False and not self.is_normalized_over_space:
             _start_near_one(self.psi)
 
     def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:

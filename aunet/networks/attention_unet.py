@@ -1,5 +1,6 @@
 """The Attention U-Net (Oktay et al. 2018): a U-Net whose coarser skips pass through attention gates."""
 
+import logging
 from collections.abc import Sequence
 from typing import Literal, Unpack
 
@@ -10,6 +11,8 @@ from aunet.networks.attention_gate import GateFactory, GridGate, SeveralGates
 from aunet.networks.blocks import ConvolutionUnit
 from aunet.networks.initialization import initialize_as_released
 from aunet.networks.unet import Architecture, UNet
+
+_log = logging.getLogger(__name__)
 
 GatingSource = Literal["decoder", "bottleneck", "global"]
 
@@ -60,6 +63,9 @@ class AttentionUNet(UNet):
             self.skips[level - 1] = SeveralGates(
                 self.layers, channels[level - 1], gating_channels, self.strides[level - 1], gate, num_gates
             )
+        gates = [module for module in self.skips.modules() if isinstance(module, GridGate)]
+        for note in sorted({note for one in gates for note in one.without_effect}):
+            _log.info("Without effect: model.network.gate.%s.", note)
 
 
 class GlobalAverage(nn.Module):

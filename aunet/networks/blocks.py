@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from aunet.errors import UserError
 from aunet.networks.layers import Layers, PerAxis
+from aunet.networks.norms import separate_norms
 
 BlockFactory = Callable[[Layers, int, int, PerAxis], nn.Module]
 UnitFactory = Callable[[Layers, int, int, PerAxis], nn.Module]
@@ -32,10 +33,20 @@ class ConvolutionUnit(nn.Sequential):
 
 
 class RecurrentUnit(nn.Module):
-    """One unit applied again and again, with the same weights, to its input plus what it gave before.
+    """One unit applied repeatedly, with the same convolution weights, to its input plus its last output.
 
-    Source: R2U-Net, Alom et al. 2018 (arXiv 1802.06955); ``steps`` is its t. A 1x1 convolution comes first where the
-    width changes, as the sum needs equal widths.
+    Source: R2U-Net, Alom et al. 2018 (arXiv 1802.06955). A 1x1 convolution comes first if the width changes, as the sum
+    needs equal widths.
+
+    Args:
+        layers: the network's layers.
+        in_channels: width of the input.
+        out_channels: width of the output.
+        kernel_size: of the unit's convolutions.
+        steps: further applications after the first, the paper's t.
+        unit: ConvolutionUnit, InceptionUnit or a unit of your own.
+        norm_per_application: each application has norm layers of its own. Without, all share one, whose running
+            statistics fit the input of none, so that evaluation differs from training; for runs that began so.
     """
 
     def __init__(
@@ -46,6 +57,7 @@ class RecurrentUnit(nn.Module):
         kernel_size: PerAxis = 3,
         steps: int = 2,
         unit: UnitFactory = ConvolutionUnit,
+        norm_per_application: bool = True,
     ) -> None:
         super().__init__()
         if steps < 1:
@@ -53,14 +65,20 @@ class RecurrentUnit(nn.Module):
         self.steps = steps
         self.projection = _projection(layers, in_channels, out_channels)
         self.unit = unit(layers, out_channels, out_channels, kernel_size)
+        self._norms = tuple(separate_norms(self.unit, 1 + steps)) if norm_per_application else ()
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, in, *spatial) -> (B, out, *spatial)."""
         features = self.projection(features)
-        state = self.unit(features)
-        for _ in range(self.steps):
-            state = self.unit(features + state)
+        state = self._apply_unit(features, 0)
+        for application in range(1, 1 + self.steps):
+            state = self._apply_unit(features + state, application)
         return state
+
+    def _apply_unit(self, features: Tensor, application: int) -> Tensor:
+        for norm in self._norms:
+            norm.application = application
+        return self.unit(features)
 
 
 class InceptionUnit(nn.Module):

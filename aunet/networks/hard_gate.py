@@ -111,6 +111,10 @@ class HardGate(GridGate):
         if estimator not in ("straight_through", "score_function"):
             raise UserError(f"estimator={estimator!r}: use 'straight_through' or 'score_function'.")
         is_drawn = estimator == "score_function"
+        if is_drawn and temperature != 1.0:
+            self.without_effect.append(f"temperature={temperature}, as estimator=score_function relaxes nothing")
+        if not is_drawn and num_draws != 4:
+            self.without_effect.append(f"num_draws={num_draws}, as estimator=straight_through draws once")
         self.draw: nn.Module = BernoulliDraw(num_draws) if is_drawn else StraightThroughGumbel(temperature)
 
     def coefficients(self, scores: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from torch import nn
 
 from aunet.errors import UserError
+from aunet.networks.norms import group_norm
 
 Norm = Literal["batch", "instance", "group"]
 Activation = Literal["relu", "leaky_relu"]
@@ -19,21 +20,23 @@ _MAX_POOLING = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _INSTANCE_NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
-_CHANNELS_PER_GROUP = 8
+_LARGEST_EQUAL_GROUP = 8
 _LEAKY_SLOPE = 0.01
 
 
 @dataclass(frozen=True)
 class Layers:
-    """Builds the layers of one network; every block, gate and head is given one.
+    """Builder of the layers of one network; every block, gate and head is given one.
 
-    ``dropout`` is the share of values that a convolution unit sets to zero in training.
+    ``dropout`` is the share of values that a convolution unit sets to zero in training. ``has_equal_groups`` as in
+    ``aunet.networks.unet.Architecture``.
     """
 
     spatial_dims: int = 3
     norm: Norm = "batch"
     activation: Activation = "relu"
     dropout: float = 0.0
+    has_equal_groups: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no layer exists for."""
@@ -71,11 +74,13 @@ class Layers:
         return _MAX_POOLING[self.spatial_dims](per_axis(stride, self.spatial_dims))
 
     def normalization(self, channels: int) -> nn.Module:
-        """The norm layer; groups hold 8 channels where the width allows it."""
+        """Return the norm layer; groups hold about 8 channels, see ``aunet.networks.norms.group_norm``."""
         if self.norm == "instance":
             return _INSTANCE_NORM[self.spatial_dims](channels, affine=True)
+        if self.norm == "group" and self.has_equal_groups:
+            return nn.GroupNorm(channels // math.gcd(channels, _LARGEST_EQUAL_GROUP), channels)
         if self.norm == "group":
-            return nn.GroupNorm(channels // math.gcd(channels, _CHANNELS_PER_GROUP), channels)
+            return group_norm(channels)
         return _BATCH_NORM[self.spatial_dims](channels)
 
     def activate(self) -> nn.Module:

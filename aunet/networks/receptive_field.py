@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from aunet.networks.cost import first_tensor
 from aunet.networks.hard_gate import BernoulliDraw, StraightThroughGumbel
+from aunet.networks.norms import UnevenGroupNorm
 
 Field = tuple[int | None, ...]
 """Voxels along each axis; None where it is no less than the patch."""
@@ -164,4 +165,4 @@ def _norms_as_identity(network: nn.Module) -> Generator[None]:
 def _spans_space_or_compares(module: nn.Module) -> bool:
     if isinstance(module, _BatchNorm):
         return not module.track_running_stats
-    return isinstance(module, _InstanceNorm | nn.GroupNorm | StraightThroughGumbel | BernoulliDraw)
+    return isinstance(module, _InstanceNorm | nn.GroupNorm | UnevenGroupNorm | StraightThroughGumbel | BernoulliDraw)

@@ -18,13 +18,13 @@ def recompute(part: nn.Module, function: Callable[..., Any], *inputs: Any) -> An
     if not (part.training and torch.is_grad_enabled()):
         return function(*inputs)
     return checkpoint(
-        function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), _frozen_statistics(part))
+        function, *inputs, use_reentrant=False, context_fn=lambda: (nullcontext(), frozen_statistics(part))
     )
 
 
 @contextmanager
-def _frozen_statistics(part: nn.Module) -> Generator[None]:
-    """The second forward pass must not count the same batch again."""
+def frozen_statistics(part: nn.Module) -> Generator[None]:
+    """Keep the running statistics of ``part``'s batch norms, for another forward pass of a batch that they count."""
     norms = [module for module in part.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     kept = [(norm, norm.momentum, torch.as_tensor(norm.num_batches_tracked).clone()) for norm in norms]
     for norm in norms:

@@ -33,6 +33,8 @@ class Architecture(TypedDict, total=False):
         spacing: voxel size in mm; thick slices are then not pooled across before the plane is as coarse. A network of
             two dimensions takes it of a volume too, and leaves the last one out.
         recomputed_levels: levels whose activations are computed again in the backward pass instead of kept.
+        has_equal_groups: groups of norm="group" hold gcd(width, 8) channels, a single one at odd widths, for runs that
+            began so. Otherwise they hold about 8 channels at any width.
     """
 
     block: BlockFactory
@@ -45,6 +47,7 @@ class Architecture(TypedDict, total=False):
     kernel_sizes: Sequence[PerAxis] | None
     spacing: Sequence[float] | None
     recomputed_levels: Collection[int]
+    has_equal_groups: bool
 
 
 class UNet(nn.Module):
@@ -74,11 +77,12 @@ class UNet(nn.Module):
         kernel_sizes: Sequence[PerAxis] | None = None,
         spacing: Sequence[float] | None = None,
         recomputed_levels: Collection[int] = (),
+        has_equal_groups: bool = False,
     ) -> None:
         super().__init__()
         num_levels = len(channels)
         _check_architecture(channels, upsampling, recomputed_levels)
-        self.layers = layers = Layers(spatial_dims, norm, activation, dropout)
+        self.layers = layers = Layers(spatial_dims, norm, activation, dropout, has_equal_groups)
         self.strides, kernels = resolve_pooling(spatial_dims, num_levels, strides, kernel_sizes, spacing)
         self.size_multiple = tuple(math.prod(along_axis) for along_axis in zip(*self.strides, strict=True))
         self.recomputed_levels = frozenset(recomputed_levels)

@@ -8,7 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from aunet.labels import Labels
-from aunet.reporting.coefficient_panels import LevelCoefficients, add_color_bar, level_title, show_level
+from aunet.reporting.coefficient_panels import (
+    COLOR_BAR_TITLE,
+    LevelCoefficients,
+    add_color_bar,
+    level_title,
+    show_level,
+)
 from aunet.reporting.figure_files import save_png
 from aunet.reporting.panels import finish_panel, legend_lines, show_contours, show_image
 from aunet.reporting.planes import AxialView, LabelledScan, clearest_view, whole_window
@@ -67,7 +73,7 @@ def attention_film(
         for row, (level, gate) in enumerate(_maps(frame)):
             _draw_map(sheet.panels[row][column], view, level, gate, labels, is_relative=is_relative)
     if not is_relative:
-        add_color_bar(sheet, "attention coefficient")
+        add_color_bar(sheet, COLOR_BAR_TITLE)
     sheet.add_title_and_legend(title, legend_lines(labels))
     save_png(sheet.figure, path, dots_per_inch=150)
 

@@ -15,6 +15,9 @@ from aunet.reporting.panels import show_image
 from aunet.reporting.planes import AxialView, Triple
 from aunet.reporting.sheet import Sheet
 
+# The height of a whole map has no meaning: a convolution and a norm follow each gate.
+COLOR_BAR_TITLE = "coefficient within its map"
+
 _OPACITY = 0.65
 
 

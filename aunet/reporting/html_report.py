@@ -1,4 +1,4 @@
-"""``report.html``: a run told in one self-contained file, made from nothing but the run's folder."""
+"""``report.html``: a run in one self-contained file, made from nothing but the run's folder."""
 
 from collections.abc import Mapping
 from html import escape
@@ -6,20 +6,29 @@ from pathlib import Path
 from typing import Any
 
 from aunet.atomic_files import write_text
-from aunet.reporting.curves import attention_curves, training_curves
+from aunet.labels import Labels
+from aunet.reporting.attention_curves import AREA, LEVEL, RATIO, attention_curves, is_recorded
+from aunet.reporting.curves import training_curves
 from aunet.reporting.html_elements import drawing, folded, listing, page, paragraph, picture, section, table, tiles
-from aunet.reporting.run_files import RunFiles
+from aunet.reporting.run_files import Columns, RunFiles
 from aunet.reporting.score_section import dice_tiles, score_section
 from aunet.reporting.tables import PHANTOM_NOTE
 
-_ATTENTION_NOTE = (
-    "Mean coefficients inside each organ and outside all, over the recorded validation cases. A gate that has found an "
-    "organ shows a gap between the organ's line and the dashed one; a line near 1 lets everything pass."
+_AREA_NOTE = (
+    "How well a coefficient tells inside from outside: the probability that a place inside the class has a larger "
+    "coefficient than one outside all classes (area under the ROC curve, on the map's own grid; mean over the recorded "
+    "validation cases). 1: all places inside are above all outside; 0.5 (dotted): the map does not tell them apart."
 )
+_RATIO_NOTE = "Mean coefficient inside over the mean outside all classes; 1 (dotted): no contrast."
+_LEVEL_NOTE = (
+    "The level of the coefficients has no meaning, as the convolution and norm after a gate undo any common factor. "
+    "Compare lines within a panel only."
+)
+_NOT_RECORDED = "The contrast of inside and outside (area under the ROC curve, ratio) was not recorded by this run."
 _FILM_NOTE = (
     "Coefficients of the gates (colour) over an axial plane of a validation case, or all of a picture, with the "
     "contours of the reference label; a patient's right is on the left. Level 2 has half the image's resolution, each "
-    "further level half of it."
+    "further level half of it. Compare places within a map: the height of a whole map has no meaning."
 )
 
 
@@ -64,12 +73,22 @@ def _attention(run: RunFiles) -> str:
     statistics = run.attention_statistics
     if statistics is None:
         return section("Attention", paragraph("No attention was recorded: this network gates no skip.", "quiet"))
-    curves = drawing(attention_curves(statistics, run.labels), "Mean coefficients by epoch", escape(_ATTENTION_NOTE))
     films = [
         picture(film, f"Attention over the epochs: {film.stem.removeprefix('film_')}", escape(_FILM_NOTE), widest=2000)
         for film in run.films
     ]
-    return section("Attention over the epochs", *films[:1], curves, *films[1:])
+    return section("Attention over the epochs", *films[:1], *_attention_curves(statistics, run.labels), *films[1:])
+
+
+def _attention_curves(statistics: Columns, labels: Labels) -> list[str]:
+    levels = drawing(attention_curves(statistics, labels, LEVEL), "Mean coefficients by epoch", escape(_LEVEL_NOTE))
+    if not is_recorded(statistics, AREA):
+        return [paragraph(_NOT_RECORDED, "quiet"), levels]
+    return [
+        drawing(attention_curves(statistics, labels, AREA), "Area under the ROC curve by epoch", escape(_AREA_NOTE)),
+        drawing(attention_curves(statistics, labels, RATIO), "Ratio inside / outside by epoch", escape(_RATIO_NOTE)),
+        folded("Mean coefficients inside and outside", levels),
+    ]
 
 
 def _facts(run: RunFiles) -> str:

@@ -11,7 +11,13 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from aunet.labels import Labels
-from aunet.reporting.coefficient_panels import LevelCoefficients, add_color_bar, level_title, show_level
+from aunet.reporting.coefficient_panels import (
+    COLOR_BAR_TITLE,
+    LevelCoefficients,
+    add_color_bar,
+    level_title,
+    show_level,
+)
 from aunet.reporting.figure_files import save_png
 from aunet.reporting.panels import (
     Color,
@@ -58,7 +64,7 @@ def attention_picture(
     if num_maps > 1:
         sheet.add_row_titles([f"gate {number + 1}" for number in range(num_maps)])
     if not is_relative:
-        add_color_bar(sheet, "attention coefficient")
+        add_color_bar(sheet, COLOR_BAR_TITLE)
     sheet.add_title_and_legend(title, legend_lines(labels))
     save_png(sheet.figure, path, dots_per_inch=110)
     scale = [] if is_relative else [sheet.margin_box()]

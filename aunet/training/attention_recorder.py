@@ -1,8 +1,10 @@
 """Where the gates look, recorded after every epoch for the same few validation cases."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
@@ -58,6 +60,11 @@ class AttentionRecorder(Callback):
             of what it sees and cannot be stitched; voxels.
         max_epochs_kept: epochs with pictures and volumes on disk, 2 or more; statistics are kept of all.
         tracker: is shown each level of each epoch, and the films.
+
+    Attributes:
+        contrasts: of the last recorded epoch, by the name under which a tracker shows it:
+            ``attention/level_2/gate_1/auc``, ``…/ratio``, and ``…/auc/<class>``; means over the cases without undefined
+            ones. Definitions in ``aunet.metrics.attention_statistics``.
     """
 
     def __init__(
@@ -76,6 +83,7 @@ class AttentionRecorder(Callback):
         self._labels = labels
         self._patch_size = tuple(patch_size)
         self._tracker = tracker
+        self.contrasts: dict[str, float] = {}
         self._is_ungated = False
         self._has_told_mean = False
 
@@ -103,6 +111,7 @@ class AttentionRecorder(Callback):
             rows += self._statistics(case, levels, epoch)
             self._archive.write_volumes(case.case_id, epoch, levels)
             self._draw(network, case, levels, epoch)
+        self.contrasts = _mean_contrasts(rows)
         self._archive.replace_statistics(epoch, rows)
         self._archive.remove_surplus()
 
@@ -187,6 +196,18 @@ class AttentionRecorder(Callback):
                 part = Path(folder) / f"level_{level}.png"
                 write_columns(path, parts, part)
                 tracker.picture(f"attention/level_{level}/{case_id}", part, epoch)
+
+
+def _mean_contrasts(rows: Sequence[Row]) -> dict[str, float]:
+    """Means over the cases of the contrasts in ``rows``, by the name that a tracker is given."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for column, value in row.items():
+            kind, _, name = column.partition("_inside")
+            if kind in ("auc", "ratio") and not math.isnan(value):
+                place = f"attention/level_{row['level']}/gate_{row['map'] + 1}"
+                values.setdefault("/".join(filter(None, (place, kind, name.removeprefix("_")))), []).append(value)
+    return {name: fmean(found) for name, found in values.items()}
 
 
 def _network(module: Any) -> nn.Module:

@@ -3,6 +3,7 @@
 import csv
 import io
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,29 @@ Row = dict[str, Any]
 
 
 class EpochTables(Callback):
-    """Writes both tables after each epoch; after a resume, rows of repeated epochs are replaced."""
+    """Both tables, written after each epoch; after a resume, rows of repeated epochs are replaced.
 
-    def __init__(self, folder: Path, labels: Labels, batch_size: int, tracker: Tracker | None = None) -> None:
+    Args:
+        folder: of the run.
+        labels: the classes.
+        batch_size: images of a step.
+        tracker: is shown the values of each epoch.
+        further_values: returns values of the epoch from elsewhere, for the tracker alone.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        labels: Labels,
+        batch_size: int,
+        tracker: Tracker | None = None,
+        further_values: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
         self._folder = folder
         self._labels = labels
         self._batch_size = batch_size
         self._tracker = tracker
+        self._further_values = further_values
         self._epoch_start = self._step_end = 0.0
         self._waiting = self._stepping = 0.0
         self._steps = 0
@@ -67,7 +84,7 @@ class EpochTables(Callback):
         replace_row(self._folder / "timing.csv", {"epoch": trainer.current_epoch, **timing})
         if self._tracker:
             told = {f"timing/{name}": value for name, value in timing.items() if value != ""}
-            self._tracker.metrics(values | told, trainer.current_epoch)
+            self._tracker.metrics({**values, **told, **self._further_values()}, trainer.current_epoch)
 
     def _timing(self) -> Row:
         trained = self._waiting + self._stepping

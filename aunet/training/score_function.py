@@ -6,20 +6,23 @@ for any baseline that does not depend on the draw. Here it is the mean loss of t
 """
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from aunet.networks.hard_gate import BernoulliDraw
+from aunet.networks.recomputation import frozen_statistics
 
 
 def expected_loss(network: nn.Module, draw_loss: Callable[[], Tensor]) -> Tensor:
-    """The mean loss of several draws of ``network``'s gates, with the gradient of its expectation.
+    """Return the mean loss of several draws of ``network``'s gates, with the gradient of its expectation.
+
+    The running statistics of ``network``'s batch norms count the first draw alone, so that a step is one batch.
 
     Args:
-        network: has gates that are drawn or not; without any the loss is asked for once.
+        network: has gates that are drawn or not; without any the loss is computed once.
         draw_loss: a forward pass and its loss, a scalar.
     """
     gates = [module for module in network.modules() if isinstance(module, BernoulliDraw)]
@@ -28,8 +31,8 @@ def expected_loss(network: nn.Module, draw_loss: Callable[[], Tensor]) -> Tensor
     losses: list[Tensor] = []
     log_probabilities: list[Tensor] = []
     num_draws = max(gate.num_draws for gate in gates)
-    for _ in range(num_draws):
-        with _recorded_draws(gates) as draws:
+    for number in range(num_draws):
+        with nullcontext() if number == 0 else frozen_statistics(network), _recorded_draws(gates) as draws:
             losses.append(draw_loss())
         log_probabilities.append(torch.stack([BernoulliDraw.log_probability(*draw) for draw in draws]).sum())
     loss, log_probability = torch.stack(losses), torch.stack(log_probabilities)

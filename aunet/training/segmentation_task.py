@@ -42,8 +42,8 @@ class Window:
 class SegmentationTask(LightningModule):
     """Trains any network with ``forward(image) -> logits``.
 
-    One with ``supervised_logits(image)`` has a loss for each of these, each weighing half of the one before; one with
-    drawn gates is trained by the score function.
+    One with ``supervised_logits(image)`` has a loss for each of these, the weighted mean of the levels' losses, each
+    level weighing half of the one before; one with drawn gates is trained by the score function.
 
     Args:
         network: (B, C, *spatial) -> logits (B, K, *spatial).
@@ -59,6 +59,8 @@ class SegmentationTask(LightningModule):
         autocast_type: what validation computes in; None for float32. The trainer sets it for the training.
         is_nonfinite_skipped: a step whose loss is NaN or infinite is left out instead of ending the run.
         is_sharded: the ranks share out weights, gradients and optimizer state.
+        level_reduction: "mean" of the supervised levels' losses, whose scale is that of one level, or their weighted
+            "sum", up to twice as large.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class SegmentationTask(LightningModule):
         autocast_type: torch.dtype | None = None,
         is_nonfinite_skipped: bool = False,
         is_sharded: bool = False,
+        level_reduction: str = "mean",
     ) -> None:
         super().__init__()
         if is_channels_last:
@@ -84,6 +87,7 @@ class SegmentationTask(LightningModule):
         self.labels = labels
         self._is_loss_of_batch = any(getattr(module, "batch", False) for module in loss.modules())
         self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
+        self._is_level_mean = level_reduction == "mean"
         self._optimizer = optimizer
         self._schedule = schedule
         self._progress = progress
@@ -222,7 +226,7 @@ class SegmentationTask(LightningModule):
         self._loss_sum, self._num_losses = checkpoint["loss_sums"]
 
     def _loss_of(self, image: Tensor, label: Tensor, annotated: Tensor | None) -> Tensor:
-        """One forward pass and its loss, summed over the levels that have one.
+        """One forward pass and its loss, over the levels that have one.
 
         ``annotated`` (B, K) are the classes that each label speaks of; of the others nothing is taught.
         """
@@ -234,7 +238,8 @@ class SegmentationTask(LightningModule):
                 levels = [marginal_logits(level, annotated) for level in levels]
             if self._is_loss_of_batch:
                 levels, label = [whole_batch(level) for level in levels], whole_batch(label)
-            return self._loss(levels, label)
+            total = self._loss(levels, label)
+            return total / sum(self._loss.get_weights(len(levels))) if self._is_level_mean else total
 
 
 class NonFiniteLossError(Exception):

@@ -3,7 +3,7 @@
 Train the options first, in two dimensions, half as wide as the paper's network, for 8 epochs: 16 minutes on two cores.
 
     python train.py -m model=attention,attention_multiplicative,attention_softplus,attention_softmax,\
-attention_per_channel,attention_gate_per_class,attention_bare,attention_single_gate,attention_bottleneck_gating,\
+attention_per_channel,attention_multidimensional,attention_bare,attention_single_gate,attention_bottleneck_gating,\
 attention_global_gating,attention_hard,attention_hard_score trainer.max_epochs=8 \
 model.network.channels=[8,16,32,64,128] data.source.num_phantoms=20 data.phantom.spacing=[3.2,3.2,4] \
 data.patch_size=[128,112,1] data.batch_size=8 data.split.val=0.05 data.split.test=0.05 attention.cases=0 \
@@ -53,7 +53,7 @@ PANELS = (
     Panel("attention_softplus", "softplus"),
     Panel("attention_softmax", "softmax (of its largest)", lambda maps: (maps / maps.max()).mean(axis=0)),
     Panel("attention_per_channel", "per channel"),
-    Panel("attention_gate_per_class", "a gate per class"),
+    Panel("attention_multidimensional", "as many gates as classes"),
     Panel("attention_bare", "no output transform"),
     Panel("attention_single_gate", "single gate, as released"),
     Panel("attention_bottleneck_gating", "gated by bottleneck"),

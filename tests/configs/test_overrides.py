@@ -52,6 +52,17 @@ def test_the_message_names_the_override_and_the_remedy(override: str, message: s
     assert "\n" not in told
 
 
+@pytest.mark.parametrize("sweep", ["attention_gate_per_class", "unet,attention_gate_per_class"])
+def test_the_former_name_of_an_option_still_chooses_it_with_a_line_that_says_so(
+    sweep: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    [*_, job] = split_sweep([f"model={sweep}"])
+    assert caplog.messages == [
+        "model=attention_gate_per_class is now called attention_multidimensional, as it ties no gate to a class."
+    ]
+    assert compose_config(job).model.name == "attention_multidimensional"
+
+
 def test_overrides_reach_their_keys_with_their_types() -> None:
     config = compose_config(["trainer.max_epochs=3", "data.root='/my scans/a=b'", "hydra.run.dir=elsewhere"])
     assert config.trainer.max_epochs == 3

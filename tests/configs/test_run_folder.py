@@ -83,6 +83,27 @@ def _write(folder: Path, values: dict[str, object]) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
 
 
+def test_networks_of_a_run_from_before_an_argument_existed_behave_as_they_did(run_folder: Path) -> None:
+    values = resolve_config(compose_config(["model=attention_recurrent_inception", "model.network.norm=group"]), FACTS)
+    del values["loss"]["level_reduction"], values["model"]["network"]["block"]["unit"]["norm_per_application"]
+    values["model"]["network"]["_target_"] = "aunet.networks.attention_unet.AttentionUNet"  # by its file
+    _write(run_folder, values)
+    config = load_run_config(run_folder)
+    network = config.model.network
+    assert config.loss.level_reduction == "sum"
+    assert (network.has_equal_groups, network.block.unit.norm_per_application) == (True, False)
+    assert "norm_per_application" not in network.block.unit.unit
+
+
+def test_a_newer_run_that_leaves_an_argument_out_has_the_default(run_folder: Path) -> None:
+    values = resolve_config(compose_config(["model=attention_recurrent"]), FACTS)
+    del values["model"]["network"]["block"]["unit"]["norm_per_application"]
+    _write(run_folder, values)
+    network = load_run_config(run_folder).model.network
+    assert "norm_per_application" not in network.block.unit
+    assert "has_equal_groups" not in network
+
+
 def test_a_run_from_before_a_key_existed_loads_with_the_value_that_keeps_its_behaviour(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,6 +63,14 @@ def test_attention_of_every_epoch_is_on_disk_and_in_the_tracker(finished_run: Pa
         assert len(list(finished_run.glob(media))) == 3
 
 
+def test_the_contrast_of_every_map_is_on_disk_and_in_the_tracker(finished_run: Path) -> None:
+    rows = rows_of(finished_run / "attention" / "statistics.csv")
+    assert all(0 <= float(row["auc_inside"]) <= 1 and float(row["ratio_inside"]) > 0 for row in rows)
+    [history] = finished_run.glob("wandb/offline-run-*/*.wandb")
+    for name in ("level_1/gate_1/auc", "level_2/gate_2/ratio", "level_1/gate_2/auc/ball", "level_2/gate_1/ratio/box"):
+        assert f"attention/{name}".encode() in history.read_bytes()
+
+
 def test_scores_and_predictions_are_in_the_tracker(finished_run: Path) -> None:
     for case_id in json.loads((finished_run / "splits.json").read_text())["test"]:
         assert len(list(finished_run.glob(f"wandb/offline-run-*/files/media/images/test/{case_id}_*.png"))) == 1

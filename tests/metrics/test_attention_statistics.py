@@ -101,8 +101,9 @@ def test_every_map_has_its_row_and_its_number() -> None:
     rows = attention_statistics(torch.rand(3, 2, 2, 2), fractions)
 
     assert [row["map"] for row in rows] == [0, 1, 2]
-    keys = ["map", "mean", "entropy", "mean_inside_1", "mean_inside_2", "mean_inside_3", "mean_outside"]
-    assert list(rows[0]) == keys
+    means = ["mean_inside_1", "mean_inside_2", "mean_inside_3", "mean_outside"]
+    contrasts = [f"{kind}_inside{name}" for kind in ("auc", "ratio") for name in ("", "_1", "_2", "_3")]
+    assert list(rows[0]) == ["map", "mean", "entropy", *means, *contrasts]
 
 
 def test_an_absent_class_and_a_map_of_zeros_are_undefined() -> None:
@@ -112,4 +113,78 @@ def test_an_absent_class_and_a_map_of_zeros_are_undefined() -> None:
 
     assert math.isnan(row["mean_inside_1"])
     assert math.isnan(row["entropy"])
+    assert math.isnan(row["auc_inside_1"])
+    assert math.isnan(row["ratio_inside"])
     assert row["mean_outside"] == 0
+
+
+def test_the_area_under_the_roc_curve_is_that_of_all_pairs_of_places_inside_and_outside() -> None:
+    """Oracle: every pair of cells, weighted by their shares; coarse values, so that many are tied."""
+    coefficients = np.random.default_rng(3).integers(0, 5, size=(2, 3, 4, 5)) / 4
+    fractions = label_fractions(random_label((7, 9, 10)), 4, (3, 4, 5))
+
+    rows = attention_statistics(coefficients, fractions)
+
+    for row, values in zip(rows, coefficients, strict=True):
+        greater = np.sign(np.subtract.outer(values.ravel(), values.ravel())) / 2 + 0.5
+        for name, inside in (
+            ("inside", fractions[1:].sum(axis=0)),
+            ("inside_1", fractions[1]),
+            ("inside_3", fractions[3]),
+        ):
+            weights = np.multiply.outer(inside.ravel(), fractions[0].ravel())
+            assert row[f"auc_{name}"] == pytest.approx((greater * weights).sum() / weights.sum())
+
+
+def test_the_area_over_whole_cells_is_mann_whitneys_statistic() -> None:
+    label = random_label((6, 7, 8), num_classes=3)
+    values = np.random.default_rng(4).random((6, 7, 8)).round(1)
+
+    (row,) = attention_statistics(values[None], label_fractions(label, 3, (6, 7, 8)))
+
+    for index in (1, 2):
+        statistic = stats.mannwhitneyu(values[label == index], values[label == 0]).statistic
+        assert row[f"auc_inside_{index}"] == pytest.approx(statistic / ((label == index).sum() * (label == 0).sum()))
+
+
+def test_cells_of_whole_voxels_give_the_area_of_the_map_repeated_to_the_labels_voxels() -> None:
+    label = random_label((4, 6, 8), num_classes=2)
+    values = np.random.default_rng(5).random((1, 2, 3, 4))
+
+    (coarse,) = attention_statistics(values, label_fractions(label, 2, (2, 3, 4)))
+    (fine,) = attention_statistics(values.repeat(2, 1).repeat(2, 2).repeat(2, 3), label_fractions(label, 2, (4, 6, 8)))
+
+    for key in ("auc_inside", "ratio_inside", "auc_inside_1"):
+        assert coarse[key] == pytest.approx(fine[key])
+
+
+def test_a_map_that_is_the_label_has_an_area_of_one_and_its_opposite_zero() -> None:
+    label = random_label((6, 6, 6), num_classes=2)
+    fractions = label_fractions(label, 2, (6, 6, 6))
+
+    rows = attention_statistics(np.stack([label, 1 - label, np.full_like(label, 1)]), fractions)
+
+    assert [row["auc_inside"] for row in rows] == [1, 0, 0.5]
+    assert [row["ratio_inside"] for row in rows] == [pytest.approx(np.nan, nan_ok=True), 0, 1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_contrasts_do_not_depend_on_the_level_of_the_coefficients(dtype: type) -> None:
+    coefficients = np.random.default_rng(6).random((1, 8, 8, 8)).astype(dtype)
+    fractions = label_fractions(random_label((16, 16, 16)), 4, (8, 8, 8))
+
+    (row,) = attention_statistics(coefficients, fractions)
+    (dimmed,) = attention_statistics(coefficients * dtype(0.3), fractions)
+
+    contrasts = [key for key in row if key.startswith(("auc_", "ratio_"))]
+    assert len(contrasts) == 8
+    assert {key: dimmed[key] for key in contrasts} == pytest.approx({key: row[key] for key in contrasts}, rel=1e-5)
+    assert dimmed["mean_outside"] == pytest.approx(0.3 * row["mean_outside"])
+
+
+def test_the_ratio_is_that_of_the_means() -> None:
+    fractions = np.array([[[[1.0]], [[0.0]]], [[[0.0]], [[0.75]]], [[[0.0]], [[0.25]]]])
+
+    (row,) = attention_statistics(np.array([[[[0.2]], [[0.6]]]]), fractions)
+
+    assert [row[f"ratio_{name}"] for name in ("inside", "inside_1", "inside_2")] == pytest.approx([3, 3, 3])

@@ -1,5 +1,6 @@
 """The laws of an attention gate, stated at its own resolution."""
 
+import logging
 import math
 from functools import partial
 from typing import Any
@@ -127,6 +128,58 @@ def test_a_global_gating_vector_says_the_same_at_every_place() -> None:
     skip, vector = torch.randn(2, 4, 8, 6, 4), torch.randn(2, 8, 1, 1, 1)
 
     torch.testing.assert_close(gate.scores(skip, vector), gate.scores(skip, vector.expand(-1, -1, 4, 3, 2)))
+
+
+@pytest.mark.parametrize(("is_pass_through_start", "messages"), [(True, 1), (None, 0), (False, 0)])
+def test_a_pass_through_start_asked_of_softmax_has_no_effect_and_one_line_says_so(
+    is_pass_through_start: bool | None, messages: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def psi_of(**options: Any) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        gate = partial(GridGate, normalization="softmax", **options)
+        return AttentionUNet(2, channels=(4, 8, 8, 8), gate=gate).state_dict()
+
+    with caplog.at_level(logging.INFO, logger="aunet"):
+        weights = psi_of(is_pass_through_start=is_pass_through_start)
+
+    assert all(torch.equal(value, other) for value, other in zip(weights.values(), psi_of().values(), strict=True))
+    assert len([message for message in caplog.messages if "is_pass_through_start=true" in message]) == messages
+
+
+@pytest.mark.parametrize(
+    ("gate", "setting"),
+    [
+        (partial(GridGate, combination="multiplicative", nonlinearity="softplus"), "nonlinearity=softplus"),
+        (partial(HardGate, estimator="score_function", temperature=0.5), "temperature=0.5"),
+        (partial(HardGate, num_draws=8), "num_draws=8"),
+    ],
+)
+def test_a_setting_of_the_gate_that_changes_nothing_is_named_once(
+    gate: Any, setting: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="aunet"):
+        AttentionUNet(2, channels=(4, 8, 8, 8), gate=gate)
+    [message] = caplog.messages
+    assert message.startswith(f"Without effect: model.network.gate.{setting}, as ")
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_the_level_of_the_coefficients_has_no_effect_as_a_norm_follows(kind: Any) -> None:
+    """All coefficients times 0.3 leave a gate's output in training as it is: only contrasts within a map matter."""
+    torch.manual_seed(0)
+    gate = kind(Layers(), skip_channels=4, gating_channels=8, is_pass_through_start=False).double()
+    gate.output[1].eps = 1e-20  # the constant that keeps it from dividing by 0 is all that scaling can change
+    draw, skip, gating = torch.get_rng_state(), torch.randn(2, 4, 8, 6, 4).double(), torch.randn(2, 8, 4, 3, 2).double()
+    torch.set_rng_state(draw)
+    output, coefficients = gate(skip, gating)
+
+    resize = gate.resize
+    gate.resize = lambda coefficients, skip: 0.3 * resize(coefficients, skip)
+    torch.set_rng_state(draw)
+    scaled_output, scaled = gate(skip, gating)
+
+    torch.testing.assert_close(scaled, 0.3 * coefficients)
+    torch.testing.assert_close(scaled_output, output)
 
 
 def test_several_gates_give_a_map_each() -> None:

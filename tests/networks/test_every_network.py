@@ -58,6 +58,14 @@ def test_gradients_of_the_training_loss_reach_every_parameter_that_is_not_inert(
     assert untouched == inert
 
 
+def test_a_training_step_counts_once_in_the_statistics_of_every_batch_norm(network: nn.Module, image: Tensor) -> None:
+    label = torch.zeros(2, 1, *image.shape[2:], dtype=torch.uint8)
+    with torch.no_grad():
+        training_loss(network.train(), image, label)
+    counts = {name: int(value) for name, value in network.named_buffers() if name.endswith("num_batches_tracked")}
+    assert {name: count for name, count in counts.items() if count != 1} == {}
+
+
 def test_logits_have_the_size_of_the_image_and_evaluation_is_deterministic(network: nn.Module, image: Tensor) -> None:
     network.eval()
     with torch.no_grad():

@@ -42,8 +42,8 @@ def test_deep_supervision_gives_every_level_its_logits_in_training_and_one_in_ev
     assert torch.equal(finest, logits[0])
 
 
-def test_the_loss_of_deep_supervision_is_the_weighted_sum_of_its_levels() -> None:
-    """Oracle: each level's loss with the label at every second voxel; weights 1, 1/2, 1/4."""
+def test_the_loss_of_deep_supervision_is_the_weighted_mean_of_its_levels() -> None:
+    """Oracle: each level's loss with the label at every second voxel; weights 4/7, 2/7, 1/7."""
     torch.manual_seed(0)
     network = UNet(num_classes=3, channels=(4, 8, 12, 16), head=DeepSupervisionHead)
     image, blocks = torch.randn(2, 1, 16, 16, 8), torch.randint(0, 3, (2, 1, 4, 4, 2), dtype=torch.uint8)
@@ -52,8 +52,8 @@ def test_the_loss_of_deep_supervision_is_the_weighted_sum_of_its_levels() -> Non
 
     levels = network.supervised_logits(image)
     expected = sum(
-        0.5**index * loss(logits, label[..., :: 2**index, :: 2**index, :: 2**index])
-        for index, logits in enumerate(levels)
+        weight * loss(logits, label[..., :: 2**index, :: 2**index, :: 2**index])
+        for index, (logits, weight) in enumerate(zip(levels, (4 / 7, 2 / 7, 1 / 7), strict=True))
     )
 
     assert len(levels) == 3

@@ -12,7 +12,8 @@ from PIL import Image
 from aunet.errors import UserError
 from aunet.labels import Labels
 from aunet.metrics.case_scores import CONVENTION, join_scores, score_case, write_case_scores
-from aunet.reporting.curves import attention_curves, training_curves
+from aunet.reporting.attention_curves import AREA, LEVEL, RATIO, attention_curves
+from aunet.reporting.curves import training_curves
 from aunet.reporting.html_report import build_report
 from aunet.reporting.score_section import ranked_cases
 
@@ -69,7 +70,9 @@ def write_scores(folder: Path) -> None:
     write_case_scores(folder / "test" / "case_scores.csv", join_scores(tables))
 
 
-def write_attention(folder: Path) -> None:
+def write_attention(folder: Path, *, has_contrasts: bool = True) -> None:
+    contrasts = {f"auc_inside{name}": 0.7 for name in ("", *(f"_{name}" for _, name in LABELS.foreground))}
+    contrasts |= {name.replace("auc", "ratio"): 8.0 for name in contrasts}
     inside = {f"mean_inside_{name}": 0.8 for _, name in LABELS.foreground}
     rows = [
         {
@@ -81,12 +84,13 @@ def write_attention(folder: Path) -> None:
             "entropy": 0.9,
             **inside,
             "mean_outside": 0.1,
+            **(contrasts if has_contrasts else {}),
         }
         for epoch in range(3)
         for case in ("001", "002")
         for level in (2, 3)
     ]
-    (folder / "attention").mkdir()
+    (folder / "attention").mkdir(exist_ok=True)
     pd.DataFrame(rows).to_csv(folder / "attention" / "statistics.csv", index=False)
     Image.new("RGB", (60, 30)).save(folder / "attention" / "film_001.png")
 
@@ -154,7 +158,35 @@ def test_training_curves_leave_out_what_the_table_lacks() -> None:
 
 
 def test_curves_of_one_epoch_of_an_absent_organ_can_be_drawn() -> None:
-    columns = {name: np.array([0.5]) for name in ("mean", "mean_outside", "mean_inside_spleen")}
+    kinds = (
+        "mean_outside",
+        "mean_inside_spleen",
+        "auc_inside",
+        "auc_inside_spleen",
+        "ratio_inside",
+        "ratio_inside_spleen",
+    )
+    columns = {name: np.array([0.5]) for name in kinds}
     places = {name: np.array([2]) for name in ("epoch", "level", "map")}
-    absent = {"mean_inside_left <kidney>": np.array([np.nan])}
-    assert attention_curves(columns | places | absent, LABELS).startswith("<?xml")
+    absent = {f"{kind}_inside_left <kidney>": np.array([np.nan]) for kind in ("mean", "auc", "ratio")}
+    for quantity in (AREA, RATIO, LEVEL):
+        assert attention_curves(columns | places | absent, LABELS, quantity).startswith("<?xml")
+
+
+def test_report_shows_the_contrast_of_the_coefficients_before_their_level(run_folder: Path) -> None:
+    text = build_report(run_folder).read_text()
+    places = [
+        text.index(words)
+        for words in ("area under the ROC curve", "Mean coefficient inside over", "<summary>Mean coefficients")
+    ]
+    assert places == sorted(places)
+    assert text.index("level of the coefficients has no meaning") > places[-1]
+    assert "was not recorded" not in text
+
+
+def test_report_of_an_older_run_says_that_the_contrast_was_not_recorded(run_folder: Path) -> None:
+    write_attention(run_folder, has_contrasts=False)
+    text = build_report(run_folder).read_text()
+    assert "was not recorded by this run" in text
+    assert "level of the coefficients has no meaning" in text
+    assert "Area under the ROC curve by epoch" not in text

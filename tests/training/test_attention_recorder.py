@@ -74,6 +74,16 @@ def halved(network: nn.Module, image: Tensor) -> KnownPrediction:
     return KnownPrediction({2: maps}, {2: (2.0, 2.0, 2.0)}, {2: (0.0, 0.0, 0.0)})
 
 
+def offset_by(value: float) -> Any:
+    """As ``halved``, plus ``value`` everywhere."""
+
+    def predict(network: nn.Module, image: Tensor) -> KnownPrediction:
+        known = halved(network, image)
+        return KnownPrediction({2: known.coefficients[2] + value}, known.cell_size, known.offset)
+
+    return predict
+
+
 def recorder_in(folder: Path, **changes: Any) -> AttentionRecorder:
     settings: dict[str, Any] = {
         "cases": [made_up_case()],
@@ -101,6 +111,45 @@ def test_statistics_tell_the_known_coefficients_inside_and_outside(tmp_path: Pat
     assert float(row["mean_inside_spleen"]) == 1.0
     assert float(row["mean_outside"]) == 0.0
     assert float(row["mean"]) == pytest.approx((32 * 0.5 + 32 * 1.0) / (16 * 16 * 8), rel=1e-5)
+
+
+def test_statistics_hold_the_contrast_of_inside_against_outside(tmp_path: Path) -> None:
+    """Half the image, whose values are those of the label: 0 outside, 0.5 in the pancreas and 1 in the spleen."""
+    recorder_in(tmp_path, predict=offset_by(0.25)).record(Gated(), 3)
+    (row,) = statistics_of(tmp_path)
+    assert [row[f"auc_inside{name}"] for name in ("", "_pancreas", "_spleen")] == ["1", "1", "1"]
+    assert [row[f"ratio_inside{name}"] for name in ("", "_pancreas", "_spleen")] == ["4", "3", "5"]
+
+
+def test_the_contrast_of_a_recorded_epoch_is_the_mean_over_its_cases(tmp_path: Path) -> None:
+    case = made_up_case("case_2")
+    without_pancreas = np.where(case.label == 1, 0, case.label)
+    other = ValidationImage(case.case_id, case.image, without_pancreas, case.spacing)
+    recorder = recorder_in(tmp_path, cases=[made_up_case(), other], predict=offset_by(0.25))
+
+    recorder.record(Gated(), 0)
+
+    # In the second case the 4 cells over the unlabelled pancreas are outside: their 0.75 lies below the spleen's 1.25.
+    outside = (0.25 * (8 * 8 * 4 - 8) + 0.75 * 4) / (8 * 8 * 4 - 4)
+    assert recorder.contrasts == pytest.approx(
+        {
+            "attention/level_2/gate_1/auc": 1,
+            "attention/level_2/gate_1/auc/pancreas": 1,
+            "attention/level_2/gate_1/auc/spleen": 1,
+            "attention/level_2/gate_1/ratio": (4 + 1.25 / outside) / 2,
+            "attention/level_2/gate_1/ratio/pancreas": 3,
+            "attention/level_2/gate_1/ratio/spleen": (5 + 1.25 / outside) / 2,
+        }
+    )
+
+
+def test_a_run_recorded_before_contrasts_were_goes_on_with_empty_columns(tmp_path: Path) -> None:
+    old = "epoch,case_id,level,map,mean,entropy,mean_inside_pancreas,mean_inside_spleen,mean_outside"
+    (tmp_path / "statistics.csv").write_text(f"{old}\n0,case_1,2,0,0.1,0.9,0.5,1,0\n")
+    recorder_in(tmp_path).record(Gated(), 1)
+    first, second = statistics_of(tmp_path)
+    assert (first["epoch"], first["mean_inside_pancreas"], first["auc_inside"]) == ("0", "0.5", "")
+    assert (second["epoch"], second["auc_inside"]) == ("1", "1")
 
 
 def test_offset_of_the_grid_enters_the_statistics(tmp_path: Path) -> None:

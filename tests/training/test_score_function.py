@@ -1,5 +1,6 @@
 """The score-function estimate against the exact gradient of the expected loss, which few enough gates allow."""
 
+import copy
 import itertools
 from functools import partial
 
@@ -86,6 +87,26 @@ def test_drawn_gates_train_alike_where_activations_are_recomputed() -> None:
     kept, recomputed = (_score_function_gradients(levels, image, label) for levels in ((), (1, 2, 3)))
     for name, gradient in kept.items():
         torch.testing.assert_close(recomputed[name], gradient, msg=name)
+
+
+@pytest.mark.parametrize("levels", [(), (1, 2, 3)], ids=["kept", "recomputed"])
+def test_a_step_of_several_draws_counts_once_in_the_running_statistics(levels: tuple[int, ...]) -> None:
+    """Oracle: they are those of a single forward pass with the step's first draw."""
+    torch.manual_seed(0)
+    gate = partial(HardGate, estimator="score_function", is_pass_through_start=False)
+    network = AttentionUNet(num_classes=3, channels=(4, 8, 12), gate=gate, recomputed_levels=levels)
+    once = copy.deepcopy(network)
+    image, label = torch.randn(2, 1, 8, 8, 8), torch.randint(0, 3, (2, 1, 8, 8, 8), dtype=torch.uint8)
+
+    torch.manual_seed(1)
+    training_loss(network, image, label).backward()
+    torch.manual_seed(1)
+    once(image)
+
+    buffers = dict(network.named_buffers())
+    assert {int(count) for name, count in buffers.items() if name.endswith("num_batches_tracked")} == {1}
+    torch.testing.assert_close(buffers, dict(once.named_buffers()), rtol=0, atol=0)
+    assert all(norm.momentum == 0.1 for norm in network.modules() if isinstance(norm, nn.BatchNorm3d))
 
 
 def _score_function_gradients(levels: tuple[int, ...], image: Tensor, label: Tensor) -> dict[str, Tensor]:

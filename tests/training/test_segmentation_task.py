@@ -1,14 +1,16 @@
 """What a training step hands to the loss."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from aunet.labels import Labels
-from aunet.networks import DeepSupervisionHead, UNet
+from aunet.networks import DeepSupervisionHead, MultiscaleHead, UNet
 from aunet.training.segmentation_task import SegmentationTask, Window
+
+Loss = TypeVar("Loss", bound=nn.Module)
 
 
 class SpyingLoss(nn.Module):
@@ -30,8 +32,16 @@ def as_it_is(batch: Any, seed: int) -> tuple[Tensor, Tensor]:
     return batch["image"], batch["label"]
 
 
-def step_in_bf16(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> tuple[Tensor, SpyingLoss]:
-    loss = SpyingLoss()
+class ConstantLoss(nn.Module):
+    """0.6, whatever the logits."""
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        return 0.6 + 0 * logits.sum()
+
+
+def step_in_bf16(
+    network: nn.Module, monkeypatch: pytest.MonkeyPatch, loss: Loss, **options: Any
+) -> tuple[Tensor, Loss]:
     unused: Any = None
     unchanged: Any = as_it_is
     task = SegmentationTask(
@@ -45,6 +55,7 @@ def step_in_bf16(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> tuple[T
         augmentation=unchanged,
         seed=0,
         is_channels_last=False,
+        **options,
     )
     monkeypatch.setattr(task, "log", lambda *args, **kwargs: None)
     batch = {"image": torch.randn(2, 1, 16, 16, 16), "label": torch.zeros(2, 1, 16, 16, 16, dtype=torch.uint8)}
@@ -56,16 +67,27 @@ def step_in_bf16(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> tuple[T
 
 def test_the_loss_is_computed_in_float32_whatever_the_network_computes_in(monkeypatch: pytest.MonkeyPatch) -> None:
     network = UNet(num_classes=3, channels=(4, 8, 8))
-    value, loss = step_in_bf16(network, monkeypatch)
+    value, loss = step_in_bf16(network, monkeypatch, SpyingLoss())
     assert loss.seen == [((2, 3, 16, 16, 16), (2, 1, 16, 16, 16), torch.float32, False)]
     assert value.dtype == torch.float32
 
 
 def test_every_level_of_deep_supervision_has_a_label_of_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     network = UNet(num_classes=3, channels=(4, 8, 8), head=DeepSupervisionHead)
-    _, loss = step_in_bf16(network, monkeypatch)
+    _, loss = step_in_bf16(network, monkeypatch, SpyingLoss())
     assert [seen[:2] for seen in loss.seen] == [
         ((2, 3, 16, 16, 16), (2, 1, 16, 16, 16)),
         ((2, 3, 8, 8, 8), (2, 1, 8, 8, 8)),
     ]
     assert all(seen[2:] == (torch.float32, False) for seen in loss.seen)
+
+
+@pytest.mark.parametrize(("reduction", "expected"), [("mean", 0.6), ("sum", 1.875 * 0.6)])
+@pytest.mark.parametrize("head", [DeepSupervisionHead, MultiscaleHead])
+def test_the_mean_over_deeply_supervised_levels_has_the_scale_of_a_single_loss(
+    reduction: str, expected: float, head: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four levels: the weights 1, 1/2, 1/4 and 1/8 sum to 1.875, as runs from before the mean have them."""
+    network = UNet(num_classes=3, channels=(4, 4, 4, 4, 4), head=head)
+    value, _ = step_in_bf16(network, monkeypatch, ConstantLoss(), level_reduction=reduction)
+    assert value.item() == pytest.approx(expected if head is DeepSupervisionHead else 0.6)
