@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from aunet import __version__
 from aunet.commands import compare, doctor, evaluate, info, predict, prepare, runs, search, train
 from aunet.errors import UserError, is_disk_full
+from aunet.process_settings import prepare_process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command with the words ``argv`` (the process's own by default) and give its exit status."""
+    prepare_process()  # before a command loads torch
     _install_log_handler()
     try:
         _run(sys.argv[1:] if argv is None else list(argv))

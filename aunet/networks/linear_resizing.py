@@ -29,7 +29,7 @@ def resize_linearly(features: Tensor, size: Sequence[int]) -> Tensor:
         return features
     with torch.autocast(features.device.type, enabled=False):
         if _are_products_faster(features):
-            return _resize_by_products(features, size)
+            return resize_by_products(features, size)
         mode = _LINEAR_MODE[features.ndim - 2]
         return functional.interpolate(features, size=tuple(size), mode=mode, align_corners=False)
 
@@ -46,7 +46,7 @@ def _are_products_faster(features: Tensor) -> bool:
     return features.device.type == "cuda" or (features.device.type == "cpu" and features.shape[1] <= _MOST_CHANNELS)
 
 
-def _resize_by_products(features: Tensor, size: Sequence[int]) -> Tensor:
+def resize_by_products(features: Tensor, size: Sequence[int]) -> Tensor:
     """Multiply along each axis, the one that is innermost in memory first, as the tensor is still small then."""
     num_axes = features.ndim - 2
     is_last = num_axes in _CHANNELS_LAST and features.is_contiguous(memory_format=_CHANNELS_LAST[num_axes])
