@@ -20,11 +20,11 @@ from aunet.labels import Labels
 from aunet.losses.marginal_logits import marginal_logits
 from aunet.metrics.overlap import dice
 from aunet.networks.memory_layout import channels_last, lay_out_channels_last
+from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
 from aunet.training.compilation import Forward, compiled
 from aunet.training.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.training.score_function import expected_loss
 from aunet.training.sharding import ShardedForward
-from aunet.training.thin_convolution import ThinConvolutionsInFloat32
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from aunet.networks import AttentionUNet, UNet
+from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
 from aunet.training.hardware_choice import set_tf32
-from aunet.training.thin_convolution import ThinConvolutionsInFloat32
 
 # Precision, whether channels-last, whether compiled.
 CHOICES = [("float32", False, False), ("float32", True, False), ("bf16", False, False), ("bf16", True, False)]

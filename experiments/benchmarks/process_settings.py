@@ -85,8 +85,8 @@ def measure(patch: list[int], steps: int, is_kept: bool) -> dict[str, float]:
     from torch.nn import functional
 
     from aunet.networks import AttentionUNet
+    from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
     from aunet.training.hardware_choice import choose_for_hardware
-    from aunet.training.thin_convolution import ThinConvolutionsInFloat32
 
     precision = choose_for_hardware("auto", "auto", "cpu").autocast_type
     network = AttentionUNet().to(memory_format=torch.channels_last_3d)

@@ -143,6 +143,15 @@ def test_sums_are_float32_under_bfloat16_autocast_and_near_the_exact_ones() -> N
     assert 0 < (rough - exact).abs().max() < 0.05
 
 
+def test_a_volume_thinner_than_the_kernel_is_predicted_in_float32_under_autocast() -> None:
+    """A bf16 convolution over a single slice reads memory that it never wrote, on processors with fast bf16."""
+    torch.manual_seed(0)
+    network, image = nn.Conv3d(1, 16, 3, padding=1), image_of(1, 16, 16)
+    exact = predict_volume(network, image, (1, 16, 16), size_multiple=(1, 1, 1)).logits
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(predict_volume(network, image, (1, 16, 16), size_multiple=(1, 1, 1)).logits, exact)
+
+
 def test_no_gradient_is_kept() -> None:
     assert not predict_volume(Neighbourhood(), image_of(8, 8, 8), (8, 8, 8)).logits.requires_grad
 

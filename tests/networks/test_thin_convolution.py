@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from aunet.training.thin_convolution import ThinConvolutionsInFloat32
+from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
 
 
 class ConvolutionTypes(TorchDispatchMode):

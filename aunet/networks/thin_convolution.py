@@ -1,8 +1,9 @@
 """3D convolutions over volumes thinner than their kernel, kept out of a broken bf16 kernel of processors.
 
-oneDNN, behind torch 2.13 on a processor with AVX512-BF16, takes the weight gradient of a bf16 3D convolution whose
-first spatial axis is shorter than the kernel's (2 for a kernel of 3) from memory it never wrote, and writes outside its
-own: gradients are NaN or wrong at random. Patches 32 voxels long meet it at the bottleneck of five levels.
+oneDNN, behind torch 2.13 on a processor with AVX512-BF16 or AMX, computes a bf16 3D convolution whose first spatial
+axis is shorter than the kernel's (1 or 2 for a kernel of 3) from memory that it never wrote, and writes outside its
+own: logits and gradients are NaN or wrong at random. Patches of 16 or 32 voxels meet it at the bottleneck of five
+levels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
