@@ -144,7 +144,8 @@ def build_digests(settings: Settings) -> ContentDigests:
 def build_preprocessing(settings: Settings) -> Preprocessing:
     """What every case goes through before the network."""
     facts, (low, high) = settings["dataset"], settings["data"]["window"]
-    return Preprocessing(tuple(facts["spacing"]), facts["modality"], (low, high))
+    resampling = settings["data"]["resampling"]
+    return Preprocessing(tuple(facts["spacing"]), facts["modality"], (low, high), resampling)
 
 
 def build_network(settings: Settings) -> nn.Module:
