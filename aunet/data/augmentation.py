@@ -76,18 +76,18 @@ class Augmentation:
         """Return ``batch``, as ``patch_sampling.joined`` makes it, with its patches changed.
 
         Args:
-            batch: image (B, C, *read), label (B, 1, *read), key (B, 2), move (B, 3); if some reference leaves out a
-                class, also annotated (B, K) bool.
+            batch: image (B, C, *read), label (B, 1, *read), key (B, 2); move (B, 3) if the geometry was moved before
+                reading; annotated (B, K) bool if some reference leaves out a class.
             seed: the same seed changes a sample in the same way.
 
         Returns:
             The batch with image (B, C, *patch_size) and label (B, 1, *patch_size) on its device, and ``annotated``
             with the classes exchanged as in the label.
         """
-        annotated = batch["annotated"] if "annotated" in batch else [None] * len(batch["image"])
-        samples = zip(
-            batch["image"], batch["label"], annotated, batch["key"].tolist(), batch["move"].tolist(), strict=True
-        )
+        number = len(batch["image"])
+        annotated = batch["annotated"] if "annotated" in batch else [None] * number
+        moves = batch["move"].tolist() if "move" in batch else [(0.0, 0.0, 0.0)] * number
+        samples = zip(batch["image"], batch["label"], annotated, batch["key"].tolist(), moves, strict=True)
         changed = [self._change(image, label, known, seed, key, move) for image, label, known, key, move in samples]
         stacked = {key: torch.stack([sample[key] for sample in changed]) for key in _CHANGED if key in batch}
         return {**batch, **stacked}

@@ -12,16 +12,17 @@ from aunet.data.resampling import GridMapping
 # Shares closer than this are ties. Far above the rounding of float32, far below the share of any voxel that counts.
 _TIE = 1e-4
 # Voxels along each side of the blocks in which one order of the classes decides ties.
-_BLOCK = 8
+_BLOCK = 4
 _NUM_ORDERS = 64
 
 
 def resample_label(label: Tensor, mapping: GridMapping) -> Tensor:
     """Return ``label`` (H, W, D) uint8 on the target grid of ``mapping``: the class with the largest share.
 
-    At a tie neighbouring voxels take either class in turn, like a checkerboard, so that no class grows: a plate one
-    voxel thin keeps its volume when the spacing doubles, and every other of its voxels. Structures that fill less than
-    half of every voxel vanish, as no rule that leaves volumes unbiased could keep them.
+    At a tie neighbouring voxels take either class in turn, like a checkerboard, so that no class grows. A plate one
+    voxel thin keeps its volume when the spacing doubles, in every other of its voxels. A structure that fills less than
+    half of every voxel vanishes. A ball of radius r loses about h^2 / (4 r^2) of its volume at a voxel of side h, as
+    the majority cuts off what is curved: 1 % at 10 and 2 mm.
     """
     values: list[int] = torch.unique(label).tolist()
     turns, precedence = _turns(mapping.shape), _precedence(len(values))

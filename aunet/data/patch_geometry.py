@@ -96,8 +96,8 @@ class PatchGeometry:
         if self.bends is None:
             return places
         knots = torch.tensor(self.bends, dtype=torch.float32, device=device)
-        spans = (torch.linspace(0, KNOT_INTERVALS, length, dtype=torch.float64) for length in self.size)
-        weights = [_spline_weights(span).float().to(device) for span in spans]
+        spans = (np.linspace(0, KNOT_INTERVALS, length) for length in self.size)
+        weights = [torch.tensor(_spline_weights(span), dtype=torch.float32, device=device) for span in spans]
         return places + torch.einsum("cabe,xa,yb,ze->xyzc", knots, *weights)
 
     def _bend(self, voxel: Vectors) -> Vectors:
@@ -105,16 +105,17 @@ class PatchGeometry:
         if self.bends is None:
             return np.zeros(3)
         along = np.clip(voxel / np.maximum(np.array(self.size) - 1, 1), 0, 1) * KNOT_INTERVALS
-        weights = [_spline_weights(torch.tensor([at]))[0].numpy() for at in along]
-        return np.einsum("cabe,a,b,e->c", self.bends, *weights)
+        first, second, third = _spline_weights(along)
+        return self.bends @ third @ second @ first
 
 
-def _spline_weights(at: Tensor) -> Tensor:
+def _spline_weights(at: Vectors) -> Vectors:
     """Return the share of each knot in the cubic B-spline at each of ``at`` (N,) in [0, intervals]: (N, knots)."""
-    knot = at.floor().clamp(max=KNOT_INTERVALS - 1)
+    knot = np.minimum(np.floor(at), KNOT_INTERVALS - 1)
     rest = at - knot
-    shares = torch.stack(
-        [(1 - rest) ** 3, 3 * rest**3 - 6 * rest**2 + 4, -3 * rest**3 + 3 * rest**2 + 3 * rest + 1, rest**3], dim=1
+    shares = np.stack(
+        [(1 - rest) ** 3, 3 * rest**3 - 6 * rest**2 + 4, -3 * rest**3 + 3 * rest**2 + 3 * rest + 1, rest**3], axis=1
     )
-    weights = torch.zeros(len(at), NUM_KNOTS, dtype=at.dtype)
-    return weights.scatter_(1, knot.long()[:, None] + torch.arange(4), shares / 6)
+    weights = np.zeros((len(at), NUM_KNOTS))
+    np.put_along_axis(weights, knot.astype(int)[:, None] + np.arange(4), shares / 6, axis=1)
+    return weights
