@@ -29,7 +29,9 @@ def resample_label(label: Tensor, mapping: GridMapping) -> Tensor:
     winner = torch.zeros(mapping.shape, dtype=torch.uint8)
     highest = torch.full(mapping.shape, -1.0)
     for value, order in zip(values, precedence, strict=True):
-        share = mapping.resample((label == value).float()) + _TIE * order[turns]
+        share = mapping.resample((label == value).float())
+        for slab, turn in zip(share, turns, strict=True):  # one at a time, as indices take eight bytes a voxel
+            slab += _TIE * order[turn.long()]
         winner.masked_fill_(share > highest, value)
         torch.maximum(highest, share, out=highest)
     return winner
@@ -54,12 +56,12 @@ def _turns(shape: Sequence[int]) -> Tensor:
     Blocks of their own order keep ties along a diagonal plane, where a lone checkerboard has one colour, unbiased.
     """
     blocks = [-(-length // _BLOCK) for length in shape]
-    orders = torch.from_numpy(np.random.default_rng(0).integers(_NUM_ORDERS, size=blocks))
+    orders = torch.from_numpy(2 * np.random.default_rng(0).integers(_NUM_ORDERS, size=blocks, dtype=np.uint8))
     for axis, length in enumerate(shape):
         orders = orders.repeat_interleave(_BLOCK, axis).narrow(axis, 0, length)
-    first, second, third = (torch.arange(length) for length in shape)
+    first, second, third = (torch.arange(length, dtype=torch.uint8) % 2 for length in shape)
     parity = (first[:, None, None] + second[:, None] + third) % 2
-    return 2 * orders + parity
+    return orders + parity
 
 
 def _precedence(num_values: int) -> Tensor:

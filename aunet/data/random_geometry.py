@@ -20,6 +20,7 @@ _MOST_BENDING = 0.4
 # Above this ratio of the coarsest to the finest spacing a turn across slices would interpolate between slices that
 # share little; nnU-Net leaves its spatial augmentation in the plane from the same ratio on (Isensee et al. 2021).
 _LARGEST_ASPECT = 3.0
+_AXES = np.arange(3)
 _FEET_HEAD = 2
 
 
@@ -41,7 +42,8 @@ class RandomGeometry:
         spacing: of the voxels in mm; None, as in runs of earlier versions, takes voxels for cubes.
         rotation_plane: "any" turns about all three axes. "auto" does too, unless the largest spacing is above three
             times the smallest: then turns and bends stay in the plane of the two axes most alike in spacing. "axial"
-            changes nothing along the feet-head axis, as in the code released with the paper.
+            changes nothing along the feet-head axis, as in the code released with the paper. Zooms and shifts act along
+            every other axis at any spacing, as they mix no axes.
     """
 
     patch_size: tuple[int, ...]
@@ -72,8 +74,8 @@ class RandomGeometry:
         draw = generator(Purpose.GEOMETRY, seed, epoch, sample)
         is_changed, is_bent = draw.random(2) < (self.probability, self.elastic_probability)
         size, extended, turned = np.array(self.patch_size), self._extended, self._turned
-        resized = extended & (self._axes != _FEET_HEAD) if self.rotation_plane == "axial" else extended
-        about = np.array([turned[self._axes != axis].all() for axis in range(3)])
+        resized = extended & (_AXES != _FEET_HEAD) if self.rotation_plane == "axial" else extended
+        about = np.array([turned[axis != _AXES].all() for axis in range(3)])
         angles = draw.uniform(-1, 1, 3) * math.radians(self.rotation) * about * is_changed
         scales = 1 + draw.uniform(-1, 1, 3) * self.scale * resized * is_changed
         shift = draw.uniform(-1, 1, 3) * self.shift * size * resized * is_changed
@@ -87,10 +89,6 @@ class RandomGeometry:
         return PatchGeometry(self.patch_size, matrix, shift, bends)
 
     @property
-    def _axes(self) -> NDArray[np.int64]:
-        return np.arange(3)
-
-    @property
     def _extended(self) -> NDArray[np.bool_]:
         return np.array(self.patch_size) > 1
 
@@ -99,13 +97,13 @@ class RandomGeometry:
         """Which axes (3,) a rotation or a bend may move voxels along."""
         extended = self._extended
         if self.rotation_plane == "axial":
-            return extended & (self._axes != _FEET_HEAD)
+            return extended & (_AXES != _FEET_HEAD)
         sides = {axis: side for axis, side in enumerate(self.spacing or (1.0, 1.0, 1.0)) if extended[axis]}
         if self.rotation_plane == "any" or len(sides) < 3 or _aspect(sides.values()) <= _LARGEST_ASPECT:
             return extended
         planes = combinations(sorted(sides, key=lambda axis: sides[axis]), 2)
         most_alike = min(planes, key=lambda plane: round(_aspect(sides[axis] for axis in plane), 6))
-        return np.isin(self._axes, most_alike)
+        return np.isin(_AXES, most_alike)
 
 
 def _aspect(sides: Iterable[float]) -> float:

@@ -29,7 +29,7 @@ def mean_ratio(radius: float, spacing: float) -> float:
 
 @pytest.mark.parametrize(("radius", "spacing"), [(18.0, 1.5), (18.0, 2.0), (10.0, 2.0), (6.0, 2.0)])
 def test_a_ball_keeps_its_volume_at_a_coarser_spacing_but_for_its_curvature(radius: float, spacing: float) -> None:
-    assert mean_ratio(radius, spacing) == pytest.approx(1 - spacing**2 / (4 * radius**2), abs=0.01)
+    assert mean_ratio(radius, spacing) == pytest.approx(1 - spacing**2 / (4 * radius**2), abs=0.015)
 
 
 def test_a_box_of_odd_sides_keeps_its_volume_exactly() -> None:
