@@ -107,7 +107,7 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
         cohort=cohort,
         splits=splits,
         store=build_store(settings, cohort),
-        augmentation=_build_augmentation(settings),
+        augmentation=build_augmentation(settings),
         batch_size=facts["batch_size"],
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
         num_workers=_num_workers(data["num_workers"]),
@@ -118,8 +118,8 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
     )
 
 
-def _build_augmentation(settings: Settings) -> Augmentation:
-    """What changes the training batches; a batch to learn by heart stays as it is."""
+def build_augmentation(settings: Settings) -> Augmentation:
+    """Return the changes of the training batches; none for a batch to learn by heart."""
     if settings["trainer"]["probe"] == "overfit":
         return Augmentation(settings["dataset"]["patch_size"])
     return _built(settings["data"]["augmentation"])
@@ -144,7 +144,8 @@ def build_digests(settings: Settings) -> ContentDigests:
 def build_preprocessing(settings: Settings) -> Preprocessing:
     """What every case goes through before the network."""
     facts, (low, high) = settings["dataset"], settings["data"]["window"]
-    return Preprocessing(tuple(facts["spacing"]), facts["modality"], (low, high))
+    resampling = settings["data"]["resampling"]
+    return Preprocessing(tuple(facts["spacing"]), facts["modality"], (low, high), resampling)
 
 
 def build_network(settings: Settings) -> nn.Module:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 # Dotted key -> value, or a function of the run's configuration that returns the value.
 ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
+    "data.resampling": "linear",
     # The weights 1, 1/2, 1/4, ... of deep supervision were summed as they are.
     "loss.level_reduction": "sum",
 }
@@ -50,9 +51,8 @@ def _added_arguments(
 ) -> Iterator[tuple[str, Any]]:
     """Yield dotted key and value of each argument that a class named in ``node`` or below lacks."""
     *package, name = str(node.get("_target_", "")).split(".")
-    public_name = ".".join(
-        [*package[:2], name]
-    )  # a class may be named by its file, aunet.networks.blocks.RecurrentUnit
+    # A class may be named by its file, aunet.networks.blocks.RecurrentUnit.
+    public_name = ".".join([*package[:2], name])
     for argument, value in arguments.get(public_name, {}).items():
         if argument not in node:
             yield f"{prefix}{argument}", value

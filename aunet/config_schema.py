@@ -90,6 +90,7 @@ class DataConfig:
     phantom: dict[str, Any] = field(default_factory=dict[str, Any])
     spacing: list[float] | None = required(POSITIVE)
     window: list[float] = required()
+    resampling: str = required(one_of("area", "linear"))
     patch_size: list[int] | None = required(AT_LEAST_ONE)
     batch_size: int | None = required(AT_LEAST_ONE)
     batches_per_epoch: int = required(AT_LEAST_ONE)

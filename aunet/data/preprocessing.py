@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aunet.data.case import Modality
-from aunet.data.resampling import Affine, GridMapping, respaced_grid
+from aunet.data.label_resampling import resample_label, resample_label_linearly
+from aunet.data.resampling import Affine, GridMapping, Resampling, respaced_grid
 from aunet.data.volume import Volume, check_same_grid
 
 # Raised whenever the same settings give other numbers, so that stored cases are made again.
-_VERSION = 1
+_VERSION = 2
 _VOXELS_AT_ONCE = 2**22
 _RAS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
 
@@ -41,11 +42,13 @@ class Preprocessing:
     clipped to it, then brought to zero mean and unit variance over the volume. MR has no scale: the mean and variance
     are those of its voxels that are not exactly zero, as zero marks what a brain extraction or a crop cut away. A
     picture has no scale either, and its zeros are as good as any value: all pixels count, each channel for itself.
+    ``resampling`` says how scans are brought to the spacing: "linear" as in runs of earlier versions.
     """
 
     spacing: tuple[float, ...] | None
     modality: Modality
     window: tuple[float, float]
+    resampling: Resampling = "area"
 
     def image(self, channels: Sequence[Volume]) -> PreprocessedVolume:
         """The channels of one scan, all on one grid; UserError when they are not."""
@@ -56,22 +59,23 @@ class Preprocessing:
         return PreprocessedVolume(np.stack(arrays) if len(arrays) > 1 else arrays[0][None], prepared[0][1])
 
     def label(self, volume: Volume) -> PreprocessedVolume:
-        """The label map on the grid ``image`` gives for a volume of its shape and affine; values 0 to 255.
+        """Return the label map on the grid ``image`` gives for a volume of its shape and affine; values 0 to 255.
 
-        Each class is resampled linearly and the greatest share wins, the foreground where shares are equal, so that
-        a structure one voxel thin survives the doubling of the spacing.
+        Each voxel takes the class with the largest share of it, see ``resample_label``.
         """
         assert np.array_equal(volume.array, volume.array.astype(np.uint8)), f"{volume.name}: labels beyond 0..255"
         oriented, affine = _to_ras(torch.from_numpy(volume.array.astype(np.uint8)), volume.affine)
         mapping, grid_affine = self._mapping(oriented, affine)
-        resampled = oriented if mapping is None else _resample_classes(oriented, mapping)
+        resample = resample_label if self.resampling == "area" else resample_label_linearly
+        resampled = oriented if mapping is None else resample(oriented, mapping)
         return PreprocessedVolume(np.ascontiguousarray(resampled.numpy()), grid_affine)
 
     def settings(self) -> dict[str, Any]:
         """All that decides the result, as JSON can hold it: part of the key of a stored case."""
         spacing = None if self.spacing is None else [float(side) for side in self.spacing]
         window = [float(bound) for bound in self.window]
-        return {"version": _VERSION, "spacing": spacing, "modality": self.modality, "window": window}
+        result = {"version": _VERSION, "spacing": spacing, "modality": self.modality, "window": window}
+        return result | {"resampling": self.resampling}
 
     def _channel(self, volume: Volume) -> tuple[NDArray[np.float32], Affine]:
         array, affine = self._on_grid(volume)
@@ -91,7 +95,7 @@ class Preprocessing:
             return None, affine
         shape, grid_affine = respaced_grid(oriented.shape, affine, self.spacing)
         is_same = shape == tuple(oriented.shape) and np.array_equal(grid_affine, affine)
-        return (None if is_same else GridMapping(affine, shape, grid_affine)), grid_affine
+        return (None if is_same else GridMapping(affine, shape, grid_affine, self.resampling)), grid_affine
 
     def _standardise(self, array: NDArray[np.float32]) -> None:
         if self.modality == "ct":
@@ -104,18 +108,6 @@ def _to_ras(array: Tensor, affine: Affine) -> tuple[Tensor, Affine]:
     volume = MetaTensor(array[None], affine=torch.from_numpy(affine))
     oriented: Any = Orientation(axcodes="RAS", labels=_RAS_LABELS)(volume)
     return oriented.as_tensor()[0], oriented.affine.numpy().astype(np.float64)
-
-
-def _resample_classes(label: Tensor, mapping: GridMapping) -> Tensor:
-    values: list[int] = torch.unique(label).tolist()
-    foreground_first = [*(value for value in values if value != 0), *(value for value in values if value == 0)]
-    share = mapping.resample((label == foreground_first[0]).float())
-    winner = torch.full_like(share, foreground_first[0], dtype=torch.uint8)
-    for value in foreground_first[1:]:
-        candidate = mapping.resample((label == value).float())
-        winner.masked_fill_(candidate > share, value)
-        share = torch.maximum(share, candidate)
-    return winner
 
 
 def _to_zero_mean_unit_variance(array: NDArray[np.float32], sample: NDArray[np.float32]) -> None:
