@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import nn
 
-from aunet.atomic_files import replaced_atomically, write_json, write_text
+from aunet.atomic_files import replaced_atomically, write_text
 from aunet.build import (
     Settings,
     build_data,
@@ -25,7 +25,7 @@ from aunet.build import (
 from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.data.case import Cohort
 from aunet.data.fingerprint import dataset_fingerprint
-from aunet.data.split_file import read_splits
+from aunet.data.split_file import read_splits, write_splits
 from aunet.data.splits import Splits
 from aunet.errors import UserError
 from aunet.metrics.case_scores import summary_as_mapping
@@ -59,7 +59,7 @@ def train_run(
     facts = {} if newest or settings["init"] is None else {"init": _start_from(settings, task.network)}
     facts["computing"] = choice.as_record() | {"compiled": _compile(settings, task, choice, record)}
     if rank() == 0:  # before the record: a folder that has one can be resumed
-        write_json(folder / "splits.json", splits.as_dict())
+        write_splits(folder / "splits.json", splits, cohort.cases, build_digests(settings))
         write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     start_record(settings, cohort, task.network, record, facts)
     if tracker:
@@ -67,7 +67,9 @@ def train_run(
     try:
         with first_rank_first():
             data.setup("fit")
-        splits = _without_skipped(splits, data.splits, folder)
+        if data.splits != splits and rank() == 0:
+            write_splits(folder / "splits.json", data.splits, cohort.cases, build_digests(settings))
+        splits = data.splits
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(
@@ -175,13 +177,6 @@ def _counts(splits: Splits, num_cases: int) -> str:
     return f"{train} train, {val} validate, {test} test" + (
         f"; {unused} of {num_cases} are in no part" if unused else ""
     )
-
-
-def _without_skipped(splits: Splits, usable: Splits, folder: Path) -> Splits:
-    """The splits of the cases that could be prepared, which are then those the run's folder tells."""
-    if usable != splits and rank() == 0:
-        write_json(folder / "splits.json", usable.as_dict())
-    return usable
 
 
 def start_record(
