@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 # Dotted key -> value, or a function of the run's configuration that returns the value.
 ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
+    "init_overlap": "allow",
     "data.resampling": "linear",
     # The weights 1, 1/2, 1/4, ... of deep supervision were summed as they are.
     "loss.level_reduction": "sum",

@@ -11,12 +11,13 @@ import yaml
 from pytorch_lightning import Callback, Trainer
 from rich.table import Table
 
-from aunet.atomic_files import write_json, write_text
-from aunet.build import Settings, build_data, build_splits, build_task
+from aunet.atomic_files import write_text
+from aunet.build import Settings, build_data, build_digests, build_splits, build_task
 from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.commands.train_run import choose_for_run, saved_with_batch, start_record
 from aunet.data.case import Cohort
 from aunet.data.datamodule import SegmentationData
+from aunet.data.split_file import write_splits
 from aunet.errors import UserError
 from aunet.reporting.learning_rate_curve import learning_rate_curve
 from aunet.reporting.tables import table_console
@@ -56,7 +57,7 @@ def run_probe(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     data = build_data(settings, cohort, splits)
     choice = choose_for_run(settings, record)
     task = build_task(settings, data, build_clock(settings), choice)
-    write_json(folder / "splits.json", splits.as_dict())
+    write_splits(folder / "splits.json", splits, cohort.cases, build_digests(settings))
     write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     start_record(settings, cohort, task.network, record, {"computing": choice.as_record()})
     data.setup("fit")

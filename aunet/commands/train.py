@@ -3,7 +3,7 @@
 import logging
 import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,8 +50,10 @@ def train(words: Sequence[str]) -> None:
         from aunet.commands.info import print_costs
 
         print_costs(config)
+    elif config.resume and _is_nothing_left(config, folder):
+        return
     elif number := _processes_to_start(config):
-        _launch(config, folder, [f"resume={folder}"] if config.resume else overrides, number)
+        _launch(config, folder, words_of_ranks(overrides, folder) if config.resume else overrides, number)
     else:
         _run(config, folder)
 
@@ -94,18 +96,34 @@ def _config_of_run(folder: Path, overrides: Sequence[str], is_extended: bool) ->
 
     from aunet.config import load_run_config
 
-    given = OmegaConf.from_dotlist(list(overrides))
-    config = load_run_config(folder, given.get("trusted_modules") or ())
+    words = {key: value for key, _, value in (text.partition("=") for text in overrides)}
+    config = load_run_config(folder, OmegaConf.from_dotlist(list(overrides)).get("trusted_modules") or ())
     if config.trainer.probe is not None:
         raise UserError(f"{folder}: trainer={config.trainer.name} ends in minutes and is not resumed. Start it again.")
     config["resume"] = str(folder)
-    if "max_time" in given.get("trainer", {}):
-        config["trainer"]["max_time"] = given.trainer.max_time
+    limits = _limits(words)
     if is_extended:
         from aunet.commands.extension import extend_run
 
-        extend_run(config, folder, given.get("trainer", {}).get("max_epochs"))
+        extend_run(config, folder, limits)
+    config["trainer"].update(limits)
     return config
+
+
+def _limits(words: Mapping[str, str]) -> dict[str, Any]:
+    """Return the limits of the training among overrides, typed: as YAML, 10:00:00:00 would be a number of seconds."""
+    limits: dict[str, Any] = {}
+    if (epochs := words.get("trainer.max_epochs")) is not None:
+        limits["max_epochs"] = int(epochs) if epochs.isdecimal() else epochs
+    if (time := words.get("trainer.max_time")) is not None:
+        limits["max_time"] = None if time == "null" else time.strip("'\"")
+    return limits
+
+
+def _is_nothing_left(config: "DictConfig", folder: Path) -> bool:
+    from aunet.commands.ended_run import is_nothing_left
+
+    return is_nothing_left(folder, config.trainer.max_time)
 
 
 def _print_config(config: "DictConfig") -> None:
@@ -124,10 +142,18 @@ def _processes_to_start(config: "DictConfig") -> int:
     return 0 if number == 1 or is_started_as_rank() else number
 
 
+def words_of_ranks(overrides: Sequence[str], folder: Path) -> list[str]:
+    """Return the overrides for the processes of a run that is resumed or extended: an extension is written by now."""
+    written = ("resume=", "extend=", "trainer.max_epochs=")
+    return [f"resume={folder}", *(word for word in overrides if not word.startswith(written))]
+
+
 def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number: int) -> None:
     """Find the user's mistakes and prepare the data here, once; then train in ``number`` processes."""
     from aunet.build import build_cohort, build_data, build_splits, with_facts
+    from aunet.build_start import build_start
     from aunet.commands.rank_launch import train_on_ranks
+    from aunet.training.init_overlap import check_overlap
 
     _check_new(config, folder)
     cohort = build_cohort(config)
@@ -137,7 +163,10 @@ def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number
         number,
         settings["dataset"]["batch_size"],
     )
-    build_data(settings, cohort, build_splits(settings, cohort), num_ranks=number).setup("fit")
+    splits = build_splits(settings, cohort)
+    if config.init and not config.resume:
+        check_overlap(build_start(settings, cohort, splits), is_allowed=config.init_overlap == "allow")
+    build_data(settings, cohort, splits, num_ranks=number).setup("fit")
     place = [] if config.resume else [f"hydra.run.dir='{folder}'"]
     train_on_ranks([*overrides, *place], folder, number)
 
@@ -216,7 +245,7 @@ def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None
         if tracker:
             tracker.finish()
     if rank() == 0:
-        report_run(summary, cohort, folder)
+        report_run(summary, cohort, folder, record.facts.get("caveats", ()))
 
 
 def _announce(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:

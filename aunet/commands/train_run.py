@@ -2,15 +2,17 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 import yaml
+from pytorch_lightning import Trainer
 from torch import nn
 
-from aunet.atomic_files import replaced_atomically, write_json, write_text
+from aunet.atomic_files import replaced_atomically, write_text
 from aunet.build import (
     Settings,
     build_data,
@@ -19,13 +21,14 @@ from aunet.build import (
     build_task,
     choose_hardware,
     load_run,
-    start_from,
     training_device,
 )
+from aunet.build_start import build_start, start_from
 from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.data.case import Cohort
+from aunet.data.datamodule import SegmentationData
 from aunet.data.fingerprint import dataset_fingerprint
-from aunet.data.split_file import read_splits
+from aunet.data.split_file import read_splits, write_splits
 from aunet.data.splits import Splits
 from aunet.errors import UserError
 from aunet.metrics.case_scores import summary_as_mapping
@@ -35,9 +38,11 @@ from aunet.tracking.guarded_tracker import GuardedTracker
 from aunet.tracking.tracker import Tracker
 from aunet.training.checkpoints import Checkpoints
 from aunet.training.hardware_choice import HardwareChoice, set_tf32
+from aunet.training.init_overlap import check_overlap, note_on_validation
 from aunet.training.peak_memory import peak_memory_bytes
 from aunet.training.progress import run_progress
 from aunet.training.ranks import first_rank_first, num_ranks, rank
+from aunet.training.run_clock import RunClock
 from aunet.training.run_record import RunRecord
 from aunet.training.scoring import score_test_cases
 from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
@@ -56,12 +61,13 @@ def train_run(
     task = build_task(settings, data, clock, choice)
     checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
     newest = checkpoints.newest()
-    facts: dict[str, Any] = {} if newest or settings["init"] is None else {"init": _start_from(settings, task.network)}
+    is_fresh = newest is None and settings["init"] is not None
+    facts: dict[str, Any] = _start_from(settings, cohort, splits, task.network) if is_fresh else {}
     facts["computing"] = choice.as_record() | {"compiled": _compile(settings, task, choice, record)}
     facts["flips"] = data.augmentation.flips.as_record()
     _log.info(data.augmentation.flips.describe())
     if rank() == 0:  # before the record: a folder that has one can be resumed
-        write_json(folder / "splits.json", splits.as_dict())
+        write_splits(folder / "splits.json", splits, cohort.cases, build_digests(settings))
         write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     start_record(settings, cohort, task.network, record, facts)
     if tracker:
@@ -69,7 +75,10 @@ def train_run(
     try:
         with first_rank_first():
             data.setup("fit")
-        splits = _without_skipped(splits, data.splits, folder)
+        if data.splits != splits and rank() == 0:
+            write_splits(folder / "splits.json", data.splits, cohort.cases, build_digests(settings))
+        splits = data.splits
+        _warn_of_absent_classes(data)
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(
@@ -80,8 +89,45 @@ def train_run(
     except NonFiniteLossError as error:
         raise saved_with_batch(error, folder) from None
     seconds = {"prepare": prepared - start, "train": clock.seconds}
-    record.update(durations=_rounded(seconds), best_epoch=checkpoints.best_epoch, peak_memory_mib=_peak_mib())
+    record.update(
+        durations=_rounded(seconds),
+        best_epoch=checkpoints.best_epoch,
+        peak_memory_mib=_peak_mib(),
+        **_end_of_training(trainer, clock),
+    )
     return splits
+
+
+def _warn_of_absent_classes(data: SegmentationData) -> None:
+    remedy = "Draw other parts (data.split.seed, data.split.stratify=true) or name them in a file (data.split.file)."
+    if absent := data.absent_classes(data.splits.train):
+        _log.warning(
+            "Classes: no training case has %s, so the network cannot learn them and scores for them mean nothing. %s",
+            ", ".join(absent),
+            remedy,
+        )
+    absent = data.absent_classes(data.splits.val)
+    if len(absent) == len(data.cohort.labels.foreground):
+        _log.warning(
+            "Classes: no validation case has any class, so no Dice is defined: the last epoch will count as the best,"
+            " and trainer.patience will not end the training. %s",
+            remedy,
+        )
+    elif absent:
+        _log.warning(
+            "Classes: no validation case has %s, so the best epoch is chosen by the other classes. %s",
+            ", ".join(absent),
+            remedy,
+        )
+
+
+def _end_of_training(trainer: Trainer, clock: RunClock) -> dict[str, Any]:
+    """Return the epochs (the last may be cut short) and optimizer steps made, and the setting that ended them."""
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    epochs = progress.processed
+    is_complete = epochs >= (trainer.max_epochs or 0)
+    ended_by = "max_epochs" if is_complete else "max_time" if clock.is_over else "patience"
+    return {"epochs": epochs, "steps": trainer.global_step, "ended_by": ended_by}
 
 
 def score_run(
@@ -124,9 +170,10 @@ def _show_scores(tracker: Tracker, settings: Settings, summary: pd.DataFrame, sp
         tracker.keep_file("best", folder / "checkpoints" / "best.ckpt")
 
 
-def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path) -> None:
+def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path, caveats: Sequence[str]) -> None:
     """Print the score table and write the report."""
-    table_console().print(score_table(summary, "Test scores, best checkpoint", is_phantom=cohort.is_phantom))
+    title = "Test scores, best checkpoint"
+    table_console().print(score_table(summary, title, is_phantom=cohort.is_phantom, caveats=caveats))
     _log.info("Report: %s", build_report(folder))
 
 
@@ -153,11 +200,18 @@ def choose_for_run(settings: Settings, record: RunRecord) -> HardwareChoice:
     return choice
 
 
-def _start_from(settings: Settings, network: nn.Module) -> dict[str, Any]:
+def _start_from(settings: Settings, cohort: Cohort, splits: Splits, network: nn.Module) -> dict[str, Any]:
+    """Load the weights of ``init``; UserError if they have seen the test cases. Returns what the record keeps of it."""
+    start = build_start(settings, cohort, splits)
+    caveats = check_overlap(start, is_allowed=settings["init_overlap"] == "allow")
     transfer = start_from(settings, network)
     if rank() == 0:
         transfer.log()
-    return transfer.as_record()
+        note = note_on_validation(start)
+        for sentence in (*caveats, *([note] if note else [])):
+            _log.warning("init=%s: %s", start.source, sentence)
+    init = transfer.as_record() | {"source": str(Path(transfer.source).absolute())}
+    return {"init": init, **({"caveats": caveats} if caveats else {})}
 
 
 def _compile(settings: Settings, task: SegmentationTask, choice: HardwareChoice, record: RunRecord) -> bool:
@@ -177,13 +231,6 @@ def _counts(splits: Splits, num_cases: int) -> str:
     return f"{train} train, {val} validate, {test} test" + (
         f"; {unused} of {num_cases} are in no part" if unused else ""
     )
-
-
-def _without_skipped(splits: Splits, usable: Splits, folder: Path) -> Splits:
-    """The splits of the cases that could be prepared, which are then those the run's folder tells."""
-    if usable != splits and rank() == 0:
-        write_json(folder / "splits.json", usable.as_dict())
-    return usable
 
 
 def start_record(

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -39,16 +39,26 @@ class ContentDigests:
 
     def of_case(self, case: Case) -> str:
         """SHA-256 of the images and the reference of a case; UserError for a file that cannot be read."""
+        return self._of_files(case, case.files)
+
+    def of_cases(self, cases: Iterable[Case]) -> list[str]:
+        """Return the digest of each case. New or changed files are read, several at once, showing progress."""
+        return self._of_each(cases, self.of_case)
+
+    def of_images(self, cases: Iterable[Case]) -> list[str]:
+        """Return the digest of each case's images alone, which stays when its reference is corrected."""
+        return self._of_each(cases, lambda case: self._of_files(case, case.images))
+
+    def _of_files(self, case: Case, files: Iterable[Path]) -> str:
         digest = hashlib.sha256()
-        for path in case.files:
+        for path in files:
             digest.update(self._of_path(path, case.case_id))
         return digest.hexdigest()
 
-    def of_cases(self, cases: Iterable[Case]) -> list[str]:
-        """The digest of each case. Files that are new or changed are read, several at once, showing progress."""
+    def _of_each(self, cases: Iterable[Case], digest_of: Callable[[Case], str]) -> list[str]:
         listed = list(cases)
         with ThreadPoolExecutor(_THREADS) as threads:
-            found = threads.map(self.of_case, listed)
+            found = threads.map(digest_of, listed)
             digests = list(shown(found, "Checking files", len(listed)))
         if self._memory and self._learnt:
             _write(self._memory, _read(self._memory) | self._learnt)

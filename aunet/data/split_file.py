@@ -1,4 +1,4 @@
-"""Splits that stand in a file: the ``splits.json`` of a run, or the ``splits_final.json`` of nnU-Net."""
+"""Splits in a file: the ``splits.json`` that a run writes, or the ``splits_final.json`` of nnU-Net."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,13 +6,34 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from aunet.atomic_files import write_json
 from aunet.data.case import Case
+from aunet.data.content_digest import ContentDigests
 from aunet.data.json_files import read_json
 from aunet.data.splits import Splits, carve_validation, check_patients
 from aunet.data.usable_cases import tell_skipped
 from aunet.errors import UserError
 
 _MOST_NAMED = 3
+_DIGEST_DIGITS = 16  # 64 bits: two of a million scans agree by chance with a probability of 3e-8
+
+
+def write_splits(file: Path, splits: Splits, cases: Sequence[Case], digests: ContentDigests) -> None:
+    """Write ``splits.json``: the case ids of each part, and what tells these cases from others.
+
+    ``patients`` maps a case id to its patient if that is not the case itself; ``digests`` maps every case id to the
+    first digits of the SHA-256 of its images, by which a scan is recognised under another name.
+    """
+    used = {*splits.train, *splits.val, *splits.test}
+    chosen = [case for case in cases if case.case_id in used]
+    patients = {case.case_id: case.patient for case in chosen if case.patient != case.case_id}
+    write_json(file, {**splits.as_dict(), "patients": patients, "digests": image_digests(chosen, digests)})
+
+
+def image_digests(cases: Sequence[Case], digests: ContentDigests) -> dict[str, str]:
+    """Return case id -> digest of its images, as ``splits.json`` holds it."""
+    found = digests.of_images(cases)
+    return {case.case_id: digest[:_DIGEST_DIGITS] for case, digest in zip(cases, found, strict=True)}
 
 
 def read_splits(

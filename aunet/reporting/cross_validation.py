@@ -64,10 +64,10 @@ def _pooled(folds: dict[int, ComparedRun]) -> ComparedRun:
 
 
 def _cases_of(folder: Path) -> set[str]:
-    """Every case of a run's splits."""
+    """Return every case id of a run's ``splits.json``."""
     path = folder / "splits.json"
     try:
         parts: Any = json.loads(path.read_text(encoding="utf-8"))
-        return {case_id for case_ids in parts.values() for case_id in case_ids}
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError, TypeError) as error:
+        return {case_id for part in ("train", "val", "test") for case_id in parts[part]}
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not the splits of a run ({error!r}). Give a run as training left it.") from None

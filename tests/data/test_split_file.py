@@ -7,7 +7,8 @@ import pytest
 
 from aunet.atomic_files import write_json
 from aunet.data.case import Case
-from aunet.data.split_file import read_splits
+from aunet.data.content_digest import ContentDigests
+from aunet.data.split_file import read_splits, write_splits
 from aunet.data.splits import Splits, SplitSizes, split_cases
 from aunet.errors import UserError
 
@@ -26,8 +27,28 @@ def write(file: Path, content: object) -> Path:
 
 def test_what_a_run_wrote_is_read_back(tmp_path: Path) -> None:
     splits = split_cases(CASES, SplitSizes(val=0.25, test=0.2), seed=0)
+    write_splits(tmp_path / "splits.json", splits, CASES, ContentDigests())
+    assert read(tmp_path / "splits.json") == splits
+
+
+def test_splits_written_before_patients_and_digests_were_are_read_too(tmp_path: Path) -> None:
+    splits = split_cases(CASES, SplitSizes(val=0.25, test=0.2), seed=0)
     write_json(tmp_path / "splits.json", splits.as_dict())
     assert read(tmp_path / "splits.json") == splits
+
+
+def test_the_file_names_the_patient_of_each_case_that_is_not_its_own_and_the_digest_of_its_images(
+    tmp_path: Path,
+) -> None:
+    image, label = tmp_path / "image", tmp_path / "label"
+    image.write_bytes(b"scan")
+    label.write_bytes(b"organ")
+    cases = [Case("a", (image,), label, group="Ann"), Case("b", (image,), None), Case("c", (), None, group="Cid")]
+    write_splits(tmp_path / "splits.json", Splits(("a",), ("b",), ()), cases, ContentDigests())
+    content = json.loads((tmp_path / "splits.json").read_text())
+    assert content["patients"] == {"a": "Ann"}
+    assert content["digests"]["a"] == content["digests"]["b"]
+    assert content["digests"].keys() == {"a", "b"}
 
 
 def test_the_held_out_part_of_an_nnunet_fold_is_tested_and_validation_is_carved_out_of_training(tmp_path: Path) -> None:
