@@ -107,7 +107,7 @@ def _crossing_shares(mask: Mask, cells: NDArray[np.intp], spacing: Sequence[floa
     contours = [_contour(plane, spacing[1:]) for plane in mask]
     for (start, stop), (near, far), trees in zip(*map(pairwise, (bounds, mask, contours)), strict=True):
         is_crossed = near != far
-        points = np.argwhere(is_crossed) * np.array(spacing[1:])
+        points = np.argwhere(is_crossed) * np.array(spacing[1:], dtype=np.float64)
         to_near, to_far = (_distances(points, contour, spacing[0]) for contour in trees)
         plane = np.full(near.shape, 0.5)
         plane[is_crossed] = to_near / (to_near + to_far)

@@ -1,4 +1,4 @@
-"""The patch of a surface in a cell between neighbouring voxels, for each way in which its corners lie inside or outside.
+"""The patch of a surface in a cell between neighbouring voxels, for each set of corners that lie inside.
 
 A corner is numbered by its place in the cell: i + 2 j + 4 k for (i, j, k) in {0, 1}^3. Bit c of a code says whether
 corner c is inside.
