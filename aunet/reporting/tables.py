@@ -85,7 +85,7 @@ def score_table(summary: pd.DataFrame, title: str, *, is_phantom: bool = False) 
         title=f"{title} (PHANTOM)" if is_phantom else title,
         columns=("Metric", "Class", "Mean ± sd", "Penalised", "Detected", "Cases", "Undefined"),
         groups=grouped_by_metric(rows),
-        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), f"{MEAN_NOTE} {PENALTY} {DETECTION_NOTE}"),
+        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), MEAN_NOTE, PENALTY, DETECTION_NOTE),
     )
 
 
