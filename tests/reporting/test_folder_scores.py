@@ -10,7 +10,8 @@ import pytest
 from aunet.data.volume import write_label
 from aunet.errors import UserError
 from aunet.labels import Labels
-from aunet.metrics.case_scores import METRICS, score_case
+from aunet.metrics.case_scores import METRICS
+from aunet.metrics.label_map_scores import score_case
 from aunet.reporting.folder_scores import match_files, score_pairs
 
 SPACING = (1.0, 1.5, 3.0)
@@ -115,6 +116,9 @@ def test_without_names_every_value_found_anywhere_is_a_class_of_every_case(tmp_p
     assert rows.loc[("a", "10"), "dice"] == 1
     assert rows.loc[[("a", "2"), ("b", "10"), ("c", "2"), ("c", "10")], list(METRICS)].isna().to_numpy().all()
     assert rows.loc[("c", "2"), "reference_ml"] == 0
+    assert (scores["patient"] == scores["case_id"]).all()
+    assert scores["diagonal_mm"].nunique() == 1
+    assert scores["diagonal_mm"].notna().all()
 
 
 def test_a_value_that_only_predictions_hold_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
