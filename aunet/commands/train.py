@@ -127,6 +127,7 @@ def _processes_to_start(config: "DictConfig") -> int:
 def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number: int) -> None:
     """Find the user's mistakes and prepare the data here, once; then train in ``number`` processes."""
     from aunet.build import build_cohort, build_data, build_splits, with_facts
+    from aunet.build_preprocessing import with_intensities
     from aunet.commands.rank_launch import train_on_ranks
 
     _check_new(config, folder)
@@ -137,7 +138,9 @@ def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number
         number,
         settings["dataset"]["batch_size"],
     )
-    build_data(settings, cohort, build_splits(settings, cohort), num_ranks=number).setup("fit")
+    splits = build_splits(settings, cohort)
+    settings = with_intensities(settings, cohort, splits, is_begun=(folder / "splits.json").is_file())
+    build_data(settings, cohort, splits, num_ranks=number).setup("fit")
     place = [] if config.resume else [f"hydra.run.dir='{folder}'"]
     train_on_ranks([*overrides, *place], folder, number)
 
@@ -224,7 +227,8 @@ def _announce(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
 
     facts, trainer = settings["dataset"], settings["trainer"]
     _log.warning("Data: %s", cohort.description) if cohort.is_phantom else _log.info("Data: %s", cohort.description)
-    _log.info("Classes: %s; modality %s", ", ".join(facts["class_names"]), facts["modality"])
+    modalities = dict.fromkeys(facts["modalities"] or [facts["modality"]])
+    _log.info("Classes: %s; modality %s", ", ".join(facts["class_names"]), ", ".join(modalities))
     for note in annotation_notes(cohort):
         _log.warning("Partial labels: %s", note)
     _log.info(

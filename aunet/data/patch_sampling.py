@@ -20,19 +20,24 @@ class PatchDataset(Dataset[Sample]):
     """Patches of stored cases; asked for by (epoch, sample), it keeps no state between two of them.
 
     Cases take turns in an order drawn anew for each round through them. Each patch holds a voxel of a class drawn
-    among those its case has, the background included, at a place drawn uniformly in the patch. What is read is the box
-    of all that augmentation will make it show.
+    among those its case has, the background included, at a place drawn uniformly in the patch; with ``sampling``
+    "uniform" it lies anywhere in the volume instead, whatever it shows. What is read is the box of all that
+    augmentation will make it show.
 
     Args:
         cases: the training cases.
         geometry: size of the patches, and how augmentation will change them.
         seed: the same seed gives the same patches.
+        sampling: "balanced" over the classes, or "uniform".
     """
 
-    def __init__(self, cases: Sequence[StoredCase], geometry: RandomGeometry, seed: int) -> None:
+    def __init__(
+        self, cases: Sequence[StoredCase], geometry: RandomGeometry, seed: int, sampling: str = "balanced"
+    ) -> None:
         self._cases = cases
         self._geometry = geometry
         self._seed = seed
+        self._is_balanced = sampling == "balanced"
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """(epoch, sample) -> image (C, *box) float32, label (1, *box) uint8, case_id, key (2,)."""
@@ -54,11 +59,18 @@ class PatchDataset(Dataset[Sample]):
         return self._cases[order[place]]
 
     def _patch_start(self, case: StoredCase, draw: np.random.Generator) -> list[int]:
+        if not self._is_balanced:
+            return [_random_start(*axis, draw) for axis in zip(case.shape, self._geometry.patch_size, strict=True)]
         present = [index for index, count in enumerate(case.position_counts) if count]
         index = present[draw.integers(len(present))]
         voxel = case.position(index, int(draw.integers(case.position_counts[index])))
         axes = zip(voxel, case.shape, self._geometry.patch_size, strict=True)
         return [_patch_start(at, length, size, draw) for at, length, size in axes]
+
+
+def _random_start(length: int, size: int, draw: np.random.Generator) -> int:
+    """First index of a patch anywhere within the volume; a volume shorter than the patch lies in its middle."""
+    return int(draw.integers(length - size + 1)) if length > size else -((size - length) // 2)
 
 
 def joined(samples: Sequence[Sample]) -> Sample:
