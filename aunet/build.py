@@ -155,7 +155,12 @@ def start_from(settings: Settings, network: nn.Module) -> Transfer:
 
 def build_schedule(settings: Settings) -> Callable[[float], float]:
     """Share of the training done -> share of the learning rate."""
-    return rising if settings["trainer"]["probe"] == "lr_find" else _built(settings["optimizer"]["schedule"])
+    if settings["trainer"]["probe"] == "lr_find":
+        return rising
+    schedule = settings["optimizer"]["schedule"]
+    # Of an extended run these are more than the schedule in its config.yaml says.
+    epochs = {"max_epochs": settings["trainer"]["max_epochs"]} if "max_epochs" in schedule else {}
+    return _built(schedule, **epochs)
 
 
 def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choice: HardwareChoice) -> SegmentationTask:

@@ -1,13 +1,13 @@
 """``aunet train``: one run from the configuration to the report, or a sweep of them."""
 
 import logging
-import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aunet.commands.config_printing import print_config, split_cfg
 from aunet.errors import UserError, is_disk_full
 
 if TYPE_CHECKING:
@@ -24,13 +24,15 @@ _EXTEND_KEYS = ("trainer.max_epochs", *_RESUME_KEYS)
 
 def train(words: Sequence[str]) -> None:
     """Train as the Hydra overrides in ``words`` say; with ``-m`` once for each of their combinations."""
-    options, overrides = _parser().parse_known_args(list(words))
+    part, is_resolved, others = split_cfg(words)
+    options, overrides = _parser().parse_known_args(others)
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
     if number := next((word.partition("=")[2] for word in overrides if word.startswith("jobs=")), None):
         raise UserError(f"jobs={number}: is no setting of a run. How many go at once is written --jobs {number}.")
-    if options.multirun and options.info:
-        raise UserError("-m with --info: a table is of one run. Leave -m out.")
+    for word, is_given in (("--info", options.info), ("--cfg", part is not None)):
+        if options.multirun and is_given:
+            raise UserError(f"-m with {word}: it is about one run. Leave -m out.")
     if options.multirun:
         from aunet.commands.sweep import run_sweep
 
@@ -44,8 +46,8 @@ def train(words: Sequence[str]) -> None:
 
     config, folder = _configuration(overrides)
     check_config(config)
-    if options.cfg:
-        _print_config(config)
+    if part is not None:
+        print_config(config, part, is_resolved=is_resolved)
     elif options.info:
         from aunet.commands.info import print_costs
 
@@ -65,7 +67,8 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("-m", "--multirun", action="store_true", help="a run for each combination of listed values")
     parser.add_argument("--jobs", type=int, metavar="N", help="with -m: N runs at once, sharing the processor's cores")
-    parser.add_argument("--cfg", action="store_true", help="print the configuration instead of running it")
+    # Taken by split_cfg; listed here for --help.
+    parser.add_argument("--cfg", action="store_true", help="print the configuration instead; --cfg job as Hydra does")
     parser.add_argument("--info", action="store_true", help="print what the network costs and sees instead")
     return parser
 
@@ -106,13 +109,6 @@ def _config_of_run(folder: Path, overrides: Sequence[str], is_extended: bool) ->
 
         extend_run(config, folder, given.get("trainer", {}).get("max_epochs"))
     return config
-
-
-def _print_config(config: "DictConfig") -> None:
-    from omegaconf import OmegaConf
-
-    keys = [str(key) for key in config if key != "hydra"]
-    sys.stdout.write(OmegaConf.to_yaml(OmegaConf.masked_copy(config, keys)))
 
 
 def _processes_to_start(config: "DictConfig") -> int:
