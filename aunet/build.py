@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from aunet.build_preprocessing import build_digests, build_preprocessing, intensity_facts, with_given_modality
 from aunet.config import load_run_config, resolve_config
 from aunet.data.augmentation import Augmentation
 from aunet.data.case import Cohort
@@ -18,10 +19,8 @@ from aunet.data.case_fixes import mended_cohort
 from aunet.data.case_groups import groups_by_name, present_classes
 from aunet.data.case_selection import selected_cohort
 from aunet.data.case_store import CaseStore
-from aunet.data.content_digest import ContentDigests
 from aunet.data.datamodule import SegmentationData
 from aunet.data.patch_planning import plan_patches
-from aunet.data.preprocessing import Preprocessing
 from aunet.data.split_file import read_splits
 from aunet.data.splits import Fold, Splits, SplitSizes, split_cases
 from aunet.errors import UserError
@@ -59,7 +58,7 @@ def describe_cohort(config: DictConfig) -> Cohort:
     data = config.data
     is_phantom = data.root is None and "num_phantoms" in data.source
     if is_phantom and data.spacing is not None and data.patch_size is not None:
-        return _built(data.source, are_phantoms_made=False)
+        return with_given_modality(_built(data.source, are_phantoms_made=False), data)
     return build_cohort(config)
 
 
@@ -70,10 +69,10 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
     check_can_be_sharded(config.trainer)
     plan = plan_patches(cohort.cases, data.spacing, data.patch_size, data.batch_size)
     facts = {
+        **intensity_facts(config, cohort),
         "in_channels": cohort.num_channels,
         "num_classes": cohort.labels.num_classes,
         "class_names": list(cohort.labels.names),
-        "modality": cohort.modality,
         "spatial_dims": 2 if plan.patch_size[-1] == 1 else 3,
         "spacing": list(plan.spacing),
         "patch_size": list(plan.patch_size),
@@ -106,6 +105,7 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
         splits=splits,
         store=build_store(settings, cohort),
         augmentation=build_augmentation(settings),
+        sampling=data["sampling"],
         batch_size=facts["batch_size"],
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
         num_workers=_num_workers(data["num_workers"]),
@@ -134,18 +134,6 @@ def build_store(settings: Settings, cohort: Cohort) -> CaseStore:
     )
 
 
-def build_digests(settings: Settings) -> ContentDigests:
-    """What is remembered of the content of files."""
-    return ContentDigests(Path(settings["data"]["cache"]).expanduser() / "digests.json")
-
-
-def build_preprocessing(settings: Settings) -> Preprocessing:
-    """What every case goes through before the network."""
-    facts, (low, high) = settings["dataset"], settings["data"]["window"]
-    resampling = settings["data"]["resampling"]
-    return Preprocessing(tuple(facts["spacing"]), facts["modality"], (low, high), resampling)
-
-
 def build_network(settings: Settings) -> nn.Module:
     """The network with fresh weights, a function of the seed."""
     with torch.random.fork_rng(devices=[]):
@@ -156,7 +144,12 @@ def build_network(settings: Settings) -> nn.Module:
 
 def build_schedule(settings: Settings) -> Callable[[float], float]:
     """Share of the training done -> share of the learning rate."""
-    return rising if settings["trainer"]["probe"] == "lr_find" else _built(settings["optimizer"]["schedule"])
+    if settings["trainer"]["probe"] == "lr_find":
+        return rising
+    schedule = settings["optimizer"]["schedule"]
+    # Of an extended run these are more than the schedule in its config.yaml says.
+    epochs = {"max_epochs": settings["trainer"]["max_epochs"]} if "max_epochs" in schedule else {}
+    return _built(schedule, **epochs)
 
 
 def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choice: HardwareChoice) -> SegmentationTask:
@@ -253,7 +246,7 @@ def load_checkpoint_weights(network: nn.Module, checkpoint: Path) -> None:
 
 
 def _source_cohort(config: DictConfig) -> Cohort:
-    cohort: Cohort = _built(config.data.source)
+    cohort = with_given_modality(_built(config.data.source), config.data)
     fixes = config.data.fixes
     return cohort if fixes is None else mended_cohort(cohort, Path(fixes).expanduser())
 
@@ -266,8 +259,10 @@ def _check_lengths(data: DictConfig) -> None:
         ("window", 2, "lowest and highest HU"),
     ):
         values = data[key]
-        if values is not None and len(values) != length:
+        if OmegaConf.is_list(values) and len(values) != length:
             raise UserError(f"data.{key}={list(values)}: it must hold {length} numbers, {meaning}.")
+    if not OmegaConf.is_list(data.window):
+        return
     low, high = data.window
     if low >= high:
         raise UserError(f"data.window={[low, high]}: the lowest HU must be below the highest; exchange them.")

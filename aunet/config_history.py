@@ -11,6 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 
 # Dotted key -> value, or a function of the run's configuration that returns the value.
 ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
+    "data.modality": None,
+    "data.sampling": "balanced",
+    "dataset.modalities": None,
+    "dataset.intensities": None,
     "init_overlap": "allow",
     "data.resampling": "linear",
     # The weights 1, 1/2, 1/4, ... of deep supervision were summed as they are.

@@ -3,17 +3,21 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import MISSING
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be, in words and as a test. It is not asked about null; of a list, every entry obeys it."""
+    """What a value must be, in words and as a test. It is not asked about null; of a list, every entry obeys it.
+
+    With ``is_of_list`` it is asked about a list as a whole.
+    """
 
     words: str
     holds: Callable[[Any], bool]
+    is_of_list: bool = False
 
 
 def one_of(*choices: object) -> Rule:
@@ -34,6 +38,34 @@ DURATION = Rule(
     lambda value: re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value) is not None and re.search("[1-9]", value) is not None,
 )
 
+MODALITIES = ("ct", "mr", "pet", "picture")
+MODALITY = Rule(
+    f"one of {', '.join(MODALITIES)}, or a list of one for each channel",
+    lambda value: set([value] if isinstance(value, str) else value) <= set(MODALITIES),
+    is_of_list=True,
+)
+
+
+def _is_window(value: Any) -> bool:
+    return value == "auto" or (isinstance(value, list) and all(map(_is_number, cast(list[Any], value))))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_scale(value: Any) -> bool:
+    """Whether ``value`` is what ``aunet.data.intensity_scale.IntensityScale.as_facts`` gives."""
+    if not isinstance(value, dict) or set(cast(dict[Any, Any], value)) != {"window", "mean", "sd"}:
+        return False
+    window: Any = value["window"]
+    is_pair = isinstance(window, list) and len(cast(list[Any], window)) == 2
+    return is_pair and all(map(_is_number, [*window, value["mean"], value["sd"]])) and value["sd"] > 0
+
+
+WINDOW = Rule("auto, null, or [lowest, highest] in HU", _is_window, is_of_list=True)
+SCALE = Rule("null, or window: [lowest, highest], mean and sd in HU", _is_scale)
+
 
 def required(rule: Rule | None = None) -> Any:
     """A key that the YAML files must give, obeying ``rule``."""
@@ -51,7 +83,11 @@ class DatasetFacts:
     in_channels: int = required(AT_LEAST_ONE)
     num_classes: int = required(Rule("at least 2 (the background counts)", lambda value: value >= 2))
     class_names: list[str] = required()
-    modality: str = required(one_of("ct", "mr", "picture"))
+    modality: str = required(one_of(*MODALITIES, "mixed"))
+    # Of each channel; null: all are of ``modality``.
+    modalities: list[str] | None = required(one_of(*MODALITIES))
+    # Of each channel, for data.window=auto: window, mean and sd in HU, or null.
+    intensities: list[Any] | None = required(SCALE)
     spatial_dims: int = required(one_of(2, 3))
     spacing: list[float] = required(POSITIVE)
     patch_size: list[int] = required(AT_LEAST_ONE)
@@ -89,12 +125,14 @@ class DataConfig:
     scans: dict[str, Any] = field(default_factory=dict[str, Any])
     phantom: dict[str, Any] = field(default_factory=dict[str, Any])
     spacing: list[float] | None = required(POSITIVE)
-    window: list[float] = required()
     resampling: str = required(one_of("area", "linear"))
+    modality: Any = required(MODALITY)
+    window: Any = required(WINDOW)
     patch_size: list[int] | None = required(AT_LEAST_ONE)
     batch_size: int | None = required(AT_LEAST_ONE)
     batches_per_epoch: int = required(AT_LEAST_ONE)
     max_epochs: int = required(AT_LEAST_ONE)
+    sampling: str = required(one_of("balanced", "uniform"))
     num_workers: int | str = required(Rule("auto or not negative", lambda value: value == "auto" or _is_count(value)))
     split: SplitConfig = field(default_factory=SplitConfig)
     fold: int | None = required(NOT_NEGATIVE)

@@ -45,10 +45,11 @@ def check_rules(values: Mapping[str, Any]) -> None:
         value = _at(values, key)
         if value == "???":
             raise UserError(f"{key} has no value. Give it {_type_of(key)}: {key}=…")
-        entries: Sequence[Any] = cast(list[Any], value) if isinstance(value, list) else [value]
+        is_split = isinstance(value, list) and not (rule and rule.is_of_list)
+        entries: Sequence[Any] = cast(list[Any], value) if is_split else [value]
         for entry in entries:
             if rule is not None and entry is not None and not rule.holds(entry):
-                subject = "each entry" if isinstance(value, list) else "it"
+                subject = "each entry" if is_split else "it"
                 raise UserError(f"{key}={_shown(value)}: {subject} must be {rule.words}.")
 
 
@@ -92,6 +93,7 @@ _WORDS = {
     "bool": "true or false",
     "dict": "a group of keys",
     "NoneType": "null",
+    "Any": "a value",
 }
 
 

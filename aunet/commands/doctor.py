@@ -30,8 +30,7 @@ def doctor(words: Sequence[str]) -> None:
     output = Path(options.output or f"outputs/{config.data.name}/doctor").expanduser()
     with readers_kept_quiet():
         cohort, examination = _examine(config)
-        low, high = config.data.window
-        pictures = draw_suspicious(cohort, examination, (low, high), output / "pictures")
+        pictures = draw_suspicious(cohort, examination, _explicit_window(config), output / "pictures")
         settings = _proposed_settings(config, cohort, examination)
     _show_and_write(output, cohort, examination, settings)
     _say(f"Written to {output}: doctor.json, findings.csv" + (f", {len(pictures)} pictures" if pictures else ""))
@@ -59,16 +58,22 @@ def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
     from aunet.build import build_listed_cohort
     from aunet.data.doctor.disk_space import check_disk, needed_bytes
     from aunet.data.doctor.examination import Examination, examine_cohort, in_order
-    from aunet.data.doctor.finding import NOT_LISTED, Finding
+    from aunet.data.doctor.finding import NO_MODALITY, NOT_LISTED, Finding
     from aunet.data.doctor.remarks import remarks_heard
+    from aunet.data.modality_evidence import decide_modalities
 
     with remarks_heard() as remarks:
         try:
             cohort = build_listed_cohort(config)
         except UserError as error:  # the reasons were told as remarks
             raise UserError("\n".join([*remarks, str(error)])) from None
+    findings = [Finding(NOT_LISTED, "", remark) for remark in remarks]
+    try:
+        cohort = decide_modalities(cohort, "skip")
+    except UserError as error:
+        findings.append(Finding(NO_MODALITY, "", str(error)))
     examination = examine_cohort(cohort)
-    findings = [*examination.findings, *(Finding(NOT_LISTED, "", remark) for remark in remarks)]
+    findings += examination.findings
     if config.data.spacing is not None:
         needed = needed_bytes(examination.facts, config.data.spacing, cohort.num_channels)
         findings += check_disk(needed, Path(config.data.cache).expanduser())
@@ -77,11 +82,21 @@ def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
 
 def _proposed_settings(config: "DictConfig", cohort: "Cohort", examination: "Examination") -> "list[ProposedSetting]":
     """Of the cases that can be used; nothing where none can."""
-    from aunet.commands.proposed_settings import propose_settings
+    from aunet.commands.proposed_settings import propose_intensities, propose_settings
 
-    readable = {facts.case_id for facts in examination.facts} - examination.unusable
+    facts = [case for case in examination.facts if case.case_id not in examination.unusable]
+    readable = {case.case_id for case in facts}
     usable = [case for case in cohort.cases if case.case_id in readable]
-    return propose_settings(usable, config.model.network) if usable else []
+    if not usable:
+        return []
+    intensities = propose_intensities(cohort, facts, config.data.modality, _explicit_window(config))
+    return [*propose_settings(usable, config.model.network), *intensities]
+
+
+def _explicit_window(config: "DictConfig") -> tuple[float, float] | None:
+    """The window in HU that data.window gives; None for auto and null."""
+    window = config.data.window
+    return None if window is None or isinstance(window, str) else (float(window[0]), float(window[1]))
 
 
 def _show_and_write(

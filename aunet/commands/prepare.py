@@ -12,6 +12,7 @@ def prepare(words: Sequence[str]) -> None:
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet prepare --help'.")
     from aunet.build import build_cohort, build_splits, build_store, with_facts
+    from aunet.build_preprocessing import with_intensities
     from aunet.config import check_config, compose_config
     from aunet.data.store_room import gigabytes
     from aunet.data.usable_cases import without_faulty
@@ -22,6 +23,7 @@ def prepare(words: Sequence[str]) -> None:
     cohort = build_cohort(config)
     settings = with_facts(config, cohort)
     splits = build_splits(settings, cohort)
+    settings = with_intensities(settings, cohort, splits)
     wanted = {*splits.train, *splits.val}
     store = build_store(settings, cohort)
     cases = [case for case in cohort.cases if case.case_id in wanted]

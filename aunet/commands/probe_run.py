@@ -12,7 +12,8 @@ from pytorch_lightning import Callback, Trainer
 from rich.table import Table
 
 from aunet.atomic_files import write_text
-from aunet.build import Settings, build_data, build_digests, build_splits, build_task
+from aunet.build import Settings, build_data, build_splits, build_task
+from aunet.build_preprocessing import build_digests, with_intensities
 from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.commands.train_run import choose_for_run, saved_with_batch, start_record
 from aunet.data.case import Cohort
@@ -54,6 +55,7 @@ def run_probe(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     if num_ranks() > 1:
         raise UserError(f"trainer={settings['trainer']['name']}: one process answers. Set trainer.devices=1.")
     splits = build_splits(settings, cohort)
+    settings = with_intensities(settings, cohort, splits)
     data = build_data(settings, cohort, splits)
     choice = choose_for_run(settings, record)
     task = build_task(settings, data, build_clock(settings), choice)

@@ -1,11 +1,14 @@
-"""Spacing, patch, levels and strides that fit a cohort, as overrides to copy, each with its reason."""
+"""Settings that fit a cohort, as overrides to copy, each with its reason: of its grid, network and intensities."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from aunet.data.case import Case
+import numpy as np
+
+from aunet.data.case import Case, Cohort
+from aunet.data.doctor.case_facts import PERCENTILES, CaseFacts
 from aunet.data.patch_planning import PatchPlan, plan_patches
 from aunet.networks.pooling_plan import Sizes, plan_pooling
 
@@ -13,6 +16,8 @@ _WIDTHS = (16, 32, 64, 128, 256)
 _FEWEST_LEVELS = 2
 # Voxels that the bottleneck keeps along an axis that is pooled: fewer are mostly padding of its 3-voxel kernels.
 _SHORTEST_BOTTLENECK = 4
+# A window that cuts off more than a twentieth of a class at one of its ends hides what the class looks like.
+_ENDS = (PERCENTILES.index(5.0), PERCENTILES.index(95.0))
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,40 @@ def propose_settings(cases: Sequence[Case], network: Mapping[str, Any]) -> list[
             ProposedSetting(f"model.network.strides={_listed(strides)}", _reason_of_strides(spacing[:axes], strides)),
         ]
     return settings
+
+
+def propose_intensities(
+    cohort: Cohort, facts: Sequence[CaseFacts], given: object, window: tuple[float, float] | None
+) -> list[ProposedSetting]:
+    """Propose the modality if it was judged by the files, and data.window=auto if ``window`` cuts a class off.
+
+    Args:
+        cohort: its modalities, as far as they are known.
+        facts: of the cases that can be used.
+        given: data.modality.
+        window: HU to which CT is clipped; None if nothing is, or the window is measured.
+    """
+    known = [modality for modality in cohort.channel_modalities if modality]
+    settings: list[ProposedSetting] = []
+    if given is None and len(known) == cohort.num_channels:
+        words = known[0] if len(set(known)) == 1 else _listed(known)
+        settings.append(ProposedSetting(f"data.modality={words}", "what the dataset says or its files show"))
+    if cohort.channel_modalities[0] == "ct" and window is not None and (cut := _classes_cut_off(cohort, facts, window)):
+        reason = f"{list(window)} HU cuts off {', '.join(cut)}; auto measures the window on the training cases"
+        settings.append(ProposedSetting("data.window=auto", reason))
+    return settings
+
+
+def _classes_cut_off(cohort: Cohort, facts: Sequence[CaseFacts], window: tuple[float, float]) -> list[str]:
+    """Name the classes of which more than 5 % of the voxels lie beyond an end of ``window`` in the median case."""
+    names: list[str] = []
+    for index, name in cohort.labels.foreground:
+        found = [case.classes[index].percentiles for case in facts if index in case.classes]
+        if found:
+            low, high = (float(np.median([row[end] for row in found])) for end in _ENDS)
+            if low < window[0] or high > window[1]:
+                names.append(f"{name} ({low:.0f} to {high:.0f})")
+    return names
 
 
 def _depth(plan: PatchPlan, axes: int) -> tuple[int, Sizes]:

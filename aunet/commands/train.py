@@ -1,13 +1,13 @@
 """``aunet train``: one run from the configuration to the report, or a sweep of them."""
 
 import logging
-import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aunet.commands.config_printing import print_config, split_cfg
 from aunet.errors import UserError, is_disk_full
 
 if TYPE_CHECKING:
@@ -24,13 +24,15 @@ _EXTEND_KEYS = ("trainer.max_epochs", *_RESUME_KEYS)
 
 def train(words: Sequence[str]) -> None:
     """Train as the Hydra overrides in ``words`` say; with ``-m`` once for each of their combinations."""
-    options, overrides = _parser().parse_known_args(list(words))
+    part, is_resolved, others = split_cfg(words)
+    options, overrides = _parser().parse_known_args(others)
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
     if number := next((word.partition("=")[2] for word in overrides if word.startswith("jobs=")), None):
         raise UserError(f"jobs={number}: is no setting of a run. How many go at once is written --jobs {number}.")
-    if options.multirun and options.info:
-        raise UserError("-m with --info: a table is of one run. Leave -m out.")
+    for word, is_given in (("--info", options.info), ("--cfg", part is not None)):
+        if options.multirun and is_given:
+            raise UserError(f"-m with {word}: it is about one run. Leave -m out.")
     if options.multirun:
         from aunet.commands.sweep import run_sweep
 
@@ -44,8 +46,8 @@ def train(words: Sequence[str]) -> None:
 
     config, folder = _configuration(overrides)
     check_config(config)
-    if options.cfg:
-        _print_config(config)
+    if part is not None:
+        print_config(config, part, is_resolved=is_resolved)
     elif options.info:
         from aunet.commands.info import print_costs
 
@@ -67,7 +69,8 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("-m", "--multirun", action="store_true", help="a run for each combination of listed values")
     parser.add_argument("--jobs", type=int, metavar="N", help="with -m: N runs at once, sharing the processor's cores")
-    parser.add_argument("--cfg", action="store_true", help="print the configuration instead of running it")
+    # Taken by split_cfg; listed here for --help.
+    parser.add_argument("--cfg", action="store_true", help="print the configuration instead; --cfg job as Hydra does")
     parser.add_argument("--info", action="store_true", help="print what the network costs and sees instead")
     return parser
 
@@ -126,13 +129,6 @@ def _is_nothing_left(config: "DictConfig", folder: Path) -> bool:
     return is_nothing_left(folder, config.trainer.max_time)
 
 
-def _print_config(config: "DictConfig") -> None:
-    from omegaconf import OmegaConf
-
-    keys = [str(key) for key in config if key != "hydra"]
-    sys.stdout.write(OmegaConf.to_yaml(OmegaConf.masked_copy(config, keys)))
-
-
 def _processes_to_start(config: "DictConfig") -> int:
     """How many ranks this process must start, on this machine; 0 where it trains itself."""
     from aunet.training.hardware_choice import num_devices
@@ -151,6 +147,7 @@ def words_of_ranks(overrides: Sequence[str], folder: Path) -> list[str]:
 def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number: int) -> None:
     """Find the user's mistakes and prepare the data here, once; then train in ``number`` processes."""
     from aunet.build import build_cohort, build_data, build_splits, with_facts
+    from aunet.build_preprocessing import with_intensities
     from aunet.build_start import build_start
     from aunet.commands.rank_launch import train_on_ranks
     from aunet.training.init_overlap import check_overlap
@@ -164,6 +161,7 @@ def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number
         settings["dataset"]["batch_size"],
     )
     splits = build_splits(settings, cohort)
+    settings = with_intensities(settings, cohort, splits, is_begun=(folder / "splits.json").is_file())
     if config.init and not config.resume:
         check_overlap(build_start(settings, cohort, splits), is_allowed=config.init_overlap == "allow")
     build_data(settings, cohort, splits, num_ranks=number).setup("fit")
@@ -253,7 +251,8 @@ def _announce(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
 
     facts, trainer = settings["dataset"], settings["trainer"]
     _log.warning("Data: %s", cohort.description) if cohort.is_phantom else _log.info("Data: %s", cohort.description)
-    _log.info("Classes: %s; modality %s", ", ".join(facts["class_names"]), facts["modality"])
+    modalities = dict.fromkeys(facts["modalities"] or [facts["modality"]])
+    _log.info("Classes: %s; modality %s", ", ".join(facts["class_names"]), ", ".join(modalities))
     for note in annotation_notes(cohort):
         _log.warning("Partial labels: %s", note)
     _log.info(

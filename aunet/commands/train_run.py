@@ -16,13 +16,13 @@ from aunet.atomic_files import replaced_atomically, write_text
 from aunet.build import (
     Settings,
     build_data,
-    build_digests,
     build_splits,
     build_task,
     choose_hardware,
     load_run,
     training_device,
 )
+from aunet.build_preprocessing import build_digests, with_intensities
 from aunet.build_start import build_start, start_from
 from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.data.case import Cohort
@@ -55,7 +55,9 @@ def train_run(
 ) -> Splits:
     """Train until the epochs or the time are used up; a run that was begun before goes on where it stood."""
     start = time.monotonic()
+    is_begun = (folder / "splits.json").is_file()
     splits = _splits(settings, cohort, folder)
+    settings = with_intensities(settings, cohort, splits, is_begun=is_begun)
     data = build_data(settings, cohort, splits)
     clock, choice = build_clock(settings), choose_for_run(settings, record)
     task = build_task(settings, data, clock, choice)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from aunet.labels import Labels
 
-Modality = Literal["ct", "mr", "picture"]
+Modality = Literal["ct", "mr", "pet", "picture"]
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,26 @@ class Cohort:
     ``class_of_value`` maps the integers found in its label files to classes of ``labels``. Values it does not
     name are refused, or read as background where ``is_other_background``. ``has_instances`` says that they number
     objects instead: every value above 0 is the one class. ``root`` is the folder the dataset lies in.
+    ``modality`` holds for every channel; None if nothing says it, or if ``modalities`` lists one for each channel.
     """
 
     name: str
     cases: tuple[Case, ...]
     labels: Labels
     class_of_value: Mapping[int, int]
-    modality: Modality
+    modality: Modality | None
     description: str
     num_channels: int = 1
     is_other_background: bool = False
     has_instances: bool = False
     is_phantom: bool = False
     root: Path | None = None
+    modalities: tuple[Modality | None, ...] = ()
+
+    @property
+    def channel_modalities(self) -> tuple[Modality | None, ...]:
+        """The modality of each channel, None where nothing says it."""
+        return self.modalities or (self.modality,) * self.num_channels
 
     @property
     def is_partial(self) -> bool:

@@ -19,13 +19,12 @@ from aunet.atomic_files import folder_created_atomically, held_alone
 from aunet.data.case import Case, Cohort
 from aunet.data.chunked_array import DamagedArrayError
 from aunet.data.content_digest import ContentDigests
-from aunet.data.label_values import read_reference
+from aunet.data.label_values import read_scan_and_reference
 from aunet.data.preprocessing import PreprocessedVolume, Preprocessing
 from aunet.data.shown_progress import shown
 from aunet.data.store_room import NoRoomError, check_room, gigabytes, load_of, num_threads
 from aunet.data.stored_case import StoredCase, open_stored_case, write_stored_case
-from aunet.data.volume import check_same_grid, read_channels
-from aunet.errors import UserError, is_disk_full
+from aunet.errors import is_disk_full
 
 _log = logging.getLogger(__name__)
 _VERSION = 2
@@ -120,14 +119,7 @@ class CaseStore:
         }
 
     def _image_and_label(self, case: Case) -> tuple[PreprocessedVolume, PreprocessedVolume]:
-        channels = [channel for path in case.images for channel in read_channels(path)]
-        if len(channels) != self._cohort.num_channels:
-            raise UserError(
-                f"{case.images[0]}: case {case.case_id} has {len(channels)} channels,"
-                f" its dataset {self._cohort.num_channels}. Save those that the others have, or take the case out."
-            )
-        label = read_reference(case, self._cohort)
-        check_same_grid(channels[0], label, case.case_id)
+        channels, label = read_scan_and_reference(case, self._cohort)
         image = self._preprocessing.image(channels)
         if not image.array.any() or all(np.ptp(channel.array) == 0 for channel in channels):
             _log.warning(

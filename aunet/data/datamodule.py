@@ -77,6 +77,7 @@ class SegmentationData(LightningDataModule):
         splits: which of them train, validate and test.
         store: where their preprocessed form is kept.
         augmentation: applied to training batches by the task; it says what to read.
+        sampling: where patches lie; see ``PatchDataset``.
         batch_size: patches a step.
         batches_per_epoch: steps an epoch.
         num_workers: processes that read patches; any number gives the same batches.
@@ -99,6 +100,7 @@ class SegmentationData(LightningDataModule):
         rank: int = 0,
         num_ranks: int = 1,
         on_error: str = "stop",
+        sampling: str = "balanced",
     ) -> None:
         super().__init__()
         if batch_size % num_ranks:
@@ -112,6 +114,7 @@ class SegmentationData(LightningDataModule):
         self.augmentation = augmentation
         self._num_workers = num_workers
         self._seed = seed
+        self._sampling = sampling
         self._on_error = on_error
         self._rank, self._num_ranks = rank, num_ranks
         self._order = PatchOrder(batch_size, batches_per_epoch, rank, num_ranks)
@@ -150,6 +153,7 @@ class SegmentationData(LightningDataModule):
             [self._stored[case_id] for case_id in self.splits.train],
             self.augmentation.geometry,
             self._seed,
+            self._sampling,
         )
         return PatchLoader(
             PartlyAnnotated(patches, self._annotated()) if self.cohort.is_partial else patches,

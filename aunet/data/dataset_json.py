@@ -1,10 +1,8 @@
 """``dataset.json``, with which the Decathlon and nnU-Net describe a dataset."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aunet.data.case import Modality
 from aunet.data.json_files import read_json
 from aunet.errors import UserError
 
@@ -38,8 +36,3 @@ def file_named_in(file: Path, name: object) -> Path:
     if not is_file:
         raise UserError(f"{file}: {name} is listed but not there. Unpack the dataset again.")
     return folder / name
-
-
-def modality_of_channels(channels: Mapping[str, Any]) -> Modality:
-    """CT where every channel is called so, else MR."""
-    return "ct" if all(str(name).strip().upper() == "CT" for name in channels.values()) else "mr"

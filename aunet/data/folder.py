@@ -6,15 +6,15 @@ from pathlib import Path
 from aunet.data.case import Cohort, Modality
 from aunet.data.case_table import cases_in_table
 from aunet.data.label_map import Classes, label_map
+from aunet.data.modality_names import with_modalities
 from aunet.data.nifti_folders import cases_by_patterns, existing_folder
-from aunet.errors import UserError
 
 
 def folder_cohort(
     root: str | None,
     images: str | Sequence[str],
     labels: str,
-    modality: Modality,
+    modality: Modality | Sequence[Modality] | None = None,
     classes: Classes | None = None,
     other_labels: str = "error",
     on_error: str = "stop",
@@ -27,14 +27,12 @@ def folder_cohort(
         images: where the images lie below a folder, ``*`` standing for the case: ``images/*_0000`` (see
             ``nifti_folders.files_by_case``); of several channels a list, one pattern each.
         labels: where the label maps lie.
-        modality: "ct" or "mr".
+        modality: of the images ("ct", "mr", "pet" or "picture"), or a list with that of each channel; None: not known.
         classes: class -> its value, or values, in the label files; see ``label_map``.
         other_labels: see ``label_map``.
         on_error: "stop" or "skip": what a case is that cannot be used.
         name: of the dataset.
     """
-    if modality not in ("ct", "mr"):
-        raise UserError(f"data.source.modality={modality}: use 'ct' or 'mr'.")
     mapping = label_map(classes, {}, other_labels, str(root))
     path = Path(root).expanduser() if root else None
     if path is not None and path.is_file():
@@ -42,14 +40,15 @@ def folder_cohort(
     else:
         folder = existing_folder(root)
         cases = cases_by_patterns(folder, images, labels, on_error, mapping.annotated)
-    return Cohort(
+    cohort = Cohort(
         name=name,
         cases=cases,
         labels=mapping.labels,
         class_of_value=mapping.class_of_value,
-        modality=modality,
+        modality=None,
         num_channels=len(cases[0].images),
-        description=f"{len(cases)} scans ({modality.upper()}) of {name} from {root}",
+        description=f"{len(cases)} scans of {name} from {root}",
         is_other_background=mapping.is_other_background,
         root=folder,
     )
+    return cohort if modality is None else with_modalities(cohort, modality, "data.modality")

@@ -6,10 +6,23 @@ from pathlib import Path
 import numpy as np
 
 from aunet.data.case import Case, Cohort
-from aunet.data.volume import Volume, check_same_grid, read_label
+from aunet.data.volume import Volume, check_same_grid, read_channels, read_label
 from aunet.errors import UserError
 
 _logger = logging.getLogger(__name__)
+
+
+def read_scan_and_reference(case: Case, cohort: Cohort) -> tuple[list[Volume], Volume]:
+    """Read the channels of ``case`` and its label map as ``read_reference``, all on one grid; UserError otherwise."""
+    channels = [channel for path in case.images for channel in read_channels(path)]
+    if len(channels) != cohort.num_channels:
+        raise UserError(
+            f"{case.images[0]}: case {case.case_id} has {len(channels)} channels,"
+            f" its dataset {cohort.num_channels}. Save those that the others have, or take the case out."
+        )
+    label = read_reference(case, cohort)
+    check_same_grid(channels[0], label, case.case_id)
+    return channels, label
 
 
 def read_reference(case: Case, cohort: Cohort) -> Volume:

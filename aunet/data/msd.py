@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from aunet.data.case import Case, Cohort
-from aunet.data.dataset_json import file_named_in, modality_of_channels, read_dataset_json
+from aunet.data.dataset_json import file_named_in, read_dataset_json
 from aunet.data.label_map import Classes, label_map
+from aunet.data.modality_names import modalities_of_names, shared_modality
 from aunet.data.nifti_folders import existing_folder
 from aunet.data.usable_cases import usable_cases
 from aunet.data.volume import stem
@@ -28,6 +29,7 @@ def msd_cohort(
     content = read_dataset_json(file)
     labels = label_map(classes, _values_of_name(content, file), other_labels, str(file))
     channels = _channels(content, file)
+    modalities = modalities_of_names(channels[key] for key in sorted(channels, key=_number))
 
     def case(entry: Any) -> Case:
         if not isinstance(entry, dict) or not {"image", "label"} <= entry.keys():
@@ -42,7 +44,8 @@ def msd_cohort(
         cases=cases,
         labels=labels.labels,
         class_of_value=labels.class_of_value,
-        modality=modality_of_channels(channels),
+        modality=shared_modality(modalities),
+        modalities=modalities,
         num_channels=len(channels),
         description=f"{len(cases)} scans of {name} from {root}",
         is_other_background=labels.is_other_background,
@@ -73,6 +76,11 @@ def _channels(content: dict[str, Any], file: Path) -> dict[str, Any]:
     if not isinstance(channels, dict) or not channels:
         raise UserError(f"{file}: 'modality' is {channels}: it must name the modality of each channel.")
     return channels
+
+
+def _number(key: str) -> tuple[int, str]:
+    """Order the keys of 'modality' as numbers: channel 10 follows 9."""
+    return (int(key), key) if key.isdecimal() else (0, key)
 
 
 def _training_entries(content: dict[str, Any], file: Path) -> list[Any]:

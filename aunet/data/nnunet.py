@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from aunet.data.case import Case, Cohort
-from aunet.data.dataset_json import file_named_in, modality_of_channels, read_dataset_json
+from aunet.data.dataset_json import file_named_in, read_dataset_json
 from aunet.data.label_map import Classes, label_entries, label_map
+from aunet.data.modality_names import modalities_of_names, shared_modality
 from aunet.data.nifti_folders import check_is_there, existing_folder, is_nifti, tell_unused
 from aunet.data.usable_cases import usable_cases
 from aunet.data.volume import NIFTI_SUFFIXES
@@ -37,6 +38,7 @@ def nnunet_cohort(
     content = read_dataset_json(file)
     labels = label_map(classes, _values_of_name(content, file), other_labels, str(file))
     channels = _channels(content, file)
+    modalities = modalities_of_names(channels[str(number)] for number in range(len(channels)))
     files = _files_named(content, file) if "dataset" in content else _files_found(content, file)
 
     def case(case_id: str) -> Case:
@@ -58,7 +60,8 @@ def nnunet_cohort(
         cases=cases,
         labels=labels.labels,
         class_of_value=labels.class_of_value,
-        modality=modality_of_channels(channels),
+        modality=shared_modality(modalities),
+        modalities=modalities,
         num_channels=len(channels),
         description=f"{len(cases)} scans of {folder.name} (nnU-Net) from {root}",
         is_other_background=labels.is_other_background,

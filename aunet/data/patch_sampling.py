@@ -22,26 +22,32 @@ class PatchDataset(Dataset[Sample]):
     """Patches of stored cases; asked for by (epoch, sample), it keeps no state between two of them.
 
     Cases take turns in an order drawn anew for each round through them. Each patch shows, after its augmentation, a
-    voxel of a class drawn among those its case has, the background included (see ``place_patch``). The box of
-    everything that the augmented patch shows is read.
+    voxel of a class drawn among those its case has, the background included (see ``place_patch``); with ``sampling``
+    "uniform" it lies anywhere in the volume instead, whatever it shows. The box of everything that the augmented patch
+    shows is read.
 
     Args:
         cases: the training cases.
         geometry: size of the patches, and how augmentation will change them.
         seed: the same seed gives the same patches.
+        sampling: "balanced" over the classes, or "uniform".
     """
 
-    def __init__(self, cases: Sequence[StoredCase], geometry: RandomGeometry, seed: int) -> None:
+    def __init__(
+        self, cases: Sequence[StoredCase], geometry: RandomGeometry, seed: int, sampling: str = "balanced"
+    ) -> None:
         self._cases = cases
         self._geometry = geometry
         self._seed = seed
+        self._is_balanced = sampling == "balanced"
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """(epoch, sample) -> image (C, *box) float32, label (1, *box) uint8, case_id, key (2,), move (3,)."""
         epoch, sample = key
         case = self._case(epoch, sample)
         geometry = self._geometry.draw(self._seed, epoch, sample)
-        placement = _placed(case, geometry, generator(Purpose.PATCH, self._seed, epoch, sample))
+        place = _place_balanced if self._is_balanced else _place_uniform
+        placement = place(case, geometry, generator(Purpose.PATCH, self._seed, epoch, sample))
         offset, size = geometry.moved(placement.move).box
         start = [at + beyond for at, beyond in zip(placement.start, offset, strict=True)]
         return {
@@ -58,12 +64,23 @@ class PatchDataset(Dataset[Sample]):
         return self._cases[order[place]]
 
 
-def _placed(case: StoredCase, geometry: PatchGeometry, draw: np.random.Generator) -> Placement:
+def _place_balanced(case: StoredCase, geometry: PatchGeometry, draw: np.random.Generator) -> Placement:
     """Place a patch around a voxel of a class of ``case``, both drawn uniformly."""
     present = [index for index, count in enumerate(case.position_counts) if count]
     index = present[draw.integers(len(present))]
     voxel = case.position(index, int(draw.integers(case.position_counts[index])))
     return place_patch(geometry, voxel, case.shape, draw)
+
+
+def _place_uniform(case: StoredCase, geometry: PatchGeometry, draw: np.random.Generator) -> Placement:
+    """Place a patch anywhere within the volume of ``case``."""
+    start = [_random_start(*axis, draw) for axis in zip(case.shape, geometry.size, strict=True)]
+    return Placement(start, np.zeros(3, dtype=np.float32))
+
+
+def _random_start(length: int, size: int, draw: np.random.Generator) -> int:
+    """First index of a patch anywhere within the volume; a volume shorter than the patch lies in its middle."""
+    return int(draw.integers(length - size + 1)) if length > size else -((size - length) // 2)
 
 
 def joined(samples: Sequence[Sample]) -> Sample:

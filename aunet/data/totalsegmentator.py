@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aunet.data.case import Case, Cohort, Modality
 from aunet.data.label_map import Classes, LabelMap, label_map
+from aunet.data.modality_names import modality_of_words, words_of
 from aunet.data.nifti_folders import existing_folder, files_by_case, is_nifti, the_file
 from aunet.data.usable_cases import usable_cases
 from aunet.data.volume import NIFTI_SUFFIXES, stem
@@ -14,7 +15,7 @@ from aunet.errors import UserError
 def totalsegmentator_cohort(
     root: str | None,
     image: str = "ct",
-    modality: Modality = "ct",
+    modality: Modality | None = None,
     classes: Classes | None = None,
     other_labels: str = "error",
     on_error: str = "stop",
@@ -23,8 +24,8 @@ def totalsegmentator_cohort(
 
     Args:
         root: the unpacked folder, such as /data/Totalsegmentator_dataset_v201.
-        image: name of the image in each case's folder.
-        modality: "ct" or "mr".
+        image: name of the image in each case's folder, "ct" or "mri".
+        modality: "ct" or "mr"; None: as ``image`` says.
         classes: see ``label_map``; the names are those of the mask files.
         other_labels: see ``label_map``; masks that no class lists are never read.
         on_error: "stop" or "skip": what a case is that cannot be used.
@@ -48,7 +49,7 @@ def totalsegmentator_cohort(
         cases=cases,
         labels=labels.labels,
         class_of_value=labels.class_of_value,
-        modality=modality,
+        modality=modality or modality_of_words(words_of(image)),
         description=f"{len(cases)} scans of TotalSegmentator from {root}",
         root=folder,
     )

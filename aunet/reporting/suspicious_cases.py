@@ -9,15 +9,16 @@ from aunet.data.case import Case, Cohort
 from aunet.data.doctor.case_facts import counted_values, with_classes
 from aunet.data.doctor.examination import Examination, class_of_integer, read_integers
 from aunet.data.doctor.finding import NOT_HOUNSFIELD, Finding, Severity
+from aunet.data.intensity_scale import Window
 from aunet.data.shown_progress import shown
 from aunet.data.volume import read_channels
 from aunet.reporting.case_picture import NO_CLASS, case_picture
 
 
-def draw_suspicious(cohort: Cohort, examination: Examination, window: tuple[float, float], folder: Path) -> list[Path]:
+def draw_suspicious(cohort: Cohort, examination: Examination, window: Window | None, folder: Path) -> list[Path]:
     """Write ``folder``/<case_id>.png of each readable case with an error or warning, and give the paths.
 
-    A CT in HU is shown in ``window``.
+    A CT in HU is shown in ``window``; None: between robust ends, as any other image.
     """
     readable = {facts.case_id for facts in examination.facts}
     told = [found for found in examination.findings if found.kind.severity is not Severity.NOTE]
@@ -30,7 +31,7 @@ def draw_suspicious(cohort: Cohort, examination: Examination, window: tuple[floa
     return paths
 
 
-def _draw(case: Case, cohort: Cohort, findings: Sequence[Finding], window: tuple[float, float], path: Path) -> Path:
+def _draw(case: Case, cohort: Cohort, findings: Sequence[Finding], window: Window | None, path: Path) -> Path:
     image, label = read_channels(case.images[0])[0], read_integers(case, cohort)
     values = counted_values(label.array)
     class_of_value = class_of_integer(case, cohort)
@@ -38,7 +39,8 @@ def _draw(case: Case, cohort: Cohort, findings: Sequence[Finding], window: tuple
         class_of_value = {value: class_of_value.get(value, NO_CLASS) for value in values}
     classes = with_classes(label, class_of_value, values)
     low, high = np.percentile(image.array[::2, ::2, ::2], (0.5, 99.5)).tolist()
-    is_in_window = cohort.modality == "ct" and low < window[1] and high > window[0]
+    is_ct = cohort.channel_modalities[0] == "ct"
+    is_in_window = is_ct and window is not None and low < window[1] and high > window[0]
     is_hounsfield = is_in_window and all(found.kind is not NOT_HOUNSFIELD for found in findings)
     case_picture(
         (image.array, image.affine),

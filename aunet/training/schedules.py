@@ -14,8 +14,13 @@ def polynomial(progress: float, power: float = 0.9, warmup: float = 0.0) -> floa
 
 
 def halving(progress: float, times: int = 3) -> float:
-    """Halved ``times`` times at equal distances (released code: every 250 of 1000 epochs)."""
+    """Halve ``times`` times at equal distances, however long the training is."""
     return 0.5 ** int(min(progress, 1.0 - 1e-9) * (times + 1))
+
+
+def halving_every(progress: float, epochs: int, max_epochs: int) -> float:
+    """Halve every ``epochs`` epochs of a training of ``max_epochs`` (released code: every 250)."""
+    return 0.5 ** int(progress * max_epochs / epochs + 1e-9)
 
 
 def rising(progress: float) -> float:

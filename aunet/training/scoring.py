@@ -74,5 +74,5 @@ def _draw(
 ) -> None:
     scan, spacing = in_ras_order(image.array, image.affine)
     truth, found = (in_ras_order(array, image.affine)[0] for array in (reference.array, prediction.label))
-    window = preprocessing.window if preprocessing.modality == "ct" else None
+    window = preprocessing.shown_window()
     prediction_picture(scan, truth, found, spacing, prediction.labels, path, title=case_id, intensities=window)

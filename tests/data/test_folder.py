@@ -84,8 +84,8 @@ def test_a_folder_needs_classes(tmp_path: Path) -> None:
 
 
 def test_a_modality_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data\.source\.modality=pet"):
-        cohort_of(write_folder_pair(tmp_path), modality="pet")
+    with pytest.raises(UserError, match=r"data\.modality=xray: xray is not one of ct, mr, pet, picture"):
+        cohort_of(write_folder_pair(tmp_path), modality="xray")
 
 
 def test_a_table_lists_channels_and_patients(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import torch
 from scans import write_msd_task, write_totalsegmentator_cases
 
 from aunet.build import build_cohort, build_data, with_facts
+from aunet.build_preprocessing import with_intensities
 from aunet.config import compose_config
 from aunet.data.case_selection import annotation_notes
 from aunet.data.datamodule import SegmentationData
@@ -23,7 +24,8 @@ def data_of(words: list[str], cache: Path) -> SegmentationData:
     config = compose_config([*words, *PATCHES, f"data.cache={cache}"])
     cohort = build_cohort(config)
     names = [case.case_id for case in cohort.cases]
-    data = build_data(with_facts(config, cohort), cohort, Splits(tuple(names[:3]), tuple(names[3:]), ()))
+    splits = Splits(tuple(names[:3]), tuple(names[3:]), ())
+    data = build_data(with_intensities(with_facts(config, cohort), cohort, splits), cohort, splits)
     data.setup("fit")
     return data
 

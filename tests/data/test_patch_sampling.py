@@ -140,3 +140,23 @@ def test_a_volume_smaller_than_the_patch_lies_in_its_middle(cases: list[StoredCa
     assert np.array_equal(sample["label"][0][inside].numpy(), case.label())
     sample["image"][0][inside] = 0
     assert not sample["image"].any()
+
+
+def test_uniform_patches_lie_anywhere_in_the_volume_alike(cases: list[StoredCase]) -> None:
+    """Their first voxels cover every place from which a patch fits; balanced ones crowd around the small classes."""
+    dataset = PatchDataset(cases[:1], RandomGeometry((16, 16, 8)), seed=0, sampling="uniform")
+    starts = {sample: dataset[0, sample]["image"] for sample in range(400)}
+    whole = torch.from_numpy(cases[0].image()).float()
+    free = [length - size + 1 for length, size in zip(cases[0].shape, (16, 16, 8), strict=True)]
+    corners = whole[0, : free[0], : free[1], : free[2]].flatten()
+    counts = torch.zeros(len(corners))
+    for image in starts.values():
+        counts[(corners == image[0, 0, 0, 0]).nonzero()[0]] += 1
+    expected = 400 / len(corners)
+    assert float(((counts - expected) ** 2 / expected).sum()) < len(corners) + 5 * (2 * len(corners)) ** 0.5
+
+
+def test_a_uniform_patch_longer_than_the_volume_holds_all_of_it(cases: list[StoredCase]) -> None:
+    size = tuple(length + 5 for length in cases[0].shape)
+    image = PatchDataset(cases[:1], RandomGeometry(size), seed=0, sampling="uniform")[0, 0]["image"]
+    assert torch.equal(image[:, 2:-3, 2:-3, 2:-3], torch.from_numpy(cases[0].image()).float())

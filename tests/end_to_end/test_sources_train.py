@@ -32,7 +32,14 @@ def table(root: Path) -> list[str]:
 def two_folders(root: Path) -> list[str]:
     write_nnunet_dataset(root, num_channels=2)
     patterns = ["data.source.images=[imagesTr/*_0000,imagesTr/*_0001]", "data.source.labels=labelsTr"]
-    return ["data=folder", f"data.root={root}", *patterns, "data.classes={box: 2}", "data.other_labels=background"]
+    return [
+        "data=folder",
+        f"data.root={root}",
+        *patterns,
+        "data.classes={box: 2}",
+        "data.other_labels=background",
+        "data.modality=mr",
+    ]
 
 
 def totalsegmentator(root: Path) -> list[str]:

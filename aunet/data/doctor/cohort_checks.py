@@ -41,7 +41,7 @@ def check_cohort(facts: Sequence[CaseFacts], cohort: Cohort) -> Iterator[Finding
         having = [case for case in facts if index in case.classes]
         yield from _absent(facts, having, annotated, name)
         yield from _other_volumes(having, index, name)
-        if cohort.modality == "ct":
+        if cohort.channel_modalities[0] == "ct":
             yield from _other_intensities(having, index, name)
 
 

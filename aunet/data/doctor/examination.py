@@ -137,7 +137,7 @@ def _measure(case: Case, cohort: Cohort, image: Volume, label: Volume, *, is_sam
 
 
 def _checked(case: Case, cohort: Cohort, facts: CaseFacts) -> Iterator[Finding]:
-    yield from check_image(case.case_id, facts.intensities, cohort.modality)
+    yield from check_image(case.case_id, facts.intensities, cohort.channel_modalities[0])
     if not case.masks:
         yield from check_label(case, cohort, facts)
     centers = {cohort.labels.names[index]: found.center for index, found in facts.classes.items()}

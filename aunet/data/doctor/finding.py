@@ -55,8 +55,13 @@ UPSIDE_DOWN = Kind("axes exchanged", Severity.WARNING, "Look at the picture and 
 SAME_IMAGE = Kind(
     "same image as another case", Severity.WARNING, "Keep one of them: they must not stand on both sides of a split."
 )
+NO_MODALITY = Kind(
+    "modality not known", Severity.WARNING, "Set data.modality=ct, mr, pet or picture; without it nothing is trained."
+)
 NOT_HOUNSFIELD = Kind(
-    "intensities are not HU", Severity.WARNING, "Export the scan with its rescale slope and intercept applied."
+    "intensities are not HU",
+    Severity.WARNING,
+    "Set data.modality if it is not CT; else export the scan with its rescale slope and intercept applied.",
 )
 OTHER_INTENSITY = Kind(
     "intensity unlike the other cases", Severity.WARNING, "Look at the picture: shifted numbers, or a misplaced label?"
@@ -85,6 +90,7 @@ KINDS = (
     SWAPPED_SIDES,
     UPSIDE_DOWN,
     SAME_IMAGE,
+    NO_MODALITY,
     NOT_HOUNSFIELD,
     OTHER_INTENSITY,
     OTHER_VOLUME,

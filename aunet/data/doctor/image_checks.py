@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from aunet.data.case import Modality
 from aunet.data.doctor.case_facts import PERCENTILES, Intensities
 from aunet.data.doctor.finding import CONSTANT_IMAGE, NO_AIR, NOT_HOUNSFIELD, Finding
+from aunet.data.modality_evidence import cannot_be_hounsfield
 
 # HU. Air is -1000; lungs and padding reach it too. The paddings that scanners write are lower still.
 _AIR = -700
@@ -14,7 +15,7 @@ _LEAST_SOFT_TISSUE, _LEAST_SPAN = 0.01, 50
 _UNRESCALED = (800, 1600)
 
 
-def check_image(case_id: str, intensities: Intensities, modality: Modality) -> Iterator[Finding]:
+def check_image(case_id: str, intensities: Intensities, modality: Modality | None) -> Iterator[Finding]:
     """What is wrong with the intensities of the first channel."""
     if intensities.lowest == intensities.highest:
         yield Finding(CONSTANT_IMAGE, case_id, f"every voxel is {intensities.lowest:g}")
@@ -41,5 +42,7 @@ def _check_hounsfield(case_id: str, found: Intensities) -> Iterator[Finding]:
             case_id,
             f"{span}: {found.share_of_soft_tissue:.1%} of it is soft tissue (-200 to 300 HU)",
         )
+    elif cannot_be_hounsfield(found):
+        yield Finding(NOT_HOUNSFIELD, case_id, f"{span}: most of it is brighter than soft tissue, and nothing is air")
     elif low > _AIR:
         yield Finding(NO_AIR, case_id, f"{span}; air is near -1000 HU")

@@ -1,0 +1,111 @@
+"""How a run prepares its scans: their modality, and the numbers that standardise CT, measured once and then kept."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from aunet.data.case import Cohort
+from aunet.data.content_digest import ContentDigests
+from aunet.data.foreground_intensities import measure_foreground
+from aunet.data.intensity_scale import IntensityScale
+from aunet.data.modality_evidence import check_modalities, decide_modalities
+from aunet.data.modality_names import with_modalities
+from aunet.data.preprocessing import Preprocessing
+from aunet.data.splits import Splits
+from aunet.errors import UserError
+from aunet.training.ranks import first_rank_first, of_first_rank, rank
+
+_log = logging.getLogger(__name__)
+
+Settings = dict[str, Any]
+
+
+def with_given_modality(cohort: Cohort, data: DictConfig) -> Cohort:
+    """``cohort`` with the modality of data.modality, if that is given."""
+    given: Any = data.modality
+    if given is None:
+        return cohort
+    named = with_modalities(cohort, given if isinstance(given, str) else list(given), "data.modality")
+    for channel, (said, before) in enumerate(zip(named.channel_modalities, cohort.channel_modalities, strict=True)):
+        if before not in (None, said):
+            _log.warning("data.modality: channel %d is %s, although the dataset calls it %s.", channel, said, before)
+    return named
+
+
+def intensity_facts(config: DictConfig, cohort: Cohort) -> Settings:
+    """The modality of each channel, and the numbers that standardise it; a resumed run keeps those it began with."""
+    recorded = config.dataset
+    if not OmegaConf.is_missing(recorded, "modality"):
+        return {key: recorded[key] for key in ("modality", "modalities", "intensities")}
+    modalities = decide_modalities(cohort, config.data.on_error).channel_modalities
+    return {
+        "modality": modalities[0] if len(set(modalities)) == 1 else "mixed",
+        "modalities": list(modalities),
+        "intensities": None,
+    }
+
+
+def with_intensities(settings: Settings, cohort: Cohort, splits: Splits, *, is_begun: bool = False) -> Settings:
+    """Return ``settings`` with ``dataset.intensities`` filled in, as data.window says; equal on every rank.
+
+    Only the training cases of ``splits`` are looked at. A run that ``is_begun`` keeps the numbers of its config.yaml.
+
+    Raises:
+        UserError: for channels that are said to be CT and are not; for data.window=auto without any labelled voxel.
+    """
+    data, facts = settings["data"], settings["dataset"]
+    if facts["intensities"] is not None:
+        return settings
+    by_id = {case.case_id: case for case in cohort.cases}
+    training = [by_id[case_id] for case_id in splits.train]
+    modalities = facts["modalities"] or [facts["modality"]] * facts["in_channels"]
+    if not cohort.is_phantom and not is_begun and rank() == 0:
+        check_modalities(cohort, modalities, training, data["window"], data["on_error"])
+    channels = [channel for channel, modality in enumerate(modalities) if modality == "ct"]
+    if data["window"] != "auto" or not channels:
+        return settings
+    folder = Path(data["cache"]).expanduser() / "intensities"
+    with first_rank_first():
+        scales = measure_foreground(training, cohort, channels, build_digests(settings), folder, data["on_error"])
+    of_channel = dict(zip(channels, of_first_rank(scales), strict=True))
+    for channel, scale in of_channel.items():
+        _log.info("Intensities of channel %d: %s", channel, _told(scale, len(training)))
+    intensities = [of_channel[n].as_facts() if n in of_channel else None for n in range(len(modalities))]
+    return settings | {"dataset": facts | {"intensities": intensities}}
+
+
+def build_preprocessing(settings: Settings) -> Preprocessing:
+    """What every case goes through before the network; with data.window=auto after ``with_intensities``."""
+    facts, data = settings["dataset"], settings["data"]
+    window = data["window"]
+    modalities = tuple(facts["modalities"] or [facts["modality"]])
+    scales = tuple(None if scale is None else IntensityScale.of_facts(scale) for scale in facts["intensities"] or ())
+    if "ct" not in modalities:
+        window = None
+    elif window == "auto" and not any(scales):
+        raise UserError(
+            "dataset.intensities: has no value, but data.window=auto needs the numbers that were measured when the run"
+            " began. Restore the run's config.yaml, or train again."
+        )
+    return Preprocessing(
+        tuple(facts["spacing"]),
+        modalities[0] if len(set(modalities)) == 1 else modalities,
+        None if window in (None, "auto") else (float(window[0]), float(window[1])),
+        scales,
+        data["resampling"],
+    )
+
+
+def build_digests(settings: Settings) -> ContentDigests:
+    """What is remembered of the content of files."""
+    return ContentDigests(Path(settings["data"]["cache"]).expanduser() / "digests.json")
+
+
+def _told(scale: IntensityScale, num_cases: int) -> str:
+    low, high = scale.window
+    return (
+        f"window {low:.0f} to {high:.0f} HU, mean {scale.mean:.0f}, standard deviation {scale.sd:.0f}, of the labelled"
+        f" voxels of {num_cases} training cases"
+    )

@@ -1,0 +1,71 @@
+"""``aunet train --cfg``: the configuration of a run on stdout, as YAML, instead of the run."""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from aunet.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+# What Hydra's own --cfg can be asked for; plain --cfg prints the values that the run would take.
+_PARTS = ("job", "hydra", "all")
+_PLAIN = "values"
+
+
+def split_cfg(words: Sequence[str]) -> tuple[str | None, bool, list[str]]:
+    """Take ``--cfg``, ``--cfg job`` (also ``-c job``, ``--cfg=job``) and ``--resolve`` out of ``words``.
+
+    Returns:
+        What to print (None: nothing), whether to replace interpolations, and the other words.
+    """
+    rest, part, is_resolved = list[str](), None, False
+    remaining = list(words)
+    while remaining:
+        word = remaining.pop(0)
+        name, equals, value = word.partition("=")
+        if word == "--resolve":
+            is_resolved = True
+        elif name not in ("--cfg", "-c"):
+            rest.append(word)
+        elif equals:
+            part = value
+        else:
+            part = remaining.pop(0) if remaining[:1] and remaining[0] in _PARTS else _PLAIN
+    if part not in (None, _PLAIN, *_PARTS):
+        raise UserError(f"--cfg={part}: it must be one of {', '.join(_PARTS)}, or stand alone.")
+    return part, is_resolved or part == _PLAIN, rest
+
+
+def print_config(config: "DictConfig", part: str, *, is_resolved: bool) -> None:
+    """Write ``config`` to stdout: the run's own keys, Hydra's, or all; facts that only the data tell stay open."""
+    from omegaconf import OmegaConf
+
+    keys = [str(key) for key in config if part == "all" or (key == "hydra") == (part == "hydra")]
+    shown: DictConfig = OmegaConf.masked_copy(config, keys)
+    if is_resolved:
+        shown = OmegaConf.create({key: _known_value(config, key) for key in keys})
+    sys.stdout.write(OmegaConf.to_yaml(shown))
+
+
+def _known_values(node: Any) -> Any:
+    """``node`` as plain containers, with every interpolation replaced whose value is known already."""
+    from omegaconf import OmegaConf
+
+    if OmegaConf.is_dict(node):
+        return {key: _known_value(node, key) for key in node}
+    return [_known_value(node, index) for index in range(len(node))] if OmegaConf.is_list(node) else node
+
+
+def _known_value(node: Any, key: Any) -> Any:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if OmegaConf.is_missing(node, key):
+        return "???"
+    try:
+        return _known_values(node[key])
+    except OmegaConfBaseException:
+        plain: Any = OmegaConf.to_container(node, resolve=False)
+        return plain[key]
