@@ -1,106 +1,119 @@
-"""Scores of predicted label maps: a row per case and class, their summary, and both as files."""
+"""The table of case scores: a row per case and class, its summary, and both as files.
+
+A value that an older version did not write is "not recorded": ``patient`` is empty, numbers are NaN. ``diagonal_mm`` is
+always known otherwise, so that its absence distinguishes a distance that is not recorded from an undefined one.
+"""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from aunet.atomic_files import replaced_atomically
 from aunet.errors import UserError
-from aunet.labels import Labels
-from aunet.metrics.overlap import Mask, dice, precision, recall
-from aunet.metrics.surface_distance import average_surface_distance
 
-METRICS = ("dice", "precision", "recall", "surface_distance_mm")
-COLUMNS = ("case_id", "class", *METRICS, "reference_ml", "predicted_ml")
+# Overlaps and the main distance, in the order of the tables. The plain voxel form is in the files only.
+METRICS = ("dice", "precision", "recall", "assd_mm")
+FILE_METRICS = (*METRICS, "voxel_assd_mm")
+DISTANCES = ("assd_mm", "voxel_assd_mm")
+NUMBERS = (*FILE_METRICS, "reference_ml", "predicted_ml", "diagonal_mm")
+COLUMNS = ("case_id", "patient", "class", *NUMBERS)
+# Older versions wrote the voxel form under a name that did not say so, and none of the columns beside these.
+_OLD_NAMES = {"surface_distance_mm": "voxel_assd_mm"}
+_ALWAYS_WRITTEN = ("case_id", "class", "dice", "precision", "recall", "voxel_assd_mm", "reference_ml", "predicted_ml")
 
 CONVENTION = (
     "A class missing from a prediction scores Dice 0 and recall 0, its precision and surface distance are undefined; "
     "a class predicted but not in the reference scores Dice 0 and precision 0, its recall and surface distance are "
-    "undefined; a class in neither, or not annotated in the case, is undefined in every metric. "
+    "undefined; a class in neither, or not annotated in the case, is undefined in every metric. The surface distance "
+    "of a class that fills the whole scan is undefined: it has no surface within the scan. "
     "Undefined values are counted, and not in mean and sd."
 )
-
-# Slices of one box in the array, an axis each.
-Box = tuple[slice, ...]
-
-
-def score_case(
-    case_id: str,
-    prediction: NDArray[np.integer],
-    reference: NDArray[np.integer],
-    spacing: Sequence[float],
-    labels: Labels,
-    annotated: frozenset[int] | None = None,
-) -> pd.DataFrame:
-    """One row per foreground class of ``labels``, columns ``COLUMNS``; see ``CONVENTION`` for missing classes.
-
-    ``prediction`` and ``reference`` (H, W, D) are integer label maps of one grid, ``spacing`` its voxel size in mm.
-    Of classes outside ``annotated`` (None: all are in it) only the predicted volume is known.
-    """
-    index_of_class = {name: index for index, name in labels.foreground}
-    scores = score_values(case_id, prediction, reference, spacing, index_of_class)
-    unknown = [name for name, index in index_of_class.items() if annotated is not None and index not in annotated]
-    scores.loc[scores["class"].isin(unknown), [*METRICS, "reference_ml"]] = float("nan")
-    return scores
-
-
-def score_values(
-    case_id: str,
-    prediction: NDArray[np.integer],
-    reference: NDArray[np.integer],
-    spacing: Sequence[float],
-    value_of_class: Mapping[str, int],
-) -> pd.DataFrame:
-    """As ``score_case``, for classes that stand in the label maps as any positive integers."""
-    assert prediction.shape == reference.shape, f"{case_id}: {prediction.shape} and {reference.shape}"
-    highest = max(value_of_class.values(), default=1)
-    predicted_boxes, reference_boxes = class_boxes(prediction, highest), class_boxes(reference, highest)
-    rows: list[dict[str, str | float]] = []
-    for name, value in value_of_class.items():
-        box = _joint_box(predicted_boxes.get(value), reference_boxes.get(value), prediction.ndim)
-        scores = _score_masks(prediction[box] == value, reference[box] == value, spacing)
-        rows.append({"case_id": case_id, "class": name, **scores})
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def class_boxes(label_map: NDArray[np.integer], highest: int = 0) -> dict[int, Box]:
-    """Bounding box of each positive value present in ``label_map``, up to ``highest`` (0: up to its maximum)."""
-    # SciPy walks in C order, seven times slower over the Fortran order of NIfTI voxels.
-    is_reversed = not label_map.flags.c_contiguous
-    found = ndimage.find_objects(label_map.T if is_reversed else label_map, max_label=highest)
-    boxes = {value: box for value, box in enumerate(found, start=1) if box is not None}
-    return {value: box[::-1] if is_reversed else box for value, box in boxes.items()}
+PENALTY = (
+    "Penalised: a class in only one of prediction and reference counts as overlap 0 and as a distance of the "
+    "diagonal of the scan; a class in neither, or not annotated, stays undefined."
+)
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Mean and sd (n - 1) over the cases, per class and metric.
+    """Return mean and sd (n - 1) over the cases, a row per metric of the files and class.
 
-    Columns class, metric, mean, sd, count (of the cases that enter) and undefined (of those that do not). The mean of
-    no case and the sd of one are NaN.
+    Columns class, metric, mean, sd, count (of the cases that enter), undefined (of those that do not), penalised_mean
+    (see ``penalised``; NaN if a penalty is not recorded) and those of ``detections``. The mean of no case and the sd of
+    one are NaN.
     """
+    with_penalties, is_penalised = penalised(scores), _is_one_sided(scores)
     rows: list[dict[str, str | float]] = []
-    for metric in METRICS:
+    for metric in FILE_METRICS:
         for name in scores["class"].unique():
-            values = scores.loc[scores["class"] == name, metric].to_numpy(dtype=np.float64)
-            rows.append({"class": str(name), "metric": metric, **_mean_and_sd(values)})
-    return pd.DataFrame(rows, columns=["class", "metric", "mean", "sd", "count", "undefined"])
+            is_class = scores["class"] == name
+            values = scores.loc[is_class, metric].to_numpy(dtype=np.float64)
+            is_known = with_penalties.loc[is_class & is_penalised, metric].notna().all()
+            mean = with_penalties.loc[is_class, metric].mean() if is_known else float("nan")
+            rows.append({"class": str(name), "metric": metric, **_mean_and_sd(values), "penalised_mean": float(mean)})
+    columns = ["class", "metric", "mean", "sd", "count", "undefined", "penalised_mean"]
+    return pd.DataFrame(rows, columns=columns).merge(detections(scores), on="class", how="left")
+
+
+def penalised(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return ``scores`` with a penalty for each class in only one of prediction and reference (see ``PENALTY``).
+
+    Means over the result include missed and invented organs, so that a model cannot gain by missing the hard ones. A
+    distance stays NaN if ``diagonal_mm`` is not recorded.
+    """
+    result = scores.copy()
+    is_penalised = _is_one_sided(scores)
+    for metric in FILE_METRICS:
+        result.loc[is_penalised, metric] = scores["diagonal_mm"] if metric in DISTANCES else 0.0
+    return result
+
+
+def detections(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return how many organs were found: columns class, present, detected and invented, a row per class.
+
+    ``present`` counts the cases whose reference holds the class; ``detected`` those of them whose prediction shares a
+    voxel with it (Dice above 0); ``invented`` the cases without it in which it is predicted. Cases that do not annotate
+    the class are in none.
+    """
+    is_present = scores["reference_ml"] > 0
+    counted = pd.DataFrame(
+        {
+            "class": scores["class"],
+            "present": is_present,
+            "detected": is_present & (scores["predicted_ml"] > 0) & (scores["dice"] > 0),
+            "invented": (scores["reference_ml"] == 0) & (scores["predicted_ml"] > 0),
+        }
+    )
+    counts: Any = counted.groupby("class", sort=False).sum()
+    return counts.astype(int).reset_index()
+
+
+def patients(scores: pd.DataFrame) -> pd.Series:
+    """Return the patient of each row, who is the case itself if not recorded."""
+    column: Any = scores["patient" if has_patients(scores) else "case_id"]
+    return column
+
+
+def has_patients(scores: pd.DataFrame) -> bool:
+    """Whether the patients are recorded, which versions before the column ``patient`` did not do."""
+    return bool((scores["patient"] != "").all())
 
 
 def summary_as_mapping(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float | int | None]]]:
-    """``{class: {metric: {mean, sd, count, undefined}}}`` for JSON, None where a mean or sd is undefined."""
+    """Return the summary for JSON, with None for a mean or sd that is undefined.
+
+    ``{class: {metric: {mean, sd, penalised_mean, count, undefined}, "detection": {present, detected, invented}}}``
+    """
     mapping: dict[str, dict[str, dict[str, float | int | None]]] = {}
     for row in summary.to_dict("records"):
-        mapping.setdefault(str(row["class"]), {})[str(row["metric"])] = {
-            "mean": _none_for_nan(row["mean"]),
-            "sd": _none_for_nan(row["sd"]),
-            "count": int(row["count"]),
-            "undefined": int(row["undefined"]),
-        }
+        of_class = mapping.setdefault(str(row["class"]), {})
+        numbers = {key: _none_for_nan(row[key]) for key in ("mean", "sd", "penalised_mean")}
+        of_class[str(row["metric"])] = numbers | {key: int(row[key]) for key in ("count", "undefined")}
+        of_class["detection"] = {key: int(row[key]) for key in ("present", "detected", "invented")}
     return mapping
 
 
@@ -111,13 +124,23 @@ def write_case_scores(path: Path, scores: pd.DataFrame) -> None:
 
 
 def read_case_scores(path: Path) -> pd.DataFrame:
-    """Read what ``write_case_scores`` wrote; case ids and classes stay text also where they look like numbers."""
+    """Read ``write_case_scores``'s file, or an older version's; case ids, patients and classes stay text.
+
+    Raises:
+        UserError: for a file that is missing or damaged.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file; it is written when the test cases are scored at the end of a run.")
-    numbers = {column: [""] for column in COLUMNS[2:]}
-    scores = pd.read_csv(path, dtype={"case_id": "str", "class": "str"}, keep_default_na=False, na_values=numbers)
-    if missing := [column for column in COLUMNS if column not in scores.columns]:
-        raise UserError(f"{path}: lacks the columns {missing}; a table of case scores has {list(COLUMNS)}.")
+    try:
+        scores = pd.read_csv(path, dtype="str", keep_default_na=False).rename(columns=_OLD_NAMES)
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise _damaged(path, f"not a table of case scores ({str(error).strip()})") from error
+    if missing := [column for column in _ALWAYS_WRITTEN if column not in scores.columns]:
+        raise _damaged(path, f"lacks the columns {missing}; a table of case scores has {list(COLUMNS)}")
+    scores = scores.reindex(columns=list(COLUMNS), fill_value="")
+    for column in NUMBERS:
+        scores[column] = _numbers(scores, column, path)
+    _check_rows(scores, path)
     return scores
 
 
@@ -126,22 +149,11 @@ def join_scores(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(list(tables), ignore_index=True)
 
 
-def _score_masks(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> dict[str, float]:
-    voxel_ml = math.prod(spacing) / 1000
-    return {
-        "dice": dice(prediction, reference),
-        "precision": precision(prediction, reference),
-        "recall": recall(prediction, reference),
-        "surface_distance_mm": average_surface_distance(prediction, reference, spacing),
-        "reference_ml": np.count_nonzero(reference) * voxel_ml,
-        "predicted_ml": np.count_nonzero(prediction) * voxel_ml,
-    }
-
-
-def _joint_box(first: Box | None, second: Box | None, axes: int) -> Box:
-    if first is None or second is None:
-        return first or second or (slice(0, 0),) * axes
-    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(first, second, strict=True))
+def _is_one_sided(scores: pd.DataFrame) -> pd.Series:
+    """Whether a class is in exactly one of prediction and reference, of a case that annotates it."""
+    reference, predicted = scores["reference_ml"], scores["predicted_ml"]
+    is_one_sided: Any = reference.notna() & ((reference > 0) != (predicted > 0))
+    return is_one_sided
 
 
 def _mean_and_sd(values: NDArray[np.float64]) -> dict[str, float]:
@@ -156,3 +168,32 @@ def _mean_and_sd(values: NDArray[np.float64]) -> dict[str, float]:
 
 def _none_for_nan(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+def _numbers(table: pd.DataFrame, column: str, path: Path) -> NDArray[np.float64]:
+    """Return the numbers that ``column`` holds as text, NaN for an empty cell."""
+    numbers: list[float] = []
+    for line, cell in enumerate(table[column], start=2):
+        try:
+            numbers.append(float(cell) if cell else math.nan)
+        except ValueError:
+            raise _damaged(path, f"line {line}, {column}: {cell!r} is not a number") from None
+        if math.isinf(numbers[-1]):
+            raise _damaged(path, f"line {line}, {column}: {cell!r} is not finite")
+    return np.array(numbers)
+
+
+def _check_rows(scores: pd.DataFrame, path: Path) -> None:
+    """Raise UserError for a row that is cut off, and for two of one case and class."""
+    # Every version writes the predicted volume of every row.
+    is_cut: Any = (scores["case_id"] == "") | (scores["class"] == "") | scores["predicted_ml"].isna()
+    if is_cut.any():
+        raise _damaged(path, f"line {int(is_cut.argmax()) + 2} lacks its case, class or predicted volume")
+    is_double: Any = scores.duplicated(["case_id", "class"])
+    if is_double.any():
+        raise _damaged(path, f"line {int(is_double.argmax()) + 2} repeats a case and class")
+
+
+def _damaged(path: Path, fault: str) -> UserError:
+    remedy = "Restore the file from a copy of the run, or score its predictions again with `aunet evaluate`."
+    return UserError(f"{path}: {fault}. {remedy}")

@@ -16,7 +16,8 @@ from aunet.data.label_values import read_reference
 from aunet.data.volume import Volume, check_same_grid, read_label, stem
 from aunet.errors import UserError
 from aunet.labels import Labels, matching_name
-from aunet.metrics.case_scores import join_scores, score_case
+from aunet.metrics.case_scores import join_scores
+from aunet.metrics.label_map_scores import score_case
 from aunet.reporting.compared_run import shortened
 from aunet.reporting.folder_scores import label_maps
 
@@ -107,6 +108,7 @@ def _score(path: Path, case: Case, classes: MatchedClasses, cohort: Cohort, is_o
         reference.spacing,
         classes.labels,
         annotated,
+        case.patient,
     )
 
 

@@ -12,7 +12,8 @@ from rich.progress import track
 
 from aunet.data.volume import Volume, check_same_grid, is_image, read_label, stem
 from aunet.errors import UserError
-from aunet.metrics.case_scores import class_boxes, join_scores, score_values
+from aunet.metrics.case_scores import COLUMNS, join_scores
+from aunet.metrics.label_map_scores import class_boxes, scan_diagonal, score_values
 from aunet.reporting.compared_run import shortened
 
 _logger = logging.getLogger(__name__)
@@ -43,25 +44,29 @@ def score_pairs(
     *,
     is_other_background: bool = False,
 ) -> pd.DataFrame:
-    """Score (prediction, reference) of each case_id: a row per case and class, as ``case_scores.score_case``.
+    """Score (prediction, reference) of each case_id: a row per case and class, as ``label_map_scores.score_values``.
 
-    ``value_of_class`` names the classes and their integers; other values raise UserError, or are background where
-    ``is_other_background``. Without it every value found in any of the files is a class, called by its number.
+    ``value_of_class`` names the classes and their integers; other values raise UserError, or are background if
+    ``is_other_background``. Without it every value found in any of the files is a class, called by its number. Files
+    do not name their patients, so each case counts as one.
     """
 
-    def score(case_id: str) -> pd.DataFrame:
+    def score(case_id: str) -> tuple[pd.DataFrame, float]:
         return _score_files(case_id, *pairs[case_id], value_of_class, is_other_background)
 
     # Decompressing, searching boxes and neighbours and counting release the interpreter: threads are enough.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
         try:
-            tables = list(
+            scored = list(
                 track(pool.map(score, pairs), "Scoring cases", total=len(pairs), console=Console(stderr=True))
             )
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return join_scores(tables) if value_of_class else _with_every_class(tables, list(pairs))
+    tables, diagonals = [table for table, _ in scored], [diagonal for _, diagonal in scored]
+    return (
+        join_scores(tables) if value_of_class else _with_every_class(tables, dict(zip(pairs, diagonals, strict=True)))
+    )
 
 
 def label_maps(folder: Path) -> dict[str, Path]:
@@ -83,7 +88,8 @@ def label_maps(folder: Path) -> dict[str, Path]:
 
 def _score_files(
     case_id: str, prediction: Path, reference: Path, value_of_class: Mapping[str, int] | None, is_other_background: bool
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, float]:
+    """Return the scores of one case and the diagonal of its scan, which a case without any class has too."""
     expected, predicted = read_label(reference), read_label(prediction)
     check_same_grid(expected, predicted, case_id)
     found = _values_in(expected) | _values_in(predicted)
@@ -95,7 +101,8 @@ def _score_files(
             f"case {case_id}: {prediction} or {reference} holds the values {sorted(unknown)[:10]}, and --classes names "
             f"only {known}. Name them too, or take them as background with --others-are-background."
         )
-    return score_values(case_id, predicted.array, expected.array, expected.spacing, value_of_class)
+    scores = score_values(case_id, predicted.array, expected.array, expected.spacing, value_of_class)
+    return scores, scan_diagonal(expected.shape, expected.spacing)
 
 
 def _values_in(volume: Volume) -> set[int]:
@@ -108,9 +115,10 @@ def _values_in(volume: Volume) -> set[int]:
     return set(class_boxes(volume.array))
 
 
-def _with_every_class(tables: Sequence[pd.DataFrame], case_ids: Sequence[str]) -> pd.DataFrame:
-    """A row for every case and class found in any case; one absent from a case is undefined there."""
+def _with_every_class(tables: Sequence[pd.DataFrame], diagonal_of_case: Mapping[str, float]) -> pd.DataFrame:
+    """Return a row for every case and class found in any case; one absent from a case is undefined there."""
     filled = [table for table in tables if len(table)]
+    case_ids = list(diagonal_of_case)
     if not filled:
         raise UserError(f"{shortened(case_ids)}: all voxels of all label maps are 0; there is no class to score.")
     scores = join_scores(filled)
@@ -120,4 +128,6 @@ def _with_every_class(tables: Sequence[pd.DataFrame], case_ids: Sequence[str]) -
     for name in classes:
         if not full.loc[full["class"] == name, "reference_ml"].gt(0).any():
             _logger.warning("value %s stands in predictions only, in no reference; do both number classes alike?", name)
-    return full.fillna({"reference_ml": 0.0, "predicted_ml": 0.0})
+    full = full.fillna({"reference_ml": 0.0, "predicted_ml": 0.0})
+    diagonals = [diagonal_of_case[str(case_id)] for case_id in full["case_id"]]
+    return full.assign(patient=full["case_id"], diagonal_mm=diagonals).reindex(columns=list(COLUMNS))

@@ -16,10 +16,11 @@ METRIC_NAMES = {
     "dice": "Dice",
     "precision": "Precision",
     "recall": "Recall",
-    "surface_distance_mm": "ASSD (mm)",
+    "assd_mm": "ASSD (mm)",
+    "voxel_assd_mm": "Voxel ASSD (mm)",
 }
 # A hundredth of a mm is far below any voxel; a thousandth of Dice is what papers print.
-_DIGITS = {"surface_distance_mm": 2}
+_DIGITS = {"assd_mm": 2, "voxel_assd_mm": 2}
 MEAN_NOTE = f"Mean and sd (n - 1) over cases. ASSD: average symmetric surface distance. {CONVENTION}"
 PHANTOM_NOTE = "PHANTOM data: the scans are synthetic, and these numbers say nothing about patients."
 

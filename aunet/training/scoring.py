@@ -15,7 +15,8 @@ from aunet.data.volume import Volume, check_same_grid, label_suffix, read_channe
 from aunet.errors import UserError
 from aunet.inference.class_names import write_class_names
 from aunet.inference.predictor import Prediction, Predictor
-from aunet.metrics.case_scores import join_scores, score_case, summarise, summary_as_mapping, write_case_scores
+from aunet.metrics.case_scores import join_scores, summarise, summary_as_mapping, write_case_scores
+from aunet.metrics.label_map_scores import score_case
 from aunet.reporting.overlays import prediction_picture
 from aunet.reporting.planes import in_ras_order
 from aunet.training.ranks import gathered, rank, share_of
@@ -64,7 +65,8 @@ def _score_case(predictor: Predictor, case: Case, cohort: Cohort, folder: Path) 
     prediction.write(folder / "predictions" / (case.case_id + label_suffix(case.images[0])))
     path = folder / "pictures" / f"{case.case_id}.png"
     _draw(path, case.case_id, channels[0], reference, prediction, predictor.preprocessing)
-    return score_case(case.case_id, prediction.label, reference.array, reference.spacing, cohort.labels, case.annotated)
+    maps = prediction.label, reference.array
+    return score_case(case.case_id, *maps, reference.spacing, cohort.labels, case.annotated, case.patient)
 
 
 def _draw(

@@ -13,7 +13,7 @@ from torch import nn
 
 from aunet.commands.compare import add_arguments, compare
 from aunet.errors import UserError
-from aunet.metrics.case_scores import COLUMNS, write_case_scores
+from aunet.metrics.case_scores import NUMBERS, write_case_scores
 
 CASES = tuple(f"phantom_{number:02d}" for number in range(8))
 
@@ -36,7 +36,13 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def write_run(folder: Path, model: str, gain: float, **changes: Any) -> Path:
     random = np.random.default_rng(0)
     rows = [
-        {"case_id": case_id, "class": name, **dict.fromkeys(COLUMNS[2:], 0.5), "dice": random.uniform(0.5, 0.8) + gain}
+        {
+            "case_id": case_id,
+            "patient": case_id,
+            "class": name,
+            **dict.fromkeys(NUMBERS, 0.5),
+            "dice": random.uniform(0.5, 0.8) + gain,
+        }
         for case_id in CASES
         for name in ("pancreas", "spleen")
     ]

@@ -65,7 +65,13 @@ def test_the_summary_counts_what_is_undefined(tmp_path: Path) -> None:
 
     summary = json.loads((tmp_path / "scores" / "summary.json").read_text(encoding="utf-8"))
     assert summary["cases"] == 2
-    assert summary["scores"]["1"]["recall"] == {"mean": 0.75, "sd": None, "count": 1, "undefined": 1}
+    assert summary["scores"]["1"]["recall"] == {
+        "mean": 0.75,
+        "sd": None,
+        "count": 1,
+        "undefined": 1,
+        "penalised_mean": 0.375,
+    }
 
 
 @pytest.mark.parametrize("word", ["spleen", "spleen=", "=1", "spleen=one", "spleen=0", "spleen=-1", "spleen=1.5"])
@@ -118,7 +124,7 @@ def check_organ(row: pd.Series, case_id: str, value: int) -> None:
     assert row["precision"] == pytest.approx(shared / sizes[0])
     assert row["recall"] == pytest.approx(shared / sizes[1])
     expected = distance_by_transforms(prediction[near], reference[near], spacing)
-    assert row["surface_distance_mm"] == pytest.approx(expected)
+    assert row["voxel_assd_mm"] == pytest.approx(expected)
     assert row["reference_ml"] == pytest.approx(sizes[1] * np.prod(spacing) / 1000)
 
 

@@ -1,4 +1,4 @@
-"""Rows of scores, their summary and their files."""
+"""The table of case scores: its summary, penalties and files."""
 
 import json
 import math
@@ -13,21 +13,23 @@ from aunet.errors import UserError
 from aunet.labels import Labels
 from aunet.metrics.case_scores import (
     COLUMNS,
-    METRICS,
-    class_boxes,
+    DISTANCES,
+    NUMBERS,
+    detections,
+    has_patients,
     join_scores,
+    patients,
+    penalised,
     read_case_scores,
-    score_case,
-    score_values,
     summarise,
     summary_as_mapping,
     write_case_scores,
 )
-from aunet.metrics.overlap import dice, precision, recall
-from aunet.metrics.surface_distance import average_surface_distance
+from aunet.metrics.label_map_scores import score_case
 
 LABELS = Labels(("background", "pancreas", "spleen", "kidney"))
 SPACING = (1.0, 2.0, 2.5)
+OLD_HEADER = "case_id,class,dice,precision,recall,surface_distance_mm,reference_ml,predicted_ml"
 
 
 def label_maps() -> tuple[np.ndarray, np.ndarray]:
@@ -40,98 +42,32 @@ def label_maps() -> tuple[np.ndarray, np.ndarray]:
     return prediction, reference
 
 
-def row(scores: pd.DataFrame, of_class: str) -> pd.Series:
-    return scores.set_index("class").loc[of_class]
-
-
-def test_a_case_has_one_row_per_foreground_class_in_order() -> None:
-    scores = score_case("case_7", *label_maps(), SPACING, LABELS)
-
-    assert tuple(scores.columns) == COLUMNS
-    assert list(scores["class"]) == ["pancreas", "spleen", "kidney"]
-    assert set(scores["case_id"]) == {"case_7"}
-
-
-def test_scores_of_a_crop_equal_scores_of_whole_masks() -> None:
-    prediction, reference = label_maps()
-
-    scores = row(score_case("a", prediction, reference, SPACING, LABELS), "pancreas")
-
-    masks = prediction == 1, reference == 1
-    assert scores["dice"] == dice(*masks)
-    assert scores["precision"] == precision(*masks)
-    assert scores["recall"] == recall(*masks)
-    assert scores["surface_distance_mm"] == pytest.approx(average_surface_distance(*masks, SPACING))
-
-
-def test_volumes_are_voxel_counts_in_ml() -> None:
-    scores = row(score_case("a", *label_maps(), SPACING, LABELS), "pancreas")
-
-    assert scores["reference_ml"] == pytest.approx(216 * 5 / 1000)
-    assert scores["predicted_ml"] == pytest.approx(180 * 5 / 1000)
-
-
-@pytest.mark.parametrize(
-    ("of_class", "expected"),
-    [("spleen", (0, math.nan, 0, math.nan)), ("kidney", (0, 0, math.nan, math.nan))],
-    ids=["missed", "invented"],
-)
-def test_missed_and_invented_classes_follow_the_convention(of_class: str, expected: tuple[float, ...]) -> None:
-    scores = row(score_case("a", *label_maps(), SPACING, LABELS), of_class)
-
-    np.testing.assert_array_equal(scores[list(METRICS)].astype(float), expected)
-
-
-def test_a_class_in_neither_label_map_is_undefined() -> None:
-    empty = np.zeros((4, 4, 4), dtype=np.uint8)
-
-    scores = score_case("a", empty, empty, SPACING, LABELS)
-
-    assert scores[list(METRICS)].isna().all(axis=None)
-    assert (scores[["reference_ml", "predicted_ml"]] == 0).all(axis=None)
-
-
-def test_storage_order_and_integer_type_change_nothing() -> None:
-    prediction, reference = label_maps()
-
-    plain = score_case("a", prediction, reference, SPACING, LABELS)
-    stored = score_case(
-        "a", np.asfortranarray(prediction).astype(np.int16), reference.astype(np.int64), SPACING, LABELS
-    )
-
-    pd.testing.assert_frame_equal(plain, stored)
-
-
-def test_classes_may_stand_as_any_integers() -> None:
-    prediction, reference = label_maps()
-    values = np.array([0, 300, 7, 41])
-
-    scores = score_values(
-        "a", values[prediction], values[reference], SPACING, {"pancreas": 300, "spleen": 7, "kidney": 41}
-    )
-
-    pd.testing.assert_frame_equal(scores, score_case("a", prediction, reference, SPACING, LABELS))
-
-
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_boxes_enclose_each_value(order: str) -> None:
-    label_map = np.zeros((5, 6, 7), dtype=np.uint8, order=order)
-    label_map[1:3, 2:6, 3:4] = 2
-    label_map[4, 0, 6] = 9
-
-    assert class_boxes(label_map) == {
-        2: (slice(1, 3), slice(2, 6), slice(3, 4)),
-        9: (slice(4, 5), slice(0, 1), slice(6, 7)),
-    }
-
-
 def scores_of(dices: dict[str, list[float]]) -> pd.DataFrame:
     rows = [
-        {"case_id": f"case_{number}", "class": name, **dict.fromkeys(COLUMNS[2:], 1.0), "dice": value}
+        {"case_id": f"case_{at}", "patient": "p", "class": name, **dict.fromkeys(NUMBERS, 1.0), "dice": value}
         for name, values in dices.items()
-        for number, value in enumerate(values)
+        for at, value in enumerate(values)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def organ(kind: str, case_id: str) -> dict[str, str | float]:
+    """A row of an organ that is found, misplaced, missed, invented, absent from both, or not annotated."""
+    nan = math.nan
+    dice, precision, recall, distance, reference, predicted = {
+        "found": (0.8, 0.7, 0.9, 2.0, 50.0, 60.0),
+        "misplaced": (0.0, 0.0, 0.0, 30.0, 50.0, 60.0),
+        "missed": (0.0, nan, 0.0, nan, 50.0, 0.0),
+        "invented": (0.0, 0.0, nan, nan, 0.0, 60.0),
+        "absent": (nan, nan, nan, nan, 0.0, 0.0),
+        "not annotated": (nan, nan, nan, nan, nan, 60.0),
+    }[kind]
+    values = (case_id, case_id, "spleen", dice, precision, recall, distance, distance, reference, predicted, 400.0)
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def organs(*kinds: str) -> pd.DataFrame:
+    return pd.DataFrame([organ(kind, f"case_{at}") for at, kind in enumerate(kinds)])
 
 
 def summary_row(summary: pd.DataFrame, of_class: str, metric: str) -> pd.Series:
@@ -169,9 +105,10 @@ def test_the_summary_as_a_mapping_is_plain_json() -> None:
     mapping = json.loads(json.dumps(summary_as_mapping(summary), allow_nan=False))
 
     assert mapping["spleen"]["dice"] == pytest.approx(
-        {"mean": 0.6, "sd": 0.1 * math.sqrt(2), "count": 2, "undefined": 0}
+        {"mean": 0.6, "sd": 0.1 * math.sqrt(2), "count": 2, "undefined": 0, "penalised_mean": 0.6}
     )
-    assert mapping["none"]["dice"] == {"mean": None, "sd": None, "count": 0, "undefined": 2}
+    assert mapping["none"]["dice"] == {"mean": None, "sd": None, "count": 0, "undefined": 2, "penalised_mean": None}
+    assert mapping["spleen"]["detection"] == {"present": 2, "detected": 2, "invented": 0}
 
 
 def test_a_file_of_scores_reads_back_as_it_was(tmp_path: Path) -> None:
@@ -188,9 +125,106 @@ def test_a_missing_file_of_scores_is_named(tmp_path: Path) -> None:
         read_case_scores(tmp_path / "case_scores.csv")
 
 
-def test_a_table_without_the_columns_of_scores_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "case_scores.csv"
-    path.write_text("case_id,class,dice\na,spleen,0.5\n", encoding="utf-8")
+@pytest.mark.parametrize("kind", ["missed", "invented"])
+def test_a_class_on_one_side_is_penalised_with_overlap_zero_and_the_diagonal(kind: str) -> None:
+    values = penalised(organs(kind)).iloc[0]
 
-    with pytest.raises(UserError, match=r"lacks the columns .*surface_distance_mm"):
+    assert values[["dice", "precision", "recall"]].tolist() == [0, 0, 0]
+    assert values[list(DISTANCES)].tolist() == [400, 400]
+
+
+@pytest.mark.parametrize("kind", ["found", "misplaced", "absent", "not annotated"])
+def test_no_other_class_is_penalised(kind: str) -> None:
+    scores = organs(kind)
+
+    pd.testing.assert_frame_equal(penalised(scores), scores)
+
+
+def test_missing_the_hard_organ_does_not_better_the_penalised_distance() -> None:
+    finds_both, misses_one = summarise(organs("found", "misplaced")), summarise(organs("found", "missed"))
+
+    columns = ["mean", "penalised_mean"]
+    assert summary_row(finds_both, "spleen", "assd_mm")[columns].tolist() == [16, 16]
+    assert summary_row(misses_one, "spleen", "assd_mm")[columns].tolist() == [2, 201]
+
+
+def test_penalised_means_leave_out_cases_without_the_class_or_its_annotation() -> None:
+    summary = summarise(organs("found", "missed", "absent", "not annotated"))
+
+    assert summary_row(summary, "spleen", "dice")["penalised_mean"] == pytest.approx(0.4)
+    assert summary_row(summary, "spleen", "precision")["penalised_mean"] == pytest.approx(0.35)
+
+
+def test_detections_count_organs_that_are_hit_and_those_that_are_invented() -> None:
+    kinds = ("found", "found", "misplaced", "missed", "invented", "absent", "not annotated")
+
+    assert detections(organs(*kinds)).to_dict("records") == [
+        {"class": "spleen", "present": 4, "detected": 2, "invented": 1}
+    ]
+
+
+def test_patients_are_carried_and_stay_text(tmp_path: Path) -> None:
+    path = tmp_path / "case_scores.csv"
+    write_case_scores(path, score_case("1", *label_maps(), SPACING, LABELS, patient="007"))
+
+    scores = read_case_scores(path)
+
+    assert set(patients(scores)) == {"007"}
+    assert has_patients(scores)
+
+
+def write_old_scores(path: Path) -> Path:
+    rows = ("a,spleen,0.5,0.4,0.6,1.25,50.0,60.0", "b,spleen,0.0,,0.0,,50.0,0.0")
+    path.write_text("\n".join([OLD_HEADER, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_scores_of_an_older_version_are_read_with_what_they_record(tmp_path: Path) -> None:
+    scores = read_case_scores(write_old_scores(tmp_path / "case_scores.csv"))
+
+    assert tuple(scores.columns) == COLUMNS
+    assert scores.loc[0, ["dice", "voxel_assd_mm", "predicted_ml"]].tolist() == [0.5, 1.25, 60]
+    assert scores[["assd_mm", "diagonal_mm"]].isna().all(axis=None)
+    assert not has_patients(scores)
+    assert patients(scores).tolist() == ["a", "b"]
+
+
+def test_a_penalty_that_an_older_version_did_not_record_leaves_the_mean_unknown(tmp_path: Path) -> None:
+    summary = summarise(read_case_scores(write_old_scores(tmp_path / "case_scores.csv")))
+
+    assert summary_row(summary, "spleen", "voxel_assd_mm")["mean"] == 1.25
+    assert math.isnan(summary_row(summary, "spleen", "voxel_assd_mm")["penalised_mean"])
+    assert summary_row(summary, "spleen", "dice")["penalised_mean"] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("", "not a table of case scores"),
+        ("\x00\x01\x02", "lacks the columns"),
+        (f"{OLD_HEADER}\na,b,1,1,1,1,1,1,1,1,1\na,b,1,1\nc,1,1,1,1,1,1,1,1,1,1,1,1,1\n", "not a table of case scores"),
+        ("case_id,class,dice\na,spleen,0.5\n", r"lacks the columns .*voxel_assd_mm"),
+        (
+            f"{OLD_HEADER}\na,spleen,0.5,0.4,0.6,1.2,50.0,60.0\nb,spleen,0.5,?,0.6,1.2,50.0,60.0\n",
+            "line 3, precision: '?'",
+        ),
+        (f"{OLD_HEADER}\na,spleen,inf,0.4,0.6,1.2,50.0,60.0\n", "line 2, dice: 'inf' is not finite"),
+        (f"{OLD_HEADER}\na,spleen,0.5,0.4,0.6,1.2,50.0,60.0\nb,spl\n", "line 3 lacks its case, class or predicted"),
+        (f"{OLD_HEADER}\n" + 2 * "a,spleen,0.5,0.4,0.6,1.2,50.0,60.0\n", "line 3 repeats a case and class"),
+    ],
+    ids=["empty", "binary", "ragged", "columns", "text", "infinite", "cut off", "double"],
+)
+def test_a_damaged_file_is_refused_with_the_place_and_a_remedy(tmp_path: Path, content: str, fault: str) -> None:
+    path = tmp_path / "case_scores.csv"
+    path.write_text(content, encoding="utf-8")
+
+    with pytest.raises(UserError, match=rf"case_scores\.csv: .*{fault.replace('?', '[?]')}.*aunet evaluate"):
         read_case_scores(path)
+
+
+def test_numbers_survive_the_file_to_the_last_bit(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).uniform(size=100)
+    scores = scores_of({"spleen": values.tolist()})
+    write_case_scores(tmp_path / "case_scores.csv", scores)
+
+    assert read_case_scores(tmp_path / "case_scores.csv")["dice"].tolist() == values.tolist()

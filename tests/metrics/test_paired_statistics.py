@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aunet.metrics.case_scores import COLUMNS, METRICS
+from aunet.metrics.case_scores import COLUMNS, METRICS, NUMBERS
 from aunet.metrics.paired_statistics import paired_difference, paired_differences, signed_rank_p_value
 
 
@@ -104,7 +104,7 @@ def test_one_pair_has_no_interval_and_no_pair_has_nothing() -> None:
 
 def scores_of(dices: dict[tuple[str, str], float]) -> pd.DataFrame:
     rows = [
-        {"case_id": case_id, "class": name, **dict.fromkeys(COLUMNS[2:], 1.0), "dice": value}
+        {"case_id": case_id, "patient": case_id, "class": name, **dict.fromkeys(NUMBERS, 1.0), "dice": value}
         for (case_id, name), value in dices.items()
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -9,7 +9,7 @@ import torch
 from monai.metrics import compute_average_surface_distance
 from scipy import ndimage
 
-from aunet.metrics.surface_distance import average_surface_distance, border_points
+from aunet.metrics.surface_distance import border_points, voxel_surface_distance
 
 SPACING = (0.8, 1.5, 5.0)
 
@@ -50,7 +50,7 @@ def distance_by_transforms(first: np.ndarray, second: np.ndarray, spacing: tuple
 def test_concentric_balls_are_as_far_apart_as_their_radii() -> None:
     spacing = (0.5, 0.5, 0.5)
 
-    distance = average_surface_distance(ball(12, spacing), ball(17, spacing), spacing)
+    distance = voxel_surface_distance(ball(12, spacing), ball(17, spacing), spacing)
 
     assert distance == pytest.approx(5, abs=0.25)
 
@@ -60,7 +60,7 @@ def test_a_shifted_plane_is_as_far_as_the_shift_in_mm(axis: int, expected: float
     plane = np.zeros((10, 10, 10), dtype=bool)
     plane[(slice(None),) * axis + (2,)] = True
 
-    assert average_surface_distance(plane, np.roll(plane, 3, axis), SPACING) == pytest.approx(expected)
+    assert voxel_surface_distance(plane, np.roll(plane, 3, axis), SPACING) == pytest.approx(expected)
 
 
 def test_two_single_voxels_are_as_far_as_their_centres() -> None:
@@ -69,18 +69,18 @@ def test_two_single_voxels_are_as_far_as_their_centres() -> None:
 
     expected = math.dist((1 * 0.8, 1 * 1.5, 1 * 5.0), (4 * 0.8, 3 * 1.5, 2 * 5.0))
 
-    assert average_surface_distance(first, second, SPACING) == pytest.approx(expected)
+    assert voxel_surface_distance(first, second, SPACING) == pytest.approx(expected)
 
 
 def test_equal_masks_are_at_no_distance() -> None:
-    assert average_surface_distance(ball(9, SPACING), ball(9, SPACING), SPACING) == 0
+    assert voxel_surface_distance(ball(9, SPACING), ball(9, SPACING), SPACING) == 0
 
 
 def test_spacing_scales_the_distance() -> None:
     masks = random_blobs(0)
     doubled = tuple(2 * side for side in SPACING)
 
-    assert average_surface_distance(*masks, doubled) == pytest.approx(2 * average_surface_distance(*masks, SPACING))
+    assert voxel_surface_distance(*masks, doubled) == pytest.approx(2 * voxel_surface_distance(*masks, SPACING))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -89,14 +89,14 @@ def test_random_shapes_agree_with_all_pairs_of_border_voxels(seed: int) -> None:
 
     expected = distance_over_all_pairs(*masks, SPACING)
 
-    assert average_surface_distance(*masks, SPACING) == pytest.approx(expected, rel=1e-12)
+    assert voxel_surface_distance(*masks, SPACING) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_random_shapes_agree_with_distance_transforms(seed: int) -> None:
     masks = random_blobs(seed, (40, 33, 21))
 
-    assert average_surface_distance(*masks, SPACING) == pytest.approx(distance_by_transforms(*masks, SPACING))
+    assert voxel_surface_distance(*masks, SPACING) == pytest.approx(distance_by_transforms(*masks, SPACING))
 
 
 # MONAI calls itself in a way that it deprecates itself.
@@ -108,7 +108,7 @@ def test_random_shapes_agree_with_monai(seed: int) -> None:
 
     expected = compute_average_surface_distance(*batch, include_background=True, symmetric=True, spacing=SPACING)
 
-    assert average_surface_distance(first, second, SPACING) == pytest.approx(expected.item(), rel=1e-5)
+    assert voxel_surface_distance(first, second, SPACING) == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_edge_of_the_array_is_a_border() -> None:
@@ -124,7 +124,7 @@ def test_two_axes_are_measured_as_three() -> None:
 
     expected = distance_over_all_pairs(first, second, (0.7, 2.0))
 
-    assert average_surface_distance(first, second, (0.7, 2.0)) == pytest.approx(expected)
+    assert voxel_surface_distance(first, second, (0.7, 2.0)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("empty", ["prediction", "reference", "both"])
@@ -132,4 +132,4 @@ def test_an_empty_mask_has_no_distance(empty: str) -> None:
     nothing, something = np.zeros((5, 5, 5), dtype=bool), np.ones((5, 5, 5), dtype=bool)
     masks = {"prediction": (nothing, something), "reference": (something, nothing), "both": (nothing, nothing)}
 
-    assert math.isnan(average_surface_distance(*masks[empty], SPACING))
+    assert math.isnan(voxel_surface_distance(*masks[empty], SPACING))

@@ -9,7 +9,8 @@ from aunet.data.case import Case, Cohort
 from aunet.data.volume import write_label
 from aunet.errors import UserError
 from aunet.labels import Labels
-from aunet.metrics.case_scores import METRICS, score_case
+from aunet.metrics.case_scores import METRICS
+from aunet.metrics.label_map_scores import score_case
 from aunet.reporting.cohort_scores import match_cases, match_classes, score_cohort
 
 AFFINE = np.diag([1.0, 1.5, 3.0, 1.0])

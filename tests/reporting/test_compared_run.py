@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from aunet.errors import UserError
-from aunet.metrics.case_scores import COLUMNS, write_case_scores
+from aunet.metrics.case_scores import COLUMNS, NUMBERS, write_case_scores
 from aunet.reporting.compared_run import (
     ComparedRun,
     check_comparable,
@@ -21,7 +21,13 @@ from aunet.reporting.compared_run import (
 
 def case_scores(case_ids: tuple[str, ...] = ("a", "b"), reference_ml: float = 90.0) -> pd.DataFrame:
     rows = [
-        {"case_id": case_id, "class": name, **dict.fromkeys(COLUMNS[2:], 0.5), "reference_ml": reference_ml}
+        {
+            "case_id": case_id,
+            "patient": case_id,
+            "class": name,
+            **dict.fromkeys(NUMBERS, 0.5),
+            "reference_ml": reference_ml,
+        }
         for case_id in case_ids
         for name in ("pancreas", "spleen")
     ]

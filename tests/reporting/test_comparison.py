@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from aunet.metrics.case_scores import COLUMNS
+from aunet.metrics.case_scores import COLUMNS, NUMBERS
 from aunet.reporting.compared_run import ComparedRun
 from aunet.reporting.comparison import comparison_rows, comparison_table, difference_tables, differences_to_first
 from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
@@ -20,7 +20,13 @@ CLASSES = ("pancreas", "spleen")
 def case_scores(dices: list[float]) -> pd.DataFrame:
     """The pancreas has ``dices`` over the cases, the spleen 0.9; every other metric is 1."""
     rows = [
-        {"case_id": f"case_{number}", "class": name, **dict.fromkeys(COLUMNS[2:], 1.0), "dice": value}
+        {
+            "case_id": f"case_{number}",
+            "patient": f"case_{number}",
+            "class": name,
+            **dict.fromkeys(NUMBERS, 1.0),
+            "dice": value,
+        }
         for number, pancreas in enumerate(dices)
         for name, value in zip(CLASSES, (pancreas, 0.9), strict=True)
     ]
@@ -86,7 +92,7 @@ def test_phantom_data_are_marked() -> None:
 def test_every_number_stands_in_a_row_of_run_metric_and_class() -> None:
     rows = comparison_rows(runs())
 
-    assert len(rows) == 2 * 4 * 2
+    assert len(rows) == 2 * 5 * 2
     found = rows.set_index(["run", "metric", "class"]).loc[("unet", "dice", "pancreas")]
     assert found["mean"] == pytest.approx(0.6)
     assert (found["count"], found["undefined"], found["parameters"]) == (2, 1, 5_888_004)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from aunet.errors import UserError
-from aunet.metrics.case_scores import COLUMNS
+from aunet.metrics.case_scores import COLUMNS, NUMBERS
 from aunet.reporting.compared_run import ComparedRun
 from aunet.reporting.cross_validation import gather_folds
 
@@ -21,9 +21,10 @@ def fold_run(folder: Path, fold: int | None, tested: str, model: str = "unet", s
     config: dict[str, Any] = {"data": {"name": "ct150", "fold": fold}, "model": {"name": model}, "seed": seed}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     rest = [case_id for case_id in CASES if case_id not in tested]
-    parts = {"train": rest[1:], "val": rest[:1], "test": list(tested)}
-    (folder / "splits.json").write_text(json.dumps({**parts, "patients": {"a": "Ann"}, "digests": {"a": "f00d"}}))
-    rows = [{"case_id": c, "class": "liver", **dict.fromkeys(COLUMNS[2:], 0.1 * (ord(c) - 96))} for c in tested]
+    (folder / "splits.json").write_text(json.dumps({"train": rest[1:], "val": rest[:1], "test": list(tested)}))
+    rows = [
+        {"case_id": c, "patient": c, "class": "liver", **dict.fromkeys(NUMBERS, 0.1 * (ord(c) - 96))} for c in tested
+    ]
     scores = pd.DataFrame(rows, columns=list(COLUMNS))
     names = ("background", "liver")
     return ComparedRun(folder, model, model, seed, 10, (8, 8, 8), "ct150", "f00d", True, names, scores)

@@ -10,7 +10,8 @@ import pytest
 from aunet.data.volume import write_label
 from aunet.errors import UserError
 from aunet.labels import Labels
-from aunet.metrics.case_scores import METRICS, score_case
+from aunet.metrics.case_scores import METRICS
+from aunet.metrics.label_map_scores import score_case
 from aunet.reporting.folder_scores import match_files, score_pairs
 
 SPACING = (1.0, 1.5, 3.0)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from aunet.errors import UserError
 from aunet.labels import Labels
-from aunet.metrics.case_scores import CONVENTION, join_scores, score_case, write_case_scores
+from aunet.metrics.case_scores import CONVENTION, join_scores, write_case_scores
+from aunet.metrics.label_map_scores import score_case
 from aunet.reporting.curves import attention_curves, training_curves
 from aunet.reporting.html_report import build_report
 from aunet.reporting.score_section import ranked_cases

@@ -1,0 +1,134 @@
+"""Rows of scores from pairs of label maps."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aunet.labels import Labels
+from aunet.metrics.case_scores import COLUMNS, FILE_METRICS, METRICS
+from aunet.metrics.label_map_scores import class_boxes, score_case, score_values
+from aunet.metrics.overlap import dice, precision, recall
+from aunet.metrics.surface_distance import average_surface_distance, voxel_surface_distance
+
+LABELS = Labels(("background", "pancreas", "spleen", "kidney"))
+SPACING = (1.0, 2.0, 2.5)
+
+
+def label_maps() -> tuple[np.ndarray, np.ndarray]:
+    """Pancreas found in part, spleen missed, kidney invented."""
+    prediction, reference = np.zeros((2, 16, 14, 12), dtype=np.uint8)
+    reference[2:8, 2:8, 2:8] = 1
+    prediction[4:9, 2:8, 2:8] = 1
+    reference[10:12, 10:12, 10:12] = 2
+    prediction[12:14, 1:3, 1:3] = 3
+    return prediction, reference
+
+
+def row(scores: pd.DataFrame, of_class: str) -> pd.Series:
+    return scores.set_index("class").loc[of_class]
+
+
+def test_a_case_has_one_row_per_foreground_class_in_order() -> None:
+    scores = score_case("case_7", *label_maps(), SPACING, LABELS)
+
+    assert tuple(scores.columns) == COLUMNS
+    assert list(scores["class"]) == ["pancreas", "spleen", "kidney"]
+    assert set(scores["case_id"]) == {"case_7"}
+
+
+def test_a_case_without_a_known_patient_is_its_own() -> None:
+    known = score_case("case_7", *label_maps(), SPACING, LABELS, patient="p3")
+    unknown = score_case("case_7", *label_maps(), SPACING, LABELS)
+
+    assert set(known["patient"]) == {"p3"}
+    assert set(unknown["patient"]) == {"case_7"}
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((3, 2, 4), math.hypot(3, 4, 10)), ((30, 40, 1), math.hypot(30, 80))])
+def test_the_diagonal_is_that_of_the_scan_without_axes_of_length_one(shape: tuple[int, ...], expected: float) -> None:
+    nothing = np.zeros(shape, dtype=np.uint8)
+
+    assert score_case("a", nothing, nothing, SPACING, LABELS)["diagonal_mm"].tolist() == [pytest.approx(expected)] * 3
+
+
+def test_of_a_class_that_is_not_annotated_only_the_prediction_is_known() -> None:
+    scores = row(score_case("a", *label_maps(), SPACING, LABELS, frozenset({0, 2})), "pancreas")
+
+    assert scores[[*FILE_METRICS, "reference_ml"]].isna().all()
+    assert scores["predicted_ml"] == pytest.approx(180 * 5 / 1000)
+
+
+def test_scores_of_a_crop_equal_scores_of_whole_masks() -> None:
+    prediction, reference = label_maps()
+
+    scores = row(score_case("a", prediction, reference, SPACING, LABELS), "pancreas")
+
+    masks = prediction == 1, reference == 1
+    assert scores["dice"] == dice(*masks)
+    assert scores["precision"] == precision(*masks)
+    assert scores["recall"] == recall(*masks)
+    assert scores["assd_mm"] == pytest.approx(average_surface_distance(*masks, SPACING))
+    assert scores["voxel_assd_mm"] == pytest.approx(voxel_surface_distance(*masks, SPACING))
+
+
+def test_volumes_are_voxel_counts_in_ml() -> None:
+    scores = row(score_case("a", *label_maps(), SPACING, LABELS), "pancreas")
+
+    assert scores["reference_ml"] == pytest.approx(216 * 5 / 1000)
+    assert scores["predicted_ml"] == pytest.approx(180 * 5 / 1000)
+
+
+@pytest.mark.parametrize(
+    ("of_class", "expected"),
+    [("spleen", (0, math.nan, 0, math.nan)), ("kidney", (0, 0, math.nan, math.nan))],
+    ids=["missed", "invented"],
+)
+def test_missed_and_invented_classes_follow_the_convention(of_class: str, expected: tuple[float, ...]) -> None:
+    scores = row(score_case("a", *label_maps(), SPACING, LABELS), of_class)
+
+    np.testing.assert_array_equal(scores[list(METRICS)].astype(float), expected)
+
+
+def test_a_class_in_neither_label_map_is_undefined() -> None:
+    empty = np.zeros((4, 4, 4), dtype=np.uint8)
+
+    scores = score_case("a", empty, empty, SPACING, LABELS)
+
+    assert scores[list(METRICS)].isna().all(axis=None)
+    assert (scores[["reference_ml", "predicted_ml"]] == 0).all(axis=None)
+
+
+def test_storage_order_and_integer_type_change_nothing() -> None:
+    prediction, reference = label_maps()
+
+    plain = score_case("a", prediction, reference, SPACING, LABELS)
+    stored = score_case(
+        "a", np.asfortranarray(prediction).astype(np.int16), reference.astype(np.int64), SPACING, LABELS
+    )
+
+    pd.testing.assert_frame_equal(plain, stored)
+
+
+def test_classes_may_stand_as_any_integers() -> None:
+    prediction, reference = label_maps()
+    values = np.array([0, 300, 7, 41])
+
+    scores = score_values(
+        "a", values[prediction], values[reference], SPACING, {"pancreas": 300, "spleen": 7, "kidney": 41}
+    )
+
+    pd.testing.assert_frame_equal(scores, score_case("a", prediction, reference, SPACING, LABELS))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_boxes_enclose_each_value(order: str) -> None:
+    label_map = np.zeros((5, 6, 7), dtype=np.uint8, order=order)
+    label_map[1:3, 2:6, 3:4] = 2
+    label_map[4, 0, 6] = 9
+
+    assert class_boxes(label_map) == {
+        2: (slice(1, 3), slice(2, 6), slice(3, 4)),
+        9: (slice(4, 5), slice(0, 1), slice(6, 7)),
+    }
