@@ -16,6 +16,7 @@ from aunet.data.datamodule import SegmentationData
 from aunet.networks import UNet
 from aunet.tracking.tracker import Tracker
 from aunet.training import ranks
+from aunet.training.accumulation import GroupMean, count_steps
 from aunet.training.attention_recorder import AttentionRecorder
 from aunet.training.epoch_tables import EpochTables
 from aunet.training.hardware_choice import HardwareChoice
@@ -24,15 +25,16 @@ from aunet.training.progress import ProgressDisplay
 from aunet.training.run_clock import RunClock
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.sharding import WholeForValidation
+from aunet.training.time_plan import duration_in_seconds
 from aunet.training.validation_image import ValidationImage
 from aunet.training.weight_average import WeightAverage, WeightsBack
 
 
 def build_clock(settings: Settings) -> RunClock:
-    """How far the run is."""
+    """Return the clock that measures how far the run is."""
     trainer = settings["trainer"]
-    steps = trainer["max_epochs"] * trainer["batches_per_epoch"] // trainer["accumulate"]
-    return RunClock(max(1, steps), _seconds(trainer["max_time"]))
+    steps_per_epoch = count_steps(trainer["batches_per_epoch"], trainer["accumulate"])
+    return RunClock(trainer["max_epochs"], steps_per_epoch, duration_in_seconds(trainer["max_time"]))
 
 
 def build_trainer(
@@ -65,7 +67,7 @@ def build_trainer(
         accumulate_grad_batches=trainer["accumulate"],
         gradient_clip_val=trainer["gradient_clip"],
         logger=False,
-        callbacks=list(callbacks),
+        callbacks=[GroupMean(), *callbacks],
         num_sanity_val_steps=0,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -121,11 +123,3 @@ def build_recorder(
         max_epochs_kept=attention["max_epochs_kept"],
         tracker=tracker,
     )
-
-
-def _seconds(duration: str | None) -> float | None:
-    """Seconds of DD:HH:MM:SS."""
-    if duration is None:
-        return None
-    days, hours, minutes, seconds = (int(part) for part in duration.split(":"))
-    return ((days * 24 + hours) * 60 + minutes) * 60.0 + seconds

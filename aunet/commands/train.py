@@ -3,7 +3,7 @@
 import logging
 import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,8 @@ def train(words: Sequence[str]) -> None:
         from aunet.commands.info import print_costs
 
         print_costs(config)
+    elif config.resume and _is_nothing_left(config, folder):
+        return
     elif number := _processes_to_start(config):
         _launch(config, folder, [f"resume={folder}"] if config.resume else overrides, number)
     else:
@@ -94,18 +96,34 @@ def _config_of_run(folder: Path, overrides: Sequence[str], is_extended: bool) ->
 
     from aunet.config import load_run_config
 
-    given = OmegaConf.from_dotlist(list(overrides))
-    config = load_run_config(folder, given.get("trusted_modules") or ())
+    words = {key: value for key, _, value in (text.partition("=") for text in overrides)}
+    config = load_run_config(folder, OmegaConf.from_dotlist(list(overrides)).get("trusted_modules") or ())
     if config.trainer.probe is not None:
         raise UserError(f"{folder}: trainer={config.trainer.name} ends in minutes and is not resumed. Start it again.")
     config["resume"] = str(folder)
-    if "max_time" in given.get("trainer", {}):
-        config["trainer"]["max_time"] = given.trainer.max_time
+    limits = _limits(words)
     if is_extended:
         from aunet.commands.extension import extend_run
 
-        extend_run(config, folder, given.get("trainer", {}).get("max_epochs"))
+        extend_run(config, folder, limits)
+    config["trainer"].update(limits)
     return config
+
+
+def _limits(words: Mapping[str, str]) -> dict[str, Any]:
+    """Return the limits of the training among overrides, typed: as YAML, 10:00:00:00 would be a number of seconds."""
+    limits: dict[str, Any] = {}
+    if (epochs := words.get("trainer.max_epochs")) is not None:
+        limits["max_epochs"] = int(epochs) if epochs.isdecimal() else epochs
+    if (time := words.get("trainer.max_time")) is not None:
+        limits["max_time"] = None if time == "null" else time.strip("'\"")
+    return limits
+
+
+def _is_nothing_left(config: "DictConfig", folder: Path) -> bool:
+    from aunet.commands.ended_run import is_nothing_left
+
+    return is_nothing_left(folder, config.trainer.max_time)
 
 
 def _print_config(config: "DictConfig") -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import torch
 import yaml
+from pytorch_lightning import Trainer
 from torch import nn
 
 from aunet.atomic_files import replaced_atomically, write_text
@@ -24,6 +25,7 @@ from aunet.build import (
 )
 from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.data.case import Cohort
+from aunet.data.datamodule import SegmentationData
 from aunet.data.fingerprint import dataset_fingerprint
 from aunet.data.split_file import read_splits, write_splits
 from aunet.data.splits import Splits
@@ -38,6 +40,7 @@ from aunet.training.hardware_choice import HardwareChoice, set_tf32
 from aunet.training.peak_memory import peak_memory_bytes
 from aunet.training.progress import run_progress
 from aunet.training.ranks import first_rank_first, num_ranks, rank
+from aunet.training.run_clock import RunClock
 from aunet.training.run_record import RunRecord
 from aunet.training.scoring import score_test_cases
 from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
@@ -70,6 +73,7 @@ def train_run(
         if data.splits != splits and rank() == 0:
             write_splits(folder / "splits.json", data.splits, cohort.cases, build_digests(settings))
         splits = data.splits
+        _warn_of_absent_classes(data)
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(
@@ -80,8 +84,45 @@ def train_run(
     except NonFiniteLossError as error:
         raise saved_with_batch(error, folder) from None
     seconds = {"prepare": prepared - start, "train": clock.seconds}
-    record.update(durations=_rounded(seconds), best_epoch=checkpoints.best_epoch, peak_memory_mib=_peak_mib())
+    record.update(
+        durations=_rounded(seconds),
+        best_epoch=checkpoints.best_epoch,
+        peak_memory_mib=_peak_mib(),
+        **_end_of_training(trainer, clock),
+    )
     return splits
+
+
+def _warn_of_absent_classes(data: SegmentationData) -> None:
+    remedy = "Draw other parts (data.split.seed, data.split.stratify=true) or name them in a file (data.split.file)."
+    if absent := data.absent_classes(data.splits.train):
+        _log.warning(
+            "Classes: no training case has %s, so the network cannot learn them and scores for them mean nothing. %s",
+            ", ".join(absent),
+            remedy,
+        )
+    absent = data.absent_classes(data.splits.val)
+    if len(absent) == len(data.cohort.labels.foreground):
+        _log.warning(
+            "Classes: no validation case has any class, so no Dice is defined: the last epoch will count as the best,"
+            " and trainer.patience will not end the training. %s",
+            remedy,
+        )
+    elif absent:
+        _log.warning(
+            "Classes: no validation case has %s, so the best epoch is chosen by the other classes. %s",
+            ", ".join(absent),
+            remedy,
+        )
+
+
+def _end_of_training(trainer: Trainer, clock: RunClock) -> dict[str, Any]:
+    """Return the epochs (the last may be cut short) and optimizer steps made, and the setting that ended them."""
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    epochs = progress.processed
+    is_complete = epochs >= (trainer.max_epochs or 0)
+    ended_by = "max_epochs" if is_complete else "max_time" if clock.is_over else "patience"
+    return {"epochs": epochs, "steps": trainer.global_step, "ended_by": ended_by}
 
 
 def score_run(

@@ -132,6 +132,11 @@ class SegmentationData(LightningDataModule):
         by_id = {case.case_id: case for case in self.cohort.cases}
         return [by_id[case_id] for case_id in case_ids]
 
+    def absent_classes(self, case_ids: Sequence[str]) -> list[str]:
+        """Return the foreground classes that the label of none of these cases has, once they are prepared."""
+        counts = [self._stored[case_id].position_counts for case_id in case_ids]
+        return [name for index, name in self.cohort.labels.foreground if not any(count[index] for count in counts)]
+
     def validation_cases(self) -> ValidationDataset:
         """Whole validation cases, read when asked for."""
         return ValidationDataset([self._stored[case_id] for case_id in self.splits.val], self._annotated())
@@ -163,11 +168,13 @@ class SegmentationData(LightningDataModule):
         return DataLoader(dataset, batch_size=None, sampler=order, num_workers=0)  # pyright: ignore[reportArgumentType]
 
     def state_dict(self) -> dict[str, Any]:
-        """How many batches the run has consumed."""
+        """Return the number of batches that the run has consumed; an epoch that was cut short counts as whole."""
         trainer = self.trainer
         assert trainer is not None
-        progress: Any = trainer.fit_loop.epoch_loop.batch_progress.total
-        return {"position": progress.processed}
+        loop: Any = trainer.fit_loop
+        epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
+        is_in_epoch = epochs.processed < epochs.ready
+        return {"position": epochs.processed * len(self._order) + (batches.processed if is_in_epoch else 0)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on behind the batches already consumed."""

@@ -1,6 +1,7 @@
 """Checkpoints of a run: last, the one before, and the best; and a clean stop on Ctrl-C."""
 
 import logging
+import math
 import pickle
 import signal
 import time
@@ -12,11 +13,21 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.atomic_files import replaced_atomically
+from aunet.training.accumulation import makes_step
 from aunet.training.ranks import any_rank, rank
 
 _log = logging.getLogger(__name__)
 
 MONITORED = "val/dice"
+
+
+def is_better(score: float, best: float) -> bool:
+    """Return whether an epoch with this validation Dice takes the place of the best one.
+
+    If no validation case has any class, the Dice is undefined in every epoch: then the latest one is the best, as
+    nothing speaks against training as long as was asked for.
+    """
+    return math.isnan(score) or score > best
 
 
 class RunInterruptedError(Exception):
@@ -25,6 +36,8 @@ class RunInterruptedError(Exception):
 
 class Checkpoints(Callback):
     """Writes ``last.ckpt`` after each epoch, every few minutes and on request to stop, ``best.ckpt`` as scores rise.
+
+    The score is the mean Dice of the classes that some validation reference has; see ``is_better`` if there is none.
 
     On the first SIGINT or SIGTERM the step at hand is finished and saved, then ``RunInterruptedError`` is raised.
     A SIGINT after that stops at once; the last complete checkpoint stays. SIGTERM comes from machines, which may say
@@ -63,9 +76,14 @@ class Checkpoints(Callback):
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous_handlers[number] = signal.signal(number, self._request_stop)
 
-    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Save if it is time, stop if asked to; after the last step of an epoch its validation comes first."""
-        if trainer.is_last_batch:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if it is time, stop if asked to; after the last step of an epoch its validation comes first.
+
+        Between two optimizer steps nothing is saved: a checkpoint does not hold the gradient of a group of batches.
+        """
+        if trainer.is_last_batch or trainer.should_stop or not makes_step(trainer, batch_idx):
             return
         is_stop = any_rank(self._is_stop_requested)
         if is_stop or any_rank(self._is_save_due()):
@@ -76,8 +94,9 @@ class Checkpoints(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the best epoch so far, then the last."""
         score = float(trainer.callback_metrics.get(MONITORED, float("nan")))
-        if score > self.best_score:
-            self.best_score, self.best_epoch = score, trainer.current_epoch
+        if is_better(score, self.best_score):
+            self.best_score = self.best_score if math.isnan(score) else score
+            self.best_epoch = trainer.current_epoch
             self._save(trainer, "best.ckpt")
         self._save(trainer, "last.ckpt")
         if any_rank(self._is_stop_requested):

@@ -4,7 +4,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from aunet.training.checkpoints import MONITORED
+from aunet.training.checkpoints import MONITORED, is_better
 
 
 class Patience(Callback):
@@ -25,9 +25,9 @@ class Patience(Callback):
         self._waited = 0
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Count the epoch; a Dice that is undefined is not better."""
+        """Count the epoch. If no validation case has any class, none is worse than another: nothing ends early."""
         score = float(trainer.callback_metrics.get(MONITORED, float("nan")))
-        self._waited = 0 if score > self._best else self._waited + 1
+        self._waited = 0 if is_better(score, self._best) else self._waited + 1
         self._best = score if score > self._best else self._best
         trainer.should_stop = trainer.should_stop or self._waited >= self._epochs
 

@@ -81,8 +81,5 @@ class ProgressDisplay(Callback):
         self._progress.update(self._bar, visible=False)
 
     def _time_left(self, trainer: Trainer) -> str:
-        done = self._clock.progress(trainer.global_step)
-        if not 0 < done < 1:
-            return ""
-        left = self._clock.seconds * (1 - done) / done
-        return f", about {timedelta(seconds=round(left))} left"
+        left = self._clock.seconds_left(trainer.global_step)
+        return "" if left is None else f", about {timedelta(seconds=round(left))} left"

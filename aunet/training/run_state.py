@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from aunet.training.run_lock import holder, is_locked
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class RunState:
     commit: str | None = None
     started: datetime | None = None
     max_epochs: int | None = None
+    max_time: str | None = None  # DD:HH:MM:SS
+    recorded_end: str | None = None  # the setting of trainer that ended the training; older runs do not say
     validation_dice: tuple[float, ...] = ()  # one an epoch
     test_dice: dict[str, float] = field(default_factory=dict[str, float])  # by class; undefined ones left out
     seconds: float = 0.0
@@ -39,12 +43,26 @@ class RunState:
         defined = [value for value in self.validation_dice if not math.isnan(value)]
         return max(defined, default=None)
 
+    @property
+    def num_epochs(self) -> int:
+        """Epochs so far, the last of which a time limit may have cut short."""
+        return len(self.validation_dice)
+
+    @property
+    def ended_by(self) -> str:
+        """``max_epochs``, ``max_time`` or ``patience``: as recorded, or of older runs as their epochs tell."""
+        if self.recorded_end is not None:
+            return self.recorded_end
+        if self.max_epochs is None or self.num_epochs >= self.max_epochs:
+            return "max_epochs"
+        return "patience" if self.max_time is None else "max_time"
+
 
 def read_run_state(folder: Path) -> RunState:
     """The state of the run in ``folder``; of files that are missing or half written, nothing."""
     facts = _read_json(folder / "run.json")
     scores: dict[str, Any] = facts.get("scores", {})
-    started = facts.get("started")
+    started, trainer = facts.get("started"), _trainer_settings(folder / "config.yaml")
     return RunState(
         folder=folder,
         status=_status(folder, facts),
@@ -53,7 +71,9 @@ def read_run_state(folder: Path) -> RunState:
         model=str(facts.get("model", "")),
         commit=facts.get("commit"),
         started=datetime.fromisoformat(started) if started else None,
-        max_epochs=_max_epochs(folder / "config.yaml"),
+        max_epochs=_typed(trainer.get("max_epochs"), int),
+        max_time=_typed(trainer.get("max_time"), str),
+        recorded_end=_typed(facts.get("ended_by"), str),
         validation_dice=tuple(_column(folder / "metrics.csv", "val/dice")),
         test_dice={name: of["dice"]["mean"] for name, of in scores.items() if of["dice"]["count"]},
         seconds=sum(facts.get("durations", {}).values()) or sum(_column(folder / "timing.csv", "epoch_seconds")),
@@ -74,12 +94,15 @@ def _status(folder: Path, facts: dict[str, Any]) -> str:
     return "died" if recorded == "running" else recorded
 
 
-def _max_epochs(path: Path) -> int | None:
+def _trainer_settings(path: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))["trainer"]["max_epochs"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
-        return None
-    return found if isinstance(found, int) else None
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["trainer"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _typed(value: object, wanted: type[_T]) -> _T | None:
+    return value if isinstance(value, wanted) else None
 
 
 def _column(path: Path, name: str) -> list[float]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-import numpy as np
 import torch
 from monai.losses.ds_loss import DeepSupervisionLoss
 from pytorch_lightning import LightningModule
@@ -18,13 +17,13 @@ from aunet.data.keyed_randomness import network_seed
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.labels import Labels
 from aunet.losses.marginal_logits import marginal_logits
-from aunet.metrics.overlap import dice
 from aunet.networks.memory_layout import channels_last, lay_out_channels_last
 from aunet.training.compilation import Forward, compiled
 from aunet.training.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.training.score_function import expected_loss
 from aunet.training.sharding import ShardedForward
 from aunet.training.thin_convolution import ThinConvolutionsInFloat32
+from aunet.training.validation_dice import CaseDice, defined_mean, means_by_class, score_case
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +96,7 @@ class SegmentationTask(LightningModule):
         self.is_sharded = is_sharded
         self._sharded: tuple[ShardedForward, ...] = ()
         self._loss_sum, self._num_losses = 0.0, 0
-        self._case_dice: dict[str, list[float]] = {}
+        self._case_dice: dict[str, CaseDice] = {}
 
     def compile_forward(self, image_size: Sequence[int]) -> bool:
         """Compile what a training step calls, where the network lies, for images (B, C, *spatial); whether it could."""
@@ -165,17 +164,13 @@ class SegmentationTask(LightningModule):
             nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 
     def validation_step(self, case: dict[str, Any], batch_idx: int) -> None:
-        """Dice per class of one whole case, or of none where this rank has fewer than another.
-
-        A class that the case does not annotate is undefined (NaN).
-        """
+        """Score one whole case, or nothing if this rank has fewer cases than another."""
         if not case:
             return
         prediction = self.predict_case(case["image"]).logits.argmax(dim=0).numpy()
-        label, annotated = case["label"].cpu().numpy(), case["annotated"].tolist()
-        self._case_dice[case["case_id"]] = [
-            dice(prediction == k, label == k) if annotated[k] else float("nan") for k, _ in self.labels.foreground
-        ]
+        self._case_dice[case["case_id"]] = score_case(
+            prediction, case["label"].cpu().numpy(), case["annotated"].tolist()
+        )
 
     def on_validation_epoch_start(self) -> None:
         """Validate what a checkpoint would hold, on every rank."""
@@ -184,16 +179,14 @@ class SegmentationTask(LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log what the epoch came to.
 
-        ``val/dice/<class>``: mean over the cases; ``val/dice``: mean of the classes; ``train/loss``: mean over the
-        steps; ``learning_rate``: that of the last step. It is logged here, as callbacks read it at the epoch's end.
+        ``val/dice/<class>``: mean over the cases, undefined for a class that no validation reference has;
+        ``val/dice``: mean of the defined classes; ``train/loss``: mean over the steps; ``learning_rate``: that of the
+        last step. They are logged here because callbacks read them at the epoch's end.
         """
-        case_dice = {case_id: values for part in gathered(self._case_dice) for case_id, values in part.items()}
-        by_class = [
-            _defined_mean(values) for values in zip(*(case_dice[key] for key in sorted(case_dice)), strict=True)
-        ]
+        by_class = means_by_class({key: scores for part in gathered(self._case_dice) for key, scores in part.items()})
         for (_, name), value in zip(self.labels.foreground, by_class, strict=True):
             self.log(f"val/dice/{name}", value)
-        self.log("val/dice", _defined_mean(by_class))
+        self.log("val/dice", defined_mean(by_class))
         self.log("train/loss", _mean_over_ranks(self._loss_sum) / max(1, self._num_losses))
         self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         self._case_dice.clear()
@@ -257,8 +250,3 @@ def _supervised_logits(network: Any, image: Tensor) -> list[Tensor]:
 
 def _mean_over_ranks(value: float) -> float:
     return sum(gathered(value)) / num_ranks()
-
-
-def _defined_mean(values: Sequence[float]) -> float:
-    defined = [value for value in values if not np.isnan(value)]
-    return float(np.mean(defined)) if defined else float("nan")

@@ -1,5 +1,6 @@
 """A user's mistake ends in one message and status 2, without a traceback."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -99,6 +100,8 @@ def test_numbers_and_hardware_that_cannot_be_are_refused(
 
 def test_a_run_whose_data_changed_does_not_resume(scans: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *train_on(scans)]) == 0
+    record = scans.parent / "run" / "run.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "interrupted"}))
     shutil.copy(scans / "labels" / "case_0.nii.gz", scans / "labels" / "case_1.nii.gz")
     capsys.readouterr()
     assert "have changed since" in message_of([f"resume={scans.parent}/run"], capsys)

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scans import write_msd_task, write_nifti
 
 from aunet.commands.main import main
 from aunet.training.checkpoints import Checkpoints
@@ -43,6 +46,43 @@ def test_patience_ends_a_training_that_no_longer_improves(plain_settings: list[s
     words = [*plain_settings, "optimizer.factory.lr=0", "model.network.norm=instance", "trainer.max_epochs=9"]
     assert main(["train", *words, "trainer.patience=2", f"hydra.run.dir={tmp_path}/run"]) == 0
     assert len(pd.read_csv(tmp_path / "run" / "metrics.csv")) == 3
+
+
+@pytest.mark.parametrize(
+    ("kept", "warning", "best_epoch"),
+    [
+        ((), "no validation case has any class, so no Dice is defined: the last epoch", 2),
+        ((1,), "no validation case has box, so the best epoch is chosen by the other classes", None),
+    ],
+    ids=["no class", "one class"],
+)
+def test_classes_that_no_validation_case_has_do_not_choose_the_best_epoch(
+    kept: tuple[int, ...],
+    warning: str,
+    best_epoch: int | None,
+    plain_settings: list[str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    task, run = write_msd_task(tmp_path / "Task98_Balls", num_cases=4), tmp_path / "run"
+    for case_id, classes in {"ball_000": (1,), "ball_001": (1,), "ball_002": kept}.items():
+        path = task / "labelsTr" / f"{case_id}.nii.gz"
+        label = np.asarray(nibabel.nifti1.load(path).dataobj)
+        write_nifti(path, np.where(np.isin(label, classes), label, 0).astype(np.uint8))
+    parts = {"train": ["ball_000", "ball_001"], "val": ["ball_002"], "test": ["ball_003"]}
+    (tmp_path / "parts.json").write_text(json.dumps(parts))
+    words = [word for word in plain_settings if "data.root" not in word and "max_epochs" not in word]
+    words += [f"data.root={task}", f"data.split.file={tmp_path}/parts.json", "trainer.max_epochs=3"]
+    patience = [] if kept else ["trainer.patience=1"]
+    assert main(["train", *words, *patience, "optimizer.factory.lr=0.01", f"hydra.run.dir={run}"]) == 0
+    told = " ".join(caplog.text.split())
+    assert warning in told
+    assert "no training case has box" in told
+    metrics = pd.read_csv(run / "metrics.csv")
+    assert metrics["val/dice/box"].isna().all()
+    assert metrics["val/dice"].equals(metrics["val/dice/ball"])
+    best = json.loads((run / "run.json").read_text())["best_epoch"]
+    assert best == (int(metrics["val/dice"].idxmax()) if best_epoch is None else best_epoch)
 
 
 def test_checkpoints_are_also_written_by_the_clock(

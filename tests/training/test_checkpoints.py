@@ -1,11 +1,15 @@
-"""Which checkpoint a run goes on from."""
+"""Which checkpoint a run goes on from, and which epoch counts as the best."""
 
+from math import nan
 from pathlib import Path
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 
-from aunet.training.checkpoints import Checkpoints
+from aunet.training.checkpoints import MONITORED, Checkpoints
+from aunet.training.patience import Patience
+from tests.training.toy_training import LinearTask, train
 
 
 def write(path: Path) -> Path:
@@ -31,3 +35,33 @@ def test_a_damaged_last_one_is_told_and_left_for_the_one_before(
     last.write_bytes(last.read_bytes()[:300] if damage is None else damage)
     assert Checkpoints(tmp_path).newest() == previous
     assert "last.ckpt is damaged" in caplog.text
+
+
+class ScoredTask(LinearTask):
+    """Logs a given validation Dice after each epoch."""
+
+    def __init__(self, scores: list[float]) -> None:
+        super().__init__()
+        self._scores = scores
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the next one."""
+        self.log(MONITORED, self._scores[self.current_epoch])
+
+
+@pytest.mark.parametrize(
+    ("scores", "best", "epochs"),
+    [
+        ([0.2, 0.5, 0.4, 0.5, 0.3, 0.9], 1, 4),
+        ([nan] * 6, 5, 6),  # no validation case has any class: the last epoch, and no early end
+        ([0.0, nan, nan, nan, nan, nan], 5, 6),  # resumed from a score of false positives alone
+        ([0.0] * 6, 0, 3),  # nothing is found of a class that is there
+    ],
+)
+def test_the_best_epoch_and_the_end_by_patience(scores: list[float], best: int, epochs: int, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    callbacks: list[Callback] = [Patience(2), checkpoints]
+    trainer = train(ScoredTask(scores), callbacks, batches=1, max_epochs=6)
+    assert trainer.current_epoch == epochs
+    assert checkpoints.best_epoch == best
+    assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == best

@@ -1,0 +1,42 @@
+"""``resume=`` of a run that is finished: nothing is left to do."""
+
+import logging
+import math
+import os
+from pathlib import Path
+
+from aunet.training.run_state import read_run_state
+from aunet.training.time_plan import duration_in_seconds
+
+_log = logging.getLogger(__name__)
+
+
+def is_longer(max_time: str | None, than: str | None) -> bool:
+    """Return whether a time limit DD:HH:MM:SS leaves more than another; None is no limit."""
+    first, second = (math.inf if (limit := duration_in_seconds(text)) is None else limit for text in (max_time, than))
+    return first > second
+
+
+def is_nothing_left(folder: Path, max_time: str | None) -> bool:
+    """Return whether the run in ``folder`` is finished, and stays so with the time limit ``max_time``; if so, say it.
+
+    A report is written that the process which finished the run did not come to write.
+    """
+    run = read_run_state(folder)
+    if run.status != "finished" or (run.ended_by == "max_time" and is_longer(max_time, run.max_time)):
+        return False
+    if int(os.environ.get("RANK", 0)) == 0:  # of the processes that torchrun starts, one speaks
+        _log.info(
+            "%s is finished: trainer.%s ended it after %d epochs, so nothing is left to do. To train longer:"
+            " python train.py extend=%s trainer.%s",
+            folder,
+            run.ended_by,
+            run.num_epochs,
+            folder,
+            "max_time=DD:HH:MM:SS" if run.ended_by == "max_time" else "max_epochs=N",
+        )
+        if not (folder / "report.html").is_file():
+            from aunet.reporting.html_report import build_report
+
+            _log.info("Report: %s", build_report(folder))
+    return True

@@ -1,0 +1,49 @@
+"""The Dice of an epoch's validation: of which classes it speaks, and its means."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aunet.metrics.overlap import dice
+
+
+@dataclass(frozen=True)
+class CaseDice:
+    """Scores of one case, an entry for each foreground class.
+
+    ``values`` is NaN where neither reference nor prediction has the class, or the reference does not speak of it, and
+    0 where only the prediction has it. ``present`` says whether the reference has it.
+    """
+
+    values: tuple[float, ...]
+    present: tuple[bool, ...]
+
+
+def score_case(prediction: NDArray[Any], reference: NDArray[Any], annotated: Sequence[bool]) -> CaseDice:
+    """Score label maps of one shape; ``annotated`` (K,) says of which classes the reference speaks."""
+    classes = range(1, len(annotated))
+    return CaseDice(
+        tuple(dice(prediction == k, reference == k) if annotated[k] else float("nan") for k in classes),
+        tuple(bool(annotated[k] and (reference == k).any()) for k in classes),
+    )
+
+
+def means_by_class(cases: Mapping[str, CaseDice]) -> list[float]:
+    """Return the mean Dice of each foreground class over the cases for which it is defined.
+
+    It is NaN for a class that no reference has: what is defined there is false positives alone, which are 0 in epochs
+    that predict the class somewhere and undefined in the others, so that it cannot tell one epoch from another.
+    """
+    ordered = [cases[case_id] for case_id in sorted(cases)]
+    values = zip(*(case.values for case in ordered), strict=True)
+    present = zip(*(case.present for case in ordered), strict=True)
+    return [defined_mean(of) if any(has) else float("nan") for of, has in zip(values, present, strict=True)]
+
+
+def defined_mean(values: Sequence[float]) -> float:
+    """Return the mean of those values that are not NaN; NaN if there is none."""
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")

@@ -1,0 +1,158 @@
+"""Runs that their epochs, their time or their patience ended: resumed they stay as they are, extended they go on."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from aunet.commands.main import main
+from aunet.training.segmentation_task import SegmentationTask
+from tests.training.toy_training import ToyTime
+
+STILL = ["optimizer.factory.lr=0", "model.network.norm=instance"]
+CAUSES = {
+    "max_epochs": ["trainer.max_epochs=2"],
+    "max_time": ["trainer.max_epochs=99", "trainer.max_time=00:00:00:06"],
+    "patience": [
+        "trainer.max_epochs=99",
+        "trainer.patience=1",
+        "optimizer.factory.lr=0",
+        "model.network.norm=instance",
+    ],
+}
+EXTENSIONS = {
+    "max_epochs": ["trainer.max_epochs=3"],
+    "max_time": ["trainer.max_time=00:00:00:10"],
+    "patience": ["trainer.max_epochs=100"],
+}
+
+GROUPS = ["trainer.max_epochs=2", "trainer.accumulate=3"]
+
+Train = Callable[..., int]
+
+
+@pytest.fixture
+def train(small_settings: list[str], monkeypatch: pytest.MonkeyPatch) -> Train:
+    """Train in a time in which every training step takes a second and nothing else does."""
+    toy_time = ToyTime().take_the_place_of_time(monkeypatch)
+    plain_step = SegmentationTask.training_step
+
+    def step(task: SegmentationTask, batch: dict[str, Any], batch_idx: int) -> torch.Tensor | None:
+        toy_time.seconds += 1.0
+        return plain_step(task, batch, batch_idx)
+
+    monkeypatch.setattr(SegmentationTask, "training_step", step)
+    others = [word for word in small_settings if "max_epochs" not in word]
+
+    def run(*words: str, is_new: bool = False) -> int:
+        given = ["model=unet", "logger=csv", *others] if is_new else []
+        unique = {word.partition("=")[0]: word for word in (*given, *words)}
+        return main(["train", *unique.values()])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def grouped_run(small_settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("grouped") / "run"
+    words = {word.partition("=")[0]: word for word in (*small_settings, *GROUPS)}
+    assert main(["train", "model=unet", "logger=csv", *words.values(), f"hydra.run.dir={folder}"]) == 0
+    return folder
+
+
+def record_of(run: Path) -> dict[str, Any]:
+    return json.loads((run / "run.json").read_text())
+
+
+def contents(run: Path) -> dict[str, bytes]:
+    """Every file of a run but its lock."""
+    return {str(path): path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "run.lock"}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_a_finished_run_that_is_resumed_stays_as_it_is_and_trains_longer_if_extended(
+    cause: str, train: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    assert train(*CAUSES[cause], f"hydra.run.dir={run}", is_new=True) == 0
+    before = record_of(run)
+    assert before["ended_by"] == cause
+    assert before["epochs"] == len(pd.read_csv(run / "metrics.csv")) == 2
+    assert before["steps"] == (6 if cause == "max_time" else 8)
+
+    files = contents(run)
+    for _ in range(2):
+        caplog.clear()
+        assert train(f"resume={run}") == 0
+        assert contents(run) == files
+        assert f"is finished: trainer.{cause} ended it after 2 epochs" in " ".join(caplog.text.split())
+
+    assert train(f"extend={run}", *EXTENSIONS[cause]) == 0
+    after = record_of(run)
+    assert (after["status"], after["ended_by"]) == ("finished", cause)
+    assert after["steps"] == {"max_epochs": 12, "max_time": 10, "patience": 12}[cause]
+    assert list(pd.read_csv(run / "metrics.csv")["epoch"]) == [0, 1, 2]
+
+
+def test_a_run_that_was_killed_while_it_was_scored_trains_no_step_more(train: Train, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(*CAUSES["max_time"], f"hydra.run.dir={run}", is_new=True) == 0
+    files = contents(run)
+    (run / "run.json").write_text(json.dumps(record_of(run) | {"status": "running"}))
+    assert train(f"resume={run}") == 0
+    kept = [path for path in files if path.endswith((".ckpt", "metrics.csv", "case_scores.csv"))]
+    assert len(kept) == 5
+    assert all(Path(path).read_bytes() == files[path] for path in kept)
+    assert record_of(run)["ended_by"] == "max_time"
+
+
+def test_a_finished_run_without_a_report_gets_one(train: Train, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(*CAUSES["max_epochs"], f"hydra.run.dir={run}", is_new=True) == 0
+    (run / "report.html").unlink()
+    assert train(f"resume={run}") == 0
+    assert (run / "report.html").is_file()
+
+
+def test_a_finished_run_that_the_clock_ended_goes_on_with_more_time(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert train(*CAUSES["max_time"], f"hydra.run.dir={run}", is_new=True) == 0
+    assert train(f"extend={run}", "trainer.max_epochs=100") == 2
+    assert "trainer.max_time=00:00:00:06: this limit ended the run" in " ".join(capsys.readouterr().err.split())
+    assert train(f"resume={run}", "trainer.max_time=00:00:00:05") == 0
+    assert record_of(run)["steps"] == 6
+    assert train(f"resume={run}", "trainer.max_time=00:00:00:11") == 0
+    assert record_of(run)["steps"] == 11
+    assert train(f"extend={run}", "trainer.max_time=null", "trainer.max_epochs=5") == 0
+    assert record_of(run)["ended_by"] == "max_epochs"
+    assert list(pd.read_csv(run / "metrics.csv")["epoch"]) == [0, 1, 2, 3, 4]
+    assert pd.read_csv(run / "metrics.csv")["learning_rate"].iloc[-1] > 0
+
+
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 0), (0, 1), (0, 2), (1, 3)])
+def test_a_run_in_groups_of_batches_resumes_as_one_never_interrupted(
+    epoch: int, batch: int, grouped_run: Path, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 4 batches in groups of 3 and 1: a stop within a group waits for its optimizer step."""
+    with monkeypatch.context() as patch:
+        plain_step = SegmentationTask.training_step
+
+        def stopped_step(task: SegmentationTask, of: dict[str, Any], batch_idx: int) -> torch.Tensor | None:
+            if (task.trainer.current_epoch, batch_idx) == (epoch, batch):
+                os.kill(os.getpid(), signal.SIGINT)
+            return plain_step(task, of, batch_idx)
+
+        patch.setattr(SegmentationTask, "training_step", stopped_step)
+        assert train(*GROUPS, f"hydra.run.dir={tmp_path}/stopped", is_new=True) == 130
+    assert train(f"resume={tmp_path}/stopped") == 0
+    for name in ("metrics.csv", "test/case_scores.csv"):
+        assert (tmp_path / "stopped" / name).read_bytes() == (grouped_run / name).read_bytes()
+    assert record_of(tmp_path / "stopped")["steps"] == 4
