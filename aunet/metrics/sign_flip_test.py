@@ -108,16 +108,15 @@ def _end(p_value_of: Callable[[float], float], zero: float, side: int, n: int) -
     ``zero``, the difference of 0, brackets the end if it lies on this side, so that the interval includes it exactly if
     the test does not reject it.
     """
-    accepted, rejected = 0.0, 0.0
+    accepted, rejected = 0.0, side * math.inf
     if zero * side > 0:
-        accepted, rejected = (zero, 0.0) if p_value_of(zero) > LEVEL else (0.0, zero)
+        accepted, rejected = (zero, rejected) if p_value_of(zero) > LEVEL else (accepted, zero)
     step = side * float(stats.t.ppf(1 - LEVEL / 2, n - 1)) / math.sqrt(n - 1)
-    while not rejected:
-        candidate = accepted + step
-        if p_value_of(candidate) > LEVEL:
-            accepted, step = candidate, 2 * step
+    while abs(accepted + step) < abs(rejected):
+        if p_value_of(accepted + step) > LEVEL:
+            accepted, step = accepted + step, 2 * step
         else:
-            rejected = candidate
+            rejected = accepted + step
     for _ in range(_BISECTIONS):
         middle = (accepted + rejected) / 2
         accepted, rejected = (middle, rejected) if p_value_of(middle) > LEVEL else (accepted, middle)

@@ -1,5 +1,6 @@
 """Simulations of the interval and the test of a mean: coverage, false positives, power. The numbers are printed."""
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -48,7 +49,11 @@ def coverage(draw: Draw, mean: float, n: int) -> dict[str, float]:
     for number in range(SIMULATIONS):
         values = draw(random, n)
         inference = infer_mean(values, seed=number)
-        intervals = {"sign flips": (inference.low, inference.high), "t": t_interval(values), "BCa": bca_interval(values)}
+        intervals = {
+            "sign flips": (inference.low, inference.high),
+            "t": t_interval(values),
+            "BCa": bca_interval(values),
+        }
         for method, (low, high) in intervals.items():
             hits[method] += low <= mean <= high
     return {method: 100 * count / SIMULATIONS for method, count in hits.items()}
@@ -69,8 +74,10 @@ def coverage(draw: Draw, mean: float, n: int) -> dict[str, float]:
         ("exponential", 8, 88.5),
     ],
 )
-def test_the_interval_covers_the_mean(name: str, n: int, lowest: float) -> None:
+def test_the_interval_covers_the_mean(name: str, n: int, lowest: float, capsys: pytest.CaptureFixture[str]) -> None:
     draw, mean = DISTRIBUTIONS[name]
     found = coverage(draw, mean, n)
-    print(f"{name}, n = {n}, seed {n}:", ", ".join(f"{method} {share:.1f} %" for method, share in found.items()))
+    told = ", ".join(f"{method} {share:.1f} %" for method, share in found.items())
+    with capsys.disabled():
+        sys.stdout.write(f"\nCoverage, {name}, n = {n}, seed {n}: {told} ")
     assert lowest <= found["sign flips"] <= (98 if n == 6 else 97)
