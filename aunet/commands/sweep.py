@@ -68,11 +68,11 @@ def _print_summary(plan: SweepPlan) -> None:
     finished = [job for job in plan.jobs if job.state.status == "finished"]
     if len(finished) > 1:
         folders = " ".join(str(job.folder) for job in finished)
-        hint = f"Compare them: aunet compare {folders}{_compare_options(finished)} --output {plan.folder}/comparison"
+        hint = f"Compare them: aunet compare {folders}{compare_options(finished)} --output {plan.folder}/comparison"
         console.print(hint, markup=False, soft_wrap=True)
 
 
-def _compare_options(jobs: Sequence[Job]) -> str:
+def compare_options(jobs: Sequence[Job]) -> str:
     """Return the options that `aunet compare` needs for these jobs."""
     varied = {
         word.partition("=")[0] for job in jobs for word in job.words if any(word not in other.words for other in jobs)

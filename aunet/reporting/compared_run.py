@@ -92,6 +92,7 @@ def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping
     """
     flat, training = flatten(settings), _read_training(folder, record)
     scores = read_case_scores(folder / "test" / "case_scores.csv")
+    _check_rows(scores, record["class_names"][1:], folder)
     distances = _recorded_distances(scores, flat)
     scores, unit = _with_patients(scores, training, flat.get("data.split.group"))
     return ComparedRun(
@@ -196,6 +197,22 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _count_epochs(metrics: Path) -> int | None:
     """Count the rows of metrics.csv, one per epoch: older runs record their number nowhere else."""
     return len(pd.read_csv(metrics)) if metrics.is_file() else None
+
+
+def _check_rows(scores: pd.DataFrame, classes: Sequence[str], folder: Path) -> None:
+    """Raise UserError unless ``scores`` hold a row for every case and class of the run."""
+    path = folder / "test" / "case_scores.csv"
+    if scores.empty:
+        raise UserError(f"{path}: holds no row; it must have one per test case and class. Restore the run's own file.")
+    expected = {(case_id, name) for case_id in scores["case_id"] for name in classes}
+    found = set(zip(scores["case_id"], scores["class"], strict=True))
+    if wrong := sorted(expected ^ found):
+        case_id, name = wrong[0]
+        state = "lacks" if wrong[0] in expected else "should not have"
+        raise UserError(
+            f"{path}: {state} a row of case {case_id}, class {name}; it must have one per test case and class"
+            f" ({', '.join(classes)}). Restore the run's own file."
+        )
 
 
 def _recorded_distances(scores: pd.DataFrame, settings: Mapping[str, Any]) -> tuple[str, ...]:

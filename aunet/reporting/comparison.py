@@ -38,9 +38,7 @@ DISTANCE_NOTES = {
     "voxel_assd_mm": "Voxel ASSD: average symmetric surface distance of border voxels, each counted alike (the form"
     " that older runs recorded).",
 }
-SETTINGS_NOTE = (
-    "Above the rule: each of these may explain a difference of scores as well as the model does. Below it: noted only."
-)
+SETTINGS_NOTE = "Each of these, unless only noted, may explain a difference of scores as well as the model does."
 
 
 def comparison_table(
@@ -69,18 +67,20 @@ def comparison_table(
 
 
 def settings_table(runs: Sequence[ComparedRun], differences: Sequence[SettingDifference]) -> PaperTable:
-    """Return the settings that differ besides the model: those that forbid a comparison, a rule, those only noted."""
+    """Return the settings that differ besides the model, those that forbid a comparison before those only noted."""
     groups = tuple(
-        tuple((d.concern, d.setting, *map(_shown, d.values)) for d in differences if d.is_refused == is_refused)
+        tuple(
+            (f"{found.concern}{'' if found.is_refused else ' (noted)'}", found.setting, *map(_shown, found.values))
+            for found in differences
+            if found.is_refused == is_refused
+        )
         for is_refused in (True, False)
     )
-    has_both = all(groups)
-    only = "Each of these may explain a difference of scores as well as the model does." if groups[0] else "Noted only."
     return PaperTable(
         title="Settings that differ besides the model",
         columns=("Concerns", "Setting", *(run.name for run in runs)),
         groups=tuple(group for group in groups if group),
-        notes=(SETTINGS_NOTE if has_both else only,),
+        notes=(SETTINGS_NOTE,) if groups[0] else (),
     )
 
 

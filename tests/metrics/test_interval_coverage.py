@@ -47,15 +47,16 @@ def coverage(draw: Draw, mean: float, n: int) -> dict[str, float]:
     """Share (%) of the simulations whose interval holds the true mean, by method."""
     random, hits = np.random.default_rng(n), dict.fromkeys(("sign flips", "t", "BCa"), 0)
     for number in range(SIMULATIONS):
-        values = draw(random, n)
+        values = draw(random, n) - mean
         inference = infer_mean(values, seed=number)
+        assert (inference.low <= 0 <= inference.high) == (inference.p_value > 0.05), f"simulation {number}"
         intervals = {
             "sign flips": (inference.low, inference.high),
             "t": t_interval(values),
             "BCa": bca_interval(values),
         }
         for method, (low, high) in intervals.items():
-            hits[method] += low <= mean <= high
+            hits[method] += low <= 0 <= high
     return {method: 100 * count / SIMULATIONS for method, count in hits.items()}
 
 
@@ -65,13 +66,16 @@ def coverage(draw: Draw, mean: float, n: int) -> dict[str, float]:
     [
         *(("normal", n, 93) for n in (6, 8, 20, 40)),
         *(("heavy tails (t, 3 degrees)", n, 93) for n in (8, 20, 40)),
-        *((name, n, 93) for name in ("exponential", "lognormal, sigma 0.5") for n in (20, 40)),
-        # No method that was tried reaches 93 %: t 87, bootstrap-t 92 % at n = 20 (skewness 6.2).
-        ("lognormal, sigma 1", 20, 89),
-        ("lognormal, sigma 1", 40, 91.5),
-        *(("loss of Dice (beta 1, 8)", n, 92.5) for n in (20, 40)),
-        # Eight values show too little of their skewness: t 89, bootstrap-t 93, BCa 87 %.
-        ("exponential", 8, 88.5),
+        *(
+            (name, n, 93)
+            for name in ("exponential", "lognormal, sigma 0.5", "loss of Dice (beta 1, 8)")
+            for n in (20, 40)
+        ),
+        # No method that was tried reaches 93 % at n = 20 (skewness 6.2): t 87, BCa 88, bootstrap-t 92 %.
+        ("lognormal, sigma 1", 20, 91),
+        ("lognormal, sigma 1", 40, 93),
+        # Eight values show too little of their skewness: t 89, BCa 86, bootstrap-t 93 %.
+        ("exponential", 8, 90),
     ],
 )
 def test_the_interval_covers_the_mean(name: str, n: int, lowest: float, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,4 +84,5 @@ def test_the_interval_covers_the_mean(name: str, n: int, lowest: float, capsys: 
     told = ", ".join(f"{method} {share:.1f} %" for method, share in found.items())
     with capsys.disabled():
         sys.stdout.write(f"\nCoverage, {name}, n = {n}, seed {n}: {told} ")
+    # At n = 6 the attainable levels are 2/64 and 4/64: the interval covers 96.9 %.
     assert lowest <= found["sign flips"] <= (98 if n == 6 else 97)

@@ -1,6 +1,7 @@
 """Runs of a comparison, read from their folders, those of older versions too."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,27 @@ def test_damaged_splits_are_refused(tmp_path: Path, text: str, expected: str) ->
     (folder / "splits.json").write_text(text, encoding="utf-8")
 
     with pytest.raises(UserError, match=expected):
+        read(folder)
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda scores: scores.iloc[:-1], "lacks a row of case case_1, class spleen"),
+        (
+            lambda scores: scores.replace({"class": {"spleen": "liver"}}),
+            "should not have a row of case case_0, class liver",
+        ),
+        (lambda scores: scores.iloc[:0], "holds no row"),
+    ],
+    ids=["cut off", "another class", "empty"],
+)
+def test_scores_without_a_row_for_each_case_and_class_are_refused(
+    tmp_path: Path, damage: Callable[[pd.DataFrame], pd.DataFrame], expected: str
+) -> None:
+    folder = write_run(tmp_path / "run", damage(case_scores([0.5, 0.7])))
+
+    with pytest.raises(UserError, match=f"case_scores.csv: {expected}"):
         read(folder)
 
 

@@ -199,7 +199,7 @@ def test_differences_besides_the_model_mark_every_title_and_have_a_table() -> No
     settings = settings_table(compared, setting_differences(compared))
     assert settings.columns == ("Concerns", "Setting", "unet", "attention")
     assert settings.groups[0][0] == ("loss", "loss.name", "dice_ce", "dice")
-    assert settings.groups[1] == (("seed", "seed", "0", "4"),)
+    assert settings.groups[1] == (("seed (noted)", "seed", "0", "4"),)
     assert "DIFFER" not in table_of(runs()).title
 
 
