@@ -35,14 +35,12 @@ from aunet.training.run_clock import RunClock
 from aunet.training.schedules import rising
 from aunet.training.segmentation_task import SegmentationTask, Window
 from aunet.training.sharding import check_can_be_sharded
-from aunet.training.transfer import Transfer, checkpoint_of_run, find_class_blocks, read_weights, transfer_weights
+from aunet.training.transfer import checkpoint_of_run
 
 Settings = dict[str, Any]
 
 # What a network that does not tell may need its input to be a multiple of; five levels of halving are usual.
 _USUAL_SIZE_MULTIPLE = 16
-# What networks call the number of their classes.
-_CLASS_ARGUMENTS = frozenset({"num_classes", "out_channels"})
 
 
 def build_cohort(config: DictConfig) -> Cohort:
@@ -153,15 +151,6 @@ def build_network(settings: Settings) -> nn.Module:
         torch.manual_seed(settings["seed"])
         network = _built(settings["model"]["network"])
     return SliceBySlice(network) if settings["dataset"]["spatial_dims"] == 2 else network
-
-
-def start_from(settings: Settings, network: nn.Module) -> Transfer:
-    """Load what fits of the weights that ``init`` names into ``network``."""
-    arguments, num_classes = settings["model"]["network"], settings["dataset"]["num_classes"]
-    one_more = {key: num_classes + 1 for key in _CLASS_ARGUMENTS & arguments.keys() if arguments[key] == num_classes}
-    with_one_more = build_network({**settings, "model": {**settings["model"], "network": {**arguments, **one_more}}})
-    blocks = find_class_blocks(network, with_one_more, num_classes)
-    return transfer_weights(network, read_weights(Path(settings["init"])), settings["dataset"]["class_names"], blocks)
 
 
 def build_schedule(settings: Settings) -> Callable[[float], float]:

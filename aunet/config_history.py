@@ -10,7 +10,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 # Dotted key -> value, or a function of the run's configuration that returns the value.
-ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {}
+ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
+    "init_overlap": "allow",
+}
 
 
 def fill_added_keys(config: DictConfig) -> None:

@@ -196,4 +196,5 @@ class RunConfig:
     seed: int = required(NOT_NEGATIVE)
     resume: str | None = required()
     init: str | None = required()
+    init_overlap: str = required(one_of("refuse", "allow"))
     trusted_modules: list[str] = field(default_factory=list[str])

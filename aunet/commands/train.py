@@ -145,7 +145,9 @@ def _processes_to_start(config: "DictConfig") -> int:
 def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number: int) -> None:
     """Find the user's mistakes and prepare the data here, once; then train in ``number`` processes."""
     from aunet.build import build_cohort, build_data, build_splits, with_facts
+    from aunet.build_start import build_start
     from aunet.commands.rank_launch import train_on_ranks
+    from aunet.training.init_overlap import check_overlap
 
     _check_new(config, folder)
     cohort = build_cohort(config)
@@ -155,7 +157,10 @@ def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number
         number,
         settings["dataset"]["batch_size"],
     )
-    build_data(settings, cohort, build_splits(settings, cohort), num_ranks=number).setup("fit")
+    splits = build_splits(settings, cohort)
+    if config.init and not config.resume:
+        check_overlap(build_start(settings, cohort, splits), is_allowed=config.init_overlap == "allow")
+    build_data(settings, cohort, splits, num_ranks=number).setup("fit")
     place = [] if config.resume else [f"hydra.run.dir='{folder}'"]
     train_on_ranks([*overrides, *place], folder, number)
 
@@ -234,7 +239,7 @@ def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None
         if tracker:
             tracker.finish()
     if rank() == 0:
-        report_run(summary, cohort, folder)
+        report_run(summary, cohort, folder, record.facts.get("caveats", ()))
 
 
 def _announce(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from aunet.build import (
     build_task,
     choose_hardware,
     load_run,
-    start_from,
     training_device,
 )
+from aunet.build_start import build_start, start_from
 from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.data.case import Cohort
 from aunet.data.datamodule import SegmentationData
@@ -37,6 +38,7 @@ from aunet.tracking.guarded_tracker import GuardedTracker
 from aunet.tracking.tracker import Tracker
 from aunet.training.checkpoints import Checkpoints
 from aunet.training.hardware_choice import HardwareChoice, set_tf32
+from aunet.training.init_overlap import check_overlap, note_on_validation
 from aunet.training.peak_memory import peak_memory_bytes
 from aunet.training.progress import run_progress
 from aunet.training.ranks import first_rank_first, num_ranks, rank
@@ -59,7 +61,8 @@ def train_run(
     task = build_task(settings, data, clock, choice)
     checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
     newest = checkpoints.newest()
-    facts = {} if newest or settings["init"] is None else {"init": _start_from(settings, task.network)}
+    is_fresh = newest is None and settings["init"] is not None
+    facts = _start_from(settings, cohort, splits, task.network) if is_fresh else {}
     facts["computing"] = choice.as_record() | {"compiled": _compile(settings, task, choice, record)}
     if rank() == 0:  # before the record: a folder that has one can be resumed
         write_splits(folder / "splits.json", splits, cohort.cases, build_digests(settings))
@@ -165,9 +168,10 @@ def _show_scores(tracker: Tracker, settings: Settings, summary: pd.DataFrame, sp
         tracker.keep_file("best", folder / "checkpoints" / "best.ckpt")
 
 
-def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path) -> None:
+def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path, caveats: Sequence[str]) -> None:
     """Print the score table and write the report."""
-    table_console().print(score_table(summary, "Test scores, best checkpoint", is_phantom=cohort.is_phantom))
+    title = "Test scores, best checkpoint"
+    table_console().print(score_table(summary, title, is_phantom=cohort.is_phantom, caveats=caveats))
     _log.info("Report: %s", build_report(folder))
 
 
@@ -194,11 +198,18 @@ def choose_for_run(settings: Settings, record: RunRecord) -> HardwareChoice:
     return choice
 
 
-def _start_from(settings: Settings, network: nn.Module) -> dict[str, Any]:
+def _start_from(settings: Settings, cohort: Cohort, splits: Splits, network: nn.Module) -> dict[str, Any]:
+    """Load the weights of ``init``; UserError if they have seen the test cases. Returns what the record keeps of it."""
+    start = build_start(settings, cohort, splits)
+    caveats = check_overlap(start, is_allowed=settings["init_overlap"] == "allow")
     transfer = start_from(settings, network)
     if rank() == 0:
         transfer.log()
-    return transfer.as_record()
+        note = note_on_validation(start)
+        for sentence in (*caveats, *([note] if note else [])):
+            _log.warning("init=%s: %s", start.source, sentence)
+    init = transfer.as_record() | {"source": str(Path(transfer.source).absolute())}
+    return {"init": init, **({"caveats": caveats} if caveats else {})}
 
 
 def _compile(settings: Settings, task: SegmentationTask, choice: HardwareChoice, record: RunRecord) -> bool:

@@ -26,10 +26,14 @@ def write_splits(file: Path, splits: Splits, cases: Sequence[Case], digests: Con
     """
     used = {*splits.train, *splits.val, *splits.test}
     chosen = [case for case in cases if case.case_id in used]
-    identities = [digest[:_DIGEST_DIGITS] for digest in digests.of_images(chosen)]
     patients = {case.case_id: case.patient for case in chosen if case.patient != case.case_id}
-    named = {case.case_id: identity for case, identity in zip(chosen, identities, strict=True)}
-    write_json(file, {**splits.as_dict(), "patients": patients, "digests": named})
+    write_json(file, {**splits.as_dict(), "patients": patients, "digests": image_digests(chosen, digests)})
+
+
+def image_digests(cases: Sequence[Case], digests: ContentDigests) -> dict[str, str]:
+    """Return case id -> digest of its images, as ``splits.json`` holds it."""
+    found = digests.of_images(cases)
+    return {case.case_id: digest[:_DIGEST_DIGITS] for case, digest in zip(cases, found, strict=True)}
 
 
 def read_splits(

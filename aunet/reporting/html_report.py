@@ -41,6 +41,7 @@ def _header(run: RunFiles, title: str) -> str:
     lines = [f"<header>\n<h1>{escape(title)}</h1>", paragraph(str(facts.get("data_description", "")), "quiet")]
     if facts.get("is_phantom"):
         lines.append(paragraph(PHANTOM_NOTE, "banner"))
+    lines += [paragraph(caveat, "banner") for caveat in run.caveats]
     if facts.get("status") != "finished":
         lines.append(
             paragraph(f"This run is not finished: its status is '{facts.get('status', 'unknown')}'.", "banner")

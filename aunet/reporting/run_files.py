@@ -34,6 +34,11 @@ class RunFiles:
             raise UserError(f"{path}: not readable as JSON ({error}); restore it from a copy of the run.") from error
 
     @property
+    def caveats(self) -> list[str]:
+        """The sentences that qualify every score of the run."""
+        return [str(caveat) for caveat in self.facts.get("caveats", ())]
+
+    @property
     def labels(self) -> Labels:
         """The classes of the run."""
         names = self.facts.get("class_names")

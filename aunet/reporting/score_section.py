@@ -35,6 +35,7 @@ def score_section(run: RunFiles) -> str:
     if scores is None or scores.empty:
         return section("Test cases", paragraph("The test cases have not been scored yet.", "quiet"))
     notes = [paragraph(f"Mean ± sd (n - 1) over {scores['case_id'].nunique()} test cases. {CONVENTION}", "note")]
+    notes[:0] = [paragraph(caveat, "note") for caveat in run.caveats]
     if run.facts.get("is_phantom"):
         notes.insert(0, paragraph(PHANTOM_NOTE, "note"))
     return section(

@@ -1,6 +1,7 @@
 """Tables as papers print them: rows grouped by metric, then class; in the terminal and in Markdown."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,8 +66,13 @@ def table_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=140)
 
 
-def score_table(summary: pd.DataFrame, title: str, *, is_phantom: bool = False) -> PaperTable:
-    """The scores of one model, a table of ``case_scores.summarise``: mean ± sd over its cases, undefined counted."""
+def score_table(
+    summary: pd.DataFrame, title: str, *, is_phantom: bool = False, caveats: Sequence[str] = ()
+) -> PaperTable:
+    """Return the scores of one model, from ``case_scores.summarise``: mean ± sd over its cases, undefined counted.
+
+    ``caveats`` are sentences of its run's record that qualify every score; they become notes.
+    """
     rows = {
         metric: [
             (str(row["class"]), mean_and_sd(row["mean"], row["sd"], metric), str(row["count"]), str(row["undefined"]))
@@ -78,7 +84,7 @@ def score_table(summary: pd.DataFrame, title: str, *, is_phantom: bool = False) 
         title=f"{title} (PHANTOM)" if is_phantom else title,
         columns=("Metric", "Class", "Mean ± sd", "Cases", "Undefined"),
         groups=grouped_by_metric(rows),
-        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), MEAN_NOTE),
+        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), *caveats, MEAN_NOTE),
     )
 
 

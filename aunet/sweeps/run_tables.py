@@ -13,21 +13,21 @@ _DIED_NOTE = "died: its process ended without a word (killed, out of memory, pow
 
 def job_table(title: str, jobs: Sequence[Job]) -> PaperTable:
     """The jobs of a sweep in their order."""
-    states = [job.state for job in jobs]
-    classes = list(dict.fromkeys(name for state in states for name in state.test_dice))
+    named = [(job.name, job.state) for job in jobs]
+    classes = list(dict.fromkeys(name for _, state in named for name in state.test_dice))
     rows = tuple(
         (
-            job.name,
+            name,
             state.status,
             epochs_of(state),
             dice_text(state.best_dice),
-            *(dice_text(state.test_dice.get(name)) for name in classes),
+            *(dice_text(state.test_dice.get(of_class)) for of_class in classes),
             duration_text(state.seconds),
         )
-        for job, state in zip(jobs, states, strict=True)
+        for name, state in named
     )
     tests = tuple(f"Test {name}" for name in classes)
-    return _table(title, ("Job", "Status"), ("Epochs", "Best val. Dice", *tests, "Time"), rows, states)
+    return _table(title, ("Job", "Status"), ("Epochs", "Best val. Dice", *tests, "Time"), rows, named)
 
 
 def trial_table(title: str, trials: Sequence[tuple[Mapping[str, Any], RunState]]) -> PaperTable:
@@ -45,7 +45,8 @@ def trial_table(title: str, trials: Sequence[tuple[Mapping[str, Any], RunState]]
         for chosen, state in trials
     )
     names = ("Trial", "Status", *keys)
-    return _table(title, names, ("Epochs", "Best val. Dice", "Time"), rows, [state for _, state in trials])
+    named = [(state.folder.name, state) for _, state in trials]
+    return _table(title, names, ("Epochs", "Best val. Dice", "Time"), rows, named)
 
 
 def run_table(title: str, states: Sequence[tuple[str, RunState]]) -> PaperTable:
@@ -69,7 +70,11 @@ def run_table(title: str, states: Sequence[tuple[str, RunState]]) -> PaperTable:
         title=title,
         columns=("Run", "Status", "Data", "Model", "Epochs", "Best val. Dice", "Test Dice", "Age"),
         groups=(rows,),
-        notes=(*((_DIED_NOTE,) if has_died else ()), *((PHANTOM_NOTE,) if has_phantom else ())),
+        notes=(
+            *((_DIED_NOTE,) if has_died else ()),
+            *((PHANTOM_NOTE,) if has_phantom else ()),
+            *_caveats(states),
+        ),
         name_columns=4,
     )
 
@@ -79,16 +84,25 @@ def _table(
     names: tuple[str, ...],
     numbers: tuple[str, ...],
     rows: tuple[tuple[str, ...], ...],
-    states: Sequence[RunState],
+    named: Sequence[tuple[str, RunState]],
 ) -> PaperTable:
-    is_phantom = any(state.is_phantom for state in states)
+    is_phantom = any(state.is_phantom for _, state in named)
     return PaperTable(
         title=f"{title} (PHANTOM)" if is_phantom else title,
         columns=(*names, *numbers),
         groups=(rows,),
-        notes=(PHANTOM_NOTE,) if is_phantom else (),
+        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), *_caveats(named)),
         name_columns=len(names),
     )
+
+
+def _caveats(named: Sequence[tuple[str, RunState]]) -> list[str]:
+    """Return each sentence that qualifies scores once, with the runs that it is about."""
+    runs: dict[str, list[str]] = {}
+    for name, state in named:
+        for caveat in state.caveats:
+            runs.setdefault(caveat, []).append(name)
+    return [f"{', '.join(names)}: {caveat}" for caveat, names in runs.items()]
 
 
 def _value_text(value: Any) -> str:

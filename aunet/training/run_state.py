@@ -36,6 +36,7 @@ class RunState:
     validation_dice: tuple[float, ...] = ()  # one an epoch
     test_dice: dict[str, float] = field(default_factory=dict[str, float])  # by class; undefined ones left out
     seconds: float = 0.0
+    caveats: tuple[str, ...] = ()  # sentences that qualify every score
 
     @property
     def best_dice(self) -> float | None:
@@ -76,6 +77,7 @@ def read_run_state(folder: Path) -> RunState:
         recorded_end=_typed(facts.get("ended_by"), str),
         validation_dice=tuple(_column(folder / "metrics.csv", "val/dice")),
         test_dice={name: of["dice"]["mean"] for name, of in scores.items() if of["dice"]["count"]},
+        caveats=tuple(map(str, facts.get("caveats", ()))),
         seconds=sum(facts.get("durations", {}).values()) or sum(_column(folder / "timing.csv", "epoch_seconds")),
     )
 

@@ -46,6 +46,50 @@ def test_a_run_begins_with_the_weights_of_another(
     assert told["left"] == told["unused"] == []
 
 
+def test_weights_that_have_seen_test_cases_are_refused_or_mark_the_run(
+    short_run: Path, plain_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, words = tmp_path / "next", [*plain_settings, "data.split.seed=3", f"init={short_run}"]
+    assert main(["train", *words, f"hydra.run.dir={run}"]) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert f"init={short_run}: 2 of the 2 test cases were used by {short_run}" in message
+    assert not (run / "run.json").exists()
+
+    assert main(["train", *words, "init_overlap=allow", f"hydra.run.dir={run}"]) == 0
+    [caveat] = record_of(run)["caveats"]
+    assert caveat.startswith("2 of the 2 test cases were used before")
+    assert caveat in " ".join(capsys.readouterr().out.split())
+    assert caveat in (run / "report.html").read_text()
+    assert main(["runs", str(tmp_path)]) == 0
+    assert caveat in " ".join(capsys.readouterr().out.split())
+
+    (run / "run.json").write_text(json.dumps(record_of(run) | {"status": "interrupted"}))
+    assert main(["train", f"resume={run}"]) == 0
+    assert record_of(run)["caveats"] == [caveat]
+
+
+def test_the_parts_that_a_refusal_offers_are_accepted(
+    short_run: Path, plain_settings: list[str], tmp_path: Path
+) -> None:
+    words = [*plain_settings, "data.split.seed=3", f"data.split.file={short_run}/splits.json", f"init={short_run}"]
+    assert main(["train", *words, f"hydra.run.dir={tmp_path}/next"]) == 0
+    assert "caveats" not in record_of(tmp_path / "next")
+
+
+def test_weights_from_a_file_are_marked_as_of_unknown_cases(
+    short_run: Path, plain_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "weights.ckpt"
+    file.write_bytes((short_run / "checkpoints" / "best.ckpt").read_bytes())
+    assert main(["train", *plain_settings, f"init={file}", f"hydra.run.dir={tmp_path}/next"]) == 0
+    [caveat] = record_of(tmp_path / "next")["caveats"]
+    assert caveat == (
+        f"The training cases of {file}, from whose weights this run started, are not recorded: test cases may be among"
+        " them."
+    )
+    assert sum("are not recorded" in message for message in caplog.messages) == 1
+
+
 def test_an_extended_run_goes_on_where_it_ended(short_run: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = pd.read_csv(short_run / "metrics.csv")
     assert main(["train", f"extend={short_run}", "trainer.max_epochs=4"]) == 0

@@ -1,0 +1,34 @@
+"""The weights that a run starts from: what fits of them, and whether they have seen its test cases."""
+
+from pathlib import Path
+
+from torch import nn
+
+from aunet.build import Settings, build_digests, build_network
+from aunet.data.case import Cohort
+from aunet.data.split_file import image_digests
+from aunet.data.splits import Splits
+from aunet.training.init_overlap import Start
+from aunet.training.transfer import Transfer, find_class_blocks, read_weights, transfer_weights
+from aunet.training.weight_lineage import CaseNames, data_folder
+
+# What networks call the number of their classes.
+_CLASS_ARGUMENTS = frozenset({"num_classes", "out_channels"})
+
+
+def start_from(settings: Settings, network: nn.Module) -> Transfer:
+    """Load what fits of the weights that ``init`` names into ``network``."""
+    arguments, num_classes = settings["model"]["network"], settings["dataset"]["num_classes"]
+    one_more = {key: num_classes + 1 for key in _CLASS_ARGUMENTS & arguments.keys() if arguments[key] == num_classes}
+    with_one_more = build_network({**settings, "model": {**settings["model"], "network": {**arguments, **one_more}}})
+    blocks = find_class_blocks(network, with_one_more, num_classes)
+    return transfer_weights(network, read_weights(Path(settings["init"])), settings["dataset"]["class_names"], blocks)
+
+
+def build_start(settings: Settings, cohort: Cohort, splits: Splits) -> Start:
+    """Return the weights that ``init`` names beside what the cases of this run are recognised by."""
+    data = settings["data"]
+    digests = image_digests(cohort.cases, build_digests(settings))
+    root = None if data["root"] is None else data_folder(data["root"])
+    names = CaseNames.of_cases(cohort.cases, digests, root, cohort.is_phantom)
+    return Start(Path(settings["init"]), splits, names, has_fold=data["fold"] is not None)

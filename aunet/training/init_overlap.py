@@ -1,0 +1,85 @@
+"""Weights to start from against the cases of a run: those that the weights have seen must not test it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aunet.data.splits import Splits
+from aunet.errors import UserError
+from aunet.training.weight_lineage import CaseNames, Lineage, read_lineage
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run that starts from the weights ``source``: its parts, the cases of its data, and whether it has a fold."""
+
+    source: Path
+    splits: Splits
+    names: CaseNames
+    has_fold: bool = False
+
+
+def check_overlap(start: Start, is_allowed: bool) -> list[str]:
+    """Compare the test and validation cases of a run with those that its first weights have seen.
+
+    Returns:
+        Sentences that belong below every table of test scores of the run.
+
+    Raises:
+        UserError: test cases were trained on, or chose the best epoch, and that is not allowed.
+    """
+    lineage = read_lineage(start.source)
+    tested, total = lineage.among(start.splits.test, start.names), len(start.splits.test)
+    if tested and not is_allowed:
+        raise UserError(_refusal(start, lineage, tested))
+    caveats = [
+        f"The training cases of {place}, from whose weights this run started, are not recorded: test cases may be"
+        " among them."
+        for place in lineage.unknown
+    ]
+    if tested:
+        caveats.append(
+            f"{len(tested)} of the {total} test cases were used before, to train the weights that this run started"
+            f" from (init={start.source}) or to choose among them: the test scores are not of unseen patients."
+        )
+    return caveats
+
+
+def note_on_validation(start: Start) -> str | None:
+    """Return a sentence if validation cases were trained on, which flatters the scores that choose the best epoch."""
+    trained = read_lineage(start.source).among(start.splits.val, start.names, ("train",))
+    if not trained:
+        return None
+    return (
+        f"{len(trained)} of the {len(start.splits.val)} validation cases were trained on: {_shortened(trained)}. Their"
+        " Dice is too good, and the best epoch is chosen by it."
+    )
+
+
+def _refusal(start: Start, lineage: Lineage, tested: Sequence[str]) -> str:
+    run = next(run for run in lineage.runs if run.among(tested, start.names, ("train", "val")))
+    trained = len(lineage.among(tested, start.names, ("train",)))
+    return (
+        f"init={start.source}: {len(tested)} of the {len(start.splits.test)} test cases were used by {run.folder}"
+        f" ({trained} to train, {len(tested) - trained} to choose the best epoch): {_shortened(tested)}. Their scores"
+        f" would not be of unseen patients. {_remedy(start, lineage)}, or let it be with init_overlap=allow, which"
+        " marks the run's record and all its tables."
+    )
+
+
+def _remedy(start: Start, lineage: Lineage) -> str:
+    """Return what helps: the parts of one of the runs, if none of them has seen those test cases and the data fit."""
+    for run in lineage.runs:
+        is_known = {*run.train, *run.val, *run.test} <= start.names.patients.keys()
+        if is_known and run.test and not lineage.among(run.test, start.names):
+            return f"Use the same parts: data.split.file={run.folder}/splits.json" + (
+                " data.fold=null" if start.has_fold else ""
+            )
+    return "Test on other cases (data.split.file), start from other weights"
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more

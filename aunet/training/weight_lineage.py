@@ -1,0 +1,137 @@
+"""The runs that weights come from, and the cases which these runs have seen."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aunet.data.case import Case
+
+Names = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class CaseNames:
+    """What the cases of a run or a dataset are recognised by.
+
+    Attributes:
+        patients: case id -> patient, if that is not the case itself.
+        digests: case id -> digest of its images; empty for runs that did not record it.
+        root: folder of the data; None for phantoms.
+    """
+
+    patients: Names
+    digests: Names
+    root: Path | None
+    is_phantom: bool
+
+    def means_the_same(self, other: "CaseNames") -> bool:
+        """Return whether an id of one stands for the same case in the other.
+
+        Numbers such as ``case_001`` occur in every dataset: if all ids that both have belong to different images, and
+        the folders differ too, the names do not mean the same. Without such evidence they do.
+        """
+        if self.is_phantom != other.is_phantom:
+            return False
+        common = self.digests.keys() & other.digests.keys()
+        is_same_folder = self.root is not None and self.root == other.root
+        return not common or is_same_folder or any(self.digests[name] == other.digests[name] for name in common)
+
+    @staticmethod
+    def of_cases(cases: Sequence[Case], digests: Names, root: Path | None, is_phantom: bool) -> "CaseNames":
+        """Return what the cases of a dataset are recognised by; ``patients`` then has every case."""
+        return CaseNames({case.case_id: case.patient for case in cases}, digests, root, is_phantom)
+
+
+@dataclass(frozen=True)
+class SeenCases:
+    """The cases of the parts of the run in ``folder``."""
+
+    folder: Path
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+    names: CaseNames
+
+    def among(self, case_ids: Sequence[str], names: CaseNames, parts: Sequence[str]) -> list[str]:
+        """Return which of the cases, known by ``names``, are in these parts: by their images, their id or patient."""
+        part = [case_id for name in parts for case_id in getattr(self, name)]
+        digests = {self.names.digests[case_id] for case_id in part if case_id in self.names.digests}
+        known = {*part, *(self.names.patients.get(case_id, case_id) for case_id in part)}
+        known = known if names.means_the_same(self.names) else set[str]()
+        return [
+            case_id
+            for case_id in case_ids
+            if names.digests.get(case_id) in digests or known & {case_id, names.patients.get(case_id, case_id)}
+        ]
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The runs that weights come from, the latest first, and the ``unknown`` places whose cases are not recorded."""
+
+    runs: tuple[SeenCases, ...]
+    unknown: tuple[str, ...]
+
+    def among(self, case_ids: Sequence[str], names: CaseNames, parts: Sequence[str] = ("train", "val")) -> list[str]:
+        """Return which of the cases any of the runs has in these parts."""
+        found = {case_id for run in self.runs for case_id in run.among(case_ids, names, parts)}
+        return [case_id for case_id in case_ids if case_id in found]
+
+
+def read_lineage(source: Path) -> Lineage:
+    """Follow weights (a run's folder, or a file) to their run, to the weights that it started from, and so on."""
+    runs, unknown, visited = list[SeenCases](), list[str](), set[Path]()
+    at: Path | None = source
+    while at is not None:
+        folder = _run_of(at)
+        if folder is None or folder.resolve() in visited or (seen := _read_seen(folder)) is None:
+            unknown.append(str(at))
+            break
+        visited.add(folder.resolve())
+        runs.append(seen)
+        at = _started_from(folder)
+    return Lineage(tuple(runs), tuple(unknown))
+
+
+def _run_of(source: Path) -> Path | None:
+    """Return the folder of the run that weights lie in, also as a file in it or in its ``checkpoints/``; else None."""
+    folders = (source,) if source.is_dir() else (source.parent, source.parent.parent)
+    return next((folder for folder in folders if (folder / "splits.json").is_file()), None)
+
+
+def _read_seen(folder: Path) -> SeenCases | None:
+    """Read the parts of a run; None if they are not recorded or not readable."""
+    try:
+        content: Any = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
+        train, val, test = (tuple(map(str, content[part])) for part in ("train", "val", "test"))
+        patients, digests = dict(content.get("patients", {})), dict(content.get("digests", {}))
+        config: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        root = config["data"]["root"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        return None
+    is_phantom = bool(_facts(folder).get("is_phantom"))
+    names = CaseNames(patients, digests, None if root is None else data_folder(root), is_phantom)
+    return SeenCases(folder, train, val, test, names)
+
+
+def data_folder(root: str) -> Path:
+    """Return ``data.root`` as one path for all its spellings."""
+    return Path(root).expanduser().resolve()
+
+
+def _started_from(folder: Path) -> Path | None:
+    """Return the weights that the run in ``folder`` started from; None if it started from random ones."""
+    init: Any = _facts(folder).get("init")
+    return Path(str(init["source"])) if isinstance(init, Mapping) and "source" in init else None
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    try:
+        facts: Any = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
