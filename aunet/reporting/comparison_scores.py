@@ -50,10 +50,10 @@ def comparison_rows(runs: Sequence[ComparedRun]) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for form in score_forms(runs):
         recorded = {number: run for number, run in enumerate(runs) if form.is_recorded_by(run)}
+        values = _case_values(recorded, form)
         for of_class in runs[0].class_names[1:]:
-            values = _case_values(recorded, form, of_class)
             for number, run in enumerate(runs):
-                score = _score(values, number) if number in recorded else _NOT_RECORDED
+                score = _score(values[of_class], number) if number in recorded else _NOT_RECORDED
                 names = {"metric": form.metric, "form": form.name, "class": of_class}
                 rows.append({**_facts_of(run), **names, **score, **found[number][of_class]})
     return pd.DataFrame(rows)
@@ -71,23 +71,23 @@ def differences_to_first(
     for run in shown(runs[1:]):
         for form in score_forms(runs):
             is_recorded = form.is_recorded_by(baseline) and form.is_recorded_by(run)
+            of_classes = _case_values({0: baseline, 1: run}, form)
             for of_class in baseline.class_names[1:]:
-                values = _case_values({0: baseline, 1: run}, form, of_class)
-                values = values if is_recorded else values.iloc[:0]
+                values = of_classes[of_class] if is_recorded else of_classes[of_class].iloc[:0]
                 difference = paired_difference(values[0], values[1], list(values["patient"]))
                 names = {"baseline": baseline.name, "run": run.name, "metric": form.metric, "form": form.name}
                 rows.append({**names, "class": of_class, "is_recorded": is_recorded, **vars(difference)})
     return pd.DataFrame(rows)
 
 
-def _case_values(runs: Mapping[int, ComparedRun], form: ScoreForm, of_class: str) -> pd.DataFrame:
-    """Return a row per case: its patient, and in column k the value of run k."""
+def _case_values(runs: Mapping[int, ComparedRun], form: ScoreForm) -> Mapping[str, pd.DataFrame]:
+    """Return of each class a row per case: its patient, and in column k the value of run k."""
     columns: dict[str | int, pd.Series] = {}
     for number, run in runs.items():
         scores = penalised(run.scores) if form.is_penalised else run.scores
-        scores = scores.assign(patient=patients(scores))[scores["class"] == of_class].set_index("case_id")
+        scores = scores.assign(patient=patients(scores)).set_index(["class", "case_id"])
         columns |= {"patient": scores.loc[:, "patient"], number: scores.loc[:, form.metric]}
-    return pd.DataFrame(columns)
+    return {str(name): values for name, values in pd.DataFrame(columns).groupby(level="class")} if runs else {}
 
 
 def _score(values: pd.DataFrame, number: int) -> dict[str, Any]:

@@ -43,6 +43,7 @@ _WITHOUT_EFFECT = (
     "dataset.num_classes",
     "hydra",
     "inference.window_batch",
+    "init_overlap",
     "logger",
     "resume",
     "store_budget",

@@ -58,6 +58,7 @@ def test_what_shapes_training_or_scoring_forbids_a_comparison(settings: dict[str
         {"data.split.train": 0.7, "data.spacing": None},  # splits.json and dataset.spacing hold what came of them
         {"dataset.spacing": [2, 2, 2]},
         {"loss.name": "my_dice_ce"},
+        {"init_overlap": "refuse"},
     ],
     ids=lambda settings: next(iter(settings)),
 )
