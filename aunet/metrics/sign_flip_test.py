@@ -6,7 +6,7 @@ mean that the same test does not reject, so it excludes 0 exactly if p is at mos
 
 The statistic is t corrected for skewness (Hall 1992, J. R. Stat. Soc. B 54, 221). For symmetric differences the test is
 as exact as with the plain mean, which orders the patterns as t does. For skewed ones, such as those of Dice near its
-upper end, the plain mean rejects too often: its interval covers 92 % (exponential, n = 20), this one 95 %.
+upper end, the plain mean rejects too often: its interval covers 91 % (exponential, n = 20), this one 94 %.
 """
 
 import math
