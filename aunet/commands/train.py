@@ -53,7 +53,7 @@ def train(words: Sequence[str]) -> None:
     elif config.resume and _is_nothing_left(config, folder):
         return
     elif number := _processes_to_start(config):
-        _launch(config, folder, [f"resume={folder}"] if config.resume else overrides, number)
+        _launch(config, folder, words_of_ranks(overrides, folder) if config.resume else overrides, number)
     else:
         _run(config, folder)
 
@@ -140,6 +140,12 @@ def _processes_to_start(config: "DictConfig") -> int:
 
     number = num_devices(config.trainer.devices, config.trainer.accelerator)
     return 0 if number == 1 or is_started_as_rank() else number
+
+
+def words_of_ranks(overrides: Sequence[str], folder: Path) -> list[str]:
+    """Return the overrides for the processes of a run that is resumed or extended: an extension is written by now."""
+    written = ("resume=", "extend=", "trainer.max_epochs=")
+    return [f"resume={folder}", *(word for word in overrides if not word.startswith(written))]
 
 
 def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number: int) -> None:

@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from aunet.commands.main import main
+from aunet.commands.train import words_of_ranks
 from aunet.training.segmentation_task import SegmentationTask
 from tests.training.toy_training import ToyTime
 
@@ -110,6 +112,21 @@ def test_a_run_that_was_killed_while_it_was_scored_trains_no_step_more(train: Tr
     assert len(kept) == 5
     assert all(Path(path).read_bytes() == files[path] for path in kept)
     assert record_of(run)["ended_by"] == "max_time"
+
+
+def test_the_processes_of_a_run_are_given_its_new_time_limit() -> None:
+    """It is not in the run's config.yaml before they start."""
+    limit, run = "trainer.max_time=00:01:00:00", Path("run")
+    assert words_of_ranks(["resume=run", limit], run) == ["resume=run", limit]
+    assert words_of_ranks(["extend=run", "trainer.max_epochs=9", limit], run) == ["resume=run", limit]
+
+
+def test_a_time_limit_of_days_is_read_as_it_is_written(train: Train, tmp_path: Path) -> None:
+    """YAML takes 10:00:00:00 for a number in base 60."""
+    text, run = "10:00:00:00", tmp_path / "run"
+    assert train(*CAUSES["max_epochs"], f"hydra.run.dir={run}", is_new=True) == 0
+    assert train(f"extend={run}", "trainer.max_epochs=3", f"trainer.max_time={text}") == 0
+    assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_time"] == text
 
 
 def test_a_finished_run_without_a_report_gets_one(train: Train, tmp_path: Path) -> None:
