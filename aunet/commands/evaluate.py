@@ -42,19 +42,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def evaluate(arguments: argparse.Namespace) -> None:
     """Score every case; write case_scores.csv and summary.json, print the table."""
     from aunet.atomic_files import write_json
-    from aunet.metrics.case_scores import CONVENTION, summarise, summary_as_mapping, write_case_scores
+    from aunet.metrics.case_scores import (
+        CONVENTION,
+        PENALTY,
+        count_cases,
+        patients,
+        summarise,
+        summary_as_mapping,
+        write_case_scores,
+    )
     from aunet.reporting.tables import score_table, table_console
 
     value_of_class = parse_classes(arguments.classes) if arguments.classes else None
     score = _against_dataset if names_dataset(arguments.references) else _against_folder
     scores, left_out = score(arguments, value_of_class)
-    summary, num_cases = summarise(scores), scores["case_id"].nunique()
+    summary = summarise(scores)
 
     write_case_scores(arguments.output / "case_scores.csv", scores)
-    content = {"cases": num_cases, "scores": summary_as_mapping(summary), "convention": CONVENTION}
-    write_json(arguments.output / "summary.json", content | {"left_out": left_out})
+    content = {
+        "cases": scores["case_id"].nunique(),
+        "patients": patients(scores).nunique(),
+        "scores": summary_as_mapping(summary),
+        "convention": CONVENTION,
+        "penalty": PENALTY,
+        "left_out": left_out,
+    }
+    write_json(arguments.output / "summary.json", content)
     console, references = table_console(), " ".join(map(str, arguments.references))
-    console.print(score_table(summary, f"{arguments.predictions} against {references}: {num_cases} cases"))
+    console.print(score_table(summary, f"{arguments.predictions} against {references}: {count_cases(scores)}"))
     for note in left_out:
         console.print(f"Left out: {note}", soft_wrap=True, markup=False)
     console.print(f"Scores written to {arguments.output}", soft_wrap=True, markup=False)

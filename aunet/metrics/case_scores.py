@@ -34,8 +34,8 @@ CONVENTION = (
     "Undefined values are counted, and not in mean and sd."
 )
 PENALTY = (
-    "Penalised: a class in only one of prediction and reference counts as overlap 0 and as a distance of the "
-    "diagonal of the scan; a class in neither, or not annotated, stays undefined."
+    "Penalised: as the mean, but a class in only one of prediction and reference counts with overlaps of 0 and a "
+    "surface distance of the scan's diagonal, so that missing it does not pay."
 )
 
 
@@ -101,6 +101,21 @@ def patients(scores: pd.DataFrame) -> pd.Series:
 def has_patients(scores: pd.DataFrame) -> bool:
     """Whether the patients are recorded, which versions before the column ``patient`` did not do."""
     return bool((scores["patient"] != "").all())
+
+
+def count_cases(scores: pd.DataFrame) -> str:
+    """Return ``40 cases``, or ``40 cases of 20 patients`` if patients are known and not the cases themselves."""
+    num_cases, num_patients = scores["case_id"].nunique(), patients(scores).nunique()
+    count = f"{num_cases} case" + "s" * (num_cases != 1)
+    if list(patients(scores)) == list(scores["case_id"]):
+        return count
+    return f"{count} of {num_patients} patient" + "s" * (num_patients != 1)
+
+
+def shown_metrics(scores: pd.DataFrame) -> tuple[str, ...]:
+    """Return the metrics for a table of ``scores``: ``METRICS``, or with the voxel form of an older version's file."""
+    is_recorded = scores.empty or scores["diagonal_mm"].notna().any()
+    return METRICS if is_recorded else (*METRICS[:-1], "voxel_assd_mm")
 
 
 def summary_as_mapping(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float | int | None]]]:

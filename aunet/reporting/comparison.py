@@ -33,11 +33,7 @@ FOLDS_NOTE = (
 )
 GROUP_NOTE = "Patients: the groups of cases that data.split.group={} finds in their names."
 UNIT_NOTE = "Patients are not recorded; each case counts as one."
-DISTANCE_NOTES = {
-    "assd_mm": "ASSD: average symmetric surface distance, surface elements weighted by their area.",
-    "voxel_assd_mm": "Voxel ASSD: average symmetric surface distance of border voxels, each counted alike (the form"
-    " that older runs recorded).",
-}
+DISTANCE_NOTES = {"assd_mm": DISTANCE_NOTE, "voxel_assd_mm": VOXEL_DISTANCE_NOTE}
 SETTINGS_NOTE = "Each of these, unless only noted, may explain a difference of scores as well as the model does."
 
 
@@ -197,8 +193,7 @@ def _score_notes(forms: Sequence[ScoreForm]) -> tuple[str, ...]:
     distance = forms[-1].metric
     return (
         "n: patients (cases, if they are more) with a value in every run; mean and sd (n - 1) are over the means of"
-        " these patients, the same for all runs. Detected: cases whose prediction shares a voxel with the reference, of"
-        " those that have the class.",
+        f" these patients, the same for all runs. {DETECTION_NOTE}",
         f"{DISTANCE_NOTES[distance]} {PENALTY}",
     )
 

@@ -2,16 +2,31 @@
 
 from collections.abc import Mapping
 from html import escape
-from math import isnan
+from math import isnan, nan
 from statistics import fmean
 
 import pandas as pd
 
 from aunet.labels import Labels
-from aunet.metrics.case_scores import CONVENTION, METRICS, summarise, summary_as_mapping
+from aunet.metrics.case_scores import (
+    CONVENTION,
+    PENALTY,
+    count_cases,
+    shown_metrics,
+    summarise,
+    summary_as_mapping,
+)
 from aunet.reporting.html_elements import css_color, folded, paragraph, picture, section, swatch, table
 from aunet.reporting.run_files import RunFiles
-from aunet.reporting.tables import METRIC_NAMES, PHANTOM_NOTE, digits_of, mean_and_sd
+from aunet.reporting.tables import (
+    DETECTION_NOTE,
+    DISTANCE_NOTE,
+    METRIC_NAMES,
+    PHANTOM_NOTE,
+    VOXEL_DISTANCE_NOTE,
+    digits_of,
+    mean_and_sd,
+)
 
 Summary = Mapping[str, float | int | None]
 
@@ -30,12 +45,13 @@ def dice_tiles(run: RunFiles) -> list[tuple[str, str, str]]:
 
 
 def score_section(run: RunFiles) -> str:
-    """Scores with what is undefined, the worst and best cases as pictures, all cases as a folded table."""
+    """Return the summary of the scores, the worst and best cases as pictures, and all cases as a folded table."""
     scores = run.case_scores
     if scores is None or scores.empty:
         return section("Test cases", paragraph("The test cases have not been scored yet.", "quiet"))
-    notes = [paragraph(f"Mean ± sd (n - 1) over {scores['case_id'].nunique()} test cases. {CONVENTION}", "note")]
-    notes[:0] = [paragraph(caveat, "note") for caveat in run.caveats]
+    distance_note = DISTANCE_NOTE if "assd_mm" in shown_metrics(scores) else VOXEL_DISTANCE_NOTE
+    mean_note = f"Mean ± sd (n - 1) over {count_cases(scores)}. {distance_note} {CONVENTION}"
+    notes = [paragraph(note, "note") for note in (*run.caveats, mean_note, f"{PENALTY} {DETECTION_NOTE}")]
     if run.facts.get("is_phantom"):
         notes.insert(0, paragraph(PHANTOM_NOTE, "note"))
     return section(
@@ -57,24 +73,40 @@ def ranked_cases(scores: pd.DataFrame) -> list[str]:
 
 
 def _summary_table(scores: pd.DataFrame, labels: Labels) -> str:
+    metrics = shown_metrics(scores)
     rows = [
         [
             swatch(_color_of(name, labels)) + escape(name),
-            *(_summary_cell(of_metric[metric], metric) for metric in METRICS),
+            _detection_cell(of_metric["detection"]),
+            *(_summary_cell(of_metric[metric], metric) for metric in metrics),
         ]
         for name, of_metric in summary_as_mapping(summarise(scores)).items()
     ]
-    return table(("Class", *(METRIC_NAMES[metric] for metric in METRICS)), rows)
+    return table(("Class", "Detected", *(METRIC_NAMES[metric] for metric in metrics)), rows)
+
+
+def _detection_cell(entry: Summary) -> str:
+    invented = entry["invented"]
+    return f"{entry['detected']}/{entry['present']}" + (f"<small>{invented} invented</small>" if invented else "")
 
 
 def _summary_cell(entry: Summary, metric: str) -> str:
-    undefined = entry["undefined"]
-    return _mean_and_sd(entry, metric) + (f"<small>{undefined} undefined</small>" if undefined else "")
+    """Return mean ± sd, below it the penalised mean if it differs, and the number of undefined values."""
+    mean, penalised = (mean_and_sd(_number(entry, key), nan, metric) for key in ("mean", "penalised_mean"))
+    remarks = [f"penalised {penalised}"] if penalised != mean else []
+    # Only files of older versions lack the penalty of a distance, the scan's diagonal.
+    remarks = ["penalised: not recorded"] if remarks and entry["penalised_mean"] is None else remarks
+    remarks += [f"{entry['undefined']} undefined"] if entry["undefined"] else []
+    return _mean_and_sd(entry, metric) + "".join(f"<small>{remark}</small>" for remark in remarks)
 
 
 def _mean_and_sd(entry: Summary, metric: str) -> str:
-    mean, sd = (float("nan") if entry[key] is None else float(entry[key] or 0.0) for key in ("mean", "sd"))
-    return mean_and_sd(mean, sd, metric)
+    return mean_and_sd(_number(entry, "mean"), _number(entry, "sd"), metric)
+
+
+def _number(entry: Summary, key: str) -> float:
+    value = entry[key]
+    return nan if value is None else float(value)
 
 
 def _extreme_cases(scores: pd.DataFrame, run: RunFiles) -> list[str]:
@@ -100,13 +132,18 @@ def _case_picture(case_id: str, scores: pd.DataFrame, run: RunFiles) -> str:
 
 
 def _case_table(scores: pd.DataFrame) -> str:
-    columns = [*METRICS, "reference_ml", "predicted_ml"]
+    columns = [*shown_metrics(scores), "reference_ml", "predicted_ml"]
     names = {**METRIC_NAMES, "reference_ml": "Reference (ml)", "predicted_ml": "Prediction (ml)"}
     rows = [
-        [escape(row["case_id"]), escape(row["class"]), *(_cell(row[name], _digits(name)) for name in columns)]
+        [
+            escape(row["case_id"]),
+            escape(row["patient"] or "not recorded"),
+            escape(row["class"]),
+            *(_cell(row[name], _digits(name)) for name in columns),
+        ]
         for row in scores.to_dict("records")
     ]
-    return table(("Case", "Class", *(names[column] for column in columns)), rows)
+    return table(("Case", "Patient", "Class", *(names[column] for column in columns)), rows)
 
 
 def _cell(value: float, digits: int) -> str:

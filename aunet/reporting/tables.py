@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from aunet.metrics.case_scores import CONVENTION, METRICS
+from aunet.metrics.case_scores import CONVENTION, METRICS, PENALTY
 
 METRIC_NAMES = {
     "dice": "Dice",
@@ -22,7 +22,17 @@ METRIC_NAMES = {
 }
 # A hundredth of a mm is far below any voxel; a thousandth of Dice is what papers print.
 _DIGITS = {"assd_mm": 2, "voxel_assd_mm": 2}
-MEAN_NOTE = f"Mean and sd (n - 1) over cases. ASSD: average symmetric surface distance. {CONVENTION}"
+DISTANCE_NOTE = (
+    "ASSD: average symmetric surface distance over surface elements weighted by their area; faces at which the scan "
+    "ends are left out."
+)
+VOXEL_DISTANCE_NOTE = (
+    "Voxel ASSD: the form of earlier versions, over border voxels that count alike, those at the scan's edge included."
+)
+MEAN_NOTE = f"Mean and sd (n - 1) over cases. {DISTANCE_NOTE} {CONVENTION}"
+DETECTION_NOTE = (
+    "Detected: cases whose prediction shares a voxel with the class, of the cases whose reference holds it."
+)
 PHANTOM_NOTE = "PHANTOM data: the scans are synthetic, and these numbers say nothing about patients."
 
 Rows = tuple[tuple[str, ...], ...]
@@ -43,7 +53,7 @@ class PaperTable:
 
     def __rich__(self) -> Group:
         """The table for the terminal."""
-        table = Table(box=HORIZONTALS, pad_edge=False, header_style="bold")
+        table = Table(box=HORIZONTALS, pad_edge=False, collapse_padding=True, header_style="bold")
         for number, column in enumerate(self.columns):
             table.add_column(Text(column), justify="left" if number < self.name_columns else "right", overflow="fold")
         for rows in self.groups:
@@ -69,22 +79,28 @@ def table_console() -> Console:
 def score_table(
     summary: pd.DataFrame, title: str, *, is_phantom: bool = False, caveats: Sequence[str] = ()
 ) -> PaperTable:
-    """Return the scores of one model, from ``case_scores.summarise``: mean ± sd over its cases, undefined counted.
+    """Return the table of one model's scores, from ``case_scores.summarise``: mean ± sd over its cases.
 
-    ``caveats`` are sentences of its run's record that qualify every score; they become notes.
+    Beside it stand the penalised mean, how many organs were detected, and how many values are undefined. ``caveats`` are
+    sentences of its run's record that qualify every score; they become notes.
     """
-    rows = {
-        metric: [
-            (str(row["class"]), mean_and_sd(row["mean"], row["sd"], metric), str(row["count"]), str(row["undefined"]))
-            for row in rows_of_metric(summary, metric)
-        ]
-        for metric in METRICS
-    }
+    rows = {metric: [_score_cells(row) for row in rows_of_metric(summary, metric)] for metric in METRICS}
     return PaperTable(
         title=f"{title} (PHANTOM)" if is_phantom else title,
-        columns=("Metric", "Class", "Mean ± sd", "Cases", "Undefined"),
+        columns=("Metric", "Class", "Mean ± sd", "Penalised", "Detected", "Cases", "Undefined"),
         groups=grouped_by_metric(rows),
-        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), *caveats, MEAN_NOTE),
+        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), *caveats, f"{MEAN_NOTE} {PENALTY} {DETECTION_NOTE}"),
+    )
+
+
+def _score_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["class"]),
+        mean_and_sd(row["mean"], row["sd"], row["metric"]),
+        mean_and_sd(row["penalised_mean"], math.nan, row["metric"]),
+        f"{row['detected']}/{row['present']}",
+        str(row["count"]),
+        str(row["undefined"]),
     )
 
 

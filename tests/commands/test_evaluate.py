@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from scipy import ndimage
 
 from aunet.commands.evaluate import add_arguments, evaluate, parse_classes
@@ -56,6 +57,40 @@ def test_scores_are_written_and_printed(tmp_path: Path, capsys: pytest.CaptureFi
     printed = " ".join(capsys.readouterr().out.split())
     assert "0.375 ± 0.530" in printed
     assert "A class missing from a prediction" in printed
+
+
+def test_discs_in_pictures_are_as_far_as_their_contours(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:100, :100]
+    for folder, middle in (("predictions", 51), ("references", 45)):
+        disc = ((rows - 50) ** 2 + (columns - middle) ** 2 <= 25**2).astype(np.uint8)
+        (tmp_path / folder).mkdir()
+        Image.fromarray(disc).save(tmp_path / folder / "a.png")
+
+    run(tmp_path / "predictions", tmp_path / "references", "--output", tmp_path / "scores")
+
+    scores = read_case_scores(tmp_path / "scores" / "case_scores.csv")
+    # Brute force over all pairs of border pixels gives 3.61.
+    assert scores.loc[0, "assd_mm"] == pytest.approx(3.61, abs=0.1)
+    assert scores.loc[0, "voxel_assd_mm"] == pytest.approx(3.61, abs=0.01)
+    assert scores.loc[0, "diagonal_mm"] == pytest.approx(100 * np.sqrt(2))
+
+
+def test_a_missed_organ_lowers_the_detections_and_the_penalised_means(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    references, predictions = write_cubes(tmp_path / "found", 2), write_cubes(tmp_path / "predictions", 2)
+    write_label(predictions / "b.nii.gz", np.zeros((12, 12, 12), dtype=np.uint8), np.diag([2.0, 1.0, 1.0, 1.0]))
+
+    run(predictions, references, "--output", tmp_path / "scores")
+
+    of_class = json.loads((tmp_path / "scores" / "summary.json").read_text(encoding="utf-8"))["scores"]["1"]
+    assert of_class["detection"] == {"present": 2, "detected": 1, "invented": 0}
+    assert (of_class["assd_mm"]["mean"], of_class["assd_mm"]["count"]) == (0, 1)
+    assert of_class["assd_mm"]["penalised_mean"] == pytest.approx(12 * np.sqrt(6) / 2)
+    assert of_class["precision"]["penalised_mean"] == 0.5
+    printed = capsys.readouterr().out
+    assert "1/2" in printed
+    assert max(map(len, printed.splitlines())) <= 140
 
 
 def test_the_summary_counts_what_is_undefined(tmp_path: Path) -> None:

@@ -35,7 +35,9 @@ def test_test_scores_leave_the_class_undefined(partial_runs: list[Path]) -> None
     assert scores.loc[["cube"], [*METRICS, "reference_ml"]].isna().all(axis=None)
     assert scores.loc[["ball"], "dice"].notna().all()
     summary = json.loads((partial_runs[0] / "test" / "summary.json").read_text())
-    assert summary["cube"]["dice"] == {"mean": None, "sd": None, "count": 0, "undefined": len(scores.loc[["cube"]])}
+    counts = {"count": 0, "undefined": len(scores.loc[["cube"]])}
+    assert summary["cube"]["dice"] == {"mean": None, "sd": None, "penalised_mean": None, **counts}
+    assert summary["cube"]["detection"] == {"present": 0, "detected": 0, "invented": 0}
 
 
 def test_such_runs_are_compared(partial_runs: list[Path], tmp_path: Path) -> None:

@@ -14,13 +14,16 @@ from aunet.labels import Labels
 from aunet.metrics.case_scores import (
     COLUMNS,
     DISTANCES,
+    METRICS,
     NUMBERS,
+    count_cases,
     detections,
     has_patients,
     join_scores,
     patients,
     penalised,
     read_case_scores,
+    shown_metrics,
     summarise,
     summary_as_mapping,
     write_case_scores,
@@ -170,7 +173,16 @@ def test_patients_are_carried_and_stay_text(tmp_path: Path) -> None:
     scores = read_case_scores(path)
 
     assert set(patients(scores)) == {"007"}
+    assert shown_metrics(scores) == METRICS
     assert has_patients(scores)
+
+
+def test_cases_are_counted_with_their_patients_if_these_are_known() -> None:
+    scores = organs("found", "missed", "absent")
+
+    assert count_cases(scores) == "3 cases"
+    assert count_cases(scores.assign(patient=["p", "p", "q"])) == "3 cases of 2 patients"
+    assert count_cases(scores.assign(patient="")) == "3 cases"
 
 
 def write_old_scores(path: Path) -> Path:
@@ -187,6 +199,7 @@ def test_scores_of_an_older_version_are_read_with_what_they_record(tmp_path: Pat
     assert scores[["assd_mm", "diagonal_mm"]].isna().all(axis=None)
     assert not has_patients(scores)
     assert patients(scores).tolist() == ["a", "b"]
+    assert shown_metrics(scores) == ("dice", "precision", "recall", "voxel_assd_mm")
 
 
 def test_a_penalty_that_an_older_version_did_not_record_leaves_the_mean_unknown(tmp_path: Path) -> None:

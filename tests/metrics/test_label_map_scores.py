@@ -91,6 +91,30 @@ def test_missed_and_invented_classes_follow_the_convention(of_class: str, expect
     np.testing.assert_array_equal(scores[list(METRICS)].astype(float), expected)
 
 
+def test_the_edge_of_a_scan_is_no_surface_and_the_edge_of_a_crop_is_none_either() -> None:
+    """A vessel through the scan, off its middle, of 4x4 voxels in one map and of 6x6 in the other."""
+    prediction, reference = np.zeros((2, 20, 20, 7), dtype=np.uint8)
+    prediction[8:12, 8:12], reference[7:13, 7:13] = 1, 1
+
+    scores = row(score_case("a", prediction, reference, (1.0, 1.0, 1.0), LABELS), "pancreas")
+
+    assert scores["assd_mm"] == pytest.approx(average_surface_distance(prediction == 1, reference == 1, (1, 1, 1)))
+    assert scores["assd_mm"] == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_of_one_slice_is_scored_between_contours(axis: int) -> None:
+    rows, columns = np.mgrid[:80, :80]
+    maps = [(rows - 40) ** 2 + (columns - middle) ** 2 <= 625 for middle in (37, 43)]
+    spacing = np.insert([1.0, 1.0], axis, 8.0)
+
+    scores = score_case("a", *(np.expand_dims(disc, axis).astype(np.uint8) for disc in maps), spacing, LABELS)
+
+    # Brute force over all pairs of border pixels gives 3.61.
+    assert row(scores, "pancreas")["assd_mm"] == pytest.approx(3.61, abs=0.1)
+    assert row(scores, "pancreas")["voxel_assd_mm"] == pytest.approx(3.61, abs=0.01)
+
+
 def test_a_class_in_neither_label_map_is_undefined() -> None:
     empty = np.zeros((4, 4, 4), dtype=np.uint8)
 

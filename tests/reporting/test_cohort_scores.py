@@ -1,5 +1,6 @@
 """Predictions scored against a dataset whose classes and values are others."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from aunet.data.case import Case, Cohort
 from aunet.data.volume import write_label
 from aunet.errors import UserError
 from aunet.labels import Labels
-from aunet.metrics.case_scores import METRICS
+from aunet.metrics.case_scores import METRICS, count_cases
 from aunet.metrics.label_map_scores import score_case
 from aunet.reporting.cohort_scores import match_cases, match_classes, score_cohort
 
@@ -56,6 +57,16 @@ def test_common_classes_are_scored_as_if_both_sides_had_the_same_values(tmp_path
     theirs[reference == 10], theirs[(reference == 20) | (reference == 30)] = 1, 2
     expected = score_case("a", ours, theirs, SPACING, Labels(("background", "spleen", "kidney")))
     assert scores.equals(expected)
+
+
+def test_each_row_names_the_patient_of_its_case(tmp_path: Path) -> None:
+    cohort = cohort_of(tmp_path)
+    cases = tuple(replace(case, group="patient 7") for case in cohort.cases)
+    files = predictions(tmp_path, a=random_label(9, [0, 1]), b=random_label(8, [0, 1]))
+    pairs, _ = match_cases(files, replace(cohort, cases=cases))
+    scores = score_cohort(pairs, match_classes(PREDICTED, cohort), cohort)
+    assert set(scores["patient"]) == {"patient 7"}
+    assert count_cases(scores) == "2 cases of 1 patient"
 
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:

@@ -116,6 +116,9 @@ def test_without_names_every_value_found_anywhere_is_a_class_of_every_case(tmp_p
     assert rows.loc[("a", "10"), "dice"] == 1
     assert rows.loc[[("a", "2"), ("b", "10"), ("c", "2"), ("c", "10")], list(METRICS)].isna().to_numpy().all()
     assert rows.loc[("c", "2"), "reference_ml"] == 0
+    assert (scores["patient"] == scores["case_id"]).all()
+    assert scores["diagonal_mm"].nunique() == 1
+    assert scores["diagonal_mm"].notna().all()
 
 
 def test_a_value_that_only_predictions_hold_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from PIL import Image
 
 from aunet.errors import UserError
 from aunet.labels import Labels
-from aunet.metrics.case_scores import CONVENTION, join_scores, write_case_scores
+from aunet.metrics.case_scores import CONVENTION, PENALTY, join_scores, write_case_scores
 from aunet.metrics.label_map_scores import score_case
 from aunet.reporting.curves import attention_curves, training_curves
 from aunet.reporting.html_report import build_report
 from aunet.reporting.score_section import ranked_cases
+from aunet.reporting.tables import VOXEL_DISTANCE_NOTE
 
 LABELS = Labels(("background", "left <kidney>", "spleen"))
 FACTS = {
@@ -116,6 +118,28 @@ def test_report_tells_scores_with_the_count_of_undefined_and_the_convention(run_
     assert CONVENTION in text
     # The kidney's Dice: 0 once, 1 in five cases, undefined in one. Mean 5/6, sd sqrt(1/6).
     assert "0.833 ± 0.408<small>1 undefined</small>" in text
+
+
+def test_report_shows_detections_and_the_penalised_mean_where_it_differs(run_folder: Path) -> None:
+    text = build_report(run_folder).read_text()
+    assert escape(PENALTY) in text
+    # The kidney is found in five of six cases and perfect there; the scan's diagonal is 8 sqrt(3).
+    assert "<td>5/6</td>" in text
+    assert f"0.00 ± 0.00<small>penalised {8 * 3**0.5 / 6:.2f}</small><small>2 undefined</small>" in text
+    assert "0.833 ± 0.408<small>1 undefined</small>" in text
+
+
+def test_report_of_an_older_run_shows_the_distance_that_it_recorded(run_folder: Path) -> None:
+    scores = pd.read_csv(run_folder / "test" / "case_scores.csv")
+    scores = scores.drop(columns=["patient", "assd_mm", "diagonal_mm"])
+    scores = scores.rename(columns={"voxel_assd_mm": "surface_distance_mm"})
+    scores.to_csv(run_folder / "test" / "case_scores.csv", index=False)
+    text = build_report(run_folder).read_text()
+    assert "<th>Voxel ASSD (mm)</th>" in text
+    assert "<th>ASSD (mm)</th>" not in text
+    assert escape(VOXEL_DISTANCE_NOTE) in text
+    assert "<small>penalised: not recorded</small>" in text
+    assert "<td>not recorded</td>" in text
 
 
 def test_cases_are_ranked_by_mean_dice_worst_first() -> None:

@@ -6,13 +6,16 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from aunet.metrics.case_scores import CONVENTION, METRICS
-from aunet.reporting.tables import PHANTOM_NOTE, PaperTable, mean_and_sd, score_table
+from aunet.metrics.case_scores import CONVENTION, METRICS, PENALTY
+from aunet.reporting.tables import DETECTION_NOTE, DISTANCE_NOTE, PHANTOM_NOTE, PaperTable, mean_and_sd, score_table
 
 
 def summary() -> pd.DataFrame:
     rows = [
-        {"class": name, "metric": metric, "mean": 0.84, "sd": 0.0871, "count": 7, "undefined": 1}
+        {
+            **{"class": name, "metric": metric, "mean": 0.84, "sd": 0.0871, "count": 7, "undefined": 1},
+            **{"penalised_mean": 0.735, "present": 8, "detected": 7, "invented": 0},
+        }
         for metric in METRICS
         for name in ("pancreas", "left_kidney")
     ]
@@ -38,8 +41,8 @@ def test_a_score_table_groups_rows_by_metric_then_class() -> None:
     rows = [row for rows in score_table(summary(), "Test cases").groups for row in rows]
 
     assert [row[0] for row in rows] == ["Dice", "", "Precision", "", "Recall", "", "ASSD (mm)", ""]
-    assert rows[0][1:] == ("pancreas", "0.840 ± 0.087", "7", "1")
-    assert rows[-1][1:] == ("left_kidney", "0.84 ± 0.09", "7", "1")
+    assert rows[0][1:] == ("pancreas", "0.840 ± 0.087", "0.735", "7/8", "7", "1")
+    assert rows[-1][1:] == ("left_kidney", "0.84 ± 0.09", "0.73", "7/8", "7", "1")
 
 
 def test_a_score_table_tells_the_convention_for_undefined_values() -> None:
@@ -47,6 +50,11 @@ def test_a_score_table_tells_the_convention_for_undefined_values() -> None:
 
     assert CONVENTION in " ".join(printed(table).split())
     assert CONVENTION in table.as_markdown()
+
+
+@pytest.mark.parametrize("words", [PENALTY, DETECTION_NOTE, DISTANCE_NOTE])
+def test_a_score_table_explains_its_columns_and_which_distance_it_shows(words: str) -> None:
+    assert words in " ".join(printed(score_table(summary(), "Test cases")).split())
 
 
 def test_phantom_scores_are_marked_in_title_and_note() -> None:
