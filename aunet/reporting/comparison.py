@@ -18,7 +18,18 @@ from aunet.reporting.setting_differences import (
     told_counts,
     told_facts,
 )
-from aunet.reporting.tables import METRIC_NAMES, PHANTOM_NOTE, PaperTable, Rows, digits_of, mean_and_sd, rows_of_metric
+from aunet.reporting.tables import (
+    DETECTION_NOTE,
+    DISTANCE_NOTE,
+    METRIC_NAMES,
+    PHANTOM_NOTE,
+    VOXEL_DISTANCE_NOTE,
+    PaperTable,
+    Rows,
+    digits_of,
+    mean_and_sd,
+    rows_of_metric,
+)
 
 INFERENCE_NOTE = (
     "Mean: of the patients' differences, each the mean over the patient's cases that both runs define. p: two-sided"

@@ -81,8 +81,8 @@ def score_table(
 ) -> PaperTable:
     """Return the table of one model's scores, from ``case_scores.summarise``: mean ± sd over its cases.
 
-    Beside it stand the penalised mean, how many organs were detected, and how many values are undefined. ``caveats`` are
-    sentences of its run's record that qualify every score; they become notes.
+    Beside it stand the penalised mean, how many organs were detected, and how many values are undefined. ``caveats``
+    are sentences of its run's record that qualify every score; they become notes.
     """
     rows = {metric: [_score_cells(row) for row in rows_of_metric(summary, metric)] for metric in METRICS}
     return PaperTable(
