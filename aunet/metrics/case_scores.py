@@ -105,16 +105,17 @@ def has_patients(scores: pd.DataFrame) -> bool:
 
 def count_cases(scores: pd.DataFrame) -> str:
     """Return ``40 cases``, or ``40 cases of 20 patients`` if patients are known and not the cases themselves."""
-    num_cases, num_patients = scores["case_id"].nunique(), patients(scores).nunique()
-    count = f"{num_cases} case" + "s" * (num_cases != 1)
-    if list(patients(scores)) == list(scores["case_id"]):
+    of_case = dict(zip(scores["case_id"], patients(scores), strict=True))
+    num_patients = len(set(of_case.values()))
+    count = f"{len(of_case)} case{'' if len(of_case) == 1 else 's'}"
+    if all(case_id == patient for case_id, patient in of_case.items()):
         return count
-    return f"{count} of {num_patients} patient" + "s" * (num_patients != 1)
+    return f"{count} of {num_patients} patient{'' if num_patients == 1 else 's'}"
 
 
 def shown_metrics(scores: pd.DataFrame) -> tuple[str, ...]:
     """Return the metrics for a table of ``scores``: ``METRICS``, or with the voxel form of an older version's file."""
-    is_recorded = scores.empty or scores["diagonal_mm"].notna().any()
+    is_recorded = scores.empty or not bool(scores["diagonal_mm"].isna().to_numpy().all())
     return METRICS if is_recorded else (*METRICS[:-1], "voxel_assd_mm")
 
 

@@ -89,7 +89,7 @@ def score_table(
         title=f"{title} (PHANTOM)" if is_phantom else title,
         columns=("Metric", "Class", "Mean ± sd", "Penalised", "Detected", "Cases", "Undefined"),
         groups=grouped_by_metric(rows),
-        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), *caveats, f"{MEAN_NOTE} {PENALTY} {DETECTION_NOTE}"),
+        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), *caveats, MEAN_NOTE, PENALTY, DETECTION_NOTE),
     )
 
 
