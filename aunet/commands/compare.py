@@ -3,43 +3,48 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aunet.reporting.compared_run import ComparedRun
+    from aunet.reporting.setting_differences import SettingDifference
 
 ROUNDS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``aunet compare``."""
+    """Add the arguments of ``aunet compare``."""
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders; the first is the baseline")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the tables")
     parser.add_argument(
         "--folds", action="store_true", help="pool the runs of -m data.fold=0,1,2,3,4: every case is tested once"
     )
+    parser.add_argument(
+        "--allow-differences",
+        action="store_true",
+        help="compare runs that differ in more than the model (loss, epochs, training cases, …), and mark the tables",
+    )
 
 
 def compare(arguments: argparse.Namespace) -> None:
     """Print the comparison and write comparison.md, comparison.csv and, of two or more, paired_differences.csv."""
+    from rich.progress import track
+
     from aunet.atomic_files import replaced_atomically, write_text
-    from aunet.errors import UserError
-    from aunet.reporting.compared_run import check_comparable, read_compared_run, with_unique_names
-    from aunet.reporting.comparison import comparison_rows, comparison_table, difference_tables, differences_to_first
-    from aunet.reporting.cross_validation import gather_folds
+    from aunet.reporting.comparison import comparison_table, difference_tables, settings_table
+    from aunet.reporting.comparison_scores import comparison_rows, differences_to_first
     from aunet.reporting.tables import table_console
 
-    if len(arguments.runs) < 2:
-        raise UserError(f"{arguments.runs[0]}: one run alone; a comparison needs two or more run folders.")
-    runs = [read_compared_run(folder) for folder in arguments.runs]
-    runs = with_unique_names(gather_folds(runs) if arguments.folds else runs)
-    check_comparable(runs)
+    runs, differences = read_runs(arguments.runs, arguments.folds, arguments.allow_differences)
     runs, timing_note = measure_forward_pass(runs)
     rows = comparison_rows(runs)
-    tables, frames = [comparison_table(runs, rows, timing_note)], {"comparison.csv": rows}
+    tables, frames = [comparison_table(runs, rows, differences, timing_note)], {"comparison.csv": rows}
+    if differences:
+        tables.append(settings_table(runs, differences))
     if len(runs) > 1:
-        frames["paired_differences.csv"] = differences_to_first(runs)
-        tables += difference_tables(frames["paired_differences.csv"])
+        paired = differences_to_first(runs, lambda others: track(others, "Testing the differences"))
+        frames["paired_differences.csv"] = paired
+        tables += difference_tables(runs, paired, differences)
 
     for name, frame in frames.items():
         with replaced_atomically(arguments.output / name) as temporary:
@@ -51,8 +56,46 @@ def compare(arguments: argparse.Namespace) -> None:
     console.print(f"Tables written to {arguments.output}", soft_wrap=True, markup=False)
 
 
+def read_runs(
+    folders: Sequence[Path], has_folds: bool, are_differences_allowed: bool
+) -> "tuple[list[ComparedRun], list[SettingDifference]]":
+    """Read the runs, named by what differs, and their differences besides the model.
+
+    Raises:
+        UserError: for runs that cannot be compared or, unless allowed, differ in more than the model.
+    """
+    from omegaconf import OmegaConf
+
+    from aunet.config import load_run_config
+    from aunet.errors import UserError
+    from aunet.reporting.comparability import (
+        check_comparable,
+        check_differences,
+        share_what_is_known_of_cases,
+        with_unique_names,
+    )
+    from aunet.reporting.compared_run import read_compared_run, read_record
+    from aunet.reporting.cross_validation import gather_folds
+    from aunet.reporting.setting_differences import setting_differences
+
+    if len(folders) < 2:
+        raise UserError(f"{folders[0]}: one run alone; a comparison needs two or more run folders.")
+    runs: list[ComparedRun] = []
+    for folder in folders:
+        record = read_record(folder)  # first, as it says most clearly what else the folder may be
+        settings: Any = OmegaConf.to_container(load_run_config(folder), resolve=True)
+        runs.append(read_compared_run(folder, record, settings))
+    runs = gather_folds(runs) if has_folds else runs
+    check_comparable(runs)
+    differences = setting_differences(runs)
+    runs = with_unique_names(runs, differences)
+    if not are_differences_allowed:
+        check_differences(runs, differences)
+    return share_what_is_known_of_cases(runs), differences
+
+
 def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedRun], str]":
-    """The runs with the median seconds of their networks' forward passes, and a note on how they were measured."""
+    """Return the runs with the median seconds of their networks' forward passes, and a note on the measurement."""
     from dataclasses import replace
 
     import numpy as np

@@ -1,6 +1,7 @@
 """``aunet train -m``: a run for each combination of the listed values; the same command again goes on with them."""
 
 import logging
+import re
 from collections.abc import Sequence
 
 from aunet.atomic_files import write_text
@@ -66,7 +67,16 @@ def _print_summary(plan: SweepPlan) -> None:
     console.print(table)
     finished = [job for job in plan.jobs if job.state.status == "finished"]
     if len(finished) > 1:
-        folds = " --folds" if any(word.startswith("data.fold=") for job in finished for word in job.words) else ""
         folders = " ".join(str(job.folder) for job in finished)
-        hint = f"Compare them: aunet compare {folders}{folds} --output {plan.folder}/comparison"
+        hint = f"Compare them: aunet compare {folders}{compare_options(finished)} --output {plan.folder}/comparison"
         console.print(hint, markup=False, soft_wrap=True)
+
+
+def compare_options(jobs: Sequence[Job]) -> str:
+    """Return the options that `aunet compare` needs for these jobs."""
+    varied = {
+        word.partition("=")[0] for job in jobs for word in job.words if any(word not in other.words for other in jobs)
+    }
+    is_model_alone = all(re.match(r"[+~]*(model\b|seed$|data\.fold$)", key) for key in varied)
+    has_folds = any(word.startswith("data.fold=") for job in jobs for word in job.words)
+    return (" --folds" if has_folds else "") + ("" if is_model_alone else " --allow-differences")

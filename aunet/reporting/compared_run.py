@@ -1,17 +1,17 @@
-"""Runs that stand side by side: what a run folder tells of one, and whether two may be compared at all."""
+"""The runs of a comparison, read from their folders; a fact that an older version did not write is not recorded."""
 
 import json
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
-import numpy as np
 import pandas as pd
 
+from aunet.data.case import Case
+from aunet.data.case_groups import groups_by_name
 from aunet.errors import UserError
-from aunet.metrics.case_scores import read_case_scores
+from aunet.metrics.case_scores import DISTANCES, has_patients, read_case_scores
 
 RECORD_KEYS = (
     "status",
@@ -26,11 +26,36 @@ RECORD_KEYS = (
 )
 
 
+# The independent unit of the statistics: the patient, else what `data.split.group` keeps together, else the case.
+Unit = Literal["patient", "group", "case"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """The cases that a network was trained and chosen on, and how long and on which machine it trained.
+
+    None is "not recorded". ``environment`` holds the versions and the hardware by name, ``precision`` what was computed
+    in. ``patients`` maps a case to its patient, if that is not the case itself.
+    """
+
+    train: frozenset[str] | None = None
+    val: frozenset[str] | None = None
+    test: frozenset[str] | None = None
+    patients: Mapping[str, str] | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    precision: str | None = None
+    extended_from: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
 @dataclass(frozen=True)
 class ComparedRun:
-    """What a comparison needs of one finished run, or of the ``num_folds`` runs of a cross-validation, pooled.
+    """A finished run, or the runs of a cross-validation, pooled: one of ``trainings`` per fold.
 
-    ``forward_seconds`` is measured by the comparison itself.
+    ``unit`` says what the column ``patient`` of ``scores`` holds; it is empty for cases. ``distances`` are the columns
+    of ``scores`` that are recorded. ``settings`` is the configuration, dotted key -> value. ``caveats`` are sentences
+    that every table of the run shows. ``forward_seconds`` is measured by the comparison itself.
     """
 
     folder: Path
@@ -44,18 +69,32 @@ class ComparedRun:
     is_phantom: bool
     class_names: tuple[str, ...]
     scores: pd.DataFrame
+    unit: Unit = "case"
+    distances: tuple[str, ...] = DISTANCES
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    trainings: tuple[Training, ...] = (Training(),)
+    caveats: tuple[str, ...] = ()
     forward_seconds: float = float("nan")
-    num_folds: int = 1
+
+    @property
+    def num_folds(self) -> int:
+        """How many trainings are pooled."""
+        return len(self.trainings)
 
 
-def read_compared_run(folder: Path) -> ComparedRun:
-    """Read run.json and test/case_scores.csv of a finished run."""
-    record = _read_record(folder)
-    if record["status"] != "finished":
-        raise UserError(
-            f"{folder}: the run is {record['status']!r}, and only a finished one has test scores to compare; "
-            f"continue it with `python train.py resume={folder}`."
-        )
+def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping[str, Any]) -> ComparedRun:
+    """Read splits.json, metrics.csv and test/case_scores.csv of a finished run.
+
+    Args:
+        folder: of the run.
+        record: as ``read_record`` returns it.
+        settings: nested containers of its config.yaml, with the keys that were added since.
+    """
+    flat, training = flatten(settings), _read_training(folder, record)
+    scores = read_case_scores(folder / "test" / "case_scores.csv")
+    _check_rows(scores, record["class_names"][1:], folder)
+    distances = _recorded_distances(scores, flat)
+    scores, unit = _with_patients(scores, training, flat.get("data.split.group"))
     return ComparedRun(
         folder=folder,
         name=record["model"],
@@ -67,80 +106,131 @@ def read_compared_run(folder: Path) -> ComparedRun:
         data_fingerprint=record["data_fingerprint"],
         is_phantom=record["is_phantom"],
         class_names=tuple(record["class_names"]),
-        scores=read_case_scores(folder / "test" / "case_scores.csv"),
+        scores=scores,
+        unit=unit,
+        distances=distances,
+        settings=flat,
+        trainings=(training,),
+        caveats=tuple(record.get("caveats", ())),
     )
 
 
-def check_comparable(runs: Sequence[ComparedRun]) -> None:
-    """Refuse runs that were not scored on the same data, classes, test cases and reference labels."""
-    first = runs[0]
-    for run in runs[1:]:
-        pair = f"{first.folder} and {run.folder} cannot be compared: "
-        if (first.data, first.is_phantom) != (run.data, run.is_phantom):
-            raise UserError(f"{pair}one was scored on {_data_name(first)}, the other on {_data_name(run)}.")
-        if first.class_names != run.class_names:
-            raise UserError(f"{pair}their classes are {list(first.class_names)} and {list(run.class_names)}.")
-        if difference := _case_difference(first, run):
-            raise UserError(f"{pair}{difference} Train both with the same `data.split`, or pool folds: --folds.")
-        if first.data_fingerprint != run.data_fingerprint:
-            raise UserError(f"{pair}the files of {first.data} changed between them. Train both on the same files.")
-        if changed := _changed_references(first, run):
-            raise UserError(f"{pair}the reference labels of {changed} differ. Train both on the same files.")
-
-
-def with_unique_names(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
-    """The runs named by their model, where that is not enough also by seed, and last by the name of their folder."""
-    folders = Counter(run.folder.resolve() for run in runs)
-    if twice := [str(folder) for folder, count in folders.items() if count > 1]:
-        raise UserError(f"{twice[0]}: the run stands twice; give every run once.")
-    choices: tuple[Callable[[ComparedRun], str], ...] = (
-        lambda run: run.model,
-        lambda run: f"{run.model}, seed {run.seed}",
-        lambda run: f"{run.model}, {run.folder.name}",
-    )
-    for choice in choices:
-        names = [choice(run) for run in runs]
-        if len(set(names)) == len(runs):
-            return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
-    return [replace(run, name=f"{run.model}, {run.folder}") for run in runs]
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return run.json of a finished run; UserError, with a remedy, if there is none."""
     path = folder / "run.json"
     if not path.is_file():
         inside = sorted(str(found.parent) for found in folder.glob("*/run.json"))
         remedy = f"give the runs in it: {' '.join(inside)}" if inside else "give the folder of a run"
         raise UserError(f"{folder}: not a run folder, it holds no run.json; {remedy}.")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); the file is damaged, train the run again.") from error
+    record = _read_json(path)
     if missing := [key for key in RECORD_KEYS if key not in record]:
         raise UserError(f"{path}: lacks {', '.join(missing)}; was the run made by an older version? Train it again.")
+    if record["status"] != "finished":
+        raise UserError(
+            f"{folder}: the run is {record['status']!r}, and only a finished one has test scores to compare; "
+            f"continue it with `python train.py resume={folder}`."
+        )
     return record
 
 
-def _data_name(run: ComparedRun) -> str:
-    return f"{run.data} ({'phantom' if run.is_phantom else 'real scans'})"
-
-
-def _case_difference(first: ComparedRun, run: ComparedRun) -> str:
-    """A sentence on the test cases that only one of the runs has; empty where there are none."""
-    first_cases, cases = set(first.scores["case_id"]), set(run.scores["case_id"])
-    sides = ((first, sorted(first_cases - cases)), (run, sorted(cases - first_cases)))
-    told = [f"only {side.folder} was tested on {shortened(names)}" for side, names in sides if names]
-    return "; ".join(told) + "." if told else ""
-
-
-def _changed_references(first: ComparedRun, run: ComparedRun) -> str:
-    """Test cases whose reference volumes differ between the runs, so the labels must have; empty where none do."""
-    keys = ["case_id", "class"]
-    pairs = first.scores.merge(run.scores, on=keys, how="outer", suffixes=("_first", "_run"))
-    is_changed = ~np.isclose(pairs["reference_ml_first"], pairs["reference_ml_run"], rtol=1e-6, equal_nan=True)
-    return shortened(sorted(pairs.loc[is_changed, "case_id"].unique()))
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(cast(Mapping[str, Any], value), f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
 
 
 def shortened(names: Sequence[str], limit: int = 5) -> str:
     """The names with commas, the rest beyond ``limit`` as a count."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
+
+
+def _read_training(folder: Path, record: Mapping[str, Any]) -> Training:
+    parts = _read_splits(folder / "splits.json")
+    train, val, test = (frozenset(parts[part]) if part in parts else None for part in ("train", "val", "test"))
+    hardware, versions = record.get("hardware", {}), record.get("versions", {})
+    environment = {
+        "commit": record.get("commit"),
+        **{name: versions.get(name) for name in ("torch", "monai")},
+        "processor": hardware.get("processor"),
+        "GPUs": ", ".join(hardware.get("gpus", ())) or None,
+    }
+    return Training(
+        train,
+        val,
+        test,
+        patients=parts.get("patients"),
+        epochs=record.get("epochs", _count_epochs(folder / "metrics.csv")),
+        steps=record.get("steps"),
+        precision=record.get("computing", {}).get("precision"),
+        extended_from=record.get("extended_from_epochs"),
+        environment={name: str(value) for name, value in environment.items() if value is not None},
+    )
+
+
+def _read_splits(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    splits = _read_json(path)
+    if not all(isinstance(splits.get(part), list) for part in ("train", "val", "test")):
+        raise UserError(
+            f"{path}: 'train', 'val' and 'test' must each be a list of case ids. Restore the run's own file."
+        )
+    return splits
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid JSON ({error}); the file is damaged, train the run again.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a JSON object; the file is damaged, train the run again.")
+    return cast(dict[str, Any], content)
+
+
+def _count_epochs(metrics: Path) -> int | None:
+    """Count the rows of metrics.csv, one per epoch: older runs record their number nowhere else."""
+    return len(pd.read_csv(metrics)) if metrics.is_file() else None
+
+
+def _check_rows(scores: pd.DataFrame, classes: Sequence[str], folder: Path) -> None:
+    """Raise UserError unless ``scores`` hold a row for every case and class of the run."""
+    path = folder / "test" / "case_scores.csv"
+    if scores.empty:
+        raise UserError(f"{path}: holds no row; it must have one per test case and class. Restore the run's own file.")
+    expected = {(case_id, name) for case_id in scores["case_id"] for name in classes}
+    found = set(zip(scores["case_id"], scores["class"], strict=True))
+    if wrong := sorted(expected ^ found):
+        case_id, name = wrong[0]
+        state = "lacks" if wrong[0] in expected else "should not have"
+        raise UserError(
+            f"{path}: {state} a row of case {case_id}, class {name}; it must have one per test case and class"
+            f" ({', '.join(classes)}). Restore the run's own file."
+        )
+
+
+def _recorded_distances(scores: pd.DataFrame, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the distances that ``scores`` hold, the main one first.
+
+    Versions before ``diagonal_mm`` wrote the voxel form alone, and counted every voxel of a picture as border.
+    """
+    if bool(scores["diagonal_mm"].notna().all()):
+        return DISTANCES
+    return () if settings.get("dataset.spatial_dims") == 2 else ("voxel_assd_mm",)
+
+
+def _with_patients(scores: pd.DataFrame, training: Training, group: str | None) -> tuple[pd.DataFrame, Unit]:
+    """Return ``scores`` with each case's patient, or its group if patients are unknown or the cases themselves."""
+    cases, recorded = scores["case_id"].tolist(), training.patients
+    if not has_patients(scores) and recorded is not None:
+        scores = scores.assign(patient=[recorded.get(case_id, case_id) for case_id in cases])
+    if group is not None and (not has_patients(scores) or scores["patient"].tolist() == cases):
+        groups = groups_by_name([Case(case_id, (), None) for case_id in dict.fromkeys(cases)], group)
+        return scores.assign(patient=[groups[case_id] for case_id in cases]), "group"
+    return scores, "patient" if has_patients(scores) else "case"

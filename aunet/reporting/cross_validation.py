@@ -1,49 +1,45 @@
 """The folds of a cross-validation as one run: every case scored once, by the network that did not train on it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
-
-import yaml
 
 from aunet.errors import UserError
-from aunet.metrics.case_scores import join_scores
+from aunet.metrics.case_scores import DISTANCES, join_scores
 from aunet.reporting.compared_run import ComparedRun, shortened
+from aunet.reporting.setting_differences import has_equal_settings
 
 
 def gather_folds(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
-    """Pool the test scores of runs whose configurations differ in ``data.fold`` alone, in order of the folds.
+    """Pool the test scores of runs whose settings differ in ``data.fold`` alone, in order of the folds.
 
     Parameters, patch and folder are those of the first fold, whose network is also the one to time.
 
     Raises:
         UserError: for a run without a fold, a fold given twice, and folds that leave a case untested.
     """
-    folds = [(run, *_settings_and_fold(run.folder)) for run in runs]
-    gathered: dict[str, dict[int, ComparedRun]] = {}
-    for run, settings, fold in folds:
-        of_settings = gathered.setdefault(settings, {})
-        if fold in of_settings:
+    gathered: list[dict[int, ComparedRun]] = []
+    for run in runs:
+        fold = _fold_of(run)
+        of_settings = next((other for other in gathered if _is_fold_of(run, other)), None)
+        if of_settings is None:
+            gathered.append({fold: run})
+        elif fold in of_settings:
             raise UserError(f"{of_settings[fold].folder} and {run.folder}: both are fold {fold}; give one of them.")
-        of_settings[fold] = run
-    return [_pooled(dict(sorted(of_settings.items()))) for of_settings in gathered.values()]
+        else:
+            of_settings[fold] = run
+    return [_pooled(dict(sorted(of_settings.items()))) for of_settings in gathered]
 
 
-def _settings_and_fold(folder: Path) -> tuple[str, int]:
-    """All settings but the fold, as text, and the fold."""
-    path = folder / "config.yaml"
-    try:
-        config: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-        fold = config["data"].pop("fold")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
-        raise UserError(
-            f"{path}: not the configuration of a run ({error!r}). Give a run as training left it."
-        ) from None
+def _fold_of(run: ComparedRun) -> int:
+    fold = run.settings.get("data.fold")
     if not isinstance(fold, int):
-        raise UserError(f"{folder}: has no fold (data.fold={fold}); --folds gathers runs of -m data.fold=0,1,….")
-    return json.dumps(config, sort_keys=True, default=str), fold
+        raise UserError(f"{run.folder}: has no fold (data.fold={fold}); --folds gathers runs of -m data.fold=0,1,….")
+    return fold
+
+
+def _is_fold_of(run: ComparedRun, folds: dict[int, ComparedRun]) -> bool:
+    first = next(iter(folds.values()))
+    return run.model == first.model and has_equal_settings(run, first)
 
 
 def _pooled(folds: dict[int, ComparedRun]) -> ComparedRun:
@@ -55,19 +51,27 @@ def _pooled(folds: dict[int, ComparedRun]) -> ComparedRun:
             f"{runs[0].folder} and its other folds: {shortened(twice)} tested in more than one fold. Folds of one"
             " cross-validation test every case once; train them with the same data.split."
         )
-    if untested := sorted(set().union(*(_cases_of(run.folder) for run in runs)) - set(tested)):
+    if untested := sorted(set().union(*(_cases_of(run) for run in runs)) - set(tested)):
         raise UserError(
             f"{runs[0].folder}: with folds {', '.join(map(str, folds))} no fold tests {shortened(untested)}. Give the"
             " runs of the other folds too."
         )
-    return replace(runs[0], scores=scores, num_folds=len(runs))
+    return replace(
+        runs[0],
+        scores=scores,
+        unit=max((run.unit for run in runs), key=("patient", "group", "case").index),
+        distances=tuple(distance for distance in DISTANCES if all(distance in run.distances for run in runs)),
+        trainings=tuple(training for run in runs for training in run.trainings),
+        caveats=tuple(dict.fromkeys(caveat for run in runs for caveat in run.caveats)),
+    )
 
 
-def _cases_of(folder: Path) -> set[str]:
-    """Return every case id of a run's ``splits.json``."""
-    path = folder / "splits.json"
-    try:
-        parts: Any = json.loads(path.read_text(encoding="utf-8"))
-        return {case_id for part in ("train", "val", "test") for case_id in parts[part]}
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not the splits of a run ({error!r}). Give a run as training left it.") from None
+def _cases_of(run: ComparedRun) -> frozenset[str]:
+    """Return every case of a run's splits; UserError if they are not recorded."""
+    parts = [part for training in run.trainings for part in (training.train, training.val, training.test)]
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        raise UserError(
+            f"{run.folder / 'splits.json'}: no such file; --folds needs it. Give a run as training left it."
+        )
+    return frozenset[str]().union(*known)

@@ -51,8 +51,7 @@ def score_section(run: RunFiles) -> str:
         return section("Test cases", paragraph("The test cases have not been scored yet.", "quiet"))
     distance_note = DISTANCE_NOTE if "assd_mm" in shown_metrics(scores) else VOXEL_DISTANCE_NOTE
     mean_note = f"Mean ± sd (n - 1) over {count_cases(scores)}. {distance_note} {CONVENTION}"
-    notes = [paragraph(mean_note, "note"), paragraph(f"{PENALTY} {DETECTION_NOTE}", "note")]
-    notes[:0] = [paragraph(caveat, "note") for caveat in run.caveats]
+    notes = [paragraph(note, "note") for note in (*run.caveats, mean_note, f"{PENALTY} {DETECTION_NOTE}")]
     if run.facts.get("is_phantom"):
         notes.insert(0, paragraph(PHANTOM_NOTE, "note"))
     return section(

@@ -54,6 +54,6 @@ def test_a_sweep_makes_runs_that_compare_to_the_papers_table(
 
     printed = capfd.readouterr().out
     assert "monai_unet" in printed
-    assert "Wilcoxon" in printed
+    assert "sign-flip permutation test" in printed
     for name in ("comparison.md", "comparison.csv", "paired_differences.csv"):
         assert (tmp_path / "table" / name).is_file()

@@ -1,34 +1,42 @@
 """Folds of a cross-validation become one run."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-import yaml
 
 from aunet.errors import UserError
 from aunet.metrics.case_scores import COLUMNS, NUMBERS
-from aunet.reporting.compared_run import ComparedRun
+from aunet.reporting.compared_run import ComparedRun, Training
 from aunet.reporting.cross_validation import gather_folds
 
 CASES = tuple("abcdef")
 
 
-def fold_run(folder: Path, fold: int | None, tested: str, model: str = "unet", seed: int = 0) -> ComparedRun:
-    folder.mkdir()
-    config: dict[str, Any] = {"data": {"name": "ct150", "fold": fold}, "model": {"name": model}, "seed": seed}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    rest = [case_id for case_id in CASES if case_id not in tested]
-    parts = {"train": rest[1:], "val": rest[:1], "test": list(tested)}
-    (folder / "splits.json").write_text(json.dumps({**parts, "patients": {"a": "Ann"}, "digests": {"a": "f00d"}}))
-    rows = [
-        {"case_id": c, "patient": c, "class": "liver", **dict.fromkeys(NUMBERS, 0.1 * (ord(c) - 96))} for c in tested
-    ]
-    scores = pd.DataFrame(rows, columns=list(COLUMNS))
-    names = ("background", "liver")
-    return ComparedRun(folder, model, model, seed, 10, (8, 8, 8), "ct150", "f00d", True, names, scores)
+def fold_run(folder: Path, fold: int | None, tested: str, model: str = "unet", **changes: Any) -> ComparedRun:
+    rest = frozenset(CASES) - frozenset(tested)
+    values = {case_id: dict.fromkeys(NUMBERS, 0.1 * (ord(case_id) - 96)) for case_id in tested}
+    rows = [{"case_id": case_id, "patient": case_id, "class": "liver", **values[case_id]} for case_id in tested]
+    return ComparedRun(
+        folder,
+        model,
+        model,
+        seed=0,
+        parameters=10,
+        patch_size=(8, 8, 8),
+        data="ct150",
+        data_fingerprint="f00d",
+        is_phantom=True,
+        class_names=("background", "liver"),
+        scores=pd.DataFrame(rows, columns=list(COLUMNS)),
+        unit="patient",
+        settings={"data.fold": fold, "model.network.kind": model},
+        **{
+            "trainings": (Training(train=rest - {min(rest, default="")}, val=frozenset(), test=frozenset(tested)),),
+            **changes,
+        },
+    )
 
 
 def test_every_case_is_in_the_pooled_scores_once_with_its_own_folds_score(tmp_path: Path) -> None:
@@ -63,9 +71,17 @@ def test_folds_that_do_not_make_one_cross_validation_are_refused(
         gather_folds(runs)
 
 
-@pytest.mark.parametrize("file", ["config.yaml", "splits.json"])
-def test_a_run_that_lacks_a_file_is_refused_with_its_name(tmp_path: Path, file: str) -> None:
-    run = fold_run(tmp_path / "0", 0, "abcdef")
-    (run.folder / file).unlink()
-    with pytest.raises(UserError, match=f"0/{file}"):
+def test_a_run_that_lacks_its_splits_is_refused(tmp_path: Path) -> None:
+    run = fold_run(tmp_path / "0", 0, "abcdef", trainings=(Training(),))
+    with pytest.raises(UserError, match=r"0/splits\.json"):
         gather_folds([run])
+
+
+def test_pooled_folds_keep_their_trainings_and_caveats_and_what_all_of_them_recorded(tmp_path: Path) -> None:
+    older = fold_run(tmp_path / "0", 0, "abc", caveats=("Stopped by the clock.",), distances=("voxel_assd_mm",))
+    newer = fold_run(tmp_path / "1", 1, "def", caveats=("Stopped by the clock.",))
+
+    [pooled] = gather_folds([older, newer])
+
+    assert [training.test for training in pooled.trainings] == [frozenset("abc"), frozenset("def")]
+    assert (pooled.caveats, pooled.distances) == (("Stopped by the clock.",), ("voxel_assd_mm",))

