@@ -115,10 +115,13 @@ def build_recorder(
     """What records the coefficients of the first validation cases."""
     attention, dataset = settings["attention"], data.validation_cases()
     shown = [dataset[index] for index in range(min(attention["cases"], len(dataset)))]
+    # Of a network with softmax gates a patch is recorded instead, which the validation does not predict.
+    if not getattr(task.network, "is_softmax_gate", False):
+        task.watch(case["case_id"] for case in shown)
     return AttentionRecorder(
         folder / "attention",
         [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
-        predict=lambda network, image: task.predict_case(image, with_attention=True),
+        predict=lambda network, case: task.predict_watched(case.case_id, case.image),
         labels=data.cohort.labels,
         patch_size=settings["dataset"]["patch_size"],
         max_epochs_kept=attention["max_epochs_kept"],

@@ -54,7 +54,7 @@ class AttentionRecorder(Callback):
     Args:
         folder: ``attention/`` of the run.
         cases: the validation cases to watch.
-        predict: (network, image (C, h, w, d)) -> coefficients over the image.
+        predict: (network, case) -> coefficients over the case's image.
         labels: the classes.
         patch_size: what a network with softmax gates is shown of a case, as its coefficients compete over all
             of what it sees and cannot be stitched; voxels.
@@ -71,7 +71,7 @@ class AttentionRecorder(Callback):
         self,
         folder: Path,
         cases: Sequence[ValidationImage],
-        predict: Callable[[nn.Module, Tensor], CasePrediction],
+        predict: Callable[[nn.Module, ValidationImage], CasePrediction],
         labels: Labels,
         patch_size: Sequence[int],
         max_epochs_kept: int = 64,
@@ -139,7 +139,7 @@ class AttentionRecorder(Callback):
         return [patch_on_organ(case, self._patch_size) for case in self._cases]
 
     def _coefficients(self, network: nn.Module, case: ValidationImage) -> list[LevelCoefficients]:
-        prediction = self._predict(network, case.image)
+        prediction = self._predict(network, case)
         return [
             LevelCoefficients(
                 level,

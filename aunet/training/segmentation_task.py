@@ -101,6 +101,8 @@ class SegmentationTask(LightningModule):
         self._sharded: tuple[ShardedForward, ...] = ()
         self._loss_sum, self._num_losses = 0.0, 0
         self._case_dice: dict[str, CaseDice] = {}
+        self._watched_cases: frozenset[str] = frozenset()
+        self._watched: dict[str, VolumePrediction] = {}
 
     def compile_forward(self, image_size: Sequence[int]) -> bool:
         """Compile what a training step calls, where the network lies, for images (B, C, *spatial); whether it could."""
@@ -172,13 +174,16 @@ class SegmentationTask(LightningModule):
         """Score one whole case, or nothing if this rank has fewer cases than another."""
         if not case:
             return
-        prediction = self.predict_case(case["image"]).logits.argmax(dim=0).numpy()
-        self._case_dice[case["case_id"]] = score_case(
-            prediction, case["label"].cpu().numpy(), case["annotated"].tolist()
-        )
+        case_id = case["case_id"]
+        prediction = self.predict_case(case["image"], with_attention=case_id in self._watched_cases)
+        if case_id in self._watched_cases:
+            self._watched[case_id] = prediction
+        label_map = prediction.logits.argmax(dim=0).numpy()
+        self._case_dice[case_id] = score_case(label_map, case["label"].cpu().numpy(), case["annotated"].tolist())
 
     def on_validation_epoch_start(self) -> None:
         """Validate what a checkpoint would hold, on every rank."""
+        self._watched.clear()
         share_buffers(self.network)
 
     def on_validation_epoch_end(self) -> None:
@@ -196,6 +201,14 @@ class SegmentationTask(LightningModule):
         self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         self._case_dice.clear()
         self._loss_sum, self._num_losses = 0.0, 0
+
+    def watch(self, case_ids: Iterable[str]) -> None:
+        """Keep the coefficients of these cases when they are validated, until the next validation."""
+        self._watched_cases = frozenset(case_ids)
+
+    def predict_watched(self, case_id: str, image: Tensor) -> VolumePrediction:
+        """Return the prediction of a case with its coefficients: that of the validation, if this rank validated it."""
+        return self._watched.pop(case_id, None) or self.predict_case(image, with_attention=True)
 
     def predict_case(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Logits of a whole case (C, *spatial) by sliding window, and its coefficients if asked for."""

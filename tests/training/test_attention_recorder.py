@@ -91,7 +91,9 @@ def recorder_in(folder: Path, **changes: Any) -> AttentionRecorder:
         "labels": LABELS,
         "patch_size": (8, 8, 8),
     }
-    return AttentionRecorder(folder, **(settings | changes))
+    settings |= changes
+    predict = settings.pop("predict")
+    return AttentionRecorder(folder, predict=lambda network, case: predict(network, case.image), **settings)
 
 
 def statistics_of(folder: Path) -> list[dict[str, str]]:
