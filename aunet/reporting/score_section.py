@@ -87,7 +87,7 @@ def _summary_table(scores: pd.DataFrame, labels: Labels) -> str:
 
 def _detection_cell(entry: Summary) -> str:
     invented = entry["invented"]
-    return f"{entry['detected']}/{entry['present']}" + (f"<small>{invented} invented</small>" if invented else "")
+    return f"{entry['detected']}/{entry['present']}" + (f"<small>+{invented}</small>" if invented else "")
 
 
 def _summary_cell(entry: Summary, metric: str) -> str:

@@ -31,8 +31,10 @@ VOXEL_DISTANCE_NOTE = (
 )
 MEAN_NOTE = f"Mean and sd (n - 1) over cases. {DISTANCE_NOTE} {CONVENTION}"
 DETECTION_NOTE = (
-    "Detected: cases whose prediction shares a voxel with the class, of the cases whose reference holds it."
+    "Detected: cases whose prediction shares a voxel with the class, of the cases whose reference holds it; +n: n "
+    "other cases in which the class is predicted."
 )
+
 PHANTOM_NOTE = "PHANTOM data: the scans are synthetic, and these numbers say nothing about patients."
 
 Rows = tuple[tuple[str, ...], ...]
@@ -98,7 +100,7 @@ def _score_cells(row: dict[str, Any]) -> tuple[str, ...]:
         str(row["class"]),
         mean_and_sd(row["mean"], row["sd"], row["metric"]),
         mean_and_sd(row["penalised_mean"], math.nan, row["metric"]),
-        f"{row['detected']}/{row['present']}",
+        f"{row['detected']}/{row['present']}" + (f" +{row['invented']}" if row["invented"] else ""),
         str(row["count"]),
         str(row["undefined"]),
     )

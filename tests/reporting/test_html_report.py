@@ -12,7 +12,7 @@ from PIL import Image
 
 from aunet.errors import UserError
 from aunet.labels import Labels
-from aunet.metrics.case_scores import CONVENTION, PENALTY, join_scores, write_case_scores
+from aunet.metrics.case_scores import CONVENTION, PENALTY, join_scores, read_case_scores, write_case_scores
 from aunet.metrics.label_map_scores import score_case
 from aunet.reporting.attention_curves import AREA, LEVEL, RATIO, attention_curves
 from aunet.reporting.curves import training_curves
@@ -131,6 +131,14 @@ def test_report_shows_detections_and_the_penalised_mean_where_it_differs(run_fol
     assert "<td>5/6</td>" in text
     assert f"0.00 ± 0.00<small>penalised {8 * 3**0.5 / 6:.2f}</small><small>2 undefined</small>" in text
     assert "0.833 ± 0.408<small>1 undefined</small>" in text
+
+
+def test_report_shows_invented_organs(run_folder: Path) -> None:
+    path = run_folder / "test" / "case_scores.csv"
+    scores = read_case_scores(path)
+    scores.loc[scores["reference_ml"] == 0, "predicted_ml"] = 5.0
+    write_case_scores(path, scores)
+    assert "<td>5/6<small>+1</small></td>" in build_report(run_folder).read_text()
 
 
 def test_report_of_an_older_run_shows_the_distance_that_it_recorded(run_folder: Path) -> None:

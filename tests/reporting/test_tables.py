@@ -14,7 +14,7 @@ def summary() -> pd.DataFrame:
     rows = [
         {
             **{"class": name, "metric": metric, "mean": 0.84, "sd": 0.0871, "count": 7, "undefined": 1},
-            **{"penalised_mean": 0.735, "present": 8, "detected": 7, "invented": 0},
+            **{"penalised_mean": 0.735, "present": 8, "detected": 7, "invented": 2},
         }
         for metric in METRICS
         for name in ("pancreas", "left_kidney")
@@ -41,8 +41,8 @@ def test_a_score_table_groups_rows_by_metric_then_class() -> None:
     rows = [row for rows in score_table(summary(), "Test cases").groups for row in rows]
 
     assert [row[0] for row in rows] == ["Dice", "", "Precision", "", "Recall", "", "ASSD (mm)", ""]
-    assert rows[0][1:] == ("pancreas", "0.840 ± 0.087", "0.735", "7/8", "7", "1")
-    assert rows[-1][1:] == ("left_kidney", "0.84 ± 0.09", "0.73", "7/8", "7", "1")
+    assert rows[0][1:] == ("pancreas", "0.840 ± 0.087", "0.735", "7/8 +2", "7", "1")
+    assert rows[-1][1:] == ("left_kidney", "0.84 ± 0.09", "0.73", "7/8 +2", "7", "1")
 
 
 def test_a_score_table_tells_the_convention_for_undefined_values() -> None:
