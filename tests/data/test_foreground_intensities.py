@@ -8,8 +8,8 @@ import pytest
 from abdomens import abdomen, abdomens, write_abdomens
 from scans import write_nifti
 
-from aunet.build import build_cohort, build_preprocessing, with_facts
-from aunet.build_preprocessing import with_intensities
+from aunet.build import build_cohort, with_facts
+from aunet.build_preprocessing import build_preprocessing, with_intensities
 from aunet.config import check_config, compose_config
 from aunet.data.case import Case, Cohort
 from aunet.data.content_digest import ContentDigests
