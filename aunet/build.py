@@ -8,10 +8,16 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
-from aunet.build_preprocessing import build_digests, build_preprocessing, intensity_facts, with_given_modality
+from aunet.build_preprocessing import (
+    build_digests,
+    build_preprocessing,
+    check_lengths,
+    intensity_facts,
+    with_given_modality,
+)
 from aunet.config import load_run_config, resolve_config
 from aunet.data.augmentation import Augmentation
 from aunet.data.case import Cohort
@@ -51,7 +57,7 @@ def build_cohort(config: DictConfig) -> Cohort:
 
 def build_listed_cohort(config: DictConfig) -> Cohort:
     """As ``build_cohort``, with the cases whose files do not open: all that the source lists."""
-    _check_lengths(config.data)
+    check_lengths(config.data)
     return selected_cohort(_source_cohort(config), config.data.cases, "stop")
 
 
@@ -67,7 +73,7 @@ def describe_cohort(config: DictConfig) -> Cohort:
 def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
     """The whole configuration as plain values, with the facts of the data filled in."""
     data = config.data
-    _check_lengths(data)
+    check_lengths(data)
     check_can_be_sharded(config.trainer)
     plan = plan_patches(cohort.cases, data.spacing, data.patch_size, data.batch_size)
     facts = {
@@ -106,7 +112,7 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
         cohort=cohort,
         splits=splits,
         store=build_store(settings, cohort),
-        augmentation=_build_augmentation(settings),
+        augmentation=build_augmentation(settings),
         sampling=data["sampling"],
         batch_size=facts["batch_size"],
         batches_per_epoch=settings["trainer"]["batches_per_epoch"],
@@ -118,8 +124,8 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
     )
 
 
-def _build_augmentation(settings: Settings) -> Augmentation:
-    """What changes the training batches; a batch to learn by heart stays as it is."""
+def build_augmentation(settings: Settings) -> Augmentation:
+    """Return the changes of the training batches; none for a batch to learn by heart."""
     if settings["trainer"]["probe"] == "overfit":
         return Augmentation(settings["dataset"]["patch_size"])
     return _built(settings["data"]["augmentation"])
@@ -259,23 +265,6 @@ def _source_cohort(config: DictConfig) -> Cohort:
     cohort = with_given_modality(_built(config.data.source), config.data)
     fixes = config.data.fixes
     return cohort if fixes is None else mended_cohort(cohort, Path(fixes).expanduser())
-
-
-def _check_lengths(data: DictConfig) -> None:
-    """Raise UserError for a list of numbers that is too short or too long for what it says."""
-    for key, length, meaning in (
-        ("spacing", 3, "mm along right, anterior, superior"),
-        ("patch_size", 3, "voxels along right, anterior, superior"),
-        ("window", 2, "lowest and highest HU"),
-    ):
-        values = data[key]
-        if OmegaConf.is_list(values) and len(values) != length:
-            raise UserError(f"data.{key}={list(values)}: it must hold {length} numbers, {meaning}.")
-    if not OmegaConf.is_list(data.window):
-        return
-    low, high = data.window
-    if low >= high:
-        raise UserError(f"data.window={[low, high]}: the lowest HU must be below the highest; exchange them.")
 
 
 def _built(node: Any, **arguments: Any) -> Any:

@@ -15,6 +15,7 @@ ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
     "data.sampling": "balanced",
     "dataset.modalities": None,
     "dataset.intensities": None,
+    "data.resampling": "linear",
 }
 
 

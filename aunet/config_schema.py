@@ -127,6 +127,7 @@ class DataConfig:
     spacing: list[float] | None = required(POSITIVE)
     modality: Any = required(MODALITY)
     window: Any = required(WINDOW)
+    resampling: str = required(one_of("area", "linear"))
     patch_size: list[int] | None = required(AT_LEAST_ONE)
     batch_size: int | None = required(AT_LEAST_ONE)
     batches_per_epoch: int = required(AT_LEAST_ONE)

@@ -58,8 +58,10 @@ def train_run(
     task = build_task(settings, data, clock, choice)
     checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
     newest = checkpoints.newest()
-    facts = {} if newest or settings["init"] is None else {"init": _start_from(settings, task.network)}
+    facts: dict[str, Any] = {} if newest or settings["init"] is None else {"init": _start_from(settings, task.network)}
     facts["computing"] = choice.as_record() | {"compiled": _compile(settings, task, choice, record)}
+    facts["flips"] = data.augmentation.flips.as_record()
+    _log.info(data.augmentation.flips.describe())
     if rank() == 0:  # before the record: a folder that has one can be resumed
         write_json(folder / "splits.json", splits.as_dict())
         write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))

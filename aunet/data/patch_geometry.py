@@ -1,31 +1,26 @@
 """Where the voxels of an augmented patch lie in its scan.
 
-It is drawn before the patch is read, as a function of (seed, epoch, sample), so that all of them are read and little
-else. MONAI's spatial transforms draw when they transform, which is too late to read more.
+The geometry is known before the patch is read, so that everything it shows is read and little else. MONAI's spatial
+transforms draw when they transform, which is too late to read more.
 """
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
-
-from aunet.data.keyed_randomness import Purpose, generator
-from aunet.errors import UserError
 
 Vectors = NDArray[np.float64]
 
 # Knots of the bending along each axis; the outermost lie beyond the patch.
-_KNOTS = 7
-_INTERVALS = _KNOTS - 3
-# Of the distance between knots: below it nothing folds over (Choi and Lee 2000, injectivity of cubic B-splines).
-_MOST_BENDING = 0.4
+NUM_KNOTS = 7
+KNOT_INTERVALS = NUM_KNOTS - 3
 # Of a voxel: coordinates that are meant to be whole are rounded to their neighbour.
 _ROUNDING = 1e-6
+# Fixed-point steps of the inverse; each reduces its error by about the slope of the bend, which is below 1.
+_INVERSION_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -49,13 +44,30 @@ class PatchGeometry:
     @property
     def box(self) -> tuple[list[int], list[int]]:
         """First voxel, from the first of the unchanged patch, and size of the smallest box with all it shows."""
-        half = (np.array(self.size) - 1) / 2
-        reach = np.abs(self.matrix) @ half
+        reach = np.abs(self.matrix) @ self._half
         if self.bends is not None:
             reach += np.abs(self.bends).max(axis=(1, 2, 3))
-        first = np.floor(half + self.shift - reach + _ROUNDING).astype(int)
-        last = np.ceil(half + self.shift + reach - _ROUNDING).astype(int)
+        first = np.floor(self._half + self.shift - reach + _ROUNDING).astype(int)
+        last = np.ceil(self._half + self.shift + reach - _ROUNDING).astype(int)
         return first.tolist(), (last - first + 1).tolist()
+
+    def moved(self, by: ArrayLike) -> "PatchGeometry":
+        """Return the same geometry with every shown place moved ``by`` (3,) voxels of the scan."""
+        return replace(self, shift=self.shift + np.asarray(by, dtype=np.float64))
+
+    def place_of(self, voxel: ArrayLike) -> Vectors:
+        """Return the place (3,) that a voxel of the patch shows, in voxels from the first of the unchanged patch."""
+        at = np.asarray(voxel, dtype=np.float64)
+        return self._half + self.matrix @ (at - self._half) + self.shift + self._bend(at)
+
+    def voxel_at(self, place: ArrayLike) -> Vectors:
+        """Return the point (3,) of the patch that shows ``place``, the inverse of ``place_of``; in a bend nearly."""
+        inverse = np.linalg.inv(self.matrix)
+        offset = np.asarray(place, dtype=np.float64) - self._half - self.shift
+        voxel = self._half + inverse @ offset
+        for _ in range(0 if self.bends is None else _INVERSION_STEPS):
+            voxel = self._half + inverse @ (offset - self._bend(voxel))
+        return voxel
 
     def resample(self, volume: Tensor, mode: str) -> Tensor:
         """The patch (C, *size) of ``volume`` (C, *box size), what was read of the box; "bilinear" or "nearest"."""
@@ -69,10 +81,13 @@ class PatchGeometry:
         )
         return patch[0]
 
+    @property
+    def _half(self) -> Vectors:
+        return (np.array(self.size) - 1) / 2
+
     def _places(self, device: torch.device) -> Tensor:
         """(*size, 3): where in the box each voxel of the patch lies."""
-        half = (np.array(self.size) - 1) / 2
-        origin = half + self.shift - self.matrix @ half - self.box[0]
+        origin = self._half + self.shift - self.matrix @ self._half - self.box[0]
         # On every device the same float32 sums of the same numbers.
         matrix, start = (torch.tensor(values, dtype=torch.float32, device=device) for values in (self.matrix, origin))
         along = [torch.arange(length, dtype=torch.float32, device=device) for length in self.size]
@@ -81,71 +96,26 @@ class PatchGeometry:
         if self.bends is None:
             return places
         knots = torch.tensor(self.bends, dtype=torch.float32, device=device)
-        weights = [_spline_weights(length).to(device) for length in self.size]
+        spans = (np.linspace(0, KNOT_INTERVALS, length) for length in self.size)
+        weights = [torch.tensor(_spline_weights(span), dtype=torch.float32, device=device) for span in spans]
         return places + torch.einsum("cabe,xa,yb,ze->xyzc", knots, *weights)
 
-
-@dataclass(frozen=True)
-class RandomGeometry:
-    """How patches are changed; a patch one voxel thick, a 2D image, stays in its plane.
-
-    ``rotation`` is the largest about each axis in degrees; the size changes by a factor of 1 - ``scale`` to
-    1 + ``scale`` along each axis; ``shift`` is the largest as a share of the patch; a share ``probability`` of the
-    patches is so changed. A share ``elastic_probability`` is bent, by up to ``elastic`` of a quarter of the patch.
-    """
-
-    patch_size: tuple[int, ...]
-    rotation: float = 0.0
-    scale: float = 0.0
-    shift: float = 0.0
-    probability: float = 0.0
-    elastic: float = 0.0
-    elastic_probability: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.scale < 1:
-            raise UserError(f"data.augmentation.scale={self.scale}: it must be at least 0 and below 1.")
-        if not 0 <= self.elastic <= _MOST_BENDING:
-            raise UserError(
-                f"data.augmentation.elastic={self.elastic}: from 0 to {_MOST_BENDING}; beyond it a patch folds over."
-            )
-
-    def draw(self, seed: int, epoch: int, sample: int) -> PatchGeometry:
-        """How this sample is changed."""
-        draw = generator(Purpose.GEOMETRY, seed, epoch, sample)
-        is_changed, is_bent = draw.random(2) < (self.probability, self.elastic_probability)
-        size, extended = np.array(self.patch_size), np.array(self.patch_size) > 1
-        turned = np.array([extended[[other for other in range(3) if other != axis]].all() for axis in range(3)])
-        angles = draw.uniform(-1, 1, 3) * math.radians(self.rotation) * turned * is_changed
-        scales = 1 + draw.uniform(-1, 1, 3) * self.scale * extended * is_changed
-        shift = draw.uniform(-1, 1, 3) * self.shift * size * extended * is_changed
-        rotation = _rotation(angles)
-        bends = None
-        if is_bent and self.elastic:
-            largest = (self.elastic * (size - 1) / _INTERVALS)[:, None, None, None]
-            bends = draw.uniform(-1, 1, (3, _KNOTS, _KNOTS, _KNOTS)) * largest
-        return PatchGeometry(self.patch_size, rotation * scales, rotation @ shift, bends)
+    def _bend(self, voxel: Vectors) -> Vectors:
+        """Return the displacement (3,) at a point of the patch; a point beyond the patch has that of its border."""
+        if self.bends is None:
+            return np.zeros(3)
+        along = np.clip(voxel / np.maximum(np.array(self.size) - 1, 1), 0, 1) * KNOT_INTERVALS
+        first, second, third = _spline_weights(along)
+        return self.bends @ third @ second @ first
 
 
-def _rotation(angles: Sequence[float] | Vectors) -> Vectors:
-    """(3, 3): about axis 2, then 1, then 0, by ``angles`` in radians."""
-    matrix = np.eye(3)
-    for axis, angle in enumerate(angles):
-        first, second = (other for other in range(3) if other != axis)
-        turn = np.eye(3)
-        turn[first, first] = turn[second, second] = math.cos(angle)
-        turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
-        matrix = matrix @ turn
-    return matrix
-
-
-def _spline_weights(length: int) -> Tensor:
-    """(length, knots): the share of each knot in the cubic B-spline at each voxel; they sum to 1."""
-    at = torch.linspace(0, _INTERVALS, length, dtype=torch.float64)
-    knot = at.floor().clamp(max=_INTERVALS - 1)
+def _spline_weights(at: Vectors) -> Vectors:
+    """Return the share of each knot in the cubic B-spline at each of ``at`` (N,) in [0, intervals]: (N, knots)."""
+    knot = np.minimum(np.floor(at), KNOT_INTERVALS - 1)
     rest = at - knot
-    shares = torch.stack(
-        [(1 - rest) ** 3, 3 * rest**3 - 6 * rest**2 + 4, -3 * rest**3 + 3 * rest**2 + 3 * rest + 1, rest**3], dim=1
+    shares = np.stack(
+        [(1 - rest) ** 3, 3 * rest**3 - 6 * rest**2 + 4, -3 * rest**3 + 3 * rest**2 + 3 * rest + 1, rest**3], axis=1
     )
-    weights = torch.zeros(length, _KNOTS, dtype=torch.float64)
-    return weights.scatter_(1, knot.long()[:, None] + torch.arange(4), shares / 6).float()
+    weights = np.zeros((len(at), NUM_KNOTS))
+    np.put_along_axis(weights, knot.astype(int)[:, None] + np.arange(4), shares / 6, axis=1)
+    return weights

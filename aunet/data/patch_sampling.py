@@ -1,4 +1,4 @@
-"""Patches for training: each a function of (seed, epoch, sample), balanced over the classes."""
+"""Patches for training: each a function of (seed, epoch, sample), balanced over the classes or anywhere."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,7 +10,9 @@ from torch.nn import functional
 from torch.utils.data import Dataset, Sampler, default_collate
 
 from aunet.data.keyed_randomness import Purpose, generator
-from aunet.data.patch_geometry import RandomGeometry
+from aunet.data.patch_geometry import PatchGeometry
+from aunet.data.patch_placement import Placement, place_patch
+from aunet.data.random_geometry import RandomGeometry
 from aunet.data.stored_case import StoredCase
 
 Sample = dict[str, Any]
@@ -19,10 +21,10 @@ Sample = dict[str, Any]
 class PatchDataset(Dataset[Sample]):
     """Patches of stored cases; asked for by (epoch, sample), it keeps no state between two of them.
 
-    Cases take turns in an order drawn anew for each round through them. Each patch holds a voxel of a class drawn
-    among those its case has, the background included, at a place drawn uniformly in the patch; with ``sampling``
-    "uniform" it lies anywhere in the volume instead, whatever it shows. What is read is the box of all that
-    augmentation will make it show.
+    Cases take turns in an order drawn anew for each round through them. Each patch shows, after its augmentation, a
+    voxel of a class drawn among those its case has, the background included (see ``place_patch``); with ``sampling``
+    "uniform" it lies anywhere in the volume instead, whatever it shows. The box of everything that the augmented patch
+    shows is read.
 
     Args:
         cases: the training cases.
@@ -37,20 +39,22 @@ class PatchDataset(Dataset[Sample]):
         self._cases = cases
         self._geometry = geometry
         self._seed = seed
-        self._is_balanced = sampling == "balanced"
+        self._place = _placed if sampling == "balanced" else _placed_anywhere
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        """(epoch, sample) -> image (C, *box) float32, label (1, *box) uint8, case_id, key (2,)."""
+        """(epoch, sample) -> image (C, *box) float32, label (1, *box) uint8, case_id, key (2,), move (3,)."""
         epoch, sample = key
         case = self._case(epoch, sample)
-        patch_start = self._patch_start(case, generator(Purpose.PATCH, self._seed, epoch, sample))
-        offset, size = self._geometry.draw(self._seed, epoch, sample).box
-        start = [at + beyond for at, beyond in zip(patch_start, offset, strict=True)]
+        geometry = self._geometry.draw(self._seed, epoch, sample)
+        placement = self._place(case, geometry, generator(Purpose.PATCH, self._seed, epoch, sample))
+        offset, size = geometry.moved(placement.move).box
+        start = [at + beyond for at, beyond in zip(placement.start, offset, strict=True)]
         return {
             "image": torch.from_numpy(case.image_patch(start, size)).float(),
             "label": torch.from_numpy(case.label_patch(start, size)[None]),
             "case_id": case.case_id,
             "key": torch.tensor(key),
+            "move": torch.from_numpy(placement.move),
         }
 
     def _case(self, epoch: int, sample: int) -> StoredCase:
@@ -58,19 +62,20 @@ class PatchDataset(Dataset[Sample]):
         order = generator(Purpose.CASE_ORDER, self._seed, epoch, turn).permutation(len(self._cases))
         return self._cases[order[place]]
 
-    def _patch_start(self, case: StoredCase, draw: np.random.Generator) -> list[int]:
-        if not self._is_balanced:
-            return [_random_start(*axis, draw) for axis in zip(case.shape, self._geometry.patch_size, strict=True)]
-        present = [index for index, count in enumerate(case.position_counts) if count]
-        index = present[draw.integers(len(present))]
-        voxel = case.position(index, int(draw.integers(case.position_counts[index])))
-        axes = zip(voxel, case.shape, self._geometry.patch_size, strict=True)
-        return [_patch_start(at, length, size, draw) for at, length, size in axes]
+
+def _placed(case: StoredCase, geometry: PatchGeometry, draw: np.random.Generator) -> Placement:
+    """Place a patch around a voxel of a class of ``case``, both drawn uniformly."""
+    present = [index for index, count in enumerate(case.position_counts) if count]
+    index = present[draw.integers(len(present))]
+    voxel = case.position(index, int(draw.integers(case.position_counts[index])))
+    return place_patch(geometry, voxel, case.shape, draw)
 
 
-def _random_start(length: int, size: int, draw: np.random.Generator) -> int:
-    """First index of a patch anywhere within the volume; a volume shorter than the patch lies in its middle."""
-    return int(draw.integers(length - size + 1)) if length > size else -((size - length) // 2)
+def _placed_anywhere(case: StoredCase, geometry: PatchGeometry, draw: np.random.Generator) -> Placement:
+    """Place a patch uniformly within the volume of ``case``, or in its middle along an axis that is shorter."""
+    rooms = [length - size for length, size in zip(case.shape, geometry.size, strict=True)]
+    start = [int(draw.integers(room + 1)) if room > 0 else -(-room // 2) for room in rooms]
+    return Placement(start, np.zeros(len(start), np.float32))
 
 
 def joined(samples: Sequence[Sample]) -> Sample:
@@ -85,14 +90,6 @@ def _filled_up(patch: Tensor, sizes: Sequence[int]) -> Tensor:
     """(C, *box) -> (C, *sizes), with zeros behind."""
     missing = [size - length for size, length in zip(sizes, patch.shape[1:], strict=True)]
     return functional.pad(patch, [number for behind in reversed(missing) for number in (0, behind)])
-
-
-def _patch_start(voxel: int, length: int, size: int, draw: np.random.Generator) -> int:
-    """First index of a patch that holds ``voxel``; a volume shorter than the patch lies in its middle."""
-    if length <= size:
-        return -((size - length) // 2)
-    lowest, highest = max(0, voxel - size + 1), min(voxel, length - size)
-    return int(draw.integers(lowest, highest + 1))
 
 
 class PatchOrder(Sampler[list[tuple[int, int]]]):

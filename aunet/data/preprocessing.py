@@ -16,11 +16,12 @@ from torch import Tensor
 
 from aunet.data.case import Modality
 from aunet.data.intensity_scale import IntensityScale, Window, standardise
-from aunet.data.resampling import Affine, GridMapping, respaced_grid
+from aunet.data.label_resampling import resample_label, resample_label_linearly
+from aunet.data.resampling import Affine, GridMapping, Resampling, respaced_grid
 from aunet.data.volume import Volume, check_same_grid
 
 # Raised whenever the same settings give other numbers, so that stored cases are made again.
-_VERSION = 1
+_VERSION = 2
 _RAS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
@@ -42,12 +43,14 @@ class Preprocessing:
         spacing: mm along the right, anterior and superior axes; None keeps each scan's own.
         modality: of all channels, or one for each.
         window: HU to which CT channels without a scale are clipped; None clips nothing.
+        resampling: how scans are brought to the spacing; "linear" as in runs of earlier versions.
         scales: for each channel the window, mean and deviation of every volume, or None: its own. Empty: None for all.
     """
 
     spacing: tuple[float, ...] | None
     modality: Modality | tuple[Modality, ...]
     window: Window | None
+    resampling: Resampling = "area"
     scales: tuple[IntensityScale | None, ...] = ()
 
     def image(self, channels: Sequence[Volume]) -> PreprocessedVolume:
@@ -59,15 +62,15 @@ class Preprocessing:
         return PreprocessedVolume(np.stack(arrays) if len(arrays) > 1 else arrays[0][None], prepared[0][1])
 
     def label(self, volume: Volume) -> PreprocessedVolume:
-        """The label map on the grid ``image`` gives for a volume of its shape and affine; values 0 to 255.
+        """Return the label map on the grid ``image`` gives for a volume of its shape and affine; values 0 to 255.
 
-        Each class is resampled linearly and the greatest share wins, the foreground where shares are equal, so that
-        a structure one voxel thin survives the doubling of the spacing.
+        Each voxel takes the class with the largest share of it, see ``resample_label``.
         """
         assert np.array_equal(volume.array, volume.array.astype(np.uint8)), f"{volume.name}: labels beyond 0..255"
         oriented, affine = _to_ras(torch.from_numpy(volume.array.astype(np.uint8)), volume.affine)
         mapping, grid_affine = self._mapping(oriented, affine)
-        resampled = oriented if mapping is None else _resample_classes(oriented, mapping)
+        resample = resample_label if self.resampling == "area" else resample_label_linearly
+        resampled = oriented if mapping is None else resample(oriented, mapping)
         return PreprocessedVolume(np.ascontiguousarray(resampled.numpy()), grid_affine)
 
     def settings(self) -> dict[str, Any]:
@@ -77,7 +80,7 @@ class Preprocessing:
         modality = self.modality if isinstance(self.modality, str) else list(self.modality)
         settings = {"version": _VERSION, "spacing": spacing, "modality": modality, "window": window}
         scales = [None if scale is None else scale.as_facts() for scale in self.scales]
-        return settings | {"scales": scales} if any(scales) else settings
+        return settings | {"resampling": self.resampling} | ({"scales": scales} if any(scales) else {})
 
     def shown_window(self) -> Window | None:
         """Return the HU to show the first channel in; None if it is not CT or not clipped."""
@@ -110,7 +113,7 @@ class Preprocessing:
             return None, affine
         shape, grid_affine = respaced_grid(oriented.shape, affine, self.spacing)
         is_same = shape == tuple(oriented.shape) and np.array_equal(grid_affine, affine)
-        return (None if is_same else GridMapping(affine, shape, grid_affine)), grid_affine
+        return (None if is_same else GridMapping(affine, shape, grid_affine, self.resampling)), grid_affine
 
 
 def _to_ras(array: Tensor, affine: Affine) -> tuple[Tensor, Affine]:
@@ -118,15 +121,3 @@ def _to_ras(array: Tensor, affine: Affine) -> tuple[Tensor, Affine]:
     volume = MetaTensor(array[None], affine=torch.from_numpy(affine))
     oriented: Any = Orientation(axcodes="RAS", labels=_RAS_LABELS)(volume)
     return oriented.as_tensor()[0], oriented.affine.numpy().astype(np.float64)
-
-
-def _resample_classes(label: Tensor, mapping: GridMapping) -> Tensor:
-    values: list[int] = torch.unique(label).tolist()
-    foreground_first = [*(value for value in values if value != 0), *(value for value in values if value == 0)]
-    share = mapping.resample((label == foreground_first[0]).float())
-    winner = torch.full_like(share, foreground_first[0], dtype=torch.uint8)
-    for value in foreground_first[1:]:
-        candidate = mapping.resample((label == value).float())
-        winner.masked_fill_(candidate > share, value)
-        share = torch.maximum(share, candidate)
-    return winner

@@ -1,16 +1,19 @@
-"""Linear resampling between two voxel grids whose axes are parallel: permuted, flipped and of other spacing.
+"""Resampling between two voxel grids whose axes are parallel: permuted, flipped and of other spacing.
 
 Preprocessing goes from the scan to such a grid and prediction goes back, so one function serves both. Along
-parallel axes trilinear interpolation is three one-dimensional ones: no rotation, no coordinate per voxel, and a
-sheared scan (gantry tilt) returns to exactly its own voxels, which MONAI's Spacing does not offer: it drops shear.
+parallel axes an interpolation is three one-dimensional ones: no rotation, no coordinate per voxel, and a sheared scan
+(gantry tilt) returns to exactly its own voxels, which MONAI's Spacing does not offer: it drops shear.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+Resampling = Literal["area", "linear"]
 
 Affine = NDArray[np.float64]
 _SAME_SPACING = 1e-3  # relative: scans of nominally one spacing differ by rounding in their headers
@@ -39,10 +42,20 @@ class GridMapping:
     """Where each voxel of a target grid lies among the voxels of a source grid, axis by axis.
 
     ``coordinates[axis]`` are the positions, in voxels along ``axis`` of the source, of the target's voxels along its
-    axis ``target_axes[axis]``.
+    axis ``target_axes[axis]``; ``extents[axis]`` is how many voxels of the source one of the target covers.
+
+    With the method "area" a target voxel larger than a source voxel takes the mean of the source over its extent,
+    which keeps detail finer than the target grid from aliasing; one as large or smaller is interpolated linearly, the
+    limit of that mean for equal voxels. With "linear" all are interpolated.
     """
 
-    def __init__(self, source_affine: Affine, target_shape: Sequence[int], target_affine: Affine) -> None:
+    def __init__(
+        self,
+        source_affine: Affine,
+        target_shape: Sequence[int],
+        target_affine: Affine,
+        method: Resampling = "area",
+    ) -> None:
         matrix = np.linalg.inv(source_affine) @ target_affine
         target_axes = np.abs(matrix[:3, :3]).argmax(axis=1)
         scales = matrix[np.arange(3), target_axes]
@@ -52,20 +65,32 @@ class GridMapping:
             _positions(float(scale), float(offset), target_shape[axis])
             for scale, offset, axis in zip(scales, matrix[:3, 3], self.target_axes, strict=True)
         ]
+        extents: list[float] = np.abs(scales).tolist()
+        self.extents = [extent if method == "area" and extent > 1 + _SAME_SPACING else 1.0 for extent in extents]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of voxels along each axis of the target."""
+        return tuple(len(self.coordinates[axis]) for axis in self._source_axes)
 
     @property
     def is_reordering(self) -> bool:
         """Whether every target voxel is a source voxel or lies outside, so that nothing is interpolated."""
-        return all(np.array_equal(coordinates, np.rint(coordinates)) for coordinates in self.coordinates)
+        is_whole = all(np.array_equal(coordinates, np.rint(coordinates)) for coordinates in self.coordinates)
+        return is_whole and self.extents == [1.0] * 3
 
     def resample(self, volume: Tensor) -> Tensor:
-        """Values (h, w, d) of the source interpolated at the target's voxels, in the target's axis order.
+        """Return the values (h, w, d) of the source at the target's voxels, in the target's axis order.
 
         Beyond the source the nearest border value continues.
         """
         sizes = [len(coordinates) / size for coordinates, size in zip(self.coordinates, volume.shape, strict=True)]
         for axis in np.argsort(sizes, kind="stable").tolist():
-            volume = _interpolate_axis(volume, axis, self.coordinates[axis])
+            coordinates, extent = self.coordinates[axis], self.extents[axis]
+            if extent > 1:
+                volume = _average_axis(volume, axis, coordinates, extent)
+            else:
+                volume = _interpolate_axis(volume, axis, coordinates)
         return volume.permute(*self._source_axes)
 
     def outside(self, source_shape: Sequence[int]) -> list[NDArray[np.bool_]]:
@@ -107,3 +132,24 @@ def _interpolate_axis(volume: Tensor, axis: int, coordinates: NDArray[np.float64
     shape = [-1 if at == axis else 1 for at in range(3)]
     above = volume.index_select(axis, (lower + 1).clamp(max=size - 1))
     return torch.lerp(below, above, weights.view(shape))
+
+
+def _average_axis(volume: Tensor, axis: int, coordinates: NDArray[np.float64], extent: float) -> Tensor:
+    """Return the mean of the source over ``extent`` voxels around each position; of its border beyond it.
+
+    Only what lies within the source counts, as a target grid may reach up to half a voxel beyond it.
+    """
+    size = volume.shape[axis]
+    # Edges of the target's voxels, where source voxel k reaches from k to k + 1.
+    edges = np.clip(np.stack([coordinates - extent / 2, coordinates + extent / 2]) + 0.5, 0, size)
+    first = np.minimum(np.floor(edges[0]), size - 1).astype(int)
+    is_beyond = edges[1] - edges[0] < _SAME_SPACING
+    sizes = [len(coordinates) if at == axis else length for at, length in enumerate(volume.shape)]
+    result = volume.new_zeros(sizes)
+    for step in range(int(np.ceil(edges[1] - first).max())):
+        share = np.clip(np.minimum(edges[1], first + step + 1) - np.maximum(edges[0], first + step), 0, None)
+        weights = np.where(is_beyond, step == 0, share / np.where(is_beyond, 1, edges[1] - edges[0]))
+        taken = volume.index_select(axis, torch.from_numpy((first + step).clip(max=size - 1)))
+        shape = [-1 if at == axis else 1 for at in range(3)]
+        result.addcmul_(taken, torch.from_numpy(weights).to(volume.dtype).view(shape))
+    return result

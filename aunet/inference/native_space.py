@@ -1,4 +1,4 @@
-"""Back to the scan: predictions on a preprocessed grid, told at the voxels the scan was stored with."""
+"""Back to the scan: predictions on a preprocessed grid, resampled to the voxels of the stored scan."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,21 +7,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aunet.data.resampling import Affine, GridMapping
+from aunet.data.resampling import Affine, GridMapping, Resampling
 
 _BACKGROUND = 0
 
 
 def restore_label_map(
-    logits: Tensor, affine: Affine, native_shape: Sequence[int], native_affine: Affine
+    logits: Tensor,
+    affine: Affine,
+    native_shape: Sequence[int],
+    native_affine: Affine,
+    resampling: Resampling = "area",
 ) -> NDArray[np.uint8]:
-    """Label map (H, W, D) of the scan: the class with the highest linearly resampled logit at each of its voxels.
+    """Return the label map (H, W, D) of the scan: the class with the highest resampled logit at each of its voxels.
 
-    ``logits`` (K, h, w, d) lie on the grid of ``affine``, whose axes are parallel to the scan's (see
-    ``aunet.data.resampling``). Voxels outside that grid are background. One class is resampled at a time, so memory
-    is a few volumes of the scan, not K.
+    ``logits`` (K, h, w, d) lie on the grid of ``affine``, whose axes are parallel to the scan's. Along an axis on which
+    the scan is finer they are interpolated linearly, on which it is coarser averaged over its voxel (``resampling``,
+    see ``aunet.data.resampling``). Voxels outside that grid are background. One class is resampled at a time, so
+    memory is a few volumes of the scan, not K.
     """
-    mapping = GridMapping(affine, native_shape, native_affine)
+    mapping = GridMapping(affine, native_shape, native_affine, resampling)
     if mapping.is_reordering:
         label = mapping.resample(logits.argmax(dim=0).to(torch.uint8))
     else:
@@ -30,10 +35,14 @@ def restore_label_map(
 
 
 def restore_probabilities(
-    logits: Tensor, affine: Affine, native_shape: Sequence[int], native_affine: Affine
+    logits: Tensor,
+    affine: Affine,
+    native_shape: Sequence[int],
+    native_affine: Affine,
+    resampling: Resampling = "area",
 ) -> NDArray[np.float32]:
-    """Probabilities (K, H, W, D) at the scan's voxels: softmax of the logits ``restore_label_map`` compares."""
-    mapping = GridMapping(affine, native_shape, native_affine)
+    """Return probabilities (K, H, W, D) at the scan's voxels: softmax of the logits ``restore_label_map`` compares."""
+    mapping = GridMapping(affine, native_shape, native_affine, resampling)
     resampled = torch.stack([mapping.resample(values) for values in logits.float()])
     probabilities = resampled.softmax(dim=0)
     filled = [

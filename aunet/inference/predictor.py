@@ -105,7 +105,7 @@ class Predictor:
         prepared = self.preprocessing.image(channels)
         logits = self.predict_preprocessed(torch.from_numpy(prepared.array)).logits
         native = channels[0]
-        label = restore_label_map(logits, prepared.affine, native.shape, native.affine)
+        label = restore_label_map(logits, prepared.affine, native.shape, native.affine, self.preprocessing.resampling)
         return Prediction(label, native.affine, self.labels)
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:

@@ -43,8 +43,8 @@ def predict_volume(
 ) -> VolumePrediction:
     """Predict an image (C, H, W, D) of any size on the network's device, in evaluation mode and without gradients.
 
-    The image is padded with zeros to multiples of ``size_multiple``; windows of ``patch_size``, smaller where the
-    image is, start at such multiples. Coefficients are averaged at their own resolution with the windows' weights.
+    The image is padded with zeros on both sides, to ``patch_size`` at least and to multiples of ``size_multiple``, at
+    which the windows start. Coefficients are averaged at their own resolution with the windows' weights.
     Whether the network runs in a lower precision is the caller's choice (``torch.autocast``); sums are float32.
     """
     layout = window_layout(image.shape[1:], patch_size, overlap, size_multiple)

@@ -51,12 +51,12 @@ def window_layout(
 ) -> WindowLayout:
     """Lay windows of ``patch_size`` over a volume (voxels) so that neighbours share at least about ``overlap``.
 
-    A volume smaller than the patch gets a window no larger than it needs. Windows are spread evenly; ``overlap``
-    lies in [0, 1).
+    A volume shorter than the patch is padded to it, so that the network sees the same amount of padding as in
+    training. Windows are spread evenly; ``overlap`` lies in [0, 1).
     """
     assert 0 <= overlap < 1, f"overlap {overlap} is not in [0, 1)"
     axes = list(zip(size, patch_size, size_multiple, strict=True))
-    window = [_round_up(min(length, patch), multiple) for length, patch, multiple in axes]
+    window = [_round_up(patch, multiple) for _, patch, multiple in axes]
     padded = [
         max(_round_up(length, multiple), extent) for (length, _, multiple), extent in zip(axes, window, strict=True)
     ]

@@ -136,9 +136,10 @@ class SegmentationTask(LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         """Loss of one augmented batch; None to skip it."""
         with torch.autocast(self.device.type, enabled=False):
-            image, label = self._augmentation(batch, self._seed)
-        image = channels_last(image) if self._is_channels_last else image
-        loss = expected_loss(self.network, lambda: self._loss_of(image, label, batch.get("annotated")))
+            augmented = self._augmentation(batch, self._seed)
+        image = channels_last(augmented["image"]) if self._is_channels_last else augmented["image"]
+        label, annotated = augmented["label"], augmented.get("annotated")
+        loss = expected_loss(self.network, lambda: self._loss_of(image, label, annotated))
         if any_rank(not bool(loss.detach().isfinite())):
             return self._skip(batch)
         self._loss_sum += float(loss.detach())

@@ -177,8 +177,8 @@ def rate(read: Callable[[int, tuple[int, ...]], Any], size: tuple[int, ...], cas
 
 def ours(pairs: list[dict[str, str]], folder: Path) -> Callable[[int, tuple[int, ...]], Any]:
     """Our store and patch reader."""
-    from aunet.data.patch_geometry import RandomGeometry
     from aunet.data.patch_sampling import PatchDataset
+    from aunet.data.random_geometry import RandomGeometry
 
     store, cases = our_store(pairs, folder)
     stored = store.prepare(cases)

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from aunet import config_history
+from aunet.build import build_augmentation, build_preprocessing
 from aunet.config import compose_config, load_run_config, resolve_config
 from aunet.errors import UserError
 from tests.configs.test_every_option import FACTS
@@ -81,6 +82,20 @@ def test_facts_that_are_missing_are_told_before_anything_is_built() -> None:
 
 def _write(folder: Path, values: dict[str, object]) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
+
+
+def test_a_run_from_before_geometry_in_mm_keeps_its_voxels_flips_and_interpolation(run_folder: Path) -> None:
+    values = resolve_config(compose_config([]), FACTS)
+    del values["data"]["resampling"]
+    for key in ("spacing", "rotation_plane", "class_names", "modality"):
+        del values["data"]["augmentation"][key]
+    values["data"]["augmentation"]["flip_axes"] = [0]
+    _write(run_folder, values)
+    settings = resolve_config(load_run_config(run_folder), {})
+    assert build_preprocessing(settings).resampling == "linear"
+    augmentation = build_augmentation(settings)
+    assert augmentation.geometry.spacing is None
+    assert augmentation.flips.as_record() == [{"axis": 0, "exchanged": []}]
 
 
 def test_a_run_from_before_a_key_existed_loads_with_the_value_that_keeps_its_behaviour(

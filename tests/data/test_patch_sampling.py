@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scans import write_msd_task
+from scans import write_msd_task, write_nifti
 from torch.utils.data import DataLoader
 
 from aunet.data import chunked_array
+from aunet.data.augmentation import Augmentation
 from aunet.data.case_store import CaseStore
 from aunet.data.content_digest import ContentDigests
+from aunet.data.keyed_randomness import Purpose, generator
 from aunet.data.msd import msd_cohort
-from aunet.data.patch_geometry import RandomGeometry
 from aunet.data.patch_sampling import PatchDataset, PatchOrder, joined
 from aunet.data.preprocessing import Preprocessing
+from aunet.data.random_geometry import RandomGeometry
 from aunet.data.stored_case import StoredCase
 
 TURNED = RandomGeometry((8, 8, 8), rotation=30.0, scale=0.2, probability=0.8)
@@ -89,16 +91,32 @@ def test_patches_without_margin_hold_each_class_at_least_a_third_of_the_time(cas
 
 
 def test_what_is_read_is_the_box_of_what_the_patch_will_show(cases: list[StoredCase]) -> None:
-    plain, turned = PatchDataset(cases, RandomGeometry((8, 8, 8)), seed=5), PatchDataset(cases, TURNED, seed=5)
-    for sample in range(8):
-        offset, size = TURNED.draw(5, 0, sample).box
-        read, patch = turned[0, sample]["image"], plain[0, sample]["image"]
-        assert list(read.shape[1:]) == size
-        low = np.maximum(offset, 0)
-        high = np.minimum(np.add(offset, size), 8)
-        in_read = tuple(slice(a, b) for a, b in zip(low - offset, high - offset, strict=True))
-        in_patch = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        assert torch.equal(read[0][in_read], patch[0][in_patch])
+    dataset = PatchDataset(cases, TURNED, seed=5)
+    for sample in range(3):
+        read = dataset[0, sample]
+        assert list(read["image"].shape[1:]) == TURNED.draw(5, 0, sample).moved(read["move"].numpy()).box[1]
+        case = next(case for case in cases if case.case_id == read["case_id"])
+        around = np.pad(case.image()[0].astype(np.float32), 10)
+        windows = np.lib.stride_tricks.sliding_window_view(around, read["image"].shape[1:])
+        assert (windows == read["image"][0].numpy()).all(axis=(3, 4, 5)).any()
+
+
+def test_the_voxel_that_was_drawn_is_in_every_augmented_patch(tmp_path: Path) -> None:
+    """An organ of three voxels beside the background: half of the patches are drawn for it."""
+    task = write_msd_task(tmp_path / "task", num_cases=1, shape=(40, 40, 40))
+    label = np.zeros((40, 40, 40), np.uint8)
+    label[3, 20, 37:] = 1
+    write_nifti(task / "labelsTr" / "ball_000.nii.gz", label)
+    cohort = msd_cohort(str(task))
+    preprocessing = Preprocessing(spacing=None, modality="mr", window=(0.0, 1.0))
+    stored = CaseStore(tmp_path / "store", cohort, preprocessing, ContentDigests()).prepare(cohort.cases)
+    augmentation = Augmentation((16, 16, 16), 15.0, 0.3, 0.1, 1.0, elastic=0.2, elastic_probability=0.2, flip_axes=[0])
+    dataset = PatchDataset(stored, augmentation.geometry, seed=0)
+    samples = [(0, number) for number in range(200)]
+    drawn_for_organ = [generator(Purpose.PATCH, 0, *key).integers(2) == 1 for key in samples]
+    shown = [bool((augmentation(joined([dataset[key]]), 0)["label"] == 1).any()) for key in samples]
+    assert sum(drawn_for_organ) > 70
+    assert all(seen for seen, wanted in zip(shown, drawn_for_organ, strict=True) if wanted)
 
 
 def test_boxes_of_several_sizes_lie_at_the_beginning_of_one_batch(cases: list[StoredCase]) -> None:

@@ -62,13 +62,23 @@ def test_a_resampled_organ_keeps_its_volume_and_its_middle(affine: np.ndarray) -
     assert np.allclose(middle, after, atol=0.5)
 
 
-def test_a_plate_one_voxel_thin_survives_the_doubling_of_the_spacing() -> None:
+def test_a_plate_one_voxel_thin_keeps_its_volume_as_a_checkerboard_when_the_spacing_doubles() -> None:
     label = np.zeros((16, 16, 16), np.uint8)
     label[:, 7, :] = 3
     halved = MR_2MM.label(Volume(label, np.eye(4))).array
     assert halved.shape == (8, 8, 8)
-    assert (halved[:, 3, :] == 3).all()
+    assert (halved[:, 3, :] == 3).sum() == 32
+    for first, second in np.ndindex(4, 4):  # each square of two by two
+        square = halved[2 * first : 2 * first + 2, 3, 2 * second : 2 * second + 2]
+        assert square.ravel().tolist() in ([3, 0, 0, 3], [0, 3, 3, 0])
     assert (np.delete(halved, 3, axis=1) == 0).all()
+
+
+def test_runs_of_earlier_versions_keep_their_ties_in_the_foreground() -> None:
+    label = np.zeros((16, 16, 16), np.uint8)
+    label[:, 7, :] = 3
+    halved = Preprocessing((2.0, 2.0, 2.0), "mr", (0, 1), "linear").label(Volume(label, np.eye(4))).array
+    assert (halved[:, 3, :] == 3).all()
 
 
 def test_resampling_a_label_map_invents_no_class_between_two_others() -> None:
@@ -124,7 +134,8 @@ def test_the_same_scan_gives_the_same_bytes_and_is_left_as_it_was(preprocessing:
 
 
 def test_settings_are_json_and_differ_where_the_result_does() -> None:
-    several = [MR, MR_2MM, CT, Preprocessing(None, "ct", (-100.0, 240.0))]
+    linear = Preprocessing((2.0, 2.0, 2.0), "mr", (-160.0, 240.0), "linear")
+    several = [MR, MR_2MM, linear, CT, Preprocessing(None, "ct", (-100.0, 240.0))]
     texts = {json.dumps(preprocessing.settings(), sort_keys=True) for preprocessing in several}
     assert len(texts) == len(several)
     assert Preprocessing((2, 2, 2), "mr", (-160, 240)).settings() == MR_2MM.settings()

@@ -5,6 +5,7 @@ import pytest
 import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.spatial.array import SpatialResample
+from torch.nn import functional as F
 
 from aunet.data.resampling import GridMapping, respaced_grid
 from tests.data.geometries import GEOMETRIES, affine_of, positions_mm
@@ -61,7 +62,7 @@ def test_a_linear_function_of_space_is_reproduced_exactly(affine: np.ndarray) ->
 def test_resampling_agrees_with_the_general_resampler_of_monai(affine: np.ndarray, spacing: tuple) -> None:
     image = torch.from_numpy(np.random.default_rng(0).normal(size=SHAPE))
     shape, grid_affine = respaced_grid(SHAPE, affine, spacing)
-    ours = GridMapping(affine, shape, grid_affine).resample(image)
+    ours = GridMapping(affine, shape, grid_affine, "linear").resample(image)
     resampler = SpatialResample(mode="bilinear", padding_mode="border", align_corners=True, dtype=torch.float64)
     volume = MetaTensor(image[None], affine=torch.from_numpy(affine))
     theirs = resampler(volume, dst_affine=torch.from_numpy(grid_affine), spatial_size=shape)
@@ -76,6 +77,56 @@ def test_a_permuted_and_flipped_grid_is_reached_and_left_without_a_changed_value
     assert there.is_reordering
     assert torch.equal(there.resample(image), image.flip(0, 2).permute(1, 2, 0))
     assert torch.equal(GridMapping(reordered, SHAPE, affine).resample(there.resample(image)), image)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_a_whole_number_of_voxels_is_averaged_as_torch_pools_them(factor: int) -> None:
+    image = torch.randn((12, 24, 36), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    shape, affine = respaced_grid(image.shape, np.eye(4), (factor, factor, 1.0))
+    expected = F.adaptive_avg_pool3d(image[None], shape)[0]
+    assert torch.allclose(GridMapping(np.eye(4), shape, affine).resample(image), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("spacing", [1.3, 2.5, 3.7])
+def test_a_coarser_voxel_holds_the_mean_of_what_it_covers(spacing: float) -> None:
+    """Brute force: each voxel of the source cut into 1000 parts."""
+    values = np.random.default_rng(0).normal(size=30)
+    [length, *_], affine = respaced_grid((30, 1, 1), np.eye(4), (spacing, 1.0, 1.0))
+    ours = GridMapping(np.eye(4), (length, 1, 1), affine).resample(torch.from_numpy(values).reshape(30, 1, 1))
+    parts = (np.arange(30_000) + 0.5) / 1000 - 0.5  # their place in voxels of the source
+    number = np.floor((parts - affine[0, 3]) / spacing + 0.5).astype(int)
+    expected = np.bincount(number, np.repeat(values, 1000), length) / np.bincount(number, minlength=length)
+    assert np.allclose(ours.numpy().ravel(), expected, atol=5e-3)
+
+
+@pytest.mark.parametrize("cycles", [0.5, 0.4, 0.35])
+def test_a_wave_too_fine_for_the_target_is_damped_and_does_not_alias(cycles: float) -> None:
+    """A box of 2.5 voxels passes sin(pi f w) / (pi f w) of a wave of f cycles a voxel; one point passes all of it."""
+    wave = torch.sin(2 * np.pi * cycles * torch.arange(400.0, dtype=torch.float64) + 1.0).reshape(400, 1, 1)
+    shape, affine = respaced_grid(wave.shape, np.eye(4), (2.5, 1.0, 1.0))
+    power = {
+        method: float(GridMapping(np.eye(4), shape, affine, method).resample(wave).square().mean().sqrt())
+        for method in ("area", "linear")
+    }
+    passed = abs(np.sinc(cycles * 2.5)) * float(wave.square().mean().sqrt())
+    assert power["area"] < passed + 0.15
+    assert power["area"] < 0.6 * power["linear"]
+
+
+def test_averaging_goes_over_into_interpolation_as_the_voxels_become_equal() -> None:
+    image = torch.randn((40, 3, 3), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    affine = np.diag([1.002, 1, 1, 1])
+    affine[0, 3] = 0.3
+    area, linear = (GridMapping(np.eye(4), (35, 3, 3), affine, method).resample(image) for method in ("area", "linear"))
+    assert torch.allclose(area, linear, atol=0.01)
+
+
+def test_beyond_the_source_its_border_goes_on_in_coarser_voxels_too() -> None:
+    image = torch.arange(1.0, 7.0).reshape(6, 1, 1)
+    affine = np.diag([2.0, 1, 1, 1])
+    affine[0, 3] = -4.5
+    resampled = GridMapping(np.eye(4), (7, 1, 1), affine).resample(image).ravel()
+    assert resampled.tolist() == [1.0, 1.0, 1.0, 2.5, 4.5, 6.0, 6.0]
 
 
 def test_positions_beyond_half_a_voxel_from_the_border_lie_outside() -> None:

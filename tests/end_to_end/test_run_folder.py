@@ -29,6 +29,30 @@ def test_run_json_tells_what_ran_and_how_it_scored(finished_run: Path) -> None:
     assert record["class_names"] == ["background", "ball", "box"]
     assert record["scores"]["ball"]["dice"]["count"] + record["scores"]["ball"]["dice"]["undefined"] == 2
     assert set(record["durations"]) == {"prepare", "train", "test"}
+    assert record["flips"] == []
+
+
+def test_flips_that_exchange_classes_are_logged_and_recorded(
+    small_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    classes, folder = "data.classes={left_kidney: ball, right_kidney: box}", tmp_path / "run"
+    settings = ["model=unet", "logger=csv", *small_settings, "trainer.max_epochs=1", classes]
+    with caplog.at_level("INFO", logger="aunet"):
+        assert main(["train", *settings, f"hydra.run.dir={folder}"]) == 0
+    assert "Flips: right-left (exchanging left_kidney and right_kidney). Off: back-front" in caplog.text
+    record = json.loads((folder / "run.json").read_text())
+    assert record["flips"] == [{"axis": 0, "exchanged": [["left_kidney", "right_kidney"]]}]
+    assert yaml.safe_load((folder / "config.yaml").read_text())["data"]["augmentation"]["flip_axes"] == "auto"
+
+
+@pytest.mark.parametrize("setting", ["flip_axes=[3]", "flip_axes=all", "rotation_plane=sagittal"])
+def test_a_mistake_in_the_geometry_is_found_before_the_training(
+    setting: str, small_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*small_settings, f"data.augmentation.{setting}", f"hydra.run.dir={tmp_path / 'run'}"]
+    assert main(["train", *words]) == 2
+    assert f"data.augmentation.{setting}: it must be" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "run.json").exists()
 
 
 def test_metrics_have_a_row_an_epoch_with_every_class(finished_run: Path) -> None:

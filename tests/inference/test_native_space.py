@@ -105,3 +105,21 @@ def test_probabilities_of_an_unchanged_grid_are_the_softmax() -> None:
     logits = torch.randn((3, 4, 5, 6), generator=torch.Generator().manual_seed(1))
     restored = restore_probabilities(logits, np.eye(4), (4, 5, 6), np.eye(4))
     assert np.allclose(restored, logits.softmax(0), atol=1e-6)
+
+
+def test_logits_are_averaged_over_the_voxels_of_a_scan_coarser_than_the_network() -> None:
+    logits = torch.randn((2, 12, 12, 12), generator=torch.Generator().manual_seed(1))
+    native = np.diag([3.0, 1.0, 1.0, 1.0])
+    native[0, 3] = 1.0
+    restored = restore_probabilities(logits, np.eye(4), (4, 12, 12), native)
+    assert np.allclose(restored, F.avg_pool3d(logits, (3, 1, 1)).softmax(0), atol=1e-6)
+    label = restore_label_map(logits, np.eye(4), (4, 12, 12), native)
+    assert np.array_equal(label, restored.argmax(axis=0))
+    assert not np.array_equal(label, restore_label_map(logits, np.eye(4), (4, 12, 12), native, "linear"))
+
+
+def test_logits_are_interpolated_linearly_at_a_finer_scan() -> None:
+    logits = torch.arange(5.0).reshape(1, 5, 1, 1) * torch.tensor([1.0, -1.0]).reshape(2, 1, 1, 1)
+    native = np.diag([0.25, 1.0, 1.0, 1.0])
+    restored = restore_probabilities(logits, np.eye(4), (17, 1, 1), native)[0].ravel()
+    assert np.allclose(restored, torch.linspace(0, 8, 17).sigmoid(), atol=1e-6)

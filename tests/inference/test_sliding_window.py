@@ -1,14 +1,22 @@
 """Stitched windows, judged by MONAI's inferer, by the plain forward pass and by networks that see one voxel."""
 
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from monai.inferers.utils import sliding_window_inference
+from scans import write_msd_task
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aunet.data.case_store import CaseStore
+from aunet.data.content_digest import ContentDigests
+from aunet.data.msd import msd_cohort
+from aunet.data.patch_sampling import PatchDataset
+from aunet.data.preprocessing import Preprocessing
+from aunet.data.random_geometry import RandomGeometry
 from aunet.inference.sliding_window import predict_volume
 from aunet.networks import AttentionUNet, GridGate
 from tests.inference.tiny_networks import Neighbourhood, Pointwise
@@ -34,21 +42,30 @@ def test_a_volume_of_one_window_is_the_plain_forward_pass_bit_for_bit() -> None:
     network, image = Neighbourhood().eval(), image_of(16, 12, 20)
     with torch.no_grad():
         expected = network(image[None])[0]
-    assert torch.equal(predict_volume(network, image, (16, 16, 32), size_multiple=(4, 4, 4)).logits, expected)
+    assert torch.equal(predict_volume(network, image, (16, 12, 20), size_multiple=(4, 4, 4)).logits, expected)
 
 
-def test_a_small_volume_is_padded_evenly_with_zeros_to_the_next_multiple() -> None:
+def test_a_small_volume_is_padded_evenly_with_zeros_to_the_patch() -> None:
     network, image = Neighbourhood().eval(), image_of(13, 9, 18)
     with torch.no_grad():
-        padded = network(F.pad(image, (1, 1, 1, 2, 1, 2))[None])[0]
-    logits = predict_volume(network, image, (64, 64, 64), size_multiple=(4, 4, 4)).logits
-    assert torch.equal(logits, padded[:, 1:14, 1:10, 1:19])
+        padded = network(F.pad(image, (3, 3, 3, 4, 1, 2))[None])[0]
+    logits = predict_volume(network, image, (16, 16, 24), size_multiple=(4, 4, 4)).logits
+    assert torch.equal(logits, padded[:, 1:14, 3:12, 3:21])
 
 
-def test_windows_are_no_larger_than_a_small_volume_needs() -> None:
+@pytest.mark.parametrize("shape", [(20, 18, 16), (13, 30, 9), (31, 31, 31)])
+def test_the_network_sees_a_small_volume_in_prediction_as_in_training(tmp_path: Path, shape: tuple) -> None:
+    cohort = msd_cohort(str(write_msd_task(tmp_path / "task", num_cases=1, shape=shape)))
+    preprocessing = Preprocessing(spacing=None, modality="mr", window=(0.0, 1.0))
+    [case] = CaseStore(tmp_path / "store", cohort, preprocessing, ContentDigests()).prepare(cohort.cases)
+    patch_size = (32, 48, 32)
+    trained_on = PatchDataset([case], RandomGeometry(patch_size), seed=0)[0, 0]["image"]
     network = Pointwise()
-    predict_volume(network, image_of(35, 50, 35), (160, 160, 96))
-    assert network.window_sizes == {(48, 64, 48)}
+    seen: list[Tensor] = []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0]))
+    predict_volume(network, torch.from_numpy(case.image()).float(), patch_size)
+    assert len(seen) == 1
+    assert torch.equal(seen[0], trained_on)
 
 
 @pytest.mark.parametrize("overlap", [0.0, 0.1, 0.5, 0.8])
@@ -104,7 +121,7 @@ def test_the_coefficients_of_one_window_are_those_of_the_plain_pass() -> None:
     network, image = AttentionUNet(channels=(2, 4, 4, 4, 4)).eval(), image_of(32, 16, 48)
     with torch.no_grad():
         _, expected = network.forward_with_attention(image[None])
-    prediction = predict_volume(network, image, (32, 32, 48), with_attention=True)
+    prediction = predict_volume(network, image, (32, 16, 48), with_attention=True)
     for level, maps in expected.items():
         assert torch.equal(prediction.coefficients[level], maps[0])
         assert prediction.offset[level] == (0, 0, 0)

@@ -1,11 +1,11 @@
 """Whether organs lie where they must: left ones left of right ones, those under the diaphragm above the kidneys."""
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 import numpy as np
 
+from aunet.data.class_sides import paired, place_in
 from aunet.data.doctor.finding import SWAPPED_SIDES, UPSIDE_DOWN, Finding
 from aunet.data.phantom.organ_shapes import AXIS_WORDS, ORGANS, flips_upright
 
@@ -21,13 +21,13 @@ def check_positions(case_id: str, centers: Mapping[str, Point]) -> Iterator[Find
     """What the middles (RAS+ mm) of the classes, by their names, say against the affine or the labels."""
     middles = {_plain(name): np.array(center) for name, center in centers.items()}
     x = {name: float(middle[0]) for name, middle in middles.items()}
-    named = [(left, left.replace("left", "right", 1)) for left in x if left.startswith("left_")]
-    paired = [(left, right) for left, right in named if right in x]
-    wrong_pairs = [(left, right) for left, right in paired if x[left] > x[right]]
+    names = list(x)
+    pairs = [(names[left], names[right]) for left, right in paired(names)]
+    wrong_pairs = [(left, right) for left, right in pairs if x[left] > x[right]]
     known = {name: middle for name, middle in middles.items() if name in ORGANS}
-    apart = [(left, right) for left, right in _organs_apart(known) if (left, right) not in paired]
+    apart = [(left, right) for left, right in _organs_apart(known) if (left, right) not in pairs]
     mirrored = [(left, right) for left, right in apart if x[left] > x[right]]
-    if mirrored and len(mirrored) == len(apart) and len(wrong_pairs) == len(paired):
+    if mirrored and len(mirrored) == len(apart) and len(wrong_pairs) == len(pairs):
         yield Finding(SWAPPED_SIDES, case_id, f"the scan is mirrored: {_told([*wrong_pairs, *mirrored])}")
     elif wrong_pairs:
         yield Finding(SWAPPED_SIDES, case_id, _told(wrong_pairs))
@@ -54,8 +54,7 @@ def _told(pairs: list[tuple[str, str]]) -> str:
 
 
 def _plain(name: str) -> str:
-    """``Right Kidney``, ``kidney-right`` -> ``right_kidney``."""
-    words = [word for word in re.split(r"[\W_]+", name.lower()) if word]
-    sides = [word for word in words if word in ("left", "right")]
-    plain = "_".join([*sides, *(word for word in words if word not in sides)])
+    """Return a name as ``ORGANS`` spells it: ``Right Kidney``, ``kidney-R`` -> ``right_kidney``."""
+    place = place_in(name)
+    plain = place.structure if place.end is None else f"{('left', 'right')[place.end]}_{place.structure}"
     return _OTHER_NAMES.get(plain, plain)
