@@ -8,10 +8,16 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
-from aunet.build_preprocessing import build_digests, build_preprocessing, intensity_facts, with_given_modality
+from aunet.build_preprocessing import (
+    build_digests,
+    build_preprocessing,
+    check_lengths,
+    intensity_facts,
+    with_given_modality,
+)
 from aunet.config import load_run_config, resolve_config
 from aunet.data.augmentation import Augmentation
 from aunet.data.case import Cohort
@@ -49,7 +55,7 @@ def build_cohort(config: DictConfig) -> Cohort:
 
 def build_listed_cohort(config: DictConfig) -> Cohort:
     """As ``build_cohort``, with the cases whose files do not open: all that the source lists."""
-    _check_lengths(config.data)
+    check_lengths(config.data)
     return selected_cohort(_source_cohort(config), config.data.cases, "stop")
 
 
@@ -65,7 +71,7 @@ def describe_cohort(config: DictConfig) -> Cohort:
 def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
     """The whole configuration as plain values, with the facts of the data filled in."""
     data = config.data
-    _check_lengths(data)
+    check_lengths(data)
     check_can_be_sharded(config.trainer)
     plan = plan_patches(cohort.cases, data.spacing, data.patch_size, data.batch_size)
     facts = {
@@ -249,23 +255,6 @@ def _source_cohort(config: DictConfig) -> Cohort:
     cohort = with_given_modality(_built(config.data.source), config.data)
     fixes = config.data.fixes
     return cohort if fixes is None else mended_cohort(cohort, Path(fixes).expanduser())
-
-
-def _check_lengths(data: DictConfig) -> None:
-    """Raise UserError for a list of numbers that is too short or too long for what it says."""
-    for key, length, meaning in (
-        ("spacing", 3, "mm along right, anterior, superior"),
-        ("patch_size", 3, "voxels along right, anterior, superior"),
-        ("window", 2, "lowest and highest HU"),
-    ):
-        values = data[key]
-        if OmegaConf.is_list(values) and len(values) != length:
-            raise UserError(f"data.{key}={list(values)}: it must hold {length} numbers, {meaning}.")
-    if not OmegaConf.is_list(data.window):
-        return
-    low, high = data.window
-    if low >= high:
-        raise UserError(f"data.window={[low, high]}: the lowest HU must be below the highest; exchange them.")
 
 
 def _built(node: Any, **arguments: Any) -> Any:

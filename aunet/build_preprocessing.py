@@ -22,6 +22,23 @@ _log = logging.getLogger(__name__)
 Settings = dict[str, Any]
 
 
+def check_lengths(data: DictConfig) -> None:
+    """Raise UserError for a list of numbers that is too short or too long for what it says."""
+    for key, length, meaning in (
+        ("spacing", 3, "mm along right, anterior, superior"),
+        ("patch_size", 3, "voxels along right, anterior, superior"),
+        ("window", 2, "lowest and highest HU"),
+    ):
+        values = data[key]
+        if OmegaConf.is_list(values) and len(values) != length:
+            raise UserError(f"data.{key}={list(values)}: it must hold {length} numbers, {meaning}.")
+    if not OmegaConf.is_list(data.window):
+        return
+    low, high = data.window
+    if low >= high:
+        raise UserError(f"data.window={[low, high]}: the lowest HU must be below the highest; exchange them.")
+
+
 def with_given_modality(cohort: Cohort, data: DictConfig) -> Cohort:
     """``cohort`` with the modality of data.modality, if that is given."""
     given: Any = data.modality
@@ -93,8 +110,8 @@ def build_preprocessing(settings: Settings) -> Preprocessing:
         tuple(facts["spacing"]),
         modalities[0] if len(set(modalities)) == 1 else modalities,
         None if window in (None, "auto") else (float(window[0]), float(window[1])),
-        scales,
         data["resampling"],
+        scales,
     )
 
 

@@ -117,7 +117,9 @@ def sampling(settings: Settings) -> str:
 
 def flips(settings: Settings) -> str:
     axes = augmentation("flip_axes")(settings)
-    return ", ".join(AXES[axis] for axis in axes) + ", p = 0.5 each" if isinstance(axes, list) else str(axes)
+    if isinstance(axes, list):
+        return ", ".join(AXES[axis] for axis in axes) + ", p = 0.5 each"
+    return "as the names of the classes allow, p = 0.5 each"
 
 
 def augmentation(key: str, default: object = None) -> Callable[[Settings], Any]:
@@ -153,7 +155,7 @@ def patients(settings: Settings) -> str:
 
 def plane(settings: Settings) -> str:
     told = {"axial": "the feet-head axis", "any": "all axes", "auto": "all axes, thick slices in their plane only"}
-    return told[augmentation("rotation_plane", "any")(settings)]
+    return told[augmentation("rotation_plane")(settings)]
 
 
 def scale(settings: Settings) -> str:
@@ -170,6 +172,7 @@ ROWS = (
     Row("patients to train / to test", patients, MEMORY, SILENT),
     Row("patients to validate, of those to train", percent("data.split.val"), SILENT, SILENT),
     Row("spacing (mm)", by("data.spacing"), MEMORY, MEMORY),
+    Row("resampling", key("data.resampling"), SILENT, SILENT),
     Row("HU window", window, SILENT, SILENT),
     Row("intensities", standardisation, MEMORY, MEMORY),
     Row("patch (voxels)", by("data.patch_size"), MEMORY, CODE),

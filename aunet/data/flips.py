@@ -46,7 +46,10 @@ class Flips:
     def describe(self) -> str:
         """Return one line for the log: what is mirrored and exchanged, what is not, and how to change that."""
         on = [flip.name + self._exchanged_words(flip) for flip in self.axes if flip.is_on]
-        off = [f"{flip.name} ({flip.reason})" for flip in self.axes if not flip.is_on and flip.reason]
+        reasons = dict.fromkeys(flip.reason for flip in self.axes if not flip.is_on and flip.reason)
+        off = [
+            f"{' and '.join(flip.name for flip in self.axes if flip.reason == reason)} ({reason})" for reason in reasons
+        ]
         parts = [f"Flips: {'; '.join(on) or 'none'}"]
         if off:
             example = [flip.axis for flip in self.axes]

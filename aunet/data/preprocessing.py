@@ -43,15 +43,15 @@ class Preprocessing:
         spacing: mm along the right, anterior and superior axes; None keeps each scan's own.
         modality: of all channels, or one for each.
         window: HU to which CT channels without a scale are clipped; None clips nothing.
+        resampling: how scans are brought to the spacing; "linear" as in runs of earlier versions.
         scales: for each channel the window, mean and deviation of every volume, or None: its own. Empty: None for all.
-        resampling: how scans are brought to the spacing: "linear" as in runs of earlier versions.
     """
 
     spacing: tuple[float, ...] | None
     modality: Modality | tuple[Modality, ...]
     window: Window | None
-    scales: tuple[IntensityScale | None, ...] = ()
     resampling: Resampling = "area"
+    scales: tuple[IntensityScale | None, ...] = ()
 
     def image(self, channels: Sequence[Volume]) -> PreprocessedVolume:
         """The channels of one scan, all on one grid; UserError when they are not."""
@@ -78,15 +78,9 @@ class Preprocessing:
         spacing = None if self.spacing is None else [float(side) for side in self.spacing]
         window = None if self.window is None else [float(bound) for bound in self.window]
         modality = self.modality if isinstance(self.modality, str) else list(self.modality)
-        settings = {
-            "version": _VERSION,
-            "spacing": spacing,
-            "modality": modality,
-            "window": window,
-            "resampling": self.resampling,
-        }
+        settings = {"version": _VERSION, "spacing": spacing, "modality": modality, "window": window}
         scales = [None if scale is None else scale.as_facts() for scale in self.scales]
-        return settings | {"scales": scales} if any(scales) else settings
+        return settings | {"resampling": self.resampling} | ({"scales": scales} if any(scales) else {})
 
     def shown_window(self) -> Window | None:
         """Return the HU to show the first channel in; None if it is not CT or not clipped."""

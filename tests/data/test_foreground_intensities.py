@@ -8,8 +8,8 @@ import pytest
 from abdomens import abdomen, abdomens, write_abdomens
 from scans import write_nifti
 
-from aunet.build import build_cohort, build_preprocessing, with_facts
-from aunet.build_preprocessing import with_intensities
+from aunet.build import build_cohort, with_facts
+from aunet.build_preprocessing import build_preprocessing, with_intensities
 from aunet.config import check_config, compose_config
 from aunet.data.case import Case, Cohort
 from aunet.data.content_digest import ContentDigests
@@ -139,7 +139,7 @@ def test_the_field_of_view_does_not_shift_the_intensities_of_an_organ() -> None:
     apart: dict[str, float] = {}
     for name, preprocessing in (
         ("each volume", Preprocessing(None, "ct", (-160.0, 240.0))),
-        ("foreground", Preprocessing(None, "ct", None, (IntensityScale((80.0, 190.0), 115.0, 25.0),))),
+        ("foreground", Preprocessing(None, "ct", None, scales=(IntensityScale((80.0, 190.0), 115.0, 25.0),))),
     ):
         shown = preprocessing.image([narrow]).array[0], preprocessing.image([wide]).array[0][10:-10, 10:-10, 10:-10]
         apart[name] = abs(float(shown[1][liver].mean() - shown[0][liver].mean()))
@@ -150,13 +150,13 @@ def test_the_field_of_view_does_not_shift_the_intensities_of_an_organ() -> None:
 def test_every_volume_is_clipped_to_the_window_and_standardised_by_the_foreground() -> None:
     image = np.array([-1000, 80, 100, 190, 3000, 40], np.float32).reshape(1, 2, 3)
     scale = IntensityScale((80.0, 190.0), 115.0, 25.0)
-    prepared = Preprocessing(None, "ct", None, (scale,)).image([Volume(image, np.eye(4))]).array[0]
+    prepared = Preprocessing(None, "ct", None, scales=(scale,)).image([Volume(image, np.eye(4))]).array[0]
     assert np.allclose(prepared, (np.clip(image, 80, 190) - 115) / 25, atol=1e-6)
 
 
 def test_the_key_of_a_stored_case_holds_the_numbers() -> None:
     scales = [(), (IntensityScale((80.0, 190.0), 115.0, 25.0),), (IntensityScale((80.0, 190.0), 115.0, 26.0),)]
-    keys = {str(Preprocessing(None, "ct", None, scale).settings()) for scale in scales}
+    keys = {str(Preprocessing(None, "ct", None, scales=scale).settings()) for scale in scales}
     assert len(keys) == 3
 
 

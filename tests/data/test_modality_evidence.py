@@ -9,8 +9,8 @@ from abdomens import abdomen, abdomens, write_abdomens
 from dicom_scans import write_series
 from scans import write_msd_task, write_nifti, write_nnunet_dataset, write_table, write_totalsegmentator_cases
 
-from aunet.build import build_cohort, build_preprocessing, with_facts
-from aunet.build_preprocessing import with_intensities
+from aunet.build import build_cohort, build_store, with_facts
+from aunet.build_preprocessing import build_preprocessing, with_intensities
 from aunet.commands.main import main
 from aunet.config import check_config, compose_config
 from aunet.data.case import Cohort
@@ -273,6 +273,28 @@ def test_the_doctor_proposes_the_modality_it_found_and_a_window_that_keeps_the_c
     proposed = json.loads((tmp_path / "out" / "doctor.json").read_text())["proposed"]
     assert "data.modality=ct" in proposed
     assert "spleen" in proposed["data.window=auto"]
+
+
+def test_of_ct_beside_mr_only_the_ct_is_measured_and_clipped(tmp_path: Path) -> None:
+    root = write_nnunet_dataset(tmp_path / "task", num_channels=2)
+    content = json.loads((root / "dataset.json").read_text())
+    (root / "dataset.json").write_text(json.dumps(content | {"channel_names": {"0": "CT", "1": "T1"}}))
+    config = compose_config(
+        ["data=nnunet", f"data.root={root}", f"data.cache={tmp_path}", "data.patch_size=[16,16,16]"]
+    )
+    cohort = build_cohort(config)
+    names = tuple(case.case_id for case in cohort.cases)
+    settings = with_intensities(with_facts(config, cohort), cohort, Splits(names[:2], names[2:3], names[3:]))
+    facts, preprocessing = settings["dataset"], build_preprocessing(settings)
+    assert (facts["modality"], facts["modalities"]) == ("mixed", ["ct", "mr"])
+    assert (facts["intensities"][0] is not None, facts["intensities"][1]) == (True, None)
+    [stored] = build_store(settings, cohort).prepare(cohort.cases[:1])
+    ct, mr = stored.image().astype(np.float64)
+    scale = preprocessing.scales[0]
+    assert scale is not None
+    bounds = (np.array(scale.window) - scale.mean) / scale.sd
+    assert (ct.min(), ct.max()) == pytest.approx(tuple(bounds), abs=1e-2)
+    assert (mr.mean(), mr.std()) == pytest.approx((0, 1), abs=1e-2)
 
 
 @pytest.mark.realdata

@@ -77,7 +77,7 @@ def test_a_plate_one_voxel_thin_keeps_its_volume_as_a_checkerboard_when_the_spac
 def test_runs_of_earlier_versions_keep_their_ties_in_the_foreground() -> None:
     label = np.zeros((16, 16, 16), np.uint8)
     label[:, 7, :] = 3
-    halved = Preprocessing((2.0, 2.0, 2.0), "mr", (0, 1), resampling="linear").label(Volume(label, np.eye(4))).array
+    halved = Preprocessing((2.0, 2.0, 2.0), "mr", (0, 1), "linear").label(Volume(label, np.eye(4))).array
     assert (halved[:, 3, :] == 3).all()
 
 
@@ -134,7 +134,7 @@ def test_the_same_scan_gives_the_same_bytes_and_is_left_as_it_was(preprocessing:
 
 
 def test_settings_are_json_and_differ_where_the_result_does() -> None:
-    linear = Preprocessing((2.0, 2.0, 2.0), "mr", (-160.0, 240.0), resampling="linear")
+    linear = Preprocessing((2.0, 2.0, 2.0), "mr", (-160.0, 240.0), "linear")
     several = [MR, MR_2MM, linear, CT, Preprocessing(None, "ct", (-100.0, 240.0))]
     texts = {json.dumps(preprocessing.settings(), sort_keys=True) for preprocessing in several}
     assert len(texts) == len(several)
