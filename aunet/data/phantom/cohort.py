@@ -41,10 +41,18 @@ def draw_phantom(seed: int, index: int, spacing: Spacing) -> Phantom:
 def phantom_cases(
     folder: Path, num_cases: int, spacing: Spacing, seed: int, processes: int | None = None, are_made: bool = True
 ) -> tuple[Case, ...]:
-    """Give the first ``num_cases`` phantoms of a seed; those not yet in ``folder`` are made, in parallel.
+    """Return the first ``num_cases`` phantoms of a seed; those not yet in ``folder`` are drawn, in parallel.
 
-    ``processes``: how many work; all cores by default. With ``are_made`` false none are made: the cases name files
-    that may not be there yet.
+    Args:
+        folder: where their files are kept.
+        num_cases: how many phantoms.
+        spacing: their voxel size in mm.
+        seed: the same seed, the same phantoms.
+        processes: how many draw at once; by default one for each core, as far as half of the memory allows.
+        are_made: false draws none, so the cases may name files that do not exist yet.
+
+    Raises:
+        UserError: ``num_cases`` is below 1, or the spacing is not within 1 to 16 mm.
     """
     if num_cases < 1:
         raise UserError(f"number of phantoms: {num_cases}; ask for at least 1.")
@@ -55,4 +63,4 @@ def phantom_cases(
         (phantom_case(place, name, name), partial(draw_phantom, seed, index, spacing))
         for index, name in enumerate(names)
     ]
-    return write_missing(draws, processes) if are_made else tuple(case for case, _ in draws)
+    return write_missing(draws, spacing, processes) if are_made else tuple(case for case, _ in draws)

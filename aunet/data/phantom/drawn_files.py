@@ -1,29 +1,35 @@
 """Drawn phantoms as NIfTI files: an image (int16, HU) and a label (uint8) each, made in parallel, once.
 
-Several programs may ask for the same phantoms at once: a file is there whole or not at all, whoever wrote it.
+Several programs may ask for the same phantoms at once: each is drawn once, and a file is there whole or not at all.
 """
 
+import gc
 import logging
-from collections.abc import Callable, Generator, Sequence
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
-from os import cpu_count
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 
-from aunet.atomic_files import replaced_atomically
+from aunet.atomic_files import held_alone, replaced_atomically
 from aunet.data.case import Case
+from aunet.data.phantom.space import FIELD_OF_VIEW
+from aunet.data.shown_progress import shown
 from aunet.errors import UserError
 
 SUPERSAMPLING = 2
 """Voxels of the anatomy per voxel of the image, along each axis."""
 
+_BYTES_OF_PROCESS, _BYTES_OF_VOXEL = 130e6, 40.0
+"""Most memory of a process that draws: of itself, and for each voxel of the anatomy; measured at 2, 4 and 5 mm."""
+
+_SHARE_OF_MEMORY = 0.5
 Spacing = tuple[float, float, float]
 _log = logging.getLogger(__name__)
 
@@ -49,12 +55,28 @@ def phantom_case(place: Path, case_id: str, stem: str) -> Case:
 Draw = Callable[[], Phantom]
 
 
-def write_missing(draws: Sequence[tuple[Case, Draw]], processes: int | None) -> tuple[Case, ...]:
-    """Draw and write the cases whose files are not there yet, in ``processes`` (by default all cores); give all."""
+def write_missing(
+    draws: Sequence[tuple[Case, Draw]], spacing: Spacing, processes: int | None = None
+) -> tuple[Case, ...]:
+    """Draw and write the cases whose files are not there yet, and return all.
+
+    Args:
+        draws: each case with the function that draws it.
+        spacing: their voxel size in mm.
+        processes: how many draw at once; by default a process for each core, as far as half of the memory allows.
+    """
     missing = [(case, draw) for case, draw in draws if not _is_present(case)]
     if missing:
-        _write_all(missing, processes or cpu_count() or 1)
+        _write_all(missing, min(processes or num_processes(spacing), len(missing)))
     return tuple(case for case, _ in draws)
+
+
+def num_processes(spacing: Spacing) -> int:
+    """Return how many phantoms of ``spacing`` mm to draw at once: all cores, within half of the memory."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _SHARE_OF_MEMORY
+    voxels = float(np.prod(FIELD_OF_VIEW) / np.prod(spacing)) * SUPERSAMPLING**3
+    fitting = int(memory // (_BYTES_OF_PROCESS + _BYTES_OF_VOXEL * voxels))
+    return max(1, min(len(os.sched_getaffinity(0)), fitting))
 
 
 def image_affine(anatomy_affine: NDArray[np.float64], spacing: Spacing) -> NDArray[np.float64]:
@@ -75,30 +97,39 @@ def _is_present(case: Case) -> bool:
 
 
 def _write_all(missing: Sequence[tuple[Case, Draw]], processes: int) -> None:
-    _log.info("making %d phantoms in %s", len(missing), missing[0][0].images[0].parent)
-    with Progress(transient=True) as progress, _pool(min(processes, len(missing))) as pool:
-        task = progress.add_task("phantoms", total=len(missing))
-        for done in as_completed([pool.submit(_write, case, draw) for case, draw in missing]):
-            if remark := done.result():
-                _log.warning("%s", remark)
-            progress.advance(task)
+    folder, start = missing[0][0].images[0].parent, time.monotonic()
+    _log.info("Drawing %d phantoms, %d at a time, in %s", len(missing), processes, folder)
+    for remark in shown(_remarks(missing, processes), "Drawing phantoms", len(missing)):
+        if remark:
+            _log.warning("%s", remark)
+    _log.info("Drew %d phantoms in %.0f s", len(missing), time.monotonic() - start)
 
 
-@contextmanager
-def _pool(processes: int) -> Generator[ProcessPoolExecutor]:
-    """Fresh processes, as forked ones may hang on locks of vanished threads; on an error the rest is dropped."""
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
+def _remarks(missing: Sequence[tuple[Case, Draw]], processes: int) -> Iterator[str]:
+    """Write each case, in this process or in several others, and yield its remark; on an error the rest is dropped.
+
+    The processes are fresh ones, as forked ones may hang on locks of vanished threads. They never collect the
+    imported modules' objects, which would take 3 % of their time.
+    """
+    if processes == 1:
+        yield from (_write(case, draw) for case, draw in missing)
+        return
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=gc.freeze)
     try:
-        yield pool
+        yield from (done.result() for done in as_completed([pool.submit(_write, *which) for which in missing]))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _write(case: Case, draw: Draw) -> str:
-    phantom = draw()
-    for path, array in ((case.images[0], phantom.image), (case.label, phantom.label)):
-        assert path is not None
-        _save(path, array, phantom.affine)
+    image, label = case.images[0], case.label
+    assert label is not None
+    with held_alone(image.parent / ".locks" / case.case_id):
+        if _is_present(case):  # another program drew it meanwhile
+            return ""
+        phantom = draw()
+        _save(image, phantom.image, phantom.affine)
+        _save(label, phantom.label, phantom.affine)
     return phantom.remark
 
 

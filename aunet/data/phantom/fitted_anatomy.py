@@ -53,7 +53,8 @@ def draw_fitted_anatomy(
     cavity = paint_trunk(canvas, habitus)
     if is_below.any():
         height = space.points[2] - _diaphragm(is_below, space.points[2], spacing)
-        fill_chest(canvas, habitus, height, canvas.is_any(EVERYWHERE, FREE), cavity)
+        chest = canvas.is_any(EVERYWHERE, FREE)
+        fill_chest(canvas, habitus, chest, height[chest], cavity)
     paint_skeleton(canvas, habitus, cavity)
     _paint_organs(canvas, generator, organs, habitus.fat_plane)
     _paint_rest(canvas, generator)

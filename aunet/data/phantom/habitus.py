@@ -24,6 +24,21 @@ class Habitus:
     back: float = -50.0
 
     @property
+    def skin_front(self) -> float:
+        """y of the skin in front."""
+        return self.front + self.wall + self.fat_front
+
+    @property
+    def skin_back(self) -> float:
+        """y of the skin behind, beside the furrow."""
+        return self.back - 32 - self.fat_back
+
+    @property
+    def table(self) -> float:
+        """y of the lowest line of the table."""
+        return self.back - 38 - self.fat_back
+
+    @property
     def middle(self) -> float:
         """y of the middle of the abdominal cavity."""
         return (self.front + self.back) / 2

@@ -15,7 +15,7 @@ from aunet.data.phantom.shapes import (
     tube,
     without,
 )
-from aunet.data.phantom.space import Box
+from aunet.data.phantom.space import Array, Box, row_slabs
 from aunet.data.phantom.tissues import Tissue
 
 _PANCREAS_KNOTS = np.array(
@@ -72,10 +72,12 @@ def paint_kidney(canvas: Canvas, generator: np.random.Generator, side: float, fa
 
 def paint_medulla(canvas: Canvas, box: Box, mask: Mask, center: Vectors) -> None:
     """Pyramids below the cortex of a kidney, the ``mask`` (h, w, d) in a box, with columns of cortex between them."""
-    x, y, z = canvas.space.points_in(box) - center.astype(np.float32)[:, None, None, None]
+    deep = depth_below_surface(mask, canvas.space.spacing) > _CORTEX
+    x, y, z = (
+        axis[deep] - middle for axis, middle in zip(canvas.space.points_in(box), center.astype(np.float32), strict=True)
+    )
     pyramids = np.cos(np.arctan2(y, np.abs(x) + 4) * 5) + np.cos(z * (2 * np.pi / 21)) + 0.9
-    is_deep = depth_below_surface(mask, canvas.space.spacing) > _CORTEX
-    canvas.tissue[box][is_deep & (pyramids > 0)] = Tissue.KIDNEY_MEDULLA
+    canvas.tissue[box][deep] = np.where(pyramids > 0, np.uint8(Tissue.KIDNEY_MEDULLA), canvas.tissue[box][deep])
 
 
 def paint_liver(canvas: Canvas, generator: np.random.Generator, fat_plane: float) -> None:
@@ -84,14 +86,22 @@ def paint_liver(canvas: Canvas, generator: np.random.Generator, fat_plane: float
     left_end = generator.uniform(-12, 12)
     left = ellipsoid(canvas.space, (left_end, 64, 80), (74, 42, 34), (0, 8, 0))
     organ = smooth_union(right, left, 12.0)
-    x, y, z = canvas.space.points_in(organ.box)
-    above = 0.52 * (x - 30) + 0.78 * (z - 22) + 0.35 * np.clip(y - 50, 0, 25)
+    below = _below_liver(canvas.space.points_in(organ.box))
     porta = ellipsoid(canvas.space, (14, 30, 32), (26, 24, 40), (0, 20, 0))
-    organ = smooth_difference(organ, Field(organ.box, -above.astype(np.float32)), 24.0)
+    organ = smooth_difference(organ, Field(organ.box, below), 24.0)
     organ = smooth_difference(organ, porta, 12.0)
     fissure = ellipsoid(canvas.space, (6, 96, 40), (2.5, 30, 34), (0, 0, -8))
     volume = _draw_volume(generator, 1500, 230, 1150, 2000)
     canvas.paint_organ(without(organ, fissure), Tissue.LIVER, volume, fat_plane)
+
+
+def _below_liver(points: Array) -> Array:
+    """Return about the depth (h, w, d) in mm under the plane that the liver's lower surface follows."""
+    below = np.empty(points.shape[1:], dtype=np.float32)
+    for rows in row_slabs(len(below)):
+        x, y, z = points[:, rows]
+        below[rows] = -(0.52 * (x - 30) + 0.78 * (z - 22) + 0.35 * np.clip(y - 50, 0, 25))
+    return below
 
 
 def paint_gallbladder(canvas: Canvas, generator: np.random.Generator) -> None:

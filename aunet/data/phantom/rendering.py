@@ -1,14 +1,18 @@
 """From a volume of tissues to what a CT scanner would store: HU with partial volume, blur and noise."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from aunet.data.phantom.tissues import Tissue, class_of_tissue
+from aunet.data.phantom.space import box_of, row_slabs
+from aunet.data.phantom.tissues import PHANTOM_LABELS, Tissue, class_of_tissue
 
 FloatArray = NDArray[np.float32]
+Numbers = TypeVar("Numbers", NDArray[np.float32], NDArray[np.int16])
 
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 
@@ -63,35 +67,67 @@ def render_image(
         factor: fine voxels averaged into one along each axis; so borders hold mixed values.
         generator: of grain and noise.
     """
-    image = block_mean(_grained(tissue, attenuation, generator), factor)
-    image = ndimage.gaussian_filter(image, 0.45)
+    image = ndimage.gaussian_filter(_attenuated(tissue, attenuation, factor, generator), 0.45)
     noisy = image + _noise((image > -500).astype(np.float32), scanner, spacing, generator)
     return np.rint(noisy).clip(LOWEST_HU, HIGHEST_HU).astype(np.int16)
 
 
 def render_label(tissue: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Class (H, W, D) of most of the fine voxels in each voxel; of two that tie, by turns the lower and the higher."""
-    classes = class_of_tissue()[tissue]
-    shares = [block_mean((classes == index).astype(np.float32), factor) for index in range(int(classes.max()) + 1)]
-    is_turn = np.indices(shares[0].shape).sum(axis=0) % 2 == 0
-    shares[0] += np.where(is_turn, 1e-3, -1e-3).astype(np.float32)
-    return np.argmax(np.stack(shares), axis=0).astype(np.uint8)
+    """Return the class (H, W, D) of most fine voxels in each voxel; background and an organ that tie take turns."""
+    classes = class_of_tissue().take(tissue, mode="clip")
+    label = np.zeros([size // factor for size in tissue.shape], dtype=np.uint8)
+    box = tuple(slice(part.start // factor, -(-part.stop // factor)) for part in box_of(classes > 0))
+    fine = classes[tuple(slice(part.start * factor, part.stop * factor) for part in box)]
+    counts = [2 * block_sum((fine == index).astype(np.int16), factor) for index in range(1, len(PHANTOM_LABELS.names))]
+    is_turn = (np.indices(label[box].shape).sum(axis=0) + sum(part.start for part in box)) % 2 == 0
+    most = 2 * factor**3 - sum(counts) + np.where(is_turn, 1, -1)
+    for index, count in enumerate(counts, start=1):
+        is_more = count > most
+        label[box][is_more] = index
+        most[is_more] = count[is_more]
+    return label
 
 
 def block_mean(values: FloatArray, factor: int) -> FloatArray:
-    """Mean of each ``factor``³ block (factor·H, factor·W, factor·D) -> (H, W, D); a rest at the end is dropped."""
-    height, width, depth = (size // factor for size in values.shape)
-    whole = values[: height * factor, : width * factor, : depth * factor]
-    return whole.reshape(height, factor, width, factor, depth, factor).mean(axis=(1, 3, 5))
+    """Return the mean of each ``factor``³ block (factor·H, factor·W, factor·D) -> (H, W, D); a rest is dropped."""
+    return block_sum(values, factor) / np.float32(factor**3)
 
 
-def _grained(tissue: NDArray[np.uint8], attenuation: FloatArray, generator: np.random.Generator) -> FloatArray:
-    """Mean attenuation with each tissue's own grain of about three fine voxels."""
+def block_sum(values: Numbers, factor: int) -> Numbers:
+    """Return the sum of each ``factor``³ block (factor·H, factor·W, factor·D) -> (H, W, D); a rest is dropped.
+
+    Slices are added ten times faster than numpy reduces three axes, and in the same order, so with the same rounding.
+    """
+    height, width, depth = (size // factor * factor for size in values.shape)
+    whole = values[:height, :width, :depth]
+    lines = _total(whole[:, :, k::factor] for k in range(factor))
+    return _total(lines[i::factor, j::factor] for i in range(factor) for j in range(factor))
+
+
+def _total(parts: Iterable[Numbers]) -> Numbers:
+    first, *others = parts
+    total = first.copy()
+    for part in others:
+        total += part
+    return total
+
+
+def _attenuated(
+    tissue: NDArray[np.uint8], attenuation: FloatArray, factor: int, generator: np.random.Generator
+) -> FloatArray:
+    """Return block means (H, W, D) of HU, in which each tissue has its own grain of about three fine voxels."""
     texture = np.zeros(len(Tissue), dtype=np.float32)
     texture[list(_TEXTURE)] = list(_TEXTURE.values())
     grain = ndimage.gaussian_filter(generator.standard_normal(tissue.shape, dtype=np.float32), 1.2)
     grain /= grain.std()
-    return attenuation[tissue] + texture[tissue] * grain
+    image = np.empty([size // factor for size in tissue.shape], dtype=np.float32)
+    for rows in row_slabs(len(image)):
+        fine = slice(rows.start * factor, rows.stop * factor)
+        values = texture.take(tissue[fine], mode="clip")  # twice as fast as indexing
+        values *= grain[fine]
+        values += attenuation.take(tissue[fine], mode="clip")
+        image[rows] = block_mean(values, factor)
+    return image
 
 
 def _noise(

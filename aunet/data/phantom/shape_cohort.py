@@ -72,7 +72,7 @@ def shaped_cases(
         spacing: voxel size of the scans in mm.
         seed: of all that the label maps do not tell.
         is_other_ignored: whether values without a name are left out; else they are refused.
-        processes: how many work at a time, each on one label map; all cores by default.
+        processes: how many draw at once; by default one for each core, as far as half of the memory allows.
     """
     check_spacing(spacing)
     organ_of_value = _organ_of_value(organs)
@@ -86,7 +86,7 @@ def shaped_cases(
         entropy = (seed, int(digest[:16], base=16))
         draw = partial(draw_on_shapes, path, organ_of_value, is_other_ignored, spacing, entropy)
         draws.append((_case(folder / f"shapes_v{FITTING_VERSION}", path, digest, settings), draw))
-    return write_missing(draws, processes)
+    return write_missing(draws, spacing, processes)
 
 
 def _organ_of_value(organs: OrganValues) -> dict[int, str]:

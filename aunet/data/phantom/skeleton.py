@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aunet.data.phantom.canvas import Canvas
+from aunet.data.phantom.canvas import Canvas, Mask
 from aunet.data.phantom.habitus import Habitus
 from aunet.data.phantom.shapes import Field
 from aunet.data.phantom.space import Array
@@ -19,7 +19,6 @@ SHELL = 2.2
 """Thickness (mm) of cortical bone."""
 
 _SPINE = np.array((-43.0, -69.0, -250.0)), np.array((43.0, 17.0, 250.0))
-_OVER = tuple(Tissue)
 
 
 def paint_skeleton(canvas: Canvas, habitus: Habitus, cavity: Field) -> None:
@@ -30,31 +29,41 @@ def paint_skeleton(canvas: Canvas, habitus: Habitus, cavity: Field) -> None:
 
 def _paint_vertebrae(canvas: Canvas) -> None:
     box = canvas.space.box(*_SPINE, margin=3.0)
-    x, y, z = canvas.space.points_in(box)
+    bones = _may_be_vertebra(*canvas.space.points_in(box)[:2])
+    x, y, z = (axis[bones] for axis in canvas.space.points_in(box))
     level = np.abs((z + VERTEBRA_HEIGHT / 2) % VERTEBRA_HEIGHT - VERTEBRA_HEIGHT / 2)
     body = _capped(_ellipse(x, y + 1, 22.5, 16.5), (VERTEBRA_HEIGHT - DISC_HEIGHT) / 2 - level)
     disc = _ellipse(x, y + 1, 21.5, 15.5)
-    arch = np.minimum(_ellipse(x, y + 26, 19, 16), -_ellipse(x, y + 23, 10.5, 8.5))
-    arch = _capped(arch, 14 - level)
-    canal = np.minimum(_ellipse(x, y + 23, 10.5, 8.5), -_ellipse(x, y + 1, 21.5, 15.5))
+    hole = _ellipse(x, y + 23, 10.5, 8.5)
+    arch = _capped(np.minimum(_ellipse(x, y + 26, 19, 16), -hole), 14 - level)
+    canal = np.minimum(hole, -disc)
     spine = _capped(np.minimum(3.4 - np.abs(x), np.minimum(-36 - y, y + 68)), 9 - level)
     transverse = _capped(np.minimum(4.5 - np.abs(y + 25 + np.abs(x) * 0.12), 42 - np.abs(x)), 5 - level)
     transverse = np.minimum(transverse, np.abs(x) - 14)
-    canvas.paint(Field(box, disc), Tissue.CARTILAGE, over=_OVER)
+    tissue = canvas.tissue[box][bones]
+    tissue[disc > 0] = Tissue.CARTILAGE
     for bone in (body, arch, spine, transverse):
-        canvas.paint(Field(box, bone), Tissue.CORTICAL_BONE, over=_OVER)
+        tissue[bone > 0] = Tissue.CORTICAL_BONE
     for bone in (body, arch, transverse):
-        canvas.paint(Field(box, bone - np.float32(SHELL)), Tissue.SPONGY_BONE, over=_OVER)
-    canvas.paint(Field(box, canal), Tissue.SPINAL_CANAL, over=_OVER)
+        tissue[bone > SHELL] = Tissue.SPONGY_BONE
+    tissue[canal > 0] = Tissue.SPINAL_CANAL
+    canvas.tissue[box][bones] = tissue
+
+
+def _may_be_vertebra(x: Array, y: Array) -> Mask:
+    """Return which columns (H, W, D) may hold a body, an arch or a spine, or a transverse process."""
+    right = np.abs(x)
+    return ((right < 23) & (y > -69) & (y < 17)) | ((right < 43) & (y > -36) & (y < -19))
 
 
 def _paint_ribs(canvas: Canvas, habitus: Habitus, cavity: Field) -> None:
-    """Bars in the chest wall that fall from the spine to the flank; in front they go over into cartilage and rise."""
-    depth = RIB_THICKNESS / 2 - np.abs(cavity.values + habitus.wall * 0.45)
-    wall = (depth > 0) & canvas.is_any(EVERYWHERE, (Tissue.MUSCLE, Tissue.SUBCUTANEOUS_FAT, Tissue.VISCERAL_FAT))
-    x, y, z = canvas.space.points[:, wall]
+    """Paint bars in the chest wall that fall from the spine to the flank, turn into cartilage in front and rise."""
+    over = (Tissue.MUSCLE, Tissue.SUBCUTANEOUS_FAT, Tissue.VISCERAL_FAT)
+    off_middle = np.abs(cavity.values + habitus.wall * 0.45)
+    wall = (off_middle < RIB_THICKNESS / 2) & canvas.is_any(EVERYWHERE, over)
+    x, y, z = (axis[wall] for axis in canvas.space.points)
     angle = np.arctan2(np.abs(x), habitus.middle - y)
-    rib = np.minimum(depth[wall], _depth_in_bar(angle, z))
+    rib = np.minimum(RIB_THICKNESS / 2 - off_middle[wall], _depth_in_bar(angle, z))
     tissue = np.where(rib > SHELL, Tissue.SPONGY_BONE, Tissue.CORTICAL_BONE)
     tissue[angle > _CARTILAGE_FROM] = Tissue.CARTILAGE
     canvas.tissue[wall] = np.where(rib > 0, tissue, canvas.tissue[wall])

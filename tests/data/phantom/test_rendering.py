@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from aunet.data.phantom.contrast import draw_attenuation
-from aunet.data.phantom.rendering import Scanner, block_mean, render_image, render_label
+from aunet.data.phantom.rendering import Scanner, block_mean, block_sum, render_image, render_label
 from aunet.data.phantom.tissues import PHANTOM_LABELS, Tissue, class_of_tissue
 
 SPACING = (4.0, 4.0, 4.0)
@@ -23,6 +23,35 @@ def render(tissue: np.ndarray, noise: float = 0.0, grain: float = 2.0) -> np.nda
 def test_a_block_takes_the_mean_of_its_fine_voxels() -> None:
     values = np.random.default_rng(0).standard_normal((4, 6, 2)).astype(np.float32)
     assert block_mean(values, 2)[1, 2, 0] == pytest.approx(values[2:4, 4:6, 0:2].mean())
+
+
+@pytest.mark.parametrize("shape", [(8, 12, 10), (9, 13, 11)])
+def test_block_means_are_rounded_as_numpy_rounds_the_mean_of_a_block(shape: tuple[int, int, int]) -> None:
+    values = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    height, width, depth = (size // 2 for size in shape)
+    blocks = values[: 2 * height, : 2 * width, : 2 * depth].reshape(height, 2, width, 2, depth, 2)
+    np.testing.assert_array_equal(block_mean(values, 2), blocks.mean(axis=(1, 3, 5)))
+
+
+def test_a_block_of_integers_is_summed_exactly() -> None:
+    values = np.arange(6**3, dtype=np.int16).reshape(6, 6, 6)
+    assert block_sum(values, 3)[1, 0, 1] == values[3:, :3, 3:].sum()
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_labels_agree_with_a_count_in_each_voxel_wherever_the_organs_lie(factor: int) -> None:
+    """Oracle: a loop over voxels; background and an organ that tie take turns, else the lower class is taken."""
+    generator = np.random.default_rng(factor)
+    tissue = np.full((13, 11, 12), Tissue.MUSCLE, dtype=np.uint8)
+    organs = (Tissue.PANCREAS, Tissue.SPLEEN, Tissue.KIDNEY_MEDULLA, Tissue.MUSCLE)
+    tissue[3:9, 2:9, 5:] = generator.choice(organs, (6, 7, 7))
+    label = render_label(tissue, factor)
+    classes = class_of_tissue()[tissue]
+    for index in np.ndindex(label.shape):
+        block = classes[tuple(slice(i * factor, (i + 1) * factor) for i in index)]
+        counts = np.bincount(block.ravel(), minlength=4).astype(float)
+        counts[0] += 0.5 if sum(index) % 2 == 0 else -0.5
+        assert label[index] == counts.argmax()
 
 
 def test_the_label_is_the_class_of_most_fine_voxels() -> None:

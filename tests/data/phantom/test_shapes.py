@@ -2,10 +2,20 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
+from scipy.interpolate import PchipInterpolator
 
-from aunet.data.phantom.canvas import Canvas
-from aunet.data.phantom.shapes import curve, ellipsoid, smooth_union, tube, without
-from aunet.data.phantom.space import FIELD_CORNER, Space, draw_space, smooth_noise, voxel_positions
+from aunet.data.phantom.canvas import Canvas, depth_below_surface, eroded
+from aunet.data.phantom.shapes import curve, ellipsoid, monotone_spline, smooth_union, tube, without
+from aunet.data.phantom.space import (
+    FIELD_CORNER,
+    FIELD_OF_VIEW,
+    Space,
+    box_of,
+    draw_space,
+    smooth_noise,
+    voxel_positions,
+)
 from aunet.data.phantom.tissues import Tissue
 
 SPACING = (2.0, 2.0, 2.0)
@@ -47,6 +57,17 @@ def test_a_curve_passes_through_its_knots() -> None:
     assert (radii[0], radii[-1]) == pytest.approx((5, 8))
 
 
+@pytest.mark.parametrize("number", [2, 3, 7])
+def test_radii_along_a_curve_are_those_of_scipys_monotone_spline_to_the_last_bit(number: int) -> None:
+    generator = np.random.default_rng(number)
+    for _ in range(50):
+        places = np.concatenate([[0.0], generator.uniform(1, 40, number - 1).cumsum()])
+        radii = generator.choice([generator.uniform(1, 30, number), generator.integers(1, 4, number)])
+        between = np.linspace(0, places[-1], 30)
+        expected = PchipInterpolator(places, radii)(between)
+        np.testing.assert_array_equal(monotone_spline(places, radii)(between), expected)
+
+
 @pytest.mark.parametrize("height", [0, -90])
 def test_a_tube_on_bent_coordinates_equals_the_brute_force_union_of_balls(height: float) -> None:
     """Also where the curve leaves the field of view."""
@@ -70,6 +91,13 @@ def test_without_leaves_nothing_of_what_is_removed(straight_space: Space) -> Non
     assert 0 < millilitres(rest.values) < millilitres(whole.values)
 
 
+def test_a_tube_that_keeps_its_shape_has_the_box_of_its_balls_alone(straight_space: Space) -> None:
+    field = tube(straight_space, np.array([[0.0, 30, 10], [20, 30, 10]]), np.array([5.0, 5]))
+    assert max(part.stop - part.start for part in field.box) * 2 < 20 + 2 * (5 + 10)
+    outside = tube(straight_space, np.array([[900.0, 0, 0]]), np.array([5.0]))
+    assert outside.values.size == 0
+
+
 def test_a_smooth_union_holds_both_shapes(straight_space: Space) -> None:
     first, second = (ellipsoid(straight_space, (0, 0, z), (10, 10, 10)) for z in (-15, 15))
     union = smooth_union(first, second, 4.0)
@@ -91,6 +119,42 @@ def test_gas_lies_in_front_of_the_content(straight_space: Space) -> None:
     canvas.paint_hollow(field, (Tissue.STOMACH_WALL, 4.0), Tissue.STOMACH_CONTENT, gas_above=5.0)
     y = straight_space.points[1]
     assert y[canvas.tissue == Tissue.GAS].min() > 5 >= y[canvas.tissue == Tissue.STOMACH_CONTENT].max()
+
+
+@pytest.mark.parametrize("thickness", [1, 2, 5])
+def test_eroding_agrees_with_scipy_up_to_the_rim_of_the_volume(thickness: int) -> None:
+    mask = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((20, 17, 23)), 2) > -0.02
+    expected = ndimage.binary_erosion(mask, iterations=thickness)
+    np.testing.assert_array_equal(eroded(mask, thickness), expected)
+
+
+@pytest.mark.parametrize("corner", [0, 6])
+def test_the_depth_in_a_small_mask_is_that_of_the_whole_volume(corner: int) -> None:
+    mask = np.zeros((30, 28, 26), dtype=bool)
+    mask[corner : corner + 12, 5:20, 8:17] = np.random.default_rng(2).random((12, 15, 9)) > 0.02
+    expected = ndimage.distance_transform_edt(mask, sampling=(1.0, 2.0, 2.5))
+    np.testing.assert_allclose(depth_below_surface(mask, (1.0, 2.0, 2.5)), expected, rtol=1e-6)
+    assert not depth_below_surface(np.zeros_like(mask), (1.0, 2.0, 2.5)).any()
+
+
+def test_the_box_of_a_mask_is_the_smallest() -> None:
+    mask = np.zeros((9, 8, 7), dtype=bool)
+    assert mask[box_of(mask)].size == 0
+    mask[2, 3, 6] = mask[5, 3, 1] = True
+    assert box_of(mask) == (slice(2, 6), slice(3, 4), slice(1, 7))
+
+
+def test_smooth_noise_is_the_cubic_b_spline_of_its_coefficients() -> None:
+    """Oracle: scipy's interpolation of the same coefficients."""
+    axes = voxel_positions((16.0, 20.0, 12.0))
+    noise = smooth_noise(np.random.default_rng(4), axes, 30.0)
+    counts = [int(extent / 30) + 8 for extent in FIELD_OF_VIEW]
+    lattice = np.random.default_rng(4).standard_normal(counts, dtype=np.float32) / 0.332
+    places = np.meshgrid(
+        *((axis - corner) / 30 + 2 for axis, corner in zip(axes, FIELD_CORNER, strict=True)), indexing="ij"
+    )
+    expected = ndimage.map_coordinates(lattice, places, order=3, prefilter=False)
+    np.testing.assert_allclose(noise, expected, atol=1e-4)
 
 
 def test_smooth_noise_has_unit_deviation_and_is_the_same_at_every_spacing() -> None:
