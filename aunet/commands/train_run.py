@@ -32,6 +32,7 @@ from aunet.data.split_file import read_splits, write_splits
 from aunet.data.splits import Splits
 from aunet.errors import UserError
 from aunet.metrics.case_scores import summary_as_mapping
+from aunet.process_settings import describe_process
 from aunet.reporting.html_report import build_report
 from aunet.reporting.tables import score_table, table_console
 from aunet.tracking.guarded_tracker import GuardedTracker
@@ -199,6 +200,8 @@ def choose_for_run(settings: Settings, record: RunRecord) -> HardwareChoice:
     choice = choice.going_on_from(recorded) if recorded else choice
     set_tf32(choice.is_tf32)
     _log.info("Computing in %s", choice.description)
+    if choice.device == "cpu":
+        _log.info("Processor: %s", describe_process())
     return choice
 
 

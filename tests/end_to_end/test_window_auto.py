@@ -101,7 +101,7 @@ def test_cases_that_prepare_made_are_those_that_training_takes(
 
 
 def test_weights_of_another_run_start_one_with_numbers_of_its_own(words: list[str], run: Path, tmp_path: Path) -> None:
-    more = ["data.split.seed=3", f"init={run}", "trainer=smoke", f"hydra.run.dir={tmp_path}/next"]
+    more = ["data.split.seed=3", f"init={run}", "init_overlap=allow", "trainer=smoke", f"hydra.run.dir={tmp_path}/next"]
     assert main(["train", *words, *more]) == 0
     assert intensities_of(tmp_path / "next") != intensities_of(run)
 
