@@ -51,7 +51,8 @@ def test_another_loss_fewer_epochs_and_fewer_cases_are_refused_with_both_values(
     with pytest.raises(UserError, match="--allow-differences") as told:
         check_differences(runs, setting_differences(runs))
 
-    assert "loss: dice_ce against dice; epochs: 12 against 6; training cases: 8 (4 not in all" in str(told.value)
+    assert "loss (loss.name and 1 more): dice_ce against dice; " in str(told.value)
+    assert "epochs (trainer.max_epochs and 1 more): 12 against 6; training cases: 8 (4 not in all" in str(told.value)
 
 
 def test_runs_that_differ_in_their_model_and_seed_are_not_refused() -> None:
