@@ -51,7 +51,8 @@ def share_what_is_known_of_cases(runs: Sequence[ComparedRun]) -> list[ComparedRu
 
     The runs have the same test cases, so an older run gains what a newer one recorded, and all are paired alike.
     """
-    source = min(runs, key=lambda run: _UNITS.index(run.unit))
+    # Of one unit, a run whose cases are their own patients knows less than one that gathers them.
+    source = min(runs, key=lambda run: (_UNITS.index(run.unit), run.scores["patient"].nunique()))
     patients = dict(zip(source.scores["case_id"], source.scores["patient"], strict=True))
     recorded = pd.concat([run.scores[["case_id", "diagonal_mm"]] for run in runs]).dropna()
     diagonals = dict(zip(recorded["case_id"], recorded["diagonal_mm"], strict=True))

@@ -108,3 +108,11 @@ def test_an_older_run_takes_patients_and_diagonals_from_a_newer_one() -> None:
         assert run.unit == "patient"
         assert set(run.scores["patient"]) == {"Ann"}
         assert set(run.scores["diagonal_mm"]) == {500.0}
+
+
+def test_patients_that_gather_cases_go_to_a_run_that_counts_each_case_as_one() -> None:
+    scores = case_scores([0.5, 0.7])
+    runs = [compared_run(scores=scores), compared_run("second", scores=scores.assign(patient="Ann"))]
+
+    for run in share_what_is_known_of_cases(runs):
+        assert set(run.scores["patient"]) == {"Ann"}
