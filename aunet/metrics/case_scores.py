@@ -20,6 +20,7 @@ from aunet.errors import UserError
 METRICS = ("dice", "precision", "recall", "assd_mm")
 FILE_METRICS = (*METRICS, "voxel_assd_mm")
 DISTANCES = ("assd_mm", "voxel_assd_mm")
+_OVERLAPS = ("dice", "precision", "recall")
 NUMBERS = (*FILE_METRICS, "reference_ml", "predicted_ml", "diagonal_mm")
 COLUMNS = ("case_id", "patient", "class", *NUMBERS)
 # Older versions wrote the voxel form under a name that did not say so, and none of the columns beside these.
@@ -35,7 +36,8 @@ CONVENTION = (
 )
 PENALTY = (
     "Penalised: as the mean, but a class in only one of prediction and reference counts with overlaps of 0 and a "
-    "surface distance of the scan's diagonal, so that missing it does not pay."
+    "surface distance of the scan's diagonal, so that missing it does not pay; the diagonal also counts if only the "
+    "prediction fills the whole scan."
 )
 
 
@@ -46,13 +48,13 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     (see ``penalised``; NaN if a penalty is not recorded) and those of ``detections``. The mean of no case and the sd of
     one are NaN.
     """
-    with_penalties, is_penalised = penalised(scores), _is_one_sided(scores)
+    with_penalties = penalised(scores)
     rows: list[dict[str, str | float]] = []
     for metric in FILE_METRICS:
         for name in scores["class"].unique():
             is_class = scores["class"] == name
             values = scores.loc[is_class, metric].to_numpy(dtype=np.float64)
-            is_known = with_penalties.loc[is_class & is_penalised, metric].notna().all()
+            is_known = with_penalties.loc[is_class & _is_penalised(scores, metric), metric].notna().all()
             mean = with_penalties.loc[is_class, metric].mean() if is_known else float("nan")
             rows.append({"class": str(name), "metric": metric, **_mean_and_sd(values), "penalised_mean": float(mean)})
     columns = ["class", "metric", "mean", "sd", "count", "undefined", "penalised_mean"]
@@ -62,13 +64,12 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
 def penalised(scores: pd.DataFrame) -> pd.DataFrame:
     """Return ``scores`` with a penalty for each class in only one of prediction and reference (see ``PENALTY``).
 
-    Means over the result include missed and invented organs, so that a model cannot gain by missing the hard ones. A
+    Means over the result include missed, invented and overflowing organs, so that no model gains by an undefined one. A
     distance stays NaN if ``diagonal_mm`` is not recorded.
     """
     result = scores.copy()
-    is_penalised = _is_one_sided(scores)
     for metric in FILE_METRICS:
-        result.loc[is_penalised, metric] = scores["diagonal_mm"] if metric in DISTANCES else 0.0
+        result.loc[_is_penalised(scores, metric), metric] = scores["diagonal_mm"] if metric in DISTANCES else 0.0
     return result
 
 
@@ -165,6 +166,16 @@ def join_scores(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(list(tables), ignore_index=True)
 
 
+def _is_penalised(scores: pd.DataFrame, metric: str) -> pd.Series:
+    """Return the rows that count with a penalty instead of their value."""
+    if metric not in DISTANCES:
+        return _is_one_sided(scores)
+    # The distance of two masks is undefined only if one fills the scan, which is the larger one.
+    reference, predicted = scores["reference_ml"], scores["predicted_ml"]
+    is_penalised: Any = _is_one_sided(scores) | (scores[metric].isna() & (predicted > reference) & (reference > 0))
+    return is_penalised
+
+
 def _is_one_sided(scores: pd.DataFrame) -> pd.Series:
     """Whether a class is in exactly one of prediction and reference, of a case that annotates it."""
     reference, predicted = scores["reference_ml"], scores["predicted_ml"]
@@ -188,7 +199,7 @@ def _none_for_nan(value: float) -> float | None:
 
 def _numbers(table: pd.DataFrame, column: str, path: Path) -> NDArray[np.float64]:
     """Return the numbers that ``column`` holds as text, NaN for an empty cell."""
-    numbers: list[float] = []
+    highest, numbers = 1 if column in _OVERLAPS else math.inf, list[float]()
     for line, cell in enumerate(table[column], start=2):
         try:
             numbers.append(float(cell) if cell else math.nan)
@@ -196,6 +207,8 @@ def _numbers(table: pd.DataFrame, column: str, path: Path) -> NDArray[np.float64
             raise _damaged(path, f"line {line}, {column}: {cell!r} is not a number") from None
         if math.isinf(numbers[-1]):
             raise _damaged(path, f"line {line}, {column}: {cell!r} is not finite")
+        if numbers[-1] < 0 or numbers[-1] > highest:
+            raise _damaged(path, f"line {line}, {column}: {cell!r} is not between 0 and {highest}")
     return np.array(numbers)
 
 

@@ -57,8 +57,11 @@ def infer_mean(differences: Array, *, seed: int = 0) -> MeanInference:
         return MeanInference(mean, mean, 1.0 if abs(mean) < 1e-12 else smallest)
     p_value_of = _p_values((differences - mean) / spread, seed)
     null = -mean / spread
-    low, high = _end(p_value_of, null, -1, n), _end(p_value_of, null, 1, n)
-    return MeanInference(mean + spread * low, mean + spread * high, p_value_of(null))
+    low, high = (mean + spread * _end(p_value_of, null, side, n) for side in (-1, 1))
+    p_value = p_value_of(null)
+    if p_value > LEVEL:  # mean + spread * null is 0 but for its rounding
+        low, high = min(low, 0.0), max(high, 0.0)
+    return MeanInference(low, high, p_value)
 
 
 def skewness_corrected_t(means: Array, square: float, cubes: Array, n: int) -> Array:

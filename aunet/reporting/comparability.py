@@ -38,7 +38,7 @@ def check_differences(runs: Sequence[ComparedRun], differences: Sequence[Setting
     concerns = refused_concerns(differences)
     if not concerns:
         return
-    told = "; ".join(f"{concern}: {' against '.join(difference.values)}" for concern, difference in concerns.items())
+    told = "; ".join(_told_difference(concern, differences) for concern in concerns)
     raise UserError(
         f"{', '.join(str(run.folder) for run in runs)}: they differ in more than the model ({told}), and a comparison"
         " would credit the model with all of it. Train them alike but for the model, or compare them as they are with"
@@ -51,7 +51,8 @@ def share_what_is_known_of_cases(runs: Sequence[ComparedRun]) -> list[ComparedRu
 
     The runs have the same test cases, so an older run gains what a newer one recorded, and all are paired alike.
     """
-    source = min(runs, key=lambda run: _UNITS.index(run.unit))
+    # Of one unit, a run whose cases are their own patients knows less than one that gathers them.
+    source = min(runs, key=lambda run: (_UNITS.index(run.unit), run.scores["patient"].nunique()))
     patients = dict(zip(source.scores["case_id"], source.scores["patient"], strict=True))
     recorded = pd.concat([run.scores[["case_id", "diagonal_mm"]] for run in runs]).dropna()
     diagonals = dict(zip(recorded["case_id"], recorded["diagonal_mm"], strict=True))
@@ -94,6 +95,13 @@ def with_unique_names(runs: Sequence[ComparedRun], differences: Sequence[Setting
         if len(set(names)) == len(runs):
             return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
     return [replace(run, name=f"{run.model}, {run.folder}") for run in runs]
+
+
+def _told_difference(concern: str, differences: Sequence[SettingDifference]) -> str:
+    """Return a concern with the values of its first setting, the setting's key, and the number of its others."""
+    first, *others = [found for found in differences if found.is_refused and found.concern == concern]
+    key = f" ({first.setting}{f' and {len(others)} more' if others else ''})" if "." in first.setting else ""
+    return f"{concern}{key}: {' against '.join(first.values)}"
 
 
 def _texts(values_of_setting: dict[str, tuple[str, ...]]) -> list[str]:

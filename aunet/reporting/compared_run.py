@@ -25,6 +25,11 @@ RECORD_KEYS = (
     "data_fingerprint",
 )
 
+# Of the keys that a comparison looks into; those beyond RECORD_KEYS may be missing.
+_RECORD_TYPES = {
+    **dict.fromkeys(("class_names", "patch_size", "caveats"), list),
+    **dict.fromkeys(("hardware", "versions", "computing"), dict),
+}
 
 # The independent unit of the statistics: the patient, else what `data.split.group` keeps together, else the case.
 Unit = Literal["patient", "group", "case"]
@@ -125,6 +130,11 @@ def read_record(folder: Path) -> dict[str, Any]:
     record = _read_json(path)
     if missing := [key for key in RECORD_KEYS if key not in record]:
         raise UserError(f"{path}: lacks {', '.join(missing)}; was the run made by an older version? Train it again.")
+    for key, kind in _RECORD_TYPES.items():
+        if key in record and not isinstance(record[key], kind):
+            raise UserError(
+                f"{path}: {key} must be a {kind.__name__}, not {record[key]!r}. Restore the run's own file."
+            )
     if record["status"] != "finished":
         raise UserError(
             f"{folder}: the run is {record['status']!r}, and only a finished one has test scores to compare; "
@@ -177,11 +187,17 @@ def _read_splits(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     splits = _read_json(path)
-    if not all(isinstance(splits.get(part), list) for part in ("train", "val", "test")):
+    if not all(_are_names(splits.get(part)) for part in ("train", "val", "test")):
         raise UserError(
             f"{path}: 'train', 'val' and 'test' must each be a list of case ids. Restore the run's own file."
         )
+    if not isinstance(splits.get("patients", {}), dict):
+        raise UserError(f"{path}: 'patients' must map case ids to patients. Restore the run's own file.")
     return splits
+
+
+def _are_names(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in cast(list[Any], values))
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -196,7 +212,14 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _count_epochs(metrics: Path) -> int | None:
     """Count the rows of metrics.csv, one per epoch: older runs record their number nowhere else."""
-    return len(pd.read_csv(metrics)) if metrics.is_file() else None
+    if not metrics.is_file():
+        return None
+    try:
+        return len(pd.read_csv(metrics))
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{metrics}: not a table of epochs ({str(error).strip()}). Restore the run's own file."
+        ) from error
 
 
 def _check_rows(scores: pd.DataFrame, classes: Sequence[str], folder: Path) -> None:
@@ -228,9 +251,14 @@ def _recorded_distances(scores: pd.DataFrame, settings: Mapping[str, Any]) -> tu
 def _with_patients(scores: pd.DataFrame, training: Training, group: str | None) -> tuple[pd.DataFrame, Unit]:
     """Return ``scores`` with each case's patient, or its group if patients are unknown or the cases themselves."""
     cases, recorded = scores["case_id"].tolist(), training.patients
-    if not has_patients(scores) and recorded is not None:
+    # `aunet evaluate`, which may replace a damaged table, knows no patients and counts each case as one.
+    if recorded is not None and _are_patients_unknown(scores):
         scores = scores.assign(patient=[recorded.get(case_id, case_id) for case_id in cases])
-    if group is not None and (not has_patients(scores) or scores["patient"].tolist() == cases):
+    if group is not None and _are_patients_unknown(scores):
         groups = groups_by_name([Case(case_id, (), None) for case_id in dict.fromkeys(cases)], group)
         return scores.assign(patient=[groups[case_id] for case_id in cases]), "group"
     return scores, "patient" if has_patients(scores) else "case"
+
+
+def _are_patients_unknown(scores: pd.DataFrame) -> bool:
+    return not has_patients(scores) or scores["patient"].tolist() == scores["case_id"].tolist()

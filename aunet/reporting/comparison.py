@@ -19,7 +19,7 @@ from aunet.reporting.setting_differences import (
     told_facts,
 )
 from aunet.reporting.tables import (
-    DETECTION_NOTE,
+    DETECTED_NOTE,
     DISTANCE_NOTE,
     METRIC_NAMES,
     PHANTOM_NOTE,
@@ -182,8 +182,8 @@ def _population(runs: Sequence[ComparedRun]) -> str:
     scores = runs[0].scores
     cases, patients = len(set(scores["case_id"])), len(set(scores["patient"]))
     if runs[0].unit == "case":
-        return f"{cases} test cases"
-    return f"{patients} patients" + (f" ({cases} test cases)" if cases != patients else "")
+        return f"{cases} test case{'' if cases == 1 else 's'}"
+    return f"{patients} patient{'' if patients == 1 else 's'}" + (f" ({cases} test cases)" if cases != patients else "")
 
 
 def _run_notes(runs: Sequence[ComparedRun]) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ def _score_notes(forms: Sequence[ScoreForm]) -> tuple[str, ...]:
     distance = forms[-1].metric
     return (
         "n: patients (cases, if they are more) with a value in every run; mean and sd (n - 1) are over the means of"
-        f" these patients, the same for all runs. {DETECTION_NOTE}",
+        f" these patients, the same for all runs. {DETECTED_NOTE}. Invented: other cases in which it is predicted.",
         f"{DISTANCE_NOTES[distance]} {PENALTY}",
     )
 

@@ -30,10 +30,8 @@ VOXEL_DISTANCE_NOTE = (
     "Voxel ASSD: the form of earlier versions, over border voxels that count alike, those at the scan's edge included."
 )
 MEAN_NOTE = f"Mean and sd (n - 1) over cases. {DISTANCE_NOTE} {CONVENTION}"
-DETECTION_NOTE = (
-    "Detected: cases whose prediction shares a voxel with the class, of the cases whose reference holds it; +n: n "
-    "other cases in which the class is predicted."
-)
+DETECTED_NOTE = "Detected: cases whose prediction shares a voxel with the class, of the cases whose reference holds it"
+DETECTION_NOTE = f"{DETECTED_NOTE}; +n: n other cases in which the class is predicted."
 
 PHANTOM_NOTE = "PHANTOM data: the scans are synthetic, and these numbers say nothing about patients."
 

@@ -102,7 +102,7 @@ def test_runs_that_differ_in_more_than_the_model_are_refused_unless_allowed_and_
 ) -> None:
     first, second = unet_and_other(tmp_path, ATTENTION | LOSS)
 
-    with pytest.raises(UserError, match=r"loss: dice_ce against dice.*--allow-differences"):
+    with pytest.raises(UserError, match=r"loss \(loss\.name.*\): dice_ce against dice.*--allow-differences"):
         run(first, second, "--output", tmp_path / "comparison")
     assert networks == []
 

@@ -1,5 +1,6 @@
 """Runs made at f8e6fcc still load, predict and compare (see tests/fixtures/old_run/README.md)."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ def test_old_runs_that_differ_in_more_than_the_model_are_refused(
     assert main(["compare", *old_runs, "--output", str(tmp_path / "table")]) == 2
 
     message = " ".join(capsys.readouterr().err.split())
-    assert "loss: dice_ce against dice" in message
-    assert "epochs: 12 against 6" in message
+    assert re.search(r"loss \(loss\.name[^)]*\): dice_ce against dice", message)
+    assert re.search(r"epochs \(trainer\.max_epochs[^)]*\): 12 against 6", message)
     assert "training cases: 8 (4 not in all: phantom_0003, phantom_0005 and 2 more) against 4" in message
     assert not (tmp_path / "table").exists()
 

@@ -151,6 +151,19 @@ def test_missing_the_hard_organ_does_not_better_the_penalised_distance() -> None
     assert summary_row(misses_one, "spleen", "assd_mm")[columns].tolist() == [2, 201]
 
 
+def test_filling_the_whole_scan_does_not_better_the_penalised_distance() -> None:
+    reference = np.zeros((16, 14, 12), dtype=np.uint8)
+    reference[2:6, 2:6, 2:6] = 1
+
+    scores = score_case("a", np.ones_like(reference), reference, SPACING, Labels(("background", "spleen")))
+
+    diagonal = math.hypot(16 * 1.0, 14 * 2.0, 12 * 2.5)
+    assert math.isnan(scores["assd_mm"].iloc[0])
+    assert penalised(scores)["assd_mm"].iloc[0] == pytest.approx(diagonal)
+    assert summary_row(summarise(scores), "spleen", "assd_mm")["penalised_mean"] == pytest.approx(diagonal)
+    assert penalised(scores)["voxel_assd_mm"].iloc[0] == scores["voxel_assd_mm"].iloc[0]
+
+
 def test_penalised_means_leave_out_cases_without_the_class_or_its_annotation() -> None:
     summary = summarise(organs("found", "missed", "absent", "not annotated"))
 
@@ -222,10 +235,12 @@ def test_a_penalty_that_an_older_version_did_not_record_leaves_the_mean_unknown(
             "line 3, precision: '?'",
         ),
         (f"{OLD_HEADER}\na,spleen,inf,0.4,0.6,1.2,50.0,60.0\n", "line 2, dice: 'inf' is not finite"),
+        (f"{OLD_HEADER}\na,spleen,3.9,0.4,0.6,1.2,50.0,60.0\n", "line 2, dice: '3.9' is not between 0 and 1"),
+        (f"{OLD_HEADER}\na,spleen,0.5,0.4,0.6,-1.2,50.0,60.0\n", "line 2, voxel_assd_mm: '-1.2' is not between 0 and"),
         (f"{OLD_HEADER}\na,spleen,0.5,0.4,0.6,1.2,50.0,60.0\nb,spl\n", "line 3 lacks its case, class or predicted"),
         (f"{OLD_HEADER}\n" + 2 * "a,spleen,0.5,0.4,0.6,1.2,50.0,60.0\n", "line 3 repeats a case and class"),
     ],
-    ids=["empty", "binary", "ragged", "columns", "text", "infinite", "cut off", "double"],
+    ids=["empty", "binary", "ragged", "columns", "text", "infinite", "overlap", "negative", "cut off", "double"],
 )
 def test_a_damaged_file_is_refused_with_the_place_and_a_remedy(tmp_path: Path, content: str, fault: str) -> None:
     path = tmp_path / "case_scores.csv"

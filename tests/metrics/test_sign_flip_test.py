@@ -71,6 +71,15 @@ def test_the_interval_excludes_0_exactly_if_p_is_below_5_percent() -> None:
     assert 30 < excluded < 270
 
 
+@pytest.mark.parametrize("values", [[1, 0, 0, 0, 0.2, 0.1], [0.2, 0.1, 0, -0.05, 1, 0, 0.1, 0.1]])
+def test_an_interval_that_ends_at_0_includes_it_despite_rounding(values: list[float]) -> None:
+    for of_sign in (np.array(values), -np.array(values)):
+        result = infer_mean(of_sign)
+
+        assert result.p_value > 0.05
+        assert result.low <= 0 <= result.high
+
+
 def test_the_interval_of_many_differences_is_that_of_the_normal_distribution() -> None:
     values = np.random.default_rng(4).normal(0.1, 1, size=500)
     result = infer_mean(values)

@@ -51,7 +51,8 @@ def test_another_loss_fewer_epochs_and_fewer_cases_are_refused_with_both_values(
     with pytest.raises(UserError, match="--allow-differences") as told:
         check_differences(runs, setting_differences(runs))
 
-    assert "loss: dice_ce against dice; epochs: 12 against 6; training cases: 8 (4 not in all" in str(told.value)
+    assert "loss (loss.name and 1 more): dice_ce against dice; " in str(told.value)
+    assert "epochs (trainer.max_epochs and 1 more): 12 against 6; training cases: 8 (4 not in all" in str(told.value)
 
 
 def test_runs_that_differ_in_their_model_and_seed_are_not_refused() -> None:
@@ -107,3 +108,11 @@ def test_an_older_run_takes_patients_and_diagonals_from_a_newer_one() -> None:
         assert run.unit == "patient"
         assert set(run.scores["patient"]) == {"Ann"}
         assert set(run.scores["diagonal_mm"]) == {500.0}
+
+
+def test_patients_that_gather_cases_go_to_a_run_that_counts_each_case_as_one() -> None:
+    scores = case_scores([0.5, 0.7])
+    runs = [compared_run(scores=scores), compared_run("second", scores=scores.assign(patient="Ann"))]
+
+    for run in share_what_is_known_of_cases(runs):
+        assert set(run.scores["patient"]) == {"Ann"}

@@ -95,6 +95,31 @@ def test_patients_of_an_older_table_are_those_of_the_splits(tmp_path: Path) -> N
     assert read(folder).scores["patient"].tolist() == ["case_0", "case_0", "Ann", "Ann"]
 
 
+def test_a_table_that_evaluate_wrote_anew_gets_the_patients_of_the_splits(tmp_path: Path) -> None:
+    splits = {"train": ["a"], "val": ["b"], "test": ["case_0"], "patients": {"case_0": "Ann", "case_1": "Ann"}}
+    folder = write_run(tmp_path / "run", case_scores([0.5, 0.6]), splits=splits)
+
+    assert set(read(folder).scores["patient"]) == {"Ann"}
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00"])
+def test_damaged_metrics_of_an_older_run_are_refused(content: bytes, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", case_scores([0.5]))
+    (folder / "run.json").write_text(json.dumps({key: RECORD[key] for key in list(RECORD)[:9]}))
+    (folder / "metrics.csv").write_bytes(content)
+
+    with pytest.raises(UserError, match=r"metrics\.csv: not a table of epochs"):
+        read(folder)
+
+
+@pytest.mark.parametrize(("key", "value"), [("class_names", None), ("computing", None), ("caveats", "one")])
+def test_a_record_of_other_types_is_refused(key: str, value: object, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", case_scores([0.5]), **{key: value})
+
+    with pytest.raises(UserError, match=rf"run\.json: {key} must be a"):
+        read_record(folder)
+
+
 def test_an_unfinished_run_is_refused_with_the_way_to_finish_it(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", case_scores([0.5]), status="interrupted")
 
@@ -123,7 +148,15 @@ def test_a_damaged_record_is_refused(tmp_path: Path, text: str, expected: str) -
         read_record(folder)
 
 
-@pytest.mark.parametrize(("text", "expected"), [("{", "not valid JSON"), ('{"train": ["a"]}', "must each be a list")])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("{", "not valid JSON"),
+        ('{"train": ["a"]}', "must each be a list"),
+        ('{"train": [["a"]], "val": [], "test": []}', "must each be a list"),
+        ('{"train": ["a"], "val": [], "test": [], "patients": ["a"]}', "'patients' must map"),
+    ],
+)
 def test_damaged_splits_are_refused(tmp_path: Path, text: str, expected: str) -> None:
     folder = write_run(tmp_path / "run", case_scores([0.5]))
     (folder / "splits.json").write_text(text, encoding="utf-8")
