@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from monai.transforms.transform import RandomizableTransform
@@ -119,11 +119,7 @@ def choose_flips(
         class_names: of all classes, the background first; none if unknown.
         modality: of the images; a picture has its bottom and top along axis 1.
     """
-    if flip_axes != "auto" and (isinstance(flip_axes, str) or not set(flip_axes) <= {0, 1, 2}):
-        raise UserError(
-            f"data.augmentation.flip_axes={flip_axes}: it must be auto, or a list of axes such as [0, 1]: 0 is"
-            " right-left, 1 back-front, 2 feet-head."
-        )
+    _check_axes(flip_axes)
     is_picture = modality == "picture"
     flips: list[AxisFlip] = []
     for axis in (axis for axis, length in enumerate(patch_size) if length > 1):
@@ -138,6 +134,17 @@ def choose_flips(
         else:
             flips.append(AxisFlip(axis, name, False))
     return Flips(tuple(flips), tuple(class_names))
+
+
+def _check_axes(flip_axes: object) -> None:
+    """Raise UserError unless it is "auto" or a list of axes; a number alone, or true, may come from an override."""
+    is_list = isinstance(flip_axes, list | tuple)
+    axes: tuple[object, ...] = tuple(cast(Sequence[object], flip_axes)) if is_list else ()
+    if flip_axes != "auto" and not (is_list and all(type(axis) is int and 0 <= axis <= 2 for axis in axes)):
+        raise UserError(
+            f"data.augmentation.flip_axes={flip_axes}: it must be auto, or a list of axes such as [0, 1]: 0 is"
+            " right-left, 1 back-front, 2 feet-head."
+        )
 
 
 @dataclass(frozen=True)
