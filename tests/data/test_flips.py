@@ -37,6 +37,10 @@ def axes_of(names: tuple[str, ...], flip_axes: str | list[int] = "auto") -> list
         (("anterior cruciate ligament",), [0, 2]),
         (("lung_upper_lobe_left", "lung_upper_lobe_right"), [0]),
         (("superior vena cava",), [0, 1]),
+        (("femur_left", "femur_right", "prostate"), [0]),
+        (("femur_left", "femur_right", "1", "2"), []),
+        (("left kidney", "right kidney", "LUL", "RUL"), []),
+        (("left kidney", "right kidney", "parotidl", "parotidr"), []),
     ],
     ids=lambda value: ", ".join(map(str, value)),
 )
