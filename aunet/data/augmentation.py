@@ -12,6 +12,7 @@ from aunet.data.flips import choose_flips
 from aunet.data.intensity_changes import intensity_changes, plain
 from aunet.data.keyed_randomness import transform_seed
 from aunet.data.random_geometry import RandomGeometry, RotationPlane
+from aunet.errors import UserError
 
 _CHANGED = ("image", "label", "annotated")
 
@@ -65,7 +66,7 @@ class Augmentation:
             affine_probability,
             elastic,
             elastic_probability,
-            None if spacing is None else tuple(spacing),
+            _checked_spacing(spacing),
             rotation_plane,
         )
         self.flips = choose_flips(flip_axes, patch_size, class_names, modality)
@@ -116,3 +117,16 @@ class Augmentation:
             "label": plain(changed["label"]).to(label.dtype),
             "annotated": changed["annotated"],
         }
+
+
+def _checked_spacing(spacing: Any) -> tuple[float, ...] | None:
+    """Return three sides in mm, or None; UserError for anything else, such as one number from an override."""
+    if spacing is None:
+        return None
+    sides: tuple[Any, ...] = tuple(spacing) if isinstance(spacing, list | tuple) else ()
+    if len(sides) != 3 or not all(isinstance(side, int | float) and side > 0 for side in sides):
+        raise UserError(
+            f"data.augmentation.spacing={spacing}: it must be null, or three numbers above 0, mm along right, anterior,"
+            " superior. Leave it out to take the spacing of the data."
+        )
+    return sides

@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from monai.transforms.transform import RandomizableTransform
@@ -109,9 +109,9 @@ def choose_flips(
 
     With "auto" the names of the classes decide, as a network cannot tell two alike organs apart that lie on either
     side of a mirrored patch. Right-left is on if names pair left and right structures, which are then exchanged, and
-    no class names a side without a mirror image. Back-front and feet-head are off if a class names a place along
-    them. Without such names a flip is on only if there is a single foreground class. A listed axis is always
-    mirrored; its pairs are exchanged too.
+    no class names a side without a mirror image, or may mean one, as numbers do, and RUL beside LUL. Back-front and
+    feet-head are off if a class names a place along them. Without such names a flip is on only if there is a single
+    foreground class. A listed axis is always mirrored; its pairs are exchanged too.
 
     Args:
         flip_axes: "auto", or axes of the patch: 0 is right-left, 1 back-front, 2 feet-head.
@@ -119,11 +119,7 @@ def choose_flips(
         class_names: of all classes, the background first; none if unknown.
         modality: of the images; a picture has its bottom and top along axis 1.
     """
-    if flip_axes != "auto" and (isinstance(flip_axes, str) or not set(flip_axes) <= {0, 1, 2}):
-        raise UserError(
-            f"data.augmentation.flip_axes={flip_axes}: it must be auto, or a list of axes such as [0, 1]: 0 is"
-            " right-left, 1 back-front, 2 feet-head."
-        )
+    _check_axes(flip_axes)
     is_picture = modality == "picture"
     flips: list[AxisFlip] = []
     for axis in (axis for axis, length in enumerate(patch_size) if length > 1):
@@ -138,6 +134,17 @@ def choose_flips(
         else:
             flips.append(AxisFlip(axis, name, False))
     return Flips(tuple(flips), tuple(class_names))
+
+
+def _check_axes(flip_axes: object) -> None:
+    """Raise UserError unless it is "auto" or a list of axes; a number alone, or true, may come from an override."""
+    is_list = isinstance(flip_axes, list | tuple)
+    axes: tuple[object, ...] = tuple(cast(Sequence[object], flip_axes)) if is_list else ()
+    if flip_axes != "auto" and not (is_list and all(type(axis) is int and 0 <= axis <= 2 for axis in axes)):
+        raise UserError(
+            f"data.augmentation.flip_axes={flip_axes}: it must be auto, or a list of axes such as [0, 1]: 0 is"
+            " right-left, 1 back-front, 2 feet-head."
+        )
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,24 @@ class _PlacedClasses:
         others = [name for index, name in enumerate(self.names) if index and index not in in_pairs]
         return [name for name in others if place_in(name, self.axis).end is not None]
 
+    @property
+    def unclear(self) -> list[str]:
+        """Names in no pair that may mean a side all the same: numbers, or RUL beside LUL, with an R for an L."""
+        in_pairs = {index for pair in self.pairs for index in pair}
+        others = [name for index, name in enumerate(self.names) if index and index not in in_pairs]
+        signs = {name.casefold() for name in others}
+        return [
+            name
+            for name in others
+            if not any(map(str.isalpha, name)) or not signs.isdisjoint(_with_one_side_exchanged(name.casefold()))
+        ]
+
+
+def _with_one_side_exchanged(name: str) -> set[str]:
+    """Return ``name`` in lower case with one of its letters l replaced by r, or the reverse, in all ways."""
+    other = {"l": "r", "r": "l"}
+    return {name[:at] + other[sign] + name[at + 1 :] for at, sign in enumerate(name) if sign in other}
+
 
 def _automatic(axis: int, name: str, classes: _PlacedClasses) -> AxisFlip:
     """Decide on the flip along one axis by the names of the classes."""
@@ -168,7 +193,9 @@ def _automatic(axis: int, name: str, classes: _PlacedClasses) -> AxisFlip:
     if alone:
         return AxisFlip(axis, name, False, reason=f"{_listed(alone)} without a mirror image among the classes")
     if pairs and classes.axis == _RIGHT_LEFT:
-        return AxisFlip(axis, name, True, pairs)
+        unclear = classes.unclear
+        reason = f"{_listed(unclear)} may be left or right without saying so in words" if unclear else ""
+        return AxisFlip(axis, name, not unclear, () if unclear else pairs, reason)
     if pairs:
         named = [classes.names[index] for pair in pairs for index in pair]
         return AxisFlip(axis, name, False, reason=f"{_listed(named)} are told apart by their place along it")

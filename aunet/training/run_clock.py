@@ -68,6 +68,7 @@ class RunClock(Callback):
         """Start the clock; end at once if the time was used up before, and plan anew if the limits have changed."""
         self._start = self._now()
         if self._max_seconds is None:
+            self._is_over = False  # an earlier part may have had a limit
             return
         if self._plan_before not in (None, self._plan):
             self._plan_anew(trainer.global_step, trainer.current_epoch, self._max_seconds)

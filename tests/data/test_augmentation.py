@@ -1,6 +1,7 @@
 """Augmentation is keyed by sample and moves image and label together."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 from aunet.data.augmentation import Augmentation
 from aunet.data.patch_sampling import Sample, joined
+from aunet.errors import UserError
 
 STRONG = {
     **{"rotation": 30.0, "scale": 0.3, "shift": 0.1, "affine_probability": 1.0},
@@ -104,3 +106,9 @@ def test_a_flat_patch_is_mixed_with_nothing_outside_its_plane() -> None:
         image, label = patches(augmentation, batch)
         torch.testing.assert_close(image, torch.ones_like(image))
         assert (label == 1).all()
+
+
+@pytest.mark.parametrize("spacing", [1, [1, 1], [1, 1, 0], ["a", 1, 1], "2,2,2"], ids=str)
+def test_a_spacing_that_is_not_three_lengths_is_refused(spacing: Any) -> None:
+    with pytest.raises(UserError, match=r"data\.augmentation\.spacing=.*three numbers above 0"):
+        Augmentation((8, 8, 8), spacing=spacing)

@@ -1,5 +1,7 @@
 """Flips keep left organs at the left: classes change places with them, or they are off."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,10 @@ def axes_of(names: tuple[str, ...], flip_axes: str | list[int] = "auto") -> list
         (("anterior cruciate ligament",), [0, 2]),
         (("lung_upper_lobe_left", "lung_upper_lobe_right"), [0]),
         (("superior vena cava",), [0, 1]),
+        (("femur_left", "femur_right", "prostate"), [0]),
+        (("femur_left", "femur_right", "1", "2"), []),
+        (("left kidney", "right kidney", "LUL", "RUL"), []),
+        (("left kidney", "right kidney", "parotidl", "parotidr"), []),
     ],
     ids=lambda value: ", ".join(map(str, value)),
 )
@@ -70,8 +76,8 @@ def test_the_rows_of_a_picture_have_a_bottom_and_a_top() -> None:
     assert choose_flips("auto", (6, 4, 1), names, "picture").as_record() == []
 
 
-@pytest.mark.parametrize("flip_axes", ["all", [3], [0, "x"]])
-def test_other_axes_are_refused(flip_axes: str | list[int]) -> None:
+@pytest.mark.parametrize("flip_axes", ["all", [3], [0, "x"], 0, True, None, [True]])
+def test_other_axes_are_refused(flip_axes: Any) -> None:
     with pytest.raises(UserError, match=r"data\.augmentation\.flip_axes=.*must be auto, or a list of axes"):
         choose_flips(flip_axes, SIZE, KIDNEYS, "ct")
 

@@ -122,6 +122,17 @@ def test_more_time_continues_a_training_that_the_clock_ended_in_whole_epochs(
     assert trainer.global_step == made
 
 
+def test_a_clock_whose_limit_is_taken_away_no_longer_ends_the_training(toy_time: ToyTime, tmp_path: Path) -> None:
+    limited, _, _ = train_on(toy_time, validation_seconds=5.0, save=tmp_path / "last.ckpt", limit=100.0)
+    epochs = 10
+    clock, _, trainer = train_on(
+        toy_time, validation_seconds=5.0, resume=tmp_path / "last.ckpt", limit=None, epochs=epochs
+    )
+    assert limited.is_over
+    assert not clock.is_over
+    assert trainer.current_epoch == epochs
+
+
 def test_an_interrupted_training_continues_on_the_schedule(toy_time: ToyTime, tmp_path: Path) -> None:
     save = tmp_path / "last.ckpt"
     _, whole, _ = train_on(toy_time, validation_seconds=30.0)
