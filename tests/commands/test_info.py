@@ -20,14 +20,14 @@ def words_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[list[
 def test_a_table_needs_no_data_and_makes_no_phantom(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     lines = words_of(["info", "model=attention", f"data.cache={tmp_path}/cache", *TINY], capsys)
     assert lines[0][:2] == ["model=attention", "data=ct150:"]
-    assert {"3", "16×16×16", "4×4×4"} <= set(lines[0])
+    assert {"3", "16×16×16", "5×5×5"} <= set(lines[0])
     names = [" ".join(line[:2]) for line in lines]
     assert [name for name in names if name.split()[0] in ("encoder", "skip", "decoder")] == [
         *("encoder 1", "encoder 2", "encoder 3", "skip 2", "decoder 2", "decoder 1")
     ]
     encoder = next(line for line in lines if line[:2] == ["encoder", "1"])
     assert encoder[2:5] == ["16×16×16", "4", str(4 * 27 + 4 + 4 * 4 * 27 + 4 + 4 * 4)]
-    assert encoder[-2:] == ["5×5×5", "20×20×20"]
+    assert encoder[-2:] == ["5×5×5", "25×25×25"]
     assert not list(tmp_path.iterdir())
 
 

@@ -12,7 +12,7 @@ from aunet.errors import UserError
         ("modle=attention", "Did you mean model?"),
         ("model=atention", "Did you mean attention?"),
         ("model=null", "has no option null"),
-        ("trainer=fast", "Its options are ddp, default, lr_find, overfit, profile, smoke"),
+        ("trainer=fast", "Its options are ddp, default, long, lr_find, overfit, profile, smoke"),
         ("trainer.max_epoch=3", "Did you mean trainer.max_epochs?"),
         ("max_epochs=3", "Did you mean data.max_epochs or trainer.max_epochs?"),
         ("trainer.max_epochs=fast", "trainer.max_epochs must be a whole number"),
