@@ -67,7 +67,8 @@ def _fields(
 def _title(settings: dict[str, Any]) -> str:
     facts = settings["dataset"]
     patch, spacing = ("×".join(f"{length:g}" for length in facts[key]) for key in ("patch_size", "spacing"))
+    patches = "patch" if facts["batch_size"] == 1 else "patches"
     return (
-        f"model={settings['model']['name']} data={settings['data']['name']}: {facts['batch_size']} patches of {patch}"
+        f"model={settings['model']['name']} data={settings['data']['name']}: {facts['batch_size']} {patches} of {patch}"
         f" voxels of {spacing} mm, channels: {facts['in_channels']}, classes: {facts['num_classes']}"
     )
