@@ -46,6 +46,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         CONVENTION,
         PENALTY,
         count_cases,
+        has_patients,
         patients,
         summarise,
         summary_as_mapping,
@@ -61,7 +62,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     write_case_scores(arguments.output / "case_scores.csv", scores)
     content = {
         "cases": scores["case_id"].nunique(),
-        "patients": patients(scores).nunique(),
+        "patients": patients(scores).nunique() if has_patients(scores) else None,
         "scores": summary_as_mapping(summary),
         "convention": CONVENTION,
         "penalty": PENALTY,
@@ -84,7 +85,8 @@ def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int
             f"{arguments.references[1]}: give one folder of references, or a dataset: data=NAME data.root=…"
         )
     pairs = match_files(arguments.predictions, Path(arguments.references[0]))
-    return score_pairs(pairs, value_of_class, is_other_background=arguments.others_are_background), []
+    scores = score_pairs(pairs, value_of_class, is_other_background=arguments.others_are_background)
+    return scores.assign(patient=""), []  # folders do not say whose the scans are
 
 
 def _against_dataset(arguments: argparse.Namespace, value_of_class: dict[str, int] | None) -> Scored:
@@ -97,7 +99,7 @@ def _against_dataset(arguments: argparse.Namespace, value_of_class: dict[str, in
         value_of_class = {name: value for value, name in labels.foreground}
     if value_of_class is None:
         raise UserError(
-            f"{arguments.predictions}: no class_names.json tells what the values mean. Name them: --classes spleen=1 …"
+            f"{arguments.predictions}: no class_names.json says what the values mean. Name them: --classes spleen=1 …"
         )
     cohort = cohort_of_words(arguments.references)
     classes = match_classes(value_of_class, cohort)
@@ -114,6 +116,6 @@ def parse_classes(words: Sequence[str]) -> dict[str, int]:
         if not name or not value.isdecimal() or int(value) == 0:
             raise UserError(f"--classes {word}: write NAME=VALUE with a whole number from 1, as in spleen=1.")
         if name in classes or int(value) in classes.values():
-            raise UserError(f"--classes {word}: the name or the value stands twice; give each class its own.")
+            raise UserError(f"--classes {word}: the name or the value appears twice; give each class its own.")
         classes[name] = int(value)
     return classes

@@ -38,6 +38,9 @@ INFERENCE_NOTE = (
     f" so that it excludes 0 exactly if p < 0.05. Neither is given below n = {FEWEST}: too few patients."
 )
 LEFT_OUT_NOTE = "n: patients (cases, if they are more). Left out: cases that a run leaves undefined."
+TRAINING_CASES_NOTE = (
+    "Whether the runs were trained on the same cases is not known: splits.json is missing or older for"
+)
 FOLDS_NOTE = (
     "Cross-validation: the test scores of all folds, pooled; each case was scored by a network that did not train "
     "on it. The sd is over patients, not over folds."
@@ -187,14 +190,16 @@ def _population(runs: Sequence[ComparedRun]) -> str:
 
 
 def _run_notes(runs: Sequence[ComparedRun]) -> tuple[str, ...]:
-    """Return the notes that stand below every table."""
+    """Return the notes of every table."""
     first, has_folds = runs[0], any(run.num_folds > 1 for run in runs)
+    unknown = [run.name for run in runs if any(training.train is None for training in run.trainings)]
     trainings = "one training per fold" if has_folds else "one training"
     return (
         *((PHANTOM_NOTE,) if first.is_phantom else ()),
         *(f"{run.name}: {caveat}" for run in runs for caveat in run.caveats),
         f"Each run is {trainings}: the table speaks of these trainings, not of the models; repeat with other seeds.",
         *((FOLDS_NOTE,) if has_folds else ()),
+        *((f"{TRAINING_CASES_NOTE} {', '.join(unknown)}.",) if unknown else ()),
         *((UNIT_NOTE,) if first.unit == "case" else ()),
         *((GROUP_NOTE.format(first.settings.get("data.split.group")),) if first.unit == "group" else ()),
     )

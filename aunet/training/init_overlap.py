@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aunet.data.splits import Splits
 from aunet.errors import UserError
-from aunet.training.weight_lineage import CaseNames, Lineage, read_lineage
+from aunet.training.weight_lineage import CaseNames, Lineage, SeenCases, read_lineage
 
 _MOST_NAMED = 3
 
@@ -39,12 +39,27 @@ def check_overlap(start: Start, is_allowed: bool) -> list[str]:
         " among them."
         for place in lineage.unknown
     ]
+    caveats += [_doubt(run, namesakes, total) for run, namesakes in _namesakes(start, lineage)]
     if tested:
         caveats.append(
             f"{len(tested)} of the {total} test cases were used before, to train the weights that this run started"
             f" from (init={start.source}) or to choose among them: the test scores are not of unseen patients."
         )
     return caveats
+
+
+def _namesakes(start: Start, lineage: Lineage) -> list[tuple[SeenCases, list[str]]]:
+    """Return the runs with cases of the names of test cases that may be other cases."""
+    found = [(run, run.perhaps_among(start.splits.test, start.names, ("train", "val"))) for run in lineage.runs]
+    return [(run, namesakes) for run, namesakes in found if namesakes]
+
+
+def _doubt(run: SeenCases, namesakes: Sequence[str], total: int) -> str:
+    return (
+        f"{len(namesakes)} of the {total} test cases have names of cases that {run.folder} was trained with, from whose"
+        " weights this run started. Their folders differ, and that run does not record the content of its images:"
+        " whether they are the same is not known."
+    )
 
 
 def note_on_validation(start: Start) -> str | None:

@@ -31,14 +31,23 @@ class CaseNames:
     def means_the_same(self, other: "CaseNames") -> bool:
         """Return whether an id of one stands for the same case in the other.
 
-        Numbers such as ``case_001`` occur in every dataset: if all ids that both have belong to different images, and
-        the folders differ too, the names do not mean the same. Without such evidence they do.
+        Names such as ``case_001`` occur in every dataset. They mean the same in one folder, if one of the images is
+        the same, and if neither the folders nor the images say otherwise.
         """
         if self.is_phantom != other.is_phantom:
             return False
         common = self.digests.keys() & other.digests.keys()
-        is_same_folder = self.root is not None and self.root == other.root
-        return not common or is_same_folder or any(self.digests[name] == other.digests[name] for name in common)
+        if common and any(self.digests[name] == other.digests[name] for name in common):
+            return True
+        return self.root == other.root if common else not self._is_elsewhere(other)
+
+    def may_mean_the_same(self, other: "CaseNames") -> bool:
+        """Return whether only the names speak: the folders differ, and a run of an earlier version has no digests."""
+        has_digests = bool(self.digests.keys() & other.digests.keys())
+        return self.is_phantom == other.is_phantom and not has_digests and self._is_elsewhere(other)
+
+    def _is_elsewhere(self, other: "CaseNames") -> bool:
+        return self.root is not None and other.root is not None and self.root != other.root
 
     @staticmethod
     def of_cases(cases: Sequence[Case], digests: Names, root: Path | None, is_phantom: bool) -> "CaseNames":
@@ -58,15 +67,21 @@ class SeenCases:
 
     def among(self, case_ids: Sequence[str], names: CaseNames, parts: Sequence[str]) -> list[str]:
         """Return which of the cases, known by ``names``, are in these parts: by their images, their id or patient."""
-        part = [case_id for name in parts for case_id in getattr(self, name)]
-        digests = {self.names.digests[case_id] for case_id in part if case_id in self.names.digests}
+        digests = {self.names.digests[case_id] for case_id in self._part(parts) if case_id in self.names.digests}
+        alike = self._namesakes(case_ids, names, parts) if names.means_the_same(self.names) else []
+        return [case_id for case_id in case_ids if case_id in alike or names.digests.get(case_id) in digests]
+
+    def perhaps_among(self, case_ids: Sequence[str], names: CaseNames, parts: Sequence[str]) -> list[str]:
+        """Return the cases that have a name of these parts, if nothing tells whether they are the same cases."""
+        return self._namesakes(case_ids, names, parts) if names.may_mean_the_same(self.names) else []
+
+    def _namesakes(self, case_ids: Sequence[str], names: CaseNames, parts: Sequence[str]) -> list[str]:
+        part = self._part(parts)
         known = {*part, *(self.names.patients.get(case_id, case_id) for case_id in part)}
-        known = known if names.means_the_same(self.names) else set[str]()
-        return [
-            case_id
-            for case_id in case_ids
-            if names.digests.get(case_id) in digests or known & {case_id, names.patients.get(case_id, case_id)}
-        ]
+        return [case_id for case_id in case_ids if known & {case_id, names.patients.get(case_id, case_id)}]
+
+    def _part(self, parts: Sequence[str]) -> list[str]:
+        return [case_id for name in parts for case_id in getattr(self, name)]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from scipy import ndimage
 from aunet.commands.evaluate import add_arguments, evaluate, parse_classes
 from aunet.data.volume import write_label
 from aunet.errors import UserError
-from aunet.metrics.case_scores import read_case_scores
+from aunet.metrics.case_scores import has_patients, read_case_scores
 
 MULTIORGAN = Path(__file__).parents[3] / "shared" / "data" / "multiorgan"
 ORGANS = {
@@ -57,6 +57,16 @@ def test_scores_are_written_and_printed(tmp_path: Path, capsys: pytest.CaptureFi
     printed = " ".join(capsys.readouterr().out.split())
     assert "0.375 ± 0.530" in printed
     assert "A class missing from a prediction" in printed
+
+
+def test_patients_of_folders_are_not_recorded(tmp_path: Path) -> None:
+    predictions, references = write_cubes(tmp_path / "predictions", 3), write_cubes(tmp_path / "references", 2)
+
+    run(predictions, references, "--output", tmp_path / "scores")
+
+    assert not has_patients(read_case_scores(tmp_path / "scores" / "case_scores.csv"))
+    summary = json.loads((tmp_path / "scores" / "summary.json").read_text())
+    assert (summary["cases"], summary["patients"]) == (2, None)
 
 
 def test_discs_in_pictures_are_as_far_as_their_contours(tmp_path: Path) -> None:
@@ -117,7 +127,7 @@ def test_a_class_that_is_no_name_and_whole_number_is_refused(word: str) -> None:
 
 @pytest.mark.parametrize("word", ["spleen=2", "liver=1"])
 def test_a_name_or_value_that_stands_twice_is_refused(word: str) -> None:
-    with pytest.raises(UserError, match="stands twice"):
+    with pytest.raises(UserError, match="appears twice"):
         parse_classes(["spleen=1", word])
 
 
@@ -126,7 +136,7 @@ def test_classes_keep_their_order() -> None:
 
 
 def test_predictions_without_names_need_classes_to_be_scored_on_a_dataset(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no class_names.json tells .*--classes"):
+    with pytest.raises(UserError, match=r"no class_names.json says .*--classes"):
         run(write_cubes(tmp_path, 2), "data=msd", "data.root=nowhere", "--output", tmp_path)
 
 

@@ -11,7 +11,7 @@ from compared_runs import case_scores, compared_run
 from rich.console import Console
 
 from aunet.reporting.compared_run import ComparedRun, Training
-from aunet.reporting.comparison import comparison_table, difference_tables, settings_table
+from aunet.reporting.comparison import TRAINING_CASES_NOTE, comparison_table, difference_tables, settings_table
 from aunet.reporting.comparison_scores import comparison_rows, differences_to_first
 from aunet.reporting.setting_differences import setting_differences
 from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
@@ -172,6 +172,14 @@ def test_facts_of_an_older_run_are_not_recorded() -> None:
 
     for name in ("Training cases", "Training patients", "Epochs", "Steps", "Numeric precision"):
         assert facts[name] == ("not recorded",) * 2
+
+
+def test_every_table_says_that_training_cases_are_not_known() -> None:
+    first, second = runs()
+    unknown = [first, replace(second, trainings=(Training(),))]
+    for table in (table_of(unknown), differences_of(unknown)):
+        assert any(note.startswith(TRAINING_CASES_NOTE) and note.endswith(" attention.") for note in table.notes)
+    assert not any(note.startswith(TRAINING_CASES_NOTE) for note in table_of(runs()).notes)
 
 
 def test_phantom_data_are_marked() -> None:

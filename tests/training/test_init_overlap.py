@@ -131,10 +131,17 @@ def test_the_same_names_of_other_images_count_only_in_the_same_folder(
     assert bool(check_overlap(start(run, **OTHER), is_allowed=True)) == is_found
 
 
-def test_runs_that_did_not_record_digests_are_compared_by_name(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run", **PARTS, root="/elsewhere")
+def test_runs_that_did_not_record_digests_are_compared_by_name_in_one_folder(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", **PARTS, root="/scans")
     with pytest.raises(UserError, match="3 of the 3"):
         check_overlap(start(run, **OTHER), is_allowed=False)
+
+
+def test_equal_names_in_another_folder_are_a_doubt_that_marks_the_run_if_digests_are_missing(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", **PARTS, root="/elsewhere")
+    (caveat,) = check_overlap(start(run, **OTHER), is_allowed=False)
+    assert caveat.startswith("3 of the 3 test cases have names of cases")
+    assert "is not known" in caveat
 
 
 def test_the_runs_that_the_weights_went_through_before_count_too(tmp_path: Path) -> None:
