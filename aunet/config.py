@@ -83,7 +83,7 @@ def load_run_config(run_folder: Path, trusted_modules: Sequence[str] = ()) -> Di
     file = run_folder / "config.yaml"
     if not file.is_file():
         raise UserError(
-            f"{run_folder} is no run's folder: it has no config.yaml. Give the folder that training printed."
+            f"{run_folder}: not a run folder, as it has no config.yaml. Give the folder that training printed."
         )
     try:
         config = OmegaConf.load(file)

@@ -1,7 +1,7 @@
 """Linear resizing of feature maps, with a gradient that is fast and equal from run to run.
 
 Resizing is linear and separable, so it is one product with a small matrix along each axis. torch's own kernels visit
-the voxels one by one if a tensor is channels-last: on an H200 their gradient takes 8.8 ms for 32 channels of 160x160x96
+the voxels one by one if a tensor is channels-last: on an H100 their gradient takes 8.8 ms for 32 channels of 160x160x96
 in bf16, batch 2, and 0.6 ms as products; on a processor a map of one channel takes 10 to 30 times as long as it must
 (`experiments/benchmarks/linear_resizing.py`). On CUDA torch's gradient also adds in random order; products do not.
 """
