@@ -25,6 +25,8 @@ def is_nothing_left(folder: Path, max_time: str | None) -> bool:
     run = read_run_state(folder)
     if run.status != "finished" or (run.ended_by == "max_time" and is_longer(max_time, run.max_time)):
         return False
+    if _is_last_damaged(folder / "checkpoints"):
+        return False  # the checkpoint before it makes it anew
     if int(os.environ.get("RANK", 0)) == 0:  # of the processes that torchrun starts, one speaks
         _log.info(
             "%s is finished: trainer.%s ended it after %d epochs, so nothing is left to do. To train longer:"
@@ -40,3 +42,11 @@ def is_nothing_left(folder: Path, max_time: str | None) -> bool:
 
             _log.info("Report: %s", build_report(folder))
     return True
+
+
+def _is_last_damaged(checkpoints: Path) -> bool:
+    """Tell if the last checkpoint cannot be read and the one before it is there to repeat the end of the training."""
+    from aunet.training.checkpoints import is_readable
+
+    last, previous = checkpoints / "last.ckpt", checkpoints / "previous.ckpt"
+    return last.is_file() and previous.is_file() and not is_readable(last)

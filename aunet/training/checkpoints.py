@@ -63,7 +63,7 @@ class Checkpoints(Callback):
             path = self._folder / name
             if not path.is_file():
                 continue
-            if _is_readable(path):
+            if is_readable(path):
                 _log.info("Going on from %s", path)
                 return path
             _log.warning("%s is damaged and left out.", path)
@@ -139,7 +139,8 @@ class Checkpoints(Callback):
                 path.replace(self._folder / "previous.ckpt")
 
 
-def _is_readable(path: Path) -> bool:
+def is_readable(path: Path) -> bool:
+    """Tell if a checkpoint holds a state dict; one that was cut short does not."""
     try:
         return "state_dict" in torch.load(path, map_location="meta", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError):

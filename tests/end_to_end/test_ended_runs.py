@@ -129,6 +129,18 @@ def test_a_time_limit_of_days_is_read_as_it_is_written(train: Train, tmp_path: P
     assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_time"] == text
 
 
+def test_a_finished_run_whose_last_checkpoint_is_damaged_makes_it_anew(train: Train, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train(f"hydra.run.dir={run}", *CAUSES["max_epochs"], is_new=True) == 0
+    last, tables = run / "checkpoints" / "last.ckpt", (run / "metrics.csv").read_bytes()
+    weights = torch.load(last, weights_only=True)["state_dict"]
+    os.truncate(last, last.stat().st_size // 2)
+    assert train(f"resume={run}") == 0
+    again = torch.load(last, weights_only=True)["state_dict"]
+    assert all(torch.equal(again[name], weights[name]) for name in weights)
+    assert (run / "metrics.csv").read_bytes() == tables
+
+
 def test_a_finished_run_without_a_report_gets_one(train: Train, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert train(*CAUSES["max_epochs"], f"hydra.run.dir={run}", is_new=True) == 0
