@@ -40,7 +40,7 @@ def check_lengths(data: DictConfig) -> None:
 
 
 def with_given_modality(cohort: Cohort, data: DictConfig) -> Cohort:
-    """``cohort`` with the modality of data.modality, if that is given."""
+    """Return ``cohort`` with the modality of data.modality, if that is given."""
     given: Any = data.modality
     if given is None:
         return cohort
@@ -52,7 +52,7 @@ def with_given_modality(cohort: Cohort, data: DictConfig) -> Cohort:
 
 
 def intensity_facts(config: DictConfig, cohort: Cohort) -> Settings:
-    """The modality of each channel, and the numbers that standardise it; a resumed run keeps those it began with."""
+    """Return the modality of each channel and the numbers that standardise it; a resumed run keeps its own."""
     recorded = config.dataset
     if not OmegaConf.is_missing(recorded, "modality"):
         return {key: recorded[key] for key in ("modality", "modalities", "intensities")}
@@ -94,7 +94,7 @@ def with_intensities(settings: Settings, cohort: Cohort, splits: Splits, *, is_b
 
 
 def build_preprocessing(settings: Settings) -> Preprocessing:
-    """What every case goes through before the network; with data.window=auto after ``with_intensities``."""
+    """Return the preprocessing of every case; with data.window=auto call ``with_intensities`` first."""
     facts, data = settings["dataset"], settings["data"]
     window = data["window"]
     modalities = tuple(facts["modalities"] or [facts["modality"]])
@@ -116,7 +116,7 @@ def build_preprocessing(settings: Settings) -> Preprocessing:
 
 
 def build_digests(settings: Settings) -> ContentDigests:
-    """What is remembered of the content of files."""
+    """Return the remembered digests of the files' content."""
     return ContentDigests(Path(settings["data"]["cache"]).expanduser() / "digests.json")
 
 

@@ -17,7 +17,7 @@ from aunet.networks import UNet
 from aunet.tracking.tracker import Tracker
 from aunet.training import ranks
 from aunet.training.accumulation import GroupMean, count_steps
-from aunet.training.attention_recorder import AttentionRecorder
+from aunet.training.attention_recorder import AttentionRecorder, has_softmax_gates
 from aunet.training.epoch_tables import EpochTables
 from aunet.training.hardware_choice import HardwareChoice
 from aunet.training.patience import Patience
@@ -116,7 +116,7 @@ def build_recorder(
     attention, dataset = settings["attention"], data.validation_cases()
     shown = [dataset[index] for index in range(min(attention["cases"], len(dataset)))]
     # Of a network with softmax gates a patch is recorded instead, which the validation does not predict.
-    if not getattr(task.network, "is_softmax_gate", False):
+    if not has_softmax_gates(task.network):
         task.watch(case["case_id"] for case in shown)
     return AttentionRecorder(
         folder / "attention",

@@ -10,9 +10,9 @@ from omegaconf import MISSING
 
 @dataclass(frozen=True)
 class Rule:
-    """What a value must be, in words and as a test. It is not asked about null; of a list, every entry obeys it.
+    """A rule for a value, in words and as a test. Null always passes; every entry of a list must obey it.
 
-    With ``is_of_list`` it is asked about a list as a whole.
+    With ``is_of_list`` the list as a whole must.
     """
 
     words: str
@@ -150,7 +150,7 @@ class ModelConfig:
 
 @dataclass
 class LossConfig:
-    """What is minimised. ``level_reduction``: how the losses of deeply supervised levels become one."""
+    """The loss. ``level_reduction``: how the losses of deeply supervised levels become one."""
 
     name: str = required()
     function: dict[str, Any] = required()

@@ -9,7 +9,7 @@ from aunet.errors import UserError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# What Hydra's own --cfg can be asked for; plain --cfg prints the values that the run would take.
+# The parts that Hydra's own --cfg prints; plain --cfg prints the values that the run would take.
 _PARTS = ("job", "hydra", "all")
 _PLAIN = "values"
 
@@ -34,7 +34,7 @@ def split_cfg(words: Sequence[str]) -> tuple[str | None, bool, list[str]]:
         else:
             part = remaining.pop(0) if remaining[:1] and remaining[0] in _PARTS else _PLAIN
     if part not in (None, _PLAIN, *_PARTS):
-        raise UserError(f"--cfg={part}: it must be one of {', '.join(_PARTS)}, or stand alone.")
+        raise UserError(f"--cfg={part}: it must be one of {', '.join(_PARTS)}, or be left out.")
     return part, is_resolved or part == _PLAIN, rest
 
 

@@ -12,7 +12,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_longer(max_time: str | None, than: str | None) -> bool:
-    """Return whether a time limit DD:HH:MM:SS leaves more than another; None is no limit."""
+    """Return whether a time limit DD:HH:MM:SS leaves more than another; None means no limit."""
     first, second = (math.inf if (limit := duration_in_seconds(text)) is None else limit for text in (max_time, than))
     return first > second
 

@@ -20,7 +20,7 @@ _MOST_NAMED = 4
 
 @dataclass(frozen=True)
 class AxisFlip:
-    """Whether patches are mirrored along one axis, with the pairs of classes that are exchanged then.
+    """The flip along one axis: whether it is made, and the pairs of classes that are exchanged with it.
 
     ``reason`` says why the flip is off, or which classes keep their place in a flip that the user asked for.
     """
@@ -156,7 +156,7 @@ class _PlacedClasses:
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of classes that a flip exchanges; parts that are no mirror image of each other keep their names."""
+        """The pairs of classes that a flip exchanges; parts that do not mirror each other keep their names."""
         found = [(low + 1, high + 1) for low, high in paired(self.names[1:], self.axis)]
         is_side = self.axis == _RIGHT_LEFT
         return tuple(pair for pair in found if not is_side or place_in(self.names[pair[0]]).has_mirror_image)
@@ -198,7 +198,7 @@ def _automatic(axis: int, name: str, classes: _PlacedClasses) -> AxisFlip:
         return AxisFlip(axis, name, not unclear, () if unclear else pairs, reason)
     if pairs:
         named = [classes.names[index] for pair in pairs for index in pair]
-        return AxisFlip(axis, name, False, reason=f"{_listed(named)} are told apart by their place along it")
+        return AxisFlip(axis, name, False, reason=f"{_listed(named)} differ by their place along it")
     if len(foreground) == 1:
         return AxisFlip(axis, name, True)
     return AxisFlip(axis, name, False, reason="no class name tells a side, and alike classes may differ by it alone")

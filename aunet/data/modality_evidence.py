@@ -1,4 +1,4 @@
-"""What files and voxels say of the modality of a dataset, and whether that agrees with what is said of it."""
+"""Evidence of files and voxels on the modality of a dataset, and its check against the modality that is given."""
 
 import logging
 import math

@@ -2,7 +2,7 @@
 
 Resizing is linear and separable, so it is one product with a small matrix along each axis. torch's own kernels visit
 the voxels one by one if a tensor is channels-last: on an H100 their gradient takes 8.8 ms for 32 channels of 160x160x96
-in bf16, batch 2, and 0.6 ms as products; on a processor a map of one channel takes 10 to 30 times as long as it must
+in bf16, batch 2, and 0.6 ms as products; on a processor a bf16 map of one channel takes 10 to 30 times as long
 (`experiments/benchmarks/linear_resizing.py`). On CUDA torch's gradient also adds in random order; products do not.
 """
 

@@ -128,13 +128,13 @@ class AttentionRecorder(Callback):
                 self._labels,
                 path,
                 title=f"{case.case_id}: attention over the epochs",
-                is_relative=_is_softmax(network),
+                is_relative=has_softmax_gates(network),
             )
             if self._tracker:
                 self._tracker.picture(f"attention/film/{case.case_id}", path)
 
     def _shown_cases(self, network: nn.Module) -> list[ValidationImage]:
-        if not _is_softmax(network):
+        if not has_softmax_gates(network):
             return list(self._cases)
         return [patch_on_organ(case, self._patch_size) for case in self._cases]
 
@@ -182,7 +182,7 @@ class AttentionRecorder(Callback):
             self._labels,
             path,
             title=f"{case.case_id}, epoch {epoch}",
-            is_relative=_is_softmax(network),
+            is_relative=has_softmax_gates(network),
         )
         if self._tracker:
             self._show_levels(self._tracker, case.case_id, path, columns, epoch)
@@ -215,5 +215,6 @@ def _network(module: Any) -> nn.Module:
     return module.network
 
 
-def _is_softmax(network: nn.Module) -> bool:
+def has_softmax_gates(network: nn.Module) -> bool:
+    """Return whether coefficients compete over all that the network sees, so that windows cannot be stitched."""
     return bool(getattr(network, "is_softmax_gate", False))

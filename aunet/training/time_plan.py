@@ -33,7 +33,7 @@ class RecentMean:
 
 @dataclass(frozen=True)
 class EpochTimes:
-    """What an epoch consists of: ``steps`` of ``step_seconds`` each, then a validation of ``validation_seconds``."""
+    """The parts of an epoch: ``steps`` of ``step_seconds`` each, then a validation of ``validation_seconds``."""
 
     steps: int
     step_seconds: float

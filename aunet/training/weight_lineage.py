@@ -15,7 +15,7 @@ Names = Mapping[str, str]
 
 @dataclass(frozen=True)
 class CaseNames:
-    """What the cases of a run or a dataset are recognised by.
+    """The names and digests by which the cases of a run or a dataset are recognised.
 
     Attributes:
         patients: case id -> patient, if that is not the case itself.
@@ -29,7 +29,7 @@ class CaseNames:
     is_phantom: bool
 
     def means_the_same(self, other: "CaseNames") -> bool:
-        """Return whether an id of one stands for the same case in the other.
+        """Return whether an id of one means the same case in the other.
 
         Names such as ``case_001`` occur in every dataset. They mean the same in one folder, if one of the images is
         the same, and if neither the folders nor the images say otherwise.
@@ -72,7 +72,7 @@ class SeenCases:
         return [case_id for case_id in case_ids if case_id in alike or names.digests.get(case_id) in digests]
 
     def perhaps_among(self, case_ids: Sequence[str], names: CaseNames, parts: Sequence[str]) -> list[str]:
-        """Return the cases that have a name of these parts, if nothing tells whether they are the same cases."""
+        """Return the cases that have a name of these parts, if nothing shows whether they are the same cases."""
         return self._namesakes(case_ids, names, parts) if names.may_mean_the_same(self.names) else []
 
     def _namesakes(self, case_ids: Sequence[str], names: CaseNames, parts: Sequence[str]) -> list[str]:
