@@ -24,7 +24,7 @@ from aunet.build import (
 )
 from aunet.build_preprocessing import build_digests, with_intensities
 from aunet.build_start import build_start, start_from
-from aunet.build_trainer import build_callbacks, build_clock, build_trainer
+from aunet.build_trainer import build_callbacks, build_clock, build_forecast, build_trainer
 from aunet.data.case import Cohort
 from aunet.data.datamodule import SegmentationData
 from aunet.data.fingerprint import dataset_fingerprint
@@ -38,6 +38,7 @@ from aunet.reporting.tables import score_table, table_console
 from aunet.tracking.guarded_tracker import GuardedTracker
 from aunet.tracking.tracker import Tracker
 from aunet.training.checkpoints import Checkpoints
+from aunet.training.forecast import ForecastLine
 from aunet.training.hardware_choice import HardwareChoice, set_tf32
 from aunet.training.init_overlap import check_overlap, note_on_validation
 from aunet.training.peak_memory import peak_memory_bytes
@@ -87,7 +88,9 @@ def train_run(
             callbacks = build_callbacks(
                 settings, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step")
             )
-            trainer = build_trainer(settings, [*callbacks, checkpoints], choice, folder, task.network)
+            forecast = build_forecast(settings, choice, data.validation_shapes())
+            line = ForecastLine(forecast, clock, lambda speed: record.update(speed=speed))
+            trainer = build_trainer(settings, [*callbacks, checkpoints, line], choice, folder, task.network)
             trainer.fit(task, datamodule=data, ckpt_path=newest, weights_only=True)
     except NonFiniteLossError as error:
         raise saved_with_batch(error, folder) from None

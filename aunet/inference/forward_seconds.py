@@ -28,14 +28,15 @@ def device_name(device: torch.device) -> str:
 
 
 def _forward_seconds(network: nn.Module, image: Tensor) -> float:
-    _wait_for(image.device)
+    wait_for(image.device)
     start = time.perf_counter()
     with torch.inference_mode():
         network(image)
-    _wait_for(image.device)
+    wait_for(image.device)
     return time.perf_counter() - start
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Wait until a GPU has done what was asked of it; others have by then."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -87,11 +87,11 @@ class SegmentationTask(LightningModule):
         self._is_loss_of_batch = any(getattr(module, "batch", False) for module in loss.modules())
         self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
         self._is_level_mean = level_reduction == "mean"
-        self._optimizer = optimizer
+        self.new_optimizer = optimizer
         self._schedule = schedule
         self._progress = progress
-        self._window = window
-        self._augmentation = augmentation
+        self.window = window
+        self.augmentation = augmentation
         self._seed = seed
         self._is_channels_last = is_channels_last
         self._autocast_type = autocast_type
@@ -126,7 +126,7 @@ class SegmentationTask(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """The optimizer; its learning rate is set before each step."""
-        optimizer = self._optimizer(self.network.parameters())
+        optimizer = self.new_optimizer(self.network.parameters())
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         return optimizer
@@ -140,11 +140,7 @@ class SegmentationTask(LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         """Loss of one augmented batch; None to skip it."""
-        with torch.autocast(self.device.type, enabled=False):
-            augmented = self._augmentation(batch, self._seed)
-        image = channels_last(augmented["image"]) if self._is_channels_last else augmented["image"]
-        label, annotated = augmented["label"], augmented.get("annotated")
-        loss = expected_loss(self.network, lambda: self._loss_of(image, label, annotated))
+        loss = self._loss_of_batch(batch, self.augmentation)
         if any_rank(not bool(loss.detach().isfinite())):
             return self._skip(batch)
         self._loss_sum += float(loss.detach())
@@ -212,8 +208,8 @@ class SegmentationTask(LightningModule):
 
     def predict_case(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Logits of a whole case (C, *spatial) by sliding window, and its coefficients if asked for."""
-        window = self._window
-        with torch.autocast(self.device.type, dtype=self._autocast_type, enabled=self._autocast_type is not None):
+        window = self.window
+        with self.autocast():
             return predict_volume(
                 self.network,
                 image.to(self.device),
@@ -224,6 +220,10 @@ class SegmentationTask(LightningModule):
                 with_attention=with_attention,
             )
 
+    def autocast(self) -> torch.autocast:
+        """Return the context of the training's precision, for what the trainer has no part in."""
+        return torch.autocast(self.device.type, dtype=self._autocast_type, enabled=self._autocast_type is not None)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the loss sums of an unfinished epoch; every rank gets here."""
         checkpoint["loss_sums"] = [_mean_over_ranks(self._loss_sum), self._num_losses]
@@ -231,6 +231,23 @@ class SegmentationTask(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the loss sums up again."""
         self._loss_sum, self._num_losses = checkpoint["loss_sums"]
+
+    def trial_step(self, batch: dict[str, Any], augmentation: Augmentation) -> None:
+        """Make a step's forward and backward pass in the training's precision, for its time, without a trainer.
+
+        Running statistics, gradients and the state of random numbers change.
+        """
+        with self.autocast():
+            loss = self._loss_of_batch(batch, augmentation)
+        self.backward(loss)
+
+    def _loss_of_batch(self, batch: dict[str, Any], augmentation: Augmentation) -> Tensor:
+        """Return the loss of one batch, augmented first."""
+        with torch.autocast(self.device.type, enabled=False):
+            augmented = augmentation(batch, self._seed)
+        image = channels_last(augmented["image"]) if self._is_channels_last else augmented["image"]
+        label, annotated = augmented["label"], augmented.get("annotated")
+        return expected_loss(self.network, lambda: self._loss_of(image, label, annotated))
 
     def _loss_of(self, image: Tensor, label: Tensor, annotated: Tensor | None) -> Tensor:
         """One forward pass and its loss, over the levels that have one.
