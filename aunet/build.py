@@ -158,8 +158,10 @@ def build_schedule(settings: Settings) -> Callable[[float], float]:
     return _built(schedule, **epochs)
 
 
-def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choice: HardwareChoice) -> SegmentationTask:
-    """The network with its loss and optimizer."""
+def build_task(
+    settings: Settings, labels: Labels, augmentation: Augmentation, clock: RunClock, choice: HardwareChoice
+) -> SegmentationTask:
+    """Return the network with its loss and optimizer."""
     network, optimizer = build_network(settings), settings["optimizer"]
     factory = _built(optimizer["factory"])
     return SegmentationTask(
@@ -168,12 +170,12 @@ def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choi
         is_nonfinite_skipped=settings["trainer"]["on_nonfinite"] == "skip",
         is_sharded=settings["trainer"]["strategy"] == "fsdp" and ranks.num_ranks() > 1,
         level_reduction=settings["loss"]["level_reduction"],
-        labels=data.cohort.labels,
+        labels=labels,
         optimizer=fused_where_possible(factory) if choice.is_fused else factory,
         schedule=build_schedule(settings),
         progress=clock.progress,
         window=build_window(settings, network),
-        augmentation=data.augmentation,
+        augmentation=augmentation,
         seed=settings["seed"],
         is_channels_last=choice.is_channels_last,
         autocast_type=choice.autocast_type,

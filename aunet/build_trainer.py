@@ -46,7 +46,8 @@ def build_forecast(
     facts, trainer = settings["dataset"], settings["trainer"]
     patches = max(1, facts["batch_size"] // num_ranks)
     shape = BatchShape(patches, facts["in_channels"], tuple(facts["patch_size"]), facts["num_classes"])
-    return Forecast(choice, shape, trainer["accumulate"], validation_shapes, trainer["max_time"])
+    limits = trainer["max_time"], trainer["patience"]
+    return Forecast(choice, shape, trainer["accumulate"], validation_shapes, *limits)
 
 
 def build_trainer(

@@ -58,7 +58,7 @@ def run_probe(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     settings = with_intensities(settings, cohort, splits)
     data = build_data(settings, cohort, splits)
     choice = choose_for_run(settings, record)
-    task = build_task(settings, data, build_clock(settings), choice)
+    task = build_task(settings, cohort.labels, data.augmentation, build_clock(settings), choice)
     write_splits(folder / "splits.json", splits, cohort.cases, build_digests(settings))
     write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     start_record(settings, cohort, task.network, record, {"computing": choice.as_record()})

@@ -42,6 +42,8 @@ def train(words: Sequence[str]) -> None:
         raise UserError(
             f"--jobs {options.jobs}: it tells how many runs of a sweep go at once; add -m, or leave it out."
         )
+    if options.info and any(word.startswith("extend=") and word != "extend=null" for word in overrides):
+        raise UserError("--info with extend=: an extension changes its run. Give resume= to see what the run costs.")
     from aunet.config import check_config
 
     config, folder = _configuration(overrides)
@@ -71,7 +73,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--jobs", type=int, metavar="N", help="with -m: N runs at once, sharing the processor's cores")
     # Taken by split_cfg; listed here for --help.
     parser.add_argument("--cfg", action="store_true", help="print the configuration instead; --cfg job as Hydra does")
-    parser.add_argument("--info", action="store_true", help="print what the network costs and sees instead")
+    parser.add_argument("--info", action="store_true", help="print cost, speed and expected end instead")
     return parser
 
 

@@ -62,7 +62,7 @@ def train_run(
     settings = with_intensities(settings, cohort, splits, is_begun=is_begun)
     data = build_data(settings, cohort, splits)
     clock, choice = build_clock(settings), choose_for_run(settings, record)
-    task = build_task(settings, data, clock, choice)
+    task = build_task(settings, cohort.labels, data.augmentation, clock, choice)
     checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
     newest = checkpoints.newest()
     is_fresh = newest is None and settings["init"] is not None

@@ -28,7 +28,7 @@ class Forecast:
         shape: of the batches of this process.
         accumulate: batches of an optimizer step.
         validation_shapes: voxels of each validation case.
-        max_time: the time limit as it is set, or None.
+        max_time, patience: as set for the trainer, or None.
     """
 
     choice: HardwareChoice
@@ -36,6 +36,7 @@ class Forecast:
     accumulate: int
     validation_shapes: Sequence[Sequence[int]]
     max_time: str | None
+    patience: int | None
 
     def measure(self, task: SegmentationTask) -> Pace | None:
         """Return the pace of ``task``; None if the GPU's memory does not hold a step, which the training then says."""
@@ -58,7 +59,7 @@ class Forecast:
         """Return the line for the user, of a training that has made ``steps`` and ``epochs`` already."""
         left = clock.remainder(steps, epochs)
         assert left is not None, "the clock expects the measured pace"
-        end = end_words(left, self.max_time)
+        end = end_words(left, self.max_time, self.patience)
         return f"{computer_words(self.choice)}: {speed_words(1 / pace.step_seconds, share)}{self._scale(pace)}; {end}."
 
     def _scale(self, pace: Pace) -> str:

@@ -33,13 +33,18 @@ def rounded(value: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
 
 
-def end_words(left: Remainder, max_time: str | None = None) -> str:
-    """Return what is left and when it ends: 240 steps and 6 validations end at about 14:32 (2 min 40 s)."""
+def end_words(left: Remainder, max_time: str | None = None, patience: int | None = None) -> str:
+    """Return what is left and when it ends: 240 steps and 6 validations end at about 14:32 (2 min 40 s).
+
+    ``max_time`` and ``patience`` are the settings of the trainer that may end it.
+    """
+    if left.steps == 0:
+        return "no step is left"
     work = f"{_number(left.steps, 'step')} and {_number(left.validations, 'validation')}"
     end = f"{clock_words(left.seconds)} ({duration_words(left.seconds)})"
     if left.is_cut:
         return f"about {work} fit into trainer.max_time={max_time}, which ends at {end}"
-    return f"{work} end at about {end}"
+    return f"{work} end at about {end}" + (f", or earlier by trainer.patience={patience}" if patience else "")
 
 
 def _number(count: int, name: str) -> str:
