@@ -23,7 +23,7 @@ def _parser() -> ArgumentParser:
     return ArgumentParser(
         prog="aunet info",
         description="Parameters, GFLOP, activation memory and receptive field of a run's network, part by part, for"
-        " its patch and batch; then the speed of its training on this machine, measured in seconds, and its expected end."
+        " its patch and batch; then the speed of its training on this machine and its expected end."
         " Nothing is written, and no phantom is made.",
         epilog="Settings are Hydra overrides, as for aunet train:"
         " model=attention data.patch_size=[160,160,96] data.batch_size=2.",

@@ -24,7 +24,7 @@ class TimeLeftColumn(TimeRemainingColumn):
     def render(self, task: Task) -> Text:
         """Return the text for ``task``, which counts down between two updates."""
         end: float | None = task.fields.get("end")
-        if end is None or task.finished:
+        if end is None:
             return super().render(task)
         left = max(0.0, end - time.monotonic())
         return Text(f"{duration_words(left)}, until {clock_words(left)}", style="progress.remaining")
