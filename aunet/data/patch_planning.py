@@ -1,5 +1,6 @@
 """Spacing, patch and batch that fit a dataset, where the configuration leaves them open."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,7 +60,8 @@ def _patch_within_budget(lengths: NDArray[np.float64], multiple: int) -> list[in
 def expected_shape(case: Case, spacing: Sequence[float]) -> tuple[int, ...]:
     """Return about the shape that a scan has on voxels of ``spacing`` mm, by its header."""
     shape, sides = ras_grid(case)
-    return tuple(max(1, round(length)) for length in shape * sides / np.array(spacing))
+    # A last voxel that begins within the field of view is kept, as by ``resampling.respaced_grid``.
+    return tuple(max(1, math.ceil(length - 1e-3)) for length in shape * sides / np.array(spacing))
 
 
 def ras_grid(case: Case) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

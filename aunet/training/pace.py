@@ -108,7 +108,8 @@ def _measurable(task: SegmentationTask, shape: BatchShape) -> BatchShape:
     """Return ``shape``, or what of it can be measured in time, judged by its smallest part."""
     multiple = task.window.size_multiple
     smallest = _part(shape, multiple, 0)
-    if shape.voxels <= _SMALL_BATCH_VOXELS or smallest.voxels >= shape.voxels:
+    # A compiled network would be compiled again, for a minute, for another size.
+    if task.is_compiled or shape.voxels <= _SMALL_BATCH_VOXELS or smallest.voxels >= shape.voxels:
         return shape
     try:
         _batch_seconds(task, smallest)  # warms up

@@ -96,6 +96,7 @@ class SegmentationTask(LightningModule):
         self._is_channels_last = is_channels_last
         self._autocast_type = autocast_type
         self._forward: Forward = partial(_supervised_logits, network)
+        self.is_compiled = False
         self._is_nonfinite_skipped = is_nonfinite_skipped
         self.is_sharded = is_sharded
         self._sharded: tuple[ShardedForward, ...] = ()
@@ -111,7 +112,8 @@ class SegmentationTask(LightningModule):
         with ThinConvolutionsInFloat32():
             function = compiled(self.network, self._forward, image, self._autocast_type)
         self._forward = function or self._forward
-        return function is not None
+        self.is_compiled = function is not None
+        return self.is_compiled
 
     def configure_model(self) -> None:
         """Share the network out among the ranks where that is wished; Lightning asks once they have met."""
