@@ -42,7 +42,7 @@ def build_clock(settings: Settings) -> RunClock:
 def build_forecast(
     settings: Settings, choice: HardwareChoice, validation_shapes: Sequence[Sequence[int]], num_ranks: int = 1
 ) -> Forecast:
-    """Return what is measured and told before the first step, of one of ``num_ranks`` processes."""
+    """Return what is measured before the first step, of one of ``num_ranks`` processes."""
     facts, trainer = settings["dataset"], settings["trainer"]
     patches = max(1, facts["batch_size"] // num_ranks)
     shape = BatchShape(patches, facts["in_channels"], tuple(facts["patch_size"]), facts["num_classes"])

@@ -1,4 +1,4 @@
-"""What ``aunet info`` tells of a training's speed and end: measured on random images, before any data is prepared."""
+"""Speed and end of a training for ``aunet info``: measured on random images, before any data is prepared."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from aunet.training.run_clock import RunClock
 
 
 def forecast_lines(settings: Settings, cohort: Cohort | None) -> list[str]:
-    """Return the line that a training tells before its first step, and what it assumes, if anything.
+    """Return the line that a training logs before its first step, and what it assumes, if anything.
 
     Args:
         settings: of the run.
@@ -58,7 +58,7 @@ def _validation_shapes(settings: Settings, cohort: Cohort) -> tuple[list[tuple[i
 
 
 def _validation_cases(settings: Settings, cohort: Cohort) -> list[Case]:
-    if not all(map(_is_there, cohort.cases)):  # which classes a case has, only its files say
+    if not all(map(_is_there, cohort.cases)):  # only files say which classes a case has
         data = settings["data"]
         settings = settings | {"data": data | {"split": data["split"] | {"stratify": False}}}
     validated = set(build_splits(settings, cohort).val)

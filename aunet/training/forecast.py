@@ -1,4 +1,4 @@
-"""The expected end of a training, told before its first step from a short measurement."""
+"""The expected end of a training, logged before its first step after a short measurement."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is measured, and what it is said of.
+    """A training whose pace is measured.
 
     Attributes:
         choice: what the run computes in.
@@ -39,7 +39,7 @@ class Forecast:
     patience: int | None
 
     def measure(self, task: SegmentationTask) -> Pace | None:
-        """Return the pace of ``task``; None if the GPU's memory does not hold a step, which the training then says."""
+        """Return the pace of ``task``; None if the GPU's memory does not hold a step."""
         try:
             return measure_pace(task, self.shape, self.accumulate)
         except torch.OutOfMemoryError:
@@ -71,15 +71,15 @@ class Forecast:
 
 
 class ForecastLine(Callback):
-    """Measures the pace before the first step of a training, tells it with the expected end, and tells the clock.
+    """Measurement of the pace before the first step of a training; it is logged, recorded and given to the clock.
 
-    It goes last among the callbacks: the clock has then been set, and a Ctrl-C during the measurement is heeded as one
-    during the first step. Several processes are not measured, as they would have to meet at every step.
+    It goes last among the callbacks: the clock has then been set, and a Ctrl-C during the measurement has the effect of
+    one during the first step. Several processes are not measured, as they would have to meet at every step.
 
     Args:
         forecast: what to measure.
         clock: of the run.
-        keep: is given what the run's record keeps.
+        keep: takes what the run's record keeps.
     """
 
     def __init__(self, forecast: Forecast, clock: RunClock, keep: Callable[[dict[str, Any]], None]) -> None:
@@ -88,7 +88,7 @@ class ForecastLine(Callback):
         self._keep = keep
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure and tell, unless no step is left."""
+        """Measure and log, unless no step is left."""
         if trainer.should_stop:
             return
         if num_ranks() > 1:
@@ -108,4 +108,4 @@ class ForecastLine(Callback):
 
 def not_measured(choice: HardwareChoice, reason: str) -> str:
     """Return the line of a training whose pace was not measured ahead."""
-    return f"{computer_words(choice)}: speed not measured ahead, as {reason}; each epoch's line tells the expected end."
+    return f"{computer_words(choice)}: speed not measured ahead, as {reason}; each epoch's line has the expected end."

@@ -1,4 +1,4 @@
-"""How fast a training goes on this machine, measured ahead of it on made-up batches, without changing anything."""
+"""How fast a training runs on this machine, measured ahead of it on random batches, without changing anything."""
 
 import math
 import time
@@ -42,7 +42,7 @@ class BatchShape:
 
 @dataclass(frozen=True)
 class Pace:
-    """What was measured.
+    """A measured pace.
 
     Attributes:
         step_seconds: of an optimizer step with the batches whose gradients it takes.

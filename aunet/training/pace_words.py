@@ -1,4 +1,4 @@
-"""The line that tells how fast a training goes here and when it ends."""
+"""The line on how fast a training runs on this machine and when it ends."""
 
 import torch
 

@@ -220,7 +220,7 @@ def test_a_time_limit_is_the_expected_end(toy_time: ToyTime) -> None:
     assert max(ends) <= 1100.0
 
 
-def test_nothing_is_foretold_before_a_step_is_known() -> None:
+def test_no_end_is_expected_before_a_step_is_measured() -> None:
     clock = RunClock(3, BATCHES, None)
     assert clock.remainder(0, 0) is None
     assert clock.steps_per_second is None
