@@ -157,7 +157,7 @@ class RunClock(Callback):
 
     @property
     def _times_here(self) -> EpochTimes:
-        """Durations of steps and validations in this process: as measured, else as expected, else as in the part before.
+        """Durations of steps and validations here: as measured, else as expected, else as in the part before.
 
         The first validation of a process counts as far as it has come.
         """
