@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aunet.inference.window_layout import Triple, WindowLayout, window_layout, window_slices
-from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
+from aunet.networks.processor_convolutions import ProcessorConvolutions
 
 _LOGITS = 0  # key of the logits among the maps of a window; levels of coefficients count from 1
 
@@ -50,7 +50,7 @@ def predict_volume(
     """
     layout = window_layout(image.shape[1:], patch_size, overlap, size_multiple)
     padded = layout.pad(image.to(_device(network), torch.float32))
-    with torch.no_grad(), _evaluating(network), ThinConvolutionsInFloat32():
+    with torch.no_grad(), _evaluating(network), ProcessorConvolutions():
         maps = _stitch(_window_maps(network, padded, layout, window_batch, with_attention), layout)
     logits, _, _ = _crop(maps.pop(_LOGITS), layout)
     cropped = {level: _crop(values, layout) for level, values in maps.items()}

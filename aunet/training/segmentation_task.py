@@ -18,7 +18,7 @@ from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.labels import Labels
 from aunet.losses.marginal_logits import marginal_logits
 from aunet.networks.memory_layout import channels_last, lay_out_channels_last
-from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
+from aunet.networks.processor_convolutions import ProcessorConvolutions
 from aunet.training.compilation import Forward, compiled
 from aunet.training.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.training.score_function import expected_loss
@@ -109,7 +109,7 @@ class SegmentationTask(LightningModule):
         """Compile what a training step calls, where the network lies, for images (B, C, *spatial); whether it could."""
         image = torch.zeros(*image_size, device=self.device)
         image = channels_last(image) if self._is_channels_last else image
-        with ThinConvolutionsInFloat32():
+        with ProcessorConvolutions():
             function = compiled(self.network, self._forward, image, self._autocast_type)
         self._forward = function or self._forward
         self.is_compiled = function is not None
@@ -158,7 +158,7 @@ class SegmentationTask(LightningModule):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """The backward pass, in which some levels may compute their activations again."""
-        with ThinConvolutionsInFloat32():
+        with ProcessorConvolutions():
             super().backward(loss, *args, **kwargs)
 
     def configure_gradient_clipping(
@@ -256,7 +256,7 @@ class SegmentationTask(LightningModule):
 
         ``annotated`` (B, K) are the classes that each label speaks of; of the others nothing is taught.
         """
-        with ThinConvolutionsInFloat32():
+        with ProcessorConvolutions():
             logits = self._forward(image)
         with torch.autocast(self.device.type, enabled=False):
             levels = [level.float() for level in logits]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from aunet.networks import GridGate
-from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
+from aunet.networks.processor_convolutions import ProcessorConvolutions
 from tests.networks.model_options import (
     IN_CHANNELS,
     NUM_CLASSES,
@@ -90,7 +90,7 @@ def test_bf16_is_close_to_float32(network: nn.Module, image: Tensor) -> None:
     network.eval()
     with torch.no_grad():
         exact = network(image)
-        with torch.autocast("cpu", torch.bfloat16), ThinConvolutionsInFloat32():
+        with torch.autocast("cpu", torch.bfloat16), ProcessorConvolutions():
             rounded = network(image).float()
     assert (rounded - exact).norm() / exact.norm() < 0.05
 
