@@ -29,6 +29,10 @@ from aunet.overrides import (
     with_mappings_replaced,
 )
 
+# Parts of a configuration for ``check_targets``: all that a prediction builds, all that reading a dataset builds.
+NETWORK_ALONE = ("model.network",)
+SOURCE_ALONE = ("data.source",)
+
 # Only for checking a configuration before its data are read; nothing is built from them.
 _STAND_IN_FACTS: Mapping[str, Any] = {
     "in_channels": 1,
@@ -75,10 +79,13 @@ def parsed_overrides(overrides: Sequence[str], config_folder: Path | None = None
         return parse_overrides(overrides, loader)
 
 
-def load_run_config(run_folder: Path, trusted_modules: Sequence[str] = ()) -> DictConfig:
+def load_run_config(
+    run_folder: Path, trusted_modules: Sequence[str] = (), built: Sequence[str] | None = NETWORK_ALONE
+) -> DictConfig:
     """Read and check ``config.yaml`` of a run's folder, which may come from a stranger.
 
     Modules named as trusted in the file are not: only those of ``trusted_modules`` are, which the caller's user gave.
+    ``built`` is passed to ``check_targets``.
     """
     file = run_folder / "config.yaml"
     if not file.is_file():
@@ -95,26 +102,29 @@ def load_run_config(run_folder: Path, trusted_modules: Sequence[str] = ()) -> Di
     config["trusted_modules"] = list(trusted_modules)
     fill_added_keys(config)
     try:
-        check_config(config)
+        check_config(config, built)
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
     return config
 
 
-def check_config(config: DictConfig) -> None:
+def check_config(config: DictConfig, built: Sequence[str] | None = None) -> None:
     """Raise UserError unless every key is known, every value of its type and rule, every ``_target_`` allowed.
 
-    Nothing is built and, outside the allowed modules, nothing imported. Facts of the dataset that are not known
-    yet are stood in for.
+    Nothing is built and, outside the allowed modules, nothing imported. Stand-ins replace facts of the dataset that
+    are not known yet. ``built`` is passed to ``check_targets``.
     """
     missing = [key for key in _STAND_IN_FACTS if OmegaConf.select(config, f"dataset.{key}") is None]
-    resolve_config(config, {key: _STAND_IN_FACTS[key] for key in missing})
+    resolve_config(config, {key: _STAND_IN_FACTS[key] for key in missing}, built)
 
 
-def resolve_config(config: DictConfig, dataset_facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain containers of ``config``, checked, with ``dataset_facts`` filled in and every interpolation replaced.
+def resolve_config(
+    config: DictConfig, dataset_facts: Mapping[str, Any], built: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return plain containers of ``config``, checked, with ``dataset_facts`` and every interpolation filled in.
 
-    Build from these and from nothing else: they are what was checked. Hydra's own keys are left out.
+    Build from these and from nothing else, and only the parts ``built``, which ``check_targets`` takes: they are what
+    was checked. Hydra's own keys are left out.
     """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     check_interpolations(own)
@@ -131,7 +141,7 @@ def resolve_config(config: DictConfig, dataset_facts: Mapping[str, Any]) -> dict
                 f"{key}: {text!r} still holds an interpolation after its value was put in. Write it plainly."
             )
     check_rules(values)
-    check_targets(values, values["trusted_modules"])
+    check_targets(values, values["trusted_modules"], built)
     return values
 
 

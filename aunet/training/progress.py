@@ -6,24 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from aunet.training.run_clock import RunClock
 
 _log = logging.getLogger(__name__)
-
-
-def run_progress() -> Progress:
-    """A bar with the time passed and an estimate of the time left."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        transient=True,
-    )
 
 
 class ProgressDisplay(Callback):

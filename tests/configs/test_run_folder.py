@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from aunet import config_history
-from aunet.build import build_augmentation, build_preprocessing
+from aunet.build_preprocessing import build_preprocessing
+from aunet.build_task import build_augmentation
 from aunet.config import compose_config, load_run_config, resolve_config
 from aunet.errors import UserError
 from tests.configs.test_every_option import FACTS
