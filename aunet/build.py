@@ -20,7 +20,7 @@ from aunet.build_preprocessing import (
     intensity_facts,
     with_given_modality,
 )
-from aunet.config import NETWORK_ALONE, load_run_config, resolve_config
+from aunet.config import load_run_settings, resolve_config
 from aunet.data.case import Cohort
 from aunet.data.case_fixes import mended_cohort
 from aunet.data.case_groups import groups_by_name, present_classes
@@ -147,7 +147,7 @@ def load_run(folder: str | Path, device: str | None = None, trusted_modules: Seq
         device: where to compute; None chooses.
         trusted_modules: Python packages of your own that its configuration may name.
     """
-    settings = resolve_config(load_run_config(Path(folder), trusted_modules), {}, NETWORK_ALONE)
+    settings = load_run_settings(Path(folder), trusted_modules)
     network = build_network(settings)
     load_checkpoint_weights(network, checkpoint_of_run(Path(folder)))
     trainer = settings["trainer"]

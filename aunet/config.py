@@ -87,6 +87,34 @@ def load_run_config(
     Modules named as trusted in the file are not: only those of ``trusted_modules`` are, which the caller's user gave.
     ``built`` is passed to ``check_targets``.
     """
+    config = _read_run_config(run_folder, trusted_modules)
+    with _naming(run_folder / "config.yaml"):
+        check_config(config, built)
+    return config
+
+
+def load_run_settings(run_folder: Path, trusted_modules: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the settings of a trained run as ``resolve_config`` does, of which only the network may be built.
+
+    Raises:
+        UserError: as ``load_run_config``, and for a missing fact of the dataset.
+    """
+    config = _read_run_config(run_folder, trusted_modules)
+    with _naming(run_folder / "config.yaml"):
+        return resolve_config(config, {}, NETWORK_ALONE)
+
+
+@contextmanager
+def _naming(file: Path) -> Generator[None]:
+    """Put the file before the message of a UserError."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+
+
+def _read_run_config(run_folder: Path, trusted_modules: Sequence[str]) -> DictConfig:
+    """Return ``config.yaml`` with the keys that were added since it was written, not yet checked."""
     file = run_folder / "config.yaml"
     if not file.is_file():
         raise UserError(
@@ -101,10 +129,6 @@ def load_run_config(
         raise UserError(f"{file} holds no keys. Give a run's folder as training left it.")
     config["trusted_modules"] = list(trusted_modules)
     fill_added_keys(config)
-    try:
-        check_config(config, built)
-    except UserError as error:
-        raise UserError(f"{file}: {error}") from None
     return config
 
 
