@@ -120,5 +120,5 @@ def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedR
         replace(run, forward_seconds=float(median))
         for run, median in zip(runs, np.median(seconds, axis=0), strict=True)
     ]
-    note = f"Forward pass: median of {len(seconds)} of one patch, batch 1, float32, on {device_name(device)}, the runs in turn."
-    return timed, note
+    where = f"batch 1, float32, on {device_name(device)}, the runs in turn"
+    return timed, f"Forward pass: median of {len(seconds)} of one patch, {where}."

@@ -212,7 +212,6 @@ def _train_test_report(config: "DictConfig", folder: Path) -> None:
 
 def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
     from aunet.build_tracker import build_tracker
-    from aunet.commands.probe_run import run_probe
     from aunet.commands.train_run import report_run, score_run, train_run
     from aunet.training.checkpoints import RunInterruptedError
     from aunet.training.ranks import rank
@@ -222,6 +221,8 @@ def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None
     tracker = build_tracker(settings, folder) if rank() == 0 else None
     try:
         if settings["trainer"]["probe"] is not None:
+            from aunet.commands.probe_run import run_probe
+
             run_probe(settings, cohort, folder, record)
             record.end("finished")
             return
