@@ -27,7 +27,7 @@ _MALLOC_VARIABLES = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_TH
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
-# New containers between two collections of garbage, 700 by default. The imports of a training make half a million, which
+# New containers between two collections of garbage, 700 by default. The imports of a training make half a million that
 # all stay: searching them for garbage took 0.7 s of 4.4 s of processor time.
 _CONTAINERS_PER_COLLECTION = 10_000
 
