@@ -5,6 +5,10 @@ python experiments/benchmarks/start_up.py [--checkouts FOLDER ...] [--repeats 3]
 The runs are a sweep of two with trainer=smoke, made once in a temporary folder by the first checkout. Then the commands
 of all checkouts take turns. Compare processor time (user and system, of the command and all it starts) on a machine
 with other work. Imports are those of one more run of the command under -X importtime.
+
+One thread of an Intel Xeon with AVX512, seconds of processor time before commands imported what they use alone, and
+after: runs 0.5, 0.4; evaluate 1.5, 1.3; compare 10.4, 4.6 (2.4 of them imports, 1.9 forward passes); predict 8.1, 3.1;
+to the first step 5.8, 4.6. Python's collector took 0.7 s of the imports of a training and 1.6 s after its end.
 """
 
 import argparse
