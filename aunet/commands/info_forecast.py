@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from aunet.build import Settings, build_augmentation, build_splits, build_task, choose_hardware, training_device
+from aunet.build import Settings, build_splits, choose_hardware, training_device
+from aunet.build_task import build_augmentation, build_task
 from aunet.build_trainer import build_clock, build_forecast
 from aunet.data.case import Case, Cohort
 from aunet.data.patch_planning import expected_shape

@@ -12,8 +12,9 @@ from pytorch_lightning import Callback, Trainer
 from rich.table import Table
 
 from aunet.atomic_files import write_text
-from aunet.build import Settings, build_data, build_splits, build_task
+from aunet.build import Settings, build_splits
 from aunet.build_preprocessing import build_digests, with_intensities
+from aunet.build_task import build_data, build_task
 from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.commands.train_run import choose_for_run, saved_with_batch, start_record
 from aunet.data.case import Cohort
@@ -25,7 +26,7 @@ from aunet.reporting.tables import table_console
 from aunet.training.batch_overfit import ENOUGH, OverfitCheck, batch_with_most_classes, repeated
 from aunet.training.hardware_choice import HardwareChoice
 from aunet.training.learning_rate_test import LearningRateTest, smooth, suggest_learning_rate
-from aunet.training.progress import run_progress
+from aunet.training.progress_bar import run_progress
 from aunet.training.ranks import num_ranks
 from aunet.training.run_record import RunRecord
 from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask

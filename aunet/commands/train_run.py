@@ -13,17 +13,10 @@ from pytorch_lightning import Trainer
 from torch import nn
 
 from aunet.atomic_files import replaced_atomically, write_text
-from aunet.build import (
-    Settings,
-    build_data,
-    build_splits,
-    build_task,
-    choose_hardware,
-    load_run,
-    training_device,
-)
+from aunet.build import Settings, build_splits, choose_hardware, load_run, training_device
 from aunet.build_preprocessing import build_digests, with_intensities
 from aunet.build_start import build_start, start_from
+from aunet.build_task import build_data, build_task
 from aunet.build_trainer import build_callbacks, build_clock, build_forecast, build_trainer
 from aunet.data.case import Cohort
 from aunet.data.datamodule import SegmentationData
@@ -42,7 +35,7 @@ from aunet.training.forecast import ForecastLine
 from aunet.training.hardware_choice import HardwareChoice, set_tf32
 from aunet.training.init_overlap import check_overlap, note_on_validation
 from aunet.training.peak_memory import peak_memory_bytes
-from aunet.training.progress import run_progress
+from aunet.training.progress_bar import run_progress
 from aunet.training.ranks import first_rank_first, num_ranks, rank
 from aunet.training.run_clock import RunClock
 from aunet.training.run_record import RunRecord

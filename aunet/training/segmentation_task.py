@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from torch.optim import Optimizer
 from aunet.data.augmentation import Augmentation
 from aunet.data.keyed_randomness import network_seed
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
+from aunet.inference.window_layout import Window
 from aunet.labels import Labels
 from aunet.losses.marginal_logits import marginal_logits
 from aunet.networks.memory_layout import channels_last, lay_out_channels_last
@@ -26,16 +26,6 @@ from aunet.training.sharding import ShardedForward
 from aunet.training.validation_dice import CaseDice, defined_mean, means_by_class, score_case
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Window:
-    """How whole volumes are seen: patch by patch."""
-
-    patch_size: tuple[int, ...]
-    overlap: float
-    size_multiple: tuple[int, ...]
-    window_batch: int
 
 
 class SegmentationTask(LightningModule):

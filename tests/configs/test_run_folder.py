@@ -1,13 +1,15 @@
 """A run's folder may come from a stranger: reading its configuration runs nothing and believes nothing."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
 from aunet import config_history
-from aunet.build import build_augmentation, build_preprocessing
-from aunet.config import compose_config, load_run_config, resolve_config
+from aunet.build_preprocessing import build_preprocessing
+from aunet.build_task import build_augmentation
+from aunet.config import compose_config, load_run_config, load_run_settings, resolve_config
 from aunet.errors import UserError
 from tests.configs.test_every_option import FACTS
 
@@ -31,6 +33,28 @@ def test_trust_written_in_a_run_folder_is_not_believed(run_folder: Path) -> None
     _write(run_folder, values)
     with pytest.raises(UserError, match=r"config\.yaml: model\.network\._target_: 'os\.system' is not allowed"):
         load_run_config(run_folder)
+
+
+def test_a_loss_is_checked_by_name_for_a_prediction_and_imported_for_a_training(
+    run_folder: Path,
+) -> None:
+    values = resolve_config(compose_config([]), FACTS)
+    values["loss"]["function"] = {"_target_": "monai.losses.NoSuchLoss"}
+    _write(run_folder, values)
+    assert load_run_config(run_folder).loss.function["_target_"] == "monai.losses.NoSuchLoss"
+    with pytest.raises(UserError, match=r"config\.yaml: loss\.function\._target_: monai\.losses has no 'NoSuchLoss'"):
+        load_run_config(run_folder, built=None)
+
+
+@pytest.mark.parametrize("read", [load_run_config, load_run_settings])
+def test_a_dangerous_loss_of_a_run_folder_is_refused_for_a_prediction_too(
+    read: Callable[[Path], object], run_folder: Path
+) -> None:
+    values = resolve_config(compose_config([]), FACTS)
+    values["loss"]["function"] = {"_target_": "os.system", "command": "true"}
+    _write(run_folder, values)
+    with pytest.raises(UserError, match=r"config\.yaml: loss\.function\._target_: 'os\.system' is not allowed"):
+        read(run_folder)
 
 
 def test_trust_given_by_the_caller_is(run_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from aunet.build import build_cohort, load_run
 from aunet.commands.main import main
 from aunet.config import compose_config
-from aunet.training.progress import run_progress
+from aunet.training.progress_bar import run_progress
 from aunet.training.scoring import score_test_cases
 
 

@@ -8,7 +8,8 @@ import pytest
 from pytorch_lightning import Callback
 
 from aunet.training import progress as progress_module
-from aunet.training.progress import ProgressDisplay, TimeLeftColumn, run_progress
+from aunet.training.progress import ProgressDisplay
+from aunet.training.progress_bar import TimeLeftColumn, run_progress
 from aunet.training.run_clock import RunClock
 from aunet.training.time_words import clock_words
 from tests.training.toy_training import LinearTask, ToyTime, train
