@@ -30,12 +30,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Window:
-    """How whole volumes are seen: patch by patch."""
+    """How whole volumes are seen: patch by patch, or in one pass if they have at most ``one_pass_voxels``."""
 
     patch_size: tuple[int, ...]
     overlap: float
     size_multiple: tuple[int, ...]
     window_batch: int
+    one_pass_voxels: int = 0
 
 
 class SegmentationTask(LightningModule):
@@ -221,6 +222,7 @@ class SegmentationTask(LightningModule):
                 overlap=window.overlap,
                 size_multiple=window.size_multiple,
                 window_batch=window.window_batch,
+                one_pass_voxels=window.one_pass_voxels,
                 with_attention=with_attention,
             )
 
