@@ -6,7 +6,11 @@ Both are measured in `experiments/benchmarks/process_settings.py`. Neither chang
 import ctypes
 import os
 import platform
+import time
 from collections.abc import MutableMapping
+
+# The command line loads this module before all that takes long.
+_STARTED = time.perf_counter()
 
 # Rounds that an OpenMP thread spins before it sleeps. libgomp's default of 300,000 (milliseconds) keeps a core busy
 # while its owner waits for a thread that another process has pushed off the other core. Of the values tried, 10,000
@@ -22,6 +26,11 @@ _KEPT_BYTES = 2**30
 _MALLOC_VARIABLES = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD")
 # Parameter numbers of mallopt(3), from <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def seconds_since_start() -> float:
+    """Return the seconds since this process began to load aunet."""
+    return time.perf_counter() - _STARTED
 
 
 def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:

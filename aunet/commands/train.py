@@ -220,7 +220,7 @@ def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None
     tracker = build_tracker(settings, folder) if rank() == 0 else None
     try:
         if settings["trainer"]["probe"] is not None:
-            run_probe(settings, cohort, folder, record)
+            run_probe(settings, cohort, folder, record, tracker)
             record.end("finished")
             return
         splits = train_run(settings, cohort, folder, record, tracker)
