@@ -35,7 +35,7 @@ from aunet.training.ranks import num_ranks
 from aunet.training.run_record import RunRecord
 from aunet.training.scoring import score_test_cases
 from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
-from aunet.training.time_profile import FIXED_PARTS, PartEnd, TimeProfile
+from aunet.training.time_profile import EPOCHS_NEEDED, FIXED_PARTS, PartEnd, TimeProfile
 
 _log = logging.getLogger(__name__)
 _OPERATORS_SHOWN = 12
@@ -53,7 +53,7 @@ class Probe:
     tracker: GuardedTracker | None = None
 
     def trainer(self, callbacks: Sequence[Callback]) -> Trainer:
-        """A trainer that shows no bar and saves nothing."""
+        """Return a trainer that does what the callbacks do: without their help it shows no bar and saves nothing."""
         return build_trainer(self.settings, callbacks, self.choice, self.folder, self.task.network)
 
 
@@ -122,6 +122,10 @@ def _find_learning_rate(probe: Probe) -> dict[str, Any]:
 
 
 def _profile(probe: Probe) -> dict[str, Any]:
+    if (number := probe.settings["trainer"]["max_epochs"]) < EPOCHS_NEEDED:
+        raise UserError(
+            f"trainer.max_epochs={number}: trainer=profile needs {EPOCHS_NEEDED} epochs. Leave the key out."
+        )
     times, clock = TimeProfile(), build_clock(probe.settings)
     if probe.tracker:
         probe.tracker.start()
@@ -149,7 +153,8 @@ def _profile(probe: Probe) -> dict[str, Any]:
 def _end_of_run(probe: Probe) -> dict[str, float]:
     """Return the seconds of what follows a training: the test, from two of its cases, the report, the tracker's end."""
     start = time.perf_counter()
-    predictor = load_run(probe.folder, trusted_modules=probe.settings["trusted_modules"])
+    device = "cpu" if probe.settings["trainer"]["accelerator"] == "cpu" else None
+    predictor = load_run(probe.folder, device, probe.settings["trusted_modules"])
     marks = [time.perf_counter()]
     cases = probe.data.cases(probe.data.splits.test)
     with TemporaryDirectory() as folder, run_progress() as progress:

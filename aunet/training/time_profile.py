@@ -13,6 +13,7 @@ from aunet.process_settings import seconds_since_start
 # Epochs: the first warms up.
 _PARTS_EPOCH = 1
 _OPERATORS_EPOCH = 2
+EPOCHS_NEEDED = 3
 
 _STEP_PARTS = ("waiting for data", "augmentation, forward pass and loss", "backward pass", "optimizer")
 # Of a run, the parts that do not grow with the steps of an epoch and are not the test: their share should be small.
@@ -128,7 +129,7 @@ class TimeProfile(Callback):
         parts = {**self._once, **once}
         for part, seconds in self.seconds.items():
             repeats = epochs * steps / self.steps if part in _STEP_PARTS else epochs
-            parts[part] = max(0.0, self._first_seconds[part] - seconds) + repeats * seconds
+            parts[part] = max(0.0, self._first_seconds.get(part, seconds) - seconds) + repeats * seconds
         return _shares(parts)
 
     def end_part(self, part: str) -> None:

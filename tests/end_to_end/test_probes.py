@@ -109,6 +109,14 @@ def test_the_time_of_a_run_is_extrapolated_from_the_first_two_epochs(monkeypatch
     assert rows["validation"]["share"] == pytest.approx(26 / (7 + 102 + 26 + 3), abs=1e-4)
 
 
+def test_a_profile_of_too_few_epochs_is_refused(
+    probe_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*probe_settings, "trainer=profile", "trainer.max_epochs=2", f"hydra.run.dir={tmp_path}/run"]
+    assert main(["train", *words]) == 2
+    assert "trainer.max_epochs=2: trainer=profile needs 3 epochs" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_probe_is_not_resumed(probe_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [*probe_settings, "trainer=overfit", "trainer.max_epochs=1", "trainer.batches_per_epoch=1"]
     assert main(["train", *words, f"hydra.run.dir={tmp_path}/run"]) == 0
