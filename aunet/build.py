@@ -32,6 +32,7 @@ from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 from aunet.labels import Labels
+from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.training.hardware_choice import (
     HardwareChoice,
@@ -112,7 +113,7 @@ def build_network(settings: Settings) -> nn.Module:
 
 
 def build_window(settings: Settings, network: nn.Module) -> Window:
-    """The sliding window of validation and prediction."""
+    """Return the sliding window of validation and prediction."""
     inference, patch_size = settings["inference"], tuple(settings["dataset"]["patch_size"])
     told = settings["model"]["size_multiple"] or _USUAL_SIZE_MULTIPLE
     multiple: tuple[int, ...] = getattr(network, "size_multiple", (told,) * len(patch_size))
@@ -124,7 +125,8 @@ def build_window(settings: Settings, network: nn.Module) -> Window:
             f"data.patch_size={list(patch_size)}: model={settings['model']['name']} takes multiples of"
             f" {list(multiple)}. Set data.patch_size={rounded}."
         )
-    return Window(patch_size, inference["overlap"], multiple, inference["window_batch"])
+    one_pass = inference["one_pass_voxels"] if isinstance(network, UNet) and network.is_local else 0
+    return Window(patch_size, inference["overlap"], multiple, inference["window_batch"], one_pass)
 
 
 def choose_hardware(settings: Settings) -> HardwareChoice:
@@ -162,6 +164,7 @@ def load_run(folder: str | Path, device: str | None = None, trusted_modules: Seq
         overlap=window.overlap,
         size_multiple=window.size_multiple,
         window_batch=window.window_batch,
+        one_pass_voxels=window.one_pass_voxels,
         precision=choice.precision,
         channels_last=choice.is_channels_last,
         device=device or training_device(choice),

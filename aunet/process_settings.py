@@ -9,7 +9,11 @@ import ctypes
 import gc
 import os
 import platform
+import time
 from collections.abc import MutableMapping
+
+# The command line loads this module before all that takes long.
+_STARTED = time.perf_counter()
 
 # Rounds that an OpenMP thread spins before it sleeps. libgomp's default of 300,000 (milliseconds) keeps a core busy
 # while its owner waits for a thread that another process has pushed off the other core. Of the values tried, 10,000
@@ -30,6 +34,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 # New containers between two collections of garbage, 700 by default. The imports of a training make half a million that
 # all stay: searching them for garbage took 0.7 s of 4.4 s of processor time.
 _CONTAINERS_PER_COLLECTION = 10_000
+
+
+def seconds_since_start() -> float:
+    """Return the seconds since this process began to load aunet."""
+    return time.perf_counter() - _STARTED
 
 
 def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:

@@ -225,7 +225,7 @@ def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None
         if settings["trainer"]["probe"] is not None:
             from aunet.commands.probe_run import run_probe
 
-            run_probe(settings, cohort, folder, record)
+            run_probe(settings, cohort, folder, record, tracker)
             record.end("finished")
             return
         splits = train_run(settings, cohort, folder, record, tracker)

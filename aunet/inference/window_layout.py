@@ -14,12 +14,16 @@ Triple = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Window:
-    """The sliding window: its size, the share that neighbours have in common, and how many are predicted at once."""
+    """The sliding window: its size, the share that neighbours have in common, and how many are predicted at once.
+
+    A volume of at most ``one_pass_voxels`` is predicted in one pass, as a single window.
+    """
 
     patch_size: tuple[int, ...]
     overlap: float
     size_multiple: tuple[int, ...]
     window_batch: int
+    one_pass_voxels: int = 0
 
 
 @dataclass(frozen=True)

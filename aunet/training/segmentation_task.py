@@ -209,6 +209,7 @@ class SegmentationTask(LightningModule):
                 overlap=window.overlap,
                 size_multiple=window.size_multiple,
                 window_batch=window.window_batch,
+                one_pass_voxels=window.one_pass_voxels,
                 with_attention=with_attention,
             )
 
