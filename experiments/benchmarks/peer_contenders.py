@@ -6,6 +6,7 @@ loaded: ours run with ``aunet.process_settings``, the others with torch's and gl
 
 import argparse
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -49,10 +50,10 @@ CONTENDERS = {
     "ours_bf16": Contender("ours", "attention", "bf16", is_channels_last=True, is_ours=True),
     "unet_float32": Contender("our U-Net", "unet", "float32", is_channels_last=True, is_ours=True),
     "unet_bf16": Contender("our U-Net", "unet", "bf16", is_channels_last=True, is_ours=True),
-    "monai_float32": Contender("MONAI AttentionUnet", "monai"),
-    "monai_float32_last": Contender("MONAI AttentionUnet", "monai", "float32", is_channels_last=True),
-    "monai_bf16": Contender("MONAI AttentionUnet", "monai", "bf16"),
-    "monai_bf16_last": Contender("MONAI AttentionUnet", "monai", "bf16", is_channels_last=True),
+    "monai_float32": Contender("MONAI's", "monai"),
+    "monai_float32_last": Contender("MONAI's", "monai", "float32", is_channels_last=True),
+    "monai_bf16": Contender("MONAI's", "monai", "bf16"),
+    "monai_bf16_last": Contender("MONAI's", "monai", "bf16", is_channels_last=True),
 }
 
 
@@ -93,8 +94,11 @@ def count_work(network: "torch.nn.Module", size: Sequence[int]) -> tuple[int, in
     return measure_cost(network, channels, patch, batch)[-1].flop, sum(moved)
 
 
-def measure(contender: Contender, kind: str, size: Sequence[int], repeats: int) -> list[float]:
-    """Return the seconds of ``repeats`` forward passes or training steps after one that warms up."""
+def measure(contender: Contender, kind: str, size: Sequence[int], repeats: int) -> dict[str, float]:
+    """Return the seconds of a pass or step, of the clock (median) and of the processor (mean), after one that warms up.
+
+    Processor time holds that of threads that spin.
+    """
     if contender.is_ours:
         from aunet.process_settings import prepare_process
 
@@ -108,7 +112,10 @@ def measure(contender: Contender, kind: str, size: Sequence[int], repeats: int) 
     image = torch.randn(*size, device=device).contiguous(memory_format=layout)
     build = forward_pass if kind == "forward" else training_step
     run = build(contender, network, image)
-    return [_seconds(run) for _ in range(repeats + 1)][1:]
+    _seconds(run)  # warms up
+    before = time.process_time()
+    seconds = [_seconds(run) for _ in range(repeats)]
+    return {"value": statistics.median(seconds), "processor": (time.process_time() - before) / repeats}
 
 
 def forward_pass(contender: Contender, network: "torch.nn.Module", image: "torch.Tensor") -> Callable[[], None]:

@@ -26,7 +26,7 @@ def describe_machine() -> str:
         name, flags = _processor()
         threads = torch.get_num_threads()
         machine = f"{name} ({', '.join(flags) or 'none of ' + ', '.join(_FLAGS)}), {threads} threads"
-    return f"{machine}; {', '.join(_versions())}; load {os.getloadavg()[0]:.1f}"
+    return f"{machine}; {', '.join(_versions())}"
 
 
 def _processor() -> tuple[str, list[str]]:

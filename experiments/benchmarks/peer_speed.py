@@ -6,6 +6,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from peer_contenders import CONTENDERS, Contender, build_network, count_work
@@ -35,9 +36,10 @@ def compare_speed(kind: str, arguments: argparse.Namespace) -> None:
     _measure_rounds(kind, size, names, has_bf16, arguments, file)
     rows = [row for row in read_rows(file) if row["size"] == _label(size)]
     seconds = {name: [float(row["value"]) for row in rows if row["contender"] == name] for name in names}
+    processor = {name: [float(row["processor"]) for row in rows if row["contender"] == name] for name in names}
     rates = {name: _rate(rows, name) for name in ("float32", "bf16", "copy") if name != "bf16" or has_bf16}
     console = Console(width=160)
-    console.print(_table(kind, size, seconds, rates))
+    console.print(_table(kind, size, seconds, processor, rates))
     for line in [*_summary(kind, seconds, size, has_bf16), describe_machine()]:
         console.print(line)
 
@@ -52,14 +54,13 @@ def _measure_rounds(
         if (_label(size), str(number), _rate_name("copy")) not in done:
             rates = _run_child([_RATES, *(["--bf16"] if has_bf16 else [])])
             for rate, value in rates.items():
-                append_row(file, {**key, "contender": _rate_name(rate), "value": value})
+                append_row(file, {**key, "contender": _rate_name(rate), "value": value, "processor": ""})
         for name in names:
             if (_label(size), str(number), name) in done:
                 continue
             sides = [str(length) for length in size]
             words = [kind, "--contender", name, "--size", *sides, "--repeats", str(arguments.repeats)]
-            seconds = statistics.median(_run_child(words))
-            append_row(file, {**key, "contender": name, "value": seconds})
+            append_row(file, {**key, "contender": name, **_run_child(words)})
 
 
 def _run_child(words: Sequence[str]) -> dict[str, float]:
@@ -69,10 +70,10 @@ def _run_child(words: Sequence[str]) -> dict[str, float]:
     return json.loads(process.stdout)
 
 
-def _table(kind: str, size: Sequence[int], seconds: Seconds, rates: Mapping[str, float]) -> Table:
+def _table(kind: str, size: Sequence[int], seconds: Seconds, processor: Seconds, rates: Mapping[str, float]) -> Table:
     title = f"{'Forward pass' if kind == 'forward' else 'Training step'} of {_label(size)}, medians over rounds"
-    columns = ["Contender", "Precision", "Layout", "Seconds", "Authors' / this", "Patches/s", "GFLOP", "GFLOP/s"]
-    columns += ["Share of matrix rate", "Floor by FLOP (s)", "Floor by bytes (s)"]
+    columns = ["Contender", "Precision", "Layout", "Seconds", "Processor (s)", "Authors' / this", "Patches/s"]
+    columns += ["GFLOP", "GFLOP/s", "Of matrix rate", "Floor, FLOP (s)", "Floor, bytes (s)"]
     table = Table(*columns, title=title)
     for name, times in seconds.items():
         contender, median = CONTENDERS[name], statistics.median(times)
@@ -83,6 +84,7 @@ def _table(kind: str, size: Sequence[int], seconds: Seconds, rates: Mapping[str,
             contender.precision,
             "channels-last" if contender.is_channels_last else "channels-first",
             f"{median:.3f}",
+            f"{statistics.median(processor[name]):.3f}",
             f"{_ratio(seconds['authors'], times):.2f}",
             f"{size[0] / median:.2f}",
             f"{flop / 1e9:.0f}",
@@ -113,8 +115,13 @@ def _summary(kind: str, seconds: Seconds, size: Sequence[int], has_bf16: bool) -
 
 def _work(contender: Contender, kind: str, size: Sequence[int]) -> tuple[float, float]:
     """Return FLOP and bytes of a pass or a step; bf16 halves the bytes."""
-    flop, num_bytes = count_work(build_network(contender.network), size)
+    flop, num_bytes = _forward_work(contender.network, tuple(size))
     return _PASSES[kind] * flop, _PASSES[kind] * num_bytes / (2 if contender.precision == "bf16" else 1)
+
+
+@cache
+def _forward_work(network: str, size: tuple[int, ...]) -> tuple[int, int]:
+    return count_work(build_network(network), size)
 
 
 def _ratio(times: Sequence[float], reference: Sequence[float]) -> float:

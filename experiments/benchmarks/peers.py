@@ -10,16 +10,23 @@ Run it from the repository's root on idle cores. ``dice`` needs the extra ``peer
 """
 
 import argparse
+import os
 from pathlib import Path
 
 from peer_dice import compare_dice
 from peer_speed import compare_speed
+from rich.console import Console
+
+_IDLE_LOAD = 0.3
 
 
 def main() -> None:
     """Run the benchmark that the arguments name."""
     arguments = _parser().parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
+    load = os.getloadavg()[0]
+    if load > _IDLE_LOAD:
+        Console().print(f"Load {load:.1f}: other work shares the cores, and threads that spin suffer most.")
     for kind in ("forward", "step"):
         if arguments.benchmark in (kind, "all"):
             compare_speed(kind, arguments)
