@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import nibabel
@@ -61,10 +62,11 @@ class Training:
 
 def compare_dice(arguments: argparse.Namespace) -> None:
     """Make the trainings and the scores that are missing in ``arguments.output`` and print the table of all."""
-    split = arguments.output / "split.json"
-    if not split.exists():
-        split.write_text(json.dumps(draw_split(_case_ids(arguments.data), arguments.held_out, arguments.seed)))
     budgets = {name: [minutes for minutes in getattr(arguments, name) if minutes] for name in CONTENDERS}
+    if budgets["nnunet"] and find_spec("nnunetv2") is None:
+        raise SystemExit("nnU-Net is not installed: pip install -c constraints.txt -e '.[peers]', or --nnunet 0.")
+    split = arguments.output / "split.json"
+    _write_split(split, draw_split(_case_ids(arguments.data), arguments.held_out, arguments.seed))
     file = arguments.output / "dice.csv"
     for number in range(1, arguments.dice_rounds + 1):
         for name in CONTENDERS:
@@ -98,6 +100,13 @@ def draw_split(case_ids: Sequence[str], num_held_out: int, seed: int) -> dict[st
         drawn[num_held_out + num_val :],
     )
     return {"train": sorted(train), "val": sorted(val), "test": sorted(test)}
+
+
+def _write_split(file: Path, split: Mapping[str, Sequence[str]]) -> None:
+    if not file.exists():
+        file.write_text(json.dumps(split))
+    if json.loads(file.read_text()) != split:
+        raise SystemExit(f"{file}: drawn from other cases or with another --held-out or --seed; give another --output.")
 
 
 def train(training: Training) -> None:

@@ -122,6 +122,14 @@ def test_too_many_cases_held_out_are_refused() -> None:
         _load("peer_dice").draw_split([str(number) for number in range(10)], 9, seed=0)
 
 
+def test_a_split_of_other_cases_is_not_mixed_with_earlier_results(tmp_path: Path) -> None:
+    write_split = _load("peer_dice")._write_split
+    write_split(tmp_path / "split.json", {"train": ["a", "b"], "val": ["c"], "test": ["d"]})
+    write_split(tmp_path / "split.json", {"train": ["a", "b"], "val": ["c"], "test": ["d"]})
+    with pytest.raises(SystemExit, match=r"split\.json: drawn from other cases .* give another --output"):
+        write_split(tmp_path / "split.json", {"train": ["a", "d"], "val": ["c"], "test": ["b"]})
+
+
 def test_mean_dice_is_that_of_the_overlap_by_class(tmp_path: Path) -> None:
     reference = np.zeros((4, 4, 4), dtype=np.uint8)
     reference[:2], reference[2] = 1, 2
