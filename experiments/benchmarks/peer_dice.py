@@ -118,16 +118,20 @@ def train(training: Training) -> None:
     snapshots = training.folder / "snapshots"
     snapshots.mkdir(parents=True)
     watch = _link_best if training.contender == "ours" else _wait
-    log = training.folder / "log.txt"
     start = time.time()
-    with log.open("w") as stream:
+    with (training.folder / "log.txt").open("w") as stream:
         process = subprocess.Popen(
             _training_command(training), cwd=_HERE.parents[1], env=_environment(), stdout=stream, stderr=stream
         )
         status = watch(process, training.folder)
-    if status:
-        raise SystemExit(f"{log}: the training of {training.contender} ended with exit status {status}; read the log.")
+    _check_status(status, training)
     record.write_text(json.dumps({**training.key, "start": start, "seconds": time.time() - start}))
+
+
+def _check_status(status: int, training: Training) -> None:
+    if status:
+        log = training.folder / "log.txt"
+        raise SystemExit(f"{log}: {training.contender} ended with exit status {status}; the log says why.")
 
 
 def score(training: Training, file: Path) -> None:
@@ -141,7 +145,8 @@ def score(training: Training, file: Path) -> None:
     command = _prediction_command(training, output, [snapshots[index] for index in chosen])
     if chosen:
         with (training.folder / "log.txt").open("a") as stream:
-            subprocess.run(command, env=_environment(), stdout=stream, stderr=stream, check=True)
+            status = subprocess.run(command, env=_environment(), stdout=stream, stderr=stream, check=False).returncode
+        _check_status(status, training)
     case_ids = json.loads(training.split.read_text())["test"]
     for index in chosen:
         name = snapshots[index].name
@@ -210,7 +215,7 @@ def _training_command(training: Training) -> list[str]:
 def _prediction_command(training: Training, output: Path, snapshots: Sequence[Path]) -> list[str]:
     script = str(_HERE / f"peer_{training.contender}.py")
     places = ["--data", str(training.data), "--split", str(training.split), "--folder", str(training.folder)]
-    return [sys.executable, script, "predict", *places, "--output", str(output), *map(str, snapshots)]
+    return [sys.executable, script, "predict", *map(str, snapshots), *places, "--output", str(output)]
 
 
 def _environment() -> dict[str, str]:

@@ -170,3 +170,25 @@ def test_work_of_a_convolution_is_counted_in_closed_form() -> None:
     voxels = 2 * 8**3
     assert flop == 2 * 27 * 4 * voxels
     assert num_bytes == 2 * 4 * 4 * voxels  # written and read, four channels of four bytes
+
+
+def test_the_command_line_of_a_prediction_is_read_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = _load("peer_dice")
+    training = dice.Training("monai", 1.0, 1, 1, 3.0, tmp_path / "data", tmp_path / "split.json", tmp_path / "run")
+    snapshots = [tmp_path / "a.pt", tmp_path / "b.pt"]
+    words = dice._prediction_command(training, tmp_path / "out", snapshots)[2:]
+    monkeypatch.setattr("sys.argv", ["peer_monai.py", *words])
+    arguments = _load("peer_arguments").parse(None)
+    assert (arguments.task, arguments.snapshots, arguments.output) == ("predict", snapshots, tmp_path / "out")
+
+
+def test_the_command_line_of_a_training_is_read_as_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dice = _load("peer_dice")
+    training = dice.Training("nnunet", 1.5, 1, 7, 3.0, tmp_path / "data", tmp_path / "split.json", tmp_path / "run")
+    monkeypatch.setattr("sys.argv", ["peer_nnunet.py", *dice._training_command(training)[2:]])
+    arguments = _load("peer_arguments").parse(None)
+    assert (arguments.task, arguments.minutes, arguments.interval, arguments.seed) == ("train", 1.5, 3.0, 7)
