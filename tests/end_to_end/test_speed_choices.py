@@ -11,6 +11,8 @@ from torch._inductor import config as inductor_config
 from aunet.commands.main import main
 from aunet.training.hardware_choice import HardwareChoice
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 @pytest.fixture(scope="session")
 def plain_settings(small_settings: list[str]) -> list[str]:
