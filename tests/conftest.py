@@ -1,5 +1,6 @@
 """Every test runs without the user's home, account or network, on its share of the cores."""
 
+import gc
 import os
 import shutil
 import signal
@@ -30,6 +31,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["HOME"] = os.environ["AUNET_TESTS_HOME"]
     os.environ.pop("XDG_CACHE_HOME", None)
     os.environ.pop("XDG_CONFIG_HOME", None)
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later search for garbage the half million objects of the modules and the tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
