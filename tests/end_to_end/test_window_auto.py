@@ -16,6 +16,8 @@ from aunet.data.intensity_scale import IntensityScale
 from aunet.data.volume import read_volume
 from tests.end_to_end.test_resume import stop_at_step
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 SMALL = [
     "model=unet",
     "model.network.channels=[4,8]",
