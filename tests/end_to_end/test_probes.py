@@ -23,6 +23,7 @@ def record_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "run.json").read_text())
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_network_learns_one_batch_by_heart(
     probe_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -53,7 +54,8 @@ def test_the_learning_rate_test_writes_a_curve_and_suggests_a_value(
     probe_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = tmp_path / "run"
-    assert main(["train", *probe_settings, "trainer=lr_find", f"hydra.run.dir={run}"]) == 0
+    words = [*probe_settings, "trainer=lr_find", "trainer.batches_per_epoch=50"]
+    assert main(["train", *words, f"hydra.run.dir={run}"]) == 0
     table, suggestion = pd.read_csv(run / "learning_rate.csv"), record_of(run)["learning_rate"]
     assert table["learning_rate"].iloc[0] == pytest.approx(0.01 * 1e-4)
     assert table["learning_rate"].is_monotonic_increasing
