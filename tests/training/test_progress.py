@@ -8,6 +8,7 @@ import pytest
 from pytorch_lightning import Callback
 
 from aunet.training import progress as progress_module
+from aunet.training import progress_bar as bar_module
 from aunet.training.progress import ProgressDisplay
 from aunet.training.progress_bar import TimeLeftColumn, run_progress
 from aunet.training.run_clock import RunClock
@@ -42,7 +43,8 @@ class BarNotes(Callback):
 @pytest.fixture
 def toy_time(monkeypatch: pytest.MonkeyPatch) -> ToyTime:
     time = ToyTime().take_the_place_of_time(monkeypatch)
-    monkeypatch.setattr(progress_module, "time", SimpleNamespace(monotonic=time.monotonic))
+    for module in (progress_module, bar_module):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=time.monotonic))
     return time
 
 
