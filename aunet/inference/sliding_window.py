@@ -3,7 +3,6 @@
 Letters: C channels, K classes, H, W, D voxels of the volume; h, w, d cells of a gate's coarser grid.
 """
 
-import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,9 +51,7 @@ def predict_volume(
     weights. Whether the network runs in a lower precision is the caller's choice (``torch.autocast``); sums are
     float32.
     """
-    layout = window_layout(image.shape[1:], patch_size, overlap, size_multiple)
-    if math.prod(layout.padded_size) <= one_pass_voxels:
-        layout = window_layout(image.shape[1:], layout.padded_size, overlap, size_multiple)
+    layout = window_layout(image.shape[1:], patch_size, overlap, size_multiple, one_pass_voxels)
     padded = layout.pad(image.to(_device(network), torch.float32))
     with torch.no_grad(), _evaluating(network), ProcessorConvolutions():
         maps = _stitch(_window_maps(network, padded, layout, window_batch, with_attention), layout)

@@ -73,12 +73,17 @@ def window_slices(corner: Sequence[int], size: Sequence[int]) -> tuple[slice, ..
 
 
 def window_layout(
-    size: Sequence[int], patch_size: Sequence[int], overlap: float, size_multiple: Sequence[int]
+    size: Sequence[int],
+    patch_size: Sequence[int],
+    overlap: float,
+    size_multiple: Sequence[int],
+    one_pass_voxels: int = 0,
 ) -> WindowLayout:
     """Lay windows of ``patch_size`` over a volume (voxels) so that neighbours share at least about ``overlap``.
 
     A volume shorter than the patch is padded to it, so that the network sees the same amount of padding as in
-    training. Windows are spread evenly; ``overlap`` lies in [0, 1).
+    training. Windows are spread evenly; ``overlap`` lies in [0, 1). A volume that then has at most ``one_pass_voxels``
+    is one window.
     """
     assert 0 <= overlap < 1, f"overlap {overlap} is not in [0, 1)"
     axes = list(zip(size, patch_size, size_multiple, strict=True))
@@ -86,6 +91,8 @@ def window_layout(
     padded = [
         max(_round_up(length, multiple), extent) for (length, _, multiple), extent in zip(axes, window, strict=True)
     ]
+    if math.prod(padded) <= one_pass_voxels:
+        window = padded
     starts = [
         _starts(length, extent, overlap, multiple)
         for length, extent, multiple in zip(padded, window, size_multiple, strict=True)

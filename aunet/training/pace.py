@@ -97,11 +97,18 @@ def measure_pace(task: SegmentationTask, shape: BatchShape, accumulate: int = 1)
     return Pace(accumulate * trial.batch_seconds + update_seconds, window_seconds, accumulate * trial.flop, measured)
 
 
-def count_windows(shapes: Sequence[Sequence[int]], window: Window) -> int:
-    """Return how many windows the sliding-window prediction of volumes of these ``shapes`` (voxels) takes."""
-    return sum(
-        len(window_layout(shape, window.patch_size, window.overlap, window.size_multiple).corners) for shape in shapes
-    )
+def count_windows(shapes: Sequence[Sequence[int]], window: Window) -> float:
+    """Return how many windows' worth of voxels the prediction of volumes of these ``shapes`` (voxels) computes.
+
+    A volume that is predicted in one pass counts as its padded size over that of a window.
+    """
+    return sum(_num_windows(shape, window) for shape in shapes)
+
+
+def _num_windows(shape: Sequence[int], window: Window) -> float:
+    usual = window_layout(shape, window.patch_size, window.overlap, window.size_multiple)
+    layout = window_layout(shape, window.patch_size, window.overlap, window.size_multiple, window.one_pass_voxels)
+    return len(layout.corners) * math.prod(layout.window) / math.prod(usual.window)
 
 
 def _measurable(task: SegmentationTask, shape: BatchShape) -> BatchShape:

@@ -137,6 +137,11 @@ def test_windows_are_counted_case_by_case() -> None:
     assert count_windows([(16, 16, 16), (32, 16, 10), (32, 48, 16)], window) == 1 + 3 + 3 * 5
 
 
+def test_a_volume_of_one_pass_counts_by_its_padded_voxels() -> None:
+    window = Window((16, 16, 16), 0.5, (4, 4, 4), 1, one_pass_voxels=32 * 16 * 16)
+    assert count_windows([(30, 16, 10), (32, 48, 16)], window) == 2 + 3 * 5
+
+
 def test_the_matrix_rate_is_the_flop_of_the_fastest_product_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """Products of two 1024 x 1024 matrices that take 4, 1, 0.5, 2, 1 and 3 s, the first of which warms up."""
     ticks = iter([0, 4, 4, 5, 5, 5.5, 5.5, 7.5, 7.5, 8.5, 8.5, 11.5])
