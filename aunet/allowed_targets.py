@@ -1,7 +1,7 @@
 """What a configuration may name as a ``_target_``, told by the module an object really comes from.
 
-A name alone proves nothing: ``aunet.data.case.os.system`` starts with our package and ends in a shell. So a target is
-one class or function of an allowed module, found there without importing anything else, and defined in an allowed
+A name alone proves nothing: ``aunet.data.volume.os.system`` starts with our package and ends in a shell. So a target
+is one class or function of an allowed module, found there without importing anything else, and defined in an allowed
 module too, which a module re-exported by accident is not.
 """
 
@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from aunet.errors import UserError
+from aunet.former_names import present_name
 from aunet.suggestions import did_you_mean
 
 ALLOWED_MODULES = (
@@ -62,13 +63,13 @@ def find_target(name: object, trusted_modules: Sequence[str] = (), key: str = "_
 
 
 def _check_name(name: object, trusted_modules: Sequence[str], key: str) -> str:
-    """Return ``name``; UserError, naming ``key``, unless it is a dotted name inside an allowed module."""
+    """Return the present name of ``name``; UserError, naming ``key``, unless it is one inside an allowed module."""
     if not isinstance(name, str) or not all(part.isidentifier() and part[0] != "_" for part in name.split(".")):
         raise UserError(f"{key}: {name!r} is not the dotted name of a class or function.")
     allowed = (*ALLOWED_MODULES, *trusted_modules)
     if not _is_within(name.rpartition(".")[0], allowed):
         raise _not_allowed(key, name, allowed)
-    return name
+    return present_name(name)
 
 
 def _nodes_with_target(value: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -19,6 +19,7 @@ from aunet.allowed_targets import check_targets
 from aunet.config_history import fill_added_keys
 from aunet.config_types import check_rules, known_keys, typed
 from aunet.errors import UserError
+from aunet.former_names import present_name
 from aunet.interpolations import check_interpolations, strings_in
 from aunet.overrides import (
     check_keys,
@@ -63,6 +64,7 @@ def compose_config(overrides: Sequence[str], config_folder: Path | None = None) 
     with open_dict(composed):
         hydra_keys = composed.pop("hydra")
     config = OmegaConf.create({**_plain(typed(composed)), "hydra": hydra_keys})
+    _use_present_names(config)
     OmegaConf.set_struct(config, True)
     return config
 
@@ -128,8 +130,16 @@ def _read_run_config(run_folder: Path, trusted_modules: Sequence[str]) -> DictCo
     if not isinstance(config, DictConfig):
         raise UserError(f"{file} holds no keys. Give a run's folder as training left it.")
     config["trusted_modules"] = list(trusted_modules)
+    _use_present_names(config)
     fill_added_keys(config)
     return config
+
+
+def _use_present_names(config: DictConfig) -> None:
+    """Replace the former names of targets, so that equal settings of an older and a newer run are equal text."""
+    for key, text in strings_in(OmegaConf.to_container(config)):
+        if key.endswith("._target_") and present_name(text) != text:
+            OmegaConf.update(config, key, present_name(text))
 
 
 def check_config(config: DictConfig, built: Sequence[str] | None = None) -> None:

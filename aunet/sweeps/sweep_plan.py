@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from aunet.atomic_files import write_json
 from aunet.config import check_config, compose_config, split_sweep
 from aunet.errors import UserError
+from aunet.former_names import present_name
 from aunet.sweeps.job import Job, job_settings, plain_settings
 
 _NOT_IN_NAMES = re.compile(r"[^\w.=+-]+")
@@ -131,4 +132,4 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping):
             yield from _flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            yield f"{prefix}{key}", present_name(value) if key == "_target_" else value
