@@ -1,6 +1,6 @@
 """What a configuration may name as a ``_target_``, told by the module an object really comes from.
 
-A name alone proves nothing: ``aunet.data.volume.os.system`` starts with our package and ends in a shell. So a target
+A name alone proves nothing: ``aunet.data.io.volume.os.system`` starts with our package and ends in a shell. So a target
 is one class or function of an allowed module, found there without importing anything else, and defined in an allowed
 module too, which a module re-exported by accident is not.
 """

@@ -21,13 +21,13 @@ from aunet.build_preprocessing import (
     with_given_modality,
 )
 from aunet.config import load_run_settings, resolve_config
-from aunet.data.case import Cohort
-from aunet.data.case_fixes import mended_cohort
-from aunet.data.case_groups import groups_by_name, present_classes
-from aunet.data.case_selection import selected_cohort
-from aunet.data.patch_planning import plan_patches
-from aunet.data.split_file import read_splits
-from aunet.data.splits import Fold, Splits, SplitSizes, split_cases
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.fixes import mended_cohort
+from aunet.data.cohort.groups import groups_by_name, present_classes
+from aunet.data.cohort.selection import selected_cohort
+from aunet.data.cohort.split_file import read_splits
+from aunet.data.cohort.splits import Fold, Splits, SplitSizes, split_cases
+from aunet.data.patches.planning import plan_patches
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window

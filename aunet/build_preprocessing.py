@@ -6,15 +6,15 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from aunet.data.case import Cohort
-from aunet.data.case_store import CaseStore
-from aunet.data.content_digest import ContentDigests
-from aunet.data.foreground_intensities import measure_foreground
-from aunet.data.intensity_scale import IntensityScale
-from aunet.data.modality_evidence import check_modalities, decide_modalities
-from aunet.data.modality_names import with_modalities
-from aunet.data.preprocessing import Preprocessing
-from aunet.data.splits import Splits
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.content_digest import ContentDigests
+from aunet.data.cohort.modality_names import with_modalities
+from aunet.data.cohort.splits import Splits
+from aunet.data.preprocessing.foreground_intensities import measure_foreground
+from aunet.data.preprocessing.intensity_scale import IntensityScale
+from aunet.data.preprocessing.modality_evidence import check_modalities, decide_modalities
+from aunet.data.preprocessing.steps import Preprocessing
+from aunet.data.store.case_store import CaseStore
 from aunet.errors import UserError
 from aunet.training.ranks import first_rank_first, of_first_rank, rank
 

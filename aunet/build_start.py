@@ -6,9 +6,9 @@ from torch import nn
 
 from aunet.build import Settings, build_network
 from aunet.build_preprocessing import build_digests
-from aunet.data.case import Cohort
-from aunet.data.split_file import image_digests
-from aunet.data.splits import Splits
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.split_file import image_digests
+from aunet.data.cohort.splits import Splits
 from aunet.training.init_overlap import Start
 from aunet.training.transfer import Transfer, find_class_blocks, read_weights, transfer_weights
 from aunet.training.weight_lineage import CaseNames, data_folder

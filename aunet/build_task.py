@@ -6,10 +6,10 @@ import torch
 
 from aunet.build import Settings, build_network, build_object, build_window
 from aunet.build_preprocessing import build_store
-from aunet.data.augmentation import Augmentation
-from aunet.data.case import Cohort
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
-from aunet.data.splits import Splits
+from aunet.data.patches.augmentation import Augmentation
 from aunet.labels import Labels
 from aunet.training import ranks
 from aunet.training.fused_optimizer import fused_where_possible

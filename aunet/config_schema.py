@@ -55,7 +55,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_scale(value: Any) -> bool:
-    """Whether ``value`` is what ``aunet.data.intensity_scale.IntensityScale.as_facts`` gives."""
+    """Whether ``value`` is what ``aunet.data.preprocessing.intensity_scale.IntensityScale.as_facts`` gives."""
     if not isinstance(value, dict) or set(cast(dict[Any, Any], value)) != {"window", "mean", "sd"}:
         return False
     window: Any = value["window"]
@@ -96,7 +96,7 @@ class DatasetFacts:
 
 @dataclass
 class SplitConfig:
-    """How many patients go where: shares below 1, numbers from 1. See ``aunet.data.splits``."""
+    """How many patients go where: shares below 1, numbers from 1. See ``aunet.data.cohort.splits``."""
 
     train: float | None = required(PART)
     val: float = required(PART)

@@ -10,6 +10,10 @@ class UserError(ValueError):
     """
 
 
+class NoRoomError(UserError):
+    """The cases are sound, but they do not fit."""
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether ``error`` is a full disk's or that of a used-up quota."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
-    from aunet.data.case import Cohort
+    from aunet.data.cohort.case import Cohort
 
 
 def names_dataset(words: Sequence[str | Path]) -> bool:

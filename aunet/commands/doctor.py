@@ -11,9 +11,9 @@ from aunet.errors import UserError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from aunet.commands.proposed_settings import ProposedSetting
-    from aunet.data.case import Cohort
-    from aunet.data.doctor.examination import Examination
+    from aunet.data.cohort.case import Cohort
+    from aunet.doctor.examination import Examination
+    from aunet.doctor.proposals import ProposedSetting
 
 
 def doctor(words: Sequence[str]) -> None:
@@ -22,8 +22,8 @@ def doctor(words: Sequence[str]) -> None:
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet doctor --help'.")
     from aunet.config import check_config, compose_config
-    from aunet.data.doctor.remarks import readers_kept_quiet
-    from aunet.reporting.suspicious_cases import draw_suspicious
+    from aunet.doctor.remarks import readers_kept_quiet
+    from aunet.doctor.suspicious_cases import draw_suspicious
 
     config = compose_config([*overrides, "data.on_error=skip"])
     check_config(config)
@@ -56,11 +56,11 @@ def _parser() -> ArgumentParser:
 def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
     """What the source lists, and what was found, also of what it does not list."""
     from aunet.build import build_listed_cohort
-    from aunet.data.doctor.disk_space import check_disk, needed_bytes
-    from aunet.data.doctor.examination import Examination, examine_cohort, in_order
-    from aunet.data.doctor.finding import NO_MODALITY, NOT_LISTED, Finding
-    from aunet.data.doctor.remarks import remarks_heard
-    from aunet.data.modality_evidence import decide_modalities
+    from aunet.data.preprocessing.modality_evidence import decide_modalities
+    from aunet.doctor.disk_space import check_disk, needed_bytes
+    from aunet.doctor.examination import Examination, examine_cohort, in_order
+    from aunet.doctor.finding import NO_MODALITY, NOT_LISTED, Finding
+    from aunet.doctor.remarks import remarks_heard
 
     with remarks_heard() as remarks:
         try:
@@ -82,7 +82,7 @@ def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
 
 def _proposed_settings(config: "DictConfig", cohort: "Cohort", examination: "Examination") -> "list[ProposedSetting]":
     """Of the cases that can be used; nothing where none can."""
-    from aunet.commands.proposed_settings import propose_intensities, propose_settings
+    from aunet.doctor.proposals import propose_intensities, propose_settings
 
     facts = [case for case in examination.facts if case.case_id not in examination.unusable]
     readable = {case.case_id for case in facts}
@@ -102,9 +102,9 @@ def _explicit_window(config: "DictConfig") -> tuple[float, float] | None:
 def _show_and_write(
     output: Path, cohort: "Cohort", examination: "Examination", settings: "Sequence[ProposedSetting]"
 ) -> None:
-    from aunet.data.doctor.cohort_statistics import cohort_statistics
-    from aunet.reporting.finding_files import write_findings
-    from aunet.reporting.finding_tables import finding_table, settings_table, statistics_tables
+    from aunet.doctor.cohort_statistics import cohort_statistics
+    from aunet.doctor.finding_files import write_findings
+    from aunet.doctor.finding_tables import finding_table, settings_table, statistics_tables
     from aunet.reporting.tables import table_console
 
     facts = [case for case in examination.facts if case.case_id not in examination.unusable]
@@ -126,9 +126,9 @@ def _show_and_write(
 
 
 def _write_fixes(path: Path, cohort: "Cohort", examination: "Examination") -> None:
-    from aunet.data.case_fixes import write_fixes
-    from aunet.data.doctor.finding import NOT_LISTED
-    from aunet.data.doctor.proposed_fixes import propose_fixes
+    from aunet.data.cohort.fixes import write_fixes
+    from aunet.doctor.finding import NOT_LISTED
+    from aunet.doctor.proposed_fixes import propose_fixes
 
     fixes = propose_fixes(examination, cohort)
     write_fixes(path, fixes)
@@ -139,7 +139,7 @@ def _write_fixes(path: Path, cohort: "Cohort", examination: "Examination") -> No
 
 
 def _raise_if_serious(output: Path, examination: "Examination", *, is_fixed: bool) -> None:
-    from aunet.data.doctor.finding import NOT_LISTED
+    from aunet.doctor.finding import NOT_LISTED
 
     num_cases = len(examination.unusable - {""}) + sum(found.kind is NOT_LISTED for found in examination.findings)
     if num_cases:

@@ -8,9 +8,9 @@ import torch
 from aunet.build import Settings, build_splits, choose_hardware, training_device
 from aunet.build_task import build_augmentation, build_task
 from aunet.build_trainer import build_clock, build_forecast
-from aunet.data.case import Case, Cohort
-from aunet.data.patch_planning import expected_shape
-from aunet.data.phantom.space import FIELD_OF_VIEW
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.patches.planning import expected_shape
+from aunet.data.sources.phantom.space import FIELD_OF_VIEW
 from aunet.labels import Labels
 from aunet.training.checkpoints import is_readable
 from aunet.training.forecast import not_measured

@@ -14,8 +14,8 @@ def prepare(words: Sequence[str]) -> None:
     from aunet.build import build_cohort, build_splits, with_facts
     from aunet.build_preprocessing import build_store, with_intensities
     from aunet.config import check_config, compose_config
+    from aunet.data.cohort.faulty_cases import without_faulty
     from aunet.data.store_room import gigabytes
-    from aunet.data.usable_cases import without_faulty
     from aunet.reporting.tables import PaperTable, table_console
 
     config = compose_config(overrides)

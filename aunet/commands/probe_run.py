@@ -19,9 +19,9 @@ from aunet.build_preprocessing import build_digests, with_intensities
 from aunet.build_task import build_data, build_task
 from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.commands.train_run import choose_for_run, saved_with_batch, start_record
-from aunet.data.case import Cohort
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.split_file import write_splits
 from aunet.data.datamodule import SegmentationData
-from aunet.data.split_file import write_splits
 from aunet.errors import UserError
 from aunet.reporting.html_report import build_report
 from aunet.reporting.learning_rate_curve import learning_rate_curve

@@ -13,7 +13,7 @@ from aunet.errors import UserError, is_disk_full
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from aunet.data.case import Cohort
+    from aunet.data.cohort.case import Cohort
 
 _log = logging.getLogger(__name__)
 
@@ -252,7 +252,7 @@ def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None
 
 
 def _announce(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
-    from aunet.data.case_selection import annotation_notes
+    from aunet.data.cohort.selection import annotation_notes
 
     facts, trainer = settings["dataset"], settings["trainer"]
     _log.warning("Data: %s", cohort.description) if cohort.is_phantom else _log.info("Data: %s", cohort.description)

@@ -18,11 +18,11 @@ from aunet.build_preprocessing import build_digests, with_intensities
 from aunet.build_start import build_start, start_from
 from aunet.build_task import build_data, build_task
 from aunet.build_trainer import build_callbacks, build_clock, build_forecast, build_trainer
-from aunet.data.case import Cohort
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.fingerprint import dataset_fingerprint
+from aunet.data.cohort.split_file import read_splits, write_splits
+from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
-from aunet.data.fingerprint import dataset_fingerprint
-from aunet.data.split_file import read_splits, write_splits
-from aunet.data.splits import Splits
 from aunet.errors import UserError
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.process_settings import describe_process

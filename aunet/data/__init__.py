@@ -8,14 +8,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aunet.data.augmentation import Augmentation
-    from aunet.data.ct82 import ct82_cohort
-    from aunet.data.ct150 import ct150_cohort
-    from aunet.data.folder import folder_cohort
-    from aunet.data.image_folders import images_cohort
-    from aunet.data.msd import msd_cohort
-    from aunet.data.nnunet import nnunet_cohort
-    from aunet.data.totalsegmentator import totalsegmentator_cohort
+    from aunet.data.patches.augmentation import Augmentation
+    from aunet.data.sources.ct82 import ct82_cohort
+    from aunet.data.sources.ct150 import ct150_cohort
+    from aunet.data.sources.folder import folder_cohort
+    from aunet.data.sources.image_folders import images_cohort
+    from aunet.data.sources.msd import msd_cohort
+    from aunet.data.sources.nnunet import nnunet_cohort
+    from aunet.data.sources.totalsegmentator import totalsegmentator_cohort
 
 __all__ = [
     "Augmentation",
@@ -29,14 +29,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Augmentation": "aunet.data.augmentation",
-    "ct82_cohort": "aunet.data.ct82",
-    "ct150_cohort": "aunet.data.ct150",
-    "folder_cohort": "aunet.data.folder",
-    "images_cohort": "aunet.data.image_folders",
-    "msd_cohort": "aunet.data.msd",
-    "nnunet_cohort": "aunet.data.nnunet",
-    "totalsegmentator_cohort": "aunet.data.totalsegmentator",
+    "Augmentation": "aunet.data.patches.augmentation",
+    "ct82_cohort": "aunet.data.sources.ct82",
+    "ct150_cohort": "aunet.data.sources.ct150",
+    "folder_cohort": "aunet.data.sources.folder",
+    "images_cohort": "aunet.data.sources.image_folders",
+    "msd_cohort": "aunet.data.sources.msd",
+    "nnunet_cohort": "aunet.data.sources.nnunet",
+    "totalsegmentator_cohort": "aunet.data.sources.totalsegmentator",
 }
 
 

@@ -9,13 +9,13 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from aunet.data.augmentation import Augmentation
-from aunet.data.case import Case, Cohort
-from aunet.data.case_store import CaseStore
-from aunet.data.patch_sampling import PatchDataset, PatchOrder, Sample, joined
-from aunet.data.splits import Splits
-from aunet.data.stored_case import StoredCase
-from aunet.data.usable_cases import without_faulty
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.faulty_cases import without_faulty
+from aunet.data.cohort.splits import Splits
+from aunet.data.patches.augmentation import Augmentation
+from aunet.data.patches.sampling import PatchDataset, PatchOrder, Sample, joined
+from aunet.data.store.case_store import CaseStore
+from aunet.data.store.stored_case import StoredCase
 from aunet.errors import UserError
 
 

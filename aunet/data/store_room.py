@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from aunet.data.case import Case
-from aunet.data.volume import read_grid
-from aunet.errors import UserError
+from aunet.data.cohort.case import Case
+from aunet.data.io.volume import read_grid
+from aunet.errors import NoRoomError
 
 # Measured: a clipped CT takes 1.1 bytes a voxel with its label, noise over the whole range of float16 takes 2.
 _STORED_BYTES_PER_VOXEL = 2.0
@@ -19,10 +19,6 @@ _STORED_BYTES_PER_VOXEL = 2.0
 _WORKING_BYTES_PER_VOXEL = 20
 _MOST_THREADS = 8
 _SHARE_OF_MEMORY = 0.5
-
-
-class NoRoomError(UserError):
-    """The cases are sound, but they do not fit."""
 
 
 @dataclass(frozen=True)

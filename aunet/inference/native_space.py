@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from aunet.data.resampling import Affine, GridMapping, Resampling
+from aunet.data.preprocessing.resampling import Affine, GridMapping, Resampling
 
 _BACKGROUND = 0
 
@@ -23,8 +23,8 @@ def restore_label_map(
 
     ``logits`` (K, h, w, d) lie on the grid of ``affine``, whose axes are parallel to the scan's. Along an axis on which
     the scan is finer they are interpolated linearly, on which it is coarser averaged over its voxel (``resampling``,
-    see ``aunet.data.resampling``). Voxels outside that grid are background. One class is resampled at a time, so
-    memory is a few volumes of the scan, not K.
+    see ``aunet.data.preprocessing.resampling``). Voxels outside that grid are background. One class is resampled at a
+    time, so memory is a few volumes of the scan, not K.
     """
     mapping = GridMapping(affine, native_shape, native_affine, resampling)
     if mapping.is_reordering:

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aunet.data.preprocessing import Preprocessing
-from aunet.data.resampling import Affine
-from aunet.data.volume import Volume, read_channels, write_label
+from aunet.data.io.volume import Volume, read_channels, write_label
+from aunet.data.preprocessing.resampling import Affine
+from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.native_space import restore_label_map
 from aunet.inference.sliding_window import VolumePrediction, predict_volume

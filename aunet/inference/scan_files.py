@@ -5,11 +5,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from aunet.data.case import Case
-from aunet.data.dicom_files import dicom_scans_in, is_folder_of_files, series_of_path
-from aunet.data.nifti_folders import is_nifti
-from aunet.data.picture_files import is_picture
-from aunet.data.volume import Volume, label_suffix, stem
+from aunet.data.cohort.case import Case
+from aunet.data.io.dicom_files import dicom_scans_in, is_folder_of_files, series_of_path
+from aunet.data.io.pictures import is_picture
+from aunet.data.io.volume import Volume, label_suffix, stem
+from aunet.data.sources.file_patterns import is_nifti
 from aunet.errors import UserError
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from aunet.data.case import Case, Cohort
-from aunet.data.label_values import read_reference
-from aunet.data.volume import Volume, check_same_grid, read_label, stem
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.references import read_reference
+from aunet.data.io.volume import Volume, check_same_grid, read_label, stem
 from aunet.errors import UserError
 from aunet.labels import Labels, matching_name
 from aunet.metrics.case_scores import join_scores

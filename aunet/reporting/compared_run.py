@@ -8,8 +8,8 @@ from typing import Any, Literal, cast
 
 import pandas as pd
 
-from aunet.data.case import Case
-from aunet.data.case_groups import groups_by_name
+from aunet.data.cohort.case import Case
+from aunet.data.cohort.groups import groups_by_name
 from aunet.errors import UserError
 from aunet.metrics.case_scores import DISTANCES, has_patients, read_case_scores
 

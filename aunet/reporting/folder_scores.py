@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from aunet.data.volume import Volume, check_same_grid, is_image, read_label, stem
+from aunet.data.io.volume import Volume, check_same_grid, is_image, read_label, stem
 from aunet.errors import UserError
 from aunet.metrics.case_scores import COLUMNS, join_scores
 from aunet.metrics.label_map_scores import class_boxes, scan_diagonal, score_values

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aunet.data.splits import Splits
+from aunet.data.cohort.splits import Splits
 from aunet.errors import UserError
 from aunet.training.weight_lineage import CaseNames, Lineage, SeenCases, read_lineage
 

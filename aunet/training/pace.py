@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from aunet.data.patch_sampling import Sample, joined
+from aunet.data.patches.sampling import Sample, joined
 from aunet.inference.forward_seconds import wait_for
 from aunet.inference.sliding_window import predict_volume
 from aunet.inference.window_layout import window_layout
@@ -174,7 +174,7 @@ def _batch_seconds(task: SegmentationTask, shape: BatchShape) -> float:
 
 
 def random_batch(shape: BatchShape, box_of: Callable[[int], Sequence[int]]) -> Sample:
-    """Return a batch as ``patch_sampling.joined`` makes it, of random images and labels.
+    """Return a batch as ``sampling.joined`` makes it, of random images and labels.
 
     ``box_of`` gives the voxels to read for each patch.
     """

@@ -7,11 +7,11 @@ import pandas as pd
 from rich.progress import Progress
 
 from aunet.atomic_files import write_json
-from aunet.data.case import Case, Cohort
-from aunet.data.label_values import read_reference
-from aunet.data.preprocessing import Preprocessing
-from aunet.data.usable_cases import tell_skipped
-from aunet.data.volume import Volume, check_same_grid, label_suffix, read_channels
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.faulty_cases import tell_skipped
+from aunet.data.cohort.references import read_reference
+from aunet.data.io.volume import Volume, check_same_grid, label_suffix, read_channels
+from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.class_names import write_class_names
 from aunet.inference.predictor import Prediction, Predictor

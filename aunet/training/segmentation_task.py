@@ -11,8 +11,8 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from aunet.data.augmentation import Augmentation
 from aunet.data.keyed_randomness import network_seed
+from aunet.data.patches.augmentation import Augmentation
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.inference.window_layout import Window
 from aunet.labels import Labels

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from aunet.data.case import Case
+from aunet.data.cohort.case import Case
 
 Names = Mapping[str, str]
 

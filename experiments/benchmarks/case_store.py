@@ -177,8 +177,8 @@ def rate(read: Callable[[int, tuple[int, ...]], Any], size: tuple[int, ...], cas
 
 def ours(pairs: list[dict[str, str]], folder: Path) -> Callable[[int, tuple[int, ...]], Any]:
     """Our store and patch reader."""
-    from aunet.data.patch_sampling import PatchDataset
-    from aunet.data.random_geometry import RandomGeometry
+    from aunet.data.patches.random_geometry import RandomGeometry
+    from aunet.data.patches.sampling import PatchDataset
 
     store, cases = our_store(pairs, folder)
     stored = store.prepare(cases)
@@ -188,10 +188,10 @@ def ours(pairs: list[dict[str, str]], folder: Path) -> Callable[[int, tuple[int,
 
 def our_store(pairs: list[dict[str, str]], folder: Path) -> tuple[Any, tuple[Any, ...]]:
     """The store in ``folder`` and its cases."""
-    from aunet.data.case import Case, Cohort
-    from aunet.data.case_store import CaseStore
-    from aunet.data.content_digest import ContentDigests
-    from aunet.data.preprocessing import Preprocessing
+    from aunet.data.cohort.case import Case, Cohort
+    from aunet.data.cohort.content_digest import ContentDigests
+    from aunet.data.preprocessing.steps import Preprocessing
+    from aunet.data.store.case_store import CaseStore
     from aunet.labels import Labels
 
     cases = tuple(Case(Path(pair["image"]).parent.name, (Path(pair["image"]),), Path(pair["label"])) for pair in pairs)
@@ -251,7 +251,7 @@ def cropped(dataset: Any) -> Callable[[int, tuple[int, ...]], Any]:
 
 def make_cohort(folder: Path, number: int, shape: tuple[int, int, int]) -> None:
     """Phantoms drawn on 2 mm, enlarged to ``shape``, with noise as fine as a real scan's voxels; links for the rest."""
-    from aunet.data.phantom.cohort import draw_phantom
+    from aunet.data.sources.phantom.cohort import draw_phantom
 
     for index in range(number):
         place = folder / f"case_{index:03d}"
@@ -278,7 +278,7 @@ def scans(folder: Path, number: int) -> list[dict[str, str]]:
 
 def import_both_sides() -> None:
     """What both sides import is no part of the time or memory of either."""
-    for module in ("monai.data", "monai.transforms", "aunet.data.case_store", "aunet.data.patch_sampling"):
+    for module in ("monai.data", "monai.transforms", "aunet.data.store.case_store", "aunet.data.patches.sampling"):
         importlib.import_module(module)
 
 

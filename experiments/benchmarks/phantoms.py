@@ -17,7 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from aunet.data.phantom.cohort import phantom_cases
+from aunet.data.sources.phantom.cohort import phantom_cases
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from scans import ball_and_box, write_msd_task, write_nifti
 from aunet.build import build_cohort, build_network, build_window, describe_cohort, with_facts
 from aunet.commands.main import main
 from aunet.config import check_config, compose_config
-from aunet.data.label_values import read_reference
+from aunet.data.cohort.references import read_reference
 
 
 def digests(root: Path) -> dict[str, str]:

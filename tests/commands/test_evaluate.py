@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from aunet.commands.evaluate import add_arguments, evaluate, parse_classes
-from aunet.data.volume import write_label
+from aunet.data.io.volume import write_label
 from aunet.errors import UserError
 from aunet.metrics.case_scores import has_patients, read_case_scores
 

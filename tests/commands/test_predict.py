@@ -9,7 +9,7 @@ import pytest
 
 import aunet.build
 from aunet.commands.main import main
-from aunet.data.preprocessing import Preprocessing
+from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.predictor import Predictor
 from aunet.labels import Labels
 from tests.data.geometries import GEOMETRIES

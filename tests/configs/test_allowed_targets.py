@@ -32,9 +32,9 @@ DANGEROUS = [
     "aunet.commands.main.main",
     "aunet.atomic_files.write_text",
     # through modules that only import what is dangerous
-    "aunet.data.case_store.os.system",
-    "aunet.data.case.Path",
-    "aunet.data.case.dataclass",
+    "aunet.data.store.case_store.os.system",
+    "aunet.data.cohort.case.Path",
+    "aunet.data.cohort.case.dataclass",
     "monai.networks.nets.densenet.load_state_dict_from_url",
     "monai.networks.nets.senet.download_url",
     "monai.networks.nets.hovernet.os",

@@ -21,14 +21,14 @@ from scans import (
     write_totalsegmentator_cases,
 )
 
-from aunet.data.case import Cohort
-from aunet.data.ct82 import ct82_cohort
-from aunet.data.ct150 import ct150_cohort
-from aunet.data.folder import folder_cohort
-from aunet.data.image_folders import images_cohort
-from aunet.data.msd import msd_cohort
-from aunet.data.nnunet import nnunet_cohort
-from aunet.data.totalsegmentator import totalsegmentator_cohort
+from aunet.data.cohort.case import Cohort
+from aunet.data.sources.ct82 import ct82_cohort
+from aunet.data.sources.ct150 import ct150_cohort
+from aunet.data.sources.folder import folder_cohort
+from aunet.data.sources.image_folders import images_cohort
+from aunet.data.sources.msd import msd_cohort
+from aunet.data.sources.nnunet import nnunet_cohort
+from aunet.data.sources.totalsegmentator import totalsegmentator_cohort
 from tests.data.geometries import GEOMETRIES
 
 SHAPE = (12, 10, 6)

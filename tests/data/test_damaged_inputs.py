@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aunet.data.augmentation import Augmentation
-from aunet.data.case import Cohort
-from aunet.data.case_selection import selected_cohort
-from aunet.data.case_store import CaseStore
-from aunet.data.content_digest import ContentDigests
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.content_digest import ContentDigests
+from aunet.data.cohort.selection import selected_cohort
+from aunet.data.cohort.split_file import read_splits
+from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
-from aunet.data.patch_planning import plan_patches
-from aunet.data.preprocessing import Preprocessing
-from aunet.data.split_file import read_splits
-from aunet.data.splits import Splits
+from aunet.data.patches.augmentation import Augmentation
+from aunet.data.patches.planning import plan_patches
+from aunet.data.preprocessing.steps import Preprocessing
+from aunet.data.store.case_store import CaseStore
 from aunet.errors import UserError
 from tests.data.damage_sources import SOURCES
 from tests.data.damages import FAULTS, HARMLESS, ODDITIES, WHOLE_DATASET, Damage

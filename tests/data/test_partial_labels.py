@@ -9,9 +9,9 @@ from aunet.build import build_cohort, with_facts
 from aunet.build_preprocessing import with_intensities
 from aunet.build_task import build_data
 from aunet.config import compose_config
-from aunet.data.case_selection import annotation_notes
+from aunet.data.cohort.selection import annotation_notes
+from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
-from aunet.data.splits import Splits
 
 PATCHES = [
     "data.patch_size=[16,16,16]",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scans import write_nifti
 
-from aunet.data.case import Case
+from aunet.data.cohort.case import Case
 from aunet.data.store_room import Load, load_of, num_threads
 
 

@@ -10,7 +10,7 @@ from scans import write_nifti
 
 from aunet import load_run
 from aunet.commands.main import main
-from aunet.data.phantom.cohort import draw_phantom
+from aunet.data.sources.phantom.cohort import draw_phantom
 from aunet.metrics.case_scores import read_case_scores
 
 

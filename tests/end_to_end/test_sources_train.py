@@ -6,7 +6,7 @@ import pytest
 from scans import write_nifti, write_nnunet_dataset, write_table, write_totalsegmentator_cases
 
 from aunet.commands.main import main
-from aunet.data.volume import read_label
+from aunet.data.io.volume import read_label
 from aunet.metrics.case_scores import read_case_scores
 
 pytestmark = pytest.mark.usefixtures("without_pictures")

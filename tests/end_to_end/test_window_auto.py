@@ -13,8 +13,8 @@ from blank_pictures import blank_pictures
 
 from aunet.build import load_run
 from aunet.commands.main import main
-from aunet.data.intensity_scale import IntensityScale
-from aunet.data.volume import read_volume
+from aunet.data.io.volume import read_volume
+from aunet.data.preprocessing.intensity_scale import IntensityScale
 from tests.end_to_end.test_resume import stop_at_step
 
 pytestmark = pytest.mark.usefixtures("without_pictures")

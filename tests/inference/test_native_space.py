@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aunet.data.preprocessing import Preprocessing
-from aunet.data.volume import Volume
+from aunet.data.io.volume import Volume
+from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.native_space import restore_label_map, restore_probabilities
 from tests.data.geometries import GEOMETRIES, positions_mm
 

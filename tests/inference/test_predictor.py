@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from aunet.data.preprocessing import Preprocessing
-from aunet.data.volume import Volume, read_label
+from aunet.data.io.volume import Volume, read_label
+from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.labels import Labels

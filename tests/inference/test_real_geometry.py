@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from aunet.data.preprocessing import Preprocessing
-from aunet.data.volume import Volume, check_same_grid, read_label, read_volume
+from aunet.data.io.volume import Volume, check_same_grid, read_label, read_volume
+from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.native_space import restore_label_map
 
 pytestmark = pytest.mark.realdata

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from dicom_scans import write_series
 
-from aunet.data.volume import Volume
+from aunet.data.io.volume import Volume
 from aunet.errors import UserError
 from aunet.inference.scan_files import ScanFile, read_ahead, scan_files
 

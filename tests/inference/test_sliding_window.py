@@ -11,12 +11,12 @@ from scans import write_msd_task
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aunet.data.case_store import CaseStore
-from aunet.data.content_digest import ContentDigests
-from aunet.data.msd import msd_cohort
-from aunet.data.patch_sampling import PatchDataset
-from aunet.data.preprocessing import Preprocessing
-from aunet.data.random_geometry import RandomGeometry
+from aunet.data.cohort.content_digest import ContentDigests
+from aunet.data.patches.random_geometry import RandomGeometry
+from aunet.data.patches.sampling import PatchDataset
+from aunet.data.preprocessing.steps import Preprocessing
+from aunet.data.sources.msd import msd_cohort
+from aunet.data.store.case_store import CaseStore
 from aunet.inference.sliding_window import predict_volume
 from aunet.networks import AttentionUNet, GridGate, UNet
 from tests.inference.tiny_networks import Neighbourhood, Pointwise

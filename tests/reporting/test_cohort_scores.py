@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aunet.data.case import Case, Cohort
-from aunet.data.volume import write_label
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.io.volume import write_label
 from aunet.errors import UserError
 from aunet.labels import Labels
 from aunet.metrics.case_scores import METRICS, count_cases

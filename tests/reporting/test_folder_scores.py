@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aunet.data.volume import write_label
+from aunet.data.io.volume import write_label
 from aunet.errors import UserError
 from aunet.labels import Labels
 from aunet.metrics.case_scores import METRICS

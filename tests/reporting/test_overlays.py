@@ -11,7 +11,7 @@ from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 from PIL import Image
 
-from aunet.data.picture_files import PICTURE_AFFINE
+from aunet.data.io.pictures import PICTURE_AFFINE
 from aunet.labels import Labels
 from aunet.reporting.coefficient_panels import LevelCoefficients, show_level
 from aunet.reporting.overlays import attention_picture, prediction_picture

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from aunet.data.case import Case
-from aunet.data.splits import Splits
+from aunet.data.cohort.case import Case
+from aunet.data.cohort.splits import Splits
 from aunet.errors import UserError
 from aunet.training.init_overlap import Start, check_overlap, note_on_validation
 from aunet.training.weight_lineage import CaseNames

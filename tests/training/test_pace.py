@@ -11,7 +11,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch import nn
 
-from aunet.data.augmentation import Augmentation
+from aunet.data.patches.augmentation import Augmentation
 from aunet.labels import Labels
 from aunet.networks import AttentionUNet
 from aunet.training import pace as pace_module

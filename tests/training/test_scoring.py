@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from rich.progress import Progress
 
-from aunet.data.case import Case, Cohort
-from aunet.data.preprocessing import Preprocessing
-from aunet.data.volume import Volume, write_label
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.io.volume import Volume, write_label
+from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.predictor import Prediction
 from aunet.labels import Labels
 from aunet.metrics.case_scores import read_case_scores

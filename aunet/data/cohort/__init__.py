@@ -1,0 +1,1 @@
+"""Which cases there are: their files, classes, patients and splits."""

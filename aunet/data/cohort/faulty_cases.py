@@ -1,0 +1,81 @@
+"""The cases of a dataset, built one by one: a faulty one stops, or is told and left out."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from aunet.data.cohort.case import Case
+from aunet.errors import NoRoomError, UserError
+
+_logger = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
+
+
+def usable_cases(entries: Iterable[_Item], build: Callable[[_Item], Case], on_error: str) -> tuple[Case, ...]:
+    """A case of each entry, sorted by case id; ``on_error`` "skip" leaves out what ``build`` refuses.
+
+    A case id names files, so it must be a plain file name, and stand once.
+    """
+    found: dict[str, Case] = {}
+
+    def add(entry: _Item) -> None:
+        case = build(entry)
+        _check_id(case, found)
+        found[case.case_id] = case
+
+    each_usable(entries, add, on_error)
+    return tuple(found[case_id] for case_id in sorted(found))
+
+
+def each_usable(entries: Iterable[_Item], act: Callable[[_Item], object], on_error: str) -> list[_Item]:
+    """The entries that ``act`` takes. With ``on_error`` "skip" each other is one line; UserError where none is left."""
+    usable, num_faulty = list[_Item](), 0
+    for entry in entries:
+        try:
+            act(entry)
+            usable.append(entry)
+        except UserError as error:
+            if on_error != "skip":
+                raise
+            tell_skipped(error)
+            num_faulty += 1
+    if num_faulty and not usable:
+        raise UserError(f"None of the {num_faulty} cases can be used, for the reasons above. Mend them one by one.")
+    return usable
+
+
+def tell_skipped(error: UserError) -> None:
+    """Say in one line why a case is left out."""
+    _logger.warning("Skipped, as data.on_error=skip: %s", " ".join(str(error).split()))
+
+
+def without_faulty(cases: Sequence[Case], prepare: Callable[[Sequence[Case]], object]) -> list[Case]:
+    """The cases that ``prepare`` takes, found by halving: many at once where all are sound."""
+    try:
+        prepare(cases)
+    except NoRoomError:  # no fault of a case
+        raise
+    except UserError as error:
+        if len(cases) == 1:
+            tell_skipped(error)
+            return []
+        middle = len(cases) // 2
+        return [*without_faulty(cases[:middle], prepare), *without_faulty(cases[middle:], prepare)]
+    return list(cases)
+
+
+def _check_id(case: Case, found: dict[str, Case]) -> None:
+    name = case.case_id
+    if not name or name.startswith(".") or not name.isprintable() or set(name) & set("/\\"):
+        raise UserError(
+            f"{_where(case)}: the case id {name!r} is no plain file name. Predictions are named by it: use letters,"
+            " digits, blanks, '-', '_' and '.', not at the beginning."
+        )
+    if name in found:
+        raise UserError(
+            f"{_where(case)}: the case id {name} stands twice, also for {_where(found[name])}. Give each case its own."
+        )
+
+
+def _where(case: Case) -> str:
+    return str(case.images[0]) if case.images else "a case"

@@ -1,0 +1,52 @@
+"""What is known of cases before they are split: which belong together, and which classes each one has."""
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from rich.progress import track
+
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.references import read_reference
+from aunet.data.cohort.splits import Presence
+from aunet.errors import UserError
+
+# Label maps in memory at a time.
+_THREADS = 4
+
+
+def groups_by_name(cases: Sequence[Case], pattern: str) -> dict[str, str]:
+    """case_id -> the text that the regular expression ``pattern`` finds in it: its first bracket, or the whole match.
+
+    Raises:
+        UserError: for a pattern that is none or that a case does not match.
+    """
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise UserError(f"data.split.group={pattern}: not a regular expression ({error}).") from None
+    groups: dict[str, str] = {}
+    for case in cases:
+        match = expression.search(case.case_id)
+        if match is None:
+            raise UserError(f"data.split.group={pattern}: finds nothing in the name of case {case.case_id}.")
+        groups[case.case_id] = next((text for text in match.groups() if text is not None), match.group())
+    return groups
+
+
+def present_classes(cohort: Cohort) -> Presence:
+    """Read every label map, showing progress: case_id -> the classes in it, the background left out."""
+
+    def read(case: Case) -> frozenset[int]:
+        values = np.unique(read_reference(case, cohort).array)
+        return frozenset(int(value) for value in values if value)
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        found = track(
+            threads.map(read, cohort.cases),
+            description="Reading which classes each case has",
+            total=len(cohort.cases),
+            transient=True,
+        )
+        return {case.case_id: classes for case, classes in zip(cohort.cases, found, strict=True)}

@@ -1,0 +1,84 @@
+"""From the integers in a case's reference to the classes of the cohort."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.io.volume import Volume, check_same_grid, read_channels, read_label
+from aunet.errors import UserError
+
+_logger = logging.getLogger(__name__)
+
+
+def read_scan_and_reference(case: Case, cohort: Cohort) -> tuple[list[Volume], Volume]:
+    """Read the channels of ``case`` and its label map as ``read_reference``, all on one grid; UserError otherwise."""
+    channels = [channel for path in case.images for channel in read_channels(path)]
+    if len(channels) != cohort.num_channels:
+        raise UserError(
+            f"{case.images[0]}: case {case.case_id} has {len(channels)} channels,"
+            f" its dataset {cohort.num_channels}. Save those that the others have, or take the case out."
+        )
+    label = read_reference(case, cohort)
+    check_same_grid(channels[0], label, case.case_id)
+    return channels, label
+
+
+def read_reference(case: Case, cohort: Cohort) -> Volume:
+    """The label map (H, W, D) uint8 of ``case``, in ``cohort``'s classes; UserError where it cannot be."""
+    if not case.masks:
+        if case.label is None:
+            raise UserError(f"{case.images[0]}: case {case.case_id} has no label map. Add it, or take the case out.")
+        return classes_of_values(read_label(case.label), cohort, case)
+    return classes_of_values(_merged_masks(case), cohort, case)
+
+
+def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
+    """Give the label map (H, W, D) uint8 of ``cohort``'s classes; a value without a class is refused or background."""
+    if cohort.has_instances:
+        return Volume((label.array > 0).astype(np.uint8), label.affine, label.path)
+    values = np.unique(label.array)
+    unknown = [int(value) for value in values if int(value) not in cohort.class_of_value]
+    if unknown and not cohort.is_other_background:
+        known = {value: cohort.labels.names[index] for value, index in cohort.class_of_value.items()}
+        raise UserError(
+            f"{label.name}: case {case.case_id} has label values {_shorten(unknown)}; known are {known}. Map them with"
+            " data.classes='{NAME: VALUE, …}' or, where the dataset has no names for them, take them as background"
+            " with data.other_labels=background."
+        )
+    classes = np.zeros_like(label.array, dtype=np.uint8)
+    for value in values:
+        classes[label.array == value] = cohort.class_of_value.get(int(value), 0)
+    return Volume(classes, label.affine, label.path)
+
+
+def _merged_masks(case: Case) -> Volume:
+    """One label map of the case's binary masks; where they overlap the later one stands, which is told."""
+    masks = [(value, _read_mask(path, case)) for value, path in case.masks]
+    first = masks[0][1]
+    merged = np.zeros(first.shape, dtype=np.uint16)
+    overlap = 0
+    for value, mask in masks:
+        check_same_grid(first, mask, case.case_id)
+        is_inside = mask.array != 0
+        overlap += np.count_nonzero(merged[is_inside])
+        merged[is_inside] = value
+    if overlap:
+        _logger.warning("case %s: %d voxels lie in two masks; the later of them counts", case.case_id, overlap)
+    return Volume(merged, first.affine, first.path)
+
+
+def _read_mask(path: Path, case: Case) -> Volume:
+    mask = read_label(path)
+    values = np.unique(mask.array)
+    if len(values) > 2 or (len(values) == 2 and 0 not in values):
+        raise UserError(
+            f"{path}: the mask of case {case.case_id} holds the values {_shorten(values.tolist())}; a mask holds 0 and"
+            " one other. Is it a label map of several classes?"
+        )
+    return mask
+
+
+def _shorten(values: list[int]) -> str:
+    return ", ".join(map(str, values[:8])) + (f" and {len(values) - 8} more" if len(values) > 8 else "")

@@ -1,0 +1,127 @@
+"""Splits in a file: the ``splits.json`` that a run writes, or the ``splits_final.json`` of nnU-Net."""
+
+from collections import Counter
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from aunet.atomic_files import write_json
+from aunet.data.cohort.case import Case
+from aunet.data.cohort.content_digest import ContentDigests
+from aunet.data.cohort.faulty_cases import tell_skipped
+from aunet.data.cohort.splits import Splits, carve_validation, check_patients
+from aunet.data.io.json_files import read_json
+from aunet.errors import UserError
+
+_MOST_NAMED = 3
+_DIGEST_DIGITS = 16  # 64 bits: two of a million scans agree by chance with a probability of 3e-8
+
+
+def write_splits(file: Path, splits: Splits, cases: Sequence[Case], digests: ContentDigests) -> None:
+    """Write ``splits.json``: the case ids of each part, and what tells these cases from others.
+
+    ``patients`` maps a case id to its patient if that is not the case itself; ``digests`` maps every case id to the
+    first digits of the SHA-256 of its images, by which a scan is recognised under another name.
+    """
+    used = {*splits.train, *splits.val, *splits.test}
+    chosen = [case for case in cases if case.case_id in used]
+    patients = {case.case_id: case.patient for case in chosen if case.patient != case.case_id}
+    write_json(file, {**splits.as_dict(), "patients": patients, "digests": image_digests(chosen, digests)})
+
+
+def image_digests(cases: Sequence[Case], digests: ContentDigests) -> dict[str, str]:
+    """Return case id -> digest of its images, as ``splits.json`` holds it."""
+    found = digests.of_images(cases)
+    return {case.case_id: digest[:_DIGEST_DIGITS] for case, digest in zip(cases, found, strict=True)}
+
+
+def read_splits(
+    file: Path, cases: Sequence[Case], fold: int | None, val: float, seed: int, on_error: str = "stop"
+) -> Splits:
+    """Read which of ``cases`` is where.
+
+    nnU-Net lists folds of two parts, train and val. Its val, which it scores at the end, is our test part: a case that
+    chose the best checkpoint is not tested on. Our val is carved out of its train.
+
+    Args:
+        file: JSON, either ``{"train": […], "val": […], "test": […]}`` or a list of folds without test.
+        cases: the labelled cases of the dataset; those the file does not name are left out.
+        fold: which of the file's folds; None where it holds none.
+        val: share, or number, of the training patients that validate, where the file does not say.
+        seed: of their draw.
+        on_error: "stop" or "skip": whether a case that the dataset lacks, as it was skipped itself, is told and left
+            out.
+
+    Raises:
+        UserError: for a file that is none of these, a case the dataset lacks, a patient in two parts.
+    """
+    content = read_json(file, "data.split.file is the splits.json of a run or nnU-Net's splits_final.json.")
+    parts = _fold_of(content, fold, file) if isinstance(content, list) else _whole(content, fold, file)
+    known = {case.case_id: case for case in cases}
+    parts = {part: _present(case_ids, part, known, file, on_error) for part, case_ids in parts.items()}
+    if "test" not in parts:
+        training = [known[case_id] for case_id in parts["train"]]
+        check_patients(Splits(parts["train"], (), parts["val"]), cases, str(file))
+        trained, validated = carve_validation(training, val, seed)
+        parts = {"train": trained, "val": validated, "test": parts["val"]}
+    splits = Splits(**parts)
+    _check_once(splits, file)
+    check_patients(splits, cases, str(file))
+    return splits
+
+
+def _whole(content: Any, fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:
+    if fold is not None:
+        raise UserError(f"{file}: holds one split, so there is no data.fold={fold} to choose. Leave data.fold out.")
+    return _parts(content, ("train", "val", "test"), file)
+
+
+def _fold_of(content: list[Any], fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:
+    if fold is None or not 0 <= fold < len(content):
+        raise UserError(
+            f"{file}: holds {len(content)} folds, and data.fold={'null' if fold is None else fold} is none of them."
+            f" Choose one of 0..{len(content) - 1}, or all of them with -m data.fold="
+            f"{','.join(map(str, range(len(content))))}."
+        )
+    return _parts(content[fold], ("train", "val"), file)
+
+
+def _parts(content: Any, names: Sequence[str], file: Path) -> dict[str, tuple[str, ...]]:
+    """The named lists of case ids."""
+    is_usable = isinstance(content, dict) and all(_is_list_of_names(content.get(name)) for name in names)
+    if not is_usable:
+        raise UserError(
+            f"{file}: {' and '.join(map(repr, names))} must each list at least one case id. It is not the splits.json"
+            " of a run, nor nnU-Net's splits_final.json."
+        )
+    return {name: tuple(content[name]) for name in names}
+
+
+def _is_list_of_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+
+
+def _present(case_ids: Sequence[str], part: str, known: dict[str, Case], file: Path, on_error: str) -> tuple[str, ...]:
+    """Those of the cases that the data have; UserError for any other, or where ``on_error`` is "skip" for none left."""
+    missing = [case_id for case_id in case_ids if case_id not in known]
+    present = tuple(case_id for case_id in case_ids if case_id in known)
+    if missing:
+        near = [name for case_id in missing[:_MOST_NAMED] for name in get_close_matches(case_id, known, n=1, cutoff=0)]
+        error = UserError(
+            f"{file}: {part} names {len(missing)} cases that are not in the data: {', '.join(missing[:_MOST_NAMED])}."
+            f" The nearest of its {len(known)} cases: {', '.join(dict.fromkeys(near))}. Restore them, or use the file"
+            " with the data it was made for."
+        )
+        if on_error != "skip" or not present:
+            raise error
+        tell_skipped(error)
+    return present
+
+
+def _check_once(splits: Splits, file: Path) -> None:
+    counts = Counter((*splits.train, *splits.val, *splits.test))
+    for case_id, count in counts.items():
+        if count > 1:
+            parts = [part for part, case_ids in splits.as_dict().items() if case_id in case_ids]
+            raise UserError(f"{file}: case {case_id} stands {count} times, in {' and '.join(parts)}. Keep one of them.")

@@ -1,0 +1,178 @@
+"""Which case is for training, which for validation, which for testing: always whole patients.
+
+Patients are ordered by a hash of (seed, name), and each part takes the first that are left. So the order in which cases
+are listed changes nothing, one case more or less moves at most a patient or two across each border, a smaller test or
+training part lies inside a larger one, and the same patients are tested whatever ``val`` is.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from aunet.data.cohort.case import Case
+from aunet.errors import UserError
+
+Presence = Mapping[str, frozenset[int]]
+"""case_id -> the classes found in its label map."""
+
+_Strata = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The case ids of each part, in order of the dataset."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, list[str]]:
+        """Lists by part, as ``splits.json`` holds them."""
+        return {part: list(case_ids) for part, case_ids in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class SplitSizes:
+    """How many patients each part gets: a share where below 1, else a number.
+
+    ``train``, of all patients, includes those of validation; None takes all that are not tested. ``val`` is carved out
+    of ``train`` and is a share of it. ``test`` is of all patients.
+    """
+
+    val: float
+    test: float
+    train: float | None = None
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Number ``index`` of ``count`` test parts that together are all patients; it takes the place of ``test``."""
+
+    index: int
+    count: int
+
+
+def split_cases(
+    cases: Sequence[Case],
+    sizes: SplitSizes,
+    seed: int,
+    fold: Fold | None = None,
+    group_of: Mapping[str, str] | None = None,
+    presence: Presence | None = None,
+) -> Splits:
+    """Divide the patients of a dataset.
+
+    Args:
+        cases: the labelled cases of the dataset.
+        sizes: of the parts.
+        seed: the same seed and patients give the same parts.
+        fold: test this fold of a cross-validation.
+        group_of: case_id -> what stays together in place of the patient, such as the hospital.
+        presence: then each part gets its share of the patients that have the same classes.
+    """
+    groups = group_of or {case.case_id: case.patient for case in cases}
+    strata = _strata(groups, presence or {})
+    ordered = sorted(strata, key=lambda group: _rank(group, seed))
+    test_sizes = _test_sizes(sizes.test, fold, len(ordered))
+    train_size = _train_size(sizes.train, test_sizes[-1], len(ordered))
+    tested, left = list[str](), ordered
+    for size in test_sizes:
+        tested, left = _take(left, size, strata)
+    training, _ = _take([group for group in ordered if group not in set(tested)], train_size, strata)
+    validated, trained = _take(training, _val_size(sizes.val, len(training)), strata)
+    parts = {"train": trained, "val": validated, "test": tested}
+    splits = Splits(**{part: _cases_of(members, cases, groups) for part, members in parts.items()})
+    check_patients(splits, cases)
+    return splits
+
+
+def carve_validation(cases: Sequence[Case], val: float, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Divide training cases into those that train and those that validate, ``val`` as in ``SplitSizes``."""
+    groups = {case.case_id: case.patient for case in cases}
+    strata = _strata(groups, {})
+    ordered = sorted(strata, key=lambda group: _rank(group, seed))
+    validated, trained = _take(ordered, _val_size(val, len(ordered)), strata)
+    return _cases_of(trained, cases, groups), _cases_of(validated, cases, groups)
+
+
+def check_patients(splits: Splits, cases: Sequence[Case], source: str = "data.split") -> None:
+    """Raise UserError for a patient in two parts; ``source`` tells where the splits come from."""
+    part_of_case = {case_id: part for part, case_ids in splits.as_dict().items() for case_id in case_ids}
+    found = defaultdict[str, dict[str, str]](dict)
+    for case in cases:
+        if part := part_of_case.get(case.case_id):
+            found[case.patient][part] = case.case_id
+    for patient, part_cases in found.items():
+        if len(part_cases) > 1:
+            told = ", ".join(f"{part} ({case_id})" for part, case_id in part_cases.items())
+            raise UserError(
+                f"{source}: patient {patient} is in {told}. Scores of a patient that was trained on say nothing of"
+                " others: keep all cases of a patient in one part."
+            )
+
+
+def _rank(group: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed} {group}".encode()).hexdigest()
+
+
+def _strata(groups: Mapping[str, str], presence: Presence) -> _Strata:
+    """The classes of each group; of all groups none where nothing is known of presence."""
+    found = defaultdict[str, set[int]](set)
+    for case_id, group in groups.items():
+        found[group] |= presence.get(case_id, frozenset())
+    return {group: tuple(sorted(classes)) for group, classes in found.items()}
+
+
+def _test_sizes(test: float, fold: Fold | None, total: int) -> list[int]:
+    """How many groups are tested, in this fold and before it in each fold that comes first."""
+    if fold is None:
+        return [_number(test, total)]
+    if not 2 <= fold.count <= total:
+        raise UserError(f"data.split.folds={fold.count}: it must be 2 to {total}, the number of patients.")
+    if not 0 <= fold.index < fold.count:
+        raise UserError(f"data.fold={fold.index}: with data.split.folds={fold.count} it is one of 0..{fold.count - 1}.")
+    return [(index + 1) * total // fold.count - index * total // fold.count for index in range(fold.index + 1)]
+
+
+def _take(ordered: list[str], size: int, strata: _Strata) -> tuple[list[str], list[str]]:
+    """The first ``size`` groups, from each stratum its share, and the rest."""
+    total, before, taken = len(ordered), 0, set[str]()
+    for stratum in sorted({strata[group] for group in ordered}):
+        members = [group for group in ordered if strata[group] == stratum]
+        upto = before + len(members)
+        taken.update(members[: upto * size // total - before * size // total])
+        before = upto
+    return [group for group in ordered if group in taken], [group for group in ordered if group not in taken]
+
+
+def _number(size: float, total: int) -> int:
+    return max(1, round(size * total)) if size < 1 else int(size)
+
+
+def _train_size(train: float | None, tested: int, total: int) -> int:
+    """How many groups train and validate; UserError where there are too few."""
+    wanted = max(2, total - tested) if train is None else _number(train, total)
+    if wanted < 2 or tested + wanted > total:
+        told = "at least " if train is None else ""
+        raise UserError(
+            f"data.split: {tested} patients to test and {told}{wanted} to train and validate (two at the least) make"
+            f" {tested + wanted}; the data have {total}. Give numbers that fit, or shares: data.split.train=null"
+            " data.split.test=0.2."
+        )
+    return wanted
+
+
+def _val_size(val: float, training: int) -> int:
+    wanted = _number(val, training)
+    if wanted >= training:
+        raise UserError(
+            f"data.split.val={val}: {wanted} of {training} training patients validate, which leaves none to train on."
+            " Give a smaller share or number."
+        )
+    return wanted
+
+
+def _cases_of(members: Collection[str], cases: Sequence[Case], groups: Mapping[str, str]) -> tuple[str, ...]:
+    chosen = set(members)
+    return tuple(case.case_id for case in cases if groups[case.case_id] in chosen)

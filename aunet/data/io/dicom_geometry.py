@@ -1,0 +1,155 @@
+"""From the slices of a series to one voxel grid: their order along the normal, and the affine that places them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aunet.data.io.dicom_slices import Slice
+from aunet.errors import UserError
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+_SAME_DIRECTION = 1e-3
+_SAME_SPACING = 1e-4  # mm
+_SAME_PLACE = 1e-3  # mm
+# A slice may lie this far from where equal steps put it: a share of a step, or what rounding to 0.1 mm does to it.
+_PLACE_TOLERANCE = 0.05
+_ROUNDING = 0.101
+_NAMED = 5
+
+
+def order_slices(slices: Sequence[Slice], scan: Path) -> tuple[list[Slice], NDArray[np.float64]]:
+    """The slices by their position and the affine (4, 4) of voxels (column, row, slice) to RAS+ coordinates in mm.
+
+    The third axis runs along the normal of the slices to where it points right, anterior or superior, whichever it is
+    nearest to: an axial scan from foot to head. Slices that lie askew above one another, as a tilted gantry leaves
+    them, keep their places: the affine is sheared.
+
+    Raises:
+        UserError: for slices of several sizes or directions, two of one position, missing ones and unequal steps.
+    """
+    first = slices[0]
+    normal = _normal(first)
+    for plane in slices:
+        _check_parallel(plane, first, scan)
+    ordered = sorted(slices, key=lambda plane: float(plane.position @ normal))
+    positions = np.array([plane.position for plane in ordered])
+    heights = positions @ normal
+    _check_distinct(ordered, heights, scan)
+    _check_steps(ordered, heights, scan)
+    step = (positions[-1] - positions[0]) / (len(ordered) - 1) if len(ordered) > 1 else _pitch(first, scan) * normal
+    _check_line(ordered, positions, step, scan)
+    return ordered, _affine(ordered[0], step)
+
+
+def gantry_tilt(affine: NDArray[np.float64]) -> float:
+    """Angle in degrees between the normal of the slices and the way from one to the next."""
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    cosine = abs(normal @ affine[:3, 2]) / (np.linalg.norm(normal) * np.linalg.norm(affine[:3, 2]))
+    return float(np.degrees(np.arccos(min(cosine, 1.0))))
+
+
+def _normal(plane: Slice) -> NDArray[np.float64]:
+    """Unit normal, in LPS+, with the sign that makes its largest part point to right, anterior or superior."""
+    normal = np.cross(plane.along_row, plane.along_column)
+    along_axes = _LPS_TO_RAS @ normal
+    return normal * np.sign(along_axes[np.abs(along_axes).argmax()])
+
+
+def _affine(first: Slice, step: NDArray[np.float64]) -> NDArray[np.float64]:
+    along_columns, along_rows = (first.along_row * first.spacing[0], first.along_column * first.spacing[1])
+    affine = np.eye(4)
+    affine[:3] = _LPS_TO_RAS @ np.column_stack([along_columns, along_rows, step, first.position])
+    return affine
+
+
+def _check_parallel(plane: Slice, first: Slice, scan: Path) -> None:
+    directions = np.array([plane.along_row, plane.along_column])
+    if not np.allclose(directions @ directions.T, np.eye(2), atol=_SAME_DIRECTION):
+        raise UserError(
+            f"{plane.file}: ImageOrientationPatient is {directions.ravel().tolist()}; it must be two unit vectors at a"
+            " right angle. Convert the scan again from its source."
+        )
+    for what, value, expected, tolerance in (
+        ("rows and columns", plane.shape, first.shape, 0.0),
+        ("pixel spacing", plane.spacing, first.spacing, _SAME_SPACING),
+        ("orientation", directions.ravel(), [*first.along_row, *first.along_column], _SAME_DIRECTION),
+    ):
+        if not np.allclose(value, expected, rtol=0, atol=tolerance):
+            raise UserError(
+                f"{scan}: the slices of one volume must be alike, but the {what} of {plane.file.name} are"
+                f" {np.round(value, 4).tolist()} and of {first.file.name} {np.round(expected, 4).tolist()}."
+                " Keep the slices of one volume in the folder."
+            )
+
+
+def _check_distinct(ordered: Sequence[Slice], heights: NDArray[np.float64], scan: Path) -> None:
+    equal = np.flatnonzero(np.diff(heights) < _SAME_PLACE)
+    if equal.size:
+        named = [f"{heights[at]:g} mm ({_name(ordered[at])}, {_name(ordered[at + 1])})" for at in equal.tolist()]
+        raise UserError(
+            f"{scan}: two slices lie at one position along their normal: {_enumerated(named)}. Copies, or several times"
+            " or echoes in one series: keep one file a position."
+        )
+
+
+def _check_steps(ordered: Sequence[Slice], heights: NDArray[np.float64], scan: Path) -> None:
+    """Raise UserError for a gap of whole steps, naming where slices are missing, and for other unequal steps."""
+    if len(ordered) < 3:
+        return
+    steps = np.diff(heights)
+    usual = float(np.quantile(steps, 0.5, method="lower"))
+    expected = np.linspace(heights[0], heights[-1], len(heights))
+    tolerance = max(_PLACE_TOLERANCE * usual, min(_ROUNDING, usual / 4))
+    if np.abs(heights - expected).max() <= tolerance:
+        return
+    counts = np.rint(steps / usual)
+    if counts.min() >= 1 and counts.max() > 1 and (np.abs(steps - counts * usual) <= 2 * tolerance).all():
+        raise UserError(
+            f"{scan}: slices are missing at {_enumerated(_missing(ordered, heights, counts))};"
+            f" the others are {usual:g} mm apart. Restore the missing files."
+        )
+    distances = np.abs(steps - usual)
+    odd = np.flatnonzero(distances > min(tolerance, distances.max() / 2))
+    named = [f"{steps[at]:g} mm from {_name(ordered[at])} to {_name(ordered[at + 1])}" for at in odd.tolist()]
+    raise UserError(
+        f"{scan}: the slices are unevenly spaced: {_enumerated(named)}, where {usual:g} mm is usual. A voxel grid needs"
+        " equal steps: keep the evenly spaced slices, or resample the series and give it as NIfTI."
+    )
+
+
+def _missing(ordered: Sequence[Slice], heights: NDArray[np.float64], counts: NDArray[np.float64]) -> list[str]:
+    named: list[str] = []
+    for at in np.flatnonzero(counts > 1).tolist():
+        places = np.linspace(heights[at], heights[at + 1], int(counts[at]) + 1)[1:-1]
+        between = f"between {_name(ordered[at])} and {_name(ordered[at + 1])}"
+        named.append(f"{', '.join(f'{place:g}' for place in places[:_NAMED])} mm ({between})")
+    return named
+
+
+def _check_line(
+    ordered: Sequence[Slice], positions: NDArray[np.float64], step: NDArray[np.float64], scan: Path
+) -> None:
+    expected = positions[0] + np.arange(len(ordered))[:, None] * step
+    distances = np.linalg.norm(positions - expected, axis=1)
+    farthest = int(distances.argmax())
+    if distances[farthest] > max(_PLACE_TOLERANCE * float(np.linalg.norm(step)), _ROUNDING):
+        raise UserError(
+            f"{scan}: the slices do not lie on one line: {_name(ordered[farthest])} is {distances[farthest]:.3g} mm"
+            " aside of it. They may be of two scans: keep those of one, or resample them and give the scan as NIfTI."
+        )
+
+
+def _pitch(plane: Slice, scan: Path) -> float:
+    if not plane.pitch:
+        raise UserError(f"{scan}: a single slice without SliceThickness has no depth; give the whole series.")
+    return plane.pitch
+
+
+def _name(plane: Slice) -> str:
+    return f"{plane.file.name} frame {plane.frame + 1}" if plane.frame else plane.file.name
+
+
+def _enumerated(named: Sequence[str]) -> str:
+    return "; ".join(named[:_NAMED]) + (f" and {len(named) - _NAMED} more" if len(named) > _NAMED else "")

@@ -1,0 +1,1 @@
+"""Patches of the training: planned, drawn from stored cases, and augmented."""

@@ -1,0 +1,71 @@
+"""Spacing, patch and batch that fit a dataset, where the configuration leaves them open."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from aunet.data.cohort.case import Case
+from aunet.data.io.volume import read_grid
+
+# Voxels a training step looks at where nothing else is said: 8 hippocampi, half a torso at 4 mm.
+_VOXELS_PER_BATCH = 400_000
+_LARGEST_BATCH = 8
+_SMALLEST_BATCH = 2
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """What the scans are brought to: spacing in mm (right, anterior, superior), patch in voxels, patches a batch."""
+
+    spacing: tuple[float, ...]
+    patch_size: tuple[int, ...]
+    batch_size: int
+
+
+def plan_patches(
+    cases: Sequence[Case],
+    spacing: Sequence[float] | None,
+    patch_size: Sequence[int] | None,
+    batch_size: int | None,
+    multiple: int = 16,
+) -> PatchPlan:
+    """Fill in what is None from the headers of the scans.
+
+    The spacing is the scans' median. The patch is, along each axis, the multiple of ``multiple`` nearest to their
+    median length, its longest side shortened until two patches fit the budget of voxels; images, which are one voxel
+    thick, have patches as thick. The batch fills the budget.
+    """
+    if spacing is None or patch_size is None:
+        grids = [ras_grid(case) for case in cases]
+        spacing = spacing or [float(side) for side in np.median([sides for _, sides in grids], axis=0)]
+        lengths = np.median([shape * sides for shape, sides in grids], axis=0) / spacing
+        patch_size = patch_size or _patch_within_budget(lengths, multiple)
+    fitting = _VOXELS_PER_BATCH // int(np.prod(patch_size))
+    batch_size = batch_size or min(_LARGEST_BATCH, max(_SMALLEST_BATCH, fitting))
+    return PatchPlan(tuple(spacing), tuple(patch_size), batch_size)
+
+
+def _patch_within_budget(lengths: NDArray[np.float64], multiple: int) -> list[int]:
+    units = np.where(lengths > 1, multiple, 1)
+    patch = np.maximum(1, np.rint(lengths / units)).astype(int)
+    while _SMALLEST_BATCH * (patch * units).prod() > 2 * _VOXELS_PER_BATCH:
+        patch[(patch * (units > 1)).argmax()] -= 1
+    return [int(length) for length in patch * units]
+
+
+def expected_shape(case: Case, spacing: Sequence[float]) -> tuple[int, ...]:
+    """Return about the shape that a scan has on voxels of ``spacing`` mm, by its header."""
+    shape, sides = ras_grid(case)
+    # A last voxel that begins within the field of view is kept, as by ``resampling.respaced_grid``.
+    return tuple(max(1, math.ceil(length - 1e-3)) for length in shape * sides / np.array(spacing))
+
+
+def ras_grid(case: Case) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return shape and spacing (mm) of a scan with its axes in the order right, anterior, superior."""
+    shape, affine = read_grid(case.images[0])
+    order = np.argsort(nibabel.io_orientation(affine)[:, 0])
+    return np.array(shape)[order], np.linalg.norm(affine[:3, :3], axis=0)[order]

@@ -1,0 +1,121 @@
+"""Patches for training: each a function of (seed, epoch, sample), balanced over the classes."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset, Sampler, default_collate
+
+from aunet.data.keyed_randomness import Purpose, generator
+from aunet.data.patches.geometry import PatchGeometry
+from aunet.data.patches.placement import Placement, place_patch
+from aunet.data.patches.random_geometry import RandomGeometry
+from aunet.data.store.stored_case import StoredCase
+
+Sample = dict[str, Any]
+
+
+class PatchDataset(Dataset[Sample]):
+    """Patches of stored cases; asked for by (epoch, sample), it keeps no state between two of them.
+
+    Cases take turns in an order drawn anew for each round through them. Each patch shows, after its augmentation, a
+    voxel of a class drawn among those its case has, the background included (see ``place_patch``); with ``sampling``
+    "uniform" it lies anywhere in the volume instead, whatever it shows. The box of everything that the augmented patch
+    shows is read.
+
+    Args:
+        cases: the training cases.
+        geometry: size of the patches, and how augmentation will change them.
+        seed: the same seed gives the same patches.
+        sampling: "balanced" over the classes, or "uniform".
+    """
+
+    def __init__(
+        self, cases: Sequence[StoredCase], geometry: RandomGeometry, seed: int, sampling: str = "balanced"
+    ) -> None:
+        self._cases = cases
+        self._geometry = geometry
+        self._seed = seed
+        self._is_balanced = sampling == "balanced"
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        """(epoch, sample) -> image (C, *box) float32, label (1, *box) uint8, case_id, key (2,), move (3,)."""
+        epoch, sample = key
+        case = self._case(epoch, sample)
+        geometry = self._geometry.draw(self._seed, epoch, sample)
+        place = _place_balanced if self._is_balanced else _place_uniform
+        placement = place(case, geometry, generator(Purpose.PATCH, self._seed, epoch, sample))
+        offset, size = geometry.moved(placement.move).box
+        start = [at + beyond for at, beyond in zip(placement.start, offset, strict=True)]
+        return {
+            "image": torch.from_numpy(case.image_patch(start, size)).float(),
+            "label": torch.from_numpy(case.label_patch(start, size)[None]),
+            "case_id": case.case_id,
+            "key": torch.tensor(key),
+            "move": torch.from_numpy(placement.move),
+        }
+
+    def _case(self, epoch: int, sample: int) -> StoredCase:
+        turn, place = divmod(sample, len(self._cases))
+        order = generator(Purpose.CASE_ORDER, self._seed, epoch, turn).permutation(len(self._cases))
+        return self._cases[order[place]]
+
+
+def _place_balanced(case: StoredCase, geometry: PatchGeometry, draw: np.random.Generator) -> Placement:
+    """Place a patch around a voxel of a class of ``case``, both drawn uniformly."""
+    present = [index for index, count in enumerate(case.position_counts) if count]
+    index = present[draw.integers(len(present))]
+    voxel = case.position(index, int(draw.integers(case.position_counts[index])))
+    return place_patch(geometry, voxel, case.shape, draw)
+
+
+def _place_uniform(case: StoredCase, geometry: PatchGeometry, draw: np.random.Generator) -> Placement:
+    """Place a patch anywhere within the volume of ``case``."""
+    start = [_random_start(*axis, draw) for axis in zip(case.shape, geometry.size, strict=True)]
+    return Placement(start, np.zeros(3, dtype=np.float32))
+
+
+def _random_start(length: int, size: int, draw: np.random.Generator) -> int:
+    """First index of a patch anywhere within the volume; a volume shorter than the patch lies in its middle."""
+    return int(draw.integers(length - size + 1)) if length > size else -((size - length) // 2)
+
+
+def joined(samples: Sequence[Sample]) -> Sample:
+    """A batch of samples: of their boxes, which differ in size, each lies at the beginning of the largest."""
+    sizes = np.max([sample["image"].shape[1:] for sample in samples], axis=0).tolist()
+    return default_collate(
+        [sample | {key: _filled_up(sample[key], sizes) for key in ("image", "label")} for sample in samples]
+    )
+
+
+def _filled_up(patch: Tensor, sizes: Sequence[int]) -> Tensor:
+    """(C, *box) -> (C, *sizes), with zeros behind."""
+    missing = [size - length for size, length in zip(sizes, patch.shape[1:], strict=True)]
+    return functional.pad(patch, [number for behind in reversed(missing) for number in (0, behind)])
+
+
+class PatchOrder(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, sample) from ``position``, the number of batches a run has consumed, to the epoch's end.
+
+    Where several ranks train together each takes its part of every batch of ``batch_size``.
+    """
+
+    def __init__(self, batch_size: int, batches_per_epoch: int, rank: int = 0, num_ranks: int = 1) -> None:
+        self._batch_size = batch_size
+        self._batches_per_epoch = batches_per_epoch
+        part = batch_size // num_ranks
+        self._places = range(rank * part, (rank + 1) * part)
+        self.position = 0
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, first = divmod(self.position, self._batches_per_epoch)
+        for batch in range(first, self._batches_per_epoch):
+            if batch == self._batches_per_epoch - 1:  # before the last batch: nobody need ask for one more
+                self.position = (epoch + 1) * self._batches_per_epoch
+            yield [(epoch, batch * self._batch_size + place) for place in self._places]
+
+    def __len__(self) -> int:
+        return self._batches_per_epoch

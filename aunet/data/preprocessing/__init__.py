@@ -1,0 +1,1 @@
+"""From a scan as stored to the array that a network sees."""

@@ -1,0 +1,38 @@
+"""``dataset.json``, with which the Decathlon and nnU-Net describe a dataset."""
+
+from pathlib import Path
+from typing import Any
+
+from aunet.data.io.json_files import read_json
+from aunet.errors import UserError
+
+
+def read_dataset_json(file: Path) -> dict[str, Any]:
+    """The object ``file`` holds; UserError for a file that is missing, unreadable or no JSON object."""
+    if not file.is_file():
+        raise UserError(f"{file}: not found. data.root must be the unpacked folder of a dataset, with dataset.json.")
+    content = read_json(file, "Unpack the dataset again.")
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: holds no JSON object. Unpack the dataset again.")
+    return content
+
+
+def file_named_in(file: Path, name: object) -> Path:
+    """The file that ``name`` in ``file`` means: relative to its folder and, links followed, inside of it.
+
+    A dataset may come from a stranger: what it names must be its own.
+    """
+    folder = file.parent
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise UserError(f"{file}: {name!r} is no path. Paths in it are text, relative to {folder}.")
+    try:
+        path = (folder / name).resolve()
+        is_inside = path.is_relative_to(folder.resolve())
+        is_file = is_inside and path.is_file()
+    except (OSError, RuntimeError):
+        raise UserError(f"{file}: {name} is a link that leads to itself. Put the file in its place.") from None
+    if not is_inside:
+        raise UserError(f"{file}: {name} lies outside {folder}. Paths in it must stay inside that folder.")
+    if not is_file:
+        raise UserError(f"{file}: {name} is listed but not there. Unpack the dataset again.")
+    return folder / name

@@ -1,0 +1,168 @@
+"""Images and label maps found by patterns in which ``*`` stands for the case: ``img/img*`` and ``label/label*``."""
+
+import glob
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aunet.data.cohort.case import Case
+from aunet.data.cohort.faulty_cases import usable_cases
+from aunet.data.io.dicom_files import is_folder_of_files
+from aunet.data.io.volume import NIFTI_SUFFIXES
+from aunet.errors import UserError
+
+_logger = logging.getLogger(__name__)
+
+LAYOUTS = """
+  ROOT/images/NAME.nii.gz    and ROOT/labels/NAME.nii.gz
+  ROOT/imagesTr/NAME.nii.gz  and ROOT/labelsTr/NAME.nii.gz
+  ROOT/NAME/image.nii.gz (or ct.nii.gz, mri.nii.gz) and ROOT/NAME/label.nii.gz
+  ROOT/NAME_image.nii.gz (or NAME_ct.nii.gz) and ROOT/NAME_label.nii.gz
+"""
+_PATTERNS = (
+    (("images/*",), "labels/*"),
+    (("imagesTr/*",), "labelsTr/*"),
+    (("*/image", "*/ct", "*/mri"), "*/label"),
+    (("*_image", "*_ct", "*_mri"), "*_label"),
+)
+_MOST_NAMED = 5
+
+# Case id -> its files of one kind, of which there should be one.
+FilesOfCase = Mapping[str, tuple[Path, ...]]
+
+
+@dataclass(frozen=True)
+class FileKind:
+    """What files are called in messages, and how their names end."""
+
+    name: str
+    suffixes: Sequence[str]
+
+
+SCANS = FileKind("NIfTI file (.nii.gz or .nii)", NIFTI_SUFFIXES)
+
+
+def existing_folder(root: str | None, key: str = "data.root") -> Path:
+    """Give ``root`` as a path; refuse what is not given or not a folder."""
+    if root is None:
+        raise UserError(f"{key} is not set: it must name the folder of the dataset, {key}=/path/to/it.")
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{key}={root}: there is no such folder. Give the folder that holds the images and labels.")
+    return folder
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether the name says NIfTI; hidden files are none."""
+    return path.name.endswith(NIFTI_SUFFIXES) and not path.name.startswith(".")
+
+
+def cases_in_folder(root: Path, on_error: str = "stop") -> tuple[Case, ...]:
+    """Find every pair of image and label below ``root``, sorted by case id; an image without a label is refused."""
+    for images, labels in _PATTERNS:
+        found = [files_by_case(root, pattern) for pattern in images]
+        image_of_case = {case_id: path for files in reversed(found) for case_id, path in files.items()}
+        if image_of_case:
+            remedy = f"Accepted layouts:{LAYOUTS}"
+            return paired_cases([image_of_case], files_by_case(root, labels), remedy, on_error)
+    raise UserError(f"data.root={root}: no images with labels were found. Accepted layouts (.nii.gz or .nii):{LAYOUTS}")
+
+
+def cases_by_patterns(
+    root: Path,
+    images: str | Sequence[str],
+    labels: str,
+    on_error: str,
+    annotated: frozenset[int] | None,
+    kind: FileKind = SCANS,
+) -> tuple[Case, ...]:
+    """Pair what fits the user's own patterns, ``data.source.images``, one a channel, and ``data.source.labels``."""
+    patterns = [images] if isinstance(images, str) else list(images)
+    channels = [_fitting(root, "images", pattern, kind) for pattern in patterns]
+    remedy = f"Images are looked for as data.source.images={patterns}, labels as data.source.labels={labels}."
+    return paired_cases(channels, _fitting(root, "labels", labels, kind), remedy, on_error, annotated)
+
+
+def files_by_case(root: Path, pattern: str, suffixes: Sequence[str] = NIFTI_SUFFIXES) -> FilesOfCase:
+    """case id -> files below ``root``, with one of ``suffixes``, that fit ``pattern``; more than one is a mistake.
+
+    Every star stands for the case id, and all for the same; a pattern without one is a folder, ``images`` the same as
+    ``images/*``. The suffix may be left out. The user's own pattern may be absolute.
+    """
+    stem = next((pattern.removesuffix(suffix) for suffix in suffixes if pattern.endswith(suffix)), pattern)
+    parts = (stem if "*" in stem else f"{stem}/*").split("*")
+    fixed, _, first = parts[0].rpartition("/")
+    folder = root / (fixed or ("/" if parts[0].startswith("/") else ""))
+    literals = [first, *parts[1:]]
+    expression = re.escape(literals[0]) + "(?P<case>[^/]+?)" + "(?P=case)".join(map(re.escape, literals[1:]))
+    found: dict[str, tuple[Path, ...]] = {}
+    for suffix in suffixes if "**" not in stem and folder.is_dir() else ():
+        for path in sorted(folder.glob("*".join(map(glob.escape, literals)) + suffix)):
+            match = re.fullmatch(expression + re.escape(suffix), path.relative_to(folder).as_posix())
+            if match and not path.name.startswith("."):
+                found[match["case"]] = (*found.get(match["case"], ()), path)
+    return found
+
+
+def paired_cases(
+    images: Sequence[FilesOfCase],
+    labels: FilesOfCase,
+    remedy: str,
+    on_error: str,
+    annotated: frozenset[int] | None = None,
+) -> tuple[Case, ...]:
+    """A case of each id that has an image in any of the channels ``images``; one without all channels, or a label, is
+    refused, and so is one with several files of a kind. Labels without an image are told."""
+
+    def case(case_id: str) -> Case:
+        some = next(channel[case_id][0] for channel in images if case_id in channel)
+        if missing := [number for number, channel in enumerate(images) if case_id not in channel]:
+            raise UserError(f"{some}: case {case_id} lacks channel {missing[0]} of {len(images)}. {remedy}")
+        if case_id not in labels:
+            raise UserError(
+                f"{some}: case {case_id} has no label map. Every image needs one of the same case; add it or move the"
+                f" image away. {remedy}"
+            )
+        files = tuple(the_file(channel[case_id], case_id) for channel in (*images, labels))
+        return Case(case_id, files[:-1], files[-1], annotated=annotated)
+
+    case_ids = {case_id for channel in images for case_id in channel}
+    tell_unused(path for case_id, paths in labels.items() if case_id not in case_ids for path in paths)
+    return usable_cases(sorted(case_ids), case, on_error)
+
+
+def the_file(paths: Sequence[Path], case_id: str) -> Path:
+    """The one file of its kind that a case has; UserError for several, and as ``check_is_there``."""
+    if len(paths) > 1:
+        raise UserError(f"{paths[0]} and {paths[1].name} are both of case {case_id}; keep one of them.")
+    check_is_there(paths[0], case_id)
+    return paths[0]
+
+
+def tell_unused(labels: Iterable[Path]) -> None:
+    """Say in one line which label maps belong to no image."""
+    if unused := sorted(labels):
+        more = f" and {len(unused) - _MOST_NAMED} more" if len(unused) > _MOST_NAMED else ""
+        named = ", ".join(path.name for path in unused[:_MOST_NAMED])
+        _logger.warning(
+            "%s: no image belongs to the label maps %s%s; they are left out.", unused[0].parent, named, more
+        )
+
+
+def check_is_there(path: Path, case_id: str) -> None:
+    """Refuse a link that leads nowhere or to itself, and what is neither a file nor a folder of DICOM."""
+    if not (path.is_file() or is_folder_of_files(path)):
+        what = "a link that leads to no file" if path.is_symlink() else "no file"
+        raise UserError(f"{path}: case {case_id}: {what}. Put the file in its place, or take the case out.")
+
+
+def _fitting(root: Path, key: str, pattern: str, kind: FileKind) -> FilesOfCase:
+    found = files_by_case(root, pattern, kind.suffixes)
+    if not found:
+        raise UserError(
+            f"data.source.{key}={pattern}: no {kind.name} in {root} fits. Name a folder below data.root, or a pattern"
+            " in which * stands for the case, such as img/img*."
+        )
+    return found

@@ -1,0 +1,54 @@
+"""Scans of your own: two folders of images and label maps, or a table that lists the files of each case."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from aunet.data.cohort.case import Cohort, Modality
+from aunet.data.cohort.class_mapping import Classes, label_map
+from aunet.data.cohort.modality_names import with_modalities
+from aunet.data.sources.case_table import cases_in_table
+from aunet.data.sources.file_patterns import cases_by_patterns, existing_folder
+
+
+def folder_cohort(
+    root: str | None,
+    images: str | Sequence[str],
+    labels: str,
+    modality: Modality | Sequence[Modality] | None = None,
+    classes: Classes | None = None,
+    other_labels: str = "error",
+    on_error: str = "stop",
+    name: str = "folder",
+) -> Cohort:
+    """Find the images and label maps below ``root``, or listed by it.
+
+    Args:
+        root: a folder, or a CSV file with the columns of ``case_table``.
+        images: where the images lie below a folder, ``*`` standing for the case: ``images/*_0000`` (see
+            ``file_patterns.files_by_case``); of several channels a list, one pattern each.
+        labels: where the label maps lie.
+        modality: of the images ("ct", "mr", "pet" or "picture"), or a list with that of each channel; None: not known.
+        classes: class -> its value, or values, in the label files; see ``label_map``.
+        other_labels: see ``label_map``.
+        on_error: "stop" or "skip": what a case is that cannot be used.
+        name: of the dataset.
+    """
+    mapping = label_map(classes, {}, other_labels, str(root))
+    path = Path(root).expanduser() if root else None
+    if path is not None and path.is_file():
+        cases, folder = cases_in_table(path, on_error, mapping.annotated), path.parent
+    else:
+        folder = existing_folder(root)
+        cases = cases_by_patterns(folder, images, labels, on_error, mapping.annotated)
+    cohort = Cohort(
+        name=name,
+        cases=cases,
+        labels=mapping.labels,
+        class_of_value=mapping.class_of_value,
+        modality=None,
+        num_channels=len(cases[0].images),
+        description=f"{len(cases)} scans of {name} from {root}",
+        is_other_background=mapping.is_other_background,
+        root=folder,
+    )
+    return cohort if modality is None else with_modalities(cohort, modality, "data.modality")

@@ -1,0 +1,73 @@
+"""Pictures of two dimensions with masks: two folders of PNG or TIFF, matched by file name."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.class_mapping import Classes, label_map
+from aunet.data.cohort.faulty_cases import each_usable
+from aunet.data.io.pictures import PICTURE_SUFFIXES, num_picture_channels
+from aunet.data.sources.file_patterns import FileKind, cases_by_patterns, existing_folder
+from aunet.errors import UserError
+
+PICTURES = FileKind("picture (.png, .tif or .tiff)", PICTURE_SUFFIXES)
+_ANY = "any"
+
+
+def images_cohort(
+    root: str | None,
+    images: str | Sequence[str],
+    labels: str,
+    classes: Classes | None = None,
+    other_labels: str = "error",
+    on_error: str = "stop",
+    name: str = "images",
+) -> Cohort:
+    """Find the pictures and masks below ``root``.
+
+    Args:
+        root: the folder of the dataset.
+        images: where the images lie in it, ``*`` standing for the case (see ``file_patterns.files_by_case``); of
+            channels with a file each a list, one pattern each. A picture in colour has three channels.
+        labels: where the masks lie.
+        classes: class -> its value, or values, in the masks: {heart: 255}; see ``label_map``. {nucleus: any}, a class
+            alone, where they number objects: every value above 0 belongs to it.
+        other_labels: see ``label_map``.
+        on_error: "stop" or "skip": what a case is that cannot be used.
+        name: of the dataset.
+    """
+    folder, has_instances = existing_folder(root), list((classes or {}).values()) == [_ANY]
+    mapping = label_map(dict.fromkeys(classes or {}, 1) if has_instances else classes, {}, other_labels, str(root))
+    paired = cases_by_patterns(folder, images, labels, on_error, mapping.annotated, PICTURES)
+    cases, num_channels = _with_usual_channels(paired, on_error)
+    return Cohort(
+        name=name,
+        cases=cases,
+        labels=mapping.labels,
+        class_of_value=mapping.class_of_value,
+        modality="picture",
+        num_channels=num_channels,
+        description=f"{len(cases)} pictures of {name} from {root} (a pixel counts as 1 mm)",
+        is_other_background=mapping.is_other_background,
+        has_instances=has_instances,
+        root=folder,
+    )
+
+
+def _with_usual_channels(cases: Sequence[Case], on_error: str) -> tuple[tuple[Case, ...], int]:
+    """The cases with as many channels as most have, and that number; any other is refused."""
+    counts: dict[str, int] = {}
+
+    def count(case: Case) -> None:
+        counts[case.case_id] = sum(num_picture_channels(path) for path in case.images)
+
+    def check(case: Case) -> None:
+        if counts[case.case_id] != usual:
+            raise UserError(
+                f"{case.images[0]}: case {case.case_id} has {counts[case.case_id]} channels, most of its dataset"
+                f" {usual}: grey has 1, colour 3. Convert it, or take the case out."
+            )
+
+    readable = each_usable(cases, count, on_error)
+    [(usual, _)] = Counter(counts.values()).most_common(1)
+    return tuple(each_usable(readable, check, on_error)), usual

@@ -1,0 +1,90 @@
+"""Any task of the Medical Segmentation Decathlon, as its archives unpack, and datasets described in the same way."""
+
+from pathlib import Path
+from typing import Any
+
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.class_mapping import Classes, label_map
+from aunet.data.cohort.faulty_cases import usable_cases
+from aunet.data.cohort.modality_names import modalities_of_names, shared_modality
+from aunet.data.io.volume import stem
+from aunet.data.sources.dataset_json import file_named_in, read_dataset_json
+from aunet.data.sources.file_patterns import existing_folder
+from aunet.errors import UserError
+
+
+def msd_cohort(
+    root: str | None, classes: Classes | None = None, other_labels: str = "error", on_error: str = "stop"
+) -> Cohort:
+    """Read ``dataset.json`` of the task folder ``root``: classes, modality and the labelled cases.
+
+    Args:
+        root: the unpacked folder, such as /data/Task04_Hippocampus.
+        classes: see ``label_map``.
+        other_labels: see ``label_map``.
+        on_error: "stop" or "skip": what a case is that is listed but cannot be used.
+    """
+    folder = existing_folder(root)
+    file = folder / "dataset.json"
+    content = read_dataset_json(file)
+    labels = label_map(classes, _values_of_name(content, file), other_labels, str(file))
+    channels = _channels(content, file)
+    modalities = modalities_of_names(channels[key] for key in sorted(channels, key=_number))
+
+    def case(entry: Any) -> Case:
+        if not isinstance(entry, dict) or not {"image", "label"} <= entry.keys():
+            raise UserError(f"{file}: 'training' lists {entry}; each of its cases needs an 'image' and a 'label'.")
+        image, label = (file_named_in(file, entry[kind]) for kind in ("image", "label"))
+        return Case(stem(image), (image,), label, annotated=labels.annotated)
+
+    cases = usable_cases(_training_entries(content, file), case, on_error)
+    name = str(content.get("name") or folder.name)
+    return Cohort(
+        name=name,
+        cases=cases,
+        labels=labels.labels,
+        class_of_value=labels.class_of_value,
+        modality=shared_modality(modalities),
+        modalities=modalities,
+        num_channels=len(channels),
+        description=f"{len(cases)} scans of {name} from {root}",
+        is_other_background=labels.is_other_background,
+        root=folder,
+    )
+
+
+def _values_of_name(content: dict[str, Any], file: Path) -> dict[str, list[int]]:
+    entries = content.get("labels")
+    if isinstance(entries, dict) and "background" in entries and "0" not in entries:
+        raise UserError(f"{file}: 'labels' maps names to integers, as nnU-Net's do: read it with data=nnunet.")
+    try:
+        name_of_value = {int(value): str(name).strip() for value, name in dict(entries or {}).items()}
+    except (TypeError, ValueError):
+        name_of_value = {}
+    if len(name_of_value) < 2 or 0 not in name_of_value:
+        raise UserError(
+            f"{file}: 'labels' is {entries}: it must map integers to class names, with 0 for the background."
+        )
+    values_of_name = {name: [value] for value, name in sorted(name_of_value.items())}
+    if len(values_of_name) < len(name_of_value):
+        raise UserError(f"{file}: 'labels' is {entries}: a name stands twice; give each value its own.")
+    return values_of_name
+
+
+def _channels(content: dict[str, Any], file: Path) -> dict[str, Any]:
+    channels = content.get("modality")
+    if not isinstance(channels, dict) or not channels:
+        raise UserError(f"{file}: 'modality' is {channels}: it must name the modality of each channel.")
+    return channels
+
+
+def _number(key: str) -> tuple[int, str]:
+    """Order the keys of 'modality' as numbers: channel 10 follows 9."""
+    return (int(key), key) if key.isdecimal() else (0, key)
+
+
+def _training_entries(content: dict[str, Any], file: Path) -> list[Any]:
+    entries = content.get("training")
+    if not entries or not isinstance(entries, list):
+        raise UserError(f"{file}: 'training' must list the cases, each with its 'image' and 'label'.")
+    return entries

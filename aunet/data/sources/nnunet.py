@@ -1,0 +1,142 @@
+"""A raw dataset folder of nnU-Net, version 2: ``dataset.json``, ``imagesTr/NAME_0000.nii.gz``, ``labelsTr``."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.class_mapping import Classes, label_entries, label_map
+from aunet.data.cohort.faulty_cases import usable_cases
+from aunet.data.cohort.modality_names import modalities_of_names, shared_modality
+from aunet.data.io.volume import NIFTI_SUFFIXES
+from aunet.data.sources.dataset_json import file_named_in, read_dataset_json
+from aunet.data.sources.file_patterns import check_is_there, existing_folder, is_nifti, tell_unused
+from aunet.errors import UserError
+
+# Channel number -> image, and the label map; asked for case by case, so that one faulty entry is one faulty case.
+Files = Callable[[], tuple[dict[int, Path], Path]]
+
+
+def nnunet_cohort(
+    root: str | None, classes: Classes | None = None, other_labels: str = "error", on_error: str = "stop"
+) -> Cohort:
+    """Read the folder ``root``, such as nnUNet_raw/Dataset004_Hippocampus.
+
+    Regions (labels that are lists of values) serve where they do not overlap; of regions that do, ``classes`` names
+    the disjoint parts. A dataset with an ``ignore`` label is refused, as its voxels without reference would be taught.
+
+    Args:
+        root: the folder that holds dataset.json.
+        classes: see ``label_map``.
+        other_labels: see ``label_map``.
+        on_error: "stop" or "skip": what a case is that lacks a channel or a label.
+    """
+    folder = existing_folder(root)
+    file = folder / "dataset.json"
+    content = read_dataset_json(file)
+    labels = label_map(classes, _values_of_name(content, file), other_labels, str(file))
+    channels = _channels(content, file)
+    modalities = modalities_of_names(channels[str(number)] for number in range(len(channels)))
+    files = _files_named(content, file) if "dataset" in content else _files_found(content, file)
+
+    def case(case_id: str) -> Case:
+        images, label = files[case_id]()
+        if sorted(images) != list(range(len(channels))):
+            numbers = ", ".join(f"{number:04d}" for number in sorted(images))
+            raise UserError(
+                f"{folder}: case {case_id} has the channels {numbers}; {file} names {len(channels)}, so every case"
+                f" needs 0000 to {len(channels) - 1:04d}, each once."
+            )
+        paths = (*(images[number] for number in sorted(images)), label)
+        for path in paths:
+            check_is_there(path, case_id)
+        return Case(case_id, paths[:-1], paths[-1], annotated=labels.annotated)
+
+    cases = usable_cases(files, case, on_error)
+    return Cohort(
+        name=folder.name,
+        cases=cases,
+        labels=labels.labels,
+        class_of_value=labels.class_of_value,
+        modality=shared_modality(modalities),
+        modalities=modalities,
+        num_channels=len(channels),
+        description=f"{len(cases)} scans of {folder.name} (nnU-Net) from {root}",
+        is_other_background=labels.is_other_background,
+        root=folder,
+    )
+
+
+def _values_of_name(content: dict[str, Any], file: Path) -> dict[str, list[int]]:
+    entries = content.get("labels")
+    if not isinstance(entries, dict) or any(str(name).isdecimal() for name in entries):
+        hint = " Version 1 and the Decathlon write it the other way round: data=msd." if entries else ""
+        raise UserError(f"{file}: 'labels' is {entries}: it must map class names to whole numbers.{hint}")
+    values_of_name = {str(name): label_entries(values) for name, values in entries.items()}
+    numbers = [value for values in values_of_name.values() for value in values]
+    if not all(isinstance(value, int) and value >= 0 for value in numbers) or values_of_name.get("background") != [0]:
+        raise UserError(f"{file}: 'labels' is {entries}: each must be a whole number or a list of them, background 0.")
+    if "ignore" in values_of_name:
+        raise UserError(
+            f"{file}: has an 'ignore' label, for voxels without reference, which is not supported: they would be taught"
+            " as background. Give a class to them in the files and take it out of 'labels'."
+        )
+    return values_of_name
+
+
+def _channels(content: dict[str, Any], file: Path) -> dict[str, Any]:
+    channels = content.get("channel_names")
+    if not isinstance(channels, dict) or sorted(channels) != sorted(
+        str(number) for number in range(len(channels) or 1)
+    ):
+        raise UserError(f"{file}: 'channel_names' is {channels}: it must name each channel, as in {{'0': 'CT'}}.")
+    return channels
+
+
+def _files_found(content: dict[str, Any], file: Path) -> dict[str, Files]:
+    """The files of ``imagesTr`` by case, with the label of each in ``labelsTr``."""
+    ending = content.get("file_ending")
+    if ending not in NIFTI_SUFFIXES:
+        raise UserError(f"{file}: 'file_ending' is {ending!r}: {' and '.join(NIFTI_SUFFIXES)} can be read. Convert it.")
+    images, labels = (existing_folder(str(file.parent / name)) for name in ("imagesTr", "labelsTr"))
+    found: dict[str, dict[int, Path]] = {}
+    misnamed: list[Path] = []
+    for path in sorted(images.iterdir()):
+        match = re.fullmatch(r"([^.].*)_(\d{4})" + re.escape(ending), path.name)
+        if match:
+            found.setdefault(match[1], {})[int(match[2])] = path
+        elif path.name.endswith(ending) and not path.name.startswith("."):
+            misnamed.append(path)
+    if not found and not misnamed:
+        raise UserError(f"{images}: holds no images named NAME_0000{ending}. Give the folder that nnU-Net calls raw.")
+    label_of_case = {case_id: labels / f"{case_id}{ending}" for case_id in found}
+    known = {*label_of_case.values(), *(labels / path.name for path in misnamed)}
+    tell_unused(path for path in labels.iterdir() if is_nifti(path) and path not in known)
+    files: dict[str, Files] = {
+        case_id: partial(_pair, paths, label_of_case[case_id]) for case_id, paths in found.items()
+    }
+    return files | {path.name: partial(_refuse_name, path, ending) for path in misnamed}
+
+
+def _refuse_name(path: Path, ending: str) -> tuple[dict[int, Path], Path]:
+    raise UserError(f"{path}: ends in no channel. nnU-Net names images NAME_0000{ending}; rename it.")
+
+
+def _pair(images: dict[int, Path], label: Path) -> tuple[dict[int, Path], Path]:
+    return images, label
+
+
+def _files_named(content: dict[str, Any], file: Path) -> dict[str, Files]:
+    """The files by case where dataset.json itself lists them: ``{"dataset": {NAME: {"images": […], "label": …}}}``."""
+    entries = content["dataset"]
+    if not isinstance(entries, dict) or not entries:
+        raise UserError(f"{file}: 'dataset' is {entries}: it must map each case to its 'images' and 'label'.")
+    return {str(case_id): partial(_files_of_entry, str(case_id), entry, file) for case_id, entry in entries.items()}
+
+
+def _files_of_entry(case_id: str, entry: Any, file: Path) -> tuple[dict[int, Path], Path]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("images"), list) or "label" not in entry:
+        raise UserError(f"{file}: 'dataset': case {case_id} must hold a list of 'images' and one 'label'.")
+    return {n: file_named_in(file, name) for n, name in enumerate(entry["images"])}, file_named_in(file, entry["label"])

@@ -1,0 +1,176 @@
+"""Preprocessed cases on disk: made once, shared by every worker, rank and run, keyed by content and settings."""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+import numpy as np
+
+from aunet.atomic_files import folder_created_atomically, held_alone
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.content_digest import ContentDigests
+from aunet.data.cohort.references import read_scan_and_reference
+from aunet.data.preprocessing.steps import PreprocessedVolume, Preprocessing
+from aunet.data.store.chunked_array import DamagedArrayError
+from aunet.data.store.stored_case import StoredCase, open_stored_case, write_stored_case
+from aunet.data.store_room import check_room, gigabytes, load_of, num_threads
+from aunet.errors import NoRoomError, is_disk_full
+from aunet.terminal import shown
+
+_log = logging.getLogger(__name__)
+_VERSION = 2
+_THREADS_THAT_LOOK = 4
+_LONGEST_NAME = 60
+
+_Place = tuple[Case, Path]
+_Result = TypeVar("_Result")
+
+
+class CaseStore:
+    """The store of one cohort under one preprocessing: a folder of its own below ``root``, in it a folder a case.
+
+    A case is found again by the content of its files, wherever they lie. Several processes may fill one store at
+    once: each case is made by one of them, whole or not at all, and one that dies leaves nothing that counts.
+
+    Args:
+        root: folder of all stores.
+        cohort: what the values in its labels mean.
+        preprocessing: what every case goes through.
+        digests: of the cases' files.
+        budget: GB that all stores below ``root`` may take together; None for no bound.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        cohort: Cohort,
+        preprocessing: Preprocessing,
+        digests: ContentDigests,
+        budget: float | None = None,
+    ) -> None:
+        self._root = root
+        self._cohort = cohort
+        self._preprocessing = preprocessing
+        self._digests = digests
+        self._budget = budget
+        settings = hashlib.sha256(json.dumps(self._settings(), sort_keys=True).encode()).hexdigest()
+        self.folder = root / f"{_file_name(cohort.name)}-{settings[:12]}"
+
+    def prepare(self, cases: Sequence[Case], *, is_verifying: bool = False) -> list[StoredCase]:
+        """Give every case as stored, in order; what is not there yet or damaged is made, several at once.
+
+        Damage is looked for in the frame of each file, with ``is_verifying`` in every chunk. The first case that
+        cannot be read stops it with a UserError; a lack of room with a NoRoomError, before anything is made.
+        """
+        digests = self._digests.of_cases(cases)
+        places = [(case, self.folder / _entry_name(case, digest)) for case, digest in zip(cases, digests, strict=True)]
+        look = partial(_intact, is_verifying=is_verifying)
+        found = _in_threads(look, places, "Opening cases", _THREADS_THAT_LOOK)
+        missing = [place for place, stored in zip(places, found, strict=True) if stored is None]
+        made = iter(self._make_all(missing, is_verifying) if missing else [])
+        present = [stored or next(made) for stored in found]
+        if present:
+            os.utime(self.folder)  # when it was last used, for whoever looks for what to delete
+            size = gigabytes(sum(stored.num_bytes for stored in present))
+            _log.info(
+                "Case store: %d cases, %d of them made now, %s in %s", len(cases), len(missing), size, self.folder
+            )
+        return present
+
+    def _make_all(self, places: Sequence[_Place], is_verifying: bool) -> list[StoredCase]:
+        loads = [load_of(case, self._preprocessing.spacing, self._cohort.num_channels) for case, _ in places]
+        check_room(self._root, sum(load.stored_bytes for load in loads), self._budget)
+        make = partial(self._make, is_verifying=is_verifying)
+        return _in_threads(make, places, "Preparing cases", num_threads(loads))
+
+    def _make(self, place: _Place, is_verifying: bool) -> StoredCase:
+        case, folder = place
+        with held_alone(self.folder / ".locks" / folder.name):
+            stored = _intact(place, is_verifying, is_telling=True)
+            if stored:  # another process made it meanwhile
+                return stored
+            _remove(folder)
+            try:
+                with folder_created_atomically(folder) as temporary:
+                    image, label = self._image_and_label(case)
+                    write_stored_case(temporary, case.case_id, image, label, self._cohort.labels.num_classes)
+            except OSError as error:
+                if not is_disk_full(error):
+                    raise
+                raise NoRoomError(f"{folder}: the disk is full. Free some, or give data.cache=… on another.") from None
+            return open_stored_case(case.case_id, folder)
+
+    def _settings(self) -> dict[str, object]:
+        return {
+            "version": _VERSION,
+            "preprocessing": self._preprocessing.settings(),
+            "classes": sorted(self._cohort.class_of_value.items()),
+            "is_other_background": self._cohort.is_other_background,
+            "has_instances": self._cohort.has_instances,
+        }
+
+    def _image_and_label(self, case: Case) -> tuple[PreprocessedVolume, PreprocessedVolume]:
+        channels, label = read_scan_and_reference(case, self._cohort)
+        image = self._preprocessing.image(channels)
+        if not image.array.any() or all(np.ptp(channel.array) == 0 for channel in channels):
+            _log.warning(
+                "%s: every voxel of case %s is the same within data.window, so it teaches nothing. Export the scan"
+                " again, or take the case out.",
+                case.images[0],
+                case.case_id,
+            )
+        return image, self._preprocessing.label(label)
+
+
+def _intact(place: _Place, is_verifying: bool, is_telling: bool = False) -> StoredCase | None:
+    """The case at its place; None where it is not there or damaged, which is told if ``is_telling``."""
+    case, folder = place
+    if not folder.is_dir():
+        return None
+    try:
+        stored = open_stored_case(case.case_id, folder)
+        if is_verifying:
+            stored.verify()
+    except DamagedArrayError as error:
+        if is_telling:
+            _log.warning("%s: the stored case %s is made again.", error, case.case_id)
+        return None
+    return stored
+
+
+def _remove(folder: Path) -> None:
+    """Delete a damaged case in one step, and what processes that died have left of it."""
+    if folder.exists():
+        folder.rename(folder.with_name(f".{uuid4().hex[:8]}-{folder.name}"))
+    for remainder in folder.parent.glob(f".????????-{folder.name}"):
+        shutil.rmtree(remainder, ignore_errors=True)
+
+
+def _in_threads(
+    function: Callable[[_Place], _Result], places: Sequence[_Place], description: str, threads: int
+) -> list[_Result]:
+    """``function`` of each place, in order, with a progress bar; after an error nothing more is begun."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        return list(shown(pool.map(function, places), description, len(places)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _entry_name(case: Case, digest: str) -> str:
+    """Named by the content of its files, and by what its masks stand for, which no file says."""
+    content = hashlib.sha256(f"{digest} {[value for value, _ in case.masks]}".encode()).hexdigest()
+    return f"{_file_name(case.case_id)}-{content[:16]}"
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.=+-]", "-", name).lstrip(".")[:_LONGEST_NAME]

@@ -1,0 +1,106 @@
+"""One preprocessed case on disk: image, label and some voxels of each class, read only where asked."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aunet.atomic_files import write_json
+from aunet.data.preprocessing.steps import PreprocessedVolume
+from aunet.data.store.chunked_array import ChunkedArray, DamagedArrayError, write_chunked
+from aunet.data.store.class_positions import class_positions
+from aunet.errors import UserError
+
+_IMAGE, _LABEL, _POSITIONS, _FACTS = "image.chunks", "label.chunks", "positions.chunks", "case.json"
+
+
+@dataclass(frozen=True)
+class StoredCase:
+    """A preprocessed case: image (C, *shape) float16, label (*shape) uint8.
+
+    It holds no file open: every read opens, maps and closes what it needs, so that memory does not grow with the
+    number of cases and workers may be forked or spawned at any time. A read of what is damaged on disk is a UserError.
+    ``position_counts`` are the voxels kept of each class, ``spacing`` is in mm.
+    """
+
+    case_id: str
+    folder: Path
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    num_channels: int
+    position_counts: tuple[int, ...]
+    num_bytes: int
+
+    def image(self) -> NDArray[np.float16]:
+        """The whole image (C, *shape)."""
+        return self._cut(_IMAGE, (0,) * (1 + len(self.shape)), (self.num_channels, *self.shape))
+
+    def label(self) -> NDArray[np.uint8]:
+        """The whole label (*shape)."""
+        return self._cut(_LABEL, (0,) * len(self.shape), self.shape)
+
+    def image_patch(self, start: Sequence[int], size: Sequence[int]) -> NDArray[np.float16]:
+        """``size`` voxels of the image from ``start`` on: (C, *size); outside the volume is 0."""
+        return self._cut(_IMAGE, (0, *start), (self.num_channels, *size))
+
+    def label_patch(self, start: Sequence[int], size: Sequence[int]) -> NDArray[np.uint8]:
+        """``size`` voxels of the label from ``start`` on; outside the volume is 0."""
+        return self._cut(_LABEL, start, size)
+
+    def position(self, index: int, number: int) -> list[int]:
+        """Voxel ``number`` of the ``position_counts[index]`` kept of class ``index``."""
+        row = sum(self.position_counts[:index]) + number
+        voxel: list[int] = self._cut(_POSITIONS, (row, 0), (1, len(self.shape)))[0].tolist()
+        return voxel
+
+    def verify(self) -> None:
+        """Unpack everything; DamagedArrayError for what is not as it was written."""
+        for name in (_IMAGE, _LABEL, _POSITIONS):
+            ChunkedArray(self.folder / name).verify()
+
+    def _cut(self, name: str, start: Sequence[int], size: Sequence[int]) -> NDArray[Any]:
+        try:
+            return ChunkedArray(self.folder / name).cut(start, size)
+        except DamagedArrayError as error:
+            raise UserError(
+                f"{error}. It belongs to the stored case {self.case_id}: delete {self.folder}, or let"
+                " `aunet prepare --verify` with the same settings find and make again whatever is damaged."
+            ) from None
+
+
+def open_stored_case(case_id: str, folder: Path) -> StoredCase:
+    """Give the case in ``folder`` after a look at the frame of each file; DamagedArrayError where that is wrong."""
+    image, label, positions = (ChunkedArray(folder / name) for name in (_IMAGE, _LABEL, _POSITIONS))
+    try:
+        facts: Any = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        spacing = tuple(float(length) for length in facts["spacing"])
+        counts = tuple(int(count) for count in facts["position_counts"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedArrayError(f"{folder / _FACTS} is damaged: {error}") from None
+    if image.shape[1:] != label.shape or positions.shape != (sum(counts), len(label.shape)):
+        raise DamagedArrayError(f"{folder} is damaged: its files do not belong together")
+    num_bytes = sum(file.stat().st_size for file in folder.iterdir())
+    return StoredCase(case_id, folder, label.shape, spacing, image.shape[0], counts, num_bytes)
+
+
+def write_stored_case(
+    folder: Path, case_id: str, image: PreprocessedVolume, label: PreprocessedVolume, num_classes: int
+) -> None:
+    """Write a case of image (C, *shape) and label (*shape) into the empty ``folder``."""
+    spatial_dims = label.array.ndim
+    write_chunked(folder / _IMAGE, image.array.astype(np.float16), spatial_dims)
+    write_chunked(folder / _LABEL, label.array, spatial_dims)
+    positions = class_positions(label.array, num_classes)
+    write_chunked(folder / _POSITIONS, np.concatenate(positions), 2)
+    facts = {
+        "case_id": case_id,
+        "spacing": [math.hypot(*column) for column in image.affine[:3, :3].T.tolist()],
+        "affine": image.affine.tolist(),
+        "position_counts": [len(voxels) for voxels in positions],
+    }
+    write_json(folder / _FACTS, facts)

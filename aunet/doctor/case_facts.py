@@ -1,0 +1,104 @@
+"""What is measured in one case, small enough to keep for a whole cohort."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import nibabel
+import numpy as np
+from nibabel.orientations import apply_orientation, io_orientation
+from numpy.typing import NDArray
+
+from aunet.data.io.volume import Volume
+from aunet.data.preprocessing.image_intensities import MOST_SAMPLES, PERCENTILES, Intensities, percentiles_of
+from aunet.data.sources.phantom.organ_shapes import boxes_of_values, center_of_value
+
+
+@dataclass(frozen=True)
+class ClassFacts:
+    """One class in one case: how much of it, where its middle lies (RAS+ mm), how bright it is."""
+
+    num_voxels: int
+    volume_ml: float
+    center: tuple[float, float, float]
+    percentiles: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """Of its intensities in the first channel."""
+        return self.percentiles[PERCENTILES.index(50.0)]
+
+
+@dataclass(frozen=True)
+class CaseFacts:
+    """One case whose files can be read. ``shape`` and ``spacing`` are in the order right, anterior, superior.
+
+    ``values`` counts the voxels of each integer of the label file; ``classes`` holds those of the run that occur.
+    """
+
+    case_id: str
+    patient: str
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    orientation: str
+    intensities: Intensities
+    image_digest: str
+    label_digest: str
+    values: Mapping[int, int]
+    classes: Mapping[int, ClassFacts]
+
+
+def counted_values(array: NDArray[np.integer]) -> dict[int, int]:
+    """Voxels of each value, plane by plane: no copy of the label map is sorted."""
+    counts: dict[int, int] = {}
+    for plane in _planes(array):
+        for value, count in zip(*np.unique(plane, return_counts=True), strict=True):
+            counts[int(value)] = counts.get(int(value), 0) + int(count)
+    return dict(sorted(counts.items()))
+
+
+def with_classes(label: Volume, class_of_value: Mapping[int, int], values: Mapping[int, int]) -> Volume:
+    """The label map in classes, uint8; values without a class become background."""
+    known = np.array(sorted(values))
+    classes = np.array([class_of_value.get(int(value), 0) for value in known], dtype=np.uint8)
+    array = np.empty(label.shape, dtype=np.uint8, order="F")
+    for source, target in zip(_planes(label.array), _planes(array), strict=True):
+        target[...] = classes[np.searchsorted(known, source)]
+    return Volume(array, label.affine, label.path)
+
+
+def measured_classes(image: Volume | None, label: Volume) -> dict[int, ClassFacts]:
+    """Of each class in ``label``; without an ``image`` on the same grid its intensities are not known (NaN)."""
+    voxel_ml = abs(float(np.linalg.det(label.affine[:3, :3]))) / 1000
+    facts: dict[int, ClassFacts] = {}
+    for index, box in boxes_of_values(label).items():
+        mask = label.array[box] == index
+        count = int(np.count_nonzero(mask))
+        x, y, z = center_of_value(label, index, box).tolist()
+        inside = np.array([np.nan]) if image is None else image.array[box][mask]
+        step = 1 + inside.size // MOST_SAMPLES
+        facts[index] = ClassFacts(count, count * voxel_ml, (x, y, z), percentiles_of(inside[::step]))
+    return facts
+
+
+def ras_shape_and_spacing(volume: Volume) -> tuple[tuple[int, int, int], tuple[float, float, float], str]:
+    """Shape and spacing in the order right, anterior, superior; and where the stored axes run to, such as LPS."""
+    order: list[int] = np.argsort(io_orientation(volume.affine)[:, 0]).tolist()
+    right, front, head = ((volume.shape[axis], volume.spacing[axis]) for axis in order)
+    orientation = "".join(str(code) for code in nibabel.aff2axcodes(volume.affine))
+    return (right[0], front[0], head[0]), (right[1], front[1], head[1]), orientation
+
+
+def content_digest(volume: Volume) -> str:
+    """Sixteen hexadecimal digits of the voxels in RAS order: the same scan stored otherwise gives the same."""
+    turned: NDArray[Any] = apply_orientation(volume.array, io_orientation(volume.affine))
+    digest = sha256(str(turned.shape).encode())
+    for plane in _planes(turned):
+        digest.update(np.ascontiguousarray(plane, dtype=np.float32).data)
+    return digest.hexdigest()[:16]
+
+
+def _planes(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    for index in range(array.shape[2]):
+        yield array[:, :, index]

@@ -1,0 +1,46 @@
+"""What the doctor found, as files for other programs: one JSON with everything, one CSV with a row a finding."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from aunet.atomic_files import write_json, write_text
+from aunet.doctor.case_facts import CaseFacts
+from aunet.doctor.finding import Finding, Severity
+
+_COLUMNS: tuple[str, ...] = ("severity", "finding", "case_id", "message", "remedy")
+
+
+def write_findings(
+    folder: Path, findings: Sequence[Finding], facts: Sequence[CaseFacts], summary: Mapping[str, Any]
+) -> None:
+    """Write into ``folder``: ``doctor.json``, which holds ``summary``, findings and cases, and ``findings.csv``."""
+    rows = [_row(finding) for finding in findings]
+    counts = {severity.value: sum(row["severity"] == severity.value for row in rows) for severity in Severity}
+    cases = {case.case_id: _without_nan(asdict(case)) for case in facts}
+    content = {**_without_nan(summary), "counts": counts, "findings": rows, "cases": cases}
+    write_json(folder / "doctor.json", content)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(folder / "findings.csv", text.getvalue())
+
+
+def _row(finding: Finding) -> dict[str, str]:
+    kind = finding.kind
+    values = (kind.severity.value, kind.name, finding.case_id, finding.message, kind.remedy)
+    return dict(zip(_COLUMNS, values, strict=True))
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with None for what is not a number, as JSON has no NaN."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(part) for key, part in cast(Mapping[Any, Any], value).items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in cast(Sequence[Any], value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,123 @@
+"""Settings that fit a cohort, as overrides to copy, each with its reason: of its grid, network and intensities."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.patches.planning import PatchPlan, plan_patches
+from aunet.data.preprocessing.image_intensities import PERCENTILES
+from aunet.doctor.case_facts import CaseFacts
+from aunet.networks.pooling_plan import Sizes, plan_pooling
+
+_WIDTHS = (16, 32, 64, 128, 256)
+_FEWEST_LEVELS = 2
+# Voxels that the bottleneck keeps along an axis that is pooled: fewer are mostly padding of its 3-voxel kernels.
+_SHORTEST_BOTTLENECK = 4
+# A window that cuts off more than a twentieth of a class at one of its ends hides what the class looks like.
+_ENDS = (PERCENTILES.index(5.0), PERCENTILES.index(95.0))
+
+
+@dataclass(frozen=True)
+class ProposedSetting:
+    """One override and why."""
+
+    override: str
+    reason: str
+
+
+def propose_settings(cases: Sequence[Case], network: Mapping[str, Any]) -> list[ProposedSetting]:
+    """Settings for ``cases``, all of them usable; those of the network where ``network`` has such keys."""
+    measured = plan_patches(cases, None, None, None)
+    spacing = tuple(float(f"{side:.4g}") for side in measured.spacing)
+    plan = plan_patches(cases, spacing, measured.patch_size, None)
+    axes = 2 if plan.patch_size[-1] == 1 else 3
+    num_levels, strides = _depth(plan, axes)
+    settings = [
+        ProposedSetting(f"data.spacing={_listed(spacing)}", "the median of the scans, in mm"),
+        ProposedSetting(f"data.patch_size={_listed(plan.patch_size)}", _reason_of_patch(plan, axes)),
+        ProposedSetting(f"data.batch_size={plan.batch_size}", "as many patches as fit the voxels of a training step"),
+    ]
+    if "channels" in network and "spacing" in network:  # those of ours; others plan in ways of their own
+        smallest = "×".join(str(size) for size in _bottleneck(plan, strides))
+        settings += [
+            ProposedSetting(
+                f"model.network.channels={_listed(_WIDTHS[:num_levels])}",
+                f"{num_levels} levels: the patch is {smallest} voxels in the bottleneck",
+            ),
+            ProposedSetting(f"model.network.strides={_listed(strides)}", _reason_of_strides(spacing[:axes], strides)),
+        ]
+    return settings
+
+
+def propose_intensities(
+    cohort: Cohort, facts: Sequence[CaseFacts], given: object, window: tuple[float, float] | None
+) -> list[ProposedSetting]:
+    """Propose the modality if it was judged by the files, and data.window=auto if ``window`` cuts a class off.
+
+    Args:
+        cohort: its modalities, as far as they are known.
+        facts: of the cases that can be used.
+        given: data.modality.
+        window: HU to which CT is clipped; None if nothing is, or the window is measured.
+    """
+    known = [modality for modality in cohort.channel_modalities if modality]
+    settings: list[ProposedSetting] = []
+    if given is None and len(known) == cohort.num_channels:
+        words = known[0] if len(set(known)) == 1 else _listed(known)
+        settings.append(ProposedSetting(f"data.modality={words}", "what the dataset says or its files show"))
+    if cohort.channel_modalities[0] == "ct" and window is not None and (cut := _classes_cut_off(cohort, facts, window)):
+        reason = f"{list(window)} HU cuts off {', '.join(cut)}; auto measures the window on the training cases"
+        settings.append(ProposedSetting("data.window=auto", reason))
+    return settings
+
+
+def _classes_cut_off(cohort: Cohort, facts: Sequence[CaseFacts], window: tuple[float, float]) -> list[str]:
+    """Name the classes of which more than 5 % of the voxels lie beyond an end of ``window`` in the median case."""
+    names: list[str] = []
+    for index, name in cohort.labels.foreground:
+        found = [case.classes[index].percentiles for case in facts if index in case.classes]
+        if found:
+            low, high = (float(np.median([row[end] for row in found])) for end in _ENDS)
+            if low < window[0] or high > window[1]:
+                names.append(f"{name} ({low:.0f} to {high:.0f})")
+    return names
+
+
+def _depth(plan: PatchPlan, axes: int) -> tuple[int, Sizes]:
+    """The most levels whose strides divide the patch and leave the bottleneck long enough."""
+    for num_levels in range(len(_WIDTHS), _FEWEST_LEVELS, -1):
+        strides, _ = plan_pooling(plan.spacing[:axes], num_levels)
+        pooled = [prod(stride[axis] for stride in strides) for axis in range(axes)]
+        fits = [
+            unit == 1 or (length % unit == 0 and length // unit >= _SHORTEST_BOTTLENECK)
+            for length, unit in zip(plan.patch_size, pooled, strict=False)
+        ]
+        if all(fits):
+            return num_levels, strides
+    return _FEWEST_LEVELS, plan_pooling(plan.spacing[:axes], _FEWEST_LEVELS)[0]
+
+
+def _bottleneck(plan: PatchPlan, strides: Sizes) -> list[int]:
+    return [plan.patch_size[axis] // prod(stride[axis] for stride in strides) for axis in range(len(strides[0]))]
+
+
+def _reason_of_patch(plan: PatchPlan, axes: int) -> str:
+    sides = "×".join(f"{length * side:.0f}" for length, side in zip(plan.patch_size, plan.spacing, strict=True))
+    slices = ", one slice" if axes == 2 else ""
+    return f"{sides} mm: the median scan in multiples of 16 voxels, cut to what a training step can hold{slices}"
+
+
+def _reason_of_strides(spacing: Sequence[float], strides: Sizes) -> str:
+    if all(length == 2 for stride in strides for length in stride):
+        return "the voxels are about as long along every axis: each level halves all of them"
+    ratio = max(spacing) / min(spacing)
+    return f"the voxels are {ratio:.1f} times as long along one axis: it is not pooled before the others are as coarse"
+
+
+def _listed(values: Sequence[Any]) -> str:
+    """A list as Hydra reads it, without blanks."""
+    return "[" + ",".join(_listed(value) if isinstance(value, tuple) else str(value) for value in values) + "]"

@@ -1,0 +1,102 @@
+"""Raw folders of nnU-Net, whole and damaged."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scans import write_nifti, write_nnunet_dataset
+
+from aunet.data.sources.nnunet import nnunet_cohort
+from aunet.errors import UserError
+
+
+def edit(root: Path, **changes: object) -> None:
+    file = root / "dataset.json"
+    content = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+def test_classes_channels_and_cases_are_told(tmp_path: Path) -> None:
+    cohort = nnunet_cohort(str(write_nnunet_dataset(tmp_path / "Dataset001_Balls", num_channels=2)))
+    assert cohort.labels.names == ("background", "ball", "box")
+    assert (cohort.name, cohort.num_channels, cohort.modality) == ("Dataset001_Balls", 2, "mr")
+    assert cohort.root == tmp_path / "Dataset001_Balls"
+    first = cohort.cases[0]
+    assert first.case_id == "ball 000"
+    assert [path.name for path in first.images] == ["ball 000_0000.nii.gz", "ball 000_0001.nii.gz"]
+    assert first.label == tmp_path / "Dataset001_Balls" / "labelsTr" / "ball 000.nii.gz"
+
+
+def test_ct_is_known_by_its_channel_name(tmp_path: Path) -> None:
+    edit(write_nnunet_dataset(tmp_path), channel_names={"0": "CT"})
+    assert nnunet_cohort(str(tmp_path)).modality == "ct"
+
+
+def test_regions_that_do_not_overlap_are_classes(tmp_path: Path) -> None:
+    edit(write_nnunet_dataset(tmp_path), labels={"background": 0, "both": [1, 2]})
+    assert nnunet_cohort(str(tmp_path)).class_of_value == {0: 0, 1: 1, 2: 1}
+
+
+def test_files_listed_by_dataset_json_lie_where_it_says(tmp_path: Path) -> None:
+    write_nnunet_dataset(tmp_path)
+    entry = {"images": ["imagesTr/ball 001_0000.nii.gz"], "label": "labelsTr/ball 001.nii.gz"}
+    edit(tmp_path, dataset={"one": entry})
+    (case,) = nnunet_cohort(str(tmp_path)).cases
+    assert (case.case_id, case.images[0].name) == ("one", "ball 001_0000.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": None}, "'labels' is None"),
+        ({"labels": {"0": "background", "1": "ball"}}, "data=msd"),
+        ({"labels": {"background": 0, "ball": "one"}}, "whole number"),
+        ({"labels": {"background": 1, "ball": 2}}, "background 0"),
+        ({"labels": {"background": 0, "ball": 1, "box": 2, "ignore": 3}}, "'ignore' label"),
+        ({"labels": {"background": 0, "whole": [1, 2], "box": 2}}, "overlap"),
+        ({"channel_names": None}, "'channel_names' is None"),
+        ({"channel_names": {"1": "T1"}}, "'channel_names'"),
+        ({"channel_names": {"0": "T1", "1": "T2"}}, r"ball 000 has the channels 0000; .* names 2"),
+        ({"file_ending": ".nrrd"}, r"'file_ending' is '.nrrd'"),
+        ({"dataset": {}}, "'dataset' is"),
+        ({"dataset": {"a": {"images": "x"}}}, "case a must hold"),
+        ({"dataset": {"a": {"images": ["../x.nii.gz"], "label": "y"}}}, "lies outside"),
+        (
+            {"dataset": {"../a": {"images": ["imagesTr/ball 000_0000.nii.gz"], "label": "labelsTr/ball 000.nii.gz"}}},
+            "no plain",
+        ),
+    ],
+)
+def test_a_damaged_dataset_json_is_refused_by_its_rule(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    edit(write_nnunet_dataset(tmp_path), **changes)
+    with pytest.raises(UserError, match=message):
+        nnunet_cohort(str(tmp_path))
+
+
+def test_a_missing_label_names_its_case_and_the_others_stay_usable(tmp_path: Path) -> None:
+    (write_nnunet_dataset(tmp_path) / "labelsTr" / "ball 002.nii.gz").unlink()
+    with pytest.raises(UserError, match=r"labelsTr/ball 002.nii.gz: case ball 002: no file"):
+        nnunet_cohort(str(tmp_path))
+    assert len(nnunet_cohort(str(tmp_path), on_error="skip").cases) == 3
+
+
+def test_an_image_without_a_channel_number_is_named(tmp_path: Path) -> None:
+    write_nifti(write_nnunet_dataset(tmp_path) / "imagesTr" / "ball 009.nii.gz", np.zeros((2, 2, 2)))
+    with pytest.raises(UserError, match=r"ball 009.nii.gz: ends in no channel"):
+        nnunet_cohort(str(tmp_path))
+
+
+def test_an_empty_folder_of_images_is_named(tmp_path: Path) -> None:
+    for path in (write_nnunet_dataset(tmp_path) / "imagesTr").iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match="imagesTr: holds no images named NAME_0000"):
+        nnunet_cohort(str(tmp_path))
+
+
+def test_folders_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.root is not set"):
+        nnunet_cohort(None)
+    with pytest.raises(UserError, match=r"dataset\.json: not found"):
+        nnunet_cohort(str(tmp_path))

@@ -1,0 +1,33 @@
+"""The disk that prepared cases need is told before it is full."""
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from abdomens import CLASSES, abdomens, write_abdomens
+
+from aunet.data.sources.folder import folder_cohort
+from aunet.data.store_room import load_of
+from aunet.doctor.disk_space import check_disk, needed_bytes
+from aunet.doctor.examination import examine_cohort
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_the_need_is_that_of_the_store(tmp_path: Path) -> None:
+    cohort = folder_cohort(str(write_abdomens(tmp_path, abdomens(2))), "images", "labels", "ct", CLASSES)
+    spacing = (2.0, 4.0, 8.0)
+    expected = sum(load_of(case, spacing, 3).stored_bytes for case in cohort.cases)
+    assert needed_bytes(examine_cohort(cohort).facts, spacing, 3) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("free", "num_findings"), [(2_000_000_000, 0), (900_000_000, 1)])
+def test_too_little_is_told_also_for_a_folder_that_is_not_there_yet(
+    free: int, num_findings: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, free))
+    findings = list(check_disk(1e9, tmp_path / "not" / "there"))
+    assert len(findings) == num_findings
+    assert all("1.0 GB" in finding.message and "0.9 GB free" in finding.message for finding in findings)
+    assert not list(tmp_path.iterdir())
