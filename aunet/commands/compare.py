@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from aunet.reporting.compared_run import ComparedRun
     from aunet.reporting.setting_differences import SettingDifference
 
-# Timed forward passes of each run: five, or as few as three if more would begin after the seconds.
+# Timed forward passes of each run: five, or as few as three if no more begin within the seconds.
 _MOST_ROUNDS, _FEWEST_ROUNDS, _TIMING_SECONDS = 5, 3, 1.0
 
 

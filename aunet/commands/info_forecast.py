@@ -59,7 +59,7 @@ def _validation_shapes(settings: Settings, cohort: Cohort) -> tuple[list[tuple[i
 
 
 def _validation_cases(settings: Settings, cohort: Cohort) -> list[Case]:
-    if not all(map(_is_there, cohort.cases)):  # stratifying needs the files' classes
+    if not all(map(_is_there, cohort.cases)):  # only the files show a case's classes
         data = settings["data"]
         settings = settings | {"data": data | {"split": data["split"] | {"stratify": False}}}
     validated = set(build_splits(settings, cohort).val)
