@@ -1,4 +1,4 @@
-"""Which classes name a place in the body, such as left or anterior, and which two are one structure on both sides."""
+"""Class names that name a place in the body, such as left or anterior, and pairs of one structure on both sides."""
 
 import re
 import unicodedata
