@@ -15,7 +15,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CaseFixes:
-    """Fixes of a cohort. ``leave_out``: case id -> reason. ``class_of_value``: value in the label files -> class name."""
+    """Fixes of a cohort. ``leave_out``: case id -> reason. ``class_of_value``: value in the label files -> class."""
 
     leave_out: Mapping[str, str]
     class_of_value: Mapping[int, str]

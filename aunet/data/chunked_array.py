@@ -1,8 +1,8 @@
 """A memory-mapped array on disk in compressed chunks; a read unpacks only the chunks that it touches.
 
 The layout was chosen by reading random patches of one synthetic CT (512x512x200 float16, clipped and standardised,
-noise as sharp as in real scans) from the page cache with one thread of a 2-core AMD EPYC; memory is what reading 96³
-adds:
+noise as sharp as in real scans) from the page cache with one thread of a 2-core AMD EPYC; memory is that added by
+reading 96³:
 
 ============================================  =====  =======  =====  ============  ======  =====
 layout                                        ratio  write s  96³/s  160x160x96/s  memory  files
@@ -20,7 +20,7 @@ zarr 3, shards of 128³, chunks of 32³          2.09      1.2     22           
 
 LZ4 was chosen: a case is written once and read thousands of times, and with augmentation a read is twice the patch.
 blosc2 compresses, but its container is not used: the metadata of a blosc2 file may name lazy expressions, remote
-arrays and Python functions, which opening it builds. A file here holds only data: a line that names the format, a line
+arrays and Python functions, which opening it builds. A file here is plain data: a line that names the format, a line
 of JSON, the places and checksums of the chunks, the chunks.
 """
 
@@ -105,7 +105,7 @@ class ChunkedArray:
         if zlib.crc32(packed) != self._checksums[number]:
             raise self._damage(f"chunk {number} does not have its checksum")
         chunk = np.empty(shape, self.dtype)
-        # blosc2 writes as many bytes as the chunk says it has, whatever the destination holds.
+        # blosc2 writes as many bytes as the chunk claims to have, regardless of the destination's size.
         if blosc2.get_cbuffer_sizes(packed)[0] != chunk.nbytes:
             raise self._damage(f"chunk {number} has another size")
         _unpack(packed, dst=chunk, nthreads=1)
@@ -159,7 +159,7 @@ def write_chunked(path: Path, array: NDArray[Any], spatial_dims: int) -> None:
 
 
 def _chunk_shape(shape: Sequence[int], spatial_dims: int) -> tuple[int, ...]:
-    """Return about 32³ entries, with equal sides along spatial axes longer than 1: 32³ of a volume, 181² of a picture."""
+    """Return about 32³ entries, equal sides along spatial axes longer than 1: 32³ of a volume, 181² of a picture."""
     spatial = shape[len(shape) - spatial_dims :]
     side = round(_ENTRIES_PER_CHUNK ** (1 / max(1, sum(length > 1 for length in spatial))))
     return (*(1 for _ in shape[: len(shape) - spatial_dims]), *(min(side, length) for length in spatial))

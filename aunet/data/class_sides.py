@@ -45,7 +45,7 @@ class PlacedName:
 
     @property
     def has_mirror_image(self) -> bool:
-        """Return whether the same structure on the other side is its mirror image, as far as the name says."""
+        """Return whether the same structure on the other side is its mirror image, as far as the name shows."""
         words = self.structure.split("_")
         return any(map(_OF_THE_BRAIN.match, words)) or not any(map(_UNLIKE.match, words))
 

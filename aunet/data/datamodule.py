@@ -169,7 +169,7 @@ class SegmentationData(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """Return one whole case at a time; every rank has as many, some of them empty, so that no rank waits for another."""
+        """Return one whole case at a time; every rank has as many, some of them empty, so that none waits."""
         dataset = self.validation_cases()
         turns = range(0, len(dataset), self._num_ranks)
         order = [turn + self._rank if turn + self._rank < len(dataset) else None for turn in turns]

@@ -20,7 +20,7 @@ def needed_bytes(facts: Sequence[CaseFacts], spacing: Sequence[float], num_chann
 
 
 def check_disk(needed: float, cache: Path) -> Iterator[Finding]:
-    """Yield a finding if the disk of the folder ``cache``, which need not exist yet, has fewer than ``needed`` bytes free."""
+    """Yield a finding if the disk of ``cache``, a folder that need not exist yet, lacks ``needed`` free bytes."""
     existing = next(path for path in (cache.absolute(), *cache.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(existing).free
     if needed > free:
