@@ -59,7 +59,7 @@ class PartlyAnnotated(Dataset[Sample]):
 
 
 class PatchLoader(DataLoader[Sample]):
-    """Loader whose position the data module keeps; these two methods tell Lightning that it resumes mid-epoch."""
+    """Loader whose position the data module keeps; these two methods signal Lightning that it resumes mid-epoch."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return an empty state, as the data module keeps the position."""

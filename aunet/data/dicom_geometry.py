@@ -13,7 +13,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _SAME_DIRECTION = 1e-3
 _SAME_SPACING = 1e-4  # mm
 _SAME_PLACE = 1e-3  # mm
-# A slice may lie this far from its place at equal steps: a share of a step, or mm, the effect of rounding to 0.1 mm.
+# A slice may lie this far from its place at equal steps: a share of a step, or mm that rounding to 0.1 mm explains.
 _PLACE_TOLERANCE = 0.05
 _ROUNDING = 0.101
 _NAMED = 5

@@ -98,7 +98,7 @@ class RandomFlip(RandomizableTransform):
         exchange = self._exchange.to(label.device)
         changed = {"image": image, "label": exchange[label.long()].to(label.dtype)}
         if sample["annotated"] is not None:
-            changed["annotated"] = sample["annotated"][exchange]  # exchanging twice changes nothing: it is its inverse
+            changed["annotated"] = sample["annotated"][exchange]  # valid as an exchange is its own inverse
         return {**sample, **changed}
 
 

@@ -28,7 +28,7 @@ _DICOM_MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr", "PT": "pet"}
 _AIR, _BRIGHTEST = -700.0, 2500.0
 _LEAST_SOFT_TISSUE = 0.1
 _LOWEST = -5000.0
-# HU: no tissue of a CT without air around or within it lies above 300 in most of its voxels, except bone.
+# HU: in a CT without air, around or within the body, most voxels lie below 300 unless they are bone.
 _NO_AIR, _BRIGHT = -200.0, 300.0
 
 

@@ -42,7 +42,7 @@ class Preprocessing:
         modality: that of all channels, or one for each.
         window: HU to which CT channels without a scale are clipped; None clips nothing.
         resampling: how scans are brought to the spacing; "linear" as in runs of earlier versions.
-        scales: for each channel the window, mean and deviation of every volume, None if each has its own; empty if all do.
+        scales: window, mean and deviation of every volume, one per channel; None if each has its own, empty if all do.
     """
 
     spacing: tuple[float, ...] | None

@@ -26,7 +26,7 @@ def readers_kept_quiet() -> Generator[None]:
     """Keep the readers' warnings off the terminal; ``remarks_heard`` inside it still collects them."""
     before, _READERS.propagate = _READERS.propagate, False
     silent = logging.NullHandler()
-    _READERS.addHandler(silent)  # without any handler Python itself would print
+    _READERS.addHandler(silent)  # without any handler Python would print them
     try:
         yield
     finally:

@@ -42,7 +42,7 @@ _UNENHANCED: Mapping[Tissue, float] = {
     Tissue.GAS: -960,
 }
 
-# Rise over the unenhanced value: late arterial, portal venous.
+# Rise (HU) over the unenhanced value: late arterial, portal venous.
 _ENHANCEMENT: Mapping[Tissue, tuple[float, float]] = {
     Tissue.SKIN: (5, 12),
     Tissue.MUSCLE: (5, 12),

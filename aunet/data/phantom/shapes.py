@@ -63,7 +63,7 @@ def tube(space: Space, centers: Vectors, radii: Vectors, margin: float = THIN_MA
     last = np.minimum(last, [part.stop for part in box])
     is_seen = (first < last).all(axis=1)
     first, last = first[is_seen], last[is_seen]
-    if margin == THIN_MARGIN:  # a shape that stays as it is needs no voxels that no ball reaches
+    if margin == THIN_MARGIN:  # a shape that does not grow needs no voxels beyond its balls
         box = _hull(first, last)
     values = np.full(_shape(box), FAR_OUTSIDE, dtype=np.float32)
     corner = [part.start for part in box]
