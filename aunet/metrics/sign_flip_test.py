@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 LEVEL = 0.05
 # Below six differences even the most extreme of the patterns has p = 2 / 2^5 > 0.05: no interval is bounded.
 FEWEST = 6
-# 2^15 patterns with the first sign kept, which stand for all 2^16, because a pattern and its opposite count alike.
+# 2^15 patterns with the first sign kept, which represent all 2^16, because a pattern and its opposite count alike.
 MOST_EXACT = 16
 DRAWS = 100_000
 # Signs held in memory at a time (8 bytes each).

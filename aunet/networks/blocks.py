@@ -35,8 +35,8 @@ class ConvolutionUnit(nn.Sequential):
 class RecurrentUnit(nn.Module):
     """One unit applied repeatedly, with the same convolution weights, to its input plus its last output.
 
-    Source: R2U-Net, Alom et al. 2018 (arXiv 1802.06955). A 1x1 convolution comes first if the width changes, as the sum
-    needs equal widths.
+    Source: R2U-Net, Alom et al. 2018 (arXiv 1802.06955). A 1x1 convolution comes first if the width changes, because
+    the sum needs equal widths.
 
     Args:
         layers: the network's layers.
