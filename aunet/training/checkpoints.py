@@ -36,9 +36,10 @@ class RunInterruptedError(Exception):
 
 
 class Checkpoints(Callback):
-    """Callback that writes ``last.ckpt`` after each epoch, every few minutes and on a stop, ``best.ckpt`` if better.
+    """Callback that writes ``last.ckpt`` after each epoch, every few minutes and on a stop, and ``best.ckpt``.
 
-    The score is the mean Dice of the classes that some validation reference has; see ``is_better`` if there is none.
+    The best score is the highest mean Dice of the classes that some validation reference has; see ``is_better`` if
+    there is none.
 
     On the first SIGINT or SIGTERM the current step is finished and saved, then ``RunInterruptedError`` is raised.
     A SIGINT after that stops at once; the last complete checkpoint stays. Schedulers may send SIGTERM repeatedly; only

@@ -71,7 +71,7 @@ class Forecast:
 
 
 class ForecastLine(Callback):
-    """Callback that measures the pace before the first step of a training, logs it, records it and sets the clock.
+    """Callback that measures the pace before the first step, logs and records it and passes it to the clock.
 
     It goes last among the callbacks: the clock has then been started, and a Ctrl-C during the measurement acts like
     one during the first step. Several processes are not measured, as they would have to meet at every step.

@@ -19,8 +19,8 @@ _T = TypeVar("_T")
 class RunState:
     """The state of a run as ``aunet runs`` and the tables of sweeps show it.
 
-    ``status`` is that of run.json, except: ``running`` is a run whose process lives, ``died`` one whose process ended
-    without recording it, and ``waiting`` one that has its configuration and nothing else.
+    ``status`` is that of run.json, except: ``running`` is a run whose process is alive, ``died`` one whose process
+    ended without recording it, and ``waiting`` one that has its configuration and nothing else.
     """
 
     folder: Path
