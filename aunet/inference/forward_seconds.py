@@ -48,6 +48,8 @@ def _forward_seconds(network: nn.Module, image: Tensor) -> float:
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until a CUDA GPU has finished its work; do nothing for other devices."""
+    """Wait until a GPU has finished its work; do nothing for a processor."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
