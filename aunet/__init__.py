@@ -1,6 +1,6 @@
 """Attention-gated segmentation of 3D medical images: train, look, predict, score.
 
-Importing ``aunet`` loads neither torch nor anything heavy; ``load_run`` does when it is first asked for.
+Importing ``aunet`` loads neither torch nor anything heavy; the first access to ``load_run`` does.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,8 +1,8 @@
-"""What a configuration may name as a ``_target_``, told by the module an object really comes from.
+"""The objects that a configuration may name as a ``_target_``, judged by the module that defines them.
 
 A name alone proves nothing: ``aunet.data.io.volume.os.system`` starts with our package and ends in a shell. So a target
 is one class or function of an allowed module, found there without importing anything else, and defined in an allowed
-module too, which a module re-exported by accident is not.
+module too, which excludes a module re-exported by accident.
 """
 
 import importlib
@@ -31,13 +31,13 @@ HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
 def check_targets(
     values: Mapping[str, Any], trusted_modules: Sequence[str] = (), built: Sequence[str] | None = None
 ) -> None:
-    """Raise UserError for the first target in ``values`` that is not allowed or given an argument it does not have.
+    """Raise UserError for the first target in ``values`` that is not allowed or has an unknown argument.
 
     Args:
         values: Plain containers with every interpolation resolved, as they will be instantiated.
         trusted_modules: The user's own modules, allowed beside ours.
-        built: Dotted keys of the only parts that the caller builds. The other targets are checked by their name alone,
-            so that their modules are not imported: a loss costs the import of MONAI. None stands for all parts.
+        built: Dotted keys of the only parts that the caller builds. The other targets are checked by name only, so that
+            their modules are not imported: a loss costs the import of MONAI. None means all parts.
     """
     for key, node in _nodes_with_target(values):
         name, key_of_name = node["_target_"], f"{key}._target_"
@@ -48,7 +48,7 @@ def check_targets(
 
 
 def find_target(name: object, trusted_modules: Sequence[str] = (), key: str = "_target_") -> Callable[..., Any]:
-    """Return the class or function that ``name`` stands for; UserError, naming ``key``, unless it is allowed."""
+    """Return the class or function that ``name`` names; raise UserError, naming ``key``, unless it is allowed."""
     name = _check_name(name, trusted_modules, key)
     allowed = (*ALLOWED_MODULES, *trusted_modules)
     module_name, _, object_name = name.rpartition(".")
@@ -63,7 +63,7 @@ def find_target(name: object, trusted_modules: Sequence[str] = (), key: str = "_
 
 
 def _check_name(name: object, trusted_modules: Sequence[str], key: str) -> str:
-    """Return the present name of ``name``; UserError, naming ``key``, unless it is one inside an allowed module."""
+    """Return the present name of ``name``; raise UserError, naming ``key``, unless it is one in an allowed module."""
     if not isinstance(name, str) or not all(part.isidentifier() and part[0] != "_" for part in name.split(".")):
         raise UserError(f"{key}: {name!r} is not the dotted name of a class or function.")
     allowed = (*ALLOWED_MODULES, *trusted_modules)
@@ -116,7 +116,7 @@ def _check_arguments(key: str, node: Mapping[str, Any], target: Callable[..., An
 
 
 def _argument_names(target: Callable[..., Any]) -> list[str] | None:
-    """The arguments ``target`` takes by name, those of its base classes included; None where any will do."""
+    """Return the arguments that ``target`` and its base classes accept by name; None if it accepts any."""
     makers: list[Callable[..., Any]] = [target]
     if inspect.isclass(target):
         makers = [vars(base)["__init__"] for base in target.__mro__ if "__init__" in vars(base)]

@@ -1,4 +1,4 @@
-"""Files that are either wholly there or not there: written beside their place, then renamed into it."""
+"""Files that exist completely or not at all: written beside their place, then renamed into it."""
 
 import fcntl
 import json
@@ -13,7 +13,7 @@ from uuid import uuid4
 
 @contextmanager
 def replaced_atomically(path: Path) -> Generator[Path]:
-    """Give a temporary file path in the folder of ``path``; on success what was written there replaces ``path``.
+    """Yield a temporary file path in the folder of ``path``; on success the file written there replaces ``path``.
 
     The temporary name keeps the suffixes of ``path``, for writers that choose a format by them.
     On an error, Ctrl-C or a full disk the old file stays and the temporary one is removed.
@@ -30,9 +30,9 @@ def replaced_atomically(path: Path) -> Generator[Path]:
 
 @contextmanager
 def folder_created_atomically(folder: Path) -> Generator[Path]:
-    """Give a temporary folder beside ``folder``, which it becomes on success.
+    """Yield a temporary folder beside ``folder``, which it becomes on success.
 
-    When another process was faster and ``folder`` exists by then, its content is kept: both wrote the same.
+    If another process was faster and ``folder`` exists by then, its content is kept: both wrote the same.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{uuid4().hex[:8]}-{folder.name}")
@@ -48,9 +48,9 @@ def folder_created_atomically(folder: Path) -> Generator[Path]:
 
 @contextmanager
 def held_alone(lock: Path) -> Generator[None]:
-    """Wait until no other process or thread holds ``lock``, a file made for it; one that dies lets go of it.
+    """Wait until no other process or thread holds ``lock``, a file made for this; a process that dies releases it.
 
-    It saves work done twice and nothing else: where the file system cannot lock, nobody waits.
+    The lock only saves duplicate work: if the file system cannot lock, nobody waits.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("wb") as file:
@@ -66,7 +66,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Replace the content of ``path`` by ``content`` as indented JSON; NaN is refused, as JSON has none."""
+    """Replace the content of ``path`` by ``content`` as indented JSON; raise ValueError for NaN, which JSON lacks."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 

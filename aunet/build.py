@@ -1,6 +1,6 @@
-"""From a configuration to the cases, the network and the predictor that it names.
+"""Construction of the cases, the network and the predictor that a configuration names.
 
-What only a training needs is in ``build_task.py``, so that a prediction imports neither Lightning nor MONAI.
+Parts that only a training needs are in ``build_task.py``, so that a prediction imports neither Lightning nor MONAI.
 """
 
 import os
@@ -45,23 +45,23 @@ from aunet.training.transfer import checkpoint_of_run
 
 Settings = dict[str, Any]
 
-# What a network that does not tell may need its input to be a multiple of; five levels of halving are usual.
+# Of a network that does not state its own: five levels, each half as fine as the one before, are usual.
 _USUAL_SIZE_MULTIPLE = 16
 
 
 def build_cohort(config: DictConfig) -> Cohort:
-    """The cases that ``data`` names."""
+    """Return the cases that ``data`` names."""
     return selected_cohort(_source_cohort(config), config.data.cases, config.data.on_error)
 
 
 def build_listed_cohort(config: DictConfig) -> Cohort:
-    """As ``build_cohort``, with the cases whose files do not open: all that the source lists."""
+    """Return the cohort of ``build_cohort`` including the cases whose files do not open."""
     check_lengths(config.data)
     return selected_cohort(_source_cohort(config), config.data.cases, "stop")
 
 
 def describe_cohort(config: DictConfig) -> Cohort:
-    """As ``build_cohort``, but phantoms are made only where their files must tell the spacing or the patch."""
+    """Return the cohort of ``build_cohort``, making phantoms only if spacing or patch size depends on their files."""
     data = config.data
     is_phantom = data.root is None and "num_phantoms" in data.source
     if is_phantom and data.spacing is not None and data.patch_size is not None:
@@ -70,7 +70,7 @@ def describe_cohort(config: DictConfig) -> Cohort:
 
 
 def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
-    """The whole configuration as plain values, with the facts of the data filled in."""
+    """Return the whole configuration as plain values, with the facts of the data filled in."""
     data = config.data
     check_lengths(data)
     check_can_be_sharded(config.trainer)
@@ -89,7 +89,7 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
 
 
 def build_splits(settings: Settings, cohort: Cohort) -> Splits:
-    """Which case trains, validates, tests."""
+    """Return which cases train, validate and test."""
     split, fold, cases = settings["data"]["split"], settings["data"]["fold"], cohort.cases
     if split["file"] is not None:
         file, on_error = Path(split["file"]).expanduser(), settings["data"]["on_error"]
@@ -105,7 +105,7 @@ def build_splits(settings: Settings, cohort: Cohort) -> Splits:
 
 
 def build_network(settings: Settings) -> nn.Module:
-    """The network with fresh weights, a function of the seed."""
+    """Return the network with fresh weights, a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings["seed"])
         network = build_object(settings["model"]["network"])
@@ -130,7 +130,7 @@ def build_window(settings: Settings, network: nn.Module) -> Window:
 
 
 def choose_hardware(settings: Settings) -> HardwareChoice:
-    """Precision and memory layout of the run."""
+    """Choose precision and memory layout of the run."""
     trainer = settings["trainer"]
     return choose_for_hardware(
         trainer["precision"],
@@ -142,11 +142,11 @@ def choose_hardware(settings: Settings) -> HardwareChoice:
 
 
 def load_run(folder: str | Path, device: str | None = None, trusted_modules: Sequence[str] = ()) -> Predictor:
-    """A trained run, ready to predict: its best checkpoint behind its own preprocessing.
+    """Load a trained run for prediction: its best checkpoint (else its last) and its own preprocessing.
 
     Args:
         folder: the run's folder.
-        device: where to compute; None chooses.
+        device: where to compute; None chooses it.
         trusted_modules: Python packages of your own that its configuration may name.
     """
     settings = load_run_settings(Path(folder), trusted_modules)
@@ -173,7 +173,7 @@ def load_run(folder: str | Path, device: str | None = None, trusted_modules: Seq
 
 
 def load_checkpoint_weights(network: nn.Module, checkpoint: Path) -> None:
-    """Load the network's weights from a checkpoint, as tensors only."""
+    """Load the network's weights from a checkpoint, reading tensors only."""
     try:
         state: Mapping[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
         weights = {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}
@@ -192,13 +192,13 @@ def _source_cohort(config: DictConfig) -> Cohort:
 
 
 def build_object(node: Any, **arguments: Any) -> Any:
-    """Return the object that ``node`` names, given ``arguments`` too; a UserError raised on the way stays one."""
+    """Return the object that ``node`` names, built with ``arguments`` too; a UserError passes through unchanged."""
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
-        # A source reads files on the way: what goes wrong there is no argument of the user's.
+        # A source also reads files, and an error there is not caused by an argument of the user.
         if isinstance(error.__cause__, TypeError | ValueError) and not node["_target_"].startswith("aunet.data."):
             raise UserError(
                 f"{node['_target_']} refuses its arguments: {error.__cause__}. Compare their values and types with"
@@ -208,5 +208,5 @@ def build_object(node: Any, **arguments: Any) -> Any:
 
 
 def training_device(choice: HardwareChoice) -> str:
-    """The device of this process; of several GPUs its own."""
+    """Return the device of this process: with several GPUs, its own."""
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if choice.device == "cuda" else choice.device

@@ -1,4 +1,4 @@
-"""How a run prepares its scans: their modality, and the numbers that standardise CT, measured once and then kept."""
+"""Preparation of a run's scans: their modality, and the numbers that standardise CT, measured once and then kept."""
 
 import logging
 from pathlib import Path
@@ -24,7 +24,7 @@ Settings = dict[str, Any]
 
 
 def check_lengths(data: DictConfig) -> None:
-    """Raise UserError for a list of numbers that is too short or too long for what it says."""
+    """Raise UserError for a list of the wrong length, or a window whose lowest HU is not below its highest."""
     for key, length, meaning in (
         ("spacing", 3, "mm along right, anterior, superior"),
         ("patch_size", 3, "voxels along right, anterior, superior"),
@@ -41,7 +41,7 @@ def check_lengths(data: DictConfig) -> None:
 
 
 def with_given_modality(cohort: Cohort, data: DictConfig) -> Cohort:
-    """Return ``cohort`` with the modality of data.modality, if that is given."""
+    """Return ``cohort`` with the modality of data.modality, if given."""
     given: Any = data.modality
     if given is None:
         return cohort
@@ -66,12 +66,13 @@ def intensity_facts(config: DictConfig, cohort: Cohort) -> Settings:
 
 
 def with_intensities(settings: Settings, cohort: Cohort, splits: Splits, *, is_begun: bool = False) -> Settings:
-    """Return ``settings`` with ``dataset.intensities`` filled in, as data.window says; equal on every rank.
+    """Return ``settings`` with ``dataset.intensities`` filled in according to data.window; equal on every rank.
 
-    Only the training cases of ``splits`` are looked at. A run that ``is_begun`` keeps the numbers of its config.yaml.
+    Only the training cases of ``splits`` are read. Numbers that its config.yaml holds already are kept. If the run
+    ``is_begun``, its modalities are not checked again.
 
     Raises:
-        UserError: for channels that are said to be CT and are not; for data.window=auto without any labelled voxel.
+        UserError: if channels are declared CT but are not, or if data.window=auto finds no labelled voxel.
     """
     data, facts = settings["data"], settings["dataset"]
     if facts["intensities"] is not None:
@@ -117,7 +118,7 @@ def build_preprocessing(settings: Settings) -> Preprocessing:
 
 
 def build_digests(settings: Settings) -> ContentDigests:
-    """Return the remembered digests of the files' content."""
+    """Return the cached digests of the files' content."""
     return ContentDigests(Path(settings["data"]["cache"]).expanduser() / "digests.json")
 
 

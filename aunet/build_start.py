@@ -1,4 +1,4 @@
-"""The weights that a run starts from: what fits of them, and whether they have seen its test cases."""
+"""The weights that a run starts from: which of them fit, and whether they have seen its test cases."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from aunet.training.init_overlap import Start
 from aunet.training.transfer import Transfer, find_class_blocks, read_weights, transfer_weights
 from aunet.training.weight_lineage import CaseNames, data_folder
 
-# What networks call the number of their classes.
+# Arguments by which networks receive their number of classes.
 _CLASS_ARGUMENTS = frozenset({"num_classes", "out_channels"})
 
 
 def start_from(settings: Settings, network: nn.Module) -> Transfer:
-    """Load what fits of the weights that ``init`` names into ``network``."""
+    """Load the weights that ``init`` names into ``network``, as far as they fit."""
     arguments, num_classes = settings["model"]["network"], settings["dataset"]["num_classes"]
     one_more = {key: num_classes + 1 for key in _CLASS_ARGUMENTS & arguments.keys() if arguments[key] == num_classes}
     with_one_more = build_network({**settings, "model": {**settings["model"], "network": {**arguments, **one_more}}})
@@ -27,7 +27,7 @@ def start_from(settings: Settings, network: nn.Module) -> Transfer:
 
 
 def build_start(settings: Settings, cohort: Cohort, splits: Splits) -> Start:
-    """Return the weights that ``init`` names beside what the cases of this run are recognised by."""
+    """Return the weights that ``init`` names, with the names and digests that identify the cases of this run."""
     data = settings["data"]
     digests = image_digests(cohort.cases, build_digests(settings))
     root = None if data["root"] is None else data_folder(data["root"])

@@ -1,4 +1,4 @@
-"""From a configuration to what a training repeats: its loaders and its task."""
+"""Construction of a training's loaders and task from a configuration."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ from aunet.training.segmentation_task import SegmentationTask
 
 
 def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: int | None = None) -> SegmentationData:
-    """The loaders of a run, for this rank; ``num_ranks`` where the ranks are yet to be started."""
+    """Return the loaders of a run for this rank; ``num_ranks`` is needed if the ranks are not started yet."""
     data, facts = settings["data"], settings["dataset"]
     return SegmentationData(
         cohort=cohort,
@@ -39,18 +39,18 @@ def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: in
 
 
 def build_augmentation(settings: Settings) -> Augmentation:
-    """Return the changes of the training batches; none for a batch to learn by heart."""
+    """Return the augmentation of the training batches, which changes nothing for the overfit probe."""
     if settings["trainer"]["probe"] == "overfit":
         return Augmentation(settings["dataset"]["patch_size"])
     return build_object(settings["data"]["augmentation"])
 
 
 def build_schedule(settings: Settings) -> Callable[[float], float]:
-    """Share of the training done -> share of the learning rate."""
+    """Return the function from the share of the training done to the share of the learning rate."""
     if settings["trainer"]["probe"] == "lr_find":
         return rising
     schedule = settings["optimizer"]["schedule"]
-    # Of an extended run these are more than the schedule in its config.yaml says.
+    # An extended run has more epochs than the schedule in its config.yaml.
     epochs = {"max_epochs": settings["trainer"]["max_epochs"]} if "max_epochs" in schedule else {}
     return build_object(schedule, **epochs)
 
@@ -80,7 +80,10 @@ def build_task(
 
 
 def _num_workers(setting: int | str) -> int:
-    """Reading a patch takes milliseconds: on a processor that also trains, more processes only take its time."""
+    """Return the number of loader processes; "auto" means none without a GPU.
+
+    Reading a patch takes milliseconds: on a CPU that also trains, more processes only take its time.
+    """
     if setting == "auto":
         return min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0
     return int(setting)

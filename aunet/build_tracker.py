@@ -1,4 +1,4 @@
-"""From a configuration to the tracker that shows the run; ``TRACKERS`` lists them by the name of their option."""
+"""Construction of the tracker that shows a run; ``TRACKERS`` lists trackers by the name of their option."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ from aunet.tracking.wandb_tracker import WandbTracker, wandb_media_bytes, wandb_
 
 
 def build_tracker(settings: Settings, folder: Path) -> GuardedTracker | None:
-    """The tracker of the run in ``folder``, to be started; None for a run that its folder alone tells."""
+    """Return the tracker of the run in ``folder``, not yet started; None for a run recorded in its folder only."""
     logger = settings["logger"]
     if logger["name"] not in TRACKERS:
         return None
@@ -27,7 +27,7 @@ def build_tracker(settings: Settings, folder: Path) -> GuardedTracker | None:
 
 
 def _wandb(settings: Settings, folder: Path) -> Callable[[], Tracker]:
-    """All parts of an interrupted run are one run in W&B."""
+    """Return a function that starts the tracker; all parts of an interrupted run are one run in W&B."""
     run_id = wandb_run_id(folder) or uuid4().hex[:8]
     logger = settings["logger"]
     group = logger["group"] or settings["data"]["name"]

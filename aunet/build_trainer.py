@@ -1,4 +1,4 @@
-"""From a configuration to Lightning's trainer and what watches it; what they train is built in ``build.py``."""
+"""Construction of Lightning's trainer and its callbacks; their task and data come from ``build_task.py``."""
 
 import logging
 import os
@@ -33,7 +33,7 @@ from aunet.training.weight_average import WeightAverage, WeightsBack
 
 
 def build_clock(settings: Settings) -> RunClock:
-    """Return the clock that measures how far the run is."""
+    """Return the clock that measures the progress of the run."""
     trainer = settings["trainer"]
     steps_per_epoch = count_steps(trainer["batches_per_epoch"], trainer["accumulate"])
     return RunClock(trainer["max_epochs"], steps_per_epoch, duration_in_seconds(trainer["max_time"]))
@@ -42,7 +42,7 @@ def build_clock(settings: Settings) -> RunClock:
 def build_forecast(
     settings: Settings, choice: HardwareChoice, validation_shapes: Sequence[Sequence[int]], num_ranks: int = 1
 ) -> Forecast:
-    """Return what is measured before the first step, of one of ``num_ranks`` processes."""
+    """Return the forecast that is made before the first step, for one of ``num_ranks`` processes."""
     facts, trainer = settings["dataset"], settings["trainer"]
     patches = max(1, facts["batch_size"] // num_ranks)
     shape = BatchShape(patches, facts["in_channels"], tuple(facts["patch_size"]), facts["num_classes"])
@@ -57,7 +57,7 @@ def build_trainer(
     folder: Path,
     network: nn.Module,
 ) -> Trainer:
-    """Lightning's trainer; checkpoints, tables and what the user sees are ours."""
+    """Return Lightning's trainer without its checkpoints, tables and display, which are our own."""
     trainer = settings["trainer"]
     is_foreign = not isinstance(network, UNet)  # others may hold parameters that no output depends on
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -106,7 +106,7 @@ def build_callbacks(
     tracker: Tracker | None = None,
     extended_at: int | None = None,
 ) -> list[Callback]:
-    """What watches the training, in the order it is asked; ``extended_at`` as in ``Patience``."""
+    """Return the callbacks of the training in the order of their calls; ``extended_at`` is as in ``Patience``."""
     patience, decay = settings["trainer"]["patience"], settings["trainer"]["ema"]
     average = None if decay is None else WeightAverage(decay)
     recorder = build_recorder(settings, folder, data, task, tracker)
@@ -125,10 +125,10 @@ def build_callbacks(
 def build_recorder(
     settings: Settings, folder: Path, data: SegmentationData, task: SegmentationTask, tracker: Tracker | None
 ) -> AttentionRecorder:
-    """What records the coefficients of the first validation cases."""
+    """Return the recorder of the coefficients of the first validation cases."""
     attention, dataset = settings["attention"], data.validation_cases()
     shown = [dataset[index] for index in range(min(attention["cases"], len(dataset)))]
-    # Of a network with softmax gates a patch is recorded instead, which the validation does not predict.
+    # Softmax gates are recorded on a patch instead, which the validation does not predict.
     if not has_softmax_gates(task.network):
         task.watch(case["case_id"] for case in shown)
     return AttentionRecorder(

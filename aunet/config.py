@@ -30,7 +30,7 @@ from aunet.overrides import (
     with_mappings_replaced,
 )
 
-# Parts of a configuration for ``check_targets``: all that a prediction builds, all that reading a dataset builds.
+# Parts of a configuration for ``check_targets``: those that a prediction builds, those that reading a dataset builds.
 NETWORK_ALONE = ("model.network",)
 SOURCE_ALONE = ("data.source",)
 
@@ -51,7 +51,7 @@ def compose_config(overrides: Sequence[str], config_folder: Path | None = None) 
     """Compose a run's configuration from ``conf/train.yaml`` and ``overrides``, with Hydra's own keys under ``hydra``.
 
     Raises:
-        UserError: for an override with an unknown key, option or type, naming it and the nearest known one.
+        UserError: if an override has an unknown key, option or type, naming it and the nearest known one.
     """
     with _config_loader(config_folder) as loader:
         parsed = parse_overrides(overrides, loader)
@@ -70,13 +70,13 @@ def compose_config(overrides: Sequence[str], config_folder: Path | None = None) 
 
 
 def split_sweep(overrides: Sequence[str], config_folder: Path | None = None) -> list[list[str]]:
-    """The overrides of each job of ``-m overrides``: ``model=unet,attention`` gives two lists of one."""
+    """Return the overrides of each job of ``-m overrides``: for ``model=unet,attention`` two lists of one."""
     with _config_loader(config_folder) as loader:
         return split_parsed_sweep(parse_overrides(overrides, loader))
 
 
 def parsed_overrides(overrides: Sequence[str], config_folder: Path | None = None) -> list[Override]:
-    """The overrides as Hydra understands them; UserError naming the first that it does not."""
+    """Return the overrides as Hydra parses them; raise UserError naming the first that it refuses."""
     with _config_loader(config_folder) as loader:
         return parse_overrides(overrides, loader)
 
@@ -86,7 +86,7 @@ def load_run_config(
 ) -> DictConfig:
     """Read and check ``config.yaml`` of a run's folder, which may come from a stranger.
 
-    Modules named as trusted in the file are not: only those of ``trusted_modules`` are, which the caller's user gave.
+    Only ``trusted_modules``, which the caller's user gave, are trusted, not those that the file names.
     ``built`` is passed to ``check_targets``.
     """
     config = _read_run_config(run_folder, trusted_modules)
@@ -108,7 +108,7 @@ def load_run_settings(run_folder: Path, trusted_modules: Sequence[str] = ()) -> 
 
 @contextmanager
 def _naming(file: Path) -> Generator[None]:
-    """Put the file before the message of a UserError."""
+    """Prefix the message of a UserError with the file."""
     try:
         yield
     except UserError as error:
@@ -143,9 +143,9 @@ def _use_present_names(config: DictConfig) -> None:
 
 
 def check_config(config: DictConfig, built: Sequence[str] | None = None) -> None:
-    """Raise UserError unless every key is known, every value of its type and rule, every ``_target_`` allowed.
+    """Raise UserError unless all keys are known, values obey their type and rule, and targets are allowed.
 
-    Nothing is built and, outside the allowed modules, nothing imported. Stand-ins replace facts of the dataset that
+    Nothing is built and, outside the allowed modules, nothing is imported. Stand-ins replace facts of the dataset that
     are not known yet. ``built`` is passed to ``check_targets``.
     """
     missing = [key for key in _STAND_IN_FACTS if OmegaConf.select(config, f"dataset.{key}") is None]
@@ -157,8 +157,8 @@ def resolve_config(
 ) -> dict[str, Any]:
     """Return plain containers of ``config``, checked, with ``dataset_facts`` and every interpolation filled in.
 
-    Build from these and from nothing else, and only the parts ``built``, which ``check_targets`` takes: they are what
-    was checked. Hydra's own keys are left out.
+    Build from these only, and only the parts ``built`` (see ``check_targets``): nothing else was checked.
+    Hydra's own keys are left out.
     """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     check_interpolations(own)
@@ -181,7 +181,7 @@ def resolve_config(
 
 @contextmanager
 def _config_loader(folder: Path | None) -> Generator[ConfigLoader]:
-    """Hydra's loader for ``folder``, or for our ``conf/``: inside the package in a wheel, beside it in a checkout."""
+    """Yield Hydra's loader for ``folder``, or for our ``conf/``: inside the package, or beside it in a checkout."""
     package = Path(__file__).resolve().parent
     folders = [folder] if folder else [package / "conf", package.parent / "conf"]
     found = next((path for path in folders if (path / "train.yaml").is_file()), None)
@@ -206,13 +206,13 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
 
 
 def _keys_to_choose_from(overrides: Sequence[Override], loader: ConfigLoader) -> set[str]:
-    """Every key that the schema or the groups chosen by ``overrides`` have."""
+    """Return every key of the schema and of the groups chosen by ``overrides``."""
     choices = [str(override.input_line) for override in overrides if options_of(override, loader)]
     return _dotted_keys(_plain(_compose(choices))) | set(known_keys())
 
 
 def _dotted_keys(values: Mapping[str, Any], prefix: str = "") -> set[str]:
-    """Every key of nested plain containers, groups included."""
+    """Return every key of nested plain containers, groups included."""
     keys = {f"{prefix}{name}" for name in values}
     for name, child in values.items():
         if isinstance(child, Mapping):

@@ -17,7 +17,7 @@ ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
     "dataset.intensities": None,
     "init_overlap": "allow",
     "data.resampling": "linear",
-    # The weights 1, 1/2, 1/4, ... of deep supervision were summed as they are.
+    # Deep supervision summed the losses of the levels with weights 1, 1/2, 1/4, ...
     "loss.level_reduction": "sum",
     "inference.one_pass_voxels": 0,
 }
@@ -35,7 +35,7 @@ ADDED_ARGUMENTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 
 def fill_added_keys(config: DictConfig) -> None:
-    """Give ``config``, as read from a run folder, the keys and arguments listed above that it lacks.
+    """Add the keys and arguments listed above that ``config``, as read from a run folder, lacks.
 
     A key whose group is missing as well is left alone: such a file was never the configuration of a run, and the check
     against the schema reports it.

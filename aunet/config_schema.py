@@ -1,4 +1,4 @@
-"""What a run's configuration holds: every key, its type and the rule its value obeys. The values stand in ``conf/``."""
+"""The schema of a run's configuration: every key, its type and the rule for its value. Values are in ``conf/``."""
 
 import re
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from omegaconf import MISSING
 class Rule:
     """A rule for a value, in words and as a test. Null always passes; every entry of a list must obey it.
 
-    With ``is_of_list`` the list as a whole must.
+    With ``is_of_list``, the list as a whole must obey it.
     """
 
     words: str
@@ -21,7 +21,7 @@ class Rule:
 
 
 def one_of(*choices: object) -> Rule:
-    """One of a few words or numbers."""
+    """Return the rule of a value that is one of a few words or numbers."""
     return Rule("one of " + ", ".join(str(choice).lower() for choice in choices), lambda value: value in choices)
 
 
@@ -55,7 +55,7 @@ def _is_number(value: object) -> bool:
 
 
 def _is_scale(value: Any) -> bool:
-    """Whether ``value`` is what ``aunet.data.preprocessing.intensity_scale.IntensityScale.as_facts`` gives."""
+    """Return whether ``value`` has the form of ``aunet.data.preprocessing.intensity_scale.IntensityScale.as_facts``."""
     if not isinstance(value, dict) or set(cast(dict[Any, Any], value)) != {"window", "mean", "sd"}:
         return False
     window: Any = value["window"]
@@ -68,7 +68,7 @@ SCALE = Rule("null, or window: [lowest, highest], mean and sd in HU", _is_scale)
 
 
 def required(rule: Rule | None = None) -> Any:
-    """A key that the YAML files must give, obeying ``rule``."""
+    """Return the field of a key that the YAML files must set, obeying ``rule``."""
     return field(default=MISSING, metadata={} if rule is None else {"rule": rule})
 
 
@@ -78,13 +78,13 @@ def _is_count(value: object) -> bool:
 
 @dataclass
 class DatasetFacts:
-    """What is known only once the data were read."""
+    """Facts that are known only once the data have been read."""
 
     in_channels: int = required(AT_LEAST_ONE)
     num_classes: int = required(Rule("at least 2 (the background counts)", lambda value: value >= 2))
     class_names: list[str] = required()
     modality: str = required(one_of(*MODALITIES, "mixed"))
-    # Of each channel; null: all are of ``modality``.
+    # Of each channel; null means that all have ``modality``.
     modalities: list[str] | None = required(one_of(*MODALITIES))
     # Of each channel, for data.window=auto: window, mean and sd in HU, or null.
     intensities: list[Any] | None = required(SCALE)
@@ -96,7 +96,7 @@ class DatasetFacts:
 
 @dataclass
 class SplitConfig:
-    """How many patients go where: shares below 1, numbers from 1. See ``aunet.data.cohort.splits``."""
+    """Sizes of the splits in patients: shares below 1, numbers from 1. See ``aunet.data.cohort.splits``."""
 
     train: float | None = required(PART)
     val: float = required(PART)
@@ -110,7 +110,7 @@ class SplitConfig:
 
 @dataclass
 class DataConfig:
-    """Which scans, on which grid, in which patches. ``scans`` and ``phantom`` are the recipes to choose from."""
+    """Scans, their grid and their patches. ``scans`` and ``phantom`` are the recipes to choose from."""
 
     name: str = required()
     root: str | None = required()
@@ -141,7 +141,7 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    """The network. ``size_multiple``: what each side of its input divides by, where it does not tell itself."""
+    """The network. ``size_multiple`` must divide each side of its input; for networks that do not state their own."""
 
     name: str = required()
     size_multiple: int | None = required(AT_LEAST_ONE)
@@ -150,7 +150,7 @@ class ModelConfig:
 
 @dataclass
 class LossConfig:
-    """The loss. ``level_reduction``: how the losses of deeply supervised levels become one."""
+    """The loss. ``level_reduction`` combines the losses of deeply supervised levels."""
 
     name: str = required()
     function: dict[str, Any] = required()
@@ -159,7 +159,7 @@ class LossConfig:
 
 @dataclass
 class OptimizerConfig:
-    """How it is minimised."""
+    """The optimizer and the schedule of its learning rate."""
 
     name: str = required()
     factory: dict[str, Any] = required()
@@ -168,7 +168,7 @@ class OptimizerConfig:
 
 @dataclass
 class TrainerConfig:
-    """How long, on what, and in which arithmetic. ``max_time`` is DD:HH:MM:SS."""
+    """Duration, hardware and arithmetic of the training. ``max_time`` is DD:HH:MM:SS."""
 
     name: str = required()
     max_epochs: int = required(AT_LEAST_ONE)
@@ -194,7 +194,7 @@ class TrainerConfig:
 
 @dataclass
 class LoggerConfig:
-    """Where the run is shown beside its own folder."""
+    """The tracker that shows the run, besides its own folder."""
 
     name: str = required(one_of("wandb", "tensorboard", "csv"))
     project: str = required()
@@ -205,7 +205,7 @@ class LoggerConfig:
 
 @dataclass
 class AttentionConfig:
-    """What is recorded of the attention coefficients."""
+    """The recording of the attention coefficients."""
 
     cases: int = required(NOT_NEGATIVE)
     max_epochs_kept: int = required(AT_LEAST_ONE)
@@ -213,7 +213,7 @@ class AttentionConfig:
 
 @dataclass
 class InferenceConfig:
-    """How whole cases are predicted."""
+    """The prediction of whole cases."""
 
     overlap: float = required(SHARE)
     window_batch: int = required(AT_LEAST_ONE)
@@ -222,7 +222,7 @@ class InferenceConfig:
 
 @dataclass
 class RunConfig:
-    """One run."""
+    """The configuration of one run."""
 
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -1,4 +1,4 @@
-"""A configuration held against the schema: no key it does not know, every value of its type and within its rule."""
+"""Checks of a configuration against the schema: only known keys, every value of its type and within its rule."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -14,7 +14,7 @@ from aunet.suggestions import did_you_mean
 
 
 def typed(config: DictConfig) -> DictConfig:
-    """``config`` with every value converted to the schema's type, interpolations kept.
+    """Return ``config`` with every value converted to the schema's type, interpolations kept.
 
     Raises:
         UserError: for an unknown key, with the key it may have meant, or a value of another type.
@@ -33,7 +33,7 @@ def typed(config: DictConfig) -> DictConfig:
 
 
 def known_keys() -> list[str]:
-    """Every dotted key of the schema."""
+    """Return every dotted key of the schema."""
     return [key for key, _, _ in _schema_entries(RunConfig)]
 
 
@@ -56,12 +56,12 @@ def check_rules(values: Mapping[str, Any]) -> None:
 
 @cache
 def _schema() -> DictConfig:
-    """Return the schema as a configuration, which takes 10 ms to build; ``merge`` copies it and leaves it as it is."""
+    """Return the schema as a configuration, which takes 10 ms to build; ``merge`` copies it without changing it."""
     return OmegaConf.structured(RunConfig)
 
 
 def _package_remedy(config: DictConfig, key: str) -> str:
-    """What to do where a part of the network landed beside it: its YAML file does not say where it belongs."""
+    """Return the remedy if a part of the network landed beside it because its YAML file names no package."""
     group, _, part = key.partition(".")
     if group != "model" or OmegaConf.select(config, f"{key}._target_", throw_on_missing=False) is None:
         return ""
@@ -69,7 +69,7 @@ def _package_remedy(config: DictConfig, key: str) -> str:
 
 
 def _check_groups(config: DictConfig) -> None:
-    """Refuse a word where a group of keys stands (``trainer=fast`` where trainer is no folder of options)."""
+    """Raise UserError for a word in place of a group of keys (``trainer=fast`` if trainer has no options)."""
     for name, type_ in get_type_hints(RunConfig).items():
         value = config.get(name) if not OmegaConf.is_missing(config, name) else "???"
         if is_dataclass(type_) and name in config and not OmegaConf.is_dict(value):
@@ -77,7 +77,7 @@ def _check_groups(config: DictConfig) -> None:
 
 
 def _schema_entries(schema: type, prefix: str = "") -> Iterator[tuple[str, Any, Rule | None]]:
-    """Dotted key, type and rule of every key below ``schema``, groups included."""
+    """Yield dotted key, type and rule of every key below ``schema``, groups included."""
     types = get_type_hints(schema)
     for entry in fields(schema):
         key, type_ = prefix + entry.name, types[entry.name]
@@ -105,7 +105,7 @@ _WORDS = {
 
 
 def _type_of(key: str) -> str:
-    """The type of the schema's ``key`` in words: ``a whole number``; of a list's entry, the list's."""
+    """Return the type of the schema's ``key`` in words (``a whole number``); for a list's entry, the list's type."""
     types = {name: type_ for name, type_, _ in _schema_entries(RunConfig)}
     type_ = types.get(key.partition("[")[0])
     members = getattr(type_, "__args__", (type_,)) if getattr(type_, "__origin__", None) is None else (type_,)

@@ -1,4 +1,4 @@
-"""The one exception that means: the user can put this right."""
+"""The exception for errors that the user can correct."""
 
 import errno
 
@@ -11,9 +11,9 @@ class UserError(ValueError):
 
 
 class NoRoomError(UserError):
-    """The cases are sound, but they do not fit."""
+    """The error for sound cases that do not fit."""
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether ``error`` is a full disk's or that of a used-up quota."""
+    """Return whether ``error`` comes from a full disk or a used-up quota."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

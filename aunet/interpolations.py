@@ -1,4 +1,4 @@
-"""Which interpolations a configuration may hold: references to its own keys, and resolvers that read nothing else.
+"""The interpolations that a configuration may hold: references to its own keys, and resolvers that read nothing else.
 
 OmegaConf's ``oc.env`` would carry environment secrets into run folders and trackers, and ``oc.decode`` and
 ``oc.create`` evaluate text a second time; a run folder from a stranger could hold any of them.
@@ -17,7 +17,7 @@ ALLOWED_RESOLVERS = ("recipe_of_root", "now", "oc.select")
 
 
 def recipe_of_root(root: str | None) -> str:
-    """Which of a dataset's recipes holds: the one for scans where their folder is given, else the phantom's."""
+    """Return the recipe of a dataset: that for scans if their folder is given, else the phantom's."""
     return "scans" if root else "phantom"
 
 
@@ -25,7 +25,7 @@ OmegaConf.register_new_resolver("recipe_of_root", recipe_of_root, replace=True)
 
 
 def strings_in(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every string below ``value`` with its dotted key, such as ``data.classes[2].name``."""
+    """Yield every string below ``value`` with its dotted key, such as ``data.classes[2].name``."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, Mapping):
@@ -53,7 +53,7 @@ def _check_text(key: str, text: str) -> None:
 
 
 def _resolver_names(tree: Any) -> Iterator[str]:
-    """Names of the resolvers that a parsed text calls, at any depth; one put together by interpolation as written."""
+    """Yield the names of the resolvers that a parsed text calls, at any depth; an interpolated name as written."""
     if isinstance(tree, OmegaConfGrammarParser.InterpolationResolverContext):
         name: Any = tree.resolverName()
         yield name.getText()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aunet.errors import UserError
 
-# Okabe and Ito's colours: told apart also with the common colour vision deficiencies, and on a grey CT.
+# Okabe and Ito's colours: distinguishable also with the common colour vision deficiencies, and on a grey CT.
 _COLORS = ("#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#999999")
 
 
@@ -23,26 +23,26 @@ class Labels:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes, the background included."""
+        """Return the number of classes, the background included."""
         return len(self.names)
 
     @property
     def foreground(self) -> tuple[tuple[int, str], ...]:
-        """(integer, name) of each class but the background."""
+        """Return (integer, name) of each class but the background."""
         return tuple(enumerate(self.names))[1:]
 
     def color(self, index: int) -> tuple[float, float, float]:
-        """Red, green and blue in 0..1 of foreground class ``index`` (1 is the first); colours repeat after eight."""
+        """Return red, green and blue in 0..1 of foreground class ``index``, from 1; colours repeat after eight."""
         code = _COLORS[(index - 1) % len(_COLORS)]
         red, green, blue = (int(code[at : at + 2], 16) / 255 for at in (1, 3, 5))
         return red, green, blue
 
 
 def matching_name(name: str) -> str:
-    """What two names of one class share: ``Right Kidney``, ``right-kidney`` and ``right_kidney`` are the same."""
+    """Return ``name`` without case and separators: ``Right Kidney`` and ``right_kidney`` -> ``rightkidney``."""
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def class_name(name: str) -> str:
-    """A dataset's name of a class as ours are written: ``Prostate/Uterus`` -> ``prostate_uterus``."""
+    """Return a dataset's name of a class in our spelling: ``Prostate/Uterus`` -> ``prostate_uterus``."""
     return re.sub(r"[\W_]+", "_", name.strip()).strip("_").lower()

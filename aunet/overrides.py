@@ -1,4 +1,4 @@
-"""What stands on the command line after ``train``: Hydra overrides, sweeps of them, and what a misspelled one meant."""
+"""The command line after ``train``: Hydra overrides, sweeps of them, and suggestions for misspelled ones."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ _RENAMED_OPTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 
 
 def parse_overrides(overrides: Sequence[str], loader: ConfigLoader) -> list[Override]:
-    """Parse each of ``overrides``; UserError naming the first that Hydra's grammar refuses.
+    """Parse each of ``overrides``; raise UserError naming the first that Hydra's grammar refuses.
 
     Former names of options are replaced by the present ones.
     """
@@ -33,7 +33,7 @@ def parse_overrides(overrides: Sequence[str], loader: ConfigLoader) -> list[Over
 
 
 def check_options(overrides: Sequence[Override], loader: ConfigLoader) -> None:
-    """Raise UserError for a sweep outside ``-m`` and for an option its group does not have (``model=atention``)."""
+    """Raise UserError for a sweep outside ``-m`` and for an option that its group lacks (``model=atention``)."""
     for override in overrides:
         if override.is_sweep_override():
             raise UserError(
@@ -54,14 +54,14 @@ def check_options(overrides: Sequence[Override], loader: ConfigLoader) -> None:
 
 
 def options_of(override: Override, loader: ConfigLoader) -> list[str]:
-    """The YAML files that ``override`` can choose from; empty where its key is a value's and not a group's."""
+    """Return the YAML files that ``override`` can choose from; empty if its key is not a group's but a value's."""
     return loader.get_group_options(override.key_or_group, ObjectType.CONFIG)
 
 
 def check_keys(overrides: Sequence[Override], known: Collection[str], loader: ConfigLoader) -> None:
     """Raise UserError for an override of a key that is not ``known``, with the key it may have meant.
 
-    Keys written with ``+`` are new by the user's wish; the schema judges them.
+    Keys written with ``+`` are new on purpose; the schema checks them.
     """
     for override in overrides:
         key = override.key_or_group
@@ -72,7 +72,7 @@ def check_keys(overrides: Sequence[Override], known: Collection[str], loader: Co
 
 
 def with_mappings_replaced(overrides: Sequence[Override], loader: ConfigLoader) -> list[str]:
-    """The overrides as Hydra is given them: ``key={…}`` takes the place of a mapping instead of being merged into it.
+    """Return the overrides for Hydra, in which ``key={…}`` replaces a mapping instead of being merged into it.
 
     Merged, ``data.classes={liver: 1}`` would keep the classes of the YAML file, or be refused.
     """
@@ -88,7 +88,7 @@ def with_mappings_replaced(overrides: Sequence[Override], loader: ConfigLoader) 
 
 
 def split_parsed_sweep(overrides: Sequence[Override]) -> list[list[str]]:
-    """The overrides of each job of a sweep; the last key varies fastest, as in Hydra's own sweeps."""
+    """Return the overrides of each job of a sweep; the last key varies fastest, as in Hydra's own sweeps."""
     written = " ".join(str(override.input_line) for override in overrides)
     deletions = [str(override.input_line) for override in overrides if override.is_delete()]
     try:
@@ -107,7 +107,7 @@ def split_parsed_sweep(overrides: Sequence[Override]) -> list[list[str]]:
 
 
 def _with_present_names(text: str) -> str:
-    """Return an override with former names of options replaced by the present ones; logs each."""
+    """Return an override with former names of options replaced by the present ones, and log each."""
     group, equals, options = text.partition("=")
     for former, (present, reason) in _RENAMED_OPTIONS.get(group, {}).items():
         options, count = re.subn(rf"(?<!\w){former}(?!\w)", present, options)

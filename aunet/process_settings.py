@@ -12,7 +12,7 @@ import platform
 import time
 from collections.abc import MutableMapping
 
-# The command line loads this module before all that takes long.
+# The command line loads this module before anything slow.
 _STARTED = time.perf_counter()
 
 # Rounds that an OpenMP thread spins before it sleeps. libgomp's default of 300,000 (milliseconds) keeps a core busy
@@ -21,8 +21,8 @@ _STARTED = time.perf_counter()
 _SPIN_ROUNDS = "10000"
 _WAIT_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
-# Bytes. Below it malloc takes blocks from its own heap, which keeps its pages when they are freed; above it each block
-# is mapped and unmapped, and every page of every large activation is faulted in again at each step. The same number
+# Bytes. malloc takes smaller blocks from its own heap, which keeps its pages when they are freed; each larger block is
+# mapped and unmapped, and every page of every large activation is faulted in again at each step. The same number
 # bounds the free memory that the top of the heap keeps. The largest activation of a 160x160x96 patch, batch 2, takes
 # 0.3 GB.
 _KEPT_BYTES = 2**30
@@ -42,7 +42,7 @@ def seconds_since_start() -> float:
 
 
 def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Shorten the spinning of waiting threads and keep freed memory, unless ``environment`` says otherwise.
+    """Shorten the spinning of waiting threads and keep freed memory, unless ``environment`` sets them.
 
     Child processes inherit the first setting through ``environment``. Python collects garbage less often, and not at
     exit.
@@ -79,7 +79,7 @@ def _is_set(environment: MutableMapping[str, str], names: tuple[str, ...]) -> bo
 
 
 def keep_freed_memory() -> None:
-    """Raise glibc's thresholds, both of them: setting one switches off the dynamic adjustment of the other."""
+    """Raise both thresholds of glibc: setting one switches off the dynamic adjustment of the other."""
     libc = ctypes.CDLL(None)
     libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
     libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)

@@ -1,11 +1,11 @@
-"""Did you mean …?"""
+"""Suggestions for a misspelled name: did you mean …?"""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 def closest(word: str, known: Iterable[str]) -> list[str]:
-    """The known names that ``word`` most likely meant, with equal claim; empty where none is close.
+    """Return the known names that ``word`` meant most and equally likely; empty if none is close.
 
     Dotted keys are compared whole and, for a group that was forgotten (``max_epochs`` for ``trainer.max_epochs``),
     by their last part.
@@ -23,7 +23,7 @@ def closest(word: str, known: Iterable[str]) -> list[str]:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The remedy as a sentence with a leading blank, empty where nothing is close."""
+    """Return the remedy as a sentence with a leading blank; empty if no name is close."""
     names = closest(word, known)
     return f" Did you mean {' or '.join(names)}?" if names else ""
 

@@ -1,4 +1,4 @@
-"""A bar in the terminal for what takes a while; nothing in a file or pipe."""
+"""A progress bar in the terminal for slow work; nothing in a file or pipe."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -10,7 +10,7 @@ _Item = TypeVar("_Item")
 
 
 def shown(items: Iterable[_Item], description: str, total: int) -> Iterable[_Item]:
-    """The ``items`` as they come, counted by a bar that vanishes when all ``total`` are there."""
+    """Return the ``items`` as they come, counted by a bar that vanishes when all ``total`` are there."""
     console = Console(stderr=True)
     is_hidden = not console.is_terminal
     return track(items, description, total=total, console=console, transient=True, disable=is_hidden)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from aunet.reporting.compared_run import ComparedRun
     from aunet.reporting.setting_differences import SettingDifference
 
-# Forward passes of each run: five, or as few as three if a round takes so long that they exceed the seconds.
+# Timed forward passes of each run: five, or as few as three if no more begin within the seconds.
 _MOST_ROUNDS, _FEWEST_ROUNDS, _TIMING_SECONDS = 5, 3, 1.0
 
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Print the comparison and write comparison.md, comparison.csv and, of two or more, paired_differences.csv."""
+    """Print the comparison and write comparison.md, comparison.csv and, for two or more, paired_differences.csv."""
     from rich.progress import track
 
     from aunet.atomic_files import replaced_atomically, write_text
@@ -60,10 +60,10 @@ def compare(arguments: argparse.Namespace) -> None:
 def read_runs(
     folders: Sequence[Path], has_folds: bool, are_differences_allowed: bool
 ) -> "tuple[list[ComparedRun], list[SettingDifference]]":
-    """Read the runs, named by what differs, and their differences besides the model.
+    """Return the runs, named by what differs, and their differences besides the model.
 
     Raises:
-        UserError: for runs that cannot be compared or, unless allowed, differ in more than the model.
+        UserError: the runs cannot be compared or, unless allowed, differ in more than the model.
     """
     from omegaconf import OmegaConf
 
@@ -83,7 +83,7 @@ def read_runs(
         raise UserError(f"{folders[0]}: one run alone; a comparison needs two or more run folders.")
     runs: list[ComparedRun] = []
     for folder in folders:
-        record = read_record(folder)  # first, as it says most clearly what else the folder may be
+        record = read_record(folder)  # first: its error is the clearest if the folder is not a run
         settings: Any = OmegaConf.to_container(load_run_config(folder), resolve=True)
         runs.append(read_compared_run(folder, record, settings))
     runs = gather_folds(runs) if has_folds else runs
@@ -96,7 +96,7 @@ def read_runs(
 
 
 def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedRun], str]":
-    """Return the runs with the median seconds of their networks' forward passes, and a note on the measurement."""
+    """Return the runs with the median time (s) of their networks' forward passes, and a note on the measurement."""
     from dataclasses import replace
 
     import numpy as np

@@ -9,7 +9,7 @@ from aunet.errors import UserError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-# The parts that Hydra's own --cfg prints; plain --cfg prints the values that the run would take.
+# The parts that Hydra's own --cfg prints; plain --cfg prints the values that the run would use.
 _PARTS = ("job", "hydra", "all")
 _PLAIN = "values"
 
@@ -18,7 +18,7 @@ def split_cfg(words: Sequence[str]) -> tuple[str | None, bool, list[str]]:
     """Take ``--cfg``, ``--cfg job`` (also ``-c job``, ``--cfg=job``) and ``--resolve`` out of ``words``.
 
     Returns:
-        What to print (None: nothing), whether to replace interpolations, and the other words.
+        The part to print (None: nothing), whether to replace interpolations, and the other words.
     """
     rest, part, is_resolved = list[str](), None, False
     remaining = list(words)
@@ -39,7 +39,7 @@ def split_cfg(words: Sequence[str]) -> tuple[str | None, bool, list[str]]:
 
 
 def print_config(config: "DictConfig", part: str, *, is_resolved: bool) -> None:
-    """Write ``config`` to stdout: the run's own keys, Hydra's, or all; facts that only the data tell stay open."""
+    """Write ``config`` to stdout: the run's own keys, Hydra's, or all; values that depend on the data stay open."""
     from omegaconf import OmegaConf
 
     keys = [str(key) for key in config if part == "all" or (key == "hydra") == (part == "hydra")]
@@ -50,7 +50,7 @@ def print_config(config: "DictConfig", part: str, *, is_resolved: bool) -> None:
 
 
 def _known_values(node: Any) -> Any:
-    """``node`` as plain containers, with every interpolation replaced whose value is known already."""
+    """Return ``node`` as plain containers, with every interpolation replaced whose value is already known."""
     from omegaconf import OmegaConf
 
     if OmegaConf.is_dict(node):

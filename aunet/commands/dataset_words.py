@@ -1,4 +1,4 @@
-"""A dataset named on the command line where a folder could stand, in Hydra's words: ``data=amos22 data.root=…``."""
+"""A dataset given on the command line instead of a folder, as Hydra overrides: ``data=amos22 data.root=…``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def names_dataset(words: Sequence[str | Path]) -> bool:
-    """Whether ``words`` are settings of a dataset rather than files."""
+    """Return whether any of ``words`` is a setting of a dataset rather than a file."""
     return any(str(word).startswith(("data=", "data.")) and "=" in str(word) for word in words)
 
 
 def cohort_of_words(words: Sequence[str | Path]) -> "Cohort":
-    """The labelled cases that ``words`` name; UserError for words that set something else."""
+    """Return the labelled cases that ``words`` name; raise UserError for words that set something else."""
     from aunet.build import build_cohort
     from aunet.config import SOURCE_ALONE, check_config, compose_config
 

@@ -1,4 +1,4 @@
-"""``aunet doctor``: what is wrong with a dataset, case by case, what to do, and the settings that fit it."""
+"""``aunet doctor``: the faults of a dataset, case by case, their remedies, and the settings that fit it."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def doctor(words: Sequence[str]) -> None:
-    """Examine the data that the Hydra overrides in ``words`` name; UserError where some case cannot be used."""
+    """Examine the data that the Hydra overrides in ``words`` name; raise UserError if a case cannot be used."""
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet doctor --help'.")
@@ -54,7 +54,7 @@ def _parser() -> ArgumentParser:
 
 
 def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
-    """What the source lists, and what was found, also of what it does not list."""
+    """Return the cases that the source lists, and the findings, also on cases that it does not list."""
     from aunet.build import build_listed_cohort
     from aunet.data.preprocessing.modality_evidence import decide_modalities
     from aunet.doctor.disk_space import check_disk, needed_bytes
@@ -65,7 +65,7 @@ def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
     with remarks_heard() as remarks:
         try:
             cohort = build_listed_cohort(config)
-        except UserError as error:  # the reasons were told as remarks
+        except UserError as error:  # its reasons are among the remarks
             raise UserError("\n".join([*remarks, str(error)])) from None
     findings = [Finding(NOT_LISTED, "", remark) for remark in remarks]
     try:
@@ -81,7 +81,7 @@ def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
 
 
 def _proposed_settings(config: "DictConfig", cohort: "Cohort", examination: "Examination") -> "list[ProposedSetting]":
-    """Of the cases that can be used; nothing where none can."""
+    """Propose settings for the usable cases; none if no case is usable."""
     from aunet.doctor.proposals import propose_intensities, propose_settings
 
     facts = [case for case in examination.facts if case.case_id not in examination.unusable]
@@ -94,7 +94,7 @@ def _proposed_settings(config: "DictConfig", cohort: "Cohort", examination: "Exa
 
 
 def _explicit_window(config: "DictConfig") -> tuple[float, float] | None:
-    """The window in HU that data.window gives; None for auto and null."""
+    """Return the window in HU that data.window sets; None for auto and null."""
     window = config.data.window
     return None if window is None or isinstance(window, str) else (float(window[0]), float(window[1]))
 

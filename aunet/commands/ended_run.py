@@ -1,4 +1,4 @@
-"""``resume=`` of a run that is finished: nothing is left to do."""
+"""``resume=`` of a finished run, for which nothing is left to do."""
 
 import logging
 import math
@@ -12,22 +12,22 @@ _log = logging.getLogger(__name__)
 
 
 def is_longer(max_time: str | None, than: str | None) -> bool:
-    """Return whether a time limit DD:HH:MM:SS leaves more than another; None means no limit."""
+    """Return whether one time limit (DD:HH:MM:SS) is longer than another; None means no limit."""
     first, second = (math.inf if (limit := duration_in_seconds(text)) is None else limit for text in (max_time, than))
     return first > second
 
 
 def is_nothing_left(folder: Path, max_time: str | None) -> bool:
-    """Return whether the run in ``folder`` is finished, and stays so with the time limit ``max_time``; if so, say it.
+    """Return whether the run in ``folder`` is finished, and stays so with the time limit ``max_time``; if so, log it.
 
-    A report is written that the process which finished the run did not come to write.
+    Write the report if the process that finished the run did not get to it.
     """
     run = read_run_state(folder)
     if run.status != "finished" or (run.ended_by == "max_time" and is_longer(max_time, run.max_time)):
         return False
     if _is_last_damaged(folder / "checkpoints"):
-        return False  # the checkpoint before it makes it anew
-    if int(os.environ.get("RANK", 0)) == 0:  # of the processes that torchrun starts, one speaks
+        return False  # training resumes from the checkpoint before it and writes it again
+    if int(os.environ.get("RANK", 0)) == 0:  # only one of torchrun's processes logs
         _log.info(
             "%s is finished: trainer.%s ended it after %d epochs, so nothing is left to do. To train longer:"
             " python train.py extend=%s trainer.%s",
@@ -45,7 +45,7 @@ def is_nothing_left(folder: Path, max_time: str | None) -> bool:
 
 
 def _is_last_damaged(checkpoints: Path) -> bool:
-    """Tell if the last checkpoint cannot be read and the one before it is there to repeat the end of the training."""
+    """Return whether the last checkpoint is unreadable and the one before exists to repeat the end of the training."""
     from aunet.training.checkpoints import is_readable
 
     last, previous = checkpoints / "last.ckpt", checkpoints / "previous.ckpt"

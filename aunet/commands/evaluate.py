@@ -11,12 +11,12 @@ from aunet.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-# What was scored, what was not and why.
+# The scores, and a note on each class or group of cases left out.
 Scored = tuple["pd.DataFrame", list[str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``aunet evaluate``."""
+    """Add the arguments of ``aunet evaluate``."""
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of predicted label maps (NIfTI)")
     parser.add_argument(
         "references",
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Score every case; write case_scores.csv and summary.json, print the table."""
+    """Score every case, write case_scores.csv and summary.json, and print the table."""
     from aunet.atomic_files import write_json
     from aunet.metrics.case_scores import (
         CONVENTION,
@@ -77,7 +77,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int] | None) -> Scored:
-    """Scores of the files of one name in both folders."""
+    """Score the label maps of the same name in both folders."""
     from aunet.reporting.folder_scores import match_files, score_pairs
 
     if len(arguments.references) > 1:
@@ -86,11 +86,11 @@ def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int
         )
     pairs = match_files(arguments.predictions, Path(arguments.references[0]))
     scores = score_pairs(pairs, value_of_class, is_other_background=arguments.others_are_background)
-    return scores.assign(patient=""), []  # folders do not say whose the scans are
+    return scores.assign(patient=""), []  # a folder does not name the patients
 
 
 def _against_dataset(arguments: argparse.Namespace, value_of_class: dict[str, int] | None) -> Scored:
-    """Scores of the classes that the predictions and the dataset have in common by name."""
+    """Score the classes that the predictions and the dataset have in common by name."""
     from aunet.inference.class_names import read_class_names
     from aunet.reporting.cohort_scores import match_cases, match_classes, score_cohort
 
@@ -109,7 +109,7 @@ def _against_dataset(arguments: argparse.Namespace, value_of_class: dict[str, in
 
 
 def parse_classes(words: Sequence[str]) -> dict[str, int]:
-    """``["spleen=1", "pancreas=2"]`` -> ``{"spleen": 1, "pancreas": 2}``; UserError for anything else."""
+    """Parse ``["spleen=1", "pancreas=2"]`` to ``{"spleen": 1, "pancreas": 2}``; raise UserError for anything else."""
     classes: dict[str, int] = {}
     for word in words:
         name, _, value = word.partition("=")

@@ -1,4 +1,4 @@
-"""``extend=<run>``: a finished run is given more epochs or time; from then on it is one that was interrupted."""
+"""``extend=<run>``: more epochs or time for a finished run, which from then on counts as interrupted."""
 
 import logging
 from collections.abc import Mapping
@@ -24,15 +24,15 @@ _log = logging.getLogger(__name__)
 
 
 def extend_run(config: DictConfig, folder: Path, limits: Mapping[str, Any]) -> None:
-    """Set new limits of the training in ``config`` and in the run's folder, and say what becomes of the schedule.
+    """Set new limits of the training in ``config`` and in the run's folder, and log the effect on the schedule.
 
     Args:
         config: of the run; changed in place.
         folder: of the run.
-        limits: ``max_epochs`` and ``max_time``, of which those that are given replace the run's.
+        limits: ``max_epochs``, ``max_time`` or both; those given replace the run's.
 
     Raises:
-        UserError: the run has not finished, or the new limits do not let it train longer.
+        UserError: torchrun started this process, the run has not finished, or the new limits are not longer.
     """
     run = read_run_state(folder)
     _check_is_finished(run)
@@ -56,7 +56,7 @@ def _check_is_finished(run: RunState) -> None:
 
 
 def _check_is_longer(run: RunState, max_epochs: int | None, max_time: str | None) -> None:
-    """Raise UserError unless the new limits go beyond what the run has had."""
+    """Raise UserError unless the new limits exceed the epochs and the time limit that the run has had."""
     if max_epochs is None and run.ended_by == "max_epochs":
         raise UserError(f"trainer.max_epochs is missing: this run has had {run.num_epochs} epochs; give more.")
     if max_epochs is not None and max_epochs <= run.num_epochs:

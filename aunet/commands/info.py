@@ -1,4 +1,4 @@
-"""``aunet info``: what the network of a run costs and sees, part by part, and when its training would end."""
+"""``aunet info``: cost and receptive field of a run's network, part by part, and the expected end of its training."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -40,13 +40,13 @@ def print_costs(config: "DictConfig") -> None:
     from aunet.reporting.cost_table import cost_table
     from aunet.reporting.tables import table_console
 
-    # An earlier run has its facts in its configuration, and its data may be gone.
+    # The configuration of an earlier run holds the facts of its data, which may be gone.
     cohort = None if config.resume else describe_cohort(config)
     settings = resolve_config(config, {}) if cohort is None else with_facts(config, cohort)
     facts, network = settings["dataset"], build_network(settings)
     window = build_window(settings, network)
     patch_size, size_multiple = window.patch_size, window.size_multiple
-    if isinstance(network, SliceBySlice):  # one slice tells all
+    if isinstance(network, SliceBySlice):  # every slice costs the same
         network, patch_size, size_multiple = network.network, patch_size[:-1], size_multiple[:-1]
     costs = measure_cost(network, facts["in_channels"], patch_size, facts["batch_size"])
     fields = _fields(network, facts["in_channels"], patch_size, size_multiple)
@@ -59,14 +59,14 @@ def print_costs(config: "DictConfig") -> None:
 def _fields(
     network: "nn.Module", in_channels: int, patch_size: Sequence[int], size_multiple: Sequence[int]
 ) -> "dict[str, Field]":
-    """Receptive fields of a U-Net's encoder, by part, and of the logits; none where they cannot be measured."""
+    """Return the receptive fields of a U-Net's encoder, by part, and of the logits; none if not measurable."""
     from aunet.networks.cost import parts_of
     from aunet.networks.receptive_field import receptive_fields
 
     encoder = {name: modules[-1] for name, modules in parts_of(network).items() if name.startswith("encoder ")}
     try:
         return receptive_fields(network, in_channels, patch_size, size_multiple, {**encoder, "total": network})
-    except (RuntimeError, ValueError):  # what networks for one size say of another
+    except (RuntimeError, ValueError):  # networks for one image size refuse another
         return {}
 
 

@@ -1,4 +1,4 @@
-"""Speed and end of a training for ``aunet info``: measured on random images, before any data is prepared."""
+"""The speed and end of a training for ``aunet info``, measured on random images before any data is prepared."""
 
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ from aunet.training.run_clock import RunClock
 
 
 def forecast_lines(settings: Settings, cohort: Cohort | None) -> list[str]:
-    """Return the line that a training logs before its first step, and what it assumes, if anything.
+    """Return the line that a training logs before its first step, and a line on its assumptions, if any.
 
     Args:
         settings: of the run.
-        cohort: its cases, whose files need not exist yet; None for the rest of an earlier run, ``settings["resume"]``.
+        cohort: its cases, whose files need not exist yet; None for the rest of the earlier run ``settings["resume"]``.
     """
     trainer, choice, clock = settings["trainer"], choose_hardware(settings), build_clock(settings)
     set_tf32(choice.is_tf32)
@@ -46,7 +46,7 @@ def forecast_lines(settings: Settings, cohort: Cohort | None) -> list[str]:
 
 
 def _validation_shapes(settings: Settings, cohort: Cohort) -> tuple[list[tuple[int, ...]], list[str]]:
-    """Return the voxels of each validation case by its header, and what is assumed of phantoms that are not made."""
+    """Return the shape in voxels of each validation case, by its header, and what is assumed of phantoms not made."""
     spacing = settings["dataset"]["spacing"]
     cases = _validation_cases(settings, cohort)
     shapes = [expected_shape(case, spacing) for case in cases if _is_there(case)]
@@ -59,7 +59,7 @@ def _validation_shapes(settings: Settings, cohort: Cohort) -> tuple[list[tuple[i
 
 
 def _validation_cases(settings: Settings, cohort: Cohort) -> list[Case]:
-    if not all(map(_is_there, cohort.cases)):  # only files say which classes a case has
+    if not all(map(_is_there, cohort.cases)):  # only the files show a case's classes
         data = settings["data"]
         settings = settings | {"data": data | {"split": data["split"] | {"stratify": False}}}
     validated = set(build_splits(settings, cohort).val)
@@ -71,7 +71,7 @@ def _is_there(case: Case) -> bool:
 
 
 def _position(folder: Path, clock: RunClock) -> tuple[int, int]:
-    """Return the steps and epochs of an earlier run and set ``clock`` as it was; 0 and 0 without a checkpoint."""
+    """Return the steps and epochs of an earlier run and restore ``clock``; 0 and 0 without a readable checkpoint."""
     for name in ("last.ckpt", "previous.ckpt"):
         path = folder / "checkpoints" / name
         if path.is_file() and is_readable(path):

@@ -1,6 +1,6 @@
-"""The command line, `aunet COMMAND`, and what its exit status tells.
+"""The command line, `aunet COMMAND`, and its exit statuses.
 
-0 done; 1 a fault of ours, with its traceback; 2 the user's mistake, told in one message; 130 stopped by Ctrl-C.
+0: done; 1: a bug, with its traceback; 2: a user error, reported in one message; 130: stopped by Ctrl-C.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from aunet.process_settings import prepare_process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command with the words ``argv`` (the process's own by default) and give its exit status."""
+    """Run one command with the words ``argv`` (the process's own by default) and return its exit status."""
     prepare_process()  # before a command loads torch
     _install_log_handler()
     try:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> None:
-    """Runs are described in Hydra's language, not argparse's: those words are passed on as they are."""
+    """Run the command in ``words``; words in Hydra's language, not argparse's, are passed on unparsed."""
     if words[:1] == ["train"]:
         train.train(words[1:])
     elif words[:1] == ["info"]:
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _install_log_handler() -> None:
-    """Show our messages in the terminal, on stderr; a second call changes nothing."""
+    """Show the messages of ``aunet`` in the terminal, on stderr; a second call changes nothing."""
     from rich.console import Console
     from rich.logging import RichHandler
 

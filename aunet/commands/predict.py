@@ -1,4 +1,4 @@
-"""`aunet predict`: scans in, a label map for each in the scan's own geometry out."""
+"""`aunet predict`: a label map for each scan, in the scan's own geometry."""
 
 import argparse
 import logging
@@ -20,7 +20,7 @@ _INPUT_HELP = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``aunet predict``."""
+    """Add the arguments of ``aunet predict``."""
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help=_INPUT_HELP)
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the label maps")
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> None:
-    """Write one label map a scan, named as the scan; a scan that cannot be predicted does not stop the others."""
+    """Write one label map per scan, named after the scan; a scan that fails does not stop the others."""
     from aunet.build import load_run
     from aunet.inference.class_names import write_class_names
     from aunet.inference.scan_files import scan_files, scan_files_of_cases
@@ -54,7 +54,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
 
 def predict_files(predictor: "Predictor", files: "Sequence[ScanFile]") -> int:
-    """Predict and write each file, showing progress; the number of scans that failed, each told in one line."""
+    """Predict and write each file, showing progress; return the number of failed scans, each logged in one line."""
     from aunet.inference.scan_files import read_ahead
     from aunet.training.progress_bar import run_progress
 
@@ -72,7 +72,7 @@ def predict_files(predictor: "Predictor", files: "Sequence[ScanFile]") -> int:
 
 
 def checked_device(name: str | None) -> str | None:
-    """The name of a device torch can use here; UserError for another."""
+    """Return ``name`` if torch can use this device here; raise UserError otherwise."""
     import torch
 
     try:

@@ -1,4 +1,4 @@
-"""``aunet prepare``: the preprocessed cases that a training with the same words reads, made ahead of it."""
+"""``aunet prepare``: the preprocessed cases that a training with the same overrides reads, made ahead of it."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from aunet.errors import UserError
 
 
 def prepare(words: Sequence[str]) -> None:
-    """Fill the store as the Hydra overrides in ``words`` say and print what it holds."""
+    """Fill the store for the Hydra overrides in ``words`` and print the number and size of its cases."""
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet prepare --help'.")

@@ -1,4 +1,4 @@
-"""What ``trainer=overfit``, ``lr_find`` and ``profile`` do instead of a run: minutes, an answer and a table."""
+"""The probes ``trainer=overfit``, ``lr_find`` and ``profile``: instead of a run, an answer and a table in minutes."""
 
 import logging
 import time
@@ -44,7 +44,7 @@ _OPERATORS_SHOWN = 12
 
 @dataclass(frozen=True)
 class Probe:
-    """What a probe is made of."""
+    """The parts of a probe."""
 
     settings: Settings
     folder: Path
@@ -54,14 +54,14 @@ class Probe:
     tracker: GuardedTracker | None = None
 
     def trainer(self, callbacks: Sequence[Callback]) -> Trainer:
-        """Return a trainer that does what the callbacks do: without their help it shows no bar and saves nothing."""
+        """Return a trainer with ``callbacks``, without which it shows no progress bar and saves nothing."""
         return build_trainer(self.settings, callbacks, self.choice, self.folder, self.task.network)
 
 
 def run_probe(
     settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: GuardedTracker | None = None
 ) -> None:
-    """Do what ``trainer.probe`` says; the answer is logged, written below ``folder`` and kept in the run's record."""
+    """Run the probe ``trainer.probe``; log its answer, write it below ``folder`` and keep it in the run's record."""
     if num_ranks() > 1:
         raise UserError(f"trainer={settings['trainer']['name']}: one process answers. Set trainer.devices=1.")
     splits = build_splits(settings, cohort)
@@ -152,7 +152,7 @@ def _profile(probe: Probe) -> dict[str, Any]:
 
 
 def _end_of_run(probe: Probe) -> dict[str, float]:
-    """Return the seconds of what follows a training: the test, from two of its cases, the report, the tracker's end."""
+    """Return the seconds of the test, extrapolated from two cases, the report and the tracker's end."""
     start = time.perf_counter()
     device = "cpu" if probe.settings["trainer"]["accelerator"] == "cpu" else None
     predictor = load_run(probe.folder, device, probe.settings["trusted_modules"])

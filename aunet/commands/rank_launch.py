@@ -1,4 +1,4 @@
-"""One training in several processes: torchrun starts them, ends them all when one dies, and this process watches."""
+"""One training in several processes: torchrun starts them and ends them all if one dies; this process waits."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ from typing import Any
 
 from aunet.training.run_record import RunRecord
 
-# Time a rank has to finish its step and save after it was asked to stop; then it is killed.
+# The time that a rank has after a stop signal to finish its step and save, before it is killed.
 _SECONDS_TO_STOP = "50"
 _PR_SET_PDEATHSIG = 1
 
@@ -23,7 +23,7 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
 
     Raises:
         KeyboardInterrupt: the user stopped it, and its checkpoint is written.
-        ChildProcessError: a process died; the traceback of the first one stands above.
+        ChildProcessError: a process died; the traceback of the first to die is on stderr.
     """
     command = [
         sys.executable,
@@ -32,7 +32,7 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
     ]
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
     environment = os.environ | {"OMP_NUM_THREADS": threads, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": _SECONDS_TO_STOP}
-    # A session of its own: Ctrl-C in the terminal reaches this process, which hands it on, once.
+    # In its own session: Ctrl-C in the terminal reaches this process alone, which forwards it: the ranks get it once.
     process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_end_with_parent)
     with _handing_on_signals(process):
         status = process.wait()
@@ -43,14 +43,14 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ask Linux to stop this process, with a checkpoint, should the one that started it be killed."""
+    """Ask Linux to stop this process, with a checkpoint, if its parent is killed."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager
 def _handing_on_signals(process: subprocess.Popen[Any]) -> Generator[None]:
-    """SIGINT and SIGTERM go to ``process`` as SIGTERM; torchrun asks each rank to stop, and waits."""
+    """Forward SIGINT and SIGTERM to ``process`` as SIGTERM, at which torchrun stops each rank and waits."""
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         process.send_signal(signal.SIGTERM)

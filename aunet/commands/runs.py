@@ -1,4 +1,4 @@
-"""`aunet runs`: the runs below a folder, where each stands and how well it did."""
+"""`aunet runs`: the runs below a folder, with their status and scores."""
 
 import argparse
 import os
@@ -16,7 +16,7 @@ _MARKS = ("run.json", "config.yaml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of ``aunet runs``."""
+    """Add the arguments of ``aunet runs``."""
     parser.add_argument(
         "folder",
         nargs="?",
@@ -46,7 +46,7 @@ def runs(arguments: argparse.Namespace) -> None:
 
 
 def run_folders(folder: Path) -> Iterator[Path]:
-    """The folders of runs at and below ``folder``; what a run keeps in its own folder is not looked at."""
+    """Yield the run folders at and below ``folder``, without searching inside a run's folder."""
     for path, names, files in os.walk(folder):
         if any(mark in files for mark in _MARKS):
             names.clear()
@@ -54,7 +54,7 @@ def run_folders(folder: Path) -> Iterator[Path]:
 
 
 def _state(folder: Path) -> "RunState":
-    """The state of a run; on another machine, whose locks may not be seen from here, a death is a guess."""
+    """Return a run's state; a death on another machine, whose locks may be invisible here, is marked as a guess."""
     from dataclasses import replace
 
     from aunet.training.run_state import read_run_state, where_it_runs

@@ -1,4 +1,4 @@
-"""``aunet search``: looks for the settings with the best validation Dice; the same command again goes on."""
+"""``aunet search``: a search for the settings with the best validation Dice; the same command again continues it."""
 
 import logging
 import shlex
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 def search(words: Sequence[str]) -> None:
-    """Run trials that choose among the values listed in ``words``, and print the best to copy."""
+    """Run trials that choose among the values listed in ``words``, and print the best settings to copy."""
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet search --help'.")
@@ -70,7 +70,7 @@ def _search(overrides: Sequence[str], space: "SearchSpace", total: int, at_once:
 
 
 def _job(study: "Study", trial: "Trial | FrozenTrial", folder: Path) -> "Job":
-    """The run of a trial, its settings checked."""
+    """Return the run of a trial, its settings checked."""
     from aunet.config import check_config, compose_config
     from aunet.sweeps.job import Job, job_settings
 

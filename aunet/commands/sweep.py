@@ -1,4 +1,4 @@
-"""``aunet train -m``: a run for each combination of the listed values; the same command again goes on with them."""
+"""``aunet train -m``: a run for each combination of the listed values; the same command again continues them."""
 
 import logging
 import re
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def run_sweep(overrides: Sequence[str], at_once: int | None) -> None:
-    """Check all jobs, run those that are not finished, print where each ended and how it scored."""
+    """Check all jobs, run the unfinished ones, and print the status and scores of each."""
     if at_once is not None and at_once < 1:
         raise UserError(f"--jobs {at_once}: at least one run must go at a time.")
     plan = plan_sweep(overrides)
@@ -45,7 +45,7 @@ def _run(plan: SweepPlan, jobs: Sequence[Job], at_once: int | None) -> None:
 
 
 def _unfinished(jobs: Sequence[Job]) -> list[Job]:
-    """The jobs to run; those that are finished are kept, and it is said where other code ran them."""
+    """Return the jobs to run; finished ones are kept, with a warning if other code ran them."""
     states = {job.name: job.state for job in jobs}
     finished = [job for job in jobs if states[job.name].status == "finished"]
     if finished:
@@ -73,7 +73,7 @@ def _print_summary(plan: SweepPlan) -> None:
 
 
 def compare_options(jobs: Sequence[Job]) -> str:
-    """Return the options that `aunet compare` needs for these jobs."""
+    """Return the options that ``aunet compare`` needs for these jobs."""
     varied = {
         word.partition("=")[0] for job in jobs for word in job.words if any(word not in other.words for other in jobs)
     }

@@ -1,7 +1,7 @@
 """The process of one job: ``python -m aunet.commands.sweep_job PARENT WORD…`` is ``aunet train WORD…`` for a parent.
 
-When the parent ends without a word, the job stops as on SIGTERM: after its step, with a checkpoint. On other systems
-than Linux it goes on instead, and the lock of its folder keeps a second process out.
+If the parent dies, the job stops as on SIGTERM: after its step, with a checkpoint. On systems other than Linux it
+continues instead, and the lock of its folder keeps a second process out.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def end_with_parent(parent: int) -> None:
-    """Let the system send SIGTERM to this process when the process ``parent`` ends; now, where it has ended."""
+    """Let Linux send SIGTERM to this process when its parent, process ``parent``, ends; exit if it already has."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:

@@ -1,4 +1,4 @@
-"""``aunet train``: one run from the configuration to the report, or a sweep of them."""
+"""``aunet train``: one run from the configuration to the report, or a sweep of runs."""
 
 import logging
 from argparse import ArgumentParser
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# What a resumed run may be given anew, and what one that is extended; everything else is the run's own.
+# Keys that may be given anew to a resumed run, and to an extended one; all others keep the run's values.
 _RESUME_KEYS = ("trainer.max_time", "trusted_modules")
 _EXTEND_KEYS = ("trainer.max_epochs", *_RESUME_KEYS)
 
 
 def train(words: Sequence[str]) -> None:
-    """Train as the Hydra overrides in ``words`` say; with ``-m`` once for each of their combinations."""
+    """Train with the Hydra overrides in ``words``; with ``-m``, once for each of their combinations."""
     part, is_resolved, others = split_cfg(words)
     options, overrides = _parser().parse_known_args(others)
     if unknown := [word for word in overrides if word.startswith("-")]:
@@ -71,14 +71,14 @@ def _parser() -> ArgumentParser:
     )
     parser.add_argument("-m", "--multirun", action="store_true", help="a run for each combination of listed values")
     parser.add_argument("--jobs", type=int, metavar="N", help="with -m: N runs at once, sharing the processor's cores")
-    # Taken by split_cfg; listed here for --help.
+    # split_cfg parses it; it is here for --help.
     parser.add_argument("--cfg", action="store_true", help="print the configuration instead; --cfg job as Hydra does")
     parser.add_argument("--info", action="store_true", help="print cost, speed and expected end instead")
     return parser
 
 
 def _configuration(overrides: Sequence[str]) -> tuple["DictConfig", Path]:
-    """The configuration and the run folder: a new one, or with ``resume=`` or ``extend=`` those of an earlier run."""
+    """Return the configuration and the run folder: new ones, or with ``resume=`` or ``extend=`` an earlier run's."""
     from aunet.config import compose_config
 
     for word, keys in (("extend", _EXTEND_KEYS), ("resume", _RESUME_KEYS)):
@@ -117,7 +117,7 @@ def _config_of_run(folder: Path, overrides: Sequence[str], is_extended: bool) ->
 
 
 def _limits(words: Mapping[str, str]) -> dict[str, Any]:
-    """Return the limits of the training among overrides, typed: as YAML, 10:00:00:00 would be a number of seconds."""
+    """Return the training's limits among overrides, typed here: YAML would read 10:00:00:00 as a number of seconds."""
     limits: dict[str, Any] = {}
     if (epochs := words.get("trainer.max_epochs")) is not None:
         limits["max_epochs"] = int(epochs) if epochs.isdecimal() else epochs
@@ -133,7 +133,7 @@ def _is_nothing_left(config: "DictConfig", folder: Path) -> bool:
 
 
 def _processes_to_start(config: "DictConfig") -> int:
-    """How many ranks this process must start, on this machine; 0 where it trains itself."""
+    """Return the number of ranks that this process must start on this machine; 0 if it trains itself."""
     from aunet.training.hardware_choice import num_devices
     from aunet.training.ranks import is_started_as_rank
 
@@ -142,13 +142,13 @@ def _processes_to_start(config: "DictConfig") -> int:
 
 
 def words_of_ranks(overrides: Sequence[str], folder: Path) -> list[str]:
-    """Return the overrides for the processes of a run that is resumed or extended: an extension is written by now."""
+    """Return the overrides for the ranks of a resumed or extended run, in whose folder an extension is already set."""
     written = ("resume=", "extend=", "trainer.max_epochs=")
     return [f"resume={folder}", *(word for word in overrides if not word.startswith(written))]
 
 
 def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number: int) -> None:
-    """Find the user's mistakes and prepare the data here, once; then train in ``number`` processes."""
+    """Check the settings and prepare the data here, once; then train in ``number`` processes."""
     from aunet.build import build_cohort, build_splits, with_facts
     from aunet.build_preprocessing import with_intensities
     from aunet.build_start import build_start

@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 def train_run(
     settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: GuardedTracker | None
 ) -> Splits:
-    """Train until the epochs or the time are used up; a run that was begun before goes on where it stood."""
+    """Train until the epochs, the time or the patience run out; continue an earlier run from its newest checkpoint."""
     start = time.monotonic()
     is_begun = (folder / "splits.json").is_file()
     splits = _splits(settings, cohort, folder)
@@ -63,7 +63,7 @@ def train_run(
     facts["computing"] = choice.as_record() | {"compiled": _compile(settings, task, choice, record)}
     facts["flips"] = data.augmentation.flips.as_record()
     _log.info(data.augmentation.flips.describe())
-    if rank() == 0:  # before the record: a folder that has one can be resumed
+    if rank() == 0:  # before the record: a folder with a record can be resumed
         write_splits(folder / "splits.json", splits, cohort.cases, build_digests(settings))
         write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     start_record(settings, cohort, task.network, record, facts)
@@ -121,7 +121,7 @@ def _warn_of_absent_classes(data: SegmentationData) -> None:
 
 
 def _end_of_training(trainer: Trainer, clock: RunClock) -> dict[str, Any]:
-    """Return the epochs (the last may be cut short) and optimizer steps made, and the setting that ended them."""
+    """Return the epochs (the last may be cut short), the optimizer steps, and the setting that ended the training."""
     progress: Any = trainer.fit_loop.epoch_progress.current
     epochs = progress.processed
     is_complete = epochs >= (trainer.max_epochs or 0)
@@ -161,7 +161,7 @@ def score_run(
 def _show_scores(tracker: Tracker, settings: Settings, summary: pd.DataFrame, splits: Splits, folder: Path) -> None:
     for case_id in splits.test:
         path = folder / "test" / "pictures" / f"{case_id}.png"
-        if path.is_file():  # a case that was skipped has none
+        if path.is_file():  # a skipped case has none
             tracker.picture(f"test/{case_id}", path)
     tracker.table("test/scores", summary)
     tracker.table("test/case_scores", pd.read_csv(folder / "test" / "case_scores.csv"))
@@ -177,7 +177,7 @@ def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path, caveats: Seq
 
 
 def _splits(settings: Settings, cohort: Cohort, folder: Path) -> Splits:
-    """The splits the run began with, else new ones."""
+    """Return the splits that the run began with, or new ones."""
     file, split = folder / "splits.json", settings["data"]["split"]
     is_begun = file.is_file()
     splits = (
@@ -190,7 +190,7 @@ def _splits(settings: Settings, cohort: Cohort, folder: Path) -> Splits:
 
 
 def choose_for_run(settings: Settings, record: RunRecord) -> HardwareChoice:
-    """What to compute in: as the run began, or for a new one as is fastest here."""
+    """Return precision, layout and TF32: as the run began, or for a new run as the settings and the machine allow."""
     choice = choose_hardware(settings)
     recorded = {key: value for key, value in record.facts.get("computing", {}).items() if key != "compiled"}
     choice = choice.going_on_from(recorded) if recorded else choice
@@ -202,7 +202,7 @@ def choose_for_run(settings: Settings, record: RunRecord) -> HardwareChoice:
 
 
 def _start_from(settings: Settings, cohort: Cohort, splits: Splits, network: nn.Module) -> dict[str, Any]:
-    """Load the weights of ``init``; UserError if they have seen the test cases. Returns what the record keeps of it."""
+    """Load the weights of ``init`` and return facts for the record; raise UserError if they have seen test cases."""
     start = build_start(settings, cohort, splits)
     caveats = check_overlap(start, is_allowed=settings["init_overlap"] == "allow")
     transfer = start_from(settings, network)
@@ -216,7 +216,7 @@ def _start_from(settings: Settings, cohort: Cohort, splits: Splits, network: nn.
 
 
 def _compile(settings: Settings, task: SegmentationTask, choice: HardwareChoice, record: RunRecord) -> bool:
-    """Compile the training's forward pass where that is wished, can be, and was so when the run began."""
+    """Compile the training's forward pass if possible and if the run began so (a new run: if set); return success."""
     began = record.facts.get("computing", {}).get("compiled", settings["trainer"]["compile"])
     if not began:
         return False
@@ -237,7 +237,7 @@ def _counts(splits: Splits, num_cases: int) -> str:
 def start_record(
     settings: Settings, cohort: Cohort, network: nn.Module, record: RunRecord, facts: dict[str, Any]
 ) -> None:
-    """Write what is known of the run, and ``facts``; UserError where its data are no longer those it began with."""
+    """Write the run's known facts and ``facts``; raise UserError if its data have changed since it began."""
     fingerprint = dataset_fingerprint(cohort.cases, build_digests(settings))
     if record.facts.get("data_fingerprint", fingerprint) != fingerprint:
         raise UserError(
@@ -260,7 +260,7 @@ def start_record(
 
 
 def saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
-    """Keep the batch whose loss is not finite, and say what can be done."""
+    """Save the batch whose loss is not finite, and return an error that names the remedies."""
     path = folder / "failed_batch.pt"
     with replaced_atomically(path) as temporary:
         torch.save({"step": error.step, **error.batch}, temporary)

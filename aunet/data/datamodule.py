@@ -1,4 +1,4 @@
-"""From a cohort to the loaders of a run: splits, stored cases, patches."""
+"""Data module of a run: splits, stored cases and patches of a cohort, and their loaders."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from aunet.errors import UserError
 class ValidationDataset(Dataset[Sample]):
     """Whole stored cases: image (C, H, W, D) float32, label (H, W, D) uint8, case_id, annotated (K,) bool.
 
-    Nothing for the index None.
+    The index None returns an empty sample.
     """
 
     def __init__(self, cases: Sequence[StoredCase], annotated: Mapping[str, Tensor]) -> None:
@@ -46,27 +46,27 @@ class ValidationDataset(Dataset[Sample]):
 
 
 class PartlyAnnotated(Dataset[Sample]):
-    """Patches with the classes that their case's reference speaks of: annotated (K,) bool beside what they hold."""
+    """Patches with the classes that their case's reference annotates: annotated (K,) bool added to each sample."""
 
     def __init__(self, patches: PatchDataset, annotated: Mapping[str, Tensor]) -> None:
         self._patches = patches
         self._annotated = annotated
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        """The patch of (epoch, sample)."""
+        """Return the patch of (epoch, sample)."""
         sample = self._patches[key]
         return {**sample, "annotated": self._annotated[sample["case_id"]]}
 
 
 class PatchLoader(DataLoader[Sample]):
-    """Loader whose place is kept by the data module; these two methods tell Lightning that it resumes mid-epoch."""
+    """Loader whose position the data module keeps; these two methods signal Lightning that it resumes mid-epoch."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing of its own to keep."""
+        """Return an empty state, as the data module keeps the position."""
         return {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Nothing of its own to restore."""
+        """Restore nothing, as the data module keeps the position."""
 
 
 class SegmentationData(LightningDataModule):
@@ -74,17 +74,17 @@ class SegmentationData(LightningDataModule):
 
     Args:
         cohort: the labelled cases.
-        splits: which of them train, validate and test.
-        store: where their preprocessed form is kept.
-        augmentation: applied to training batches by the task; it says what to read.
+        splits: the ids of those that train, validate and test.
+        store: holds their preprocessed form.
+        augmentation: applied to training batches by the task; it determines what to read.
         sampling: where patches lie; see ``PatchDataset``.
-        batch_size: patches a step.
-        batches_per_epoch: steps an epoch.
-        num_workers: processes that read patches; any number gives the same batches.
-        seed: of the patches and their augmentation.
+        batch_size: patches per step, over all processes.
+        batches_per_epoch: steps per epoch.
+        num_workers: processes that read patches; the batches do not depend on it.
+        seed: determines the patches and their augmentation.
         on_error: "stop" at the first case that cannot be prepared, or "skip" it.
         rank: number of this process among those that train together.
-        num_ranks: how many they are; each takes its part of every batch and of the validation cases.
+        num_ranks: number of those processes; each takes its part of every batch and of the validation cases.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class SegmentationData(LightningDataModule):
         self._stored: dict[str, StoredCase] = {}
 
     def setup(self, stage: str) -> None:
-        """Fill the case store with the training and validation cases; skipped ones leave the splits."""
+        """Fill the case store with the training and validation cases; remove skipped ones from the splits."""
         if self._stored:
             return
         wanted = self.cases((*self.splits.train, *self.splits.val))
@@ -131,7 +131,7 @@ class SegmentationData(LightningDataModule):
         self.splits = self._usable_splits()
 
     def cases(self, case_ids: Sequence[str]) -> list[Case]:
-        """Cases of the cohort by their ids."""
+        """Return the cases of the cohort with these ids."""
         by_id = {case.case_id: case for case in self.cohort.cases}
         return [by_id[case_id] for case_id in case_ids]
 
@@ -141,17 +141,17 @@ class SegmentationData(LightningDataModule):
         return [name for index, name in self.cohort.labels.foreground if not any(count[index] for count in counts)]
 
     def validation_cases(self) -> ValidationDataset:
-        """Whole validation cases, read when asked for."""
+        """Return the whole validation cases, each read when it is indexed."""
         return ValidationDataset([self._stored[case_id] for case_id in self.splits.val], self._annotated())
 
     def validation_shapes(self) -> list[tuple[int, ...]]:
-        """Return the voxels of each validation case, once it is prepared."""
+        """Return the shape (voxels) of each validation case, once it is prepared."""
         return [self._stored[case_id].shape for case_id in self.splits.val]
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Batches of patches: image (B, C, *read), label (B, 1, *read), case_id, key (B, 2).
+        """Return batches of patches: image (B, C, *read), label (B, 1, *read), case_id, key (B, 2), move (B, 3).
 
-        Where the reference of some case leaves out a class, also annotated (B, K) bool.
+        If the reference of some case leaves out a class, they also hold annotated (B, K) bool.
         """
         patches = PatchDataset(
             [self._stored[case_id] for case_id in self.splits.train],
@@ -169,7 +169,7 @@ class SegmentationData(LightningDataModule):
         )
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """One whole case at a time; as many for every rank, some of them nothing, so that none waits for another."""
+        """Return one whole case at a time; every rank has as many, some of them empty, so that none waits."""
         dataset = self.validation_cases()
         turns = range(0, len(dataset), self._num_ranks)
         order = [turn + self._rank if turn + self._rank < len(dataset) else None for turn in turns]
@@ -185,11 +185,11 @@ class SegmentationData(LightningDataModule):
         return {"position": epochs.processed * len(self._order) + (batches.processed if is_in_epoch else 0)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on behind the batches already consumed."""
+        """Continue after the batches already consumed."""
         self._order.position = int(state_dict["position"])
 
     def _annotated(self) -> dict[str, Tensor]:
-        """case_id -> whether its reference speaks of each class (K,) bool."""
+        """Return case_id -> whether its reference annotates each class (K,) bool."""
         classes = range(self.cohort.labels.num_classes)
         return {case.case_id: torch.tensor([case.annotates(k) for k in classes]) for case in self.cohort.cases}
 

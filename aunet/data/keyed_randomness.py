@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Purpose(IntEnum):
-    """What a draw is for; two purposes never share a stream."""
+    """The purpose of a draw; two purposes never share a stream."""
 
     CASE_ORDER = 0
     PATCH = 1
@@ -17,15 +17,15 @@ class Purpose(IntEnum):
 
 
 def generator(purpose: Purpose, seed: int, *keys: int) -> np.random.Generator:
-    """Give the random generator that belongs to these keys, always in the same state."""
+    """Return the random generator that belongs to these keys, always in the same state."""
     return np.random.default_rng([int(purpose), seed, *keys])
 
 
 def network_seed(seed: int, epoch: int, batch: int, rank: int) -> int:
-    """Seed of what a network draws for itself, as dropout does, for one batch of an epoch on one rank."""
+    """Return the seed of a network's own draws, such as dropout, for one batch of an epoch on one rank."""
     return int(generator(Purpose.NETWORK, seed, epoch, batch, rank).integers(2**32))
 
 
 def transform_seed(seed: int, epoch: int, sample: int) -> int:
-    """Seed in 0..2**32-1 for the MONAI transforms of one sample, as ``Randomizable.set_random_state`` takes it."""
+    """Return a seed in 0..2**32-1 for the MONAI transforms of one sample, for ``Randomizable.set_random_state``."""
     return int(generator(Purpose.AUGMENTATION, seed, epoch, sample).integers(2**32))

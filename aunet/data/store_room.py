@@ -1,4 +1,4 @@
-"""Whether what is to be stored fits: on the disk, within the budget, and while it is made in memory."""
+"""Checks that the cases to store fit on the disk, within the budget and, while they are made, in memory."""
 
 import os
 import shutil
@@ -13,9 +13,9 @@ from aunet.data.cohort.case import Case
 from aunet.data.io.volume import read_grid
 from aunet.errors import NoRoomError
 
-# Measured: a clipped CT takes 1.1 bytes a voxel with its label, noise over the whole range of float16 takes 2.
+# Measured: a clipped CT takes 1.1 bytes per voxel with its label, noise over the whole range of float16 takes 2.
 _STORED_BYTES_PER_VOXEL = 2.0
-# Measured: 12 where nothing is resampled (as read, reoriented, prepared, each float32), more where something is.
+# Measured: 12 if nothing is resampled (as read, reoriented, prepared, each float32), more if something is.
 _WORKING_BYTES_PER_VOXEL = 20
 _MOST_THREADS = 8
 _SHARE_OF_MEMORY = 0.5
@@ -30,17 +30,17 @@ class Load:
 
     @property
     def stored_bytes(self) -> float:
-        """About what it takes on disk, rather more than less."""
+        """Estimate its bytes on disk, rather more than less."""
         return _STORED_BYTES_PER_VOXEL * self.prepared
 
     @property
     def working_bytes(self) -> float:
-        """About what preparing it takes of the memory."""
+        """Estimate the bytes of memory that preparing it takes."""
         return _WORKING_BYTES_PER_VOXEL * max(self.read, self.prepared)
 
 
 def load_of(case: Case, spacing: Sequence[float] | None, num_channels: int) -> Load:
-    """What a case will ask for, by its header; ``spacing`` (mm) is what it will be brought to, None its own."""
+    """Estimate the load of a case from its header; ``spacing`` (mm) is that of the prepared case, None its own."""
     shape, affine = read_grid(case.images[0])
     read = float(np.prod(shape)) * num_channels
     voxel = float(abs(np.linalg.det(affine[:3, :3])))
@@ -67,14 +67,14 @@ def check_room(folder: Path, needed: float, budget: float | None) -> None:
 
 
 def num_threads(loads: Sequence[Load]) -> int:
-    """How many of these cases to prepare at once: all cores, within half of the memory, eight at most."""
+    """Return how many of these cases to prepare at once: all cores, within half of the memory, eight at most."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _SHARE_OF_MEMORY
     fitting = int(memory // max(load.working_bytes for load in loads))
     return max(1, min(len(os.sched_getaffinity(0)), fitting, len(loads), _MOST_THREADS))
 
 
 def folder_bytes(folder: Path) -> int:
-    """Sizes of all files below ``folder``; what vanishes meanwhile counts nothing."""
+    """Sum the sizes of all files below ``folder``; a file that vanishes meanwhile counts nothing."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
@@ -86,7 +86,7 @@ def folder_bytes(folder: Path) -> int:
 
 
 def gigabytes(num_bytes: float) -> str:
-    """For people: 6.1 GB, 12.3 MB."""
+    """Format a number of bytes for people: 6.1 GB, 12.3 MB."""
     return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.1f} MB"
 
 

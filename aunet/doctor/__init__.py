@@ -1,1 +1,1 @@
-"""What is wrong with a cohort, case by case: found by reading, told with a remedy, never changed in place."""
+"""Diagnosis of a cohort, case by case: problems are found by reading and reported with a remedy; no file is changed."""

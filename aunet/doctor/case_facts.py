@@ -1,4 +1,4 @@
-"""What is measured in one case, small enough to keep for a whole cohort."""
+"""Measurements of one case, small enough to keep for a whole cohort."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from aunet.data.sources.phantom.organ_shapes import boxes_of_values, center_of_v
 
 @dataclass(frozen=True)
 class ClassFacts:
-    """One class in one case: how much of it, where its middle lies (RAS+ mm), how bright it is."""
+    """Size, centre (RAS+ mm) and intensity percentiles of one class in one case."""
 
     num_voxels: int
     volume_ml: float
@@ -26,15 +26,15 @@ class ClassFacts:
 
     @property
     def median(self) -> float:
-        """Of its intensities in the first channel."""
+        """Return the median of its intensities in the first channel."""
         return self.percentiles[PERCENTILES.index(50.0)]
 
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """One case whose files can be read. ``shape`` and ``spacing`` are in the order right, anterior, superior.
+    """Measurements of one readable case; ``shape`` and ``spacing`` (mm) are in the order right, anterior, superior.
 
-    ``values`` counts the voxels of each integer of the label file; ``classes`` holds those of the run that occur.
+    ``values`` counts the voxels of each integer in the label file; ``classes`` holds the classes of the run that occur.
     """
 
     case_id: str
@@ -50,7 +50,7 @@ class CaseFacts:
 
 
 def counted_values(array: NDArray[np.integer]) -> dict[int, int]:
-    """Voxels of each value, plane by plane: no copy of the label map is sorted."""
+    """Count the voxels of each value plane by plane, so that no copy of the whole label map is sorted."""
     counts: dict[int, int] = {}
     for plane in _planes(array):
         for value, count in zip(*np.unique(plane, return_counts=True), strict=True):
@@ -59,7 +59,7 @@ def counted_values(array: NDArray[np.integer]) -> dict[int, int]:
 
 
 def with_classes(label: Volume, class_of_value: Mapping[int, int], values: Mapping[int, int]) -> Volume:
-    """The label map in classes, uint8; values without a class become background."""
+    """Return the label map in classes, uint8; values without a class become background."""
     known = np.array(sorted(values))
     classes = np.array([class_of_value.get(int(value), 0) for value in known], dtype=np.uint8)
     array = np.empty(label.shape, dtype=np.uint8, order="F")
@@ -69,7 +69,7 @@ def with_classes(label: Volume, class_of_value: Mapping[int, int], values: Mappi
 
 
 def measured_classes(image: Volume | None, label: Volume) -> dict[int, ClassFacts]:
-    """Of each class in ``label``; without an ``image`` on the same grid its intensities are not known (NaN)."""
+    """Measure each class in ``label``; without an ``image`` on the same grid, its intensities are NaN."""
     voxel_ml = abs(float(np.linalg.det(label.affine[:3, :3]))) / 1000
     facts: dict[int, ClassFacts] = {}
     for index, box in boxes_of_values(label).items():
@@ -83,7 +83,7 @@ def measured_classes(image: Volume | None, label: Volume) -> dict[int, ClassFact
 
 
 def ras_shape_and_spacing(volume: Volume) -> tuple[tuple[int, int, int], tuple[float, float, float], str]:
-    """Shape and spacing in the order right, anterior, superior; and where the stored axes run to, such as LPS."""
+    """Return shape and spacing (mm) in the order right, anterior, superior, and the stored axes' ends, such as LPS."""
     order: list[int] = np.argsort(io_orientation(volume.affine)[:, 0]).tolist()
     right, front, head = ((volume.shape[axis], volume.spacing[axis]) for axis in order)
     orientation = "".join(str(code) for code in nibabel.aff2axcodes(volume.affine))
@@ -91,7 +91,7 @@ def ras_shape_and_spacing(volume: Volume) -> tuple[tuple[int, int, int], tuple[f
 
 
 def content_digest(volume: Volume) -> str:
-    """Sixteen hexadecimal digits of the voxels in RAS order: the same scan stored otherwise gives the same."""
+    """Return 16 hexadecimal digits of the voxels in RAS order, the same however the scan's axes are stored."""
     turned: NDArray[Any] = apply_orientation(volume.array, io_orientation(volume.affine))
     digest = sha256(str(turned.shape).encode())
     for plane in _planes(turned):

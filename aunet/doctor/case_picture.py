@@ -1,4 +1,4 @@
-"""A picture of a case that needs a look: its scan with what its label says, from below and from the front."""
+"""A picture of a case to look at: its scan and label, from below and from the front."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ _COLOR_OF_NO_CLASS = to_rgb("#FF3B7F")
 _PANEL_INCHES = 2.6
 _LETTERS_PER_LINE = 100
 _ENTRIES_PER_LINE = 5
-# Height of a panel, as a share of its width, below which letters would lie on each other.
+# Height of a panel, as a share of its width, below which letters would overlap.
 _FLAT = 0.25
 _MOST_LINES = 4
 
@@ -48,12 +48,12 @@ def case_picture(
 
     Args:
         image: voxels (H, W, D) and their affine to RAS+ mm.
-        label: the same of the label map, which may lie on another grid: it is shown where its affine puts it.
-        labels: of the values of the label map, which may also hold ``NO_CLASS``.
+        label: the same of the label map, which may have another grid: its affine places it.
+        labels: classes of the label map's values, which may also be ``NO_CLASS``.
         path: the file.
-        title: stands on top, ``remarks`` below it.
-        remarks: what was found, a sentence each.
-        intensities: shown black and white; by default robust ends.
+        title: the top line; ``remarks`` follow below it.
+        remarks: the findings, a sentence each.
+        intensities: those shown black and white; robust ends by default.
     """
     array, spacing = in_ras_order(image[0], image[1])
     placed = apply_orientation(on_grid_of(image, label), io_orientation(image[1]))
@@ -80,7 +80,7 @@ def case_picture(
 def on_grid_of(
     image: tuple[NDArray[np.floating], Affine], label: tuple[NDArray[np.integer], Affine]
 ) -> NDArray[np.integer]:
-    """The label's nearest value at each voxel of the image, as their affines say; 0 beyond its edges."""
+    """Return the label's nearest value at each voxel of the image, placed by their affines; 0 beyond its edges."""
     if image[0].shape == label[0].shape and np.allclose(image[1], label[1], rtol=0, atol=1e-3):
         return label[0]
     to_label = np.linalg.inv(label[1]) @ image[1]
@@ -97,7 +97,7 @@ def _show_label(axes: Axes, view: AxialView, labels: Labels) -> None:
 
 
 def _entries(label: NDArray[np.integer], labels: Labels) -> list[Artist]:
-    """Of the legend: the classes that are there."""
+    """Return the legend's entries: the classes in ``label``, and ``NO_CLASS`` if it is there."""
     lines = zip(labels.foreground, legend_lines(labels), strict=True)
     present: list[Artist] = [line for (index, _), line in lines if (label == index).any()]
     no_class = [Patch(color=_COLOR_OF_NO_CLASS, label="value without a class")] if (label == NO_CLASS).any() else []
@@ -105,7 +105,7 @@ def _entries(label: NDArray[np.integer], labels: Labels) -> list[Artist]:
 
 
 def _coronal(scan: LabelledScan, intensities: tuple[float, float]) -> AxialView:
-    """The plane from the front that shows the organs best, with superior in the place of anterior."""
+    """Return the coronal plane that shows the organs best, with superior in place of anterior."""
     right, front, head = scan.spacing
     turned = LabelledScan(scan.image.swapaxes(1, 2), scan.label.swapaxes(1, 2), (right, head, front))
     return clearest_view(turned, intensities)

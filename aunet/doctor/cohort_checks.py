@@ -1,4 +1,4 @@
-"""What only the other cases tell: duplicates, and cases unlike the rest."""
+"""Checks that compare the cases of a cohort: duplicates, and cases unlike the rest."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -19,19 +19,19 @@ from aunet.doctor.finding import (
     Finding,
 )
 
-# Robust deviations from the median (1.4826 times the median absolute deviation) from which a case is told.
+# Cases farther from the median are reported, in robust deviations (1.4826 times the median absolute deviation).
 _FAR = 5.0
-# Fewer cases than these say nothing about what is usual.
+# Fewer cases do not show what is usual.
 _FEWEST_CASES = 6
-# Spreads below these count as these: 15 % of a volume, 15 HU.
+# Lower bounds of the spread, so that small differences in a uniform cohort do not count: 15 % of a volume, 15 HU.
 _SPREAD_OF_LOG_VOLUME, _SPREAD_OF_HU = 0.15, 15.0
 _OTHER_BY_FACTOR = 3.0
-# mm: beyond these no voxel of a scan is.
+# mm; no scanner makes voxels beyond these.
 _SMALLEST_VOXEL, _LARGEST_VOXEL = 0.02, 30.0
 
 
 def check_cohort(facts: Sequence[CaseFacts], cohort: Cohort) -> Iterator[Finding]:
-    """Findings about the measured cases together."""
+    """Yield the findings that only a comparison of the measured cases shows."""
     yield from _same_images(facts)
     yield from _same_patients(facts)
     yield from _other_orientations(facts)
@@ -46,7 +46,7 @@ def check_cohort(facts: Sequence[CaseFacts], cohort: Cohort) -> Iterator[Finding
 
 
 def robust_deviations(values: NDArray[np.float64], least_spread: float) -> NDArray[np.float64]:
-    """How far each value lies from the median, in robust standard deviations of at least ``least_spread``."""
+    """Return the distance of each value from the median in robust standard deviations of at least ``least_spread``."""
     from_median = values - np.median(values)
     return from_median / max(1.4826 * float(np.median(np.abs(from_median))), least_spread)
 
@@ -89,7 +89,7 @@ def _other_spacings(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
 def _absent(
     facts: Sequence[CaseFacts], having: Sequence[CaseFacts], annotated: set[str], name: str
 ) -> Iterator[Finding]:
-    """A class that most cases have and this one, though it has others, does not."""
+    """Yield a finding for each case that lacks a class that most cases have, if it has other classes."""
     names = {case.case_id for case in having}
     speaking = [case for case in facts if case.case_id in annotated]
     if 2 * len(names) > len(speaking):
@@ -124,7 +124,7 @@ def _other_intensities(having: Sequence[CaseFacts], index: int, name: str) -> It
 
 
 def _grouped(facts: Sequence[CaseFacts], key: Callable[[CaseFacts], str]) -> list[list[CaseFacts]]:
-    """Cases that share a key, where several do."""
+    """Return the groups of two or more cases that share a key."""
     groups: defaultdict[str, list[CaseFacts]] = defaultdict(list)
     for case in facts:
         groups[key(case)].append(case)

@@ -13,7 +13,7 @@ from aunet.doctor.case_facts import CaseFacts
 
 @dataclass(frozen=True)
 class Range:
-    """Over the cases."""
+    """Median and extremes over the cases."""
 
     median: float
     lowest: float
@@ -33,9 +33,9 @@ class ClassStatistics:
 
 @dataclass(frozen=True)
 class CohortStatistics:
-    """``spacing`` (mm), ``size`` (voxels) and ``extent`` (mm) each along right, anterior, superior.
+    """Statistics of a cohort; ``spacing`` (mm), ``size`` (voxels) and ``extent`` (mm) are right, anterior, superior.
 
-    Intensities: the ``PERCENTILES``, each the median over the cases, of whole images and of what is labelled.
+    Intensities are the ``PERCENTILES`` of whole images and of labelled voxels, each the median over the cases.
     """
 
     num_cases: int
@@ -48,7 +48,7 @@ class CohortStatistics:
 
 
 def cohort_statistics(facts: Sequence[CaseFacts], cohort: Cohort) -> CohortStatistics:
-    """Of the measured cases, at least one."""
+    """Compute the statistics of the measured cases, at least one."""
     spacing, size = (np.array([getattr(case, key) for case in facts], float) for key in ("spacing", "shape"))
     foreground = np.array([row for case in facts if (row := _foreground(case)) is not None])
     return CohortStatistics(
@@ -77,7 +77,7 @@ def _class_statistics(facts: Sequence[CaseFacts], cohort: Cohort, index: int, na
 
 
 def _foreground(case: CaseFacts) -> NDArray[np.float64] | None:
-    """Percentiles of all that is labelled in one case: those of its classes, each weighed by its voxels."""
+    """Average the percentiles of a case's classes, weighted by their voxels; return None if none are known."""
     known = [found for found in case.classes.values() if np.isfinite(found.median)]
     if not known:
         return None

@@ -1,4 +1,4 @@
-"""Whether the prepared cases of a cohort will fit on the disk."""
+"""A check that the prepared cases of a cohort fit on the disk."""
 
 import math
 import shutil
@@ -11,7 +11,7 @@ from aunet.doctor.finding import NO_ROOM, Finding
 
 
 def needed_bytes(facts: Sequence[CaseFacts], spacing: Sequence[float], num_channels: int) -> float:
-    """About what the cases take once they are brought to ``spacing`` (mm)."""
+    """Estimate the bytes that the cases take once they are resampled to ``spacing`` (mm)."""
     total = 0.0
     for case in facts:
         read = math.prod(case.shape) * num_channels
@@ -20,7 +20,7 @@ def needed_bytes(facts: Sequence[CaseFacts], spacing: Sequence[float], num_chann
 
 
 def check_disk(needed: float, cache: Path) -> Iterator[Finding]:
-    """A finding where the disk of the folder ``cache``, which need not be there yet, has less than ``needed`` bytes."""
+    """Yield a finding if the disk of ``cache``, a folder that need not exist yet, lacks ``needed`` free bytes."""
     existing = next(path for path in (cache.absolute(), *cache.absolute().parents) if path.is_dir())
     free = shutil.disk_usage(existing).free
     if needed > free:

@@ -1,4 +1,4 @@
-"""Every case of a cohort read once, a few at a time, and only what was measured kept."""
+"""Examination of a cohort: each case is read once, a few at a time, and only its measurements are kept."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -27,26 +27,26 @@ from aunet.doctor.remarks import remarks_heard
 from aunet.errors import UserError
 from aunet.terminal import shown
 
-# Cases in memory at a time.
+# Each thread holds a case in memory.
 _THREADS = min(4, os.cpu_count() or 1)
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found in a cohort, the serious first, and what was measured in the cases that can be read."""
+    """Findings in a cohort, the most serious first, and measurements of the cases that can be read."""
 
     facts: tuple[CaseFacts, ...]
     findings: tuple[Finding, ...]
 
     @property
     def unusable(self) -> frozenset[str]:
-        """Ids of the cases with an error."""
+        """Return the ids of the cases with an error."""
         return frozenset(finding.case_id for finding in self.findings if finding.kind.severity is Severity.ERROR)
 
 
 def examine_cohort(cohort: Cohort) -> Examination:
-    """Read and check every case, then all together, showing progress; no faulty file stops it."""
+    """Read and check every case, then all together, showing progress; a faulty file does not stop it."""
     with ThreadPoolExecutor(_THREADS) as threads:
         results = threads.map(lambda case: examine_case(case, cohort), cohort.cases)
         examined = list(shown(results, "Examining cases", len(cohort.cases)))
@@ -56,7 +56,7 @@ def examine_cohort(cohort: Cohort) -> Examination:
 
 
 def examine_case(case: Case, cohort: Cohort) -> tuple[CaseFacts | None, list[Finding]]:
-    """What is measured in one case, None where its files cannot be read, and what is wrong with it."""
+    """Return the measurements of one case, None if its files cannot be read, and its findings."""
     findings: list[Finding] = []
 
     def attempt(read: Callable[[], _Result], kind: Kind) -> _Result | None:
@@ -82,26 +82,26 @@ def examine_case(case: Case, cohort: Cohort) -> tuple[CaseFacts | None, list[Fin
 
 
 def read_integers(case: Case, cohort: Cohort) -> Volume:
-    """The reference with the values of its file, also those without a class; of masks, the classes."""
+    """Read the reference with the values of its file, also those without a class; read masks as classes."""
     if case.masks or case.label is None:
         return read_reference(case, cohort)
     return read_label(case.label)
 
 
 def class_of_integer(case: Case, cohort: Cohort) -> dict[int, int]:
-    """What the values of ``read_integers`` mean."""
+    """Return the class of each value that ``read_integers`` may return."""
     if case.masks:
         return {index: index for index in range(cohort.labels.num_classes)}
     return dict(cohort.class_of_value)
 
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """By kind, the serious ones first, then by case."""
+    """Sort findings by kind, the most serious first, then by case."""
     return tuple(sorted(findings, key=lambda finding: (KINDS.index(finding.kind), finding.case_id, finding.message)))
 
 
 def _first_channel(case: Case, cohort: Cohort) -> Volume:
-    """All channels are read, so that a damaged one is found; the first speaks for them."""
+    """Return the first channel, which stands for all; read the others too, so that a damaged one is found."""
     first, count = None, 0
     for path in case.images:
         for channel in read_channels(path):

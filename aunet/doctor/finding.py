@@ -1,11 +1,11 @@
-"""What the doctor can find: the kinds of findings, how serious each is, and what to do."""
+"""Kinds of findings: how serious each is, and how to remedy it."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """ERROR: the case cannot be used. WARNING: it can, but look at it. NOTE: good to know."""
+    """Severity of a finding. ERROR: the case cannot be used. WARNING: it can, but look at it. NOTE: good to know."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -14,7 +14,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Kind:
-    """A sort of finding."""
+    """A kind of finding."""
 
     name: str
     severity: Severity
@@ -23,7 +23,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing found. ``case_id`` is empty where it is about the whole cohort or a case that was never listed."""
+    """One finding; ``case_id`` is empty if it concerns the whole cohort or a case that was never listed."""
 
     kind: Kind
     case_id: str

@@ -1,4 +1,4 @@
-"""What the doctor found, as files for other programs: one JSON with everything, one CSV with a row a finding."""
+"""The doctor's findings as files for other programs: one JSON with everything, one CSV with a row per finding."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _COLUMNS: tuple[str, ...] = ("severity", "finding", "case_id", "message", "remed
 def write_findings(
     folder: Path, findings: Sequence[Finding], facts: Sequence[CaseFacts], summary: Mapping[str, Any]
 ) -> None:
-    """Write into ``folder``: ``doctor.json``, which holds ``summary``, findings and cases, and ``findings.csv``."""
+    """Write ``doctor.json``, with ``summary``, findings and cases, and ``findings.csv`` to ``folder``."""
     rows = [_row(finding) for finding in findings]
     counts = {severity.value: sum(row["severity"] == severity.value for row in rows) for severity in Severity}
     cases = {case.case_id: _without_nan(asdict(case)) for case in facts}
@@ -38,7 +38,7 @@ def _row(finding: Finding) -> dict[str, str]:
 
 
 def _without_nan(value: Any) -> Any:
-    """The same with None for what is not a number, as JSON has no NaN."""
+    """Return ``value`` with None for NaN and infinities, which JSON lacks."""
     if isinstance(value, Mapping):
         return {str(key): _without_nan(part) for key, part in cast(Mapping[Any, Any], value).items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""What the doctor found, as tables for the terminal: findings, the fingerprint, and settings that fit."""
+"""The doctor's findings, the dataset's fingerprint and settings that fit it, as tables for the terminal."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +12,9 @@ _MOST_CASES, _LONGEST_MESSAGE = 4, 240
 
 
 def finding_table(findings: Sequence[Finding], num_cases: int, title: str, root: Path | None = None) -> PaperTable:
-    """A row for each kind of finding, the serious first: how often, in which cases, what and what to do.
+    """Return a table with a row per kind of finding, serious ones first: count, cases, an example and the remedy.
 
-    Paths are shown from the dataset's folder ``root`` on.
+    Paths are relative to the dataset's folder ``root``.
     """
     of_kind = [[finding for finding in findings if finding.kind is kind] for kind in KINDS]
     rows = [_row(same, root) for same in of_kind if same]
@@ -29,7 +29,7 @@ def finding_table(findings: Sequence[Finding], num_cases: int, title: str, root:
 
 
 def statistics_tables(statistics: CohortStatistics) -> tuple[PaperTable, PaperTable]:
-    """The fingerprint: voxels, sizes and intensities, then the classes."""
+    """Return the fingerprint: a table of spacing, sizes and intensities, and one of the classes."""
     axes = ("right", "anterior", "superior")
     grid = tuple(
         (name, *(_ranged(of_axis) for of_axis in ranges))
@@ -57,7 +57,7 @@ def statistics_tables(statistics: CohortStatistics) -> tuple[PaperTable, PaperTa
 
 
 def settings_table(settings: Sequence[tuple[str, str]]) -> PaperTable:
-    """(override, reason) of each setting that fits."""
+    """Return the table of ``settings``, each an override and its reason."""
     return PaperTable("Settings that fit, to copy", ("Override", "Why"), (tuple(settings),))
 
 

@@ -1,4 +1,4 @@
-"""Whether an image can be what it is said to be: a scan, and a CT in HU."""
+"""Checks that an image is a scan and, if it is said to be CT, that it is in HU."""
 
 from collections.abc import Iterator
 
@@ -7,16 +7,16 @@ from aunet.data.preprocessing.image_intensities import PERCENTILES, Intensities
 from aunet.data.preprocessing.modality_evidence import cannot_be_hounsfield
 from aunet.doctor.finding import CONSTANT_IMAGE, NO_AIR, NOT_HOUNSFIELD, Finding
 
-# HU. Air is -1000; lungs and padding reach it too. The paddings that scanners write are lower still.
+# HU. Air is -1000; lungs and padding reach it too. Some scanners pad with even lower values.
 _AIR = -700
 _LOWEST, _HIGHEST = -5000, 35000
 _LEAST_SOFT_TISSUE, _LEAST_SPAN = 0.01, 50
-# Where the brightest tenth lies as long as the intercept of -1024 was not added.
+# Range of the 95th percentile if the intercept of -1024 was not added.
 _UNRESCALED = (800, 1600)
 
 
 def check_image(case_id: str, intensities: Intensities, modality: Modality | None) -> Iterator[Finding]:
-    """What is wrong with the intensities of the first channel."""
+    """Yield the findings about the intensities of the first channel."""
     if intensities.lowest == intensities.highest:
         yield Finding(CONSTANT_IMAGE, case_id, f"every voxel is {intensities.lowest:g}")
     elif modality == "ct":

@@ -1,4 +1,4 @@
-"""Whether a label map speaks of the classes it is said to speak of."""
+"""Checks that a label map holds the expected classes."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _MOST_SHOWN = 8
 
 
 def check_label(case: Case, cohort: Cohort, facts: CaseFacts) -> Iterator[Finding]:
-    """What is wrong with the values of one label map."""
+    """Yield the findings about the values of one label map."""
     unknown = [value for value in facts.values if value not in cohort.class_of_value]
     if unknown and not cohort.is_other_background:
         yield Finding(UNKNOWN_VALUES, case.case_id, f"values {shortened(unknown)}; known are {known_values(cohort)}")
@@ -21,12 +21,12 @@ def check_label(case: Case, cohort: Cohort, facts: CaseFacts) -> Iterator[Findin
 
 
 def known_values(cohort: Cohort) -> str:
-    """``0 background, 1 spleen``."""
+    """List the values that have a class, as in ``0 background, 1 spleen``."""
     names = cohort.labels.names
     return ", ".join(f"{value} {names[index]}" for value, index in sorted(cohort.class_of_value.items()))
 
 
 def shortened(values: list[int]) -> str:
-    """The first few and how many more."""
+    """List the first few values and count the rest."""
     rest = len(values) - _MOST_SHOWN
     return ", ".join(map(str, values[:_MOST_SHOWN])) + (f" and {rest} more" if rest > 0 else "")

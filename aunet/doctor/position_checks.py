@@ -1,4 +1,4 @@
-"""Whether organs lie where they must: left ones left of right ones, those under the diaphragm above the kidneys."""
+"""Checks of where organs lie: left ones left of right ones, those under the diaphragm above the kidneys."""
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
@@ -11,14 +11,14 @@ from aunet.doctor.finding import SWAPPED_SIDES, UPSIDE_DOWN, Finding
 
 Point = tuple[float, float, float]
 
-# mm between the middles of two organs, right to left, from which no healthy patient has them the other way round.
+# mm between the centres of two organs along right-left: this far apart, no healthy patient has them exchanged.
 _CLEARLY_APART = 60.0
 _MOST_TOLD = 3
 _OTHER_NAMES = {"esophagus": "oesophagus", "gall_bladder": "gallbladder"}
 
 
 def check_positions(case_id: str, centers: Mapping[str, Point]) -> Iterator[Finding]:
-    """What the middles (RAS+ mm) of the classes, by their names, say against the affine or the labels."""
+    """Yield a finding if the centres (RAS+ mm) of the classes, by their names, contradict the affine or the labels."""
     middles = {_plain(name): np.array(center) for name, center in centers.items()}
     x = {name: float(middle[0]) for name, middle in middles.items()}
     names = list(x)
@@ -38,7 +38,7 @@ def check_positions(case_id: str, centers: Mapping[str, Point]) -> Iterator[Find
 
 
 def _organs_apart(known: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Pairs (left, right) of organs that lie far apart in everybody."""
+    """Return the pairs (left, right) of organs that lie far apart in everybody."""
     places = {name: middle for name in known if (middle := ORGANS[name].middle) is not None}
     ordered = sorted(places, key=lambda name: places[name][0])
     return [(left, right) for left, right in combinations(ordered, 2) if _are_apart(places, left, right)]

@@ -1,4 +1,4 @@
-"""Settings that fit a cohort, as overrides to copy, each with its reason: of its grid, network and intensities."""
+"""Settings that fit a cohort, as overrides to copy, each with its reason: for grid, network and intensities."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,22 +15,22 @@ from aunet.networks.pooling_plan import Sizes, plan_pooling
 
 _WIDTHS = (16, 32, 64, 128, 256)
 _FEWEST_LEVELS = 2
-# Voxels that the bottleneck keeps along an axis that is pooled: fewer are mostly padding of its 3-voxel kernels.
+# Fewest voxels of the bottleneck along a pooled axis: with fewer, its 3-voxel kernels see mostly padding.
 _SHORTEST_BOTTLENECK = 4
-# A window that cuts off more than a twentieth of a class at one of its ends hides what the class looks like.
+# A window that cuts off more than 5 % of a class at one end hides how the class looks.
 _ENDS = (PERCENTILES.index(5.0), PERCENTILES.index(95.0))
 
 
 @dataclass(frozen=True)
 class ProposedSetting:
-    """One override and why."""
+    """One override and its reason."""
 
     override: str
     reason: str
 
 
 def propose_settings(cases: Sequence[Case], network: Mapping[str, Any]) -> list[ProposedSetting]:
-    """Settings for ``cases``, all of them usable; those of the network where ``network`` has such keys."""
+    """Propose settings for ``cases``, all of them usable; also the network's if ``network`` has their keys."""
     measured = plan_patches(cases, None, None, None)
     spacing = tuple(float(f"{side:.4g}") for side in measured.spacing)
     plan = plan_patches(cases, spacing, measured.patch_size, None)
@@ -41,7 +41,7 @@ def propose_settings(cases: Sequence[Case], network: Mapping[str, Any]) -> list[
         ProposedSetting(f"data.patch_size={_listed(plan.patch_size)}", _reason_of_patch(plan, axes)),
         ProposedSetting(f"data.batch_size={plan.batch_size}", "as many patches as fit the voxels of a training step"),
     ]
-    if "channels" in network and "spacing" in network:  # those of ours; others plan in ways of their own
+    if "channels" in network and "spacing" in network:  # only our networks; others plan their levels themselves
         smallest = "×".join(str(size) for size in _bottleneck(plan, strides))
         settings += [
             ProposedSetting(
@@ -56,13 +56,13 @@ def propose_settings(cases: Sequence[Case], network: Mapping[str, Any]) -> list[
 def propose_intensities(
     cohort: Cohort, facts: Sequence[CaseFacts], given: object, window: tuple[float, float] | None
 ) -> list[ProposedSetting]:
-    """Propose the modality if it was judged by the files, and data.window=auto if ``window`` cuts a class off.
+    """Propose the modality if the files determined it, and data.window=auto if ``window`` cuts a class off.
 
     Args:
-        cohort: its modalities, as far as they are known.
-        facts: of the cases that can be used.
+        cohort: the cohort, with its modalities as far as they are known.
+        facts: of the usable cases.
         given: data.modality.
-        window: HU to which CT is clipped; None if nothing is, or the window is measured.
+        window: HU to which CT is clipped; None if nothing is clipped, or if the window is measured.
     """
     known = [modality for modality in cohort.channel_modalities if modality]
     settings: list[ProposedSetting] = []
@@ -76,7 +76,7 @@ def propose_intensities(
 
 
 def _classes_cut_off(cohort: Cohort, facts: Sequence[CaseFacts], window: tuple[float, float]) -> list[str]:
-    """Name the classes of which more than 5 % of the voxels lie beyond an end of ``window`` in the median case."""
+    """Return the classes with more than 5 % of their voxels beyond an end of ``window`` in the median case."""
     names: list[str] = []
     for index, name in cohort.labels.foreground:
         found = [case.classes[index].percentiles for case in facts if index in case.classes]
@@ -88,7 +88,7 @@ def _classes_cut_off(cohort: Cohort, facts: Sequence[CaseFacts], window: tuple[f
 
 
 def _depth(plan: PatchPlan, axes: int) -> tuple[int, Sizes]:
-    """The most levels whose strides divide the patch and leave the bottleneck long enough."""
+    """Return the most levels whose strides divide the patch and leave the bottleneck long enough, and the strides."""
     for num_levels in range(len(_WIDTHS), _FEWEST_LEVELS, -1):
         strides, _ = plan_pooling(plan.spacing[:axes], num_levels)
         pooled = [prod(stride[axis] for stride in strides) for axis in range(axes)]
@@ -119,5 +119,5 @@ def _reason_of_strides(spacing: Sequence[float], strides: Sizes) -> str:
 
 
 def _listed(values: Sequence[Any]) -> str:
-    """A list as Hydra reads it, without blanks."""
+    """Return the values as a list that Hydra reads, without blanks."""
     return "[" + ",".join(_listed(value) if isinstance(value, tuple) else str(value) for value in values) + "]"

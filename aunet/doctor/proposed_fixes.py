@@ -1,4 +1,4 @@
-"""What can be put right without touching a file: cases left out, and a value given to the class that misses it."""
+"""Fixes that change no file: cases to leave out, and a value for the class that lacks one."""
 
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.fixes import CaseFixes
@@ -7,9 +7,9 @@ from aunet.doctor.finding import SAME_IMAGE, UNKNOWN_VALUES, Finding, Severity
 
 
 def propose_fixes(examination: Examination, cohort: Cohort) -> CaseFixes:
-    """Leave out what cannot be used and all but the first of equal images; map a value where only one class can be it.
+    """Propose to leave out unusable cases and repeated images, and to map a value if only one class can be meant.
 
-    Where several values or several classes are in question nothing is guessed: the cases are left out.
+    If several values or several classes are in question, the cases are left out instead of guessing.
     """
     class_of_value = mapped_values(examination, cohort)
     values_of_case = {case.case_id: case.values for case in examination.facts}
@@ -27,7 +27,7 @@ def propose_fixes(examination: Examination, cohort: Cohort) -> CaseFixes:
 
 
 def mapped_values(examination: Examination, cohort: Cohort) -> dict[int, str]:
-    """The one value without a class -> the one class whose values occur nowhere; else nothing."""
+    """Map the one value without a class to the one class whose values occur nowhere; otherwise map nothing."""
     if cohort.is_other_background:
         return {}
     found = {value for case in examination.facts for value in case.values}

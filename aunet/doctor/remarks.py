@@ -1,4 +1,4 @@
-"""What readers tell on the way as warnings, heard instead of shown, so that each stands with its case."""
+"""Warnings of the readers, collected instead of shown, so that each is listed with its case."""
 
 import logging
 import threading
@@ -9,7 +9,7 @@ _READERS = logging.getLogger("aunet.data")
 
 
 class _Listener(logging.Handler):
-    """Keeps the warnings of one thread."""
+    """A handler that keeps the warnings of one thread."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -23,10 +23,10 @@ class _Listener(logging.Handler):
 
 @contextmanager
 def readers_kept_quiet() -> Generator[None]:
-    """Let nothing of the readers reach the terminal; ``remarks_heard`` inside it hears them."""
+    """Keep the readers' warnings off the terminal; ``remarks_heard`` inside it still collects them."""
     before, _READERS.propagate = _READERS.propagate, False
     silent = logging.NullHandler()
-    _READERS.addHandler(silent)  # without any handler Python itself would print
+    _READERS.addHandler(silent)  # without any handler Python would print them
     try:
         yield
     finally:
@@ -36,7 +36,7 @@ def readers_kept_quiet() -> Generator[None]:
 
 @contextmanager
 def remarks_heard() -> Generator[list[str]]:
-    """Give the list that the warnings of this thread are added to."""
+    """Yield the list to which the warnings of this thread are added."""
     listener = _Listener()
     _READERS.addHandler(listener)
     try:

@@ -1,4 +1,4 @@
-"""A picture of every case that the doctor asks to look at."""
+"""Pictures of the cases that the doctor flags for a look."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ from aunet.terminal import shown
 
 
 def draw_suspicious(cohort: Cohort, examination: Examination, window: Window | None, folder: Path) -> list[Path]:
-    """Write ``folder``/<case_id>.png of each readable case with an error or warning, and give the paths.
+    """Write ``folder``/<case_id>.png for each readable case with an error or warning; return the paths.
 
-    A CT in HU is shown in ``window``; None: between robust ends, as any other image.
+    A CT in HU is shown in ``window``; without one, between robust ends, as any other image.
     """
     readable = {facts.case_id for facts in examination.facts}
     told = [found for found in examination.findings if found.kind.severity is not Severity.NOTE]

@@ -1,4 +1,4 @@
-"""``class_names.json`` in a folder of predicted label maps: what their values mean."""
+"""The file ``class_names.json`` in a folder of predicted label maps, which names their values."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def write_class_names(folder: Path, labels: Labels) -> None:
 
 
 def read_class_names(folder: Path) -> Labels | None:
-    """What ``write_class_names`` wrote; None where it wrote nothing."""
+    """Read the names that ``write_class_names`` wrote; None if it wrote nothing."""
     file = folder / _FILE
     if not file.is_file():
         return None

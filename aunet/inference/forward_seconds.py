@@ -1,4 +1,4 @@
-"""How long networks take for one forward pass, measured in turn so that a busy machine slows all of them alike."""
+"""Duration of one forward pass of several networks, measured in turn so that a busy machine slows all alike."""
 
 import math
 import time
@@ -18,8 +18,8 @@ def forward_rounds(
 ) -> Iterator[list[float]]:
     """Yield the seconds of one forward pass of each network on its image (B, C, H, W, D), a list per round.
 
-    Without gradients, in evaluation mode and in the plain memory format, which the networks keep. A pass before the
-    first round warms each of them up. From ``fewest`` rounds on, none begins after ``seconds``.
+    The networks run without gradients, in evaluation mode and in the plain memory format, and keep both. Each has a
+    warm-up pass before the first round. After ``fewest`` rounds, no round begins once ``seconds`` have passed.
     """
     for network, image in zip(networks, images, strict=True):
         network.eval().to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
@@ -32,7 +32,7 @@ def forward_rounds(
 
 
 def device_name(device: torch.device) -> str:
-    """The device for a reader: the GPU's name, or the CPU with its number of threads."""
+    """Return the device for a reader: the GPU's name, or the CPU with its number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type.upper()} with {torch.get_num_threads()} threads"
@@ -48,6 +48,8 @@ def _forward_seconds(network: nn.Module, image: Tensor) -> float:
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until a GPU has done what was asked of it; others have by then."""
+    """Wait until a GPU has finished its work; do nothing for a processor."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -1,4 +1,4 @@
-"""Back to the scan: predictions on a preprocessed grid, resampled to the voxels of the stored scan."""
+"""Resampling of predictions from a preprocessed grid back to the voxels of the stored scan."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,10 +21,10 @@ def restore_label_map(
 ) -> NDArray[np.uint8]:
     """Return the label map (H, W, D) of the scan: the class with the highest resampled logit at each of its voxels.
 
-    ``logits`` (K, h, w, d) lie on the grid of ``affine``, whose axes are parallel to the scan's. Along an axis on which
-    the scan is finer they are interpolated linearly, on which it is coarser averaged over its voxel (``resampling``,
-    see ``aunet.data.preprocessing.resampling``). Voxels outside that grid are background. One class is resampled at a
-    time, so memory is a few volumes of the scan, not K.
+    ``logits`` (K, h, w, d) lie on the grid of ``affine``, whose axes are parallel to the scan's. They are interpolated
+    linearly along axes on which the scan is finer, and averaged over the scan's voxel along axes on which it is coarser
+    (``resampling``, see ``aunet.data.preprocessing.resampling``). Voxels outside that grid are background. One class is
+    resampled at a time, so memory is a few volumes of the scan, not K.
     """
     mapping = GridMapping(affine, native_shape, native_affine, resampling)
     if mapping.is_reordering:
@@ -41,7 +41,7 @@ def restore_probabilities(
     native_affine: Affine,
     resampling: Resampling = "area",
 ) -> NDArray[np.float32]:
-    """Return probabilities (K, H, W, D) at the scan's voxels: softmax of the logits ``restore_label_map`` compares."""
+    """Return probabilities (K, H, W, D) at the scan's voxels: softmax of what ``restore_label_map`` compares."""
     mapping = GridMapping(affine, native_shape, native_affine, resampling)
     resampled = torch.stack([mapping.resample(values) for values in logits.float()])
     probabilities = resampled.softmax(dim=0)
@@ -62,7 +62,7 @@ def _highest_class(resampled: Iterator[Tensor]) -> Tensor:
 
 
 def _outside_filled(values: Tensor, filling: float, mapping: GridMapping, logits: Tensor) -> Tensor:
-    """``values`` (H, W, D) with ``filling`` beyond the grid of ``logits``."""
+    """Return ``values`` (H, W, D) with ``filling`` beyond the grid of ``logits``."""
     filled = values.contiguous()
     for axis, is_outside in enumerate(mapping.outside(logits.shape[1:])):
         if is_outside.any():

@@ -1,4 +1,4 @@
-"""A trained network with all it needs to label a scan file: what `load_run` gives."""
+"""The predictor that `load_run` returns: a trained network with everything needed to label a scan file."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,30 +32,30 @@ class Prediction:
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Voxel size in mm along each stored axis."""
+        """Return the voxel size in mm along each stored axis."""
         return Volume(self.label, self.affine).spacing
 
     def write(self, path: Path) -> None:
-        """Write the label map as NIfTI (.nii.gz or .nii), or of a picture as PNG."""
+        """Write the label map as NIfTI (.nii.gz or .nii), or that of a picture as PNG."""
         write_label(path, self.label, self.affine)
 
 
 class Predictor:
-    """From scans to label maps: read, preprocess, sliding window, back to the scan's grid.
+    """The path from scans to label maps: read, preprocess, sliding window, back to the scan's grid.
 
     Args:
-        network: gives logits (B, K, h, w, d) for an image (B, C, h, w, d).
+        network: returns logits (B, K, h, w, d) for an image (B, C, h, w, d).
         preprocessing: as in training.
         labels: names of the K classes.
         patch_size: window (voxels of the preprocessed grid).
-        overlap: share two neighbouring windows have in common, in [0, 1).
-        size_multiple: sizes the network takes are multiples of it.
+        overlap: share that two neighbouring windows have in common, in [0, 1).
+        size_multiple: the network accepts sizes that are multiples of it.
         window_batch: windows predicted at once.
         one_pass_voxels: volumes of at most this many are predicted without windows.
         precision: "bf16" and "fp16" run the network under autocast.
         channels_last: memory format of the network, faster in bf16 on many CPUs and GPUs.
         device: where the network runs; it is moved there.
-        in_channels: channels the network takes, checked before it runs; None where unknown.
+        in_channels: channels that the network accepts, checked before it runs; None if unknown.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Predictor:
         return self.predict_volume(self.read(scan))
 
     def read(self, scan: str | Path | Sequence[str | Path]) -> list[Volume]:
-        """The channels of a scan file, or of one file per channel; safe in another thread while a scan is predicted."""
+        """Read the channels of a scan file, or of one file per channel; safe in another thread during a prediction."""
         paths = [scan] if isinstance(scan, (str, Path)) else scan
         channels = [channel for path in paths for channel in read_channels(Path(path))]
         if self._in_channels not in (None, len(channels)):
@@ -112,7 +112,7 @@ class Predictor:
         return Prediction(label, native.affine, self.labels)
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
-        """Logits, and coefficients if asked for, of a preprocessed image (C, h, w, d) on its own grid."""
+        """Return logits, and coefficients if ``with_attention``, of a preprocessed image (C, h, w, d) on its grid."""
         autocast_type = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
         is_autocast = autocast_type is not None
         with torch.inference_mode(), torch.autocast(self.device.type, autocast_type, enabled=is_autocast):

@@ -1,4 +1,4 @@
-"""Scans a user names on the command line, the label maps they will become, and reading them ahead of the network."""
+"""Scans named on the command line, the paths of their label maps, and reading ahead of the network."""
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +15,7 @@ from aunet.errors import UserError
 
 @dataclass(frozen=True)
 class ScanFile:
-    """A scan and where its label map goes; ``further_channels`` where it has a file each."""
+    """A scan and the path of its label map; ``further_channels`` are the files of channels after the first."""
 
     scan: Path
     label_map: Path
@@ -23,18 +23,19 @@ class ScanFile:
 
     @property
     def files(self) -> Path | tuple[Path, ...]:
-        """What is read: the scan, or the files of all its channels."""
+        """Return what to read: the scan, or the files of all its channels."""
         return (self.scan, *self.further_channels) if self.further_channels else self.scan
 
 
 def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
-    """The scans among files, folders of them and folders of DICOM, each with ``output/<name of the scan>.nii.gz``.
+    """Return the scans in files, folders of them and folders of DICOM, each with ``output/<name of the scan>.nii.gz``.
 
-    A folder with DICOM files is one scan, as is each of several folders with some below a given one. Of a picture the
-    label map is a PNG.
+    A folder with DICOM files is one scan. If several folders below a given one hold some, each is a scan. The label map
+    of a picture is a PNG.
 
-    UserError for an input that is not there, a folder without scans, two scans of one name, and a label map that
-    exists already unless ``is_overwriting``; a scan itself is never overwritten.
+    Raises:
+        UserError: for an input that does not exist, a folder without scans, two scans of one name, and a label map that
+            exists already unless ``is_overwriting``; a scan itself is never overwritten.
     """
     scans = list(dict.fromkeys(scan for path in inputs for scan in _scans_at(path)))
     return _checked(
@@ -43,7 +44,7 @@ def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = F
 
 
 def scan_files_of_cases(cases: Sequence[Case], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
-    """The images of ``cases``, each with ``output/<case id>.nii.gz`` or .png; errors as ``scan_files``."""
+    """Return the images of ``cases``, each with ``output/<case_id>.nii.gz`` or .png; errors as in ``scan_files``."""
     files = [
         ScanFile(case.images[0], output / (case.case_id + label_suffix(case.images[0])), case.images[1:])
         for case in cases
@@ -62,9 +63,9 @@ def _checked(files: list[ScanFile], output: Path, is_overwriting: bool) -> list[
 def read_ahead(
     read: Callable[[Path | tuple[Path, ...]], list[Volume]], files: Sequence[ScanFile]
 ) -> Generator[tuple[ScanFile, Future[list[Volume]]]]:
-    """Each file with its channels, read in another thread while the file before is worked on.
+    """Yield each file with its channels, read in another thread while the previous file is processed.
 
-    What ``read`` raises comes from the future's ``result()``. No more than two scans are held at a time.
+    The future's ``result()`` raises the errors of ``read``. No more than two scans are held at a time.
     """
     with ThreadPoolExecutor(1) as thread:
         upcoming = [thread.submit(read, file.files) for file in files[:1]]

@@ -1,4 +1,4 @@
-"""Whole volumes through a network that sees patches: overlapping windows, weighted and stitched.
+"""Prediction of whole volumes by a network that sees patches: overlapping windows, weighted and stitched.
 
 Letters: C channels, K classes, H, W, D voxels of the volume; h, w, d cells of a gate's coarser grid.
 """
@@ -46,10 +46,9 @@ def predict_volume(
     """Predict an image (C, H, W, D) of any size on the network's device, in evaluation mode and without gradients.
 
     The image is padded with zeros on both sides, to ``patch_size`` at least and to multiples of ``size_multiple``, at
-    which the windows start. If it then has at most ``one_pass_voxels``, it is one window; the network must not average
-    over all of what it sees (``UNet.is_local``). Coefficients are averaged at their own resolution with the windows'
-    weights. Whether the network runs in a lower precision is the caller's choice (``torch.autocast``); sums are
-    float32.
+    which the windows start. If it then has at most ``one_pass_voxels``, it is one window, which requires a network that
+    does not average over all of its input (``UNet.is_local``). Coefficients are averaged at their own resolution with
+    the windows' weights. The caller may choose a lower precision (``torch.autocast``); sums are float32.
     """
     layout = window_layout(image.shape[1:], patch_size, overlap, size_multiple, one_pass_voxels)
     padded = layout.pad(image.to(_device(network), torch.float32))
@@ -68,7 +67,7 @@ def predict_volume(
 def _window_maps(
     network: Any, padded: Tensor, layout: WindowLayout, window_batch: int, with_attention: bool
 ) -> Iterator[tuple[Triple, dict[int, Tensor]]]:
-    """Corner of each window and what the network says there: {0: logits, level: coefficients}, each (maps, ...)."""
+    """Yield each window's corner and the network's output there: {0: logits, level: coefficients}, each (maps, ...)."""
     has_attention = with_attention and hasattr(network, "forward_with_attention")
     for first in range(0, len(layout.corners), window_batch):
         corners = layout.corners[first : first + window_batch]
@@ -82,7 +81,7 @@ def _window_maps(
 
 
 def _stitch(windows: Iterator[tuple[Triple, dict[int, Tensor]]], layout: WindowLayout) -> dict[int, Tensor]:
-    """Each map over the whole padded volume, at its own resolution."""
+    """Return each map over the whole padded volume, at its own resolution."""
     if len(layout.corners) == 1:
         _, maps = next(windows)
         return {key: values.float() for key, values in maps.items()}
@@ -96,7 +95,7 @@ def _stitch(windows: Iterator[tuple[Triple, dict[int, Tensor]]], layout: WindowL
 
 
 class _Stitched:
-    """Weighted sums of one kind of map over the padded volume; a weight of a coarser cell is that of its voxels."""
+    """Weighted sums of one kind of map over the padded volume; a coarser cell has the mean weight of its voxels."""
 
     def __init__(self, first: Tensor, layout: WindowLayout) -> None:
         self._cell_size = _cell_size(first, layout.window)
@@ -114,12 +113,12 @@ class _Stitched:
         self._total[place] += self._weights
 
     def mean(self) -> Tensor:
-        """The weighted mean of all windows."""
+        """Return the weighted mean of all windows."""
         return self._sums.div_(self._total)
 
 
 def _crop(values: Tensor, layout: WindowLayout) -> tuple[Tensor, Triple, Triple]:
-    """Keep the cells that cover the image; with them their size and where the first begins, in its voxels."""
+    """Return the cells that cover the image, their size and where the first begins, in voxels of the image."""
     padded_size: Triple = layout.padded_size
     cell_size = _cell_size(values, padded_size)
     axes = list(zip(layout.size, layout.before, cell_size, strict=True))
@@ -129,7 +128,7 @@ def _crop(values: Tensor, layout: WindowLayout) -> tuple[Tensor, Triple, Triple]
 
 
 def _cell_size(values: Tensor, extent: Triple) -> Triple:
-    """Voxels a cell of ``values`` (maps, ...) spans when they span ``extent`` voxels."""
+    """Return how many voxels a cell of ``values`` (maps, ...) spans if all span ``extent`` voxels."""
     first, second, third = (voxels // cells for voxels, cells in zip(extent, values.shape[1:], strict=True))
     return first, second, third
 
@@ -140,7 +139,7 @@ def _device(network: nn.Module) -> torch.device:
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Generator[None]:
-    """Evaluation mode inside; afterwards every part is in the mode it was in, frozen parts included."""
+    """Switch to evaluation mode; afterwards restore the mode of every module, frozen ones included."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

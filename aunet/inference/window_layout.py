@@ -1,4 +1,4 @@
-"""Where the windows of a sliding-window prediction lie in a volume, and how much each voxel of one counts."""
+"""Places of the windows of a sliding-window prediction in a volume, and the weights of a window's voxels."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ Triple = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Window:
-    """The sliding window: its size, the share that neighbours have in common, and how many are predicted at once.
+    """The sliding window: its size, the share that neighbours have in common, and the number predicted at once.
 
     A volume of at most ``one_pass_voxels`` is predicted in one pass, as a single window.
     """
@@ -41,13 +41,13 @@ class WindowLayout:
     corners: tuple[Triple, ...]
 
     def pad(self, image: Tensor) -> Tensor:
-        """(C, *size) -> (C, *padded_size), with zeros evenly on both sides, as training patches are padded."""
+        """Pad (C, *size) -> (C, *padded_size) with zeros evenly on both sides, as training patches are padded."""
         spans = zip(self.size, self.padded_size, self.before, strict=True)
         amounts = [(first, padded - size - first) for size, padded, first in spans]
         return F.pad(image, [amount for pair in reversed(amounts) for amount in pair])
 
     def cut(self, padded: Tensor, corner: Triple) -> Tensor:
-        """The window of the padded image (C, *padded_size) at ``corner``."""
+        """Return the window of the padded image (C, *padded_size) at ``corner``."""
         return padded[(slice(None), *window_slices(corner, self.window))]
 
     def importance(self) -> Tensor:
@@ -68,7 +68,7 @@ def _bell(length: int) -> Tensor:
 
 
 def window_slices(corner: Sequence[int], size: Sequence[int]) -> tuple[slice, ...]:
-    """Slices of ``size`` voxels from ``corner``."""
+    """Return slices of ``size`` voxels from ``corner``."""
     return tuple(slice(first, first + extent) for first, extent in zip(corner, size, strict=True))
 
 
@@ -103,7 +103,7 @@ def window_layout(
 
 
 def _starts(length: int, window: int, overlap: float, multiple: int) -> list[int]:
-    """First voxels of the windows along one axis: the first at 0, the last at the end, all multiples."""
+    """Return the first voxels of the windows along one axis: 0, ..., the last window at the end; all multiples."""
     rest = length - window
     intervals = math.ceil(rest / (window * (1 - overlap)) - 1e-9)
     steps = rest // multiple

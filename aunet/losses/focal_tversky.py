@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from aunet.errors import UserError
 
-# The root's slope is infinite at 0, where a perfect prediction lies; below this it is left flat.
+# The root's slope is infinite at 0, the value of a perfect prediction, so the loss is flat below this value.
 _SMALLEST = 1e-6
 
 
@@ -16,9 +16,9 @@ class FocalTverskyLoss(nn.Module):
     ``invented_weight`` (MONAI's ``TverskyLoss`` names them the other way round), and they sum over the classes.
 
     Args:
-        missed_weight: of the false negatives.
-        invented_weight: of the false positives.
-        gamma: above 1 more weight goes to samples that are nearly right, below 1 to those that are far off.
+        missed_weight: weight of the false negatives.
+        invented_weight: weight of the false positives.
+        gamma: values above 1 give more weight to samples that are nearly right, below 1 to those that are far off.
         include_background: whether class 0 counts.
     """
 
@@ -43,5 +43,5 @@ class FocalTverskyLoss(nn.Module):
         )
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """logits (B, K, *spatial), label (B, 1, *spatial) integer -> scalar."""
+        """Return the scalar loss of logits (B, K, *spatial) for an integer label (B, 1, *spatial)."""
         return self.tversky(logits, label).clamp(min=_SMALLEST).pow(self.exponent).mean()

@@ -1,22 +1,22 @@
-"""Classes that a reference does not annotate, taken out of any softmax loss."""
+"""Removal of the classes that a reference does not annotate from any softmax loss."""
 
 import torch
 from torch import Tensor
 
-# exp of it is 0 in float32, beside any logit a network gives; infinity would turn 0 * log 0 into NaN.
+# Its exp is 0 in float32 beside any logit of a network; minus infinity would turn 0 * log 0 into NaN.
 _NEVER = -1e4
 
 
 def marginal_logits(logits: Tensor, annotated: Tensor) -> Tensor:
-    """Logits whose softmax gives the background the un-annotated classes' shares, and these nothing.
+    """Return logits whose softmax moves the shares of un-annotated classes to the background.
 
-    A voxel that a partial reference calls background is that or one of the classes it does not speak of:
-    background' = log(sum of exp over the background and them). The gradient then says nothing of which.
+    A voxel that a partial reference calls background is background or one of the classes that it does not annotate:
+    background' = log(sum of exp over the background and them). The gradient then favours none of them.
     Source: Fang and Yan, IEEE TMI 2020; Shi et al., Medical Image Analysis 2021 (marginal loss).
 
     Args:
         logits: (B, K, *spatial), the background first.
-        annotated: (B, K) boolean; the background's entry is taken as true.
+        annotated: (B, K) boolean; the background's entry is treated as true.
 
     Returns:
         (B, K, *spatial).

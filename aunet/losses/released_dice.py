@@ -14,7 +14,7 @@ class ReleasedDiceLoss(nn.Module):
     """
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """logits (B, K, *spatial), label (B, 1, *spatial) integer -> scalar."""
+        """Return the scalar loss of logits (B, K, *spatial) for an integer label (B, 1, *spatial)."""
         probabilities = logits.softmax(dim=1).flatten(2)
         target = torch.zeros_like(probabilities).scatter_(1, label.long().flatten(2), 1.0)
         intersection = (probabilities * target).sum(dim=2) + _SMOOTH

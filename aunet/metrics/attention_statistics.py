@@ -1,7 +1,7 @@
 """Where a gate looks: statistics of its coefficients against the label, on the grid of the gated skip.
 
-A gate is described by the contrast within one map. The level of its coefficients has no meaning: a convolution and a
-norm follow, which undo any common factor.
+A gate is described by the contrast within one map. The level of its coefficients has no meaning, because a convolution
+and a norm follow and undo any common factor.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ def label_fractions(
     cell_size: Sequence[float] | None = None,
     offset: Sequence[float] | None = None,
 ) -> FloatArray:
-    """Share of each class in each cell of a coarser grid: the one-hot label, averaged over the cell.
+    """Return the share of each class in each cell of a coarser grid: the one-hot label, averaged over the cell.
 
     ``label`` (h, w, d) holds integers 0..num_classes-1; the result is (num_classes, *grid). Cell ``i`` of an axis goes
-    from ``offset + i * cell_size`` to ``offset + (i + 1) * cell_size`` in voxels of the label, not necessarily whole
-    ones; by default the grid spans the label exactly. The shares of a cell sum to 1, to less past the label's edge.
+    from ``offset + i * cell_size`` to ``offset + (i + 1) * cell_size`` in voxels of the label, which need not be whole;
+    by default the grid spans the label exactly. The shares of a cell sum to 1, or less past the label's edge.
     """
     classes = np.asarray(label)
     assert classes.ndim == len(grid), f"label of {classes.ndim} axes, grid of {len(grid)}"
@@ -50,13 +50,13 @@ def attention_statistics(
     - ``mean``, ``mean_inside_<class>``, ``mean_outside`` (the background): their level has no meaning by itself.
     - ``entropy`` of the map scaled to sum 1, over its maximum: 1 for a uniform map, 0 if one cell holds all.
     - ``auc_inside_<class>``, ``auc_inside`` (any foreground): the area under the ROC curve of the coefficient as a
-      classifier of inside against outside (the background), that is the probability that a place inside has the larger
-      coefficient than one outside, ties counting half. 0.5: the map does not tell them apart.
+      classifier of inside against outside (the background), that is the probability that a place inside has a larger
+      coefficient than one outside, ties counting half. 0.5 means that the map does not distinguish them.
     - ``ratio_inside_<class>``, ``ratio_inside``: mean inside over mean outside.
 
     A cell counts by the share of the class in it, so nothing is thresholded or resampled, and every cell is used. For
-    whole cells the area is U / (n m) of Mann and Whitney. Undefined values are NaN: of a class that the label lacks, a
-    ratio to a mean of 0, the entropy of a map of zeros.
+    whole cells the area is U / (n m) of Mann and Whitney. Undefined values are NaN: those of a class that the label
+    lacks, a ratio to a mean of 0, the entropy of a map of zeros.
     """
     shares = np.asarray(fractions, dtype=np.float64)
     names = [str(index) for index in range(len(shares))] if class_names is None else class_names
@@ -82,7 +82,7 @@ def _map_statistics(values: FloatArray, shares: FloatArray, names: Sequence[str]
 
 
 def _areas_under_roc_curves(values: FloatArray, outside: FloatArray, insides: Sequence[FloatArray]) -> list[float]:
-    """Area under the weighted ROC curve for each weight in ``insides`` against ``outside``, by one sort of the map."""
+    """Return the area under the weighted ROC curve for each of ``insides`` against ``outside``, sorting once."""
     if np.isnan(values).any():
         return [float("nan")] * len(insides)
     order = np.argsort(values, axis=None)
@@ -106,7 +106,7 @@ def _weighted_mean(values: FloatArray, weights: FloatArray) -> float:
 
 
 def _relative_entropy(values: FloatArray, coverage: FloatArray) -> float:
-    """-sum p log(p / w) / log(sum w) with p = a w / sum(a w): Shannon's for whole cells, whose weights w are 1."""
+    """Return -sum p log(p / w) / log(sum w), p = a w / sum(a w): Shannon's for whole cells, whose weights w are 1."""
     mass = values * coverage
     if mass.sum() <= 0 or coverage.sum() <= 1:
         return float("nan")
@@ -117,7 +117,7 @@ def _relative_entropy(values: FloatArray, coverage: FloatArray) -> float:
 
 
 def _cell_overlaps(cells: int, size: float, start: float, extent: int) -> FloatArray:
-    """(cells, extent): the share of each cell of one axis that each voxel of the label fills."""
+    """Return (cells, extent): the share of each cell of one axis that each voxel of the label fills."""
     lower = start + size * np.arange(cells)[:, None]
     voxel = np.arange(extent)[None, :]
     shared = np.minimum(lower + size, voxel + 1) - np.maximum(lower, voxel)

@@ -1,7 +1,7 @@
 """The table of case scores: a row per case and class, its summary, and both as files.
 
 A value that an older version did not write is "not recorded": ``patient`` is empty, numbers are NaN. ``diagonal_mm`` is
-always known otherwise, so that its absence distinguishes a distance that is not recorded from an undefined one.
+otherwise always known, so its absence distinguishes a distance that is not recorded from an undefined one.
 """
 
 import math
@@ -23,7 +23,7 @@ DISTANCES = ("assd_mm", "voxel_assd_mm")
 _OVERLAPS = ("dice", "precision", "recall")
 NUMBERS = (*FILE_METRICS, "reference_ml", "predicted_ml", "diagonal_mm")
 COLUMNS = ("case_id", "patient", "class", *NUMBERS)
-# Older versions wrote the voxel form under a name that did not say so, and none of the columns beside these.
+# Older versions wrote the voxel form under an ambiguous name, and only the columns of `_ALWAYS_WRITTEN`.
 _OLD_NAMES = {"surface_distance_mm": "voxel_assd_mm"}
 _ALWAYS_WRITTEN = ("case_id", "class", "dice", "precision", "recall", "voxel_assd_mm", "reference_ml", "predicted_ml")
 
@@ -44,9 +44,9 @@ PENALTY = (
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     """Return mean and sd (n - 1) over the cases, a row per metric of the files and class.
 
-    Columns class, metric, mean, sd, count (of the cases that enter), undefined (of those that do not), penalised_mean
-    (see ``penalised``; NaN if a penalty is not recorded) and those of ``detections``. The mean of no case and the sd of
-    one are NaN.
+    Columns class, metric, mean, sd, count (of the cases included), undefined (of those left out), penalised_mean (see
+    ``penalised``; NaN if a penalty is not recorded) and those of ``detections``. The mean of no case and the sd of one
+    are NaN.
     """
     with_penalties = penalised(scores)
     rows: list[dict[str, str | float]] = []
@@ -64,8 +64,8 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
 def penalised(scores: pd.DataFrame) -> pd.DataFrame:
     """Return ``scores`` with a penalty for each class in only one of prediction and reference (see ``PENALTY``).
 
-    Means over the result include missed, invented and overflowing organs, so that no model gains by an undefined one. A
-    distance stays NaN if ``diagonal_mm`` is not recorded.
+    Means over the result include missed, invented and overflowing organs, so that no model gains from an undefined one.
+    A distance stays NaN if ``diagonal_mm`` is not recorded.
     """
     result = scores.copy()
     for metric in FILE_METRICS:
@@ -78,7 +78,7 @@ def detections(scores: pd.DataFrame) -> pd.DataFrame:
 
     ``present`` counts the cases whose reference holds the class; ``detected`` those of them whose prediction shares a
     voxel with it (Dice above 0); ``invented`` the cases without it in which it is predicted. Cases that do not annotate
-    the class are in none.
+    the class count in none.
     """
     is_present = scores["reference_ml"] > 0
     counted = pd.DataFrame(
@@ -94,13 +94,13 @@ def detections(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def patients(scores: pd.DataFrame) -> pd.Series:
-    """Return the patient of each row, who is the case itself if not recorded."""
+    """Return the patient of each row, or its case if patients are not recorded."""
     column: Any = scores["patient" if has_patients(scores) else "case_id"]
     return column
 
 
 def has_patients(scores: pd.DataFrame) -> bool:
-    """Whether the patients are recorded, which versions before the column ``patient`` did not do."""
+    """Return whether patients are recorded; versions before the column ``patient`` did not record them."""
     return bool((scores["patient"] != "").all())
 
 
@@ -115,7 +115,7 @@ def count_cases(scores: pd.DataFrame) -> str:
 
 
 def shown_metrics(scores: pd.DataFrame) -> tuple[str, ...]:
-    """Return the metrics for a table of ``scores``: ``METRICS``, or with the voxel form of an older version's file."""
+    """Return the metrics to show: ``METRICS``, or with the voxel form for the scores of an older version."""
     is_recorded = scores.empty or not bool(scores["diagonal_mm"].isna().to_numpy().all())
     return METRICS if is_recorded else (*METRICS[:-1], "voxel_assd_mm")
 
@@ -141,10 +141,10 @@ def write_case_scores(path: Path, scores: pd.DataFrame) -> None:
 
 
 def read_case_scores(path: Path) -> pd.DataFrame:
-    """Read ``write_case_scores``'s file, or an older version's; case ids, patients and classes stay text.
+    """Read a file of ``write_case_scores``, or of an older version; case ids, patients and classes stay text.
 
     Raises:
-        UserError: for a file that is missing or damaged.
+        UserError: if the file is missing or damaged.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; it is written when the test cases are scored at the end of a run.")
@@ -162,7 +162,7 @@ def read_case_scores(path: Path) -> pd.DataFrame:
 
 
 def join_scores(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of several cases as one table, in the given order."""
+    """Return the rows of several cases as one table, in the given order."""
     return pd.concat(list(tables), ignore_index=True)
 
 
@@ -177,7 +177,7 @@ def _is_penalised(scores: pd.DataFrame, metric: str) -> pd.Series:
 
 
 def _is_one_sided(scores: pd.DataFrame) -> pd.Series:
-    """Whether a class is in exactly one of prediction and reference, of a case that annotates it."""
+    """Return whether a class is in exactly one of prediction and reference, in a case that annotates it."""
     reference, predicted = scores["reference_ml"], scores["predicted_ml"]
     is_one_sided: Any = reference.notna() & ((reference > 0) != (predicted > 0))
     return is_one_sided
@@ -213,7 +213,7 @@ def _numbers(table: pd.DataFrame, column: str, path: Path) -> NDArray[np.float64
 
 
 def _check_rows(scores: pd.DataFrame, path: Path) -> None:
-    """Raise UserError for a row that is cut off, and for two of one case and class."""
+    """Raise UserError for a row that is cut off, and for two rows of one case and class."""
     # Every version writes the predicted volume of every row.
     is_cut: Any = (scores["case_id"] == "") | (scores["class"] == "") | scores["predicted_ml"].isna()
     if is_cut.any():

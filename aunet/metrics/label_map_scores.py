@@ -31,12 +31,12 @@ def score_case(
     Args:
         case_id: Name of the case.
         prediction: Integer label map (H, W, D).
-        reference: Integer label map of the same grid.
+        reference: Integer label map on the same grid.
         spacing: Voxel size in mm along each axis.
         labels: Classes by integer.
-        annotated: Classes that the reference speaks of; None stands for all. Of the others only the predicted volume
-            is known.
-        patient: Whom the case belongs to; the case itself if that is unknown.
+        annotated: Classes that the reference annotates; None means all. Of the others only the predicted volume is
+            known.
+        patient: Patient of the case; the case itself if empty.
     """
     index_of_class = {name: index for index, name in labels.foreground}
     scores = score_values(case_id, prediction, reference, spacing, index_of_class, patient)
@@ -71,8 +71,8 @@ def scan_diagonal(shape: Sequence[int], spacing: Sequence[float]) -> float:
 
 
 def class_boxes(label_map: NDArray[np.integer], highest: int = 0) -> dict[int, Box]:
-    """Bounding box of each positive value present in ``label_map``, up to ``highest`` (0: up to its maximum)."""
-    # SciPy walks in C order, seven times slower over the Fortran order of NIfTI voxels.
+    """Return the bounding box of each positive value in ``label_map``, up to ``highest`` (0: up to its maximum)."""
+    # SciPy walks in C order, which is seven times slower for the Fortran order of NIfTI voxels.
     is_reversed = not label_map.flags.c_contiguous
     found = ndimage.find_objects(label_map.T if is_reversed else label_map, max_label=highest)
     boxes = {value: box for value, box in enumerate(found, start=1) if box is not None}
@@ -93,7 +93,7 @@ def _score_masks(prediction: Mask, reference: Mask, spacing: Sequence[float]) ->
 
 
 def _joint_box(first: Box | None, second: Box | None, shape: Sequence[int]) -> Box:
-    """Return the box of both, grown by a voxel within the scan, so that its edge is a surface's only at the scan's."""
+    """Return the box of both, grown by a voxel within the scan, so that masks reach its edge only at the scan's."""
     if (found := first or second) is None:
         return (slice(0, 0),) * len(shape)
     pairs = zip(first or found, second or found, shape, strict=True)

@@ -7,22 +7,22 @@ Mask = NDArray[np.bool_]
 
 
 def dice(prediction: Mask, reference: Mask) -> float:
-    """2 |P and R| / (|P| + |R|) of two boolean arrays of one shape; NaN where both are empty."""
+    """Return 2 |P and R| / (|P| + |R|) of two boolean arrays of one shape; NaN if both are empty."""
     return ratio(2 * _shared(prediction, reference), _count(prediction) + _count(reference))
 
 
 def precision(prediction: Mask, reference: Mask) -> float:
-    """|P and R| / |P|: the share of the prediction that is right; NaN where nothing was predicted."""
+    """Return |P and R| / |P|, the share of the prediction that is right; NaN if nothing was predicted."""
     return ratio(_shared(prediction, reference), _count(prediction))
 
 
 def recall(prediction: Mask, reference: Mask) -> float:
-    """|P and R| / |R|: the share of the reference that was found; NaN where there is no reference."""
+    """Return |P and R| / |R|, the share of the reference that was found; NaN if there is no reference."""
     return ratio(_shared(prediction, reference), _count(reference))
 
 
 def ratio(part: float, whole: float) -> float:
-    """``part / whole``, and NaN where ``whole`` is 0."""
+    """Return ``part / whole``, or NaN if ``whole`` is 0."""
     return part / whole if whole else float("nan")
 
 

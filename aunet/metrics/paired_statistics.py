@@ -1,4 +1,4 @@
-"""Is one model better than another on the same patients: statistics of the paired differences of their scores."""
+"""Statistics of paired score differences: whether one model is better than another on the same patients."""
 
 import math
 from collections.abc import Hashable, Sequence
@@ -16,11 +16,11 @@ from aunet.metrics.sign_flip_test import infer_mean
 class PairedDifference:
     """The difference of two scores over the patients for which both are defined.
 
-    A patient's difference is the mean over the patient's cases: cases of one patient are not independent. ``mean``, its
-    95 % interval ``low`` to ``high`` and ``p_value`` speak of the mean over patients (see ``sign_flip_test``); ``sd``
-    and ``median`` describe the patients; ``wilcoxon_p_value`` is that of the signed-rank test, which is about another
-    quantity. ``cases`` entered, ``undefined`` cases did not. Interval and p are NaN with fewer than 6 patients, sd with
-    fewer than 2, everything with none.
+    A patient's difference is the mean over the patient's cases, because cases of one patient are not independent.
+    ``mean``, its 95 % interval ``low`` to ``high`` and ``p_value`` refer to the mean over patients (see
+    ``sign_flip_test``); ``sd`` and ``median`` describe the patients; ``wilcoxon_p_value`` is that of the signed-rank
+    test, which tests another quantity. ``cases`` counts the cases included, ``undefined`` those left out. Interval and
+    p are NaN with fewer than 6 patients, sd with fewer than 2, everything with none.
     """
 
     mean: float
@@ -40,13 +40,13 @@ def paired_difference(
 ) -> PairedDifference:
     """Return the statistics of ``other - baseline``, two lists of scores (cases,) of the same cases in the same order.
 
-    A case with NaN on either side is left out and counted as undefined. Equal inputs give equal results, whatever the
-    order of the cases.
+    A case with NaN on either side is left out and counted as undefined. Results are reproducible, whatever the order
+    of the cases.
 
     Args:
         baseline: scores to subtract.
         other: scores to subtract from.
-        patients: the patient of each case; None counts each case as a patient.
+        patients: the patient of each case; None treats each case as a patient.
         seed: of the drawn sign patterns.
     """
     differences = np.asarray(other, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
@@ -54,7 +54,7 @@ def paired_difference(
     is_defined = ~np.isnan(differences)
     names = range(len(differences)) if patients is None else patients
     means = patient_means(differences, names)
-    means = means[np.lexsort((means, np.abs(means)))]  # the drawn signs then meet the same values in any order of cases
+    means = means[np.lexsort((means, np.abs(means)))]  # so that drawn signs meet the same values in any order of cases
     inference = infer_mean(means, seed=seed)
     return PairedDifference(
         mean=float(means.mean()) if len(means) else math.nan,
@@ -82,7 +82,7 @@ def patient_means(values: ArrayLike, patients: Sequence[Hashable]) -> NDArray[np
 
 
 def signed_rank_p_value(differences: NDArray[np.float64]) -> float:
-    """Two-sided Wilcoxon signed-rank test, zeros dropped: 1 if every difference is 0, NaN if there is none."""
+    """Return the two-sided Wilcoxon signed-rank p, zeros dropped: 1 if all differences are 0, NaN if none exist."""
     if not len(differences):
         return math.nan
     if not np.any(differences):

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 LEVEL = 0.05
 # Below six differences even the most extreme of the patterns has p = 2 / 2^5 > 0.05: no interval is bounded.
 FEWEST = 6
-# 2^15 patterns with the first sign kept, which stand for all 2^16, as a pattern and its opposite count alike.
+# 2^15 patterns with the first sign kept, which represent all 2^16, because a pattern and its opposite count alike.
 MOST_EXACT = 16
 DRAWS = 100_000
 # Signs held in memory at a time (8 bytes each).
@@ -44,14 +44,14 @@ class MeanInference:
 def infer_mean(differences: Array, *, seed: int = 0) -> MeanInference:
     """Return interval and p value of the mean of independent ``differences`` (n,), all NaN below ``FEWEST``.
 
-    All patterns of signs are enumerated up to n = ``MOST_EXACT``; beyond, ``DRAWS`` are drawn from ``seed``, and the
+    All patterns of signs are enumerated up to n = ``MOST_EXACT``; beyond it, ``DRAWS`` are drawn from ``seed``, and the
     observed one counts as one of them (Phipson and Smyth 2010), so that p is never 0.
     """
     n = len(differences)
     if n < FEWEST:
         return MeanInference(math.nan, math.nan, math.nan)
     mean, spread = float(differences.mean()), float(differences.std())
-    # Differences that are equal but for their rounding have no shape to flip.
+    # Differences that are equal up to rounding have no spread to divide by.
     if np.ptp(differences) <= 1e-12 * max(1.0, abs(mean)):
         smallest = 2 / 2**n if n <= MOST_EXACT else 1 / (DRAWS + 1)
         return MeanInference(mean, mean, 1.0 if abs(mean) < 1e-12 else smallest)
@@ -59,7 +59,7 @@ def infer_mean(differences: Array, *, seed: int = 0) -> MeanInference:
     null = -mean / spread
     low, high = (mean + spread * _end(p_value_of, null, side, n) for side in (-1, 1))
     p_value = p_value_of(null)
-    if p_value > LEVEL:  # mean + spread * null is 0 but for its rounding
+    if p_value > LEVEL:  # mean + spread * null is 0 up to rounding
         low, high = min(low, 0.0), max(high, 0.0)
     return MeanInference(low, high, p_value)
 

@@ -38,10 +38,10 @@ def average_surface_distance(prediction: Mask, reference: Mask, spacing: Sequenc
 
 
 def voxel_surface_distance(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
-    """Return the average symmetric surface distance (mm) over border voxels, each of which counts alike.
+    """Return the average symmetric surface distance (mm) over border voxels, all with equal weight.
 
-    The plain form of many programs and of this one's earlier versions. It underrates steep surfaces of thick slices,
-    and voxels at the scan's edge count as border. NaN if a mask is empty.
+    Many programs, and earlier versions of this one, use this plain form. It underrates steep surfaces of thick slices,
+    and voxels at the scan's edge count as border. The result is NaN if a mask is empty.
     """
     _check_alike(prediction, reference, spacing)
     points, other_points = border_points(prediction, spacing), border_points(reference, spacing)
@@ -71,7 +71,7 @@ def _interior(mask: Mask) -> Mask:
 
 
 def _mutual_distances(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Distances from each point to the nearest of the other set, first to second, then back."""
+    """Return the distance of each point to the nearest of the other set, first to second, then back."""
     # Trees of surface points need the memory of the surfaces; distance transforms need that of the volume.
     to_second, _ = KDTree(second).query(first)
     to_first, _ = KDTree(first).query(second)

@@ -1,8 +1,8 @@
 """The surface of a mask as small elements, each with its area and its centroid in mm.
 
 MONAI has a table of such areas (``monai.metrics.utils``, from DeepMind's surface-distance), against which the tests
-compare ours. There are two reasons for our own. Importing MONAI takes 3 s, most of the time in which `aunet evaluate`
-should start. And its elements lie at the centres of their cells: concentric spheres 2 mm apart come out as 1.6 mm with
+compare ours. We do not use it for two reasons. Importing MONAI takes 3 s, most of the time in which `aunet evaluate`
+should start. Its elements lie at the centres of their cells: concentric spheres 2 mm apart come out as 1.6 mm with
 voxels of 1 mm, and as 1.2 mm with voxels of 0.7x0.7x5 mm.
 """
 
@@ -19,7 +19,7 @@ from aunet.metrics.surface_patches import ALL_INSIDE, unit_triangles
 
 FloatArray = NDArray[np.float64]
 
-# Ratio of the two largest voxel sides from which slices count as thick. At 0.7x0.7x2 mm (2.9) the stairs between
+# Smallest ratio of the two largest voxel sides at which slices count as thick. At 0.7x0.7x2 mm (2.9) the stairs between
 # slices make distances 5 % too small; below 2 the steps within slices are as large.
 _THICK_SLICES = 2.0
 

@@ -64,7 +64,7 @@ def _faces() -> Iterator[tuple[int, ...]]:
 def _crossings(code: int, face: tuple[int, ...]) -> list[tuple[_Edge, _Edge]]:
     """Return the segments between crossed edges that cut each run of inside corners off a face.
 
-    Two inside corners on a diagonal are cut off one by one. Both cells of the face decide alike, so surfaces close.
+    Two inside corners on a diagonal are cut off one by one. Both cells of a face decide so, hence surfaces close.
     """
     is_inside = [bool(code >> corner & 1) for corner in face]
     segments: list[tuple[_Edge, _Edge]] = []

@@ -1,7 +1,7 @@
 """Attention at a skip connection: grid-based gates (Oktay et al. 2018, section 2.1) and their alternatives.
 
-A gate is built by ``gate(layers, skip_channels, gating_channels, stride)`` and gives, for a skip (B, F, *spatial) and a
-gating signal (B, G, *coarser), the gated skip (B, F, *spatial) and its coefficients (B, M, *spatial) in [0, 1].
+``gate(layers, skip_channels, gating_channels, stride)`` builds a gate. For a skip (B, F, *spatial) and a gating signal
+(B, G, *coarser), it returns the gated skip (B, F, *spatial) and its coefficients (B, M, *spatial) in [0, 1].
 
 Letters: B batch, F channels of the skip, G channels of the gating signal, M coefficient maps.
 """
@@ -25,39 +25,39 @@ Combination = Literal["additive", "multiplicative"]
 Nonlinearity = Literal["relu", "softplus"]
 Normalization = Literal["sigmoid", "softmax"]
 
-# Bias of psi in the authors' classification gate: sigmoid(3) = 0.95, so that at first nearly all passes.
+# Bias of psi in the authors' classification gate: sigmoid(3) = 0.95, so that nearly everything passes at first.
 _PASS_THROUGH_BIAS = 3.0
 _PASS_THROUGH_SCALE = 0.1
 
 
 class IdentitySkip(nn.Module):
-    """The skip of the plain U-Net: everything passes, there are no coefficients."""
+    """The skip of the plain U-Net, which passes everything and has no coefficients."""
 
     def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, None]:
-        """Give ``skip`` back as it is."""
+        """Return ``skip`` unchanged, without coefficients."""
         return skip, None
 
 
 class GridGate(nn.Module):
-    """A coefficient for each place of a grid ``stride`` times coarser than the skip; the paper's gate as it stands.
+    """A gate with a coefficient for each cell of a grid ``stride`` times coarser than the skip; the paper's by default.
 
     Args:
         layers: the network's layers.
         skip_channels: F.
         gating_channels: G.
         stride: of the grid, along each axis.
-        combination: "additive" (the paper's) scores a place by psi(relu(theta + phi)), "multiplicative" by
-            psi(theta * phi); with psi all ones that is the dot product of Luong et al. 2015.
+        combination: "additive" (the paper's) scores a cell by psi(relu(theta + phi)), "multiplicative" by
+            psi(theta * phi), which is the dot product of Luong et al. 2015 if psi is all ones.
         nonlinearity: of the additive score; "softplus" is the released mode concatenation_debug.
-        normalization: of scores to coefficients: "sigmoid" each for itself, "softmax" over all places, so that a map
+        normalization: of scores to coefficients: "sigmoid" for each cell alone, "softmax" over all cells, so that a map
             sums to 1 at the gate's own resolution (the released mode concatenation_residual).
         is_per_channel: a map for each channel of the skip instead of one for all.
-        has_output_transform: a 1x1 convolution and norm on what was gated, as in the paper.
-        is_pass_through_start: coefficients start near 1; the released segmentation gates do not. None: true for
-            "sigmoid". It has no effect for "softmax", whose coefficients sum to 1 over space and cannot all be near 1.
+        has_output_transform: whether a 1x1 convolution and a norm follow the gating, as in the paper.
+        is_pass_through_start: whether coefficients start near 1, unlike in the released segmentation gates. None means
+            true for "sigmoid". No effect on "softmax", whose coefficients sum to 1 over space and cannot all start so.
 
     Attributes:
-        without_effect: settings that were given and change nothing, with the reason.
+        without_effect: settings that were given but change nothing, with the reason.
     """
 
     is_normalized_over_space = False
@@ -102,28 +102,28 @@ class GridGate(nn.Module):
             _start_near_one(self.psi)
 
     def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
-        """skip (B, F, *spatial), gating (B, G, *coarser) -> gated (B, F, *spatial), coefficients (B, M, *spatial)."""
+        """Return the gated skip (B, F, *spatial) and its coefficients (B, M, *spatial), by gating (B, G, *coarser)."""
         coefficients = self.resize(self.coefficients(self.scores(skip, gating)), skip)
         return self.output(coefficients.to(skip.dtype) * skip), coefficients
 
     def scores(self, skip: Tensor, gating: Tensor) -> Tensor:
-        """How much each place of the grid matters: (B, M, *spatial / stride), float32, of either sign."""
+        """Score each cell of the grid: (B, M, *spatial / stride), float32, of either sign."""
         theta = self.theta(skip)
         phi = self.phi(gating)
-        if any(length > 1 for length in phi.shape[2:]):  # a global gating vector spreads by itself
+        if any(length > 1 for length in phi.shape[2:]):  # a global gating vector broadcasts
             phi = resize_linearly(phi, theta.shape[2:])
         if not self.is_additive:
             return self.psi(theta * phi).float()
         return self.psi(self.nonlinearity(theta + phi)).float()  # q_att = psi^T sigma_1(W_x x + W_g g + b_g) + b_psi
 
     def coefficients(self, scores: Tensor) -> Tensor:
-        """Scores to coefficients in [0, 1], both (B, M, *spatial / stride)."""
+        """Turn scores into coefficients in [0, 1], both (B, M, *spatial / stride)."""
         if self.is_normalized_over_space:
             return scores.flatten(2).softmax(dim=2).view_as(scores)
         return scores.sigmoid()  # alpha = sigma_2(q_att)
 
     def resize(self, coefficients: Tensor, skip: Tensor) -> Tensor:
-        """Coefficients (B, M, *spatial / stride) to the spatial size of ``skip``."""
+        """Resize coefficients (B, M, *spatial / stride) to the spatial size of ``skip``."""
         return resize_linearly(coefficients, skip.shape[2:])
 
 
@@ -145,14 +145,14 @@ class SeveralGates(nn.Module):
         initialize_as_released(self.combination)
 
     def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
-        """skip (B, F, *spatial), gating (B, G, *coarser) -> gated (B, F, *spatial), coefficients (B, M, *spatial)."""
+        """Return the gated skip (B, F, *spatial) and its coefficients (B, M, *spatial), by gating (B, G, *coarser)."""
         gated, coefficients = zip(*(gate(skip, gating) for gate in self.gates), strict=True)
         features = torch.cat([keep_layout_in_backward(part) for part in gated], dim=1)
         return self.combination(features), torch.cat(coefficients, dim=1)
 
 
 def _start_near_one(psi: nn.Module) -> None:
-    """Small weights and a bias of 3, so that a sigmoid of the scores starts near 1."""
+    """Shrink the weights and set the bias to 3, so that a sigmoid of the scores starts near 1."""
     with torch.no_grad():
         torch.as_tensor(psi.weight).mul_(_PASS_THROUGH_SCALE)
         torch.as_tensor(psi.bias).fill_(_PASS_THROUGH_BIAS)

@@ -18,19 +18,19 @@ GatingSource = Literal["decoder", "bottleneck", "global"]
 
 
 class AttentionUNet(UNet):
-    """Attention U-Net; 6,407,018 parameters as it stands (the paper says 6.40 M).
+    """Attention U-Net with 6,407,018 parameters by default (the paper says 6.40 M).
 
     Args:
         spatial_dims: 2 or 3.
         in_channels: channels of the image.
         num_classes: classes of the logits, the background included.
         channels: width of each level, finest first; the last one is the bottleneck.
-        gate: makes a gate; ``GridGate``, ``HardGate`` or one of your own.
-        num_gates: gates a skip.
-        gated_levels: levels whose skip is gated. None: all but level 1, the full resolution, as in the paper.
-        gating_source: where the gating signal comes from: "decoder", the next coarser level of the decoder (the
-            paper's grid gating); "bottleneck" for all levels; "global", one vector, the bottleneck's mean over space.
-        has_gating_convolution: a 1x1 convolution unit on the bottleneck before it gates, as released.
+        gate: builds a gate; ``GridGate``, ``HardGate`` or one of your own.
+        num_gates: gates per skip.
+        gated_levels: levels whose skip is gated. None means all but level 1, the full resolution, as in the paper.
+        gating_source: source of the gating signal: "decoder", the next coarser level of the decoder (the paper's grid
+            gating); "bottleneck" for all levels; "global", one vector, the bottleneck's mean over space.
+        has_gating_convolution: whether a 1x1 convolution unit processes the bottleneck before it gates, as released.
         architecture: see ``Architecture``.
     """
 
@@ -69,7 +69,7 @@ class AttentionUNet(UNet):
 
     @property
     def is_local(self) -> bool:
-        """As that of a U-Net; a gating vector for all of the image is not."""
+        """Return whether ``UNet.is_local`` holds and no gating vector averages over the whole image."""
         return super().is_local and not any(isinstance(module, GlobalAverage) for module in self.gating.modules())
 
 

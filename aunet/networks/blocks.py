@@ -1,7 +1,7 @@
-"""What each level of the encoder and the decoder is made of: two units, of one of several kinds.
+"""Blocks of the levels of the encoder and the decoder: two units of one of several kinds.
 
-A block is built by ``block(layers, in_channels, out_channels, kernel_size)`` and keeps the size of its input:
-(B, in, *spatial) -> (B, out, *spatial). So does a unit, built alike.
+``block(layers, in_channels, out_channels, kernel_size)`` builds a block, which keeps the size of its input:
+(B, in, *spatial) -> (B, out, *spatial). Units are built in the same way and keep it too.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ UnitFactory = Callable[[Layers, int, int, PerAxis], nn.Module]
 
 
 class ConvolutionUnit(nn.Sequential):
-    """Convolution, norm, dropout if there is any, activation."""
+    """Convolution, norm, dropout (if any) and activation."""
 
     def __init__(
         self, layers: Layers, in_channels: int, out_channels: int, kernel_size: PerAxis = 3, dilation: int = 1
@@ -35,8 +35,8 @@ class ConvolutionUnit(nn.Sequential):
 class RecurrentUnit(nn.Module):
     """One unit applied repeatedly, with the same convolution weights, to its input plus its last output.
 
-    Source: R2U-Net, Alom et al. 2018 (arXiv 1802.06955). A 1x1 convolution comes first if the width changes, as the sum
-    needs equal widths.
+    Source: R2U-Net, Alom et al. 2018 (arXiv 1802.06955). A 1x1 convolution comes first if the width changes, because
+    the sum needs equal widths.
 
     Args:
         layers: the network's layers.
@@ -45,8 +45,8 @@ class RecurrentUnit(nn.Module):
         kernel_size: of the unit's convolutions.
         steps: further applications after the first, the paper's t.
         unit: ConvolutionUnit, InceptionUnit or a unit of your own.
-        norm_per_application: each application has norm layers of its own. Without, all share one, whose running
-            statistics fit the input of none, so that evaluation differs from training; for runs that began so.
+        norm_per_application: whether each application has its own norm layers. Running statistics of shared ones fit
+            the input of no application, so evaluation differs from training; false is for runs that began so.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class RecurrentUnit(nn.Module):
         self._norms = tuple(separate_norms(self.unit, 1 + steps)) if norm_per_application else ()
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, in, *spatial) -> (B, out, *spatial)."""
+        """Apply the unit ``1 + steps`` times: (B, in, *spatial) -> (B, out, *spatial)."""
         features = self.projection(features)
         state = self._apply_unit(features, 0)
         for application in range(1, 1 + self.steps):
@@ -82,7 +82,7 @@ class RecurrentUnit(nn.Module):
 
 
 class InceptionUnit(nn.Module):
-    """A 1x1 unit and dilated units side by side, each giving its share of the channels."""
+    """A 1x1 unit and dilated units side by side, each producing its share of the channels."""
 
     def __init__(
         self,
@@ -106,12 +106,12 @@ class InceptionUnit(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, in, *spatial) -> (B, out, *spatial)."""
+        """Run the branches and concatenate their channels: (B, in, *spatial) -> (B, out, *spatial)."""
         return torch.cat([branch(features) for branch in self.branches], dim=1)
 
 
 class ConvolutionBlock(nn.Module):
-    """Two units; with plain ones the block of the paper's networks.
+    """Two units in a row; with plain units, the block of the paper's networks.
 
     Args:
         layers: the network's layers.
@@ -119,8 +119,8 @@ class ConvolutionBlock(nn.Module):
         out_channels: width of the output.
         kernel_size: of the units' convolutions.
         unit: ConvolutionUnit, RecurrentUnit, InceptionUnit or a unit of your own.
-        is_residual: the input, brought to the output's width by a 1x1 convolution, is added to what the units make
-            of it, as in R2U-Net.
+        is_residual: whether the units' input, brought to the output's width by a 1x1 convolution, is added to their
+            output, as in R2U-Net.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class ConvolutionBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, in, *spatial) -> (B, out, *spatial)."""
+        """Run the block: (B, in, *spatial) -> (B, out, *spatial)."""
         features = self.projection(features)
         return features + self.units(features) if self.is_residual else self.units(features)
 

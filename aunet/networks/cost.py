@@ -1,4 +1,4 @@
-"""What a network costs on one batch, part by part, found without computing or allocating anything.
+"""The cost of a network on one batch, part by part, measured without computing or allocating anything.
 
 The network runs on tensors that have a size, a type and a graph for the backward pass but no values (torch's
 ``FakeTensorMode``), so the batch may be larger than this machine could hold.
@@ -28,15 +28,15 @@ Parts = Mapping[str, Sequence[nn.Module]]
 
 @dataclass
 class PartCost:
-    """What one part of a network costs.
+    """The cost of one part of a network.
 
     Attributes:
         name: such as "encoder 1"; the first word names the group it belongs to.
-        size: of the features it gives, (*spatial); empty where it gives none.
+        size: of its output features, (*spatial); empty if it has none.
         channels: of those features.
-        parameters: how many it has.
+        parameters: number of them.
         flop: of the forward pass, in convolutions and matrix products; one multiply-add counts as two.
-        kept_bytes: of the activations it keeps for the backward pass, each counted in the part that first keeps it.
+        kept_bytes: of the activations kept for the backward pass, each counted in the part that first keeps it.
     """
 
     name: str
@@ -48,9 +48,9 @@ class PartCost:
 
 
 def measure_cost(network: nn.Module, in_channels: int, patch_size: Sequence[int], batch_size: int) -> list[PartCost]:
-    """What each part of ``network`` costs in the forward pass of a training step in float32, in order; then the total.
+    """Return the cost of each part of ``network`` in order, then the total, for a float32 training step's forward pass.
 
-    The logits are the last thing that is counted, a loss is not.
+    Counting ends at the logits; the loss is not included.
     """
     without_values = FakeTensorMode()
     with FakeCopyMode(without_values):
@@ -68,10 +68,10 @@ def measure_cost(network: nn.Module, in_channels: int, patch_size: Sequence[int]
 
 
 def parts_of(network: nn.Module) -> Parts:
-    """Name and modules of the parts of ``network``, in the order they run; a part's last module gives its features.
+    """Return name and modules of the parts of ``network`` in running order; a part's last module yields its features.
 
-    A U-Net of ours has its levels, level 1 being the full resolution. Other networks have the modules they are made
-    of at the top; one that wraps a single module has those of that module.
+    Our U-Nets are split into levels, level 1 being the full resolution. Other networks are split into their top-level
+    modules, or, if they wrap a single module, into the modules of that one.
     """
     if isinstance(network, UNet):
         return _unet_parts(network)
@@ -96,14 +96,14 @@ def _unet_parts(network: UNet) -> Parts:
 
 
 class _Meter:
-    """Charges what happens to the part that was entered last; the tensors of ``network`` itself cost nothing."""
+    """A meter that charges the part that was entered last; the tensors of ``network`` itself cost nothing."""
 
     def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
         self.costs = {name: PartCost(name) for name in names}
         self.flop_counter = FlopCounterMode(display=False)
         self._current = self.costs[ELSEWHERE]
         self._flop_at_entry: list[int] = []
-        # Storages are held, as one that is gone could leave its identity to another.
+        # Storages are kept alive, because a new one could take over the identity of a freed one.
         self._known = {
             StorageWeakRef(tensor.untyped_storage()): tensor.untyped_storage()
             for tensor in (*network.parameters(), *network.buffers())
@@ -111,12 +111,12 @@ class _Meter:
 
     @property
     def flop(self) -> int:
-        """Counted so far."""
+        """Return the operations counted so far."""
         return self.flop_counter.get_total_flops()
 
     @contextmanager
     def watching(self, parts: Parts) -> Generator[None]:
-        """Notice when a part is entered and left."""
+        """Watch when each part is entered and left."""
         handles: list[Any] = []
         for name, modules in parts.items():
             for module in modules:
@@ -129,7 +129,7 @@ class _Meter:
                 handle.remove()
 
     def keep(self, tensor: Tensor) -> None:
-        """Note a tensor that is kept for the backward pass."""
+        """Count a tensor that is kept for the backward pass, unless its storage is known already."""
         storage = tensor.untyped_storage()
         if StorageWeakRef(storage) not in self._known:
             self._known[StorageWeakRef(storage)] = storage
@@ -145,7 +145,7 @@ class _Meter:
 
 
 def _with_rest(costs: Mapping[str, PartCost], total: PartCost) -> list[PartCost]:
-    """The parts, and where they do not add up to ``total`` one part more for the rest."""
+    """Return the parts, and one more for the rest if they do not add up to ``total``."""
     *parts, rest = costs.values()
     rest.parameters = total.parameters - sum(part.parameters for part in parts)
     rest.flop = total.flop - sum(part.flop for part in parts)
@@ -157,14 +157,14 @@ def _count_parameters(modules: Sequence[nn.Module]) -> int:
 
 
 def _note_features(cost: PartCost, output: Any) -> None:
-    """Size and channels of the first tensor in ``output`` (B, C, *spatial)."""
+    """Record size and channels of the first tensor in ``output`` (B, C, *spatial)."""
     features = first_tensor(output)
     if features is not None:
         cost.size, cost.channels = tuple(features.shape[2:]), features.shape[1]
 
 
 def first_tensor(output: Any) -> Tensor | None:
-    """The first tensor of what a module gives: itself, or the first of a list or of a mapping's values."""
+    """Return the first tensor of a module's output: itself, or the first of a list or of a mapping's values."""
     while not isinstance(output, Tensor):
         entries = list(output.values()) if isinstance(output, Mapping) else output
         if not isinstance(entries, list | tuple) or not entries:

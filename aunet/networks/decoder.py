@@ -15,7 +15,7 @@ Upsampling = Literal["linear", "transposed"]
 
 
 class DecoderLevel(nn.Module):
-    """Upsample the coarser features, put the skip beside them, one block.
+    """A level that upsamples the coarser features, concatenates the skip with them and applies one block.
 
     ``upsampling`` is "linear" (bilinear or trilinear, the paper's) or "transposed", a learned convolution to the
     skip's width.
@@ -41,7 +41,7 @@ class DecoderLevel(nn.Module):
         self.block = block(layers, skip_channels + coarse_channels, skip_channels, kernel_size)
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
-        """coarse (B, coarse, *spatial / stride), skip (B, skip, *spatial) -> (B, skip, *spatial)."""
+        """Merge coarse (B, coarse, *spatial / stride) and skip (B, skip, *spatial) -> (B, skip, *spatial)."""
         return recompute(self, self._merge, coarse, skip) if self.is_recomputed else self._merge(coarse, skip)
 
     def _merge(self, coarse: Tensor, skip: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from aunet.networks.recomputation import recompute
 
 
 class Encoder(nn.Module):
-    """One block a level, max pooling between levels."""
+    """One block per level, with max pooling between levels."""
 
     def __init__(
         self,
@@ -33,11 +33,11 @@ class Encoder(nn.Module):
         self.pooling = nn.ModuleList([nn.Identity(), *(layers.max_pooling(stride) for stride in strides)])
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """(B, C, *spatial) -> the features of each level, finest first."""
+        """Return the features of each level, finest first, of an image (B, C, *spatial)."""
         features: list[Tensor] = []
         coarse = image
         for number, (pooling, level) in enumerate(zip(self.pooling, self.levels, strict=True), start=1):
-            with torch.autocast(coarse.device.type, enabled=False):  # would pool in float32 on a processor
+            with torch.autocast(coarse.device.type, enabled=False):  # would pool in float32 on a CPU
                 coarse = pooling(coarse)
             coarse = recompute(level, level, coarse) if number in self.recomputed_levels else level(coarse)
             features.append(coarse)

@@ -1,8 +1,8 @@
 """Hard attention: gates that are open or shut, drawn at random in training and fixed in evaluation.
 
-A draw has no derivative, so its gradient is estimated, in one of two ways. Source: the paper's contrast to its own
-soft gates (Oktay et al. 2018, section 1); Jang et al. 2017 for Gumbel, Williams 1992 and Mnih and Rezende 2016 for
-score functions.
+A draw has no derivative, so its gradient is estimated in one of two ways. Sources: Oktay et al. 2018, section 1, which
+contrasts them with its own soft gates; Jang et al. 2017 for Gumbel; Williams 1992 and Mnih and Rezende 2016 for score
+functions.
 """
 
 from typing import Literal
@@ -19,9 +19,10 @@ Estimator = Literal["straight_through", "score_function"]
 
 
 class StraightThroughGumbel(nn.Module):
-    """Open where score plus logistic noise is above 0; its derivative is that of the sigmoid of the same sum.
+    """A draw that is open if score plus logistic noise is above 0.
 
-    The estimate is biased; the lower the ``temperature``, the less biased and the noisier.
+    Its derivative is that of the sigmoid of this sum divided by ``temperature``. The estimate is biased; the lower the
+    ``temperature``, the less biased and the noisier it is.
     """
 
     def __init__(self, temperature: float = 1.0) -> None:
@@ -31,7 +32,7 @@ class StraightThroughGumbel(nn.Module):
         self.temperature = temperature
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Scores, of any shape, to 0 or 1; in evaluation to the likelier of both."""
+        """Turn scores of any shape into 0 or 1, in evaluation into the likelier of both."""
         if not self.training:
             return (scores > 0).to(scores.dtype)
         uniform = torch.rand_like(scores).clamp(1e-6, 1 - 1e-6)
@@ -40,9 +41,9 @@ class StraightThroughGumbel(nn.Module):
 
 
 class BernoulliDraw(nn.Module):
-    """Open with the probability sigmoid(score), and no derivative at all.
+    """A draw that is open with probability sigmoid(score) and has no derivative.
 
-    Whoever trains it adds the score-function term to the loss: (loss - baseline) * log probability of the draw, over
+    Training must add the score-function term to the loss: (loss - baseline) * log probability of the draw, over
     ``num_draws`` draws of the whole network (``aunet.training.score_function``).
     """
 
@@ -53,14 +54,14 @@ class BernoulliDraw(nn.Module):
         self.num_draws = num_draws
 
     def forward(self, scores: Tensor) -> Tensor:
-        """Scores, of any shape, to 0 or 1; in evaluation to the likelier of both."""
+        """Turn scores of any shape into 0 or 1, in evaluation into the likelier of both."""
         if not self.training:
             return (scores > 0).to(scores.dtype)
         return torch.bernoulli(scores.detach().sigmoid())
 
     @staticmethod
     def log_probability(scores: Tensor, draw: Tensor) -> Tensor:
-        """Log probability of the whole ``draw``, a scalar with a gradient to ``scores``."""
+        """Return the log probability of the whole ``draw``, a scalar with a gradient to ``scores``."""
         return -functional.binary_cross_entropy_with_logits(scores, draw, reduction="sum")
 
 
@@ -74,12 +75,12 @@ class HardGate(GridGate):
         stride: of the grid, along each axis.
         estimator: of the gradient: "straight_through" or "score_function".
         temperature: of the straight-through estimate.
-        num_draws: draws a training step of the score-function estimate.
-        combination: as in ``GridGate``, like all that follow.
+        num_draws: draws per training step of the score-function estimate.
+        combination: as in ``GridGate``, like all arguments below.
         nonlinearity: of the additive score.
         is_per_channel: a map for each channel of the skip instead of one for all.
-        has_output_transform: a 1x1 convolution and norm on what was gated.
-        is_pass_through_start: nearly all places start open.
+        has_output_transform: whether a 1x1 convolution and a norm follow the gating.
+        is_pass_through_start: whether nearly all cells start open.
     """
 
     def __init__(
@@ -118,9 +119,9 @@ class HardGate(GridGate):
         self.draw: nn.Module = BernoulliDraw(num_draws) if is_drawn else StraightThroughGumbel(temperature)
 
     def coefficients(self, scores: Tensor) -> Tensor:
-        """Scores to 0 or 1, both (B, M, *spatial / stride)."""
+        """Turn scores into 0 or 1, both (B, M, *spatial / stride)."""
         return self.draw(scores)
 
     def resize(self, coefficients: Tensor, skip: Tensor) -> Tensor:
-        """Coefficients (B, M, *spatial / stride) to the spatial size of ``skip``, each as a block of equal values."""
+        """Resize coefficients (B, M, *spatial / stride) to ``skip``'s spatial size, each to a block of equal values."""
         return functional.interpolate(coefficients, size=tuple(skip.shape[2:]), mode="nearest")

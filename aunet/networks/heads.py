@@ -1,7 +1,7 @@
-"""From the features of the decoder to logits.
+"""Heads, which turn the features of the decoder into logits.
 
-A head is built by ``head(layers, channels, num_classes)``. It gives a list: the logits (B, K, *spatial) at full size,
-and in training those of each other level that shall have a loss of its own, finest first.
+``head(layers, channels, num_classes)`` builds a head. It returns a list: the logits (B, K, *spatial) at full size and,
+in training, those of each other level that has its own loss, finest first.
 """
 
 import functools
@@ -20,10 +20,10 @@ HeadFactory = Callable[[Layers, Sequence[int], int], nn.Module]
 
 
 class MultiscaleHead(nn.Module):
-    """A 1x1 convolution to K classes at each decoder level, resized, concatenated, fused by a 1x1 convolution.
+    """A 1x1 convolution to K classes at each decoder level; outputs are resized, concatenated and fused by another.
 
-    The paper calls it deep supervision, though no level has a loss of its own. Fusing is linear and so is resizing:
-    each level's share of the fusion is taken before it is resized, which spares the K x levels channels at full size.
+    The paper calls it deep supervision, though no level has its own loss. As fusing and resizing are linear, each
+    level's share of the fusion is taken before resizing, which avoids K x levels channels at full size.
     """
 
     def __init__(self, layers: Layers, channels: Sequence[int], num_classes: int) -> None:
@@ -32,7 +32,7 @@ class MultiscaleHead(nn.Module):
         self.fusion: Any = layers.convolution(num_classes * len(channels), num_classes, 1)
 
     def forward(self, decoded: Sequence[Tensor]) -> list[Tensor]:
-        """Features of the decoder levels, finest first -> [logits (B, K, *spatial of the first)]."""
+        """Return [logits (B, K, *spatial of the first)] for the features of the decoder levels, finest first."""
         size = decoded[0].shape[2:]
         shares = self.fusion.weight.chunk(len(decoded), dim=1)
         convolve = functional.conv2d if decoded[0].ndim == 4 else functional.conv3d
@@ -52,19 +52,19 @@ class SingleHead(nn.Module):
         self.scores = layers.convolution(channels[0], num_classes, 1)
 
     def forward(self, decoded: Sequence[Tensor]) -> list[Tensor]:
-        """Features of the decoder levels, finest first -> [logits (B, K, *spatial of the first)]."""
+        """Return [logits (B, K, *spatial of the first)] for the features of the decoder levels, finest first."""
         return [self.scores(decoded[0])]
 
 
 class DeepSupervisionHead(nn.Module):
-    """A 1x1 convolution to K classes at each decoder level, each with a loss of its own in training."""
+    """A 1x1 convolution to K classes at each decoder level, each with its own loss in training."""
 
     def __init__(self, layers: Layers, channels: Sequence[int], num_classes: int) -> None:
         super().__init__()
         self.level_scores = nn.ModuleList(layers.convolution(width, num_classes, 1) for width in channels)
 
     def forward(self, decoded: Sequence[Tensor]) -> list[Tensor]:
-        """Features of the decoder levels, finest first -> logits of each level; in evaluation of the finest only."""
+        """Return the logits of each level, in evaluation of the finest only; ``decoded`` starts with the finest."""
         supervised = len(decoded) if self.training else 1
         pairs = zip(self.level_scores[:supervised], decoded[:supervised], strict=True)
         return [scores(features) for scores, features in pairs]

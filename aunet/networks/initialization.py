@@ -4,7 +4,10 @@ from torch import nn
 
 
 def initialize_as_released(network: nn.Module) -> None:
-    """Kaiming normal convolutions (fan in), batch norm scales around 1 and zero shifts; biases keep torch's default."""
+    """Draw Kaiming normal convolutions (fan in) and batch norm scales around 1, and set batch norm shifts to 0.
+
+    Biases of convolutions keep torch's default.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_in")

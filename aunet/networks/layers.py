@@ -1,4 +1,4 @@
-"""The layers all parts of a network are made of, by number of spatial dimensions, norm and activation."""
+"""The layers that make up a network, by number of spatial dimensions, norm and activation."""
 
 import math
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ _LEAKY_SLOPE = 0.01
 
 @dataclass(frozen=True)
 class Layers:
-    """Builder of the layers of one network; every block, gate and head is given one.
+    """Builder of the layers of one network, passed to every block, gate and head.
 
-    ``dropout`` is the share of values that a convolution unit sets to zero in training. ``has_equal_groups`` as in
+    ``dropout`` is the share of values that a convolution unit sets to zero in training. ``has_equal_groups`` is as in
     ``aunet.networks.unet.Architecture``.
     """
 
@@ -39,7 +39,7 @@ class Layers:
     has_equal_groups: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no layer exists for."""
+        """Raise UserError for a setting that no layer exists for."""
         if self.spatial_dims not in (2, 3):
             raise UserError(f"spatial_dims={self.spatial_dims}: a network has 2 or 3 spatial dimensions.")
         if self.norm not in ("batch", "instance", "group"):
@@ -52,7 +52,7 @@ class Layers:
     def convolution(
         self, in_channels: int, out_channels: int, kernel_size: PerAxis = 3, dilation: int = 1
     ) -> nn.Module:
-        """A convolution that keeps the size: (B, in, *spatial) -> (B, out, *spatial)."""
+        """Return a convolution that keeps the size: (B, in, *spatial) -> (B, out, *spatial)."""
         kernel: Any = per_axis(kernel_size, self.spatial_dims)
         if any(length % 2 == 0 for length in kernel):
             raise UserError(f"kernel_size={list(kernel)}: a kernel that keeps the size is odd along every axis.")
@@ -60,17 +60,17 @@ class Layers:
         return CONVOLUTION[self.spatial_dims](in_channels, out_channels, kernel, padding=padding, dilation=dilation)
 
     def patch_convolution(self, in_channels: int, out_channels: int, stride: PerAxis) -> nn.Module:
-        """A convolution of patches side by side, without bias: (B, in, *spatial) -> (B, out, *spatial / stride)."""
+        """Return a convolution of adjacent patches, without bias: (B, in, *spatial) -> (B, out, *spatial / stride)."""
         patch: Any = per_axis(stride, self.spatial_dims)
         return CONVOLUTION[self.spatial_dims](in_channels, out_channels, patch, stride=patch, bias=False)
 
     def transposed_convolution(self, in_channels: int, out_channels: int, stride: PerAxis) -> nn.Module:
-        """Learned upsampling: (B, in, *spatial) -> (B, out, *spatial * stride)."""
+        """Return a learned upsampling: (B, in, *spatial) -> (B, out, *spatial * stride)."""
         patch: Any = per_axis(stride, self.spatial_dims)
         return _TRANSPOSED[self.spatial_dims](in_channels, out_channels, patch, stride=patch)
 
     def max_pooling(self, stride: PerAxis) -> nn.Module:
-        """The largest value of each patch: (B, C, *spatial) -> (B, C, *spatial / stride)."""
+        """Return the pooling to the largest value of each patch: (B, C, *spatial) -> (B, C, *spatial / stride)."""
         return _MAX_POOLING[self.spatial_dims](per_axis(stride, self.spatial_dims))
 
     def normalization(self, channels: int) -> nn.Module:
@@ -84,12 +84,12 @@ class Layers:
         return _BATCH_NORM[self.spatial_dims](channels)
 
     def activate(self) -> nn.Module:
-        """The activation, in place."""
+        """Return the activation, which works in place."""
         return nn.ReLU(inplace=True) if self.activation == "relu" else nn.LeakyReLU(_LEAKY_SLOPE, inplace=True)
 
 
 def per_axis(value: PerAxis, spatial_dims: int) -> tuple[int, ...]:
-    """One whole number for every axis; UserError for a list of another length or a number below 1."""
+    """Return one whole number for every axis; raise UserError for a list of another length or a number below 1."""
     numbers = (value,) * spatial_dims if isinstance(value, int) else tuple(value)
     if len(numbers) != spatial_dims or any(number < 1 for number in numbers):
         raise UserError(f"{value}: give one whole number from 1 on, or {spatial_dims} of them, one for each axis.")

@@ -2,7 +2,7 @@
 
 Resizing is linear and separable, so it is one product with a small matrix along each axis. torch's own kernels visit
 the voxels one by one if a tensor is channels-last: on an H100 their gradient takes 8.8 ms for 32 channels of 160x160x96
-in bf16, batch 2, and 0.6 ms as products; on a processor a bf16 map of one channel takes 10 to 30 times as long
+in bf16, batch 2, and 0.6 ms as products; on a CPU a bf16 map of one channel takes 10 to 30 times as long
 (`experiments/benchmarks/linear_resizing.py`). On CUDA torch's gradient also adds in random order; products do not.
 """
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 _LINEAR_MODE = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
-# Of a processor: with more channels torch's kernels fill the vector registers and win.
+# On a CPU: with more channels, torch's kernels fill the vector registers and win.
 _MOST_CHANNELS = 8
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
 
@@ -35,9 +35,10 @@ def resize_linearly(features: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _are_products_faster(features: Tensor) -> bool:
-    """Tell if a gradient is wanted of a tensor that holds values: products would turn one NaN into a plane of them.
+    """Return whether products are faster, if a gradient is required of a tensor that holds values.
 
-    Compilers and exporters see the one operation that they know; a tensor without values has no storage to multiply.
+    Without a gradient torch's kernels run, because products would turn one NaN into a plane of them. Compilers and
+    exporters see the single operation that they know; a tensor without values has no storage to multiply.
     """
     if not features.requires_grad or features.dtype not in _TYPES or type(features) is not Tensor:
         return False
@@ -47,7 +48,7 @@ def _are_products_faster(features: Tensor) -> bool:
 
 
 def resize_by_products(features: Tensor, size: Sequence[int]) -> Tensor:
-    """Multiply along each axis, the one that is innermost in memory first, as the tensor is still small then."""
+    """Resize by a product along each axis, the innermost in memory first, because the tensor is still small then."""
     num_axes = features.ndim - 2
     is_last = num_axes in _CHANNELS_LAST and features.is_contiguous(memory_format=_CHANNELS_LAST[num_axes])
     batch, channels = features.shape[:2]
@@ -72,6 +73,6 @@ def _multiply_axis(array: Tensor, axis: int, length: int) -> Tensor:
 # A network resizes a handful of lengths, on one device; patches of several runs in one process add a few more.
 @lru_cache(maxsize=256)
 def _axis_weights(old: int, new: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return (new, old): the share of each old position in each new one, as torch's own linear mode has it."""
+    """Return (new, old): the share of each old position in each new one, as in torch's own linear mode."""
     positions = torch.eye(old, device=device)[None]
     return functional.interpolate(positions, size=new, mode="linear", align_corners=False)[0].T.contiguous().to(dtype)

@@ -15,10 +15,10 @@ def lay_out_channels_last(network: nn.Module) -> None:
 
 
 def channels_last(features: Tensor) -> Tensor:
-    """Return ``features`` (B, C, *spatial), or the weight of a convolution, channels-last in memory; others as is.
+    """Return ``features`` (B, C, *spatial), or the weight of a convolution, channels-last in memory; others unchanged.
 
-    The strides of one channel fit both layouts. torch then takes channels-first, and the first block of a network would
-    run in it: they are made to fit channels-last alone.
+    The strides of a single channel fit both layouts. torch then takes channels-first, in which the first block of a
+    network would run, so the strides are made to fit channels-last only.
     """
     layout = _CHANNELS_LAST.get(features.ndim)
     if layout is None:
@@ -28,9 +28,9 @@ def channels_last(features: Tensor) -> Tensor:
 
 
 def keep_layout_in_backward(features: Tensor) -> Tensor:
-    """Return ``features`` (B, C, *spatial), whose gradient will have the same memory layout.
+    """Return ``features`` (B, C, *spatial); their gradient will have the same memory layout.
 
-    The gradient of one part of a concatenation is a view with gaps. torch's kernels of a processor take such a view for
+    The gradient of one part of a concatenation is a view with gaps. torch's CPU kernels take such a view for
     channels-first, convert it and run their slow branch: linear upsampling of 32 channels of 64x64x64, batch 2, needs
     177 ms of one core instead of 24 (`experiments/benchmarks/README.md`).
     """

@@ -28,7 +28,7 @@ class UnevenGroupNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalize (B, C, *spatial) over the channels and places of each group."""
+        """Normalize (B, C, *spatial) over the channels and voxels of each group."""
         parts = zip(
             features.split(self.channels, dim=1),
             self.groups,
@@ -40,9 +40,9 @@ class UnevenGroupNorm(nn.Module):
 
 
 def group_norm(num_channels: int) -> nn.Module:
-    """Return a group norm of as many groups as bring their size closest to 8 channels, 6 to 11 from width 6 on.
+    """Return a group norm whose groups hold about 8 channels: 6 to 11 from width 6 on.
 
-    Networks of different widths so have the same kind of norm: groups that must divide a width would be instance norm
+    Networks of different widths then have the same kind of norm. Groups that must divide a width would be instance norm
     (groups of one channel) or layer norm (one group) at a prime width such as 67.
     """
     num_groups = max(1, (num_channels + _CHANNELS_PER_GROUP // 2) // _CHANNELS_PER_GROUP)
@@ -53,7 +53,7 @@ def group_norm(num_channels: int) -> nn.Module:
 class NormPerApplication(nn.Module):
     """A norm layer for each application of a unit that is applied repeatedly; ``application`` selects the one in use.
 
-    Each application has an input of its own distribution, so running statistics shared by all would fit none of them.
+    The inputs of the applications differ in distribution, so running statistics shared by all would fit none of them.
     Source: "time-specific batch normalization", Liao and Poggio 2016 (arXiv 1604.03640).
     """
 
@@ -63,7 +63,7 @@ class NormPerApplication(nn.Module):
         self.application = 0
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalize (B, C, *spatial) by the norm of the present application."""
+        """Normalize (B, C, *spatial) by the norm of the current application."""
         return self.norms[self.application](features)
 
 

@@ -1,4 +1,4 @@
-"""Weights of the authors' released networks, by their own key names, for ours.
+"""Weights of the authors' released networks, under their own key names, loaded into ours.
 
 Source: ozan-oktay/Attention-Gated-Networks, classes ``unet_CT_dsv_3D``, ``unet_CT_single_att_dsv_3D`` and
 ``unet_CT_multi_att_dsv_3D``. Only tensors are read, never the authors' pickled objects.
@@ -15,14 +15,14 @@ from aunet.networks.attention_gate import GridGate
 from aunet.networks.attention_unet import AttentionUNet
 from aunet.networks.unet import UNet
 
-# The released gate's mode -> what it says of ours.
+# The released gate's mode -> our gate.
 _GATE_OF_MODE = {
     "concatenation": partial(GridGate),
     "concatenation_debug": partial(GridGate, nonlinearity="softplus"),
     "concatenation_residual": partial(GridGate, normalization="softmax"),
 }
 
-# Our name -> theirs, by the first pattern that fits; numbers count from 0 with us, from 1 with them.
+# Our name -> theirs, by the first pattern that matches; our numbers start at 0, theirs at 1.
 _RENAMES: tuple[tuple[str, str], ...] = (
     (r"encoder\.levels\.4\.units\.(\d)\.", "center.conv{0}."),
     (r"encoder\.levels\.(\d)\.units\.(\d)\.", "conv{0}.conv{1}."),
@@ -35,12 +35,12 @@ _RENAMES: tuple[tuple[str, str], ...] = (
     (r"head\.level_scores\.(\d)\.", "dsv{0}.dsv.0."),
     (r"head\.fusion\.", "final."),
 )
-# The first convolution of each level, whose output tells the level's width.
+# The first convolution of each level, whose output channels are the level's width.
 _WIDTHS = tuple(f"{level}.conv1.0.weight" for level in ("conv1", "conv2", "conv3", "conv4", "center"))
 
 
 def network_for_official_weights(state_dict: Mapping[str, Tensor], mode: str = "concatenation") -> UNet:
-    """Build ours of the variant and width that fits, with the weights loaded.
+    """Build our network of the matching variant and width, with the weights loaded.
 
     Args:
         state_dict: the state dict of a released network.
@@ -68,7 +68,7 @@ def network_for_official_weights(state_dict: Mapping[str, Tensor], mode: str = "
 
 
 def load_official_weights(network: UNet, state_dict: Mapping[str, Tensor]) -> None:
-    """Load the weights of a released network into ``network``; a key that does not fit is refused by its name."""
+    """Load the weights of a released network into ``network``; raise UserError naming keys that do not fit."""
     expected = {_released_name(name): (name, tensor.shape) for name, tensor in network.state_dict().items()}
     _refuse(sorted(state_dict.keys() - expected.keys()), "this network has no place for them")
     _refuse(sorted(expected.keys() - state_dict.keys()), "the state dict lacks them")

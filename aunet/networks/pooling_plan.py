@@ -1,4 +1,4 @@
-"""Strides and kernels that fit the voxels: thick slices are not pooled across before the plane is as coarse."""
+"""Strides and kernels that fit the voxels: no pooling across thick slices until the plane is as coarse."""
 
 from collections.abc import Sequence
 
@@ -7,19 +7,19 @@ from aunet.networks.layers import PerAxis, per_axis
 
 Sizes = tuple[tuple[int, ...], ...]
 
-# An axis whose voxels are this many times the shortest is left alone: no pooling across it, no kernel along it.
+# An axis whose voxels are at least this many times the shortest is neither pooled nor convolved along.
 _THICK = 2.0
 
 
 def plan_pooling(spacing: Sequence[float], num_levels: int) -> tuple[Sizes, Sizes]:
-    """Give the strides between levels and the kernel sizes of the levels, finest first.
+    """Return the strides between levels and the kernel sizes of the levels, finest first.
 
-    An axis is halved, and convolved along, once its voxels are shorter than twice the shortest ones; voxels of equal
-    sides give strides of 2 and kernels of 3 throughout. The bottleneck is convolved along every axis. This is
+    An axis is halved, and convolved along, once its voxels are shorter than twice the shortest ones; cubic voxels have
+    strides of 2 and kernels of 3 throughout. The bottleneck is convolved along every axis. This is
     nnU-Net's rule (Isensee et al. 2021), for a given depth.
 
     Args:
-        spacing: voxel size in mm at full resolution, one number an axis.
+        spacing: voxel size in mm at full resolution, one number per axis.
         num_levels: levels of the network.
     """
     sides = list(spacing)
@@ -40,7 +40,7 @@ def resolve_pooling(
     kernel_sizes: Sequence[PerAxis] | None,
     spacing: Sequence[float] | None,
 ) -> tuple[Sizes, Sizes]:
-    """Strides and kernel sizes as given, or those that fit ``spacing``; UserError for lists of the wrong length."""
+    """Return strides and kernel sizes as given, or to fit ``spacing``; raise UserError for lists of wrong length."""
     if spacing is not None and (len(spacing) < spatial_dims or min(spacing) <= 0):
         raise UserError(f"spacing={list(spacing)}: give {spatial_dims} lengths in mm above 0, one for each axis.")
     planned = plan_pooling((spacing or (1.0,) * spatial_dims)[:spatial_dims], num_levels)

@@ -1,19 +1,19 @@
-"""Convolutions on a processor, kept out of a broken kernel of oneDNN and of its slow ones, in any network.
+"""Convolutions on a CPU that avoid a broken kernel of oneDNN and its slow ones, in any network.
 
-**Broken.** oneDNN, behind torch 2.13 on a processor with AVX512-BF16 or AMX, computes a bf16 3D convolution whose first
-spatial axis is shorter than the kernel's (1 or 2 for a kernel of 3) from memory that it never wrote, and writes outside
-its own: logits and gradients are NaN or wrong at random. Patches of 16 or 32 voxels meet it at the bottleneck of five
-levels. Such convolutions run in float32.
+**Broken.** If the first spatial axis of a bf16 3D convolution is shorter than the kernel's (1 or 2 for a kernel of 3),
+oneDNN in torch 2.13 on a CPU with AVX512-BF16 or AMX reads memory that it never wrote and writes outside its own:
+logits and gradients are NaN or wrong at random. This happens at the bottleneck of five levels for patches of 16 or 32
+voxels. Such convolutions run in float32.
 
 **Slow.** The gradient of a weight is a convolution too, and oneDNN has several kernels for it, up to three times apart.
 Two exact rewritings reach the fast ones (milliseconds of one core for 2x64x64x64 voxels,
 `experiments/benchmarks/README.md`):
 
-- The correlation of image and output gradient is, mirrored, that of output gradient and image. It is faster if the
-  narrower of the two is the image: 48 -> 16 channels take 52 ms in bf16 with AMX, exchanged 33; 640 and 305 in float32
-  with AVX2.
-- With AVX2, a convolution that pads its first axis falls back to im2col. Padded beforehand, it takes the direct kernel:
-  16 -> 16 channels take 163 ms, padded 98.
+- The correlation of image and output gradient is the mirrored correlation of output gradient and image. It is faster
+  if the narrower of the two is the image: 48 -> 16 channels take 52 ms in bf16 with AMX, exchanged 33; 640 and 305 in
+  float32 with AVX2.
+- With AVX2, a convolution that pads its first axis falls back to im2col. Padding beforehand selects the direct kernel:
+  98 instead of 163 ms for 16 -> 16 channels.
 """
 
 import os
@@ -30,14 +30,14 @@ from torch.overrides import TorchFunctionMode
 # Values of the image per value of the weight. With fewer, as at the bottleneck, mirroring the weight costs what it
 # saves.
 _FEWEST_VALUES = 4
-# Values of oneDNN's own limit on instructions that leave AVX512 out.
+# Values of ONEDNN_MAX_CPU_ISA that exclude AVX512.
 _ISA_WITHOUT_AVX512 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2")
 
 
 class ProcessorConvolutions(TorchFunctionMode):
-    """A context in which convolutions on a processor avoid oneDNN's broken and slow kernels.
+    """A context in which convolutions on a CPU avoid oneDNN's broken and slow kernels.
 
-    Every other operation, and every operation on another device, stays as it is.
+    Every other operation, and every operation on another device, is unchanged.
     """
 
     def __torch_function__(
@@ -47,7 +47,7 @@ class ProcessorConvolutions(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run ``func``, in float32 or with a rewritten gradient if it is a 3D convolution on a processor."""
+        """Run ``func``, in float32 or with a rewritten gradient if it is a 3D convolution on a CPU."""
         if func in (torch.conv3d, torch.conv_transpose3d) and args[0].device.type == "cpu":
             if _is_thin(args[0], args[1]):
                 with torch.autocast("cpu", enabled=False):

@@ -1,12 +1,12 @@
-"""How far a network sees: the voxels of the image that a voxel of its features depends on, measured.
+"""Measured receptive fields: the voxels of the image on which a voxel of a network's features depends.
 
-A value that is no number stays none through convolutions, pooling, resizing, activations and products, so whatever
-it reaches depends on where it was put. Unlike a formula this holds for any network.
+NaN propagates through convolutions, pooling, resizing, activations and products, so every NaN output depends on the
+voxel where it was placed. Unlike a formula, this holds for any network.
 
-Left out is what looks at all of space by design of its statistics: instance and group norms, and batch norms without
-running statistics, pass their input on as it is, for they would make every receptive field the whole image. Softmax
-over space and global averages count: they are what those gates see. Hard gates count by their scores, as a comparison
-swallows what is no number; a comparison of your own does so too, and its inputs are then not seen.
+Instance and group norms, and batch norms without running statistics, pass their input on unchanged: their statistics
+span all of space and would make every receptive field the whole image. Softmax over space and global averages count,
+because those gates do see all of space. Hard gates count by their scores, because a comparison swallows NaN; so does a
+comparison of your own, whose inputs are then not seen.
 """
 
 from collections.abc import Generator, Mapping, Sequence
@@ -34,17 +34,17 @@ def receptive_fields(
     size_multiple: Sequence[int],
     watched: Mapping[str, nn.Module],
 ) -> dict[str, Field]:
-    """The receptive field of the features of each ``watched`` module, at the middle of the image, in evaluation.
+    """Return the receptive field of each ``watched`` module's features at the middle of the image, in evaluation.
 
     Each axis is measured on a slab: twice as long as the patch, so that its ends hide nothing that fits the patch,
     and ``size_multiple`` wide. The result is exact and depends on the architecture only, not on weights; 0 along an
-    axis would say that nothing put into the image shows.
+    axis means that nothing put into the image shows.
 
     Raises:
-        RuntimeError or ValueError: whatever a network says that takes images of one size only.
+        RuntimeError or ValueError: from a network that accepts images of one size only.
     """
     fields: dict[str, list[int | None]] = {name: [] for name in watched}
-    reach: list[dict[str, int]] = [{}, {}]  # to either side of the middle; often alike along all axes
+    reach: list[dict[str, int]] = [{}, {}]  # on either side of the middle; often alike along all axes
     was_training = network.training
     try:
         with torch.inference_mode(), _norms_as_identity(network), _OneChannelConvolutions():
@@ -65,7 +65,7 @@ def receptive_fields(
 
 
 class _Slab:
-    """An image (1, C, *size), long along one axis, and how much of it the middle of each feature map sees there."""
+    """An image (1, C, *size), long along one axis, that shows how much of it the middle of each feature map sees."""
 
     def __init__(self, network: nn.Module, image: Tensor, axis: int, watched: Mapping[str, nn.Module]) -> None:
         self.network = network
@@ -75,11 +75,11 @@ class _Slab:
         self.watched = watched
 
     def unseen(self, is_behind: bool, guesses: Mapping[str, int]) -> dict[str, int]:
-        """Planes at one end of the slab that the middle does not see, by bisection; ``guesses`` are tried first."""
+        """Count the planes at one end that the middle does not see, by bisection that tries ``guesses`` first."""
         low = dict.fromkeys(self.watched, 0)
         high = dict.fromkeys(self.watched, self.length)
         while unsettled := [name for name in self.watched if high[name] - low[name] > 1]:
-            name = unsettled[-1]  # the deepest first: what is settled need not be run again
+            name = unsettled[-1]  # the deepest: the network need not run beyond it
             guess, middle = guesses.get(name, -1), (high[name] + low[name]) // 2
             depth = next(at for at in (guess, guess + 1, middle) if low[name] < at < high[name])
             for other, is_seen in self._look(depth, is_behind, last=name).items():
@@ -90,7 +90,7 @@ class _Slab:
         return low
 
     def _look(self, depth: int, is_behind: bool, last: str) -> dict[str, bool]:
-        """Whether ``depth`` planes without numbers at one end reach the middle, up to the module ``last``."""
+        """Return whether ``depth`` planes of NaN at one end reach the middle, for the modules up to ``last``."""
         image = self.image.clone()
         image.narrow(self.dim, self.length - depth if is_behind else 0, depth).fill_(torch.nan)
         seen: dict[str, bool] = {}
@@ -117,18 +117,18 @@ class _Slab:
 
 
 class _SeenEnoughError(Exception):
-    """Ends a forward pass whose rest would tell nothing new."""
+    """Signal to end a forward pass whose rest would show nothing new."""
 
 
 class _OneChannelConvolutions(TorchFunctionMode):
-    """Convolutions over the mean of their input's channels, alike for all output channels.
+    """Convolutions over the mean of their input's channels, equal for all output channels.
 
     All channels of a convolution see the same voxels, so nothing is lost, and it costs as much as one channel.
-    Means, not sums, so that no value overflows into something that is no number.
+    Means are used, not sums, so that no value overflows to NaN.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Called in place of every function of torch."""
+        """Run ``func``, reduced to one channel if it is a convolution without groups."""
         kwargs = kwargs or {}
         groups = kwargs.get("groups", args[6] if len(args) > 6 else 1)
         if func not in _OUT_CHANNELS_DIM or len(args) < 2 or groups != 1:
@@ -141,7 +141,7 @@ class _OneChannelConvolutions(TorchFunctionMode):
         return reached.repeat(1, weight.shape[_OUT_CHANNELS_DIM[func]], *[1] * len(size))
 
 
-# The axis of a kernel that holds the output channels.
+# Axis of the weight that holds the output channels.
 _OUT_CHANNELS_DIM = {
     torch.conv2d: 0,
     torch.conv3d: 0,
@@ -152,7 +152,7 @@ _OUT_CHANNELS_DIM = {
 
 @contextmanager
 def _norms_as_identity(network: nn.Module) -> Generator[None]:
-    """Modules whose statistics span the image, and hard gates' draws, give what they are given."""
+    """Make modules whose statistics span the image, and the draws of hard gates, return their input."""
     passing = [module for module in network.modules() if _spans_space_or_compares(module)]
     handles = [module.register_forward_hook(lambda _, inputs, __: inputs[0].clone()) for module in passing]
     try:

@@ -1,6 +1,6 @@
-"""Memory for time: activations of a part that are forgotten after the forward pass and computed again in the backward.
+"""Less memory for more time: a part's activations are dropped after the forward pass and recomputed in the backward.
 
-What a part gives, its gradients and the running statistics of its batch norms are the same as without.
+Outputs, gradients and the running statistics of batch norms are the same as without recomputation.
 """
 
 from collections.abc import Callable, Generator
@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 
 def recompute(part: nn.Module, function: Callable[..., Any], *inputs: Any) -> Any:
-    """``function(*inputs)``, whose modules are ``part``'s, keeping only ``inputs`` for the backward pass."""
+    """Return ``function(*inputs)``, which runs modules of ``part``; keep only ``inputs`` for the backward pass."""
     if not (part.training and torch.is_grad_enabled()):
         return function(*inputs)
     return checkpoint(
@@ -24,7 +24,7 @@ def recompute(part: nn.Module, function: Callable[..., Any], *inputs: Any) -> An
 
 @contextmanager
 def frozen_statistics(part: nn.Module) -> Generator[None]:
-    """Keep the running statistics of ``part``'s batch norms, for another forward pass of a batch that they count."""
+    """Freeze the running statistics of ``part``'s batch norms, for a second forward pass of a batch already counted."""
     norms = [module for module in part.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
     kept = [(norm, norm.momentum, torch.as_tensor(norm.num_batches_tracked).clone()) for norm in norms]
     for norm in norms:

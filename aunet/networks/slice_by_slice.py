@@ -1,4 +1,4 @@
-"""Networks of two dimensions on volumes: every slice across the last axis for itself.
+"""2D networks applied to volumes: each slice along the last axis by itself.
 
 A 2D image is a volume one voxel thick, so that images, slices of scans and volumes share one path through the data.
 """
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 
 class SliceBySlice(nn.Module):
-    """Any 2D network with ``forward(image) -> logits``, given volumes (B, C, H, W, D).
+    """Any 2D network with ``forward(image) -> logits``, applied to volumes (B, C, H, W, D).
 
-    Of ours it hands on what else they offer: attention, supervised logits, size multiple.
+    It passes on what else our networks offer: attention, supervised logits, size multiple.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -23,37 +23,37 @@ class SliceBySlice(nn.Module):
 
     @property
     def is_softmax_gate(self) -> bool:
-        """As the network's."""
+        """Return the network's ``is_softmax_gate``; false if it has none."""
         return bool(getattr(self.network, "is_softmax_gate", False))
 
     @property
     def num_gates(self) -> int | None:
-        """As the network's; None where it has no gates."""
+        """Return the network's number of gates per skip; None if it has no gates."""
         return getattr(self.network, "num_gates", None)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W, D) -> logits (B, K, H, W, D)."""
+        """Return logits (B, K, H, W, D) for an image (B, C, H, W, D)."""
         return _as_volumes(self.network(_as_slices(image)), image)
 
     def forward_with_attention(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
-        """(B, C, H, W, D) -> logits (B, K, H, W, D) and {level: coefficients (B, M, h, w, D)}; none without gates."""
+        """Return logits (B, K, H, W, D) and {level: coefficients (B, M, h, w, D)}, which is empty without gates."""
         if not hasattr(self.network, "forward_with_attention"):
             return self(image), {}
         logits, coefficients = self.network.forward_with_attention(_as_slices(image))
         return _as_volumes(logits, image), {level: _as_volumes(maps, image) for level, maps in coefficients.items()}
 
     def supervised_logits(self, image: Tensor) -> list[Tensor]:
-        """(B, C, H, W, D) -> the logits that have a loss, each (B, K, h, w, D)."""
+        """Return the logits that have a loss, each (B, K, h, w, D), for an image (B, C, H, W, D)."""
         if not hasattr(self.network, "supervised_logits"):
             return [self(image)]
         return [_as_volumes(logits, image) for logits in self.network.supervised_logits(_as_slices(image))]
 
 
 def _as_slices(volumes: Tensor) -> Tensor:
-    """(B, C, H, W, D) -> (B * D, C, H, W)."""
+    """Reshape (B, C, H, W, D) -> (B * D, C, H, W)."""
     return volumes.movedim(-1, 1).flatten(0, 1)
 
 
 def _as_volumes(slices: Tensor, volumes: Tensor) -> Tensor:
-    """(B * D, C, h, w) -> (B, C, h, w, D), with B and D of ``volumes``."""
+    """Reshape (B * D, C, h, w) -> (B, C, h, w, D), with B and D of ``volumes``."""
     return torch.unflatten(slices, 0, (volumes.shape[0], volumes.shape[-1])).movedim(1, -1)

@@ -1,4 +1,4 @@
-"""The U-Net of the paper's comparison; what happens at its skips makes it an Attention U-Net."""
+"""The U-Net of the paper's comparison; gates at its skips make it an Attention U-Net."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -19,22 +19,22 @@ from aunet.networks.recomputation import recompute
 
 
 class Architecture(TypedDict, total=False):
-    """What a U-Net and an Attention U-Net can be told beside their sizes; the defaults are the paper's.
+    """Settings of a U-Net and an Attention U-Net besides their sizes; the defaults are the paper's.
 
     Keys:
-        block: makes the block of each level.
-        head: makes the head.
+        block: builds the block of each level.
+        head: builds the head.
         norm: "batch", "instance" or "group".
         activation: "relu" or "leaky_relu".
         dropout: share of values set to zero in training.
         upsampling: "linear" or "transposed" (a learned convolution).
-        strides: of the pooling between levels, finest first; a number or one for each axis. None: from ``spacing``.
+        strides: of the pooling between levels, finest first; one number, or one per axis. None: from ``spacing``.
         kernel_sizes: of the levels' convolutions, finest first. None: from ``spacing``.
-        spacing: voxel size in mm; thick slices are then not pooled across before the plane is as coarse. A network of
-            two dimensions takes it of a volume too, and leaves the last one out.
-        recomputed_levels: levels whose activations are computed again in the backward pass instead of kept.
-        has_equal_groups: groups of norm="group" hold gcd(width, 8) channels, a single one at odd widths, for runs that
-            began so. Otherwise they hold about 8 channels at any width.
+        spacing: voxel size in mm, which delays pooling across thick slices until the plane is as coarse. A 2D network
+            accepts that of a volume too, and ignores its last value.
+        recomputed_levels: levels whose activations are recomputed in the backward pass instead of kept.
+        has_equal_groups: whether groups of norm="group" hold gcd(width, 8) channels, a single one at odd widths, for
+            runs that began so. Otherwise they hold about 8 channels at any width.
     """
 
     block: BlockFactory
@@ -51,14 +51,14 @@ class Architecture(TypedDict, total=False):
 
 
 class UNet(nn.Module):
-    """U-Net with a multi-scale head; 5,888,004 parameters as it stands (the paper says 5.88 M).
+    """U-Net with a multi-scale head and 5,888,004 parameters by default (the paper says 5.88 M).
 
     Args:
         spatial_dims: 2 or 3.
         in_channels: channels of the image.
         num_classes: classes of the logits, the background included.
         channels: width of each level, finest first; the last one is the bottleneck.
-        block: as in ``Architecture``, like all that follow.
+        block: as in ``Architecture``, like all arguments below.
     """
 
     def __init__(
@@ -108,20 +108,20 @@ class UNet(nn.Module):
 
     @property
     def is_softmax_gate(self) -> bool:
-        """Whether the coefficients of a gate sum to 1 over space, so that they mean something within one image only."""
+        """Return whether a gate's coefficients sum to 1 over space, so that they are comparable in one image only."""
         return any(getattr(module, "is_normalized_over_space", False) for module in self.skips.modules())
 
     @property
     def is_local(self) -> bool:
-        """Whether outputs depend on their surroundings alone: in evaluation, nothing is averaged over all of space."""
+        """Return whether outputs depend on their surroundings alone: no average over all of space in evaluation."""
         return self.layers.norm == "batch" and not self.is_softmax_gate
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, *spatial) -> logits (B, K, *spatial)."""
+        """Return logits (B, K, *spatial) for an image (B, C, *spatial)."""
         return self.supervised_logits(image)[0]
 
     def forward_with_attention(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
-        """(B, C, *spatial) -> logits (B, K, *spatial) and {level: coefficients (B, M, *spatial of the level)}.
+        """Return logits (B, K, *spatial) and {level: coefficients (B, M, *spatial of the level)} of (B, C, *spatial).
 
         Level 1 is the full resolution; levels without a gate have no entry.
         """
@@ -129,11 +129,11 @@ class UNet(nn.Module):
         return self.head(decoded)[0], coefficients
 
     def supervised_logits(self, image: Tensor) -> list[Tensor]:
-        """(B, C, *spatial) -> the logits that have a loss, each at its level's size, full resolution first."""
+        """Return the logits that have a loss, each at its level's size, full resolution first, of (B, C, *spatial)."""
         return self.head(self._decode(image)[0])
 
     def _decode(self, image: Tensor) -> tuple[list[Tensor], dict[int, Tensor]]:
-        """Features of the decoder's levels, finest first, and the coefficients of the gated levels."""
+        """Return the features of the decoder's levels, finest first, and the coefficients of the gated levels."""
         self._check_size(image)
         *skips, coarse = self.encoder(image)
         gating = self.gating(coarse)

@@ -22,8 +22,8 @@ _SMALL = 0.3
 class Quantity:
     """One kind of column: ``<prefix>_inside_<class>``.
 
-    ``overall`` is the column that belongs to no class and its name in the legend; ``neutral`` is the value of a map
-    that does not tell inside from outside; ``is_share`` says that values lie in [0, 1].
+    ``overall`` is the column that belongs to no class, with its name in the legend. ``neutral`` is the value of a map
+    that does not distinguish inside from outside. ``is_share``: values lie in [0, 1].
     """
 
     prefix: str
@@ -38,7 +38,7 @@ LEVEL = Quantity("mean", ("mean_outside", "outside all"), neutral=None, is_share
 
 
 def is_recorded(statistics: Columns, quantity: Quantity) -> bool:
-    """Whether ``statistics`` have a value of ``quantity``; runs from before it was recorded have none."""
+    """Return whether ``statistics`` have a value of ``quantity``; older runs did not record it."""
     column = statistics.get(quantity.overall[0])
     return column is not None and not np.isnan(column.astype(float)).all()
 
@@ -46,7 +46,7 @@ def is_recorded(statistics: Columns, quantity: Quantity) -> bool:
 def attention_curves(statistics: Columns, labels: Labels, quantity: Quantity) -> str:
     """Return the SVG of ``quantity`` by epoch: a column for each gated level, a row for each gate.
 
-    Values are means over the recorded cases; a case without an organ does not enter that organ's line.
+    Values are means over the recorded cases; a case without an organ is left out of that organ's line.
     """
     levels, gates = np.unique(statistics["level"]), np.unique(statistics["map"])
     size = (PANEL_INCHES[0] * len(levels), _ROW_INCHES * len(gates) + 0.4)

@@ -1,4 +1,4 @@
-"""The contact sheet of the paper's figure: what each level attends to, from the first epoch to the last."""
+"""The contact sheet of the paper's figure: each level's attention, from the first epoch to the last."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ _PANEL_INCHES = 1.55
 
 @dataclass(frozen=True)
 class Frame:
-    """The coefficients of one epoch over a scan, coarse or fine levels in any order."""
+    """The coefficients of one epoch over a scan, levels in any order."""
 
     epoch: int
     levels: Sequence[LevelCoefficients]
 
 
 def choose_epochs(epochs: Sequence[int], columns: int = 8) -> list[int]:
-    """At most ``columns`` of ``epochs``: the first, the last, and between them more of the early ones.
+    """Return at most ``columns`` of ``epochs``: the first, the last, and between them more of the early ones.
 
     Attention settles early, so the steps grow geometrically, as in the paper's figure (epochs 3, 6, 10, 150).
     """
@@ -54,10 +54,10 @@ def attention_film(
     title: str = "",
     is_relative: bool = False,
 ) -> None:
-    """Write a PNG: epochs as columns, gated levels (each gate of them) as rows, with the label's contours.
+    """Write a PNG: epochs as columns, each gate of each gated level as a row, with the label's contours.
 
-    Shows at most eight of ``frames``, which all have the same levels and gates; beside them the image.
-    ``is_relative`` as in ``overlays.attention_picture``.
+    It shows the image and at most eight of ``frames``, which must all have the same levels and gates. ``is_relative``
+    as in ``overlays.attention_picture``.
     """
     shown = choose_epochs([frame.epoch for frame in frames])
     columns = sorted((frame for frame in frames if frame.epoch in shown), key=lambda frame: frame.epoch)
@@ -79,13 +79,13 @@ def attention_film(
 
 
 def _maps(frame: Frame) -> list[tuple[LevelCoefficients, int]]:
-    """Each map of a frame, a row of the sheet: fine levels first, the gates of a level one after the other."""
+    """Return each map of a frame, a row of the sheet: fine levels first, the gates of a level in order."""
     levels = sorted(frame.levels, key=lambda level: level.level)
     return [(level, gate) for level in levels for gate in range(len(level.values))]
 
 
 def _row_titles(frame: Frame, *, is_relative: bool) -> list[str]:
-    """The gates of a level are told apart, not averaged: one may open where the other closes."""
+    """Return a title per map; the gates of a level are not averaged, as one may open where the other closes."""
     return [
         level_title(level, is_relative=is_relative) + (f"\ngate {gate + 1}" if len(level.values) > 1 else "")
         for level, gate in _maps(frame)
@@ -93,7 +93,7 @@ def _row_titles(frame: Frame, *, is_relative: bool) -> list[str]:
 
 
 def _draw_image_column(sheet: Sheet, view: AxialView, labels: Labels) -> None:
-    """The image alone on top, then with the label's contours; nothing further below."""
+    """Draw the image alone on top, below it with the label's contours; leave further rows empty."""
     for row, axes in enumerate(panels[0] for panels in sheet.panels):
         if row > 1:
             axes.set_axis_off()

@@ -1,4 +1,4 @@
-"""Attention coefficients laid over an image, each cell of their coarser grid where it belongs."""
+"""Attention coefficients laid over an image, each cell of their coarser grid over the voxels that it covers."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from aunet.reporting.panels import show_image
 from aunet.reporting.planes import AxialView, Triple
 from aunet.reporting.sheet import Sheet
 
-# The height of a whole map has no meaning: a convolution and a norm follow each gate.
+# Only differences within a map have a meaning: a convolution and a norm follow each gate.
 COLOR_BAR_TITLE = "coefficient within its map"
 
 _OPACITY = 0.65
@@ -25,8 +25,8 @@ _OPACITY = 0.65
 class LevelCoefficients:
     """The coefficients of one gated level over a scan: ``values`` (maps, h, w, d).
 
-    Along each axis cell ``i`` covers the voxels of the scan from ``offset + i * cell_size`` to
-    ``offset + (i + 1) * cell_size``; it may reach past the scan's edge.
+    Along each axis, cell ``i`` covers the voxels of the scan from ``offset + i * cell_size`` to
+    ``offset + (i + 1) * cell_size``; it may extend beyond the scan's edge.
     """
 
     level: int
@@ -35,13 +35,13 @@ class LevelCoefficients:
     offset: Triple = (0.0, 0.0, 0.0)
 
     def axial_plane(self, index: int) -> NDArray[np.floating]:
-        """The cells (maps, h, w) over the voxels with ``index`` along axis 2."""
+        """Return the cells (maps, h, w) over the voxels with ``index`` along axis 2."""
         cell = int((index + 0.5 - self.offset[2]) // self.cell_size[2])
         return self.values[..., min(max(cell, 0), self.values.shape[3] - 1)]
 
 
 def level_title(level: LevelCoefficients, *, is_relative: bool = False) -> str:
-    """The level, how many voxels wide a cell is, and the unit where it is not the plain coefficient."""
+    """Return the level, a cell's width in voxels, and the unit if it is not the plain coefficient."""
     sizes = " × ".join(f"{size:g}" for size in dict.fromkeys(level.cell_size))
     return f"level {level.level} (1/{sizes})" + (", × mean" if is_relative else "")
 
@@ -51,7 +51,7 @@ def show_level(
 ) -> None:
     """Draw the image, paler, and over it map ``number`` of ``level`` on the scale 0 to 1.
 
-    With ``is_relative``, for a softmax over space, in multiples of the map's mean and with a colour bar of its own.
+    With ``is_relative``, for a softmax over space, draw multiples of the map's mean, with a colour bar of its own.
     """
     plane = level.axial_plane(view.index)[number]
     show_image(axes, view, contrast=0.6)
@@ -72,13 +72,13 @@ def show_level(
 
 
 def add_color_bar(sheet: Sheet, title: str) -> None:
-    """One colour bar from 0 to 1 for all panels of ``sheet``, in its right margin."""
+    """Add one colour bar from 0 to 1 for all panels of ``sheet``, in its right margin."""
     axes = sheet.add_axes_beside(0.08, 0.1, share=min(1.0, 2.0 / len(sheet.panels)))
     _draw_bar(axes, Normalize(0.0, 1.0), title)
 
 
 def _edges(level: LevelCoefficients, plane: NDArray[np.floating], view: AxialView) -> tuple[float, float, float, float]:
-    """The edges of the grid in mm; it may reach past those of the scan."""
+    """Return the edges of the grid in mm, which may lie beyond those of the scan."""
     left, bottom = (level.offset[axis] * view.scan.spacing[axis] for axis in (0, 1))
     width, height = (plane.shape[axis] * level.cell_size[axis] * view.scan.spacing[axis] for axis in (0, 1))
     return left, left + width, bottom, bottom + height
@@ -92,6 +92,6 @@ def _draw_bar(axes: Axes, scale: Normalize, title: str, num_intervals: int = 5) 
 
 
 def _blended_colors() -> ListedColormap:
-    """The colours as they come out over a middle grey, so that the bar shows what the picture shows."""
+    """Return the colours blended with a middle grey, so that the bar matches the picture."""
     colors = matplotlib.colormaps["inferno"](np.linspace(0, 1, 256))
     return ListedColormap(_OPACITY * colors[:, :3] + (1 - _OPACITY) * 0.5)

@@ -1,4 +1,4 @@
-"""Scores of a folder of predictions against a dataset whose classes may be others: matched by name."""
+"""Scores of a folder of predictions against a dataset whose classes may differ: they are matched by name."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,11 @@ from aunet.reporting.folder_scores import label_maps
 
 @dataclass(frozen=True)
 class MatchedClasses:
-    """The classes both sides have, and why the others are not scored.
+    """The classes that both sides have, and why the others are not scored.
 
-    ``labels`` are those in common. ``predicted`` and ``reference`` map the values of the label maps of each side to
-    classes of ``labels``; a value that only one side has is background. ``left_out`` is a sentence on each other class.
+    ``labels`` are the classes in common. ``predicted`` and ``reference`` map the values in the label maps of each side
+    to classes of ``labels``; a class that only one side has becomes background. ``left_out`` has a sentence on each
+    such class.
     """
 
     labels: Labels
@@ -37,7 +38,7 @@ class MatchedClasses:
 
 
 def match_classes(value_of_name: Mapping[str, int], cohort: Cohort) -> MatchedClasses:
-    """Match the names in the predictions with those of ``cohort``, whatever their case and separators."""
+    """Match the class names of the predictions with those of ``cohort``, ignoring case and separators."""
     told = {k: name for k, name in cohort.labels.foreground if any(case.annotates(k) for case in cohort.cases)}
     value_of_match = {matching_name(name): value for name, value in value_of_name.items()}
     common = {k: name for k, name in told.items() if matching_name(name) in value_of_match}
@@ -64,7 +65,7 @@ def match_classes(value_of_name: Mapping[str, int], cohort: Cohort) -> MatchedCl
 
 
 def match_cases(predictions: Path, cohort: Cohort) -> tuple[list[tuple[Path, Case]], str]:
-    """Pairs of a label map and its case, named as the case or its image; and a sentence on cases without one."""
+    """Return pairs of a label map and its case, named as the case or its image, and a sentence on cases without one."""
     names = Counter(stem(case.images[0]) for case in cohort.cases)
     case_of_image = {name: case for case in cohort.cases if names[name := stem(case.images[0])] == 1}
     case_of_name = case_of_image | {case.case_id: case for case in cohort.cases}
@@ -83,7 +84,7 @@ def match_cases(predictions: Path, cohort: Cohort) -> tuple[list[tuple[Path, Cas
 def score_cohort(
     pairs: Sequence[tuple[Path, Case]], classes: MatchedClasses, cohort: Cohort, *, is_other_background: bool = False
 ) -> pd.DataFrame:
-    """A row per case and class in common, as ``case_scores.score_case``; what a case does not annotate is undefined."""
+    """Return a row per case and common class, by ``label_map_scores.score_case``; unannotated ones are undefined."""
     tables = [
         _score(path, case, classes, cohort, is_other_background)
         for path, case in track(pairs, "Scoring cases", console=Console(stderr=True))

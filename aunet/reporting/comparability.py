@@ -1,4 +1,4 @@
-"""Whether runs may be compared, and what each is called beside the others."""
+"""Checks that runs may be compared, and a unique name for each."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from aunet.reporting.compared_run import ComparedRun, Unit, shortened
 from aunet.reporting.setting_differences import SettingDifference, model_differences, refused_concerns
 
 _UNITS: tuple[Unit, ...] = ("patient", "group", "case")
-# Beyond these many differences a name is no longer one: the folder's is shorter, and a table lists the differences.
+# More differences make a name too long: the folder's is shorter, and a table lists the differences.
 _MOST_IN_A_NAME = 3
 
 
 def check_comparable(runs: Sequence[ComparedRun]) -> None:
-    """Refuse runs that were not scored on the same data, classes, test cases and reference labels."""
+    """Raise UserError unless all runs were scored on the same data, classes, test cases and reference labels."""
     first = runs[0]
     for run in runs[1:]:
         pair = f"{first.folder} and {run.folder} cannot be compared: "
@@ -34,7 +34,7 @@ def check_comparable(runs: Sequence[ComparedRun]) -> None:
 
 
 def check_differences(runs: Sequence[ComparedRun], differences: Sequence[SettingDifference]) -> None:
-    """Refuse runs whose scores differ for more reasons than the model, naming each with its values."""
+    """Raise UserError if more than the model may explain the runs' scores, naming each reason with its values."""
     concerns = refused_concerns(differences)
     if not concerns:
         return
@@ -49,9 +49,9 @@ def check_differences(runs: Sequence[ComparedRun], differences: Sequence[Setting
 def share_what_is_known_of_cases(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
     """Give each run the patients of the run that knows most of them, and diagonals that only other runs recorded.
 
-    The runs have the same test cases, so an older run gains what a newer one recorded, and all are paired alike.
+    The runs have the same test cases, so an older run gains the records of a newer one, and all are paired alike.
     """
-    # Of one unit, a run whose cases are their own patients knows less than one that gathers them.
+    # Among runs of one unit, fewer patients mean more knowledge: a run that knows none counts each case as one.
     source = min(runs, key=lambda run: (_UNITS.index(run.unit), run.scores["patient"].nunique()))
     patients = dict(zip(source.scores["case_id"], source.scores["patient"], strict=True))
     recorded = pd.concat([run.scores[["case_id", "diagonal_mm"]] for run in runs]).dropna()
@@ -69,9 +69,10 @@ def share_what_is_known_of_cases(runs: Sequence[ComparedRun]) -> list[ComparedRu
 
 
 def with_unique_names(runs: Sequence[ComparedRun], differences: Sequence[SettingDifference]) -> list[ComparedRun]:
-    """Return the runs named by what differs.
+    """Return the runs named by the first of these that is unique for each.
 
-    That is the model; what else of its settings or, of one model, of the training; the seed; last the folder.
+    The model; if no setting of it differs, the refused differences; then the model with its differing settings, with
+    the refused differences, with the seed, or with the folder.
     """
     folders = Counter(run.folder.resolve() for run in runs)
     if twice := [str(folder) for folder, count in folders.items() if count > 1]:
@@ -98,7 +99,7 @@ def with_unique_names(runs: Sequence[ComparedRun], differences: Sequence[Setting
 
 
 def _told_difference(concern: str, differences: Sequence[SettingDifference]) -> str:
-    """Return a concern with the values of its first setting, the setting's key, and the number of its others."""
+    """Return a concern with its first setting's key and values, and the number of its other settings."""
     first, *others = [found for found in differences if found.is_refused and found.concern == concern]
     key = f" ({first.setting}{f' and {len(others)} more' if others else ''})" if "." in first.setting else ""
     return f"{concern}{key}: {' against '.join(first.values)}"
@@ -118,7 +119,7 @@ def _data_name(run: ComparedRun) -> str:
 
 
 def _case_difference(first: ComparedRun, run: ComparedRun) -> str:
-    """A sentence on the test cases that only one of the runs has; empty if there are none."""
+    """Return a sentence on the test cases that only one of the runs has; empty if there are none."""
     first_cases, cases = set(first.scores["case_id"]), set(run.scores["case_id"])
     sides = ((first, sorted(first_cases - cases)), (run, sorted(cases - first_cases)))
     told = [f"only {side.folder} was tested on {shortened(names)}" for side, names in sides if names]
@@ -126,7 +127,7 @@ def _case_difference(first: ComparedRun, run: ComparedRun) -> str:
 
 
 def _changed_references(first: ComparedRun, run: ComparedRun) -> str:
-    """Test cases whose reference volumes differ between the runs, so the labels must have; empty if none do."""
+    """Return the test cases whose reference volumes, so also labels, differ between the runs; empty if none do."""
     keys = ["case_id", "class"]
     pairs = first.scores.merge(run.scores, on=keys, how="outer", suffixes=("_first", "_run"))
     is_changed = ~np.isclose(pairs["reference_ml_first"], pairs["reference_ml_run"], rtol=1e-6, equal_nan=True)

@@ -1,4 +1,4 @@
-"""The runs of a comparison, read from their folders; a fact that an older version did not write is not recorded."""
+"""The runs of a comparison, read from their folders; facts that older versions did not write are "not recorded"."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,13 @@ RECORD_KEYS = (
     "data_fingerprint",
 )
 
-# Of the keys that a comparison looks into; those beyond RECORD_KEYS may be missing.
+# Types of the keys whose contents a comparison reads; those not in RECORD_KEYS may be missing.
 _RECORD_TYPES = {
     **dict.fromkeys(("class_names", "patch_size", "caveats"), list),
     **dict.fromkeys(("hardware", "versions", "computing"), dict),
 }
 
-# The independent unit of the statistics: the patient, else what `data.split.group` keeps together, else the case.
+# The independent unit of the statistics: the patient, else the group of `data.split.group`, else the case.
 Unit = Literal["patient", "group", "case"]
 
 
@@ -39,8 +39,8 @@ Unit = Literal["patient", "group", "case"]
 class Training:
     """The cases that a network was trained and chosen on, and how long and on which machine it trained.
 
-    None is "not recorded". ``environment`` holds the versions and the hardware by name, ``precision`` what was computed
-    in. ``patients`` maps a case to its patient, if that is not the case itself.
+    None is "not recorded". ``environment`` holds the versions and the hardware by name, ``precision`` the numeric
+    precision. ``patients`` maps a case to its patient, unless that is the case itself.
     """
 
     train: frozenset[str] | None = None
@@ -58,9 +58,9 @@ class Training:
 class ComparedRun:
     """A finished run, or the runs of a cross-validation, pooled: one of ``trainings`` per fold.
 
-    ``unit`` says what the column ``patient`` of ``scores`` holds; it is empty for cases. ``distances`` are the columns
-    of ``scores`` that are recorded. ``settings`` is the configuration, dotted key -> value. ``caveats`` are sentences
-    that every table of the run shows. ``forward_seconds`` is measured by the comparison itself.
+    ``unit`` is the kind of name in the column ``patient`` of ``scores``, which is empty for cases. ``distances`` are
+    the recorded distance columns of ``scores``. ``settings`` is the configuration, dotted key -> value. ``caveats``
+    are sentences that every table of the run shows. The comparison itself measures ``forward_seconds``.
     """
 
     folder: Path
@@ -83,7 +83,7 @@ class ComparedRun:
 
     @property
     def num_folds(self) -> int:
-        """How many trainings are pooled."""
+        """Return the number of pooled trainings."""
         return len(self.trainings)
 
 
@@ -121,7 +121,7 @@ def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Return run.json of a finished run; UserError, with a remedy, if there is none."""
+    """Return run.json of a finished run; raise UserError, with a remedy, if it is missing, invalid or unfinished."""
     path = folder / "run.json"
     if not path.is_file():
         inside = sorted(str(found.parent) for found in folder.glob("*/run.json"))
@@ -155,7 +155,7 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def shortened(names: Sequence[str], limit: int = 5) -> str:
-    """The names with commas, the rest beyond ``limit`` as a count."""
+    """Return the names joined by commas, those beyond ``limit`` as a count."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
@@ -251,7 +251,7 @@ def _recorded_distances(scores: pd.DataFrame, settings: Mapping[str, Any]) -> tu
 def _with_patients(scores: pd.DataFrame, training: Training, group: str | None) -> tuple[pd.DataFrame, Unit]:
     """Return ``scores`` with each case's patient, or its group if patients are unknown or the cases themselves."""
     cases, recorded = scores["case_id"].tolist(), training.patients
-    # `aunet evaluate`, which may replace a damaged table, knows no patients and counts each case as one.
+    # A table from `aunet evaluate`, which may replace a damaged one, names no patients: each case counts as one.
     if recorded is not None and _are_patients_unknown(scores):
         scores = scores.assign(patient=[recorded.get(case_id, case_id) for case_id in cases])
     if group is not None and _are_patients_unknown(scores):

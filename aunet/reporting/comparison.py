@@ -77,7 +77,7 @@ def comparison_table(
 
 
 def settings_table(runs: Sequence[ComparedRun], differences: Sequence[SettingDifference]) -> PaperTable:
-    """Return the settings that differ besides the model, those that forbid a comparison before those only noted."""
+    """Return the table of settings that differ besides the model, those that forbid comparing before those noted."""
     groups = tuple(
         tuple(
             (f"{found.concern}{'' if found.is_refused else ' (noted)'}", found.setting, *map(_shown, found.values))
@@ -110,7 +110,7 @@ def difference_tables(
 
 
 def mark_of(runs: Sequence[ComparedRun], differences: Sequence[SettingDifference]) -> str:
-    """Return what every title says if more than the model differs; empty if only the model does."""
+    """Return the mark for every title if more than the model differs; empty if only the model does."""
     concerns = ", ".join(refused_concerns(differences))
     if not concerns:
         return ""
@@ -132,7 +132,7 @@ def _group(
     count: Callable[[Sequence[Mapping[str, Any]]], str],
     text: Callable[[Mapping[str, Any]], str],
 ) -> Rows:
-    """Return a row per class; one for all of them if no run recorded any."""
+    """Return a row per class, or one for all classes if no run recorded the metric."""
     if not any(row["is_recorded"] for rows in cells for row in rows):
         return ((title, "all", "–", *(NOT_RECORDED for _ in cells[0])),)
     return tuple(

@@ -16,18 +16,18 @@ _NAN = float("nan")
 
 @dataclass(frozen=True)
 class ScoreForm:
-    """A metric over the cases in which every run defines it, or with a penalty for a missed or invented organ."""
+    """A metric over the cases in which every run defines it, or one with a penalty for a missed or invented organ."""
 
     metric: str
     is_penalised: bool = False
 
     @property
     def name(self) -> str:
-        """The form's name in tables of numbers."""
+        """Return the form's name in tables of numbers."""
         return "penalised" if self.is_penalised else "common cases"
 
     def is_recorded_by(self, run: ComparedRun) -> bool:
-        """Whether the run has the metric and, for a penalty, the diagonals of its scans."""
+        """Return whether the run has the metric and, for a penalty, the diagonals of its scans."""
         is_recorded = self.metric not in DISTANCES or self.metric in run.distances
         return is_recorded and (not self.is_penalised or bool(run.scores["diagonal_mm"].notna().all()))
 
@@ -43,7 +43,7 @@ def comparison_rows(runs: Sequence[ComparedRun]) -> pd.DataFrame:
     """Return every number of the comparison, a row per metric, form, class and run.
 
     ``mean`` and ``sd`` (n - 1) are over the means of ``patients``, taken over the ``cases`` in which every run that
-    recorded the metric defines it. ``undefined`` counts the cases that this run leaves undefined, ``present``,
+    recorded the metric defines it. ``undefined`` counts the cases that this run leaves undefined; ``present``,
     ``detected`` and ``invented`` are those of ``case_scores.detections``.
     """
     found = [detections(run.scores).set_index("class").to_dict("index") for run in runs]
@@ -64,8 +64,8 @@ def differences_to_first(
 ) -> pd.DataFrame:
     """Return the paired differences of two or more runs to the first, a row per run, metric, form and class.
 
-    Columns baseline, run, metric, form, class, is_recorded and the fields of ``PairedDifference``; each is over the
-    cases that both runs of the pair define. ``shown`` may show the progress over the other runs.
+    The columns are baseline, run, metric, form, class, is_recorded and the fields of ``PairedDifference``. Each
+    difference is over the cases that both runs define. ``shown`` may show the progress over the other runs.
     """
     baseline, rows = runs[0], list[dict[str, Any]]()
     for run in shown(runs[1:]):
@@ -81,7 +81,7 @@ def differences_to_first(
 
 
 def _case_values(runs: Mapping[int, ComparedRun], form: ScoreForm) -> Mapping[str, pd.DataFrame]:
-    """Return of each class a row per case: its patient, and in column k the value of run k."""
+    """Return for each class a row per case: its patient, and in column k the value of run k."""
     columns: dict[str | int, pd.Series] = {}
     for number, run in runs.items():
         scores = penalised(run.scores) if form.is_penalised else run.scores

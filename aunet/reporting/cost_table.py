@@ -1,4 +1,4 @@
-"""The table of what a network costs: a row per part, then the total."""
+"""The table of a network's cost: a row per part, then the total."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,13 +21,13 @@ UNKNOWN_FIELD_NOTE = "No receptive field: this network takes images of one size 
 def cost_table(
     costs: Sequence[PartCost], fields: Mapping[str, Field], spacing: Sequence[float], title: str
 ) -> PaperTable:
-    """The table of ``costs``, as ``measure_cost`` gives them, and of the receptive fields of some of their parts.
+    """Return the table of ``costs``, as ``measure_cost`` returns them, and of the receptive fields of some parts.
 
     Args:
         costs: of the parts, the total last.
-        fields: receptive fields by the part's name; none at all where they cannot be measured.
+        fields: receptive fields by the part's name; empty if they cannot be measured.
         spacing: voxel size in mm.
-        title: what was measured.
+        title: names the run that was measured.
     """
     *parts, total = (_row(cost, fields.get(cost.name), spacing) for cost in costs)
     return PaperTable(
@@ -52,12 +52,12 @@ def _row(cost: PartCost, field: Field | None, spacing: Sequence[float]) -> tuple
 
 
 def _field_cells(field: Field | None, spacing: Sequence[float]) -> tuple[str, str]:
-    """In voxels and in mm; "all" along an axis where it is no less than the patch."""
+    """Return the field in voxels and in mm: "all" for an axis that it spans, "whole patch" for all, "" if unknown."""
     if field is None:
         return "", ""
     if all(width is None for width in field):
         return "whole patch", "whole patch"
-    sides = spacing[: len(field)]  # a network of two dimensions sees a slice
+    sides = spacing[: len(field)]  # a 2D network has no third axis
     millimetres = [None if width is None else width * side for width, side in zip(field, sides, strict=True)]
     return "×".join(map(_length, field)), "×".join(map(_length, millimetres))
 

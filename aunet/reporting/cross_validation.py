@@ -1,4 +1,4 @@
-"""The folds of a cross-validation as one run: every case scored once, by the network that did not train on it."""
+"""The folds of a cross-validation as one run: every case scored once, by the network not trained on it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ def gather_folds(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
     Parameters, patch and folder are those of the first fold, whose network is also the one to time.
 
     Raises:
-        UserError: for a run without a fold, a fold given twice, and folds that leave a case untested.
+        UserError: a run has no fold, a fold is given twice, a case is tested in two folds or in none.
     """
     gathered: list[dict[int, ComparedRun]] = []
     for run in runs:
@@ -67,7 +67,7 @@ def _pooled(folds: dict[int, ComparedRun]) -> ComparedRun:
 
 
 def _cases_of(run: ComparedRun) -> frozenset[str]:
-    """Return every case of a run's splits; UserError if they are not recorded."""
+    """Return every case of a run's splits; raise UserError if they are not recorded."""
     parts = [part for training in run.trainings for part in (training.train, training.val, training.test)]
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):

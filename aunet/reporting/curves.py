@@ -1,4 +1,4 @@
-"""Curves over the epochs, from the tables of a run: how it learned."""
+"""Learning curves over the epochs, from the tables of a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ PANEL_INCHES = (3.5, 2.5)
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a panel: ``values`` at ``epochs``, NaN where there is none."""
+    """One line of a panel: ``values`` at ``epochs``, NaN if there is none."""
 
     name: str
     epochs: NDArray[np.number]
@@ -33,7 +33,7 @@ class Series:
 
 
 def training_curves(metrics: Columns, labels: Labels) -> str:
-    """The SVG of loss, validation Dice and learning rate against the epoch, from the columns of ``metrics.csv``.
+    """Return the SVG of loss, validation Dice and learning rate by epoch, from the columns of ``metrics.csv``.
 
     A panel whose columns are missing is left out.
     """
@@ -57,7 +57,7 @@ def training_curves(metrics: Columns, labels: Labels) -> str:
 
 
 def _series(metrics: Columns, column: str, name: str, color: Color, style: str = "-") -> list[Series]:
-    """The line of one column; none where the column is missing or has no number."""
+    """Return the line of one column; none if the column is missing or has no number."""
     if column not in metrics or np.isnan(metrics[column].astype(float)).all():
         return []
     return [Series(name, metrics["epoch"], metrics[column].astype(float), color, style)]
@@ -70,7 +70,7 @@ def _row_of_axes(figure: Figure, count: int) -> Sequence[Axes]:
 def draw_panel(
     axes: Axes, title: str, series: Sequence[Series], *, has_legend: bool = True, is_last: bool = True
 ) -> None:
-    """Draw ``series`` against the epoch; ``is_last`` names the axis of the epochs."""
+    """Draw ``series`` against the epoch; ``is_last`` labels the axis of the epochs."""
     for line in series:
         is_defined = ~np.isnan(line.values)
         epochs, values = line.epochs[is_defined], line.values[is_defined]

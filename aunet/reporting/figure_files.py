@@ -1,4 +1,4 @@
-"""Figures to files: the same figure gives the same bytes, and a file is never half written."""
+"""Figures as files: the same figure yields the same bytes, and a file is never half written."""
 
 import io
 from pathlib import Path
@@ -8,15 +8,15 @@ from matplotlib.figure import Figure
 
 from aunet.atomic_files import replaced_atomically
 
-# Left to itself matplotlib writes its version into a PNG, and the date and random identifiers into an SVG.
+# By default matplotlib writes its version into a PNG, and the date and random identifiers into an SVG.
 _PNG_METADATA = {"Software": None}
-# Of zlib: half the time of its usual 6, for files larger by a tenth.
+# zlib's level: half the time of its default 6, for files larger by a tenth.
 PNG_COMPRESSION = 4
 _SVG_METADATA = {"Date": None, "Creator": None}
 
 
 def save_png(figure: Figure, path: Path, dots_per_inch: int = 150) -> None:
-    """Write ``figure`` to ``path`` in one step."""
+    """Write ``figure`` to ``path`` atomically."""
     with replaced_atomically(path) as temporary:
         figure.savefig(
             temporary,
@@ -28,7 +28,7 @@ def save_png(figure: Figure, path: Path, dots_per_inch: int = 150) -> None:
 
 
 def svg_text(figure: Figure) -> str:
-    """``figure`` as the text of an SVG file; letters are drawn as curves, so it looks alike on every machine."""
+    """Return ``figure`` as the text of an SVG file; letters are curves, so it looks the same on every machine."""
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "aunet", "svg.fonttype": "path"}):
         figure.savefig(text, format="svg", metadata=_SVG_METADATA)

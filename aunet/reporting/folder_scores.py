@@ -1,4 +1,4 @@
-"""Scores of whole folders: label maps matched by file name, a few cases at a time."""
+"""Scores of whole folders: label maps are matched by file name, and a few cases are scored at a time."""
 
 import logging
 import os
@@ -18,13 +18,13 @@ from aunet.reporting.compared_run import shortened
 
 _logger = logging.getLogger(__name__)
 
-# Cases scored at a time: a CT of the whole abdomen is two label maps of 80 MB each.
+# Limits memory: a case with a CT of the whole abdomen has two label maps of 80 MB each.
 _MOST_THREADS = 4
 _LARGEST_VALUE = 2**16 - 1
 
 
 def match_files(predictions: Path, references: Path) -> dict[str, tuple[Path, Path]]:
-    """case_id -> (prediction, reference); UserError that lists the files without a counterpart."""
+    """Return case_id -> (prediction, reference); raise UserError that lists the files without a counterpart."""
     predicted, expected = label_maps(predictions), label_maps(references)
     for folder, names, other in (
         (predictions, sorted(expected.keys() - predicted.keys()), references),
@@ -47,14 +47,14 @@ def score_pairs(
     """Score (prediction, reference) of each case_id: a row per case and class, as ``label_map_scores.score_values``.
 
     ``value_of_class`` names the classes and their integers; other values raise UserError, or are background if
-    ``is_other_background``. Without it every value found in any of the files is a class, called by its number. Files
-    do not name their patients, so each case counts as one.
+    ``is_other_background``. Without it, every value in any of the files is a class, named by its number. Files do not
+    name their patients, so each case counts as its own patient.
     """
 
     def score(case_id: str) -> tuple[pd.DataFrame, float]:
         return _score_files(case_id, *pairs[case_id], value_of_class, is_other_background)
 
-    # Decompressing, searching boxes and neighbours and counting release the interpreter: threads are enough.
+    # Decompressing, searching boxes and neighbours and counting release the GIL: threads are enough.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
         try:
             scored = list(
@@ -70,7 +70,7 @@ def score_pairs(
 
 
 def label_maps(folder: Path) -> dict[str, Path]:
-    """case_id -> label map, of the NIfTI files of ``folder``."""
+    """Return case_id -> label map for the NIfTI, PNG and TIFF files of ``folder``."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder that holds the label maps.")
     files = [file for file in folder.iterdir() if is_image(file)]
@@ -89,7 +89,7 @@ def label_maps(folder: Path) -> dict[str, Path]:
 def _score_files(
     case_id: str, prediction: Path, reference: Path, value_of_class: Mapping[str, int] | None, is_other_background: bool
 ) -> tuple[pd.DataFrame, float]:
-    """Return the scores of one case and the diagonal of its scan, which a case without any class has too."""
+    """Return the scores of one case and the diagonal of its scan (mm), which a case without any class has too."""
     expected, predicted = read_label(reference), read_label(prediction)
     check_same_grid(expected, predicted, case_id)
     found = _values_in(expected) | _values_in(predicted)
@@ -116,7 +116,7 @@ def _values_in(volume: Volume) -> set[int]:
 
 
 def _with_every_class(tables: Sequence[pd.DataFrame], diagonal_of_case: Mapping[str, float]) -> pd.DataFrame:
-    """Return a row for every case and class found in any case; one absent from a case is undefined there."""
+    """Return a row for every case and every class of any case; a class absent from a case is undefined there."""
     filled = [table for table in tables if len(table)]
     case_ids = list(diagonal_of_case)
     if not filled:

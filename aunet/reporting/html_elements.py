@@ -1,4 +1,4 @@
-"""The parts an HTML page is made of. Text is escaped here; names ending in ``_html`` are markup already."""
+"""The parts of an HTML page. Text is escaped here; arguments whose names end in ``_html`` are already markup."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ _WEBP_QUALITY = 85
 
 
 def page(title: str, sections_html: Iterable[str]) -> str:
-    """A whole page that needs no other file."""
+    """Return a whole page that needs no other file."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -25,17 +25,17 @@ def page(title: str, sections_html: Iterable[str]) -> str:
 
 
 def section(title: str, *parts_html: str) -> str:
-    """A part of the page with its heading."""
+    """Return a section of the page with its heading."""
     return f"<section>\n<h2>{escape(title)}</h2>\n" + "\n".join(parts_html) + "\n</section>"
 
 
 def paragraph(text: str, style: str = "") -> str:
-    """A paragraph; ``style`` is "", "quiet", "note" or "banner"."""
+    """Return a paragraph; ``style`` is "", "quiet", "note" or "banner"."""
     return f'<p class="{style}">{escape(text)}</p>' if style else f"<p>{escape(text)}</p>"
 
 
 def tiles(entries: Iterable[tuple[str, str, str]]) -> str:
-    """Large values with a name below: (value, name, CSS colour of a mark before the name or "")."""
+    """Return large values, each with its name below: (value, name, CSS colour of a mark before the name or "")."""
     cells = [
         f'<div class="tile"><b>{escape(value)}</b><span>{swatch(color)}{escape(name)}</span></div>'
         for value, name, color in entries
@@ -44,17 +44,17 @@ def tiles(entries: Iterable[tuple[str, str, str]]) -> str:
 
 
 def swatch(color: str) -> str:
-    """A small square in a class colour; nothing for ""."""
+    """Return a small square in a class colour; nothing for ""."""
     return f'<i class="swatch" style="background:{escape(color)}"></i>' if color else ""
 
 
 def css_color(color: tuple[float, float, float]) -> str:
-    """Red, green and blue in 0..1 as CSS writes them."""
+    """Return red, green and blue in 0..1 as a CSS colour."""
     return "#" + "".join(f"{round(255 * part):02x}" for part in color)
 
 
 def table(columns: Sequence[str], rows_html: Iterable[Sequence[str]], *, is_of_words: bool = False) -> str:
-    """A table; cells of ``rows_html`` are markup. Numbers stand right, words (``is_of_words``) left."""
+    """Return a table; cells of ``rows_html`` are markup, numbers aligned right, words (``is_of_words``) left."""
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows_html)
     style = ' class="words"' if is_of_words else ""
@@ -63,17 +63,17 @@ def table(columns: Sequence[str], rows_html: Iterable[Sequence[str]], *, is_of_w
 
 
 def folded(title: str, content_html: str) -> str:
-    """Content that is shown when its title is clicked."""
+    """Return content that a click on its title shows."""
     return f"<details><summary>{escape(title)}</summary>\n{content_html}\n</details>"
 
 
 def listing(text: str) -> str:
-    """Text as it stands, such as a YAML file."""
+    """Return preformatted text, such as a YAML file."""
     return f"<pre>{escape(text)}</pre>"
 
 
 def picture(path: Path, description: str, caption_html: str = "", widest: int = 1800) -> str:
-    """The image file at ``path`` inside the page, at most ``widest`` pixels wide, compressed for the screen."""
+    """Return a figure that embeds the image at ``path``, at most ``widest`` pixels wide, compressed for the screen."""
     with Image.open(path) as image:
         small = image.convert("RGB")
     small.thumbnail((widest, 20 * widest), Image.Resampling.LANCZOS)
@@ -83,7 +83,7 @@ def picture(path: Path, description: str, caption_html: str = "", widest: int = 
 
 
 def drawing(svg: str, description: str, caption_html: str = "") -> str:
-    """An SVG inside the page, apart from the page's own names and styles."""
+    """Return a figure that embeds an SVG, isolated from the page's own names and styles."""
     return _figure("image/svg+xml", svg.encode(), description, caption_html)
 
 

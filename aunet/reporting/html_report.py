@@ -1,4 +1,4 @@
-"""``report.html``: a run in one self-contained file, made from nothing but the run's folder."""
+"""``report.html``: a run in one self-contained file, made from the run's folder alone."""
 
 from collections.abc import Mapping
 from html import escape
@@ -33,9 +33,9 @@ _FILM_NOTE = (
 
 
 def build_report(run_folder: Path) -> Path:
-    """Write ``report.html`` into ``run_folder`` and give its path; it can be made again at any time.
+    """Write ``report.html`` to ``run_folder`` and return its path; it can be rebuilt at any time.
 
-    Parts whose files are missing, as in an interrupted run, are left out with a line that says so.
+    If files are missing, as in an interrupted run, a line says so in place of their part.
     """
     run = RunFiles(run_folder)
     title = f"{run.facts.get('model', 'network')} on {run.facts.get('data', 'data')}"
@@ -104,7 +104,7 @@ def _facts(run: RunFiles) -> str:
 
 
 def _flattened(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """(dotted key, value as text) of nested facts."""
+    """Return (dotted key, value as text) of nested facts."""
     rows: list[tuple[str, str]] = []
     for key, value in facts.items():
         if isinstance(value, Mapping):
@@ -115,7 +115,7 @@ def _flattened(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, st
 
 
 def _number(value: Any) -> str:
-    """Thousands apart, no needless digits, lists with commas."""
+    """Return the value as text: thousands separated, no needless digits, lists with commas."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "–"}[value]
     if isinstance(value, int):

@@ -1,4 +1,4 @@
-"""Pictures of one scan: where the gates look, and where a prediction differs from the reference."""
+"""Pictures of one scan: the coefficients of the gates, and the differences of a prediction from the reference."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -47,9 +47,11 @@ def attention_picture(
 ) -> dict[int, list[Box]]:
     """Write a PNG: the scan with its label, beside it each level's coefficients, a row for each gate of a skip.
 
-    Sigmoid coefficients share one scale from 0 to 1. With ``is_relative`` (softmax over space) each panel shows
-    multiples of its map's mean on a scale of its own. Returns, by level, the columns that show it alone: the scan, its
-    coefficients, the scale.
+    Sigmoid coefficients share one scale from 0 to 1. With ``is_relative`` (softmax over space), each panel shows
+    multiples of its map's mean on its own scale.
+
+    Returns:
+        By level, the columns that show it alone: the scan, its coefficients and the shared scale, if any.
     """
     view = clearest_view(scan)
     num_maps = max(len(level.values) for level in levels)
@@ -85,7 +87,7 @@ def prediction_picture(
     title: str = "",
     intensities: tuple[float, float] | None = None,
 ) -> None:
-    """Write a PNG: an axial plane; of the part round the organs the reference, the prediction, and where they differ.
+    """Write a PNG: an axial plane, then reference, prediction and their differences in the part around the organs.
 
     ``image``, ``label`` and ``prediction`` (H, W, D) are in RAS order (``planes.in_ras_order`` turns a scan's own
     arrays), ``spacing`` in mm. ``intensities`` are those shown black and white, e.g. a window in HU; by default
@@ -107,7 +109,7 @@ def prediction_picture(
 
 
 def _draw_reference_column(sheet: Sheet, view: AxialView, labels: Labels) -> None:
-    """The image with the label's contours on top; below it, where there is room, the image alone."""
+    """Draw the image with the label's contours on top, and the image alone in any further rows."""
     window = whole_window(view.scan)
     for row, axes in enumerate(panels[0] for panels in sheet.panels):
         show_image(axes, view)

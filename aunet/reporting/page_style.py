@@ -1,4 +1,4 @@
-"""How the report looks: one sheet of styles, no fonts or scripts from elsewhere."""
+"""The style sheet of the report, without external fonts or scripts."""
 
 STYLE = """
 :root { --ink: #1f2937; --quiet: #6b7280; --line: #e5e7eb; --ground: #ffffff; --panel: #f8fafc; --accent: #0f4c81; }

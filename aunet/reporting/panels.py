@@ -1,4 +1,4 @@
-"""What is drawn in one panel: an axial plane of a scan, seen as a radiologist sees it.
+"""The parts of one panel: an axial plane of a scan and its marks, in the radiologist's view.
 
 Axes are in mm. The patient's right is on the left of the picture, the front is on top.
 """
@@ -22,7 +22,7 @@ _BAR_LENGTHS = (1, 2, 5, 10, 20, 50, 100)
 
 
 def show_image(axes: Axes, view: AxialView, contrast: float = 1.0) -> None:
-    """Draw the grey image; a ``contrast`` below 1 keeps it round the middle grey."""
+    """Draw the grey image; a ``contrast`` below 1 keeps it near middle grey."""
     low, high = view.intensities
     spare = (high - low) * (1 / contrast - 1) / 2
     axes.imshow(
@@ -37,7 +37,7 @@ def show_image(axes: Axes, view: AxialView, contrast: float = 1.0) -> None:
 
 
 def show_contours(axes: Axes, view: AxialView, plane: NDArray[np.integer], labels: Labels, width: float = 1.1) -> None:
-    """Outline each foreground class of ``plane`` (H, W) in its colour, with a dark rim that shows on any ground."""
+    """Outline each foreground class of ``plane`` (H, W) in its colour, with a dark rim visible on any background."""
     across, along = (
         (np.arange(-1, size + 1) + 0.5) * step for size, step in zip(plane.shape, view.scan.spacing[:2], strict=True)
     )
@@ -51,7 +51,7 @@ def show_contours(axes: Axes, view: AxialView, plane: NDArray[np.integer], label
 def show_regions(
     axes: Axes, view: AxialView, regions: Sequence[tuple[NDArray[np.bool_], Color]], opacity: float
 ) -> None:
-    """Fill each region, a mask (H, W) and its colour, and leave the rest of the image visible."""
+    """Fill each region, a mask (H, W) with its colour, and leave the rest of the image visible."""
     colors = np.zeros((*view.image.shape, 4))
     for mask, color in regions:
         colors[mask] = (*color, opacity)
@@ -59,7 +59,7 @@ def show_regions(
 
 
 def show_window(axes: Axes, window: Window) -> None:
-    """Mark ``window`` by a thin white frame."""
+    """Mark ``window`` with a thin white frame."""
     corner = (window.left, window.bottom)
     size = (window.right - window.left, window.top - window.bottom)
     axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linewidth=0.8))
@@ -68,7 +68,7 @@ def show_window(axes: Axes, window: Window) -> None:
 def finish_panel(axes: Axes, window: Window, *, has_marks: bool = False, letters: str = "RLAP") -> None:
     """Show ``window`` with the patient's right on the left; ``has_marks`` adds a scale bar and ``letters``.
 
-    These stand at the left, right, upper and lower edge.
+    The letters mark the left, right, upper and lower edge.
     """
     axes.set_xlim(window.right, window.left)
     axes.set_ylim(window.bottom, window.top)
@@ -79,13 +79,13 @@ def finish_panel(axes: Axes, window: Window, *, has_marks: bool = False, letters
 
 
 def legend_lines(labels: Labels) -> list[Line2D]:
-    """A line in the colour of each foreground class, for a legend."""
+    """Return a line in the colour of each foreground class, for a legend."""
     return [Line2D([], [], color=labels.color(index), linewidth=2, label=name) for index, name in labels.foreground]
 
 
 def _mark_orientation(axes: Axes, letters: str) -> None:
     for letter, (across, up) in zip(letters, _LETTER_PLACES, strict=True):
-        mark = axes.text(  # bold: at some sizes the foot of a thin L falls between two rows of pixels
+        mark = axes.text(  # bold, as at some sizes the foot of a thin L falls between two rows of pixels
             across,
             up,
             letter,

@@ -1,4 +1,4 @@
-"""Some columns of a picture as a picture of their own."""
+"""Columns of a picture as a separate picture."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ Box = tuple[float, float, float, float]
 
 
 def write_columns(picture: Path, parts: Mapping[Path, Sequence[Box]]) -> None:
-    """Write boxes of the PNG ``picture``, of one height, side by side to a PNG: for each path in ``parts`` its own."""
+    """Write, to each path in ``parts``, a PNG of its boxes of the PNG ``picture``, of one height, side by side."""
     with Image.open(picture) as file:
         whole = file.convert("RGB")
     for path, columns in parts.items():

@@ -1,4 +1,4 @@
-"""Which plane of a scan a picture shows, and where things lie in it, in millimetres.
+"""The plane of a scan that a picture shows, and positions in it in mm.
 
 Arrays are in RAS order: axis 0 runs to the patient's right, axis 1 to the front, axis 2 to the head.
 """
@@ -30,12 +30,12 @@ class LabelledScan:
 
     @property
     def is_plane(self) -> bool:
-        """Whether it is one plane alone, as a picture is, whose sides and size in mm may be unknown."""
+        """Return whether it is a single plane, such as a picture, whose sides and size in mm may be unknown."""
         return self.image.shape[2] == 1
 
     @property
     def extent(self) -> tuple[float, float]:
-        """Size in mm of an axial plane: right-left, front-back."""
+        """Return the size in mm of an axial plane: right-left, front-back."""
         height, width = self.image.shape[:2]
         return height * self.spacing[0], width * self.spacing[1]
 
@@ -60,29 +60,29 @@ class AxialView:
 
     @property
     def image(self) -> NDArray[np.floating]:
-        """The plane's image (H, W)."""
+        """Return the plane's image (H, W)."""
         return self.scan.image[:, :, self.index]
 
     @property
     def label(self) -> NDArray[np.integer]:
-        """The plane's label (H, W)."""
+        """Return the plane's label (H, W)."""
         return self.scan.label[:, :, self.index]
 
     @property
     def edges(self) -> tuple[float, float, float, float]:
-        """The plane's edges in mm: from and to along axis 0, from and to along axis 1."""
+        """Return the plane's edges in mm: from and to along axis 0, from and to along axis 1."""
         width, height = self.scan.extent
         return 0.0, width, 0.0, height
 
 
 def clearest_view(scan: LabelledScan, intensities: tuple[float, float] | None = None) -> AxialView:
-    """The axial plane that shows the organs best; ``intensities`` default to robust ends of the plane."""
+    """Return the axial plane that shows the organs best; ``intensities`` default to robust ends of the plane."""
     index = clearest_axial_index(scan.label)
     return AxialView(scan, index, intensities or intensity_range(scan.image[:, :, index]))
 
 
 def in_ras_order(array: NDArray[Scalar], affine: NDArray[np.float64]) -> tuple[NDArray[Scalar], Triple]:
-    """Turn and flip ``array`` (H, W, D) of a NIfTI ``affine`` (4, 4) to RAS order; give it with its spacing in mm.
+    """Return ``array`` (H, W, D) of a NIfTI ``affine`` (4, 4) in RAS order, and its spacing in mm.
 
     Axes are permuted and flipped, never resampled: an oblique scan is shown along its own axes.
     """
@@ -94,10 +94,10 @@ def in_ras_order(array: NDArray[Scalar], affine: NDArray[np.float64]) -> tuple[N
 
 
 def clearest_axial_index(label: NDArray[np.integer]) -> int:
-    """Index along axis 2 of the plane that shows the organs best, of ``label`` (H, W, D).
+    """Return the index along axis 2 of the plane of ``label`` (H, W, D) that shows the organs best.
 
     Each class votes with its area as a share of its own largest section, so that a large organ does not
-    outvote a small one. The middle plane where there is no foreground.
+    outvote a small one. Without foreground it is the middle plane.
     """
     areas = [(label == index).sum(axis=(0, 1)) for index in np.unique(label[label > 0])]
     if not areas:
@@ -106,13 +106,13 @@ def clearest_axial_index(label: NDArray[np.integer]) -> int:
 
 
 def whole_window(scan: LabelledScan) -> Window:
-    """The window that shows all of an axial plane."""
+    """Return the window that shows all of an axial plane."""
     width, height = scan.extent
     return Window(0.0, width, 0.0, height)
 
 
 def window_around(mask: NDArray[np.bool_], scan: LabelledScan, margin: float = 15.0) -> Window:
-    """The smallest window with the proportions of the plane that holds ``mask`` (H, W) and ``margin`` mm around it."""
+    """Return the smallest window, proportioned as the plane, that holds ``mask`` (H, W) and ``margin`` mm around it."""
     if not mask.any():
         return whole_window(scan)
     sides = [np.flatnonzero(mask.any(axis=1 - axis)) for axis in (0, 1)]
@@ -125,7 +125,7 @@ def window_around(mask: NDArray[np.bool_], scan: LabelledScan, margin: float = 1
 
 
 def intensity_range(values: NDArray[np.floating], percentiles: Sequence[float] = (0.5, 99.5)) -> tuple[float, float]:
-    """The intensities shown black and white: robust ends of ``values``, a little apart where all are equal."""
+    """Return the intensities shown black and white: robust ends of ``values``, 1e-6 apart if all are equal."""
     low, high = (float(end) for end in np.percentile(values, percentiles))
     return low, max(high, low + 1e-6)
 

@@ -1,4 +1,4 @@
-"""What a report reads of a run folder; what the run has not written (yet) is None or empty."""
+"""The files that a report reads from a run folder; those that the run has not written (yet) are None or empty."""
 
 import json
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ Columns = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class RunFiles:
-    """The files of one run, read when asked for."""
+    """The files of one run, read on demand."""
 
     folder: Path
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """``run.json``; UserError where there is none or it is not JSON."""
+        """Return the content of ``run.json``; raise UserError if it is missing or not JSON."""
         path = self.folder / "run.json"
         if not path.is_file():
             raise UserError(f"{path}: no such file; a report is made of a run's folder, which holds run.json.")
@@ -35,12 +35,12 @@ class RunFiles:
 
     @property
     def caveats(self) -> list[str]:
-        """The sentences that qualify every score of the run."""
+        """Return the sentences that qualify every score of the run."""
         return [str(caveat) for caveat in self.facts.get("caveats", ())]
 
     @property
     def labels(self) -> Labels:
-        """The classes of the run."""
+        """Return the classes of the run."""
         names = self.facts.get("class_names")
         if not names:
             raise UserError(f"{self.folder / 'run.json'}: lacks 'class_names'; a run writes them when it starts.")
@@ -48,33 +48,33 @@ class RunFiles:
 
     @property
     def metrics(self) -> Columns | None:
-        """The columns of ``metrics.csv``, a value an epoch."""
+        """Return the columns of ``metrics.csv``, a value per epoch."""
         return _columns(self.folder / "metrics.csv")
 
     @property
     def attention_statistics(self) -> Columns | None:
-        """The columns of ``attention/statistics.csv``, a value per epoch, case, level and map."""
+        """Return the columns of ``attention/statistics.csv``, a value per epoch, case, level and map."""
         return _columns(self.folder / "attention" / "statistics.csv")
 
     @property
     def films(self) -> list[Path]:
-        """The contact sheets of the recorded cases."""
+        """Return the contact sheets of the recorded cases."""
         return sorted((self.folder / "attention").glob("film_*.png"))
 
     @property
     def case_scores(self) -> pd.DataFrame | None:
-        """``test/case_scores.csv``, a row per test case and class."""
+        """Return ``test/case_scores.csv``, a row per test case and class."""
         path = self.folder / "test" / "case_scores.csv"
         return read_case_scores(path) if path.is_file() else None
 
     @property
     def config(self) -> str | None:
-        """The text of ``config.yaml``."""
+        """Return the text of ``config.yaml``."""
         path = self.folder / "config.yaml"
         return path.read_text(encoding="utf-8") if path.is_file() else None
 
     def test_picture(self, case_id: str) -> Path | None:
-        """The picture of a test case."""
+        """Return the picture of a test case."""
         path = self.folder / "test" / "pictures" / f"{case_id}.png"
         return path if path.is_file() else None
 

@@ -1,4 +1,4 @@
-"""The part of a report that tells how a run did on its test cases."""
+"""The part of a report on the scores of a run's test cases."""
 
 from collections.abc import Mapping
 from html import escape
@@ -34,7 +34,7 @@ _NUM_WORST, _NUM_BEST = 3, 2
 
 
 def dice_tiles(run: RunFiles) -> list[tuple[str, str, str]]:
-    """Mean test Dice of each class, for ``html_elements.tiles``; none before the test."""
+    """Return the test Dice of each class, mean ± sd, for ``html_elements.tiles``; none before the test."""
     scores = run.case_scores
     if scores is None:
         return []
@@ -64,7 +64,7 @@ def score_section(run: RunFiles) -> str:
 
 
 def ranked_cases(scores: pd.DataFrame) -> list[str]:
-    """Case ids by mean Dice over the classes, worst first; cases with no defined Dice are left out."""
+    """Return the case ids by mean Dice over the classes, worst first; cases without a defined Dice are left out."""
     dice: dict[str, list[float]] = {}
     for row in scores.to_dict("records"):
         dice.setdefault(str(row["case_id"]), []).extend([] if isnan(row["dice"]) else [float(row["dice"])])
@@ -94,7 +94,7 @@ def _summary_cell(entry: Summary, metric: str) -> str:
     """Return mean ± sd, below it the penalised mean if it differs, and the number of undefined values."""
     mean, penalised = (mean_and_sd(_number(entry, key), nan, metric) for key in ("mean", "penalised_mean"))
     remarks = [f"penalised {penalised}"] if penalised != mean else []
-    # Only files of older versions lack the penalty of a distance, the scan's diagonal.
+    # Only files of older versions lack the scan's diagonal, the penalty of a distance.
     remarks = ["penalised: not recorded"] if remarks and entry["penalised_mean"] is None else remarks
     remarks += [f"{entry['undefined']} undefined"] if entry["undefined"] else []
     return _mean_and_sd(entry, metric) + "".join(f"<small>{remark}</small>" for remark in remarks)

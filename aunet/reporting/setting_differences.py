@@ -1,4 +1,4 @@
-"""The settings in which the runs of a comparison differ besides the model, and which of them forbid it.
+"""The settings in which the runs of a comparison differ besides the model, and those of them that forbid it.
 
 A difference of scores is credited to the model only if nothing else that shapes the training or the scoring differs.
 Every setting therefore forbids a comparison unless it is listed here as without effect on the scores, or as noted only.
@@ -13,8 +13,8 @@ from aunet.reporting.compared_run import ComparedRun, Training, shortened
 NOT_RECORDED = "not recorded"
 NOT_SET = "not set"
 
-# Places, names, and what only the display, the speed or the memory depend on. For the keys of `data` that may be open,
-# `dataset` and `trainer` hold the values in effect, and splits.json holds the cases that `data.split` chose.
+# Paths, names, and settings that affect only the display, the speed or the memory. For the keys of `data` that may be
+# open, `dataset` and `trainer` hold the values in effect, and splits.json holds the cases that `data.split` chose.
 _WITHOUT_EFFECT = (
     "attention.cases",
     "attention.max_epochs_kept",
@@ -51,7 +51,7 @@ _WITHOUT_EFFECT = (
     "trainer.checkpoint_minutes",
     "trusted_modules",
 )
-# They change rounding, or how a batch is divided: less than another seed does, and a reader can judge it.
+# These change rounding, or how a batch is divided: less than another seed does, and a reader can judge it.
 _NOTED = {
     "seed": "seed",
     "trainer.accelerator": "hardware",
@@ -65,7 +65,7 @@ _NOTED = {
     "trainer.sync_batchnorm": "hardware",
     "trainer.tf32": "precision",
 }
-# In the words of a reader; the longest prefix of a key decides.
+# Names of concerns for the reader; the longest prefix of a key decides.
 _CONCERNS = {
     "data": "data",
     "data.augmentation": "augmentation",
@@ -88,15 +88,15 @@ _CONCERNS = {
     "trainer.max_time": "training time",
     "trainer.patience": "patience",
 }
-# The name of an option says more than the keys that it sets; other names differ without effect.
+# In these groups the option's name says more than the keys that it sets; other names differ without effect.
 _NAMED_GROUPS = ("loss", "optimizer")
-# Facts that a network takes over from the data.
+# Arguments of a network that follow from the data.
 _DATA_OF_MODEL = tuple(f"model.network.{name}" for name in ("spatial_dims", "in_channels", "num_classes", "spacing"))
 
 
 @dataclass(frozen=True)
 class SettingDifference:
-    """A setting with its value in each run, ``concern`` in the words of a reader, and whether it forbids comparing."""
+    """A setting with its value in each run, its concern as named for the reader, and whether it forbids comparing."""
 
     setting: str
     concern: str
@@ -111,7 +111,7 @@ def setting_differences(runs: Sequence[ComparedRun]) -> list[SettingDifference]:
 
 
 def refused_concerns(differences: Sequence[SettingDifference]) -> dict[str, SettingDifference]:
-    """Return what forbids the comparison, each concern once with its first setting."""
+    """Return the concerns that forbid the comparison, each with its first setting."""
     found: dict[str, SettingDifference] = {}
     for difference in differences:
         if difference.is_refused:
@@ -125,18 +125,18 @@ def model_differences(runs: Sequence[ComparedRun]) -> dict[str, tuple[str, ...]]
 
 
 def has_equal_settings(first: ComparedRun, second: ComparedRun) -> bool:
-    """Whether two runs differ in nothing but the fold and what has no effect on the scores."""
+    """Return whether two runs differ only in the fold and in settings without effect on the scores."""
     return not _differing((first, second), lambda key: not _is_below(key, _WITHOUT_EFFECT))
 
 
 def told_counts(of_trainings: Sequence[frozenset[str] | None]) -> str:
-    """Return the numbers of cases of several trainings as one number, or as a range."""
+    """Return the numbers of cases of several trainings as one number or a range."""
     counts = sorted({len(cases) for cases in of_trainings if cases is not None})
     return "–".join(dict.fromkeys((str(counts[0]), str(counts[-1])))) if counts else NOT_RECORDED
 
 
 def told_facts(values: Sequence[object], unknown: str = NOT_RECORDED) -> str:
-    """Return the values of several trainings in words, each once."""
+    """Return the distinct values of several trainings as text."""
     return ", ".join(dict.fromkeys(unknown if value is None else str(value) for value in values))
 
 
@@ -152,7 +152,7 @@ def _config_differences(runs: Sequence[ComparedRun]) -> list[SettingDifference]:
 
 
 def _differing(runs: Sequence[ComparedRun], is_wanted: Callable[[str], bool]) -> dict[str, tuple[str, ...]]:
-    """Return the wanted settings whose values are not equal in all runs, in words; names are left out."""
+    """Return the wanted settings, other than names, whose values differ between runs, with the values as text."""
     keys = dict.fromkeys(key for run in runs for key in run.settings if is_wanted(key) and not key.endswith(".name"))
     return {key: tuple(_told(run.settings, key) for run in runs) for key in keys if not _is_equal(key, runs)}
 
@@ -187,7 +187,7 @@ def _is_refused(key: str, told: Sequence[str], runs: Sequence[ComparedRun]) -> b
 
 
 def _case_differences(runs: Sequence[ComparedRun]) -> list[SettingDifference]:
-    """Compare which cases trained and which chose the best epoch."""
+    """Compare the cases that trained and those that chose the best epoch."""
     parts: tuple[tuple[str, Callable[[Training], frozenset[str] | None]], ...] = (
         ("training cases", lambda training: training.train),
         ("validation cases", lambda training: training.val),
@@ -210,7 +210,7 @@ def _told_cases(of_trainings: Sequence[frozenset[str] | None], common: frozenset
 
 
 def _course_differences(runs: Sequence[ComparedRun]) -> list[SettingDifference]:
-    """Compare how the trainings went and on what they ran, which no setting says."""
+    """Compare the course of the trainings and the machines they ran on, which no setting records."""
     is_open_ended = any(
         run.settings.get(f"trainer.{key}") is not None for run in runs for key in ("max_time", "patience")
     )

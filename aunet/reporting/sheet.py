@@ -1,4 +1,4 @@
-"""A sheet of equal panels, laid out in inches so that nothing is stretched and no space is wasted."""
+"""A sheet of equal panels, laid out in inches to avoid stretching and wasted space."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from aunet.reporting.picture_columns import Box
 
-_TITLE_INCHES = 0.24  # the title's share of the top margin
-_NUMBER_INCHES = 0.07  # how far a number at the end of a colour bar reaches below it
+_TITLE_INCHES = 0.24  # of the top margin, for the title
+_NUMBER_INCHES = 0.07  # by which a number at the end of a colour bar reaches below it
 
 
 @dataclass(frozen=True)
 class Margins:
-    """Inches round the grid of panels, for row titles, column titles, colour bars and the legend."""
+    """Inches around the grid of panels, for row titles, column titles, colour bars and the legend."""
 
     left: float = 0.05
     right: float = 0.05
@@ -32,7 +32,7 @@ class Sheet:
     margins: Margins
 
     def add_axes_beside(self, inches_away: float, width: float, share: float = 1.0) -> Axes:
-        """Axes right of the grid, ``width`` inches wide, as tall as ``share`` of the grid and centred on it."""
+        """Add axes right of the grid, ``width`` inches wide, as tall as ``share`` of the grid and centred on it."""
         total_width, total_height = self.figure.get_size_inches()
         left = total_width - self.margins.right + inches_away
         height = total_height - self.margins.top - self.margins.bottom
@@ -42,7 +42,7 @@ class Sheet:
         )
 
     def column_box(self, column: int, *, with_gap: bool = True) -> Box:
-        """The panels of a column, their titles, what stands left of the first, and the gap to the next (or the end)."""
+        """Return the box of a column: panels, titles, the margin left of the first, the gap to the next (or end)."""
         _width, height = self.figure.get_size_inches()
         place = self.panels[0][column].get_position()
         is_last = column == len(self.panels[0]) - 1
@@ -50,17 +50,17 @@ class Sheet:
         return 0.0 if column == 0 else place.x0, _TITLE_INCHES / height, end if with_gap else place.x1, self._lower_edge
 
     def margin_box(self) -> Box:
-        """The right margin, with what stands in it; as high as a column."""
+        """Return the box of the right margin and its contents, as high as a column."""
         width, height = self.figure.get_size_inches()
         return 1 - self.margins.right / width, _TITLE_INCHES / height, 1.0, self._lower_edge
 
     @property
     def _lower_edge(self) -> float:
-        """Of the panels and the numbers of a colour bar beside them, as a share of the height from the top."""
+        """Return the lower edge of panels and colour bar numbers, as a share of the height from the top."""
         return 1 - (self.margins.bottom - _NUMBER_INCHES) / self.figure.get_figheight()
 
     def add_title_and_legend(self, title: str, entries: Sequence[Artist], columns: int | None = None) -> None:
-        """A title in the top margin, and ``entries`` under the grid: ``columns`` a line, by default all in one."""
+        """Add a title in the top margin and ``entries`` under the grid, ``columns`` per line, by default all in one."""
         height = self.figure.get_figheight()
         self.figure.suptitle(title, fontsize=9, y=1 - 0.08 / height, va="top")
         self.figure.legend(
@@ -73,7 +73,7 @@ class Sheet:
         )
 
     def add_row_titles(self, titles: Sequence[str]) -> None:
-        """A title left of each row, read from below."""
+        """Add a title left of each row, read from below."""
         for axes, title in zip((row[0] for row in self.panels), titles, strict=True):
             axes.annotate(
                 title,
@@ -95,7 +95,7 @@ def panel_sheet(
     margins: Margins | None = None,
     gap: tuple[float, float] = (0.05, 0.05),
 ) -> Sheet:
-    """A white sheet of ``rows`` x ``columns`` panels; ``panel`` and ``gap`` are (across, down) in inches."""
+    """Return a white sheet of ``rows`` x ``columns`` panels; ``panel`` and ``gap`` are (across, down) in inches."""
     around = margins or Margins()
     (width, height), (gap_across, gap_down) = panel, gap
     total_width = around.left + columns * (width + gap_across) - gap_across + around.right
@@ -112,6 +112,6 @@ def panel_sheet(
 
 
 def panel_size(extent: tuple[float, float], longest: float) -> tuple[float, float]:
-    """(width, height) in inches of a panel with the proportions of ``extent`` (mm), ``longest`` inches at most."""
+    """Return (width, height) in inches of a panel with the proportions of ``extent`` (mm), ``longest`` at most."""
     scale = longest / max(extent)
     return extent[0] * scale, extent[1] * scale

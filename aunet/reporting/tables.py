@@ -1,4 +1,4 @@
-"""Tables as papers print them: rows grouped by metric, then class; in the terminal and in Markdown."""
+"""Tables in the form of papers: rows grouped by metric, then class; in the terminal and in Markdown."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ METRIC_NAMES = {
     "assd_mm": "ASSD (mm)",
     "voxel_assd_mm": "Voxel ASSD (mm)",
 }
-# A hundredth of a mm is far below any voxel; a thousandth of Dice is what papers print.
+# A hundredth of a mm is far below any voxel; papers print Dice to a thousandth.
 _DIGITS = {"assd_mm": 2, "voxel_assd_mm": 2}
 DISTANCE_NOTE = (
     "ASSD: average symmetric surface distance over surface elements weighted by their area; faces at which the scan "
@@ -42,7 +42,7 @@ Rows = tuple[tuple[str, ...], ...]
 class PaperTable:
     """A title, columns, groups of rows with a rule between groups, notes below.
 
-    The first ``name_columns`` columns hold names, the others numbers. A rich console prints it as it is.
+    The first ``name_columns`` columns hold names, the others numbers. A rich console prints it directly.
     """
 
     title: str
@@ -52,7 +52,7 @@ class PaperTable:
     name_columns: int = 2
 
     def __rich__(self) -> Group:
-        """The table for the terminal."""
+        """Return the table for the terminal."""
         table = Table(box=HORIZONTALS, pad_edge=False, collapse_padding=True, header_style="bold")
         for number, column in enumerate(self.columns):
             table.add_column(Text(column), justify="left" if number < self.name_columns else "right", overflow="fold")
@@ -63,7 +63,7 @@ class PaperTable:
         return Group(Text(self.title, style="bold"), table, *(Text(note, style="dim") for note in self.notes))
 
     def as_markdown(self) -> str:
-        """The table in GitHub's Markdown, with its title and notes."""
+        """Return the table in GitHub's Markdown, with its title and notes."""
         rules = tuple(":--" if number < self.name_columns else "--:" for number in range(len(self.columns)))
         rows = (self.columns, rules, *(row for rows in self.groups for row in rows))
         lines = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
@@ -71,7 +71,7 @@ class PaperTable:
 
 
 def table_console() -> Console:
-    """Where tables are printed: the terminal at its width, a file or pipe at 140 columns."""
+    """Return the console for tables: the terminal at its width, a file or pipe at 140 columns."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=140)
 
@@ -81,8 +81,8 @@ def score_table(
 ) -> PaperTable:
     """Return the table of one model's scores, from ``case_scores.summarise``: mean ± sd over its cases.
 
-    Further columns hold the penalised mean, how many organs were detected, and how many values are undefined.
-    ``caveats`` are sentences of its run's record that qualify every score; they become notes.
+    Further columns hold the penalised mean, the detections, the number of cases and of undefined values. ``caveats``
+    are sentences of its run's record that qualify every score; they become notes.
     """
     rows = {metric: [_score_cells(row) for row in rows_of_metric(summary, metric)] for metric in METRICS}
     return PaperTable(
@@ -105,7 +105,7 @@ def _score_cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def grouped_by_metric(rows: dict[str, list[tuple[str, ...]]]) -> tuple[Rows, ...]:
-    """A group of rows per metric, its name standing before the first row only."""
+    """Return a group of rows per metric, with its name before the first row only."""
     return tuple(
         tuple((METRIC_NAMES[metric] if number == 0 else "", *row) for number, row in enumerate(of_metric))
         for metric, of_metric in rows.items()
@@ -113,12 +113,12 @@ def grouped_by_metric(rows: dict[str, list[tuple[str, ...]]]) -> tuple[Rows, ...
 
 
 def rows_of_metric(table: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
-    """The rows of ``table`` whose column ``metric`` says so, in their order."""
+    """Return the rows of ``table`` whose column ``metric`` is ``metric``, in their order."""
     return table.loc[table["metric"] == metric].to_dict("records")
 
 
 def mean_and_sd(mean: float, sd: float, metric: str) -> str:
-    """``0.840 ± 0.087``; the mean alone where the sd is undefined (one case), a dash where both are."""
+    """Return ``0.840 ± 0.087``; the mean alone if the sd is undefined (one case), a dash if both are."""
     if math.isnan(mean):
         return "–"
     digits = digits_of(metric)
@@ -126,5 +126,5 @@ def mean_and_sd(mean: float, sd: float, metric: str) -> str:
 
 
 def digits_of(metric: str) -> int:
-    """Decimals a metric is shown with."""
+    """Return the number of decimals shown for a metric."""
     return _DIGITS.get(metric, 3)

@@ -1,4 +1,4 @@
-"""What a node of a cluster runs: the process of a job, stopped with a checkpoint when its time is up."""
+"""The process of a job on a node of a cluster, stopped with a checkpoint when its time is up."""
 
 import os
 import signal
@@ -15,20 +15,20 @@ from aunet.sweeps.job_process import JOB_MODULE, LOG_NAME, job_environment
 from aunet.sweeps.machine_shares import thread_share
 
 _PAUSE_SECONDS = 0.5
-# From SIGTERM, which a preempted job gets first, to the signal with which submitit queues it again.
+# Time from SIGTERM, which a preempted job gets first, to the signal on which submitit queues it again.
 _GRACE_SECONDS = 120.0
-# Where the nodes of a job meet; jobs that share a node differ in it.
+# Ports at which the nodes of a job meet: a range, so that jobs that share a node use different ones.
 _FIRST_PORT, _PORTS = 20000, 10000
 
 
 class ClusterJob:
-    """Called on each node of a job; queued again it goes on, as its arguments say ``resume=``.
+    """A callable for each node of a job; queued again it continues, as its arguments contain ``resume=``.
 
     Args:
         arguments: of ``aunet train``.
         folder: of the run, absolute.
-        devices: processes that train on each node.
-        save_seconds: how long saving may take.
+        devices: training processes on each node.
+        save_seconds: time limit of saving.
     """
 
     def __init__(self, arguments: Sequence[str], folder: Path, devices: int, save_seconds: float) -> None:
@@ -37,21 +37,21 @@ class ClusterJob:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> int:
-        """Run this node's part of the job; its exit status."""
+        """Run this node's part of the job, and return its exit status."""
         command = node_command(self._arguments, self._devices, JobEnvironment())
         environment = job_environment(thread_share(self._devices))
         with (self._folder / LOG_NAME).open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=environment, stdout=log, stderr=log, preexec_fn=_ignore_signal_of_queue
             )
-        while self._process.poll() is None:  # and not wait(): checkpoint() interrupts this and waits itself
+        while self._process.poll() is None:  # not wait(): checkpoint() interrupts this and waits itself
             time.sleep(_PAUSE_SECONDS)
         if self._process.returncode in (130, -signal.SIGTERM):
             time.sleep(_GRACE_SECONDS)
         return self._process.returncode
 
     def checkpoint(self) -> DelayedSubmission:
-        """Stop the process after its step, and give what goes on with it."""
+        """Stop the process after its step, and return the submission that continues it."""
         process, end = self._process, time.monotonic() + self._save_seconds
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -61,7 +61,7 @@ class ClusterJob:
 
 
 def node_command(arguments: Sequence[str], devices: int, node: JobEnvironment) -> list[str]:
-    """What starts the training on a node; on one of several, torchrun, which meets the others at the first."""
+    """Return the command that trains on a node; of several nodes, torchrun, with its rendezvous at the first."""
     if node.num_nodes == 1:
         return [sys.executable, "-m", JOB_MODULE, str(os.getpid()), *arguments]
     port = _FIRST_PORT + sum(map(int, node.job_id.split("_"))) % _PORTS
@@ -81,5 +81,5 @@ def node_command(arguments: Sequence[str], devices: int, node: JobEnvironment) -
 
 
 def _ignore_signal_of_queue() -> None:
-    """SLURM tells every process of a job that its time is nearly over; one, submitit's, acts on it."""
+    """Ignore SLURM's signal that the time is nearly over: every process of a job gets it, submitit's acts on it."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)

@@ -23,18 +23,18 @@ from aunet.sweeps.cluster_job import ClusterJob
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 1.0
-# A job is queued again as often as it runs out of time.
+# High enough that a job is queued again as often as it runs out of time.
 _MOST_TIMEOUTS = 1000
 Parameters = dict[str, Any]
 
 
 class ClusterQueue:
-    """Jobs handed to a cluster.
+    """Jobs submitted to a cluster.
 
     Args:
-        folder: keeps what submitit writes and the ids of the jobs.
+        folder: holds submitit's files and the ids of the jobs.
         settings: of ``hydra.launcher``.
-        at_once: how many jobs of one submission may run together; None for as many as the cluster lets.
+        at_once: how many jobs of one submission may run together; None: as many as the cluster allows.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], at_once: int | None) -> None:
@@ -43,7 +43,7 @@ class ClusterQueue:
         self._submitted: dict[str, submitit.Job[int]] = {}
 
     def find(self, jobs: Sequence[Job]) -> None:
-        """Take up the jobs that an earlier command submitted and that SLURM has not ended."""
+        """Recover the jobs that an earlier command submitted and that SLURM has not ended."""
         ids: dict[str, str] = json.loads(self._ids_file.read_text()) if self._ids_file.is_file() else {}
         if self._settings["cluster"] != "slurm":
             return
@@ -54,7 +54,7 @@ class ClusterQueue:
                     self._submitted[job.name] = earlier
 
     def submit(self, jobs: Sequence[Job]) -> None:
-        """Submit the jobs that are not with the cluster yet, those of equal needs as one array."""
+        """Submit the jobs that are not on the cluster yet, those with equal parameters as one array."""
         new = [job for job in jobs if job.name not in self._submitted and not is_locked(job.folder)]
         needs = {job.name: cluster_parameters(job, self._settings, self._at_once) for job in new}
         for _, group in groupby(
@@ -68,11 +68,11 @@ class ClusterQueue:
         write_json(self._ids_file, {name: handle.job_id for name, handle in self._submitted.items()})
 
     def ids(self) -> list[str]:
-        """The cluster's ids of the jobs."""
+        """Return the cluster's ids of the jobs."""
         return [handle.job_id for handle in self._submitted.values()]
 
     def is_done(self, job: Job) -> bool:
-        """Whether the cluster has ended the job."""
+        """Return whether the cluster has ended the job."""
         return job.name not in self._submitted or self._submitted[job.name].done()
 
     def _executor(self, parameters: Parameters) -> submitit.AutoExecutor:
@@ -90,7 +90,7 @@ class ClusterQueue:
 
 
 def cluster_parameters(job: Job, settings: Mapping[str, Any], at_once: int | None) -> Parameters:
-    """What submitit is told of a job: one task a node, with a GPU and cores for each of the trainer's processes."""
+    """Return submitit's parameters for a job: one task per node, with a GPU and cores for each training process."""
     parameters: Parameters = {
         "name": "aunet",
         "nodes": settings["nodes"],
@@ -109,7 +109,7 @@ def cluster_parameters(job: Job, settings: Mapping[str, Any], at_once: int | Non
 
 
 def run_jobs_on_cluster(jobs: Sequence[Job], folder: Path, settings: Mapping[str, Any], at_once: int | None) -> None:
-    """Submit the jobs and watch them to their end; Ctrl-C ends the watching only."""
+    """Submit the jobs and watch them to their end; Ctrl-C only ends the watching."""
     queue = ClusterQueue(folder / "cluster", settings, at_once)
     queue.find(jobs)
     queue.submit(jobs)

@@ -21,7 +21,7 @@ class JobProcess:
     """A started job.
 
     Args:
-        job: what to run; its configuration is in its folder.
+        job: the job to run; its configuration is in its folder.
         threads: cores it may use.
         gpus: the GPUs it sees, by CUDA's numbers or names; None for all.
     """
@@ -33,7 +33,7 @@ class JobProcess:
         if gpus is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
         with (job.folder / LOG_NAME).open("ab") as log:
-            # A session of its own: Ctrl-C reaches the parent alone, which then stops its jobs one step later.
+            # A session of its own: Ctrl-C reaches only the parent, which then stops its jobs after their step.
             self._process = subprocess.Popen(
                 job_command(job),
                 env=environment,
@@ -45,16 +45,16 @@ class JobProcess:
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """Return the seconds since the start."""
         return time.monotonic() - self._start
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is over."""
+        """Return whether the process has ended."""
         return self._process.poll() is not None
 
     def stop(self, number: signal.Signals) -> None:
-        """Send a signal to the process; SIGKILL goes to those it started too."""
+        """Send a signal to the process; SIGKILL also goes to the processes that it started."""
         if self.has_ended:
             return
         if number == signal.SIGKILL:
@@ -63,30 +63,30 @@ class JobProcess:
             self._process.send_signal(number)
 
     def record_failure(self) -> None:
-        """Write into run.json that a run failed which ended too early to do so itself."""
+        """Record in run.json that the run failed, if it ended too early to do so itself."""
         if self._process.poll() not in (0, None) and self.job.state.status == "waiting":
             RunRecord(self.job.folder).update(status="failed")
 
 
 def job_command(job: Job) -> list[str]:
-    """What starts the job's process, as a child of this one."""
+    """Return the command that starts the job's process as a child of this one."""
     return [sys.executable, "-m", JOB_MODULE, str(os.getpid()), *job.arguments()]
 
 
 def job_environment(threads: int) -> dict[str, str]:
-    """The environment of a job: this code, ``threads`` cores unless the user said otherwise, lines of a log's width."""
+    """Return a job's environment: this code, ``threads`` cores unless the user set them, and a log's line width."""
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", "COLUMNS": "120"}
     return {"OMP_NUM_THREADS": str(threads), **os.environ, **own}
 
 
 def log_of(job: Job) -> Path:
-    """The file with what the job printed."""
+    """Return the file with the job's output."""
     return job.folder / LOG_NAME
 
 
 def last_message(job: Job) -> str:
-    """The message the job ended with: our own, else the line of the exception, else the last line."""
+    """Return the last line of the log with a message of aunet or an exception, else the last line."""
     path = log_of(job)
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
     told = [line.strip() for line in lines if line.strip()]

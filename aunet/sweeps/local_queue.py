@@ -1,4 +1,4 @@
-"""Processes of this machine, a few at a time; whatever ends the block ends them too, each with a checkpoint."""
+"""Processes on this machine, a few at a time; leaving the block stops them, each with a checkpoint."""
 
 import logging
 import signal
@@ -12,7 +12,7 @@ from aunet.sweeps.machine_shares import gpu_share, thread_share, visible_gpus
 
 _log = logging.getLogger(__name__)
 PAUSE_SECONDS = 0.2
-# Ctrl-C once, twice, three times.
+# For the first, the second and the third Ctrl-C.
 _STOPS = (
     (signal.SIGTERM, "after their step, with a checkpoint; Ctrl-C again to stop them at once"),
     (signal.SIGINT, "at once; Ctrl-C again to kill them"),
@@ -23,7 +23,7 @@ _STOPS = (
 class LocalQueue:
     """Up to ``at_once`` jobs that share the cores and GPUs of this machine.
 
-    Used as a context: leaving it with jobs under way, by Ctrl-C, SIGTERM or an error, stops them and waits for them.
+    Use it as a context manager: leaving it with running jobs, by Ctrl-C, SIGTERM or an error, stops them and waits.
     """
 
     def __init__(self, at_once: int) -> None:
@@ -33,22 +33,22 @@ class LocalQueue:
 
     @property
     def running(self) -> list[JobProcess]:
-        """The jobs under way."""
+        """Return the running jobs."""
         return [process for process in self._slots if process is not None]
 
     @property
     def has_room(self) -> bool:
-        """Whether one more may start."""
+        """Return whether one more job may start."""
         return None in self._slots
 
     def start(self, job: Job) -> None:
-        """Start a job in a free place."""
+        """Start a job in a free slot."""
         place, count = self._slots.index(None), len(self._slots)
         threads = thread_share(count * job.devices)
         self._slots[place] = JobProcess(job, threads, gpu_share(self._gpus, count, place))
 
     def take_ended(self) -> list[JobProcess]:
-        """The jobs that ended since the last call; their places are free."""
+        """Return the jobs that ended since the last call, and free their slots."""
         ended = [process for process in self.running if process.has_ended]
         for process in ended:
             self._slots[self._slots.index(process)] = None
@@ -56,14 +56,14 @@ class LocalQueue:
         return ended
 
     def __enter__(self) -> "LocalQueue":
-        """Treat SIGTERM as Ctrl-C."""
+        """Treat SIGTERM like Ctrl-C."""
         self._handler_before = signal.signal(signal.SIGTERM, _interrupt)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop what is under way."""
+        """Stop the running jobs, with each further Ctrl-C by a stronger signal."""
         for number, how in _STOPS:
             if not self.running:
                 break

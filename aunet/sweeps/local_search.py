@@ -19,7 +19,7 @@ _WATCH_SECONDS = 1.0
 
 
 class LocalSearch:
-    """Runs trials of ``study`` until there are ``total``, ``at_once`` at a time; ``make_job`` gives a trial its job."""
+    """The trials of ``study``, ``at_once`` at a time, until there are ``total``; ``make_job`` makes a trial's job."""
 
     def __init__(self, study: Study, total: int, at_once: int, make_job: Callable[[Trial], Job]) -> None:
         self._study, self._total, self._make_job = study, total, make_job
@@ -30,7 +30,7 @@ class LocalSearch:
         self._watched_at = float("-inf")
 
     def run(self) -> None:
-        """Begin with the trials that an earlier command did not end; on Ctrl-C all stop with a checkpoint."""
+        """Run the trials, first those that an earlier command did not end; on Ctrl-C all stop with a checkpoint."""
         with self._queue as queue, self._display as display:
             while self._begun or queue.running or self._study.count < self._total:
                 self._start_next()
@@ -42,7 +42,7 @@ class LocalSearch:
                 time.sleep(PAUSE_SECONDS)
 
     def _start_next(self) -> None:
-        """Fill a free place."""
+        """Start the next trial if there is room."""
         if not self._queue.has_room or not (self._begun or self._study.count < self._total):
             return
         trial = self._begun.pop(0) if self._begun else self._study.next_trial()
@@ -52,7 +52,7 @@ class LocalSearch:
             self._display.tell(f"trial {trial.number} cannot run: {error}")
             self._study.fail(trial)
             return
-        if is_locked(job.folder):  # what is left of a killed search, saving
+        if is_locked(job.folder):  # the job of a killed search is still saving
             self._begun.append(trial)
             return
         self._trials[job.name] = trial
@@ -64,7 +64,7 @@ class LocalSearch:
             self._queue.start(job)
 
     def _watch(self) -> None:
-        """Hand the validation scores on, and stop what is given up."""
+        """Report the validation scores to the study, and stop the trials that it gives up."""
         if time.monotonic() - self._watched_at < _WATCH_SECONDS:
             return
         self._watched_at = time.monotonic()

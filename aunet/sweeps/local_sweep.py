@@ -10,7 +10,7 @@ from aunet.training.run_lock import is_locked
 
 
 def run_jobs_here(jobs: Sequence[Job], at_once: int) -> None:
-    """Run each job to its end, whatever becomes of the others; on Ctrl-C all stop with a checkpoint."""
+    """Run each job to its end, even if others fail; on Ctrl-C all stop with a checkpoint."""
     waiting = list(jobs)
     taken: set[str] = set()
     with LocalQueue(at_once) as queue, QueueDisplay(len(jobs)) as display:
@@ -26,7 +26,7 @@ def run_jobs_here(jobs: Sequence[Job], at_once: int) -> None:
 
 
 def _start_next(waiting: list[Job], queue: LocalQueue, display: QueueDisplay) -> None:
-    """Fill the free places with jobs that no other process works on."""
+    """Fill the free slots with jobs on which no other process works."""
     for job in [job for job in waiting if not is_locked(job.folder)]:
         if not queue.has_room:
             return

@@ -1,4 +1,4 @@
-"""What each of several processes gets of this machine."""
+"""The share of this machine's cores and GPUs for each of several processes."""
 
 import os
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ import torch
 
 
 def thread_share(processes: int) -> int:
-    """Cores for each of ``processes`` that compute at once."""
+    """Return the number of cores for each of ``processes`` that compute at once."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // processes)
 
 
 def visible_gpus() -> list[str]:
-    """The CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    """Return the CUDA devices that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None:
         return [str(number) for number in range(torch.cuda.device_count())]
@@ -21,9 +21,9 @@ def visible_gpus() -> list[str]:
 
 
 def gpu_share(gpus: Sequence[str], processes: int, number: int) -> list[str] | None:
-    """The GPUs of process ``number`` of ``processes``: its own where there are enough, else one in turn.
+    """Return the GPUs of process ``number`` of ``processes``: its own if there are enough, else one in turn.
 
-    None, for all, where there is nothing to divide.
+    None means all GPUs: there is nothing to divide.
     """
     if processes == 1 or len(gpus) < 2:
         return None

@@ -1,4 +1,4 @@
-"""What the user sees while jobs run: a line for each that starts or ends, and in a terminal where the others stand."""
+"""Display of running jobs: a line for each that starts or ends, and in a terminal a table of those under way."""
 
 import time
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _REFRESH_SECONDS = 1.0
 
 
 class QueueDisplay:
-    """Lines, and below them a table of the jobs under way, on stderr."""
+    """Lines, and below them a table of the running jobs, on stderr."""
 
     def __init__(self, total: int) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -25,14 +25,14 @@ class QueueDisplay:
         self._shown_at = float("-inf")
 
     def __enter__(self) -> "QueueDisplay":
-        """Begin with the table."""
+        """Show the table."""
         self._live.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the table away."""
+        """Remove the table."""
         self._live.__exit__(kind, error, trace)
 
     def tell(self, text: str) -> None:
@@ -40,21 +40,21 @@ class QueueDisplay:
         self._console.print(text, markup=False, soft_wrap=True)
 
     def tell_start(self, job: Job) -> None:
-        """Say that a job starts, and where it writes what it has to say."""
+        """Print that a job starts, and the path of its log."""
         state = job.state
         again = f"goes on after epoch {len(state.validation_dice)}" if state.validation_dice else "starts again"
         verb = "starts" if state.status == "waiting" else again
         self.tell(f"{job.name} {verb}; log: {log_of(job)}")
 
     def tell_end(self, job: Job) -> None:
-        """Say how a job ended; of one that did not finish, why."""
+        """Print how a job ended, and why if it did not finish."""
         state = job.state
         reason = "" if state.status == "finished" else f": {last_message(job)}"
         best = f", best validation Dice {dice_text(state.best_dice)}" if state.best_dice is not None else ""
         self.tell(f"{job.name} {state.status}{best}{reason}")
 
     def show(self, running: Iterable[tuple[Job, float]], waiting: int) -> None:
-        """Show the jobs under way, each with the seconds since its start."""
+        """Show the running jobs, each with the seconds since its start."""
         if not self._console.is_terminal or time.monotonic() - self._shown_at < _REFRESH_SECONDS:
             return
         self._shown_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""Many runs in one table: where each stands and how well it did."""
+"""Tables of many runs, with the state and the scores of each."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ _DIED_NOTE = "died: its process ended without a word (killed, out of memory, pow
 
 
 def job_table(title: str, jobs: Sequence[Job]) -> PaperTable:
-    """The jobs of a sweep in their order."""
+    """Return a table of the jobs of a sweep, in their order."""
     named = [(job.name, job.state) for job in jobs]
     classes = list(dict.fromkeys(name for _, state in named for name in state.test_dice))
     rows = tuple(
@@ -31,7 +31,10 @@ def job_table(title: str, jobs: Sequence[Job]) -> PaperTable:
 
 
 def trial_table(title: str, trials: Sequence[tuple[Mapping[str, Any], RunState]]) -> PaperTable:
-    """The trials of a search with the values they chose; test scores are left out, as nothing may be chosen by them."""
+    """Return a table of the trials of a search with their chosen values.
+
+    Test scores are left out, as nothing may be chosen by them.
+    """
     keys = list(dict.fromkeys(key for chosen, _ in trials for key in chosen))
     rows = tuple(
         (
@@ -50,7 +53,7 @@ def trial_table(title: str, trials: Sequence[tuple[Mapping[str, Any], RunState]]
 
 
 def run_table(title: str, states: Sequence[tuple[str, RunState]]) -> PaperTable:
-    """Runs by name, each with its data, model, scores and age."""
+    """Return a table of runs by name, each with its data, model, scores and age."""
     rows = tuple(
         (
             name,
@@ -97,7 +100,7 @@ def _table(
 
 
 def _caveats(named: Sequence[tuple[str, RunState]]) -> list[str]:
-    """Return each sentence that qualifies scores once, with the runs that it is about."""
+    """Return each sentence that qualifies scores once, with the names of its runs."""
     runs: dict[str, list[str]] = {}
     for name, state in named:
         for caveat in state.caveats:
@@ -106,27 +109,27 @@ def _caveats(named: Sequence[tuple[str, RunState]]) -> list[str]:
 
 
 def _value_text(value: Any) -> str:
-    """A chosen value; of a number as many digits as tell it apart."""
+    """Format a chosen value, a float with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def epochs_of(state: RunState) -> str:
-    """Epochs done, of how many."""
+    """Format the epochs done, of how many: 12/100."""
     return f"{len(state.validation_dice)}/{state.max_epochs or '?'}"
 
 
 def dice_text(value: float | None) -> str:
-    """A Dice as papers print it; a dash where there is none."""
+    """Format a Dice as papers print it; a dash if there is none."""
     return "–" if value is None else f"{value:.3f}"
 
 
 def duration_text(seconds: float) -> str:
-    """Hours, minutes and seconds."""
+    """Format a duration in hours, minutes and seconds."""
     return str(timedelta(seconds=round(seconds)))
 
 
 def age_text(start: datetime | None) -> str:
-    """The time since ``start`` in its largest unit."""
+    """Format the time since ``start`` in its largest unit; a dash if there is none."""
     if start is None:
         return "–"
     minutes = int((datetime.now(UTC) - start).total_seconds() // 60)

@@ -1,4 +1,4 @@
-"""What a search may choose from, written as Hydra writes sweeps: ``model=unet,attention lr=interval(1e-4,1e-2)``."""
+"""The choices of a search, written like Hydra's sweeps: ``model=unet,attention lr=interval(1e-4,1e-2)``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,17 +18,17 @@ from aunet.errors import UserError
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The words that every trial has, and by key what it chooses from."""
+    """The overrides that every trial has, and for each other key its choices."""
 
     fixed: tuple[str, ...]
     choices: Mapping[str, BaseDistribution]
 
     def words(self, chosen: Mapping[str, Any]) -> list[str]:
-        """The overrides of the trial with the values ``chosen``."""
+        """Return the overrides of the trial with the values ``chosen``."""
         return [*self.fixed, *(f"{key}={chosen[key]}" for key in self.choices)]
 
     def corners(self) -> list[list[str]]:
-        """Overrides in which each option and both ends of each interval occur, to check before anything runs."""
+        """Return overrides in which each option and both ends of each interval occur, to check before anything runs."""
         ends = {key: _ends(distribution) for key, distribution in self.choices.items()}
         count = max(len(values) for values in ends.values())
         return [
@@ -38,7 +38,7 @@ class SearchSpace:
 
 
 def read_search_space(overrides: Sequence[str]) -> SearchSpace:
-    """The space that ``overrides`` describe; UserError where there is nothing to choose or an end is missing."""
+    """Read the space from ``overrides``; raise UserError if there is nothing to choose or an interval is invalid."""
     parsed = parsed_overrides(overrides)
     choices = {
         override.get_key_element(): _distribution(override) for override in parsed if override.is_sweep_override()

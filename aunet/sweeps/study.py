@@ -1,4 +1,4 @@
-"""An Optuna study on disk that looks for the best validation Dice; each trial is a run in a folder of its own."""
+"""An Optuna study on disk that maximises the validation Dice; each trial is a run in a folder of its own."""
 
 import json
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ _KEPT_SHARE = 5
 
 
 class Study:
-    """Chooses the settings of the next trial, judges those under way, remembers all.
+    """A study that chooses the settings of the next trial, judges running trials and stores all results.
 
-    The choice is a function of the seed, the trial's number and the results so far. A trial is given up when its best
-    Dice so far lies below the median of the earlier trials at that epoch, after a fifth of the epochs.
+    The choice is a function of the seed, the trial's number and the results so far. A trial is given up if, after a
+    fifth of the epochs, its best Dice so far lies below the median of the earlier trials at that epoch.
 
     Args:
         folder: holds the study's file.
-        space: what to choose from.
+        space: the choices.
         seed: of the choices.
         max_epochs: of a trial.
     """
@@ -49,37 +49,37 @@ class Study:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """All trials so far."""
+        """Return all trials so far."""
         return self._study.get_trials(deepcopy=False)
 
     @property
     def count(self) -> int:
-        """Trials so far, without those that failed under an earlier command: another is tried for each."""
+        """Return the number of trials so far, without those that failed under an earlier command, to replace them."""
         return len(self.trials) - len(self._failed_before)
 
     @property
     def best(self) -> FrozenTrial | None:
-        """The trial with the best validation Dice; None while none has ended."""
+        """Return the trial with the best validation Dice; None if none has completed."""
         ended = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
         return max(ended, key=lambda trial: trial.value or 0.0, default=None)
 
     def begun(self) -> list[Trial]:
-        """The trials that an earlier command began and did not end."""
+        """Return the trials that an earlier command began and did not end."""
         running = [trial for trial in self.trials if trial.state == TrialState.RUNNING]
-        # Optuna has no public way to take up a trial by its number.
+        # Optuna has no public way to resume a trial by its number.
         return [Trial(self._study, trial._trial_id) for trial in running]  # pyright: ignore[reportPrivateUsage]
 
     def next_trial(self) -> Trial:
-        """A new trial with its settings chosen."""
+        """Return a new trial with its settings chosen."""
         self._study.sampler = TPESampler(seed=self._seed + len(self.trials))
         return self._study.ask(dict(self._space.choices))
 
     def words(self, trial: Trial | FrozenTrial) -> list[str]:
-        """The overrides of a trial."""
+        """Return the overrides of a trial."""
         return self._space.words(trial.params)
 
     def is_to_be_given_up(self, trial: Trial, state: RunState) -> bool:
-        """Note the validation Dice of the epochs so far; whether the rest is not worth its time."""
+        """Report the validation Dice of the epochs so far, and return whether to give the trial up."""
         known = self.trials[trial.number].intermediate_values
         for epoch, dice in enumerate(state.validation_dice):
             if epoch not in known:
@@ -87,7 +87,7 @@ class Study:
         return len(state.validation_dice) != state.max_epochs and trial.should_prune()
 
     def end(self, trial: Trial, state: RunState) -> None:
-        """Note how a trial ended; an interrupted one stays begun."""
+        """Record how a trial ended; an interrupted one stays open."""
         if state.status == "pruned":
             self._study.tell(trial, state=TrialState.PRUNED)
         elif state.status == "finished" and state.best_dice is not None:
@@ -96,11 +96,11 @@ class Study:
             self.fail(trial)
 
     def fail(self, trial: Trial) -> None:
-        """Note that a trial failed."""
+        """Record that a trial failed."""
         self._study.tell(trial, state=TrialState.FAIL)
 
     def _check_space(self, folder: Path) -> None:
-        """Refuse to mix trials of two spaces."""
+        """Raise UserError if the study has trials of another space."""
         now = json.dumps([sorted(self._space.fixed), sorted(_told(self._space))])
         before = self._study.user_attrs.get("space", now)
         if before != now:

@@ -1,6 +1,7 @@
-"""Which jobs a sweep has and where each one lives: the same command finds the same folders again."""
+"""The jobs of a sweep and their folders: the same command finds the same folders again."""
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -32,7 +33,7 @@ class SweepPlan:
 
 
 def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
-    """Compose and check every job of ``-m overrides``; nothing is written."""
+    """Compose and check every job of ``-m overrides``, without writing anything."""
     lists = split_sweep(overrides)
     varying = {word for words in lists for word in words if not all(word in others for others in lists)}
     keys = _short_keys({key_of(word) for word in varying})
@@ -53,7 +54,7 @@ def write_plan(plan: SweepPlan) -> None:
     """Write ``sweep.json`` and each job's configuration.
 
     Raises:
-        UserError: where a job of that name was begun with other settings.
+        UserError: a job of that name was begun with other settings.
     """
     path = plan.folder / _PLAN
     before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -65,7 +66,7 @@ def write_plan(plan: SweepPlan) -> None:
 
 
 def check_unchanged(job: Job, before: Mapping[str, Any] | None) -> None:
-    """Raise UserError where the settings ``before`` of the run in the job's folder differ from the job's."""
+    """Raise UserError if the settings ``before`` of the run in the job's folder differ from the job's."""
     then, now = dict(_flat(job.settings if before is None else before)), dict(_flat(job.settings))
     changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
     if changed:
@@ -77,7 +78,7 @@ def check_unchanged(job: Job, before: Mapping[str, Any] | None) -> None:
 
 
 def with_name(overrides: Sequence[str], kind: str, keys: Sequence[str]) -> list[str]:
-    """The override that names a sweep after ``overrides``, in any order; none where the user named it."""
+    """Return the override that names a sweep after ``overrides``, in any order; none if the user named it."""
     if any(key_of(word) in ("hydra.job.name", "hydra.sweep.dir") for word in overrides):
         return []
     own = sorted(word for word in overrides if not key_of(word).startswith(("hydra.", "hydra/")))
@@ -87,12 +88,12 @@ def with_name(overrides: Sequence[str], kind: str, keys: Sequence[str]) -> list[
 
 
 def key_of(word: str) -> str:
-    """``seed`` of ``+seed=1``."""
+    """Return the key of an override: ``seed`` of ``+seed=1``."""
     return word.partition("=")[0].lstrip("+~")
 
 
 def launcher_of(config: DictConfig) -> tuple[str, Mapping[str, Any]]:
-    """Name and settings of the chosen ``hydra/launcher``; UserError for one that aunet does not drive."""
+    """Return name and settings of the chosen ``hydra/launcher``; raise UserError for an unsupported one."""
     name = str(config.hydra.runtime.choices["hydra/launcher"])
     if name not in ("basic", "submitit_slurm"):
         raise UserError(
@@ -103,18 +104,18 @@ def launcher_of(config: DictConfig) -> tuple[str, Mapping[str, Any]]:
 
 
 def _short_keys(keys: Collection[str]) -> dict[str, str]:
-    """By key its last part, or the whole where another key ends so."""
+    """Return the last part of each key, or the whole key if another has the same last part."""
     last = {key: key.rpartition(".")[2] for key in keys}
     return {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
 
 
 def _shortened(words: Sequence[str], keys: Mapping[str, str]) -> list[str]:
-    """``lr=0.1`` for ``optimizer.factory.lr=0.1``, of the words whose keys vary, by name."""
+    """Shorten the overrides whose keys vary, as in ``lr=0.1`` for ``optimizer.factory.lr=0.1``, and sort them."""
     return sorted(f"{keys[key_of(word)]}={word.partition('=')[2]}" for word in words if key_of(word) in keys)
 
 
 def _name(words: Sequence[str]) -> str:
-    """A folder's name; of a long one a part and what tells it from others of that part."""
+    """Return a folder's name; a long one is cut, with a hash that distinguishes it from others."""
     text = "_".join(words)
     name = _NOT_IN_NAMES.sub("-", text)
     if len(name) <= _LONGEST_NAME:
@@ -123,8 +124,15 @@ def _name(words: Sequence[str]) -> str:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """The names, each numbered that stands before it (``a-b`` of ``a,b`` and of ``a b``)."""
-    return [f"{name}_{names[:at].count(name) + 1}" if name in names[:at] else name for at, name in enumerate(names)]
+    """Return the names, with the first free number on repeated ones (``a-b`` of ``a,b`` and of ``a b``)."""
+    taken = set(names)
+    unique: list[str] = []
+    for name in names:
+        free = (f"{name}_{number}" for number in itertools.count(2))
+        chosen = next(other for other in free if other not in taken) if name in unique else name
+        taken.add(chosen)
+        unique.append(chosen)
+    return unique
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,1 +1,1 @@
-"""Where a run is shown beside its own folder: a file for each tracker, and what keeps them from stopping a run."""
+"""Trackers, which show a run beside its own folder: one file each, and a guard so that none of them stops a run."""

@@ -1,4 +1,4 @@
-"""A tracker that fails, hangs or fills up costs one line; the run goes on."""
+"""The guard of a tracker: one that fails, hangs or fills up causes one warning, and the run continues."""
 
 import logging
 import os
@@ -18,18 +18,18 @@ _ENDING_SECONDS = 5.0
 
 
 class GuardedTracker:
-    """Asks a tracker in a process of its own, and after a first failure or a silence no more.
+    """A tracker in a process of its own, which is disabled after its first failure or timeout.
 
-    A call comes back when the tracker is done with it: what was told before a checkpoint is not lost with what comes
-    after. A tracker that does not answer is killed; one whose run dies ends by itself. Nothing of it is imported,
-    threaded or registered here.
+    A call returns when the tracker has completed it: values sent before a checkpoint are not lost with later ones. A
+    tracker that does not answer is killed; one whose run dies ends by itself. Nothing of it is imported or registered
+    in this process, and it starts no thread here.
 
     Args:
-        name: what the user calls the tracker.
-        build: starts and gives it; with all it holds it can be pickled.
-        media_bytes: what its pictures may take together.
-        media_bytes_before: what those of the parts before an interruption took.
-        seconds: how long a call may take; four times as long for the start, a file and the end.
+        name: the user's name for the tracker.
+        build: starts and returns the tracker; it can be pickled with all it holds.
+        media_bytes: limit of all its pictures together.
+        media_bytes_before: size of the pictures from before an interruption.
+        seconds: time limit of a call; four times as long for the start, a file and the end.
     """
 
     def __init__(
@@ -51,11 +51,11 @@ class GuardedTracker:
 
     @property
     def description(self) -> str:
-        """What the user calls the tracker."""
+        """Return the user's name for the tracker."""
         return self._name
 
     def start(self) -> None:
-        """Let it start, beside what follows; before, nothing is told."""
+        """Start the tracker in the background; earlier calls are ignored."""
         try:
             self._launch()
         except OSError as error:
@@ -78,7 +78,7 @@ class GuardedTracker:
         self._tell("metrics", dict(values), epoch)
 
     def picture(self, key: str, path: Path, epoch: int | None = None) -> None:
-        """Show a picture, while there is room."""
+        """Show a picture, unless the limit is reached."""
         if self._connection and self._has_room_for(path):
             self._tell("picture", key, path, epoch)
 
@@ -87,11 +87,11 @@ class GuardedTracker:
         self._tell("table", key, table)
 
     def keep_file(self, name: str, path: Path) -> None:
-        """Keep a file."""
+        """Keep a copy of a file."""
         self._tell("keep_file", name, path, seconds=4 * self._seconds)
 
     def finish(self) -> None:
-        """End."""
+        """End the tracker and its process."""
         self._tell("finish", seconds=4 * self._seconds)
         self._leave()
 
@@ -108,7 +108,7 @@ class GuardedTracker:
         return not self._is_full
 
     def _tell(self, what: str, *words: object, seconds: float | None = None) -> None:
-        """Call a method of the tracker; where it fails or is not back in time, one line and no more calls."""
+        """Call a method of the tracker; if it fails or times out, warn and make no more calls."""
         if self._connection is None:
             return
         try:
@@ -139,7 +139,7 @@ class GuardedTracker:
 
 
 def _answer(connection: "Connection[Any, Any]", seconds: float) -> str:
-    """What the tracker gives back; OSError where it failed or is silent."""
+    """Return the tracker's answer; raise OSError if it failed or is silent."""
     if not connection.poll(seconds):
         raise TimeoutError(f"no answer within {seconds:g} s")
     is_done, text = connection.recv()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class TensorBoardTracker:
-    """Event files below ``folder``; every part of an interrupted run adds one.
+    """A tracker with event files below ``folder``; every part of an interrupted run adds one.
 
     Args:
         folder: ``tensorboard/`` of the run.
@@ -31,24 +31,24 @@ class TensorBoardTracker:
         self._writer.add_text("config", f"```\n{yaml.safe_dump(dict(settings), sort_keys=False)}```")
 
     def metrics(self, values: Mapping[str, float], epoch: int) -> None:
-        """Scalars, on disk at once."""
+        """Write scalars, on disk at once."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, epoch)
         self._writer.flush()
 
     def picture(self, key: str, path: Path, epoch: int | None = None) -> None:
-        """An image."""
+        """Write an image."""
         with Image.open(path) as image:
             self._writer.add_image(key, np.asarray(image.convert("RGB")), epoch, dataformats="HWC")
         self._writer.flush()
 
     def table(self, key: str, table: "pd.DataFrame") -> None:
-        """A table in Markdown, as text."""
+        """Write a table in Markdown, as text."""
         rows = [table.columns, ["---"] * len(table.columns), *table.itertuples(index=False)]
         self._writer.add_text(key, "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows))
 
     def keep_file(self, name: str, path: Path) -> None:
-        """Nothing to do: the run's folder, in which the event files are, has it."""
+        """Do nothing: the run's folder, which contains the event files, has the file."""
 
     def finish(self) -> None:
         """Close the event file."""

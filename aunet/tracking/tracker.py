@@ -1,4 +1,4 @@
-"""What a run tells a tracker. Everything it tells is in the run's folder too."""
+"""The interface of a tracker. Everything sent to it is in the run's folder too."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 class Tracker(Protocol):
-    """Shows a run elsewhere. It may throw and hang as it likes: ``GuardedTracker`` stands between."""
+    """A display of a run elsewhere. It may raise or hang: ``GuardedTracker`` protects the run."""
 
     @property
     def description(self) -> str:
-        """Where it shows the run, for the user."""
+        """Return where it shows the run, for the user."""
         ...
 
     def metrics(self, values: Mapping[str, float], epoch: int) -> None:
@@ -21,7 +21,7 @@ class Tracker(Protocol):
         ...
 
     def picture(self, key: str, path: Path, epoch: int | None = None) -> None:
-        """Show the PNG at ``path``, which may be deleted afterwards; of an epoch before that epoch's metrics."""
+        """Show the PNG at ``path``, which may be deleted afterwards; an epoch's pictures precede its metrics."""
         ...
 
     def table(self, key: str, table: "pd.DataFrame") -> None:
@@ -29,9 +29,9 @@ class Tracker(Protocol):
         ...
 
     def keep_file(self, name: str, path: Path) -> None:
-        """Keep a copy of the file at ``path``: a version of ``name``."""
+        """Keep a copy of the file at ``path`` as a version of ``name``."""
         ...
 
     def finish(self) -> None:
-        """End; nothing is told afterwards."""
+        """End the tracker; nothing is sent afterwards."""
         ...

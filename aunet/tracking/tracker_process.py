@@ -1,7 +1,7 @@
-"""The process in which a tracker works; the run asks, it answers.
+"""The process of a tracker, which answers the calls of the run.
 
-It is started as ``python -m aunet.tracking.tracker_process FILE_DESCRIPTOR``, and not by multiprocessing, which would
-run the user's script a second time.
+It is started as ``python -m aunet.tracking.tracker_process FILE_DESCRIPTOR``, not by multiprocessing, which would run
+the user's script a second time.
 """
 
 import signal
@@ -16,10 +16,10 @@ from aunet.tracking.tracker import Tracker
 
 
 def serve_tracker(connection: "Connection[Any, Any]") -> None:
-    """Build the tracker by the function sent first, then do what comes as (method, arguments), until told to finish.
+    """Build the tracker with the function sent first, then run each (method, arguments) received, until ``finish``.
 
-    Every answer is (True, text) or (False, reason). Signals to stop are the run's to understand: it saves, then tells.
-    A run that dies without a word is finished too, with what it had told.
+    Every answer is (True, text) or (False, reason). Stop signals are ignored here: the run handles them, saves, then
+    sends ``finish``. If the run dies without that, the tracker is finished with the values received so far.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -42,10 +42,10 @@ def _serve(connection: "Connection[Any, Any]", tracker: Tracker) -> None:
 
 
 def _done(connection: "Connection[Any, Any]", call: Callable[[], Any]) -> Any:
-    """What ``call`` gives; the run is told that, or why not. None then."""
+    """Return the result of ``call`` and send success to the run; on failure send the reason and return None."""
     try:
         result = call()
-    except Exception as error:  # noqa: BLE001 -- whatever a tracker throws, the run goes on without it
+    except Exception as error:  # noqa: BLE001 -- whatever a tracker raises, the run continues without it
         connection.send((False, " ".join(str(error).split()) or type(error).__name__))
         return None
     connection.send((True, getattr(result, "description", "")))

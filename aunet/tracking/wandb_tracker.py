@@ -1,4 +1,4 @@
-"""Weights & Biases: online where the user is logged in, else offline; it never asks."""
+"""Weights & Biases: online if the user is logged in, else offline; it never prompts."""
 
 import netrc
 import os
@@ -15,7 +15,7 @@ _HOST = "https://api.wandb.ai"
 
 
 class WandbTracker:
-    """A started W&B run that writes below ``folder``; made in a process whose parent is the run's.
+    """A started W&B run that writes below ``folder``; it is created in a child of the run's process.
 
     Args:
         folder: of the run; its last two names are the name in W&B.
@@ -28,7 +28,7 @@ class WandbTracker:
     def __init__(self, folder: Path, run_id: str, project: str, group: str, settings: Mapping[str, Any]) -> None:
         import wandb
 
-        (folder / "wandb").mkdir(parents=True, exist_ok=True)  # else W&B would quietly write elsewhere
+        (folder / "wandb").mkdir(parents=True, exist_ok=True)  # else W&B would silently write elsewhere
         mode = wandb_mode()
         self._is_offline = mode == "offline"
         self._run = wandb.init(
@@ -36,22 +36,22 @@ class WandbTracker:
             group=group,
             name="/".join(folder.parts[-2:]),
             id=run_id,
-            resume="allow" if mode == "online" else None,  # offline, the parts are put together when they are sent
+            resume="allow" if mode == "online" else None,  # offline parts are joined when they are sent
             dir=folder,
             mode=mode,
             config=dict(settings),
             settings=wandb.Settings(silent=True, init_timeout=60, console="off", x_stats_pid=os.getppid()),
         )
-        self._run.define_metric("*", step_metric="epoch")  # an epoch repeated after a resume is no step back
+        self._run.define_metric("*", step_metric="epoch")  # else an epoch repeated after a resume is a step back
         self.description = mode + ("; send it later with 'wandb sync --append'" if mode == "offline" else "")
 
     def metrics(self, values: Mapping[str, float], epoch: int) -> None:
-        """A row of the history, with the epoch's pictures."""
+        """Log a row of the history, with the epoch's pictures."""
         self._go_to(epoch)
         self._run.log({"epoch": epoch, **values})
 
     def picture(self, key: str, path: Path, epoch: int | None = None) -> None:
-        """An image, copied into the run's media."""
+        """Log an image, copied into the run's media."""
         import wandb
 
         if epoch is None:
@@ -62,13 +62,13 @@ class WandbTracker:
             self._run.log({key: image}, commit=False)
 
     def table(self, key: str, table: "pd.DataFrame") -> None:
-        """A table."""
+        """Log a table."""
         import wandb
 
         self._run.log({key: wandb.Table(dataframe=table)})
 
     def keep_file(self, name: str, path: Path) -> None:
-        """An artifact of the type "model"."""
+        """Log an artifact of the type "model"."""
         import wandb
 
         artifact = wandb.Artifact(f"{name}-{self._run.id}", type="model")
@@ -80,24 +80,24 @@ class WandbTracker:
         self._run.finish()
 
     def _go_to(self, epoch: int) -> None:
-        """Offline make the epoch the step, which names media files; online W&B counts on from the part before."""
+        """Make the epoch the step, which names media files, if offline; online, W&B continues the earlier count."""
         if self._is_offline and self._run.step < epoch:
             self._run.log({}, step=epoch)
 
 
 def wandb_media_bytes(folder: Path) -> int:
-    """What the media of all parts of the run in ``folder`` take on disk."""
+    """Return the size of the media of all parts of the run in ``folder`` on disk."""
     return sum(path.stat().st_size for path in folder.glob("wandb/*run-*/files/media/**/*") if path.is_file())
 
 
 def wandb_run_id(folder: Path) -> str | None:
-    """The id of the run in ``folder``, from the names (offline-)run-TIME-ID of its parts; None in a new run."""
+    """Return the id of the run in ``folder``, from the names (offline-)run-TIME-ID of its parts; None in a new run."""
     parts = sorted(folder.glob("wandb/*run-*-*"))
     return parts[0].name.rpartition("-")[2] if parts else None
 
 
 def wandb_mode() -> Mode:
-    """What the environment says, else online for who is logged in."""
+    """Return the mode set in the environment, else online if the user is logged in, else offline."""
     chosen = os.environ.get("WANDB_MODE")
     if chosen in ("online", "offline", "disabled"):
         return chosen

@@ -1,23 +1,23 @@
-"""Optimizer steps over groups of batches (``trainer.accumulate``), the last group of an epoch being what is left."""
+"""Optimizer steps over groups of batches (``trainer.accumulate``); the last group of an epoch may be smaller."""
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.optim import Optimizer
 
 
 def count_steps(num_batches: int, accumulate: int) -> int:
-    """Return the optimizer steps of an epoch of ``num_batches``; Lightning makes one for an incomplete group too."""
+    """Return the optimizer steps of an epoch of ``num_batches``; as in Lightning, an incomplete group makes one too."""
     return -(-num_batches // accumulate)
 
 
 def makes_step(trainer: Trainer, batch_idx: int) -> bool:
-    """Return whether the batch of this index in its epoch completes a group, so that the optimizer steps."""
+    """Return whether the batch with this index in its epoch completes a group, so that the optimizer steps."""
     return trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches == 0
 
 
 class GroupMean(Callback):
-    """Makes the gradient of every group the mean over the batches that it has.
+    """Callback that makes the gradient of every group the mean over the batches that it has.
 
-    Lightning divides each loss by ``accumulate``, also in the shorter group at the end of an epoch and in a group from
+    Lightning divides each loss by ``accumulate``, even in the shorter group at the end of an epoch and in a group from
     which a batch with a non-finite loss was left out. The gradient is corrected before it is clipped.
     """
 
@@ -33,7 +33,7 @@ class GroupMean(Callback):
         self._num_batches += 1
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        """Divide by the number of batches instead of ``accumulate``."""
+        """Rescale the gradients to the mean over the group's batches, instead of a sum divided by ``accumulate``."""
         if self._num_batches in (0, trainer.accumulate_grad_batches):
             return
         for group in optimizer.param_groups:

@@ -1,8 +1,8 @@
-"""What an attention recording leaves on disk: coefficients and pictures of some epochs, statistics of all.
+"""Files of an attention recording: coefficients and pictures of some epochs, statistics of all.
 
 attention/statistics.csv                     a row per epoch, case, level and map
 attention/volumes/<case_id>/epoch_0012.npz   coefficients in 8 bits
-attention/pictures/<case_id>/epoch_0012.png  how they look
+attention/pictures/<case_id>/epoch_0012.png  picture of the coefficients
 attention/film_<case_id>.png                 epochs side by side
 """
 
@@ -27,7 +27,7 @@ _STEPS = 255
 
 
 class AttentionArchive:
-    """The folder ``attention/`` of a run; at most ``max_epochs_kept`` epochs of it hold volumes and pictures."""
+    """The folder ``attention/`` of a run, with volumes and pictures of at most ``max_epochs_kept`` epochs."""
 
     def __init__(self, folder: Path, max_epochs_kept: int) -> None:
         if max_epochs_kept < 2:
@@ -38,15 +38,15 @@ class AttentionArchive:
         self._max_epochs_kept = max_epochs_kept
 
     def picture_path(self, case_id: str, epoch: int) -> Path:
-        """Where the picture of a case and epoch stands."""
+        """Return the path of the picture of a case and epoch."""
         return self._folder / "pictures" / case_id / f"epoch_{epoch:04d}.png"
 
     def film_path(self, case_id: str) -> Path:
-        """Where the contact sheet of a case stands."""
+        """Return the path of the contact sheet of a case."""
         return self._folder / f"film_{case_id}.png"
 
     def write_volumes(self, case_id: str, epoch: int, levels: Sequence[LevelCoefficients]) -> None:
-        """Write the coefficients of one case and epoch, rounded to 1/255 of each map's largest."""
+        """Write the coefficients of one case and epoch, rounded to 1/255 of each map's largest value."""
         with replaced_atomically(self._volume_path(case_id, epoch)) as temporary, temporary.open("wb") as file:
             arrays = {name: array for level in levels for name, array in _compact(level).items()}
             np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -58,11 +58,11 @@ class AttentionArchive:
             return [_expanded(level, arrays) for level in numbers]
 
     def read_frames(self, case_id: str, epochs: Sequence[int]) -> list[Frame]:
-        """The coefficients of a case at ``epochs``, for a film."""
+        """Read the coefficients of a case at ``epochs``, for a film."""
         return [Frame(epoch, self.read_volumes(case_id, epoch)) for epoch in epochs]
 
     def replace_statistics(self, epoch: int, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write ``rows`` of ``epoch``, in place of what an interrupted run left of this epoch and later ones."""
+        """Write the ``rows`` of ``epoch``, replacing those that an interrupted run left of this and later epochs."""
         earlier = [row for row in read_rows(self._statistics_path) if int(row["epoch"]) < epoch]
         table = io.StringIO()
         writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
@@ -71,15 +71,15 @@ class AttentionArchive:
         write_text(self._statistics_path, table.getvalue())
 
     def recorded_epochs(self) -> list[int]:
-        """All epochs with statistics, in order."""
+        """Return all epochs with statistics, in order."""
         return sorted({int(row["epoch"]) for row in read_rows(self._statistics_path)})
 
     def kept_epochs(self) -> list[int]:
-        """Epochs with volumes and pictures, in order."""
+        """Return the epochs with volumes and pictures, in order."""
         return sorted({_epoch_of(path) for path in self._folder.glob("volumes/*/epoch_*.npz")})
 
     def remove_surplus(self) -> None:
-        """Delete volumes and pictures beyond the budget, and those of epochs that have no statistics (any more)."""
+        """Delete volumes and pictures beyond the limit, and those of epochs that have no statistics (any more)."""
         kept = set(epochs_to_keep(self.recorded_epochs(), self._max_epochs_kept))
         for pattern in ("volumes/*/epoch_*.npz", "pictures/*/epoch_*.png"):
             for path in self._folder.glob(pattern):
@@ -95,17 +95,17 @@ class AttentionArchive:
 
 
 def epochs_to_keep(epochs: Sequence[int], limit: int) -> list[int]:
-    """At most ``limit`` of ``epochs`` (ascending), always the first and the last.
+    """Return at most ``limit`` of ``epochs`` (ascending), always with the first and the last.
 
-    Every one is kept, then every 2nd, 4th, ... as they grow in number. The steps only double, so what is kept now was
-    kept at any time before: nothing that was deleted is missed later.
+    Every epoch is kept at first, then every 2nd, 4th, ... as their number grows. The stride only doubles, so an epoch
+    kept now was kept at all earlier times: no deleted epoch is missed later.
     """
     step = _stride(len(epochs), limit)
     return [epoch for number, epoch in enumerate(epochs) if number % step == 0 or number == len(epochs) - 1]
 
 
 def _stride(count: int, limit: int) -> int:
-    """The smallest power of two that leaves at most ``limit`` of ``count`` epochs, the last one included."""
+    """Return the smallest power of two that leaves at most ``limit`` of ``count`` epochs, the last one included."""
     step = 1
     while (count - 2) // step + 2 > limit:
         step *= 2
@@ -139,7 +139,7 @@ def _epoch_of(path: Path) -> int:
 
 
 def _cell(value: float | str) -> float | str:
-    """Six digits of a number, nothing for one that is undefined."""
+    """Format a number with six significant digits, NaN as an empty cell; return text unchanged."""
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.6g}"
     return value

@@ -1,4 +1,4 @@
-"""Where the gates look, recorded after every epoch for the same few validation cases."""
+"""Recording of the gates' coefficients after every epoch, for the same few validation cases."""
 
 import logging
 import math
@@ -28,43 +28,43 @@ Row = dict[str, Any]
 
 
 class CasePrediction(Protocol):
-    """What the recorder needs of a prediction; ``inference.sliding_window.VolumePrediction`` says what it means."""
+    """The part of a prediction that the recorder needs, as defined by ``inference.sliding_window.VolumePrediction``."""
 
     @property
     def coefficients(self) -> Mapping[int, Tensor]:
-        """{level: (maps, h, w, d)}; empty where no skip is gated."""
+        """Return {level: (maps, h, w, d)}; empty if no skip is gated."""
         ...
 
     @property
     def cell_size(self) -> Mapping[int, Triple]:
-        """{level: voxels a cell spans along each axis}."""
+        """Return {level: voxels that a cell spans along each axis}."""
         ...
 
     @property
     def offset(self) -> Mapping[int, Triple]:
-        """{level: voxel at which the first cell begins}."""
+        """Return {level: voxel at which the first cell begins}."""
         ...
 
 
 class AttentionRecorder(Callback):
-    """Writes pictures, volumes and statistics of the coefficients below ``folder``, at the end a film per case.
+    """Callback that writes pictures, volumes and statistics of the coefficients, and at the end a film per case.
 
-    A network with several maps a gate tells its ``num_gates``; recorded is the mean of each gate's maps.
+    A network with several maps per gate has ``num_gates``; the mean of each gate's maps is recorded.
 
     Args:
-        folder: ``attention/`` of the run.
+        folder: ``attention/`` of the run, to which all is written.
         cases: the validation cases to watch.
         predict: (network, case) -> coefficients over the case's image.
         labels: the classes.
-        patch_size: what a network with softmax gates is shown of a case, as its coefficients compete over all
-            of what it sees and cannot be stitched; voxels.
-        max_epochs_kept: epochs with pictures and volumes on disk, 2 or more; statistics are kept of all.
-        tracker: is shown each level of each epoch, and the films.
+        patch_size: patch (voxels) of a case shown to a network with softmax gates, whose coefficients compete over all
+            that it sees and cannot be stitched.
+        max_epochs_kept: epochs with pictures and volumes on disk, 2 or more; statistics are kept for all.
+        tracker: receives each level of each epoch, and the films.
 
     Attributes:
-        contrasts: of the last recorded epoch, by the name under which a tracker shows it:
-            ``attention/level_2/gate_1/auc``, ``…/ratio``, and ``…/auc/<class>``; means over the cases without undefined
-            ones. Definitions in ``aunet.metrics.attention_statistics``.
+        contrasts: of the last recorded epoch, by tracker key: ``attention/level_2/gate_1/auc``, ``…/ratio``, and
+            ``…/auc/<class>``; means over the cases for which they are defined. Definitions in
+            ``aunet.metrics.attention_statistics``.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class AttentionRecorder(Callback):
         self._has_told_mean = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record the epoch; Lightning's check before the first one is none."""
+        """Record the epoch, except in Lightning's sanity check before the first one."""
         if trainer.is_global_zero and not trainer.sanity_checking:
             self.record(_network(pl_module), trainer.current_epoch)
 
@@ -98,7 +98,7 @@ class AttentionRecorder(Callback):
             self.write_films(_network(pl_module))
 
     def record(self, network: nn.Module, epoch: int) -> None:
-        """Record ``epoch`` of all cases, in place of what an interrupted run left of it and of later ones."""
+        """Record ``epoch`` for all cases, replacing what an interrupted run left of it and later ones."""
         if self._is_ungated or not self._cases:
             return
         rows: list[Row] = []
@@ -151,7 +151,7 @@ class AttentionRecorder(Callback):
         ]
 
     def _map_of_each_gate(self, network: nn.Module, maps: Tensor) -> Tensor:
-        """(maps, h, w, d) -> (gates, h, w, d): a gate with a map for each channel is shown by their mean."""
+        """Average the maps of each gate: (maps, h, w, d) -> (gates, h, w, d); a gate may have a map per channel."""
         num_gates: Any = getattr(network, "num_gates", None) or len(maps)
         if len(maps) == num_gates:
             return maps
@@ -190,7 +190,7 @@ class AttentionRecorder(Callback):
     def _show_levels(
         self, tracker: Tracker, case_id: str, path: Path, columns: Mapping[int, Sequence[Box]], epoch: int
     ) -> None:
-        """Show each level of the picture at ``path`` on its own: a tracker lays the epochs side by side."""
+        """Show each level of the picture at ``path`` on its own, as a tracker places the epochs side by side."""
         with TemporaryDirectory() as folder:
             parts = {level: Path(folder) / f"level_{level}.png" for level in columns}
             write_columns(path, {part: columns[level] for level, part in parts.items()})
@@ -199,7 +199,7 @@ class AttentionRecorder(Callback):
 
 
 def _mean_contrasts(rows: Sequence[Row]) -> dict[str, float]:
-    """Means over the cases of the contrasts in ``rows``, by the name that a tracker is given."""
+    """Return the means over the cases of the contrasts in ``rows``, by tracker key."""
     values: dict[str, list[float]] = {}
     for row in rows:
         for column, value in row.items():
@@ -211,7 +211,7 @@ def _mean_contrasts(rows: Sequence[Row]) -> dict[str, float]:
 
 
 def _network(module: Any) -> nn.Module:
-    """The network of a ``SegmentationTask``."""
+    """Return the network of a ``SegmentationTask``."""
     return module.network
 
 

@@ -1,4 +1,4 @@
-"""Can the network learn one batch by heart? What cannot has a mistake in its loss, labels or rate."""
+"""Check that a network can memorise one batch; failure points to a mistake in the loss, labels or learning rate."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,16 +11,19 @@ from aunet.labels import Labels
 from aunet.metrics.overlap import dice
 from aunet.training.segmentation_task import SegmentationTask
 
-# The Dice of every class that shows that a batch is known by heart.
+# A batch counts as memorised once the Dice of every class exceeds this.
 ENOUGH = 0.95
 
 
 class OverfitCheck(Callback):
-    """After each epoch the loss and the Dice of each class on the batch trained on; ends once all are enough.
+    """Callback that scores the training batch after each epoch, and ends the training once every Dice exceeds 0.95.
 
     Args:
-        batch: image (B, C, *spatial), label (B, 1, *spatial), as it is trained on.
-        labels: the classes; those not in the batch are left out.
+        batch: image (B, C, *spatial), label (B, 1, *spatial), as used in training.
+        labels: the classes; those absent from the batch are left out.
+
+    Attributes:
+        rows: epoch, step, loss and the Dice of each class, per epoch.
     """
 
     def __init__(self, batch: dict[str, Any], labels: Labels) -> None:
@@ -30,11 +33,11 @@ class OverfitCheck(Callback):
 
     @property
     def is_reached(self) -> bool:
-        """Whether every class in the batch has a Dice above 0.95."""
+        """Return whether every class in the batch has a Dice above 0.95."""
         return bool(self.rows) and all(self.rows[-1][f"dice/{name}"] > ENOUGH for _, name in self._present)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look at the batch in evaluation mode, as validation would."""
+        """Score the batch in evaluation mode, as validation does."""
         assert isinstance(pl_module, SegmentationTask)
         predictions = [pl_module.predict_case(image).logits.argmax(dim=0) for image in self._batch["image"]]
         prediction, label = torch.stack(predictions).numpy(), self._batch["label"][:, 0].numpy()
@@ -45,7 +48,7 @@ class OverfitCheck(Callback):
 
 
 def batch_with_most_classes(batches: Iterable[dict[str, Any]], num_classes: int) -> dict[str, Any]:
-    """The first batch with all classes, or with as many as any has."""
+    """Return the first batch with all classes, else the first with the most classes."""
     best: dict[str, Any] = {}
     most = -1
     for batch in batches:
@@ -58,6 +61,6 @@ def batch_with_most_classes(batches: Iterable[dict[str, Any]], num_classes: int)
 
 
 def repeated(batch: dict[str, Any], times: int) -> DataLoader[dict[str, Any]]:
-    """A loader of an epoch of ``times`` the same batch."""
+    """Return a loader whose epoch is ``times`` repetitions of ``batch``."""
     batches: Any = [batch] * times
     return DataLoader(batches, batch_size=None)

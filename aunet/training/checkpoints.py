@@ -1,4 +1,4 @@
-"""Checkpoints of a run: last, the one before, and the best; and a clean stop on Ctrl-C."""
+"""Checkpoints of a run (last, previous and best), and a clean stop on Ctrl-C."""
 
 import logging
 import math
@@ -23,30 +23,31 @@ MONITORED = "val/dice"
 
 
 def is_better(score: float, best: float) -> bool:
-    """Return whether an epoch with this validation Dice takes the place of the best one.
+    """Return whether an epoch with this validation Dice replaces the best one.
 
-    If no validation case has any class, the Dice is undefined in every epoch: then the latest one is the best, as
-    nothing speaks against training as long as was asked for.
+    If no validation case has any class, the Dice is undefined in every epoch. Then the latest epoch is the best, as
+    nothing speaks against the requested length of training.
     """
     return math.isnan(score) or score > best
 
 
 class RunInterruptedError(Exception):
-    """The user or the system asked the run to stop; what was saved last is on disk."""
+    """A request by the user or the system to stop the run; the last checkpoint is on disk."""
 
 
 class Checkpoints(Callback):
-    """Writes ``last.ckpt`` after each epoch, every few minutes and on request to stop, ``best.ckpt`` as scores rise.
+    """Callback that writes ``last.ckpt`` after each epoch, every few minutes and on a stop, and ``best.ckpt``.
 
-    The score is the mean Dice of the classes that some validation reference has; see ``is_better`` if there is none.
+    The best score is the highest mean Dice of the classes that some validation reference has; see ``is_better`` if
+    there is none.
 
-    On the first SIGINT or SIGTERM the step at hand is finished and saved, then ``RunInterruptedError`` is raised.
-    A SIGINT after that stops at once; the last complete checkpoint stays. SIGTERM comes from machines, which may say
-    it twice and mean it once.
+    On the first SIGINT or SIGTERM the current step is finished and saved, then ``RunInterruptedError`` is raised.
+    A SIGINT after that stops at once; the last complete checkpoint stays. Schedulers may send SIGTERM repeatedly; only
+    the first counts.
 
     Args:
         folder: ``checkpoints/`` of the run.
-        minutes: longest time of training that a crash may cost; None for an epoch.
+        minutes: longest training time that a crash may cost; None: an epoch.
     """
 
     def __init__(self, folder: Path, minutes: float | None = None) -> None:
@@ -59,7 +60,7 @@ class Checkpoints(Callback):
         self._previous_handlers: dict[signal.Signals, Any] = {}
 
     def newest(self) -> Path | None:
-        """The last checkpoint that can be read, said in one line where it is not the last; None in a new run."""
+        """Return the newest readable checkpoint, or None in a new run; damaged ones are renamed with a warning."""
         for name in ("last.ckpt", "previous.ckpt"):
             path = self._folder / name
             if not path.is_file():
@@ -68,11 +69,11 @@ class Checkpoints(Callback):
                 _log.info("Going on from %s", path)
                 return path
             _log.warning("%s is damaged and left out.", path)
-            path.rename(path.with_suffix(".damaged"))  # it must not take the place of the one before
+            path.rename(path.with_suffix(".damaged"))  # else the next save would replace previous.ckpt by it
         return None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take over SIGINT and SIGTERM for the time of the training."""
+        """Handle SIGINT and SIGTERM for the duration of the training."""
         self._last_save = time.monotonic()
         for number in (signal.SIGINT, signal.SIGTERM):
             self._previous_handlers[number] = signal.signal(number, self._request_stop)
@@ -80,9 +81,9 @@ class Checkpoints(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save if it is time, stop if asked to; after the last step of an epoch its validation comes first.
+        """Save if a save is due, stop if requested; after the last step of an epoch its validation comes first.
 
-        Between two optimizer steps nothing is saved: a checkpoint does not hold the gradient of a group of batches.
+        Nothing is saved between two optimizer steps: a checkpoint does not hold the gradient of a group of batches.
         """
         if trainer.is_last_batch or trainer.should_stop or not makes_step(trainer, batch_idx):
             return
@@ -93,7 +94,7 @@ class Checkpoints(Callback):
             raise RunInterruptedError
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the best epoch so far, then the last."""
+        """Save the epoch as ``last.ckpt``, and as ``best.ckpt`` if it is the best so far."""
         score = float(trainer.callback_metrics.get(MONITORED, float("nan")))
         if is_better(score, self.best_score):
             self.best_score = self.best_score if math.isnan(score) else score
@@ -106,17 +107,17 @@ class Checkpoints(Callback):
             raise RunInterruptedError
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back."""
+        """Restore the previous signal handlers."""
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
         self._previous_handlers.clear()
 
     def state_dict(self) -> dict[str, Any]:
-        """Best score so far and its epoch."""
+        """Return the best score so far and its epoch."""
         return {"best_score": self.best_score, "best_epoch": self.best_epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on comparing with the best score of the part before."""
+        """Restore the best score so far and its epoch."""
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
 
     def _is_save_due(self) -> bool:
@@ -134,7 +135,7 @@ class Checkpoints(Callback):
         path = self._folder / name
         self._last_save = time.monotonic()
         if rank() != 0:
-            trainer.save_checkpoint(path)  # takes part, writes nothing
+            trainer.save_checkpoint(path)  # a collective call; only rank 0 writes
             return
         with replaced_atomically(path) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)  # with optimizer and progress; read as tensors only
@@ -142,9 +143,9 @@ class Checkpoints(Callback):
                 self._keep_previous()
 
     def _copy_best_as_last(self) -> None:
-        """Write what ``best.ckpt`` holds as ``last.ckpt``: a fifth of the time that saving it again takes.
+        """Copy ``best.ckpt`` to ``last.ckpt``, which takes a fifth of the time of saving it again.
 
-        It is no link, so that damage to one of the files does not reach the other.
+        The copy is not a link, so that damage to one of the files does not reach the other.
         """
         if rank() == 0:
             with replaced_atomically(self._folder / "last.ckpt") as temporary:
@@ -158,7 +159,7 @@ class Checkpoints(Callback):
 
 
 def is_readable(path: Path) -> bool:
-    """Tell if a checkpoint holds a state dict; one that was cut short does not."""
+    """Return whether a checkpoint holds a state dict; a truncated one does not."""
     try:
         return "state_dict" in torch.load(path, map_location="meta", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError):

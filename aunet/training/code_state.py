@@ -1,4 +1,4 @@
-"""Which code ran: the commit of the checkout, and what differed from it."""
+"""The code of a run: the commit of the checkout, and the changes since."""
 
 import logging
 import subprocess
@@ -13,9 +13,9 @@ _LARGEST_PATCH_BYTES = 2 * 2**20
 
 @dataclass(frozen=True)
 class CodeState:
-    """Commit of the checkout that holds this code, with ``+changes`` where files differ from it, and the difference.
+    """Commit of the checkout that holds this code, with ``+changes`` if files differ from it, and the difference.
 
-    ``commit`` is None outside a checkout; ``patch`` is what ``git apply`` takes, empty where nothing differs.
+    ``commit`` is None outside a checkout; ``patch`` is input for ``git apply``, empty if nothing differs.
     """
 
     commit: str | None
@@ -23,7 +23,7 @@ class CodeState:
 
 
 def read_code_state(source: Path = Path(__file__)) -> CodeState:
-    """The state of the checkout in which ``source`` is a tracked file."""
+    """Return the state of the checkout in which ``source`` is a tracked file."""
     folder = source.parent
     try:
         _git(folder, "ls-files", "--error-unmatch", source.name)
@@ -35,9 +35,9 @@ def read_code_state(source: Path = Path(__file__)) -> CodeState:
 
 
 def keep_patch(folder: Path, patch: bytes) -> str | None:
-    """Write ``patch`` to ``changes.patch`` and give the file's name; None where there is none or it is too large.
+    """Write ``patch`` to ``changes.patch`` and return the file's name; None if it is empty or too large.
 
-    What an earlier part of a run kept stays: other changes get a number (``changes_2.patch``).
+    The patch of an earlier part of a run stays: other changes get a number (``changes_2.patch``).
     """
     if len(patch) > _LARGEST_PATCH_BYTES:
         _log.warning("The code differs from its commit by %.1f MiB: too much to keep.", len(patch) / 2**20)

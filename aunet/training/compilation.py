@@ -1,4 +1,4 @@
-"""torch.compile for the forward pass of the training, tried out before it begins."""
+"""torch.compile for the forward pass of the training, tried before the training begins."""
 
 import logging
 import warnings
@@ -16,13 +16,13 @@ Forward = Callable[[Tensor], list[Tensor]]
 
 
 def compiled(network: nn.Module, forward: Forward, image: Tensor, autocast_type: torch.dtype | None) -> Forward | None:
-    """``forward`` compiled; None, and one line, where a step with it fails.
+    """Return ``forward`` compiled; None, with a warning, if a step with it fails.
 
     Args:
-        network: what ``forward`` runs; its weights, statistics and the state of torch's random numbers stay.
+        network: network that ``forward`` runs; its weights and statistics and torch's random state are restored.
         forward: image -> logits that have a loss.
-        image: of the size and memory format of the training's (B, C, *spatial), on its device.
-        autocast_type: the training's; None for none.
+        image: (B, C, *spatial) in the training's size and memory format, on its device.
+        autocast_type: the training's; None without autocast.
     """
     if any(isinstance(module, BernoulliDraw) for module in network.modules()):
         return _give_up("gates that are drawn by the score function cannot be compiled")
@@ -30,13 +30,13 @@ def compiled(network: nn.Module, forward: Forward, image: Tensor, autocast_type:
     is_training = network.training
     try:
         with warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices=_gpus(image)):
-            torch.compiler.reset()  # a failure seen before is not remembered
+            torch.compiler.reset()  # forget earlier failures
             function: Any = torch.compile(forward, dynamic=False)
             network.train()
             with torch.autocast(image.device.type, autocast_type, enabled=autocast_type is not None):
                 logits = function(image)
             torch.stack([level.float().mean() for level in logits]).sum().backward()
-    except Exception as error:  # noqa: BLE001 -- a compiler fails in countless ways, and the run goes on without it
+    except Exception as error:  # noqa: BLE001 -- a compiler fails in countless ways; the run continues without it
         return _give_up(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
     finally:
         network.load_state_dict(kept)

@@ -1,4 +1,4 @@
-"""``metrics.csv`` and ``timing.csv``: one row an epoch, the first equal for equal seeds, the second the clock's."""
+"""``metrics.csv`` and ``timing.csv``, one row per epoch; equal seeds produce equal metrics, timing varies."""
 
 import csv
 import io
@@ -19,14 +19,14 @@ Row = dict[str, Any]
 
 
 class EpochTables(Callback):
-    """Both tables, written after each epoch; after a resume, rows of repeated epochs are replaced.
+    """Callback that writes both tables after each epoch; after a resume, rows of repeated epochs are replaced.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         labels: the classes.
-        batch_size: images of a step.
-        tracker: is shown the values of each epoch.
-        further_values: returns values of the epoch from elsewhere, for the tracker alone.
+        batch_size: images per batch.
+        tracker: receives the values of each epoch.
+        further_values: returns further values of the epoch, for the tracker only.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class EpochTables(Callback):
         self._steps = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clocks, also where a run resumes in the middle of an epoch."""
+        """Start the clocks, as a run may resume in the middle of an epoch."""
         self._restart_clocks()
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -60,13 +60,13 @@ class EpochTables(Callback):
         self._steps = 0
 
     def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """What passed since the last step was waiting for data."""
+        """Count the time since the last step as waiting for data."""
         now = time.monotonic()
         self._waiting += now - self._step_end
         self._step_end = now
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """What passed since the batch came was the step."""
+        """Count the time since the batch arrived as the step."""
         now = time.monotonic()
         self._stepping += now - self._step_end
         self._step_end = now
@@ -101,7 +101,7 @@ class EpochTables(Callback):
 
 
 def replace_row(path: Path, row: Row) -> None:
-    """Add ``row`` to the table at ``path`` in one step, in place of rows of its epoch or later ones."""
+    """Add ``row`` to the table at ``path`` atomically, replacing rows of its epoch and later ones."""
     rows = [old for old in read_rows(path) if int(old["epoch"]) < row["epoch"]]
     table = io.StringIO()
     writer = csv.DictWriter(table, fieldnames=list(row), lineterminator="\n", extrasaction="ignore", restval="")
@@ -111,7 +111,7 @@ def replace_row(path: Path, row: Row) -> None:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a table by column name; none where there is no table yet."""
+    """Return the rows of a table by column name; empty if there is no table yet."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

@@ -24,10 +24,10 @@ class Forecast:
     """A training whose pace is measured.
 
     Attributes:
-        choice: what the run computes in.
+        choice: device, precision and memory layout of the run.
         shape: of the batches of this process.
-        accumulate: batches of an optimizer step.
-        validation_shapes: voxels of each validation case.
+        accumulate: batches per optimizer step.
+        validation_shapes: shape (voxels) of each validation case.
         max_time, patience: as set for the trainer, or None.
     """
 
@@ -47,16 +47,16 @@ class Forecast:
             return None
 
     def share(self, pace: Pace, device: torch.device) -> float:
-        """Return the part of the machine's matrix rate that a step reaches."""
+        """Return the share of the machine's matrix rate that a step reaches."""
         rate = matrix_rate(device, self.choice.autocast_type or torch.float32)
         return pace.flop / pace.step_seconds / rate
 
     def validation_seconds(self, pace: Pace, task: SegmentationTask) -> float:
-        """Return the expected time of all windows of a validation."""
+        """Return the expected seconds of all windows of a validation."""
         return pace.window_seconds * count_windows(self.validation_shapes, task.window)
 
     def line(self, pace: Pace, share: float, clock: RunClock, steps: int, epochs: int) -> str:
-        """Return the line for the user, of a training that has made ``steps`` and ``epochs`` already."""
+        """Return the line for the user, for a training that has already made ``steps`` and ``epochs``."""
         left = clock.remainder(steps, epochs)
         assert left is not None, "the clock expects the measured pace"
         end = end_words(left, self.max_time, self.patience)
@@ -71,15 +71,15 @@ class Forecast:
 
 
 class ForecastLine(Callback):
-    """Measurement of the pace before the first step of a training; it is logged, recorded and given to the clock.
+    """Callback that measures the pace before the first step, logs and records it and passes it to the clock.
 
-    It goes last among the callbacks: the clock has then been set, and a Ctrl-C during the measurement has the effect of
+    It goes last among the callbacks: the clock has then been started, and a Ctrl-C during the measurement acts like
     one during the first step. Several processes are not measured, as they would have to meet at every step.
 
     Args:
-        forecast: what to measure.
+        forecast: the training to measure.
         clock: of the run.
-        keep: takes what the run's record keeps.
+        keep: receives the values for the run's record.
     """
 
     def __init__(self, forecast: Forecast, clock: RunClock, keep: Callable[[dict[str, Any]], None]) -> None:
@@ -107,5 +107,5 @@ class ForecastLine(Callback):
 
 
 def not_measured(choice: HardwareChoice, reason: str) -> str:
-    """Return the line of a training whose pace was not measured ahead."""
+    """Return the line for a training whose pace was not measured ahead."""
     return f"{computer_words(choice)}: speed not measured ahead, as {reason}; each epoch's line has the expected end."

@@ -1,4 +1,4 @@
-"""Precision and memory layout that are fastest on the hardware at hand: a known rule, so that equal runs stay equal."""
+"""The fastest precision and memory layout for the hardware, by a fixed rule, so that equal runs stay equal."""
 
 import logging
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ _AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class HardwareChoice:
-    """What a run computes with, and why.
+    """Device, precision and memory layout of a run, and the ability of the hardware that decided.
 
-    ``is_tf32``: the factors of float32 products are rounded to TF32 on GPUs that can.
+    ``is_tf32``: the factors of float32 products are rounded to TF32 on GPUs that support it.
     """
 
     device: Device
@@ -36,32 +36,32 @@ class HardwareChoice:
 
     @property
     def description(self) -> str:
-        """One line for the user."""
+        """Return one line for the user."""
         layout = "channels-last" if self.is_channels_last else "channels-first"
         tf32 = " (TF32)" if self.is_tf32 and self.precision == "float32" and self.device == "cuda" else ""
         return f"{self.precision}{tf32}, {layout} on {self.device} ({self.device} {self.ability})"
 
     @property
     def is_fused(self) -> bool:
-        """Whether the optimizer may take its step in one kernel: not in fp16, as Lightning cannot clip before it."""
+        """Return whether the optimizer may step in one kernel: not in fp16, as Lightning cannot clip before it."""
         return self.precision != "fp16"
 
     @property
     def lightning_precision(self) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
-        """The same in Lightning's words; in 16-mixed the loss is scaled."""
+        """Return the precision in Lightning's terms; in 16-mixed the loss is scaled."""
         return _LIGHTNING_PRECISIONS[self.precision]
 
     @property
     def autocast_type(self) -> torch.dtype | None:
-        """What autocast computes in; None where there is none."""
+        """Return the type in which autocast computes; None without autocast."""
         return _AUTOCAST_TYPES.get(self.precision)
 
     def as_record(self) -> dict[str, Any]:
-        """What a run's record keeps, so that the run can go on with it."""
+        """Return the values for the run's record, so that the run can continue with them."""
         return {name: value for name, value in asdict(self).items() if name != "ability"}
 
     def going_on_from(self, recorded: Mapping[str, Any]) -> "HardwareChoice":
-        """The choice a run began with, also where this machine would choose otherwise, which is said."""
+        """Return the choice that a run began with, on this device; warn if this machine would choose another."""
         kept = replace(self, **{**recorded, "device": self.device})
         if recorded["device"] != self.device:
             _log.warning(
@@ -79,15 +79,15 @@ class HardwareChoice:
 def choose_for_hardware(
     precision: str, channels_last: str | bool, accelerator: str, is_tf32: bool = True, is_deterministic: bool = False
 ) -> HardwareChoice:
-    """Fill in what is "auto".
+    """Choose every setting that is "auto".
 
-    bf16 where the hardware multiplies it (AVX512-BF16 or AMX on a processor, Ampere or later on CUDA), channels-last
-    on processors and CUDA. On two cores of an AVX512-BF16 processor a training step of the paper's network took 0.77
-    of the time in float32 when channels-last, 0.56 in bf16, 0.47 in both
+    These are bf16 if the hardware multiplies it (AVX512-BF16 or AMX on a processor, Ampere or later on CUDA), and
+    channels-last on processors and CUDA. On two cores of an AVX512-BF16 processor a training step of the paper's
+    network took 0.77 of the time in float32 with channels-last, 0.56 in bf16, 0.47 with both
     (``experiments/benchmarks/precision_and_layout.py``).
 
     Raises:
-        UserError: for what the hardware cannot do: fp16 without a CUDA GPU, the same bits each time with one.
+        UserError: the hardware does not support it: fp16 without a CUDA GPU, or deterministic training on one.
     """
     device, has_bf16 = _device(accelerator)
     if precision == "fp16" and device != "cuda":
@@ -108,24 +108,24 @@ def choose_for_hardware(
 
 
 def choose_for_prediction(precision: str, channels_last: str | bool, device: str | None) -> HardwareChoice:
-    """The same for a trained network; without a GPU, one trained in fp16 computes in what is fastest there."""
+    """Choose for a trained network; without a CUDA GPU, one trained in fp16 uses the fastest precision."""
     accelerator = "auto" if device is None else device.partition(":")[0]
     is_possible = precision != "fp16" or _device(accelerator)[0] == "cuda"
     return choose_for_hardware(precision if is_possible else "auto", channels_last, accelerator)
 
 
 def set_tf32(is_tf32: bool) -> None:
-    """Let CUDA round the factors of float32 products to TF32, or not; torch's own default does so in convolutions."""
+    """Set whether CUDA rounds the factors of float32 products to TF32; torch's default does so in convolutions."""
     if torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = is_tf32
         torch.backends.cudnn.allow_tf32 = is_tf32
 
 
 def num_devices(devices: int | str, accelerator: str) -> int:
-    """How many processes train: as many as asked for, or one for each GPU where ``devices`` is "auto".
+    """Return the number of training processes: ``devices``, or if it is "auto" one per GPU, 1 without GPUs.
 
     Raises:
-        UserError: the machine has fewer GPUs, or ``devices`` is no number.
+        UserError: the machine has fewer GPUs, or ``devices`` is not a number from 1 on.
     """
     uses_gpus = _device(accelerator)[0] == "cuda"
     if devices == "auto":
@@ -138,7 +138,7 @@ def num_devices(devices: int | str, accelerator: str) -> int:
 
 
 def check_can_be_sharded(trainer: Mapping[str, Any]) -> None:
-    """Raise UserError if trainer.strategy=fsdp meets a setting that needs whole tensors."""
+    """Raise UserError if trainer.strategy=fsdp is combined with a setting that needs whole tensors."""
     for key, off in (("ema", None), ("compile", False), ("sync_batchnorm", False)):
         if trainer["strategy"] == "fsdp" and trainer[key] != off:
             raise UserError(

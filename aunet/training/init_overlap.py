@@ -1,4 +1,4 @@
-"""Weights to start from against the cases of a run: those that the weights have seen must not test it."""
+"""Overlap of a run's cases with those that its initial weights have seen, which must not test it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ class Start:
 
 
 def check_overlap(start: Start, is_allowed: bool) -> list[str]:
-    """Compare the test and validation cases of a run with those that its first weights have seen.
+    """Compare the test cases of a run with those on which its initial weights were trained or chosen.
 
     Returns:
-        Sentences that belong below every table of test scores of the run.
+        Sentences that belong below every table of the run's test scores.
 
     Raises:
         UserError: test cases were trained on, or chose the best epoch, and that is not allowed.
@@ -49,7 +49,7 @@ def check_overlap(start: Start, is_allowed: bool) -> list[str]:
 
 
 def _namesakes(start: Start, lineage: Lineage) -> list[tuple[SeenCases, list[str]]]:
-    """Return the runs with cases of the names of test cases that may be other cases."""
+    """Return each run that has cases with names of test cases, and these names, if they may be other cases."""
     found = [(run, run.perhaps_among(start.splits.test, start.names, ("train", "val"))) for run in lineage.runs]
     return [(run, namesakes) for run, namesakes in found if namesakes]
 
@@ -63,7 +63,7 @@ def _doubt(run: SeenCases, namesakes: Sequence[str], total: int) -> str:
 
 
 def note_on_validation(start: Start) -> str | None:
-    """Return a sentence if validation cases were trained on, which flatters the scores that choose the best epoch."""
+    """Return a sentence if validation cases were trained on, which inflates the scores that choose the best epoch."""
     trained = read_lineage(start.source).among(start.splits.val, start.names, ("train",))
     if not trained:
         return None
@@ -85,7 +85,7 @@ def _refusal(start: Start, lineage: Lineage, tested: Sequence[str]) -> str:
 
 
 def _remedy(start: Start, lineage: Lineage) -> str:
-    """Return what helps: the parts of one of the runs, if none of them has seen those test cases and the data fit."""
+    """Return the remedy: the parts of one of the runs if none has seen its test cases and the data fit, else others."""
     for run in lineage.runs:
         is_known = {*run.train, *run.val, *run.test} <= start.names.patients.keys()
         if is_known and run.test and not lineage.among(run.test, start.names):

@@ -1,4 +1,4 @@
-"""The range test of learning rates: the loss while the rate rises by the same factor each step (Smith 2017)."""
+"""The learning-rate range test: the loss while the rate rises by the same factor each step (Smith 2017)."""
 
 import math
 from collections.abc import Sequence
@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-# Weight of the past in the smoothed loss, and how far above its best the loss ends the test.
+# Weight of the past in the smoothed loss, and the multiple of its minimum that ends the test.
 _SMOOTHING = 0.9
 _DIVERGED = 4.0
 _FIRST_STEPS = 10
 
 
 class LearningRateTest(Callback):
-    """Keeps rate and loss of each step, and ends the training once the loss has left its best far behind."""
+    """Callback that records rate and loss of each step, and ends the training once the loss has diverged."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
@@ -23,7 +23,7 @@ class LearningRateTest(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """Note the step."""
+        """Record the step, and stop if the loss has diverged."""
         self.rates.append(float(trainer.optimizers[0].param_groups[0]["lr"]))
         self.losses.append(float(trainer.callback_metrics["train/loss_step"]))
         smoothed = smooth(self.losses)
@@ -32,7 +32,7 @@ class LearningRateTest(Callback):
 
 
 def smooth(losses: Sequence[float]) -> NDArray[np.floating]:
-    """The exponential mean of the losses so far, each step's own share not less for being early."""
+    """Return the exponential moving average of the losses, corrected for the bias of the early steps."""
     mean, smoothed = 0.0, np.empty(len(losses))
     for number, loss in enumerate(losses):
         mean = _SMOOTHING * mean + (1 - _SMOOTHING) * loss
@@ -41,9 +41,9 @@ def smooth(losses: Sequence[float]) -> NDArray[np.floating]:
 
 
 def suggest_learning_rate(rates: Sequence[float], losses: Sequence[float]) -> float | None:
-    """The rate at which the smoothed loss falls fastest per factor of the rate, to two digits; None if it never falls.
+    """Return the rate at which the smoothed loss falls fastest per factor of the rate, to two digits.
 
-    Only rates below that of the least loss are looked at.
+    Only rates up to that of the lowest loss are considered. None if these are fewer than 3 or the loss never falls.
     """
     smoothed = smooth(losses)
     lowest = int(np.argmin(smoothed)) + 1

@@ -1,4 +1,4 @@
-"""How fast a training runs on this machine, measured ahead of it on random batches, without changing anything."""
+"""The speed of a training on this machine, measured ahead on random batches, without changing anything."""
 
 import math
 import time
@@ -17,17 +17,17 @@ from aunet.inference.sliding_window import predict_volume
 from aunet.inference.window_layout import window_layout
 from aunet.training.segmentation_task import SegmentationTask, Window
 
-# Seconds of timed batches that are enough against the noise of a clock, and the most batches of them.
+# Timing stops after so many seconds, which are enough against clock noise, or so many batches.
 _ENOUGH_SECONDS, _ENOUGH_BATCHES = 0.5, 5
-# A batch of more voxels is tried out first on a small part of it, and not measured as a whole if that would take longer
-# than _LONGEST_BATCH seconds: two batches of 4 s keep a measurement within 10 s.
+# A batch of more voxels is tried on a small part first, and not measured as a whole if that would take longer than
+# _LONGEST_BATCH seconds: two batches of 4 s keep a measurement within 10 s.
 _SMALL_BATCH_VOXELS = 150_000
 _LONGEST_BATCH = 4.0
 
 
 @dataclass(frozen=True)
 class BatchShape:
-    """Patches of a batch, and the size of each: (patches, channels, *patch_size) voxels, with labels of K classes."""
+    """Shape of a batch: (patches, channels, *patch_size) voxels, with labels of ``num_classes`` classes."""
 
     patches: int
     channels: int
@@ -36,7 +36,7 @@ class BatchShape:
 
     @property
     def voxels(self) -> int:
-        """Of all patches together."""
+        """Return the number of voxels of all patches together."""
         return self.patches * math.prod(self.patch_size)
 
 
@@ -66,21 +66,21 @@ class _Trial:
     flop: float
 
     def scaled(self, factor: float) -> "_Trial":
-        """Return the trial of a batch with ``factor`` times the voxels, in as many times larger windows."""
+        """Return the trial of a batch and windows with ``factor`` times the voxels."""
         return _Trial(self.batch_seconds * factor, self.window_seconds * factor, self.flop * factor)
 
 
 def measure_pace(task: SegmentationTask, shape: BatchShape, accumulate: int = 1) -> Pace:
-    """Measure the pace of ``task`` where its network lies, in a few steps on random images.
+    """Measure the pace of ``task`` on its network's device, in a few steps on random images.
 
-    A step is the augmentation, the forward pass, the loss, the backward pass and the optimizer, the latter on a copy of
-    the weights. Weights, running statistics, gradients and the states of torch's random numbers are afterwards as they
-    were. If a batch would take longer than a few seconds, a smaller one is measured and scaled by its voxels.
+    A step is the augmentation, the forward pass, the loss, the backward pass and the optimizer, the last on a copy of
+    the weights. Weights, running statistics, gradients and torch's random state are restored afterwards. If a batch
+    would take longer than a few seconds, a smaller one is measured and scaled by its voxels.
 
     Args:
-        task: what is trained; its network in training mode.
+        task: the training; its network is in training mode.
         shape: of the batches of this process.
-        accumulate: batches of an optimizer step.
+        accumulate: batches per optimizer step.
 
     Raises:
         torch.OutOfMemoryError: the GPU's memory does not hold a step.
@@ -91,7 +91,7 @@ def measure_pace(task: SegmentationTask, shape: BatchShape, accumulate: int = 1)
         # Windows are whole patches, one at a time.
         window_seconds = trial.window_seconds * measured.patches / shape.patches
         update_seconds = _update_seconds(task)
-    if task.device.type == "cuda":  # the peak that a run records is that of its training
+    if task.device.type == "cuda":  # a run records the peak memory of its training alone
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     return Pace(accumulate * trial.batch_seconds + update_seconds, window_seconds, accumulate * trial.flop, measured)
@@ -112,16 +112,16 @@ def _num_windows(shape: Sequence[int], window: Window) -> float:
 
 
 def _measurable(task: SegmentationTask, shape: BatchShape) -> BatchShape:
-    """Return ``shape``, or what of it can be measured in time, judged by its smallest part."""
+    """Return ``shape``, or the largest part of it that can be measured in time, judged by its smallest part."""
     multiple = task.window.size_multiple
     smallest = _part(shape, multiple, 0)
-    # A compiled network would be compiled again, for a minute, for another size.
+    # A compiled network would be recompiled for another size, which takes a minute.
     if task.is_compiled or shape.voxels <= _SMALL_BATCH_VOXELS or smallest.voxels >= shape.voxels:
         return shape
     try:
-        _batch_seconds(task, smallest)  # warms up
+        _batch_seconds(task, smallest)  # warm-up
         seconds_per_voxel = _batch_seconds(task, smallest) / smallest.voxels
-    except (RuntimeError, ValueError):  # what networks for one size say of another
+    except (RuntimeError, ValueError):  # raised by networks for one size only
         return shape
     return _part(shape, multiple, int(_LONGEST_BATCH / seconds_per_voxel))
 
@@ -141,12 +141,12 @@ def _part(shape: BatchShape, multiple: Sequence[int], most_voxels: int) -> Batch
 
 
 def _try(task: SegmentationTask, shape: BatchShape) -> _Trial:
-    """Time batches of ``shape`` after one that warms up, whose FLOP are counted, and windows of the validation."""
+    """Time batches of ``shape`` after a warm-up batch, whose FLOP are counted, and a window of the validation."""
     with FlopCounterMode(display=False) as counter:
         first = _batch_seconds(task, shape)
     seconds: list[float] = []
     while not seconds or (sum(seconds) < _ENOUGH_SECONDS and len(seconds) < _ENOUGH_BATCHES):
-        if first > 2 * _LONGEST_BATCH:  # the machine is slower than was foreseen
+        if first > 2 * _LONGEST_BATCH:  # the machine is slower than expected
             seconds.append(first)
             break
         seconds.append(_batch_seconds(task, shape))
@@ -154,7 +154,7 @@ def _try(task: SegmentationTask, shape: BatchShape) -> _Trial:
 
 
 def _window_seconds(task: SegmentationTask, shape: BatchShape) -> float:
-    """Return the seconds of one patch in validation; a quick one is warmed up first."""
+    """Return the seconds of one patch in validation; a quick one is timed again after this warm-up."""
     image, multiple = torch.rand(shape.channels, *shape.patch_size), task.window.size_multiple
 
     def predict() -> None:
@@ -174,9 +174,9 @@ def _batch_seconds(task: SegmentationTask, shape: BatchShape) -> float:
 
 
 def random_batch(shape: BatchShape, box_of: Callable[[int], Sequence[int]]) -> Sample:
-    """Return a batch as ``sampling.joined`` makes it, of random images and labels.
+    """Return a batch of random images and labels in the form of ``sampling.joined``.
 
-    ``box_of`` gives the voxels to read for each patch.
+    ``box_of`` returns the size (voxels) of the box to read for each patch.
     """
     draw = torch.Generator().manual_seed(0)
 
@@ -194,13 +194,13 @@ def random_batch(shape: BatchShape, box_of: Callable[[int], Sequence[int]]) -> S
 
 
 def _update_seconds(task: SegmentationTask) -> float:
-    """Return the seconds of the optimizer's second step, on copies of the weights and with the gradients at hand."""
+    """Return the seconds of the optimizer's second step, on copies of the weights with the current gradients."""
     copies: list[nn.Parameter] = []
     for parameter in task.network.parameters():
         copies.append(nn.Parameter(parameter.detach().clone()))
         copies[-1].grad = parameter.grad
     optimizer: Any = task.new_optimizer(copies)
-    optimizer.step()  # makes its state
+    optimizer.step()  # creates its state
     return _seconds(optimizer.step, task.device)
 
 
@@ -214,7 +214,7 @@ def _seconds(work: Callable[[], Any], device: torch.device) -> float:
 
 @contextmanager
 def _restored(network: nn.Module, device: torch.device) -> Generator[None]:
-    """Keep everything that a step without its update changes, and put it back."""
+    """Restore, after the block, everything that a step without its update changes."""
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     gradients = [(parameter, parameter.grad) for parameter in network.parameters()]
     try:

@@ -1,4 +1,4 @@
-"""The line on how fast a training runs on this machine and when it ends."""
+"""The line with the speed of a training on this machine and its expected end."""
 
 import torch
 
@@ -8,7 +8,7 @@ from aunet.training.time_words import clock_words, duration_words
 
 
 def computer_words(choice: HardwareChoice) -> str:
-    """Return device, precision and memory layout: CPU (2 threads), bf16, channels-last."""
+    """Return device, precision and memory layout, as in "CPU (2 threads), bf16, channels-last"."""
     layout = "channels-last" if choice.is_channels_last else "channels-first"
     return f"{_device_words(choice.device)}, {choice.precision}, {layout}"
 
@@ -23,20 +23,20 @@ def _device_words(device: str) -> str:
 
 
 def speed_words(steps_per_second: float, share: float | None) -> str:
-    """Return the speed: 1.6 steps/s, 48 % of this machine's matrix rate."""
+    """Return the speed, as in "1.6 steps/s, 48 % of this machine's matrix rate"."""
     rate = f"{rounded(steps_per_second)} steps/s"
     return rate if share is None else f"{rate}, {100 * share:.0f} % of this machine's matrix rate"
 
 
 def rounded(value: float) -> str:
-    """Return two significant digits, without an exponent: 0.13, 1.6, 23, 120."""
-    return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
+    """Format with two significant digits, from 10 on as a whole number: 0.13, 1.6, 23, 120."""
+    return f"{value:.0f}" if value >= 9.95 else f"{value:#.2g}"
 
 
 def end_words(left: Remainder, max_time: str | None = None, patience: int | None = None) -> str:
-    """Return what is left and when it ends: 240 steps and 6 validations end at about 14:32 (2 min 40 s).
+    """Return what is left and its end, as in "240 steps and 6 validations end at about 14:32 (2 min 40 s)".
 
-    ``max_time`` and ``patience`` are the settings of the trainer that may end it.
+    ``max_time`` and ``patience`` are the trainer's settings that may end the training earlier.
     """
     if left.steps == 0:
         return "no step is left"

@@ -1,10 +1,10 @@
-"""The most memory this process has held."""
+"""The peak memory of this process."""
 
 import resource
 import sys
 
 
 def peak_memory_bytes() -> int:
-    """Peak resident memory of this process in bytes (macOS counts bytes, Linux kibibytes)."""
+    """Return the peak resident memory of this process in bytes (macOS counts bytes, Linux kibibytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

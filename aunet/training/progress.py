@@ -1,4 +1,4 @@
-"""What the user sees of a training: one bar with the expected end of all epochs, one line an epoch."""
+"""Display of a training: one bar with the expected end of all epochs, and one line per epoch."""
 
 import logging
 import time
@@ -15,9 +15,9 @@ _log = logging.getLogger(__name__)
 
 
 class ProgressDisplay(Callback):
-    """Moves the bar of ``progress`` with the run's clock, and logs a line for each epoch.
+    """Callback that moves the bar of ``progress`` with the run's clock, and logs a line for each epoch.
 
-    Both show the steps per second of late and the expected end of the training, validations included.
+    Both show the recent steps per second and the expected end of the training, validations included.
     """
 
     def __init__(self, progress: Progress, clock: RunClock) -> None:
@@ -27,7 +27,7 @@ class ProgressDisplay(Callback):
         self._epoch_start = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Show the bar, for a resumed run at the share that is done."""
+        """Show the bar, for a resumed run at the share already done."""
         self._progress.reset(self._bar, visible=True)
         self._show(trainer, "Training", trainer.current_epoch)
         self._epoch_start = time.monotonic()
@@ -42,7 +42,7 @@ class ProgressDisplay(Callback):
         self._show(trainer, f"{_epoch_words(trainer)}  loss {loss:.3f}{self._speed()}", trainer.current_epoch)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say that the network is being validated."""
+        """Show that the network is being validated."""
         self._show(trainer, f"{_epoch_words(trainer)}  validating{self._speed()}", trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -66,7 +66,7 @@ class ProgressDisplay(Callback):
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the bar away."""
+        """Hide the bar."""
         self._progress.update(self._bar, visible=False)
 
     def _show(self, trainer: Trainer, text: str, epochs: int) -> None:

@@ -1,4 +1,4 @@
-"""The bar of what takes minutes: training, test, prediction. Free of Lightning, which a prediction does not load."""
+"""Progress bar for training, test and prediction; it does not import Lightning, which a prediction does not load."""
 
 import time
 
@@ -9,9 +9,9 @@ from aunet.training.time_words import clock_words, duration_words
 
 
 class TimeLeftColumn(TimeRemainingColumn):
-    """The time left and the time of day at the end: of a task with a field ``end`` (``time.monotonic``), else rich's.
+    """Column with the time left until a task's field ``end`` (``time.monotonic``) and that time of day, else rich's.
 
-    Rich knows the latest advances alone, so that its own estimate leaves out validations and leaps after each.
+    Rich knows only the latest advances, so its own estimate leaves out validations and jumps after each.
     """
 
     def render(self, task: Task) -> Text:
@@ -24,7 +24,7 @@ class TimeLeftColumn(TimeRemainingColumn):
 
 
 def run_progress() -> Progress:
-    """Return a bar with the time passed and an estimate of the time left."""
+    """Return a bar with the elapsed time and an estimate of the time left."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),

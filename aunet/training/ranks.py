@@ -1,4 +1,4 @@
-"""The processes that share one training: which one this is, and how they agree.
+"""The processes (ranks) that share one training: the rank of this one, and their exchange.
 
 They are started by torchrun, by ``aunet train trainer.devices=2`` or by hand. In a run of one process everything here
 is trivial and torch.distributed is not touched.
@@ -16,17 +16,17 @@ from torch.distributed.nn.functional import all_gather
 
 T = TypeVar("T")
 
-# Longer than any rank waits for another in good order: preparing a cohort, predicting a large case.
+# Longer than any rank waits for another in normal operation: preparing a cohort, predicting a large case.
 _PATIENCE = timedelta(hours=6)
 
 
 def is_started_as_rank() -> bool:
-    """Whether torchrun started this process."""
+    """Return whether torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def join_ranks(accelerator: str) -> None:
-    """Meet the other processes of this run; on GPUs, take this process's own."""
+    """Join the process group of this run; on GPUs, select this process's own."""
     if not is_started_as_rank() or distributed.is_initialized():
         return
     has_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
@@ -36,28 +36,28 @@ def join_ranks(accelerator: str) -> None:
 
 
 def leave_ranks() -> None:
-    """Part from the other processes."""
+    """Leave the process group."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
 
 def rank() -> int:
-    """Number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def num_ranks() -> int:
-    """How many processes train together."""
+    """Return the number of processes that train together."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def share_of(items: Sequence[T]) -> Sequence[T]:
-    """What of ``items`` is for this process: every one belongs to exactly one."""
+    """Return the ``items`` of this process; each item belongs to exactly one process."""
     return items[rank() :: num_ranks()]
 
 
 def gathered(value: T) -> list[T]:
-    """The ``value`` of every process, by rank; all must ask."""
+    """Return the ``value`` of every process, by rank; all must call this."""
     if num_ranks() == 1:
         return [value]
     values: list[Any] = [None] * num_ranks()
@@ -66,7 +66,7 @@ def gathered(value: T) -> list[T]:
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether ``flag`` is set in any process; all must ask."""
+    """Return whether ``flag`` is set in any process; all must call this."""
     if num_ranks() == 1:
         return flag
     flags = torch.tensor([int(flag)])
@@ -75,7 +75,7 @@ def any_rank(flag: bool) -> bool:
 
 
 def of_first_rank(value: T) -> T:
-    """The ``value`` of rank 0, for all; all must ask."""
+    """Return the ``value`` of rank 0 in all processes; all must call this."""
     if num_ranks() == 1:
         return value
     values: list[Any] = [value]
@@ -84,23 +84,23 @@ def of_first_rank(value: T) -> T:
 
 
 def share_buffers(network: nn.Module) -> None:
-    """Give every process the running statistics of rank 0, which are those a checkpoint keeps."""
+    """Copy the running statistics of rank 0, which a checkpoint keeps, to every process."""
     if num_ranks() > 1:
         for buffer in network.buffers():
             distributed.broadcast(buffer, src=0)
 
 
 def whole_batch(part: Tensor) -> Tensor:
-    """The parts (B, ...) of all ranks as one batch, for a loss that is no mean over samples; gradients come back.
+    """Join the parts (B, ...) of all ranks into one batch, for a loss that is not a mean over samples.
 
-    Each rank then has the loss of the whole batch, and the mean of their gradients is its gradient.
+    Gradients flow back. Each rank has the loss of the whole batch, and the mean of their gradients is its gradient.
     """
     return part if num_ranks() == 1 else torch.cat(all_gather(part.contiguous()))
 
 
 @contextmanager
 def first_rank_first() -> Generator[None]:
-    """What follows is done by rank 0, then by the others, who find its results on disk."""
+    """Run the block on rank 0, then on the others, which find its results on disk."""
     if rank() != 0:
         distributed.barrier()
     yield

@@ -1,4 +1,4 @@
-"""How far a training is: by its optimizer steps or, if its time is limited, by the steps that the time leaves."""
+"""The progress of a training: by its optimizer steps or, if its time is limited, by the steps that the time leaves."""
 
 import logging
 import time
@@ -14,19 +14,19 @@ _log = logging.getLogger(__name__)
 
 
 class RunClock(Callback):
-    """Measures the share of the training that is done, and ends it when its time is up.
+    """Callback that measures the share of the training done, and ends the training when its time is up.
 
-    With a time limit the share counts optimizer steps: after each of them, what is left of the share is divided equally
-    among this step and those that still fit into the limit, as the measured times of steps and validations tell. So the
-    share never falls, comes to 1 with the last step however long the validations take, and a training ends with the
-    last validation inside the limit. Before the first validation of a run its length is unknown and taken as 0.
+    With a time limit the share counts optimizer steps. After each step, the remaining share is divided equally among
+    this step and those that still fit into the limit, by the measured times of steps and validations. So the share
+    never falls, reaches 1 with the last step however long the validations take, and a training ends with the last
+    validation inside the limit. Before the first validation of a run its length is unknown and taken as 0.
 
     The seconds of a resumed run continue from those before the interruption.
 
     Args:
         max_epochs: of the whole training.
-        steps_per_epoch: optimizer steps of an epoch.
-        max_seconds: limit of the training time, validations included; None for none.
+        steps_per_epoch: optimizer steps per epoch.
+        max_seconds: limit of the training time, validations included; None for no limit.
     """
 
     def __init__(self, max_epochs: int, steps_per_epoch: int, max_seconds: float | None) -> None:
@@ -35,7 +35,7 @@ class RunClock(Callback):
         self._start: float | None = None
         self._mark: float | None = None  # end of the latest step or validation of this process
         self._step_time, self._validation_time = step_mean(), validation_mean()
-        # For the reader: of this process alone, as a part before may have run on another machine.
+        # For display: of this process alone, as an earlier part may have run on another machine.
         self._expected = EpochTimes(steps_per_epoch, 0.0, 0.0)
         self._step_time_here, self._validation_time_here = step_mean(), validation_mean()
         self._first_validation = 0.0
@@ -46,12 +46,12 @@ class RunClock(Callback):
 
     @property
     def seconds(self) -> float:
-        """Training time so far, over all parts of an interrupted run."""
+        """Return the training time (s) so far, over all parts of an interrupted run."""
         return self._seconds_at(time.monotonic())
 
     @property
     def is_over(self) -> bool:
-        """Whether no further step fits into the time limit."""
+        """Return whether no further step fits into the time limit."""
         return self._is_over
 
     def progress(self, steps: int) -> float:
@@ -61,17 +61,17 @@ class RunClock(Callback):
         return self._share
 
     def expect(self, step_seconds: float, validation_seconds: float) -> None:
-        """Take these for the durations of steps and validations until this process has measured some."""
+        """Use these durations of steps and validations until this process has measured its own."""
         self._expected = EpochTimes(self._steps_per_epoch, step_seconds, validation_seconds)
 
     @property
     def steps_per_second(self) -> float | None:
-        """Of the latest steps; None before the first that is known."""
+        """Return the rate of the latest steps; None before a step's time is known."""
         seconds = self._times_here.step_seconds
         return 1 / seconds if seconds > 0 else None
 
     def remainder(self, steps: int, epochs: int) -> Remainder | None:
-        """Return what is left after ``steps`` and ``epochs`` that are validated; None before a step's time is known."""
+        """Return what is left after ``steps`` and validated ``epochs``; None before a step's time is known."""
         times = self._times_here
         if times.step_seconds <= 0:
             return None
@@ -93,7 +93,7 @@ class RunClock(Callback):
             trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure what passed since the last step: validation, recording, checkpoints."""
+        """Measure the time since the last step: validation, recording, checkpoints."""
         if self._mark is not None:
             now = self._now()
             self._validation_time.add(now - self._mark)
@@ -103,7 +103,7 @@ class RunClock(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """After an optimizer step, advance the share, and stop if no other step fits; the trainer then validates."""
+        """Advance the share after an optimizer step, and stop if no other step fits; the trainer then validates."""
         if not makes_step(trainer, batch_idx):
             return
         now = self._now()
@@ -126,7 +126,7 @@ class RunClock(Callback):
             self._end_if(left == 0, trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the time so far, what was measured of it, and the limits that the share was planned for."""
+        """Return the time so far, the measured durations, and the limits for which the share was planned."""
         return {
             "seconds": self.seconds,
             "share": self._share,
@@ -138,7 +138,7 @@ class RunClock(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from the part before; of runs before the share was kept, only the seconds are known."""
+        """Continue from the part before; runs of earlier versions kept the seconds only."""
         self._seconds_before = float(state_dict["seconds"])
         self._plan_before = state_dict.get("plan", [])
         if not self._plan_before:
@@ -149,7 +149,7 @@ class RunClock(Callback):
         self._validation_time.load_state_dict(state_dict["validation_time"])
 
     def _plan_anew(self, steps: int, epoch: int, max_seconds: float) -> None:
-        """Set the share that is done by limits which have changed since the part before."""
+        """Set the share done according to limits that have changed since the part before."""
         left = self._steps_left(steps, epoch, self._now())
         by_time = 0.0 if self._step_time.value else self.seconds / max_seconds
         self._share = min(1.0, max(steps / max(1, steps + left), by_time))
@@ -157,9 +157,9 @@ class RunClock(Callback):
 
     @property
     def _times_here(self) -> EpochTimes:
-        """Durations of steps and validations here: as measured, else as expected, else as in the part before.
+        """Return the durations of steps and validations here: measured, else expected, else of the part before.
 
-        The first validation of a process counts as far as it has come.
+        The duration so far of a process's first validation is a lower bound.
         """
         step = self._step_time_here.value or self._expected.step_seconds or self._step_time.value
         guess = self._expected.validation_seconds or self._validation_time.value
@@ -178,7 +178,7 @@ class RunClock(Callback):
         return epochs * self._steps_per_epoch
 
     def _steps_left(self, steps: int, epoch: int, now: float) -> int:
-        """Return how many steps are left after ``steps``, of which the last were in ``epoch``, by epochs and time."""
+        """Return how many steps are left after ``steps``, with ``epoch`` under way, by epochs and time."""
         by_epochs = max(0, self._total_steps - steps)
         if self._max_seconds is None:
             return by_epochs

@@ -1,4 +1,4 @@
-"""One process a run folder: a lock that the system gives back when its holder ends, however it ends."""
+"""One process per run folder: a lock that the system releases when its holder ends, however it ends."""
 
 import fcntl
 import json
@@ -15,16 +15,16 @@ from aunet.errors import UserError
 
 _log = logging.getLogger(__name__)
 _NAME = "run.lock"
-# Somebody who only asks whether the lock is held holds it for a moment.
+# A process that only checks the lock holds it for a moment, so an attempt to take it is repeated.
 _ATTEMPTS, _PAUSE_SECONDS = 10, 0.05
 
 
 @contextmanager
 def locked_folder(folder: Path) -> Generator[None]:
-    """Hold the lock of ``folder``; of a run's many processes the first one does, for all of them.
+    """Hold the lock of ``folder``; in a run of many processes, the first one does so for all.
 
     Raises:
-        UserError: while another process holds it.
+        UserError: another process holds it.
     """
     if int(os.environ.get("RANK", 0)) > 0:
         yield
@@ -40,13 +40,13 @@ def locked_folder(folder: Path) -> Generator[None]:
 
 
 def check_unlocked(folder: Path) -> None:
-    """Raise UserError while another process holds the lock of ``folder``."""
+    """Raise UserError if another process holds the lock of ``folder``."""
     if is_locked(folder):
         raise _in_use(folder)
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a living process holds the lock of ``folder``."""
+    """Return whether a living process holds the lock of ``folder``."""
     try:
         with (folder / _NAME).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -58,7 +58,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def holder(folder: Path) -> dict[str, Any]:
-    """``host`` and ``process`` (id) that held the lock of ``folder`` last; empty where nobody ever did."""
+    """Return ``host`` and ``process`` (id) that held the lock of ``folder`` last; empty if none ever did."""
     try:
         return json.loads((folder / _NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -66,7 +66,7 @@ def holder(folder: Path) -> dict[str, Any]:
 
 
 def _is_taken_over(descriptor: int, folder: Path) -> bool:
-    """Whether the lock is ours now; on a file system without locks it is, and that is said."""
+    """Try to take the lock, and return whether that succeeded; on a file system without locks, warn and return True."""
     for _ in range(_ATTEMPTS):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""``run.json``: what ran, on what, how long, and how well it scored."""
+"""``run.json``: code, data, model, hardware, duration and scores of a run."""
 
 import json
 import os
@@ -19,14 +19,14 @@ _PACKAGES = ("torch", "monai", "pytorch-lightning", "hydra-core", "wandb", "nump
 
 
 class RunRecord:
-    """Keeps ``run.json`` of a run folder up to date; a resumed run adds to what stands there."""
+    """The ``run.json`` of a run folder, kept up to date; a resumed run adds to it."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "run.json"
         self.facts: dict[str, Any] = json.loads(self._path.read_text()) if self._path.is_file() else {}
 
     def start(self, **facts: Any) -> None:
-        """Write what is known when the training starts."""
+        """Write the facts that are known when the training starts."""
         code = read_code_state()
         kept = keep_patch(self._path.parent, code.patch) if rank() == 0 else None
         changes = {"commit": code.commit, "changes": kept}
@@ -34,13 +34,13 @@ class RunRecord:
         self.update(status="running", **here, **facts)
 
     def update(self, **facts: Any) -> None:
-        """Add or replace facts, and write."""
+        """Add or replace facts, and write the file."""
         self.facts |= facts
         if rank() == 0:
             write_json(self._path, self.facts)
 
     def end(self, status: Status) -> None:
-        """Write how the run ended; a run that never started leaves nothing."""
+        """Write how the run ended; a run that never started leaves no file."""
         if self.facts:
             self.update(status=status, ended=_now())
 
@@ -65,7 +65,7 @@ def _versions() -> dict[str, str]:
 
 
 def _version(package: str) -> str:
-    """Return the version of an installed package; a checkout on the path and a tracker that is not used have none."""
+    """Return the version of a package, "not installed" for a checkout on the path or an unused tracker."""
     try:
         return version(package)
     except PackageNotFoundError:

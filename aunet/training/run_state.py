@@ -1,4 +1,4 @@
-"""Where a run stands, read from its folder while it trains or after."""
+"""The state of a run, read from its folder during the training or after."""
 
 import csv
 import json
@@ -17,10 +17,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class RunState:
-    """What ``aunet runs`` and the tables of sweeps show of a run.
+    """The state of a run as ``aunet runs`` and the tables of sweeps show it.
 
-    ``status`` is that of run.json, except: ``running`` is a run whose process lives, ``died`` one whose process ended
-    without a word, and ``waiting`` one that has its configuration and nothing else.
+    ``status`` is that of run.json, except: ``running`` is a run whose process is alive, ``died`` one whose process
+    ended without recording it, and ``waiting`` one that has its configuration and nothing else.
     """
 
     folder: Path
@@ -32,26 +32,26 @@ class RunState:
     started: datetime | None = None
     max_epochs: int | None = None
     max_time: str | None = None  # DD:HH:MM:SS
-    recorded_end: str | None = None  # the setting of trainer that ended the training; older runs do not say
-    validation_dice: tuple[float, ...] = ()  # one an epoch
+    recorded_end: str | None = None  # the trainer's setting that ended the training; None in older runs
+    validation_dice: tuple[float, ...] = ()  # one per epoch
     test_dice: dict[str, float] = field(default_factory=dict[str, float])  # by class; undefined ones left out
     seconds: float = 0.0
     caveats: tuple[str, ...] = ()  # sentences that qualify every score
 
     @property
     def best_dice(self) -> float | None:
-        """The best validation Dice so far; None where there is no defined one."""
+        """Return the best validation Dice so far; None if none is defined."""
         defined = [value for value in self.validation_dice if not math.isnan(value)]
         return max(defined, default=None)
 
     @property
     def num_epochs(self) -> int:
-        """Epochs so far, the last of which a time limit may have cut short."""
+        """Return the number of epochs so far; a time limit may have cut the last one short."""
         return len(self.validation_dice)
 
     @property
     def ended_by(self) -> str:
-        """``max_epochs``, ``max_time`` or ``patience``: as recorded, or of older runs as their epochs tell."""
+        """Return ``max_epochs``, ``max_time`` or ``patience``: as recorded, in older runs inferred from the epochs."""
         if self.recorded_end is not None:
             return self.recorded_end
         if self.max_epochs is None or self.num_epochs >= self.max_epochs:
@@ -60,7 +60,7 @@ class RunState:
 
 
 def read_run_state(folder: Path) -> RunState:
-    """The state of the run in ``folder``; of files that are missing or half written, nothing."""
+    """Read the state of the run in ``folder``; missing or half-written files contribute nothing."""
     facts = _read_json(folder / "run.json")
     scores: dict[str, Any] = facts.get("scores", {})
     started, trainer = facts.get("started"), _trainer_settings(folder / "config.yaml")
@@ -83,7 +83,7 @@ def read_run_state(folder: Path) -> RunState:
 
 
 def where_it_runs(folder: Path) -> str | None:
-    """The machine on which the run's last process was started; None where none was."""
+    """Return the machine on which the run's last process was started; None if none was."""
     return holder(folder).get("host")
 
 
@@ -108,7 +108,7 @@ def _typed(value: object, wanted: type[_T]) -> _T | None:
 
 
 def _column(path: Path, name: str) -> list[float]:
-    """The numbers of one column of an epoch table; NaN where one is missing."""
+    """Return the numbers of one column of an epoch table; NaN for missing ones."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:

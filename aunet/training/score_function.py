@@ -1,4 +1,4 @@
-"""Training through gates that are drawn: the score-function estimate of the gradient of the expected loss.
+"""Training through drawn gates: the score-function estimate of the gradient of the expected loss.
 
 With draws a of probability p(a) the gradient of the expected loss E[L(a)] is E[grad L + (L - baseline) grad log p(a)],
 for any baseline that does not depend on the draw. Here it is the mean loss of the step's other draws (Mnih and Rezende
@@ -22,8 +22,8 @@ def expected_loss(network: nn.Module, draw_loss: Callable[[], Tensor]) -> Tensor
     The running statistics of ``network``'s batch norms count the first draw alone, so that a step is one batch.
 
     Args:
-        network: has gates that are drawn or not; without any the loss is computed once.
-        draw_loss: a forward pass and its loss, a scalar.
+        network: with drawn gates or without; without, the loss is computed once.
+        draw_loss: runs a forward pass and returns its loss, a scalar.
     """
     gates = [module for module in network.modules() if isinstance(module, BernoulliDraw)]
     if not gates:
@@ -43,7 +43,7 @@ def expected_loss(network: nn.Module, draw_loss: Callable[[], Tensor]) -> Tensor
 
 @contextmanager
 def _recorded_draws(gates: list[BernoulliDraw]) -> Generator[list[tuple[Tensor, Tensor]]]:
-    """The scores and the draw of every gate within this context.
+    """Yield a list that collects the scores and the draw of every gate within this context.
 
     Nothing is computed from them here: a level that is recomputed in the backward pass would not find it again.
     """

@@ -1,4 +1,4 @@
-"""The test cases of a run: predicted in their own grid, scored, pictured."""
+"""The test of a run: its cases are predicted in their own grid, scored and pictured."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,11 +30,11 @@ def score_test_cases(
     progress: Progress,
     on_error: str = "stop",
 ) -> pd.DataFrame:
-    """Predict and score ``cases``; everything is written below ``folder``. Returns the summary.
+    """Predict and score ``cases``, write the results below ``folder`` and return the summary.
 
-    Writes predictions/<case_id>.nii.gz (.png of a picture) with their class_names.json, pictures/<case_id>.png,
-    case_scores.csv and summary.json. Each rank predicts its share of the cases; all get the same summary. ``on_error``
-    "skip" tells and leaves out a case that cannot be read.
+    The files are predictions/<case_id>.nii.gz (.png for a picture) with their class_names.json, pictures/<case_id>.png,
+    case_scores.csv and summary.json. Each rank predicts its share of the cases; all get the same summary. With
+    ``on_error="skip"`` an unreadable case is left out with a warning.
     """
     tables: list[pd.DataFrame] = []
     for case in progress.track(share_of(cases), description="Testing"):

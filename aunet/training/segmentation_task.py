@@ -1,4 +1,4 @@
-"""One training step, one validation of whole cases, one optimizer: what Lightning's trainer repeats."""
+"""The training step, the validation of whole cases and the optimizer, which Lightning's trainer repeats."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -29,10 +29,10 @@ _log = logging.getLogger(__name__)
 
 
 class SegmentationTask(LightningModule):
-    """Trains any network with ``forward(image) -> logits``.
+    """Training of any network with ``forward(image) -> logits``.
 
-    One with ``supervised_logits(image)`` has a loss for each of these, the weighted mean of the levels' losses, each
-    level weighing half of the one before; one with drawn gates is trained by the score function.
+    A network with ``supervised_logits(image)`` has a loss for each of these; the total is the weighted mean of the
+    levels' losses, each level weighing half of the one before. One with drawn gates is trained by the score function.
 
     Args:
         network: (B, C, *spatial) -> logits (B, K, *spatial).
@@ -45,9 +45,9 @@ class SegmentationTask(LightningModule):
         augmentation: random changes of the training batches.
         seed: of the augmentation.
         is_channels_last: memory format of network and batches.
-        autocast_type: what validation computes in; None for float32. The trainer sets it for the training.
-        is_nonfinite_skipped: a step whose loss is NaN or infinite is left out instead of ending the run.
-        is_sharded: the ranks share out weights, gradients and optimizer state.
+        autocast_type: type in which validation computes; None for float32. The trainer sets it for the training.
+        is_nonfinite_skipped: skip a step whose loss is NaN or infinite instead of ending the run.
+        is_sharded: shard weights, gradients and optimizer state among the ranks.
         level_reduction: "mean" of the supervised levels' losses, whose scale is that of one level, or their weighted
             "sum", up to twice as large.
     """
@@ -96,7 +96,7 @@ class SegmentationTask(LightningModule):
         self._watched: dict[str, VolumePrediction] = {}
 
     def compile_forward(self, image_size: Sequence[int]) -> bool:
-        """Compile what a training step calls, where the network lies, for images (B, C, *spatial); whether it could."""
+        """Compile a training step's forward pass for images (B, C, *spatial), and return whether that succeeded."""
         image = torch.zeros(*image_size, device=self.device)
         image = channels_last(image) if self._is_channels_last else image
         with ProcessorConvolutions():
@@ -106,32 +106,32 @@ class SegmentationTask(LightningModule):
         return self.is_compiled
 
     def configure_model(self) -> None:
-        """Share the network out among the ranks where that is wished; Lightning asks once they have met."""
+        """Shard the network among the ranks if requested; Lightning calls this once they have met."""
         if self.is_sharded and self.device_mesh is not None and not self._sharded:
             self._sharded = (ShardedForward(_supervised_logits, self.network, self.device_mesh["data_parallel"]),)
             self._forward = self.sharded_forward.__call__
 
     @property
     def sharded_forward(self) -> ShardedForward:
-        """What holds the network where the ranks share it out; no module of this one, which has the network itself."""
+        """Return the module that shards the network; it is not a submodule, as this one has the network itself."""
         return self._sharded[0]
 
     def configure_optimizers(self) -> Optimizer:
-        """The optimizer; its learning rate is set before each step."""
+        """Return the optimizer; its learning rate is set before each step."""
         optimizer = self.new_optimizer(self.network.parameters())
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         return optimizer
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Set the learning rate of this step, and the seed of what the network itself draws."""
+        """Set the learning rate of this step, and the seed of the network's own random draws."""
         torch.manual_seed(network_seed(self._seed, self.trainer.current_epoch, batch_idx, rank()))
         share = self._schedule(self._progress(self.trainer.global_step))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * share
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
-        """Loss of one augmented batch; None to skip it."""
+        """Return the loss of one augmented batch; None to skip it."""
         loss = self._loss_of_batch(batch, self.augmentation)
         if any_rank(not bool(loss.detach().isfinite())):
             return self._skip(batch)
@@ -141,25 +141,25 @@ class SegmentationTask(LightningModule):
         return loss
 
     def _skip(self, batch: dict[str, Any]) -> None:
-        """Leave the step out, or give up, after a loss that is no number."""
+        """Skip the step with a warning after a non-finite loss, or raise if that is not allowed or not possible."""
         if not self._is_nonfinite_skipped or num_ranks() > 1:
             raise NonFiniteLossError(self.trainer.global_step, batch)
         _log.warning("The loss of step %d (%s) is not finite: skipped.", self.trainer.global_step, _case_ids(batch))
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """The backward pass, in which some levels may compute their activations again."""
+        """Run the backward pass, in which some levels may recompute their activations."""
         with ProcessorConvolutions():
             super().backward(loss, *args, **kwargs)
 
     def configure_gradient_clipping(
         self, optimizer: Optimizer, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
-        """Clip the norm of the gradient, before a fused step in bf16 too, which Lightning takes for one that scales."""
+        """Clip the gradient norm, also before a fused step in bf16, which Lightning mistakes for one that scales."""
         if gradient_clip_val:
             nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 
     def validation_step(self, case: dict[str, Any], batch_idx: int) -> None:
-        """Score one whole case, or nothing if this rank has fewer cases than another."""
+        """Score one whole case; do nothing if this rank has fewer cases than another."""
         if not case:
             return
         case_id = case["case_id"]
@@ -170,12 +170,12 @@ class SegmentationTask(LightningModule):
         self._case_dice[case_id] = score_case(label_map, case["label"].cpu().numpy(), case["annotated"].tolist())
 
     def on_validation_epoch_start(self) -> None:
-        """Validate what a checkpoint would hold, on every rank."""
+        """Copy rank 0's running statistics, so that every rank validates what a checkpoint would hold."""
         self._watched.clear()
         share_buffers(self.network)
 
     def on_validation_epoch_end(self) -> None:
-        """Log what the epoch came to.
+        """Log the scores of the epoch.
 
         ``val/dice/<class>``: mean over the cases, undefined for a class that no validation reference has;
         ``val/dice``: mean of the defined classes; ``train/loss``: mean over the steps; ``learning_rate``: that of the
@@ -199,7 +199,7 @@ class SegmentationTask(LightningModule):
         return self._watched.pop(case_id, None) or self.predict_case(image, with_attention=True)
 
     def predict_case(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
-        """Logits of a whole case (C, *spatial) by sliding window, and its coefficients if asked for."""
+        """Return the logits of a whole case (C, *spatial) by sliding window, and its coefficients if requested."""
         window = self.window
         with self.autocast():
             return predict_volume(
@@ -214,19 +214,19 @@ class SegmentationTask(LightningModule):
             )
 
     def autocast(self) -> torch.autocast:
-        """Return the context of the training's precision, for what the trainer has no part in."""
+        """Return the context of the training's precision, for computations outside the trainer."""
         return torch.autocast(self.device.type, dtype=self._autocast_type, enabled=self._autocast_type is not None)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the loss sums of an unfinished epoch; every rank gets here."""
+        """Save the loss sums of an unfinished epoch; every rank calls this."""
         checkpoint["loss_sums"] = [_mean_over_ranks(self._loss_sum), self._num_losses]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take the loss sums up again."""
+        """Restore the loss sums of an unfinished epoch."""
         self._loss_sum, self._num_losses = checkpoint["loss_sums"]
 
     def trial_step(self, batch: dict[str, Any], augmentation: Augmentation) -> None:
-        """Make a step's forward and backward pass in the training's precision, for its time, without a trainer.
+        """Run a step's forward and backward pass in the training's precision without a trainer, to time them.
 
         Running statistics, gradients and the state of random numbers change.
         """
@@ -235,7 +235,7 @@ class SegmentationTask(LightningModule):
         self.backward(loss)
 
     def _loss_of_batch(self, batch: dict[str, Any], augmentation: Augmentation) -> Tensor:
-        """Return the loss of one batch, augmented first."""
+        """Augment one batch and return its loss."""
         with torch.autocast(self.device.type, enabled=False):
             augmented = augmentation(batch, self._seed)
         image = channels_last(augmented["image"]) if self._is_channels_last else augmented["image"]
@@ -243,9 +243,9 @@ class SegmentationTask(LightningModule):
         return expected_loss(self.network, lambda: self._loss_of(image, label, annotated))
 
     def _loss_of(self, image: Tensor, label: Tensor, annotated: Tensor | None) -> Tensor:
-        """One forward pass and its loss, over the levels that have one.
+        """Run one forward pass and return its loss, over the levels that have one.
 
-        ``annotated`` (B, K) are the classes that each label speaks of; of the others nothing is taught.
+        ``annotated`` (B, K) marks the classes that each label annotates; nothing is learned about the others.
         """
         with ProcessorConvolutions():
             logits = self._forward(image)
@@ -260,7 +260,7 @@ class SegmentationTask(LightningModule):
 
 
 class NonFiniteLossError(Exception):
-    """A loss that is NaN or infinite; ``batch`` is what the step was given, as it came from the loader."""
+    """A loss that is NaN or infinite; ``batch`` is the step's batch as it came from the loader."""
 
     def __init__(self, step: int, batch: dict[str, Any]) -> None:
         super().__init__(f"the loss of step {step} is not finite; its cases are {_case_ids(batch)}")
@@ -273,7 +273,7 @@ def _case_ids(batch: dict[str, Any]) -> str:
 
 
 def _supervised_logits(network: Any, image: Tensor) -> list[Tensor]:
-    """The logits that have a loss, full resolution first; one for a network that does not tell otherwise."""
+    """Return the logits that have a loss, full resolution first; without ``supervised_logits`` these are the output."""
     return network.supervised_logits(image) if hasattr(network, "supervised_logits") else [network(image)]
 
 

@@ -1,4 +1,4 @@
-"""Weights, gradients and optimizer state shared out among the ranks (FSDP): each keeps a part of every tensor."""
+"""Weights, gradients and optimizer state sharded among the ranks (FSDP): each keeps a part of every tensor."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,14 +10,14 @@ from torch.distributed.fsdp import fully_shard
 
 
 class ShardedForward(nn.Module):
-    """A training's forward pass through a network that is gathered for a step, and a part again for the optimizer.
+    """A training's forward pass through a network that is gathered for a step and sharded again for the optimizer.
 
-    Sharded is this module and not the network itself, so that whoever calls the network, in a validation, takes part in
-    nothing that all ranks must do at once.
+    This module is sharded instead of the network itself, so that a direct call of the network, as in a validation, is
+    not an operation in which all ranks must take part at once.
 
     Args:
-        forward: (network, image) -> what the loss is of.
-        network: whose weights are shared out, as one unit.
+        forward: (network, image) -> input of the loss.
+        network: its weights are sharded as one unit.
         mesh: the ranks.
     """
 
@@ -30,12 +30,12 @@ class ShardedForward(nn.Module):
         fully_shard(self, mesh=mesh, reshard_after_forward=False)
 
     def forward(self, image: Tensor) -> Any:
-        """The forward pass."""
+        """Run the forward pass."""
         return self._forward(self.network, image)
 
 
 class WholeForValidation(Callback):
-    """Keeps the network whole on every rank during a validation, in which ranks predict cases of their own, or none.
+    """Callback that keeps the network whole on every rank in a validation, where ranks predict their own cases, if any.
 
     It goes last among the callbacks.
     """
@@ -45,10 +45,10 @@ class WholeForValidation(Callback):
         _sharded(pl_module).unshard()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave each rank its part."""
+        """Shard the weights again."""
         _sharded(pl_module).reshard()
 
 
 def _sharded(module: Any) -> Any:
-    """The sharded forward pass of a ``SegmentationTask``."""
+    """Return the sharded forward pass of a ``SegmentationTask``."""
     return module.sharded_forward

@@ -1,11 +1,11 @@
-"""How many optimizer steps a limited time leaves, with a validation after every epoch."""
+"""The number of optimizer steps that fit into a limited time, with a validation after every epoch."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
-# Of the latest steps and validations that a mean follows: so many are enough against the noise of a clock, and few
-# enough to notice that the machine has become slower.
+# Number of the latest steps and validations that a mean follows: enough against the noise of a clock, and few enough
+# to notice that the machine has become slower.
 _STEPS, _VALIDATIONS = 100, 4
 
 
@@ -18,7 +18,7 @@ class RecentMean:
         self.value = 0.0
 
     def add(self, seconds: float) -> None:
-        """Take a duration in."""
+        """Add a duration (s)."""
         self._count = min(self._count + 1, self._length)
         self.value += (seconds - self.value) / self._count
 
@@ -33,9 +33,9 @@ class RecentMean:
 
 @dataclass(frozen=True)
 class Remainder:
-    """What is left of a training: optimizer steps, validations, and the seconds of all.
+    """The rest of a training: optimizer steps, validations, and the seconds of all.
 
-    ``is_cut`` by the time limit: then so many fit into it, and the seconds are what it leaves.
+    ``is_cut``: the time limit cuts the training. Then the numbers are those that fit, the seconds those that it leaves.
     """
 
     steps: int
@@ -53,10 +53,10 @@ class EpochTimes:
     validation_seconds: float
 
     def steps_within(self, seconds: float, left_in_epoch: int) -> int | None:
-        """Return how many steps fit into ``seconds``, with the validation of every epoch in which one is made.
+        """Return how many steps fit into ``seconds``, with a validation of every epoch that has one of them.
 
-        The first ``left_in_epoch`` steps complete an epoch that is under way, which is validated even if none fits.
-        None if any number fits, as steps take no time.
+        The first ``left_in_epoch`` steps complete the current epoch, which is validated even if none fits. None if
+        any number fits, as steps take no time.
         """
         if seconds <= 0:
             return 0
@@ -69,9 +69,9 @@ class EpochTimes:
         return left_in_epoch + int(epochs) * self.steps + min(self.steps, self._before_validation(rest))
 
     def remainder(self, steps: int, validations: int, limit: float | None = None) -> Remainder:
-        """Return how long ``steps`` take that are left, with ``validations``, the first of an epoch under way.
+        """Return the rest of a training with ``steps`` and ``validations`` left, the first of the current epoch.
 
-        ``limit``: seconds that are left at most; None for no limit.
+        ``limit``: most seconds that are left; None for no limit.
         """
         seconds = steps * self.step_seconds + validations * self.validation_seconds
         if limit is None or seconds <= limit:
@@ -82,12 +82,12 @@ class EpochTimes:
         return Remainder(fitting, min(validations, validated), limit, is_cut=True)
 
     def _before_validation(self, seconds: float) -> int:
-        # A whole number of steps that measured times miss by rounding alone still fits.
+        # A whole number of steps that misses by rounding alone still fits.
         return max(0, math.floor((seconds - self.validation_seconds) / self.step_seconds + 1e-6))
 
 
 def duration_in_seconds(duration: str | None) -> float | None:
-    """Return the seconds of DD:HH:MM:SS; None of None."""
+    """Return the seconds of DD:HH:MM:SS; None for None."""
     if duration is None:
         return None
     days, hours, minutes, seconds = (int(part) for part in duration.split(":"))
@@ -95,10 +95,10 @@ def duration_in_seconds(duration: str | None) -> float | None:
 
 
 def step_mean() -> RecentMean:
-    """Return the mean duration of steps, none measured yet."""
+    """Return an empty mean for the durations of steps."""
     return RecentMean(_STEPS)
 
 
 def validation_mean() -> RecentMean:
-    """Return the mean duration of validations, none measured yet."""
+    """Return an empty mean for the durations of validations."""
     return RecentMean(_VALIDATIONS)

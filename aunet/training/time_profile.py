@@ -1,4 +1,4 @@
-"""Where the time of a training goes: by the parts of an epoch, by torch's operators, and over a whole run."""
+"""The time of a training, by the parts of an epoch, by torch's operators, and over a whole run."""
 
 import time
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ _OPERATORS_EPOCH = 2
 EPOCHS_NEEDED = 3
 
 _STEP_PARTS = ("waiting for data", "augmentation, forward pass and loss", "backward pass", "optimizer")
-# Of a run, the parts that do not grow with the steps of an epoch and are not the test: their share should be small.
+# Parts of a run that do not grow with the steps of an epoch, except the test: their share should be small.
 FIXED_PARTS = (
     "start-up",
     "between training and validation",
@@ -30,9 +30,9 @@ FIXED_PARTS = (
 
 
 class TimeProfile(Callback):
-    """Times the parts of the first two epochs and the operators of the third one's training steps.
+    """Callback that times the parts of the first two epochs and the operators of the third one's training steps.
 
-    It goes first among the callbacks, so that what others do counts to the part they do it in.
+    It goes first among the callbacks, so that the work of the others counts to the part in which they do it.
 
     Attributes:
         seconds: of each part in the second epoch.
@@ -49,7 +49,7 @@ class TimeProfile(Callback):
         self._profiler: Any = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock, or torch's profiler."""
+        """Start the clock, and in the third epoch torch's profiler."""
         if self._epoch is None:
             self._once["start-up"] = seconds_since_start()
         self._epoch = trainer.current_epoch
@@ -60,7 +60,7 @@ class TimeProfile(Callback):
         self._last = _now()
 
     def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """End the waiting for a batch."""
+        """End the wait for a batch."""
         self.end_part("waiting for data")
 
     def on_before_backward(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
@@ -83,19 +83,19 @@ class TimeProfile(Callback):
         self.end_part("between training and validation")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End the validation; other callbacks record the epoch now."""
+        """End the validation; other callbacks now record the epoch."""
         self.end_part("validation")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End the recording; other callbacks write tables and checkpoints now, see ``PartEnd``."""
+        """End the recording; other callbacks now write tables and checkpoints, see ``PartEnd``."""
         self.end_part("recording of attention")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock for what other callbacks do at the end."""
+        """Start the clock for the work of other callbacks at the end."""
         self._last = _now()
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """End the training."""
+        """Count the time since the end of the training as that of the films, which other callbacks write."""
         self._once["films of attention"] = _now() - self._last
 
     def operators(self) -> list[dict[str, Any]]:
@@ -123,8 +123,8 @@ class TimeProfile(Callback):
     def run_parts(self, epochs: int, steps: int, once: Mapping[str, float]) -> list[dict[str, Any]]:
         """Return seconds and share of each part of a run of ``epochs`` of ``steps`` each, the longest first.
 
-        The first epoch counts as measured, with what only the first time takes; all others count as the second one,
-        whose steps are multiplied by ``steps``. ``once`` are seconds of further parts of the run.
+        The first epoch counts as measured, with its one-off work; all others count as the second one, scaled to
+        ``steps``. ``once`` holds the seconds of further parts of the run.
         """
         parts = {**self._once, **once}
         for part, seconds in self.seconds.items():
@@ -133,7 +133,7 @@ class TimeProfile(Callback):
         return _shares(parts)
 
     def end_part(self, part: str) -> None:
-        """Count the time since the end of the part before to ``part`` of this epoch."""
+        """Add the time since the end of the previous part to ``part`` of this epoch."""
         now = _now()
         if self._epoch in (0, _PARTS_EPOCH):
             seconds = self.seconds if self._epoch else self._first_seconds
@@ -142,7 +142,7 @@ class TimeProfile(Callback):
 
 
 class PartEnd(Callback):
-    """Ends ``part`` of an epoch once the callbacks before this one have done what they do at its end."""
+    """Callback that ends ``part`` of an epoch once the callbacks before it have done their work at its end."""
 
     def __init__(self, times: TimeProfile, part: str) -> None:
         self._times, self._part = times, part

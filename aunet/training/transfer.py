@@ -1,4 +1,4 @@
-"""Weights of another run as a start: matched by name and shape, and along the classes by the classes' names."""
+"""Initial weights from another run: matched by name and shape, and along the classes by the classes' names."""
 
 import logging
 import pickle
@@ -19,13 +19,13 @@ from aunet.errors import UserError
 _log = logging.getLogger(__name__)
 
 Weights = Mapping[str, Tensor]
-# Prefixes that wrappers give names: our training task and 2D networks on volumes, torch's data parallel.
+# Prefixes that wrappers add to names: our training task and 2D networks on volumes, torch's data parallel.
 _PREFIXES = ("network.", "module.")
 
 
 @dataclass(frozen=True)
 class SourceWeights:
-    """Tensors by name, where they were found, and the classes they were trained for where that is known."""
+    """Tensors by name, the path of their file, and the classes for which they were trained, if known."""
 
     path: Path
     tensors: Weights
@@ -34,7 +34,7 @@ class SourceWeights:
 
 @dataclass(frozen=True)
 class Transfer:
-    """What became of a network's tensors: as in the source, in part (the classes both know), or left at their start."""
+    """A network's tensors by name: as in the source, in part (shared classes), or left at their initial values."""
 
     source: str
     matched: list[str] = field(default_factory=list[str])
@@ -43,11 +43,11 @@ class Transfer:
     unused: list[str] = field(default_factory=list[str])
 
     def as_record(self) -> dict[str, Any]:
-        """For the run's record."""
+        """Return the values for the run's record."""
         return asdict(self)
 
     def log(self) -> None:
-        """Tell it in one line, and in a second one what did not match."""
+        """Log one line, and a warning if anything did not match."""
         total = len(self.matched) + len(self.by_class) + len(self.left)
         parts = f", {len(self.by_class)} for the classes both know" if self.by_class else ""
         _log.info("Weights of %s: %d of %d tensors match%s.", self.source, len(self.matched), total, parts)
@@ -56,9 +56,9 @@ class Transfer:
 
 
 def read_weights(source: Path) -> SourceWeights:
-    """The tensors of a run's folder (its best checkpoint), a checkpoint, a state dict or a .safetensors file.
+    """Read the tensors of a run's folder (its best checkpoint), a checkpoint, a state dict or a .safetensors file.
 
-    Nothing but tensors and plain values is read. Raises UserError for anything else.
+    Only tensors and plain values are read. Raises UserError for anything else.
     """
     path = checkpoint_of_run(source) if source.is_dir() else source
     try:
@@ -75,7 +75,7 @@ def read_weights(source: Path) -> SourceWeights:
 
 
 def checkpoint_of_run(folder: Path) -> Path:
-    """The best checkpoint of a run, or the last where there is no best."""
+    """Return the best checkpoint of a run, else the last, else the previous one; raise UserError without any."""
     paths = [folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt", "previous.ckpt")]
     found = next((path for path in paths if path.is_file()), None)
     if found is None:
@@ -86,17 +86,17 @@ def checkpoint_of_run(folder: Path) -> Path:
 def transfer_weights(
     network: nn.Module, source: SourceWeights, class_names: Sequence[str], class_blocks: Mapping[str, Sequence[int]]
 ) -> Transfer:
-    """Load what fits of ``source`` into ``network``.
+    """Load the matching tensors of ``source`` into ``network``.
 
     Args:
         network: its weights are changed in place.
-        source: as ``read_weights`` gives them.
+        source: as ``read_weights`` returns them.
         class_names: the network's classes.
-        class_blocks: {tensor: for each axis how many blocks of ``num_classes`` entries it has, 0 where its length has
-            nothing to do with the classes}; tensors without such an axis have no entry.
+        class_blocks: {tensor: number of blocks of ``num_classes`` entries along each axis, 0 if its length does not
+            depend on the classes}; tensors without such an axis have no entry.
 
     Raises:
-        UserError: not one tensor fits.
+        UserError: no tensor matches in name and shape.
     """
     result = Transfer(str(source.path))
     for name, target in network.state_dict().items():
@@ -122,7 +122,7 @@ def transfer_weights(
 
 
 def find_class_blocks(network: nn.Module, with_one_more: nn.Module, num_classes: int) -> dict[str, tuple[int, ...]]:
-    """Blocks of ``num_classes`` along each axis of each tensor, told by the same network with one class more."""
+    """Return the blocks of ``num_classes`` along each axis of each tensor, by comparison with one more class."""
     larger = {name: value.shape for name, value in with_one_more.state_dict().items()}
     blocks = {
         name: tuple(
@@ -137,7 +137,7 @@ def find_class_blocks(network: nn.Module, with_one_more: nn.Module, num_classes:
 def _copy_shared_classes(
     target: Tensor, values: Tensor, blocks: Sequence[int], theirs: Sequence[str], ours: Sequence[str]
 ) -> bool:
-    """Copy the entries of classes that both know; False where the shapes do not allow it."""
+    """Copy the entries of shared classes; return False if there are none or the shapes do not allow it."""
     expected = [count * len(theirs) if count else length for count, length in zip(blocks, target.shape, strict=True)]
     shared = [name for name in ours if name in theirs]
     if list(values.shape) != expected or not shared:
@@ -149,14 +149,14 @@ def _copy_shared_classes(
 
 
 def _entries(chosen: Sequence[str], classes: Sequence[str], num_blocks: int, length: int) -> list[int]:
-    """Where the ``chosen`` stand on an axis of ``num_blocks`` blocks of ``classes``; all of it without blocks."""
+    """Return the positions of ``chosen`` on an axis of ``num_blocks`` blocks of ``classes``; without blocks, all."""
     if not num_blocks:
         return list(range(length))
     return [block * len(classes) + classes.index(name) for block in range(num_blocks) for name in chosen]
 
 
 def _class_names(checkpoint: Path) -> tuple[str, ...] | None:
-    """The classes of the run that ``checkpoint`` lies in; None outside a run."""
+    """Return the classes of the run that contains ``checkpoint``; None outside a run."""
     file = checkpoint.parent.parent / "config.yaml"
     if checkpoint.parent.name != "checkpoints" or not file.is_file():
         return None
@@ -167,7 +167,7 @@ def _class_names(checkpoint: Path) -> tuple[str, ...] | None:
 
 
 def _plain_name(name: str) -> str:
-    """``name`` without what wrappers put before it."""
+    """Return ``name`` without the prefixes that wrappers add."""
     while name.startswith(_PREFIXES):
         name = name.partition(".")[2]
     return name

@@ -1,4 +1,4 @@
-"""The Dice of an epoch's validation: of which classes it speaks, and its means."""
+"""The Dice of an epoch's validation: the scores of each case, and their means."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from aunet.metrics.overlap import dice
 class CaseDice:
     """Scores of one case, an entry for each foreground class.
 
-    ``values`` is NaN where neither reference nor prediction has the class, or the reference does not speak of it, and
-    0 where only the prediction has it. ``present`` says whether the reference has it.
+    ``values`` is NaN if neither reference nor prediction has the class, or the reference does not annotate it, and 0
+    if only the prediction has it. ``present`` states whether the reference has it.
     """
 
     values: tuple[float, ...]
@@ -23,7 +23,7 @@ class CaseDice:
 
 
 def score_case(prediction: NDArray[Any], reference: NDArray[Any], annotated: Sequence[bool]) -> CaseDice:
-    """Score label maps of one shape; ``annotated`` (K,) says of which classes the reference speaks."""
+    """Score label maps of the same shape; ``annotated`` (K,) marks the classes that the reference annotates."""
     classes = range(1, len(annotated))
     return CaseDice(
         tuple(dice(prediction == k, reference == k) if annotated[k] else float("nan") for k in classes),
@@ -34,8 +34,8 @@ def score_case(prediction: NDArray[Any], reference: NDArray[Any], annotated: Seq
 def means_by_class(cases: Mapping[str, CaseDice]) -> list[float]:
     """Return the mean Dice of each foreground class over the cases for which it is defined.
 
-    It is NaN for a class that no reference has: what is defined there is false positives alone, which are 0 in epochs
-    that predict the class somewhere and undefined in the others, so that it cannot tell one epoch from another.
+    It is NaN for a class that no reference has. Only false positives are defined there, and they are 0 in epochs that
+    predict the class somewhere and undefined in the others, so the mean cannot distinguish epochs.
     """
     ordered = [cases[case_id] for case_id in sorted(cases)]
     values = zip(*(case.values for case in ordered), strict=True)
@@ -44,6 +44,6 @@ def means_by_class(cases: Mapping[str, CaseDice]) -> list[float]:
 
 
 def defined_mean(values: Sequence[float]) -> float:
-    """Return the mean of those values that are not NaN; NaN if there is none."""
+    """Return the mean of the values that are not NaN; NaN if there are none."""
     defined = [value for value in values if not np.isnan(value)]
     return float(np.mean(defined)) if defined else float("nan")

@@ -19,14 +19,14 @@ class ValidationImage:
     spacing: Triple
 
     def as_scan(self) -> LabelledScan:
-        """The first channel with the label, for pictures."""
+        """Return the first channel with the label, for pictures."""
         return LabelledScan(self.image[0].float().cpu().numpy(), self.label, self.spacing)
 
 
 def patch_on_organ(case: ValidationImage, patch_size: tuple[int, ...]) -> ValidationImage:
-    """The patch in the middle of the foreground's bounding box; the middle of the volume where there is none.
+    """Return the patch at the centre of the foreground's bounding box; of the volume if there is no foreground.
 
-    It lies within the volume and is smaller than ``patch_size`` where the volume is.
+    It lies within the volume and is smaller than ``patch_size`` if the volume is.
     """
     places = np.argwhere(case.label > 0)
     low, high = (places.min(axis=0), places.max(axis=0) + 1) if len(places) else (0, np.array(case.label.shape))

@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, which is what is validated, kept as the best, and tested."""
+"""An exponential moving average of the weights, which is validated, kept as the best checkpoint, and tested."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ _PREFIX = "network."  # of the network's tensors in a checkpoint
 
 
 class WeightAverage(Callback):
-    """Averages weights and running statistics after each optimizer step; during validation they stand in the network.
+    """Callback that averages weights and running statistics after each optimizer step, and validates the averages.
 
     average <- d average + (1 - d) weights, with d = min(decay, (1 + step) / (10 + step)), so that the random start is
     soon forgotten. A checkpoint holds the average as its ``state_dict`` and the weights of the training beside it.
@@ -18,7 +18,7 @@ class WeightAverage(Callback):
     It goes first among the callbacks at the start of a validation, ``WeightsBack`` last at its end.
 
     Args:
-        decay: share of the average that stays at each step, in [0, 1).
+        decay: share of the average that is kept at each step, in [0, 1).
     """
 
     def __init__(self, decay: float) -> None:
@@ -27,17 +27,17 @@ class WeightAverage(Callback):
         self._step = 0
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Begin with the weights as they are."""
+        """Start the average with the initial weights."""
         self._average = {name: value.clone() for name, value in _network(pl_module).state_dict().items()}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Follow the network to its device."""
+        """Move the average to the network's device."""
         device = pl_module.device
         self._average = {name: value.to(device) for name, value in self._average.items()}
         self._step = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
-        """Take the new weights in, once a step of the optimizer."""
+        """Update the average with the new weights, once per optimizer step."""
         if trainer.global_step == self._step:
             return
         self._step = trainer.global_step
@@ -49,11 +49,11 @@ class WeightAverage(Callback):
                 self._average[name].copy_(value)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the average in the network's place."""
+        """Put the average into the network."""
         self.exchange(_network(pl_module))
 
     def exchange(self, network: nn.Module) -> None:
-        """What stood in ``network`` is kept where the average was, and the other way round."""
+        """Swap the values of ``network`` and the average."""
         with torch.no_grad():
             for name, value in network.state_dict().items():
                 kept = value.clone()
@@ -61,27 +61,27 @@ class WeightAverage(Callback):
                 self._average[name].copy_(kept)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Let the average be what the checkpoint is read for."""
+        """Save the average as ``state_dict``, and the weights of the training beside it."""
         checkpoint["trained_weights"] = dict(_network(pl_module).state_dict())
         checkpoint["state_dict"] |= {_PREFIX + name: value for name, value in self._average.items()}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Go on with both."""
+        """Restore the average and the weights of the training."""
         self._average = {name: checkpoint["state_dict"][_PREFIX + name].clone() for name in self._average}
         _network(pl_module).load_state_dict(checkpoint["trained_weights"])
 
 
 class WeightsBack(Callback):
-    """Gives the network its own weights back when all that looks at a validation has done so."""
+    """Callback that puts the network's own weights back once all other callbacks of a validation are done."""
 
     def __init__(self, average: WeightAverage) -> None:
         self._average = average
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """End the exchange."""
+        """Swap the weights and the average again."""
         self._average.exchange(_network(pl_module))
 
 
 def _network(module: Any) -> nn.Module:
-    """The network of a ``SegmentationTask``."""
+    """Return the network of a ``SegmentationTask``."""
     return module.network

@@ -1,4 +1,4 @@
-"""The runs that weights come from, and the cases which these runs have seen."""
+"""The runs that weights come from, and the cases that these runs have seen."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,8 +18,8 @@ class CaseNames:
     """The names and digests by which the cases of a run or a dataset are recognised.
 
     Attributes:
-        patients: case id -> patient, if that is not the case itself.
-        digests: case id -> digest of its images; empty for runs that did not record it.
+        patients: case_id -> patient, if that is not the case itself.
+        digests: case_id -> digest of its images; empty for runs that did not record it.
         root: folder of the data; None for phantoms.
     """
 
@@ -29,10 +29,10 @@ class CaseNames:
     is_phantom: bool
 
     def means_the_same(self, other: "CaseNames") -> bool:
-        """Return whether an id of one means the same case in the other.
+        """Return whether a case_id of one means the same case in the other.
 
-        Names such as ``case_001`` occur in every dataset. They mean the same in one folder, if one of the images is
-        the same, and if neither the folders nor the images say otherwise.
+        Names such as ``case_001`` occur in every dataset. They mean the same if one of the images is the same, if the
+        folder is the same, and if neither folders nor images can be compared.
         """
         if self.is_phantom != other.is_phantom:
             return False
@@ -42,7 +42,7 @@ class CaseNames:
         return self.root == other.root if common else not self._is_elsewhere(other)
 
     def may_mean_the_same(self, other: "CaseNames") -> bool:
-        """Return whether only the names speak: the folders differ, and a run of an earlier version has no digests."""
+        """Return whether only names can be compared: folders differ, and a run of an earlier version has no digests."""
         has_digests = bool(self.digests.keys() & other.digests.keys())
         return self.is_phantom == other.is_phantom and not has_digests and self._is_elsewhere(other)
 
@@ -51,7 +51,7 @@ class CaseNames:
 
     @staticmethod
     def of_cases(cases: Sequence[Case], digests: Names, root: Path | None, is_phantom: bool) -> "CaseNames":
-        """Return what the cases of a dataset are recognised by; ``patients`` then has every case."""
+        """Return the names and digests of a dataset's cases; ``patients`` then has every case."""
         return CaseNames({case.case_id: case.patient for case in cases}, digests, root, is_phantom)
 
 
@@ -66,13 +66,13 @@ class SeenCases:
     names: CaseNames
 
     def among(self, case_ids: Sequence[str], names: CaseNames, parts: Sequence[str]) -> list[str]:
-        """Return which of the cases, known by ``names``, are in these parts: by their images, their id or patient."""
+        """Return which of the cases, known by ``names``, are in these parts, by their images, id or patient."""
         digests = {self.names.digests[case_id] for case_id in self._part(parts) if case_id in self.names.digests}
         alike = self._namesakes(case_ids, names, parts) if names.means_the_same(self.names) else []
         return [case_id for case_id in case_ids if case_id in alike or names.digests.get(case_id) in digests]
 
     def perhaps_among(self, case_ids: Sequence[str], names: CaseNames, parts: Sequence[str]) -> list[str]:
-        """Return the cases that have a name of these parts, if nothing shows whether they are the same cases."""
+        """Return the cases that share a name with these parts, if nothing shows whether they are the same cases."""
         return self._namesakes(case_ids, names, parts) if names.may_mean_the_same(self.names) else []
 
     def _namesakes(self, case_ids: Sequence[str], names: CaseNames, parts: Sequence[str]) -> list[str]:
@@ -92,13 +92,13 @@ class Lineage:
     unknown: tuple[str, ...]
 
     def among(self, case_ids: Sequence[str], names: CaseNames, parts: Sequence[str] = ("train", "val")) -> list[str]:
-        """Return which of the cases any of the runs has in these parts."""
+        """Return the cases that any of the runs has in these parts."""
         found = {case_id for run in self.runs for case_id in run.among(case_ids, names, parts)}
         return [case_id for case_id in case_ids if case_id in found]
 
 
 def read_lineage(source: Path) -> Lineage:
-    """Follow weights (a run's folder, or a file) to their run, to the weights that it started from, and so on."""
+    """Follow weights (a run's folder, or a file) to their run, to the weights from which it started, and so on."""
     runs, unknown, visited = list[SeenCases](), list[str](), set[Path]()
     at: Path | None = source
     while at is not None:
@@ -113,7 +113,7 @@ def read_lineage(source: Path) -> Lineage:
 
 
 def _run_of(source: Path) -> Path | None:
-    """Return the folder of the run that weights lie in, also as a file in it or in its ``checkpoints/``; else None."""
+    """Return the run's folder of weights, given as that folder or as a file in it or in ``checkpoints/``; else None."""
     folders = (source,) if source.is_dir() else (source.parent, source.parent.parent)
     return next((folder for folder in folders if (folder / "splits.json").is_file()), None)
 
@@ -134,12 +134,12 @@ def _read_seen(folder: Path) -> SeenCases | None:
 
 
 def data_folder(root: str) -> Path:
-    """Return ``data.root`` as one path for all its spellings."""
+    """Return ``data.root`` as the same path for all its spellings."""
     return Path(root).expanduser().resolve()
 
 
 def _started_from(folder: Path) -> Path | None:
-    """Return the weights that the run in ``folder`` started from; None if it started from random ones."""
+    """Return the weights from which the run in ``folder`` started; None if they were random."""
     init: Any = _facts(folder).get("init")
     return Path(str(init["source"])) if isinstance(init, Mapping) and "source" in init else None
 

@@ -73,7 +73,7 @@ def test_the_speed_and_the_end_are_told_without_data(capsys: pytest.CaptureFixtu
 
     Windows share at least half: along 77, 64 and 51 voxels at steps of 8 that are 9, 7 and 6.
     """
-    words = [*TINY, *SHORT, "trainer.precision=float32", "trainer.accelerator=cpu"]
+    words = [*TINY, *SHORT, "trainer.precision=float32", "trainer.accelerator=cpu", "inference.one_pass_voxels=0"]
     told = forecast_of(["train", "--info", "model=attention", *words], capsys)
     windows = 3 * 9 * 7 * 6
     minutes, seconds = divmod(round(240 * 0.5 + 6 * windows * 0.2), 60)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from aunet.errors import UserError
-from aunet.sweeps.sweep_plan import SweepPlan, plan_sweep, write_plan
+from aunet.sweeps.sweep_plan import SweepPlan, _unique, plan_sweep, write_plan
 
 
 def folders(plan: SweepPlan) -> list[str]:
@@ -80,3 +80,8 @@ def test_a_sweep_grows_in_its_folder(tmp_path: Path) -> None:
 def test_the_packages_a_user_trusts_are_told_to_the_jobs() -> None:
     plan = plan_sweep(["seed=0,1", "trusted_modules=[mine,yours]"])
     assert plan.jobs[0].arguments()[1:] == ["trusted_modules=[mine,yours]"]
+
+
+def test_a_repeated_name_takes_the_first_free_number() -> None:
+    assert _unique(["a", "a", "a_2", "b"]) == ["a", "a_3", "a_2", "b"]
+    assert _unique(["a", "a", "a"]) == ["a", "a_2", "a_3"]

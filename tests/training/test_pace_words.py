@@ -20,7 +20,9 @@ def test_the_speed_is_given_beside_the_share_of_the_matrix_rate() -> None:
     assert speed_words(1.6, 0.48) == "1.6 steps/s, 48 % of this machine's matrix rate"
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.1251, "0.13"), (1.62, "1.6"), (4.0, "4.0"), (23.4, "23"), (120, "120")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(9.96, "10"), (0.1251, "0.13"), (1.62, "1.6"), (4.0, "4.0"), (23.4, "23"), (120, "120")]
+)
 def test_a_speed_has_two_digits_and_no_exponent(value: float, text: str) -> None:
     assert rounded(value) == text
 

@@ -13,7 +13,7 @@ from aunet.networks.hard_gate import BernoulliDraw
 from aunet.training.score_function import expected_loss
 from tests.networks.training_loss import training_loss
 
-NUM_ESTIMATES = 3000
+NUM_ESTIMATES = 1000
 
 
 class TwoDrawnGates(nn.Module):
@@ -53,7 +53,7 @@ def network() -> TwoDrawnGates:
 def test_the_estimate_agrees_with_finite_differences_of_the_exact_expectation(network: TwoDrawnGates) -> None:
     estimates = _estimates(network)
     standard_error = estimates.std(dim=0) / NUM_ESTIMATES**0.5
-    assert (standard_error < 0.05 * _finite_differences(network).abs().max()).all()
+    assert (standard_error < 0.09 * _finite_differences(network).abs().max()).all()
     assert ((estimates.mean(dim=0) - _finite_differences(network)).abs() < 4 * standard_error).all()
 
 

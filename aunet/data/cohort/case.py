@@ -1,4 +1,4 @@
-"""What a source of data tells about its scans, before any of them is read."""
+"""Description of a dataset's scans, before any of them is read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ Modality = Literal["ct", "mr", "pet", "picture"]
 class Case:
     """One scan: a file per channel, its reference, and the patient it belongs to.
 
-    The reference is one label map, or ``masks``: pairs of a value and the file of its binary mask. ``annotated`` are
-    the classes, background included, that the reference speaks of; None stands for all. What it does not speak of
-    is unknown in the scan, not absent.
+    The reference is one label map, or ``masks``: pairs of a value and the file of its binary mask. ``annotated`` holds
+    the classes, background included, that the reference annotates; None means all. Any other class is unknown in the
+    scan, not absent.
     """
 
     case_id: str
@@ -28,27 +28,27 @@ class Case:
 
     @property
     def patient(self) -> str:
-        """What may never stand on both sides of a split; the case itself where no group is known."""
+        """Return the patient, who must stay in one part of a split; without a known group, the case itself."""
         return self.group or self.case_id
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All it is read from: the images, then the reference."""
+        """Return all files that the case is read from: the images, then the reference."""
         return (*self.images, *([self.label] if self.label else []), *(path for _, path in self.masks))
 
     def annotates(self, index: int) -> bool:
-        """Whether the reference speaks of class ``index``."""
+        """Return whether the reference annotates class ``index``."""
         return self.annotated is None or index in self.annotated
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """The labelled cases of one dataset and what holds for all of them.
+    """The labelled cases of one dataset and their common properties.
 
-    ``class_of_value`` maps the integers found in its label files to classes of ``labels``. Values it does not
-    name are refused, or read as background where ``is_other_background``. ``has_instances`` says that they number
-    objects instead: every value above 0 is the one class. ``root`` is the folder the dataset lies in.
-    ``modality`` holds for every channel; None if nothing says it, or if ``modalities`` lists one for each channel.
+    ``class_of_value`` maps the integers in the label files to classes of ``labels``. Other values are refused, or read
+    as background if ``is_other_background``. If ``has_instances``, the values number objects instead, and every value
+    above 0 is the one class. ``root`` is the folder of the dataset. ``modality`` holds for every channel; it is None if
+    it is unknown or if ``modalities`` lists one for each channel.
     """
 
     name: str
@@ -66,10 +66,10 @@ class Cohort:
 
     @property
     def channel_modalities(self) -> tuple[Modality | None, ...]:
-        """The modality of each channel, None where nothing says it."""
+        """Return the modality of each channel, None if it is unknown."""
         return self.modalities or (self.modality,) * self.num_channels
 
     @property
     def is_partial(self) -> bool:
-        """Whether some case leaves a class un-annotated."""
+        """Return whether any case leaves a class unannotated."""
         return any(case.annotated is not None for case in self.cases)

@@ -1,4 +1,4 @@
-"""From what a dataset calls its labels to the classes of a run."""
+"""Mapping from a dataset's labels to the classes of a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from aunet.labels import Labels, class_name, matching_name
 
 _BACKGROUND = "background"
 
-# Class -> what the dataset calls it: a name or an integer, several of them, or None where it does not annotate it.
+# Class -> its name or integer in the dataset, several of them, or None if the dataset does not annotate it.
 Classes = Mapping[str, Any]
 ValuesOfName = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
 class LabelMap:
-    """The classes of a run and where they stand in a dataset's label files.
+    """The classes of a run and their values in a dataset's label files.
 
-    ``annotated`` holds the classes the dataset speaks of, background included; None stands for all of them. Values
-    that ``class_of_value`` does not name are refused, or background where ``is_other_background``.
+    ``annotated`` holds the classes that the dataset annotates, background included; None means all of them. Values that
+    ``class_of_value`` does not name are refused, or read as background if ``is_other_background``.
     """
 
     labels: Labels
@@ -33,13 +33,13 @@ def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_label
 
     Args:
         classes: the run's classes in their order; see ``Classes``. None or empty takes every name of the dataset.
-            Names match whatever their case and separators. A class ``background`` may list what is to be ignored.
-        values_of_name: the dataset's names and the values of each (a region has several); empty where it has none.
-        other_labels: "error" or "background": what a label of the dataset is that ``classes`` does not list.
-        source: the file or folder that tells the names, for messages.
+            Names match regardless of case and separators. A class ``background`` may list labels to ignore.
+        values_of_name: the dataset's names and the values of each (a region has several); empty if it has none.
+        other_labels: how to treat a label of the dataset that ``classes`` does not list: "error" or "background".
+        source: the file or folder that holds the names, for messages.
 
     Raises:
-        UserError: for a name the dataset does not have, a value in two classes, and labels left over.
+        UserError: if the dataset lacks a name, a value is in two classes, or labels are left over.
     """
     wanted = classes or _every_name(values_of_name, source)
     names = [_BACKGROUND, *(name for name in wanted if name != _BACKGROUND)]
@@ -62,7 +62,7 @@ def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_label
 
 
 def label_entries(entries: Any) -> list[Any]:
-    """What a class is made of, as a list: of ``None`` none, of a single name or value that one."""
+    """Return the labels of a class as a list: none for ``None``, one for a single name or value."""
     if entries is None:
         return []
     return cast(list[Any], entries) if isinstance(entries, list) else [entries]
@@ -91,7 +91,7 @@ def _class_of_value(wanted: Classes, names: Sequence[str], values_of_name: Value
 def _values(
     name: str, entry: Any, values_of_match: ValuesOfName, values_of_name: ValuesOfName, source: str
 ) -> Sequence[int]:
-    """Values of one entry of a class: the entry itself where it is an integer, else those of the label so named."""
+    """Return the values of one entry of a class: an integer itself, or the values of the label with that name."""
     if isinstance(entry, int) and not isinstance(entry, bool):
         return [entry]
     if isinstance(entry, str) and matching_name(entry) in values_of_match:
@@ -101,7 +101,7 @@ def _values(
 
 
 def _every_name(values_of_name: ValuesOfName, source: str) -> dict[str, list[str]]:
-    """Each of the dataset's names as a class of its own, in the order of their values."""
+    """Make each of the dataset's names a class of its own, in the order of their values."""
     if not values_of_name:
         raise UserError(f"data.classes is not set, and {source} has no names: data.classes='{{spleen: 1, liver: 2}}'.")
     foreground = {name: list(values) for name, values in values_of_name.items() if list(values) != [0]}
@@ -113,6 +113,6 @@ def _every_name(values_of_name: ValuesOfName, source: str) -> dict[str, list[str
 
 
 def _left_over(values_of_name: ValuesOfName, class_of_value: Mapping[int, int]) -> dict[str, list[int]]:
-    """The dataset's names with those of their values that belong to no class."""
+    """Return the dataset's names with those of their values that belong to no class."""
     rest = {name: [value for value in values if value not in class_of_value] for name, values in values_of_name.items()}
     return {name: values for name, values in rest.items() if values}

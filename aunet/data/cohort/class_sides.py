@@ -1,4 +1,4 @@
-"""Which classes name a place in the body, such as left or anterior, and which two are one structure on both sides."""
+"""Class names that name a place in the body, such as left or anterior, and pairs of one structure on both sides."""
 
 import re
 import unicodedata
@@ -45,7 +45,7 @@ class PlacedName:
 
     @property
     def has_mirror_image(self) -> bool:
-        """Return whether the same structure on the other side is its mirror image, as far as the name says."""
+        """Return whether the same structure on the other side is its mirror image, as far as the name shows."""
         words = self.structure.split("_")
         return any(map(_OF_THE_BRAIN.match, words)) or not any(map(_UNLIKE.match, words))
 

@@ -1,4 +1,4 @@
-"""Digests of what files hold, remembered by size, time and inode, so that a file is read for it once."""
+"""Digests of file contents, remembered by size, time and inode, so that each file is read only once."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from aunet.terminal import shown
 _log = logging.getLogger(__name__)
 _VERSION = 1
 _THREADS = min(4, os.cpu_count() or 1)
-# Written twice within a tick of the file system's clock, a file looks unchanged: what is so fresh is not remembered.
+# A file written twice within a tick of the file system's clock looks unchanged, so fresh files are not remembered.
 _FRESH_NS = 2_000_000_000
 _MOST_FILES = 200_000
 # Size, modification time in ns, inode, SHA-256 in hexadecimal digits.
@@ -27,9 +27,9 @@ _Entry = tuple[int, int, int, str]
 
 
 class ContentDigests:
-    """SHA-256 of files. ``memory`` is a JSON file kept between runs; without one, this object alone remembers.
+    """SHA-256 of files. ``memory`` is a JSON file kept between runs; without it, only this object remembers.
 
-    A file whose size, modification time and inode are as remembered is taken to hold what it held.
+    A file with its remembered size, modification time and inode is taken to be unchanged.
     """
 
     def __init__(self, memory: Path | None = None) -> None:
@@ -38,7 +38,7 @@ class ContentDigests:
         self._learnt: dict[str, _Entry] = {}
 
     def of_case(self, case: Case) -> str:
-        """SHA-256 of the images and the reference of a case; UserError for a file that cannot be read."""
+        """Return the SHA-256 of the images and reference of a case; raise UserError for a file that cannot be read."""
         return self._of_files(case, case.files)
 
     def of_cases(self, cases: Iterable[Case]) -> list[str]:
@@ -46,7 +46,7 @@ class ContentDigests:
         return self._of_each(cases, self.of_case)
 
     def of_images(self, cases: Iterable[Case]) -> list[str]:
-        """Return the digest of each case's images alone, which stays when its reference is corrected."""
+        """Return the digest of each case's images alone, which stays the same if its reference is corrected."""
         return self._of_each(cases, lambda case: self._of_files(case, case.images))
 
     def _of_files(self, case: Case, files: Iterable[Path]) -> str:
@@ -75,7 +75,7 @@ class ContentDigests:
             ) from None
 
     def _of_folder(self, folder: Path) -> bytes:
-        """A series of slices: which one was asked for, the names and contents of all files."""
+        """Return the digest of a series of slices: the series chosen, the names and contents of all files."""
         digest = hashlib.sha256((series_of_path(folder)[1] or "").encode())
         for path in files_of_scan(folder):
             digest.update(path.name.encode(errors="surrogateescape") + b"\0" + self._of_file(path))
@@ -95,7 +95,7 @@ class ContentDigests:
 
 
 def _read(memory: Path) -> dict[str, _Entry]:
-    """What is remembered; nothing where the file is of another version or damaged, as it can always be made again."""
+    """Read the remembered digests; return none if they are damaged or of another version, as they can be made again."""
     try:
         content: Any = json.loads(memory.read_text(encoding="utf-8"))
         if content["version"] != _VERSION:

@@ -1,4 +1,4 @@
-"""The cases of a dataset, built one by one: a faulty one stops, or is told and left out."""
+"""Cases of a dataset, built one by one: a faulty one raises an error, or is logged and left out."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -12,9 +12,9 @@ _Item = TypeVar("_Item")
 
 
 def usable_cases(entries: Iterable[_Item], build: Callable[[_Item], Case], on_error: str) -> tuple[Case, ...]:
-    """A case of each entry, sorted by case id; ``on_error`` "skip" leaves out what ``build`` refuses.
+    """Build a case from each entry, sorted by case id; if ``on_error`` is "skip", leave out what ``build`` refuses.
 
-    A case id names files, so it must be a plain file name, and stand once.
+    A case id names files, so it must be a plain file name, and unique.
     """
     found: dict[str, Case] = {}
 
@@ -28,7 +28,10 @@ def usable_cases(entries: Iterable[_Item], build: Callable[[_Item], Case], on_er
 
 
 def each_usable(entries: Iterable[_Item], act: Callable[[_Item], object], on_error: str) -> list[_Item]:
-    """The entries that ``act`` takes. With ``on_error`` "skip" each other is one line; UserError where none is left."""
+    """Return the entries for which ``act`` succeeds.
+
+    If ``on_error`` is "skip", each failure is logged in one line, and UserError is raised only if all entries fail.
+    """
     usable, num_faulty = list[_Item](), 0
     for entry in entries:
         try:
@@ -45,12 +48,12 @@ def each_usable(entries: Iterable[_Item], act: Callable[[_Item], object], on_err
 
 
 def tell_skipped(error: UserError) -> None:
-    """Say in one line why a case is left out."""
+    """Log in one line why a case is left out."""
     _logger.warning("Skipped, as data.on_error=skip: %s", " ".join(str(error).split()))
 
 
 def without_faulty(cases: Sequence[Case], prepare: Callable[[Sequence[Case]], object]) -> list[Case]:
-    """The cases that ``prepare`` takes, found by halving: many at once where all are sound."""
+    """Return the cases for which ``prepare`` succeeds, found by halving: many at once if all are sound."""
     try:
         prepare(cases)
     except NoRoomError:  # no fault of a case

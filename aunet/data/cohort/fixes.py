@@ -15,20 +15,20 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class CaseFixes:
-    """``leave_out``: case id -> why. ``class_of_value``: value in the label files -> name of its class."""
+    """Fixes of a cohort. ``leave_out``: case id -> reason. ``class_of_value``: value in the label files -> class."""
 
     leave_out: Mapping[str, str]
     class_of_value: Mapping[int, str]
 
 
 def write_fixes(path: Path, fixes: CaseFixes) -> None:
-    """Write ``path`` as JSON that a person can change."""
+    """Write ``path`` as JSON that a person can edit."""
     values = {str(value): name for value, name in sorted(fixes.class_of_value.items())}
     write_json(path, {"leave_out": dict(sorted(fixes.leave_out.items())), "class_of_value": values})
 
 
 def read_fixes(path: Path) -> CaseFixes:
-    """Read what ``write_fixes`` wrote; UserError where it cannot be."""
+    """Read the fixes that ``write_fixes`` wrote; raise UserError if the file is not such a file."""
     content = read_json(path, "data.fixes is a file that aunet doctor --fix writes.")
     try:
         leave_out = {str(case_id): str(reason) for case_id, reason in content["leave_out"].items()}
@@ -42,7 +42,7 @@ def read_fixes(path: Path) -> CaseFixes:
 
 
 def mended_cohort(cohort: Cohort, path: Path) -> Cohort:
-    """``cohort`` with the fixes of the file ``path``, which are told in one line; UserError where they do not fit."""
+    """Apply the fixes in the file ``path`` to ``cohort`` and log one line; raise UserError if they do not fit."""
     fixes = read_fixes(path)
     names = cohort.labels.names
     if unknown := [name for name in fixes.class_of_value.values() if name not in names]:

@@ -1,4 +1,4 @@
-"""What is known of cases before they are split: which belong together, and which classes each one has."""
+"""Facts about cases that a split needs: which belong together, and which classes each one has."""
 
 import re
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ from aunet.data.cohort.references import read_reference
 from aunet.data.cohort.splits import Presence
 from aunet.errors import UserError
 
-# Label maps in memory at a time.
+# Each thread holds a label map in memory.
 _THREADS = 4
 
 
 def groups_by_name(cases: Sequence[Case], pattern: str) -> dict[str, str]:
-    """case_id -> the text that the regular expression ``pattern`` finds in it: its first bracket, or the whole match.
+    """Map case_id to the text that the regular expression ``pattern`` finds in it: its first group, or the whole match.
 
     Raises:
-        UserError: for a pattern that is none or that a case does not match.
+        UserError: if the pattern is not a regular expression or a case does not match it.
     """
     try:
         expression = re.compile(pattern)
@@ -36,7 +36,7 @@ def groups_by_name(cases: Sequence[Case], pattern: str) -> dict[str, str]:
 
 
 def present_classes(cohort: Cohort) -> Presence:
-    """Read every label map, showing progress: case_id -> the classes in it, the background left out."""
+    """Read every label map, showing progress, and map case_id to the classes in it, the background left out."""
 
     def read(case: Case) -> frozenset[int]:
         values = np.unique(read_reference(case, cohort).array)

@@ -1,4 +1,4 @@
-"""The modality of a channel, as the user gives it or as its name in ``dataset.json`` or that of its files says it."""
+"""The modality of a channel, given by the user, by its name in ``dataset.json`` or by the names of its files."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -20,12 +20,12 @@ _WORDS_OF: dict[Modality, re.Pattern[str]] = {
 
 
 def words_of(name: str) -> frozenset[str]:
-    """The words in ``name``, in lower case: ``CT_venous`` holds ct and venous."""
+    """Return the words in ``name``, in lower case: ``CT_venous`` holds ct and venous."""
     return frozenset(word for word in re.split(r"[^a-z0-9]+", name.lower()) if word)
 
 
 def modality_of_words(words: Collection[str]) -> Modality | None:
-    """Return the modality that ``words`` say; None if they say none, or several."""
+    """Return the modality that ``words`` name; None if they name none, or several."""
     said: list[Modality] = [modality for modality, pattern in _WORDS_OF.items() if any(map(pattern.fullmatch, words))]
     return said[0] if len(said) == 1 else None
 
@@ -42,10 +42,10 @@ def shared_modality(modalities: Iterable[Modality | None]) -> Modality | None:
 
 
 def with_modalities(cohort: Cohort, given: str | Sequence[str], key: str) -> Cohort:
-    """Return ``cohort`` with the modality that ``key`` gives to all of its channels, or with that of each.
+    """Return ``cohort`` with the modality that the setting ``key`` has for all of its channels, or for each.
 
     Raises:
-        UserError: for a word that is not a modality, and for a list of another length than the channels.
+        UserError: if a word is not a modality, or a list does not have one for each channel.
     """
     words = (given,) * cohort.num_channels if isinstance(given, str) else tuple(given)
     if unknown := set(words) - set(MODALITIES):

@@ -1,4 +1,4 @@
-"""From the integers in a case's reference to the classes of the cohort."""
+"""Mapping from the integers of a case's reference to the classes of the cohort."""
 
 import logging
 from pathlib import Path
@@ -13,7 +13,7 @@ _logger = logging.getLogger(__name__)
 
 
 def read_scan_and_reference(case: Case, cohort: Cohort) -> tuple[list[Volume], Volume]:
-    """Read the channels of ``case`` and its label map as ``read_reference``, all on one grid; UserError otherwise."""
+    """Read the channels of ``case`` and its reference in classes; raise UserError unless all lie on one grid."""
     channels = [channel for path in case.images for channel in read_channels(path)]
     if len(channels) != cohort.num_channels:
         raise UserError(
@@ -26,7 +26,7 @@ def read_scan_and_reference(case: Case, cohort: Cohort) -> tuple[list[Volume], V
 
 
 def read_reference(case: Case, cohort: Cohort) -> Volume:
-    """The label map (H, W, D) uint8 of ``case``, in ``cohort``'s classes; UserError where it cannot be."""
+    """Read the label map (H, W, D) uint8 of ``case`` in ``cohort``'s classes; raise UserError if that fails."""
     if not case.masks:
         if case.label is None:
             raise UserError(f"{case.images[0]}: case {case.case_id} has no label map. Add it, or take the case out.")
@@ -35,7 +35,7 @@ def read_reference(case: Case, cohort: Cohort) -> Volume:
 
 
 def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
-    """Give the label map (H, W, D) uint8 of ``cohort``'s classes; a value without a class is refused or background."""
+    """Return the label map (H, W, D) uint8 in ``cohort``'s classes; a value without one is refused or background."""
     if cohort.has_instances:
         return Volume((label.array > 0).astype(np.uint8), label.affine, label.path)
     values = np.unique(label.array)
@@ -54,7 +54,7 @@ def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
 
 
 def _merged_masks(case: Case) -> Volume:
-    """One label map of the case's binary masks; where they overlap the later one stands, which is told."""
+    """Merge the case's binary masks into one label map; if they overlap, the later one counts, with a warning."""
     masks = [(value, _read_mask(path, case)) for value, path in case.masks]
     first = masks[0][1]
     merged = np.zeros(first.shape, dtype=np.uint16)

@@ -1,4 +1,4 @@
-"""Which of a dataset's cases a run looks at."""
+"""Selection of the cases that a run uses."""
 
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -10,8 +10,10 @@ from aunet.errors import UserError
 
 
 def selected_cohort(cohort: Cohort, pattern: str | None, on_error: str) -> Cohort:
-    """The cases whose id fits ``pattern`` (``amos_0[0-4]*``; None: all); with ``on_error`` "skip" those whose files
-    open."""
+    """Select the cases whose id fits ``pattern`` (``amos_0[0-4]*``; None: all).
+
+    If ``on_error`` is "skip", cases whose files cannot be opened are left out.
+    """
     cases = [case for case in cohort.cases if pattern is None or fnmatchcase(case.case_id, pattern)]
     if not cases:
         names = ", ".join(case.case_id for case in cohort.cases[:3])
@@ -23,7 +25,7 @@ def selected_cohort(cohort: Cohort, pattern: str | None, on_error: str) -> Cohor
 
 
 def annotation_notes(cohort: Cohort) -> list[str]:
-    """A line for each class that not every case annotates."""
+    """Return a line for each class that not every case annotates."""
     notes: list[str] = []
     for index, name in cohort.labels.foreground:
         count = sum(case.annotates(index) for case in cohort.cases)

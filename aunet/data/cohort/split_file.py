@@ -19,7 +19,7 @@ _DIGEST_DIGITS = 16  # 64 bits: two of a million scans agree by chance with a pr
 
 
 def write_splits(file: Path, splits: Splits, cases: Sequence[Case], digests: ContentDigests) -> None:
-    """Write ``splits.json``: the case ids of each part, and what tells these cases from others.
+    """Write ``splits.json``: the case ids of each part, and facts that identify these cases.
 
     ``patients`` maps a case id to its patient if that is not the case itself; ``digests`` maps every case id to the
     first digits of the SHA-256 of its images, by which a scan is recognised under another name.
@@ -39,22 +39,22 @@ def image_digests(cases: Sequence[Case], digests: ContentDigests) -> dict[str, s
 def read_splits(
     file: Path, cases: Sequence[Case], fold: int | None, val: float, seed: int, on_error: str = "stop"
 ) -> Splits:
-    """Read which of ``cases`` is where.
+    """Read which part each of ``cases`` belongs to.
 
-    nnU-Net lists folds of two parts, train and val. Its val, which it scores at the end, is our test part: a case that
-    chose the best checkpoint is not tested on. Our val is carved out of its train.
+    nnU-Net lists folds of two parts, train and val. Its val, which it scores at the end, becomes our test part, as a
+    case that chose the best checkpoint must not test it. Our val is carved out of its train.
 
     Args:
         file: JSON, either ``{"train": […], "val": […], "test": […]}`` or a list of folds without test.
         cases: the labelled cases of the dataset; those the file does not name are left out.
-        fold: which of the file's folds; None where it holds none.
-        val: share, or number, of the training patients that validate, where the file does not say.
-        seed: of their draw.
-        on_error: "stop" or "skip": whether a case that the dataset lacks, as it was skipped itself, is told and left
-            out.
+        fold: which of the file's folds; None if it holds none.
+        val: share, or number, of the training patients that validate, if the file has no such part.
+        seed: that of their draw.
+        on_error: how to treat a case that the dataset lacks, as it was skipped itself: "stop", or "skip" with a
+            warning.
 
     Raises:
-        UserError: for a file that is none of these, a case the dataset lacks, a patient in two parts.
+        UserError: if the file is none of these, the dataset lacks a case, or a patient is in two parts.
     """
     content = read_json(file, "data.split.file is the splits.json of a run or nnU-Net's splits_final.json.")
     parts = _fold_of(content, fold, file) if isinstance(content, list) else _whole(content, fold, file)
@@ -88,7 +88,7 @@ def _fold_of(content: list[Any], fold: int | None, file: Path) -> dict[str, tupl
 
 
 def _parts(content: Any, names: Sequence[str], file: Path) -> dict[str, tuple[str, ...]]:
-    """The named lists of case ids."""
+    """Return the named lists of case ids."""
     is_usable = isinstance(content, dict) and all(_is_list_of_names(content.get(name)) for name in names)
     if not is_usable:
         raise UserError(
@@ -103,7 +103,7 @@ def _is_list_of_names(value: Any) -> bool:
 
 
 def _present(case_ids: Sequence[str], part: str, known: dict[str, Case], file: Path, on_error: str) -> tuple[str, ...]:
-    """Those of the cases that the data have; UserError for any other, or where ``on_error`` is "skip" for none left."""
+    """Return the cases that the data have; raise UserError for others, or with "skip" only if none is left."""
     missing = [case_id for case_id in case_ids if case_id not in known]
     present = tuple(case_id for case_id in case_ids if case_id in known)
     if missing:

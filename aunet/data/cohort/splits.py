@@ -1,4 +1,4 @@
-"""Which case is for training, which for validation, which for testing: always whole patients.
+"""Division of cases into training, validation and test: always whole patients.
 
 Patients are ordered by a hash of (seed, name), and each part takes the first that are left. So the order in which cases
 are listed changes nothing, one case more or less moves at most a patient or two across each border, a smaller test or
@@ -28,13 +28,13 @@ class Splits:
     test: tuple[str, ...]
 
     def as_dict(self) -> dict[str, list[str]]:
-        """Lists by part, as ``splits.json`` holds them."""
+        """Return lists by part, as ``splits.json`` holds them."""
         return {part: list(case_ids) for part, case_ids in asdict(self).items()}
 
 
 @dataclass(frozen=True)
 class SplitSizes:
-    """How many patients each part gets: a share where below 1, else a number.
+    """Number of patients in each part, or their share if it is below 1.
 
     ``train``, of all patients, includes those of validation; None takes all that are not tested. ``val`` is carved out
     of ``train`` and is a share of it. ``test`` is of all patients.
@@ -65,11 +65,11 @@ def split_cases(
 
     Args:
         cases: the labelled cases of the dataset.
-        sizes: of the parts.
-        seed: the same seed and patients give the same parts.
+        sizes: those of the parts.
+        seed: the same seed and patients make the same parts.
         fold: test this fold of a cross-validation.
-        group_of: case_id -> what stays together in place of the patient, such as the hospital.
-        presence: then each part gets its share of the patients that have the same classes.
+        group_of: case_id -> group that stays together instead of the patient, such as the hospital.
+        presence: if given, each part gets its share of the patients that have the same classes.
     """
     groups = group_of or {case.case_id: case.patient for case in cases}
     strata = _strata(groups, presence or {})
@@ -97,7 +97,7 @@ def carve_validation(cases: Sequence[Case], val: float, seed: int) -> tuple[tupl
 
 
 def check_patients(splits: Splits, cases: Sequence[Case], source: str = "data.split") -> None:
-    """Raise UserError for a patient in two parts; ``source`` tells where the splits come from."""
+    """Raise UserError for a patient in two parts; ``source`` names the origin of the splits."""
     part_of_case = {case_id: part for part, case_ids in splits.as_dict().items() for case_id in case_ids}
     found = defaultdict[str, dict[str, str]](dict)
     for case in cases:
@@ -117,7 +117,7 @@ def _rank(group: str, seed: int) -> str:
 
 
 def _strata(groups: Mapping[str, str], presence: Presence) -> _Strata:
-    """The classes of each group; of all groups none where nothing is known of presence."""
+    """Return the classes of each group; none for every group if nothing is known of presence."""
     found = defaultdict[str, set[int]](set)
     for case_id, group in groups.items():
         found[group] |= presence.get(case_id, frozenset())
@@ -125,7 +125,7 @@ def _strata(groups: Mapping[str, str], presence: Presence) -> _Strata:
 
 
 def _test_sizes(test: float, fold: Fold | None, total: int) -> list[int]:
-    """How many groups are tested, in this fold and before it in each fold that comes first."""
+    """Return how many groups each fold tests, up to and including this one."""
     if fold is None:
         return [_number(test, total)]
     if not 2 <= fold.count <= total:
@@ -136,7 +136,7 @@ def _test_sizes(test: float, fold: Fold | None, total: int) -> list[int]:
 
 
 def _take(ordered: list[str], size: int, strata: _Strata) -> tuple[list[str], list[str]]:
-    """The first ``size`` groups, from each stratum its share, and the rest."""
+    """Return the first ``size`` groups, from each stratum its share, and the rest."""
     total, before, taken = len(ordered), 0, set[str]()
     for stratum in sorted({strata[group] for group in ordered}):
         members = [group for group in ordered if strata[group] == stratum]
@@ -151,7 +151,7 @@ def _number(size: float, total: int) -> int:
 
 
 def _train_size(train: float | None, tested: int, total: int) -> int:
-    """How many groups train and validate; UserError where there are too few."""
+    """Return how many groups train and validate; raise UserError if there are too few."""
     wanted = max(2, total - tested) if train is None else _number(train, total)
     if wanted < 2 or tested + wanted > total:
         told = "at least " if train is None else ""

@@ -1,7 +1,7 @@
 """DICOM files on disk: which lie below a folder, and which folder and series the path of a scan means.
 
-A folder is a scan. Where it holds several series, ``FOLDER#3`` is the series of number 3 in it and ``FOLDER#1.2.840.5``
-the one of that SeriesInstanceUID, wherever the path of a scan is asked for.
+A folder is a scan. If it holds several series, ``FOLDER#3`` is its series number 3 and ``FOLDER#1.2.840.5`` the one
+with that SeriesInstanceUID, wherever the path of a scan is expected.
 """
 
 import os
@@ -17,23 +17,23 @@ _SERIES_MARK = "#"
 
 
 def series_of_path(path: Path) -> tuple[Path, str | None]:
-    """The folder of a scan and the number or SeriesInstanceUID that was asked for, None where it was not."""
+    """Return the folder of a scan and the requested series number or SeriesInstanceUID, None if none is requested."""
     folder, mark, series = path.name.rpartition(_SERIES_MARK)
     return (path.with_name(folder), series) if mark and folder and not path.exists() else (path, None)
 
 
 def is_folder_of_files(path: Path) -> bool:
-    """Whether the path of a scan means a folder, and not one file."""
+    """Return whether the path of a scan means a folder, not a file."""
     return series_of_path(path)[0].is_dir()
 
 
 def files_of_scan(path: Path) -> list[Path]:
-    """What a scan is stored in: the file itself, or every file below its folder."""
+    """Return the files of a scan: the file itself, or every file below its folder."""
     return list(files_below(series_of_path(path)[0])) if is_folder_of_files(path) else [path]
 
 
 def files_below(folder: Path) -> Generator[Path]:
-    """Every file below ``folder`` in order of its name, hidden ones left out; a loop of links is walked once."""
+    """Yield every file below ``folder`` in order of its name, hidden ones left out; a loop of links is walked once."""
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, onerror=_refuse, followlinks=True):
         real = os.path.realpath(place)
@@ -44,7 +44,7 @@ def files_below(folder: Path) -> Generator[Path]:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file begins as DICOM does; UserError for one that is only named so, or may not be read."""
+    """Return whether the file begins as DICOM does; raise UserError if only its name does, or if it cannot be read."""
     try:
         with path.open("rb") as file:
             is_marked = file.read(_PREAMBLE + len(_MAGIC))[_PREAMBLE:] == _MAGIC
@@ -56,9 +56,10 @@ def is_dicom(path: Path) -> bool:
 
 
 def dicom_scans_in(folder: Path) -> list[Path]:
-    """The scans of a folder: the folder itself where it holds DICOM files or one subfolder with some, else those below.
+    """Return the scans of a folder: itself if it, or only one subfolder, holds DICOM files, else such subfolders.
 
-    Of a folder a patient, each patient is a scan, however deep its files lie; empty where there is no DICOM file.
+    In a folder with a subfolder per patient, each patient is a scan, however deep its files lie. The list is empty if
+    there is no DICOM file.
     """
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     if any(entry.is_file() and is_dicom(entry) for entry in entries):

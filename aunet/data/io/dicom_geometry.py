@@ -1,4 +1,4 @@
-"""From the slices of a series to one voxel grid: their order along the normal, and the affine that places them."""
+"""The voxel grid of a series of slices: their order along the normal, and the affine that places them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,21 +13,21 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _SAME_DIRECTION = 1e-3
 _SAME_SPACING = 1e-4  # mm
 _SAME_PLACE = 1e-3  # mm
-# A slice may lie this far from where equal steps put it: a share of a step, or what rounding to 0.1 mm does to it.
+# A slice may lie this far from its place at equal steps: a share of a step, or mm that rounding to 0.1 mm explains.
 _PLACE_TOLERANCE = 0.05
 _ROUNDING = 0.101
 _NAMED = 5
 
 
 def order_slices(slices: Sequence[Slice], scan: Path) -> tuple[list[Slice], NDArray[np.float64]]:
-    """The slices by their position and the affine (4, 4) of voxels (column, row, slice) to RAS+ coordinates in mm.
+    """Sort the slices by position and return the affine (4, 4) of voxels (column, row, slice) to RAS+ mm with them.
 
-    The third axis runs along the normal of the slices to where it points right, anterior or superior, whichever it is
-    nearest to: an axial scan from foot to head. Slices that lie askew above one another, as a tilted gantry leaves
-    them, keep their places: the affine is sheared.
+    The third axis runs along the normal of the slices, towards right, anterior or superior, whichever is nearest: an
+    axial scan runs from foot to head. Slices that a tilted gantry leaves askew above one another keep their places: the
+    affine is sheared.
 
     Raises:
-        UserError: for slices of several sizes or directions, two of one position, missing ones and unequal steps.
+        UserError: if slices differ in size or direction, share a position, are missing or have unequal steps.
     """
     first = slices[0]
     normal = _normal(first)
@@ -44,14 +44,14 @@ def order_slices(slices: Sequence[Slice], scan: Path) -> tuple[list[Slice], NDAr
 
 
 def gantry_tilt(affine: NDArray[np.float64]) -> float:
-    """Angle in degrees between the normal of the slices and the way from one to the next."""
+    """Return the angle in degrees between the normal of the slices and the step from one to the next."""
     normal = np.cross(affine[:3, 0], affine[:3, 1])
     cosine = abs(normal @ affine[:3, 2]) / (np.linalg.norm(normal) * np.linalg.norm(affine[:3, 2]))
     return float(np.degrees(np.arccos(min(cosine, 1.0))))
 
 
 def _normal(plane: Slice) -> NDArray[np.float64]:
-    """Unit normal, in LPS+, with the sign that makes its largest part point to right, anterior or superior."""
+    """Return the unit normal, in LPS+, signed so that its largest component points right, anterior or superior."""
     normal = np.cross(plane.along_row, plane.along_column)
     along_axes = _LPS_TO_RAS @ normal
     return normal * np.sign(along_axes[np.abs(along_axes).argmax()])

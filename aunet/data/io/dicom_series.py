@@ -1,4 +1,4 @@
-"""A folder of DICOM files as a scan: which series of it is meant, and its voxels.
+"""A scan in a folder of DICOM files: the choice of its series, and its voxels.
 
 Slices are decoded one at a time into the volume, so memory is bounded by the volume, not by the files.
 """
@@ -22,16 +22,16 @@ _VISIBLE_TILT = 0.1  # degrees
 
 
 def read_series(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Voxels (columns, rows, slices), in HU for CT, and their affine (4, 4) to RAS+ coordinates in mm.
+    """Read the voxels (columns, rows, slices), in HU for CT, and their affine (4, 4) to RAS+ coordinates in mm.
 
-    ``path`` is a folder, or ``FOLDER#NUMBER`` or ``FOLDER#UID`` of one series in it. A voxel keeps its number whether
-    white or black stands for the lowest (MONOCHROME1): that is how to show it, not what it measures.
+    ``path`` is a folder, or ``FOLDER#NUMBER`` or ``FOLDER#UID`` of one series in it. A voxel keeps its number even if
+    white means the lowest value (MONOCHROME1), which concerns display, not measurement.
 
     Raises:
-        UserError: for a folder without a series or with several, a damaged file, and slices that are no volume.
+        UserError: if the folder has no series or several, a file is damaged, or the slices do not form a volume.
     """
     slices, affine = _slices_and_affine(path, is_telling=True)
-    # The first is decoded before memory is asked for: a damaged header may tell of any size.
+    # The first slice is decoded before memory is allocated: a damaged header may claim any size.
     first = read_pixels(slices[0])
     array = np.empty((len(slices), *first.shape), dtype=np.float32)
     array[0] = first
@@ -41,7 +41,7 @@ def read_series(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 
 
 def read_series_grid(path: Path) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
-    """Shape and affine of ``read_series``, from the headers alone; errors as there, but what is odd is told there."""
+    """Read the shape and affine of ``read_series`` from the headers alone; errors as there, but without warnings."""
     slices, affine = _slices_and_affine(path, is_telling=False)
     rows, columns = slices[0].shape
     return (columns, rows, len(slices)), affine
@@ -72,7 +72,7 @@ def _tell_oddities(file: DicomFile, affine: NDArray[np.float64], path: Path) -> 
 
 
 def _files_of_series(path: Path) -> tuple[list[DicomFile], list[list[DicomFile]]]:
-    """The files of the series that is meant, and the series that were left out as derived from it."""
+    """Return the files of the requested series, and the series that were left out as derived from it."""
     series, derived = _series_in(path), list[list[DicomFile]]()
     _, wanted = series_of_path(path)
     if wanted is not None:
@@ -91,7 +91,7 @@ def _files_of_series(path: Path) -> tuple[list[DicomFile], list[list[DicomFile]]
 
 
 def _series_in(path: Path) -> Mapping[str, list[DicomFile]]:
-    """Every series of slices below the folder, the one with the most slices first."""
+    """Return every series of slices below the folder, the one with the most files first."""
     paths = files_of_scan(path)
     dicom = [read_dicom_file(file) for file in paths if is_dicom(file)]
     if len(dicom) < len(paths):
@@ -113,7 +113,7 @@ def _series_in(path: Path) -> Mapping[str, list[DicomFile]]:
 def _originals(
     series: Mapping[str, list[DicomFile]],
 ) -> tuple[Mapping[str, list[DicomFile]], list[list[DicomFile]]]:
-    """Without series that were computed from another, where there are others; and those."""
+    """Return the series that were not computed from another, if there are any, and those left out."""
     derived = {uid: files for uid, files in series.items() if all("DERIVED" in file.image_type for file in files)}
     if not derived or len(derived) == len(series):
         return series, []
@@ -137,5 +137,5 @@ def _kinds(files: Sequence[DicomFile]) -> str:
 
 
 def _is_upright(plane: Slice) -> bool:
-    """Whether the slice lies straight across the patient, as if no gantry had been tilted."""
+    """Return whether the slice lies straight across the patient, as if no gantry had been tilted."""
     return abs(np.cross(plane.along_row, plane.along_column)[2]) > 0.9999

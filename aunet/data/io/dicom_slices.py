@@ -1,4 +1,4 @@
-"""What one DICOM file says of the slices it holds, read without their pixels; and their pixels, slice by slice."""
+"""Slices of a DICOM file: their headers, read without pixels, and their pixels, slice by slice."""
 
 import struct
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from aunet.errors import UserError
 # Scans break the rules of value types in many harmless ways; pydicom would warn of each in every file.
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
 
-# CT, MR and PET, each as one slice a file, as many frames a file, and converted from the first to the second.
+# CT, MR and PET, each with one slice per file, with many frames per file, and converted from the first to the second.
 _IMAGES = "1.2.840.10008.5.1.4.1.1."
 _IMAGE_CLASSES = {_IMAGES + end for end in ("2", "4", "128", "2.1", "4.1", "130", "2.2", "4.4", "128.1")}
 _GEOMETRY = {
@@ -44,8 +44,8 @@ class Slice:
     """One plane of voxels: where it is stored, and where it lies in the patient in DICOM's LPS+ coordinates (mm).
 
     ``along_row`` and ``along_column`` are unit vectors towards the next column and the next row; ``spacing`` is the
-    distance of neighbouring columns, then of neighbouring rows; ``pitch`` that of slices, 0 where it is not told.
-    The value of a voxel, in HU for CT, is ``slope`` times what is stored, plus ``intercept``.
+    distance of neighbouring columns, then of neighbouring rows; ``pitch`` is that of slices, 0 if the header lacks it.
+    The value of a voxel, in HU for CT, is ``slope`` times the stored number, plus ``intercept``.
     """
 
     file: Path
@@ -62,7 +62,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class DicomFile:
-    """A file of a series; it has no slices where it is no image of a volume, such as a segmentation or a report."""
+    """A file of a series; it has no slices if it is not an image of a volume, such as a segmentation or a report."""
 
     path: Path
     series: str
@@ -77,9 +77,9 @@ class DicomFile:
 
 
 def read_dicom_file(path: Path) -> DicomFile:
-    """The header of a DICOM file.
+    """Read the header of a DICOM file.
 
-    UserError where it is damaged, or an image of a volume that does not tell where it lies or has colours.
+    Raises UserError if it is damaged, or if it is an image of a volume that has colours or lacks its position.
     """
     try:
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
@@ -91,7 +91,7 @@ def read_dicom_file(path: Path) -> DicomFile:
 
 
 def read_pixels(plane: Slice) -> NDArray[np.float32]:
-    """Values (rows, columns) of a slice, in HU for CT; UserError where the file is damaged or cannot be unpacked."""
+    """Read a slice (rows, columns), in HU for CT; raise UserError if the file is damaged or cannot be decompressed."""
     try:
         stored: NDArray[Any] = pixel_array(plane.file, index=plane.frame)
     except (*_HEADER_ERRORS, RuntimeError) as error:
@@ -117,7 +117,7 @@ def _described(header: Any, path: Path) -> DicomFile:
 
 
 def _sop_class(header: Any) -> str:
-    """What kind of object the file is, by its very beginning; a file cut short later still tells it."""
+    """Return the kind of object, read from the very beginning of the file, so that a truncated file still has it."""
     if not header.file_meta.get("TransferSyntaxUID"):
         raise EOFError("it ends before it tells how it is written")
     return str(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
@@ -139,7 +139,7 @@ def _slices(header: Any, path: Path) -> tuple[Slice, ...]:
 
 
 def _slice(frame: int, levels: Sequence[Any], path: Path) -> Slice:
-    """``levels``: where its geometry may stand, the frame's own first."""
+    """Build a slice; ``levels`` are the places where its geometry may be found, the frame's own first."""
     position = _numbers("ImagePositionPatient", 3, levels, path)
     orientation = _numbers("ImageOrientationPatient", 6, levels, path)
     row_distance, column_distance = _numbers("PixelSpacing", 2, levels, path).tolist()
@@ -166,7 +166,7 @@ def _slice(frame: int, levels: Sequence[Any], path: Path) -> Slice:
 
 
 def _value(name: str, levels: Sequence[Any]) -> Any:
-    """The first level's value: as it stands, or in the sequence that holds it in files of many frames."""
+    """Return the value of the first level that has it, directly or in the sequence that files of many frames use."""
     for level in levels:
         groups = level.get(_GEOMETRY[name]) or []
         for holder in (*groups[:1], level):

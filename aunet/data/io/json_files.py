@@ -1,4 +1,4 @@
-"""JSON that a user gives, which may be anything."""
+"""A reader of JSON from a user, which may be anything."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from aunet.errors import UserError
 
 
 def read_json(file: Path, remedy: str) -> Any:
-    """What ``file`` holds, with or without a byte order mark; UserError, ending in ``remedy``, where it is no JSON."""
+    """Read ``file``, with or without a byte order mark; raise UserError, ending in ``remedy``, if it is not JSON."""
     try:
         return json.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:

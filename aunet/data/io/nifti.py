@@ -1,4 +1,4 @@
-"""NIfTI files in: the voxels and the affine of a sound file, or what is wrong with it."""
+"""A reader of NIfTI files: the voxels and affine of a sound file, or an error that says what is wrong with it."""
 
 import gzip
 import logging
@@ -21,7 +21,7 @@ from aunet.errors import UserError
 
 _logger = logging.getLogger(__name__)
 
-# What nibabel and the decompressor raise for a file that is no NIfTI, is cut short or may not be read.
+# Raised by nibabel and the decompressor for a file that is not NIfTI, is truncated or may not be read.
 _READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, OverflowError, HeaderDataError, WrapStructError)
 # Deflate packs at most 1032 bytes into one.
 _LARGEST_COMPRESSION = 1032
@@ -34,7 +34,7 @@ Affine = NDArray[np.float64]
 
 
 class _Remarks:
-    """What nibabel tells of what it mends in a header, which it does without the name of the file."""
+    """A log for nibabel's remarks on headers that it mends, which do not name the file."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -45,7 +45,7 @@ class _Remarks:
 
 
 def read_nifti_grid(path: Path) -> tuple[tuple[int, ...], Affine]:
-    """Shape and affine (4, 4) to RAS+ mm, from the header alone; errors as ``read_nifti``."""
+    """Read shape and affine (4, 4) to RAS+ mm from the header alone; errors as in ``read_nifti``."""
 
     def take(stream: BinaryIO) -> tuple[tuple[int, ...], Affine]:
         header, _ = _checked_header(stream, path)
@@ -55,10 +55,10 @@ def read_nifti_grid(path: Path) -> tuple[tuple[int, ...], Affine]:
 
 
 def read_nifti(path: Path, dtype: type[np.generic] | None = None) -> tuple[NDArray[Any], Affine]:
-    """Voxels, their stored scale applied, as ``dtype`` or as the file has them, and their affine (4, 4) to RAS+ mm.
+    """Read voxels, their stored scale applied, as ``dtype`` or the file's type, and their affine (4, 4) to RAS+ mm.
 
-    What is odd but usable is told in a line. Raises UserError for a file that is missing, no NIfTI, truncated or
-    otherwise damaged, for voxels that are no real numbers, and for an affine that places them nowhere.
+    Oddities of a usable file are logged. Raises UserError if the file is missing, not NIfTI, truncated or otherwise
+    damaged, if its voxels are not real numbers, and if its affine places them nowhere.
     """
 
     def take(stream: BinaryIO) -> tuple[NDArray[Any], Affine]:
@@ -93,7 +93,7 @@ def _is_compressed(path: Path) -> bool:
 
 
 def _checked_header(stream: BinaryIO, path: Path) -> tuple[Any, list[str]]:
-    """The header, and what nibabel mended in it; UserError where it tells of voxels that cannot be."""
+    """Return the header and nibabel's remarks on it; raise UserError if it describes impossible voxels."""
     num_bytes = np.frombuffer(stream.read(4), np.int32)
     stream.seek(0)
     is_second = _NIFTI2_HEADER_BYTES in (*num_bytes, *num_bytes.byteswap())
@@ -112,7 +112,7 @@ def _checked_header(stream: BinaryIO, path: Path) -> tuple[Any, list[str]]:
 
 
 def _check_voxels(header: Any, path: Path) -> None:
-    """Before memory is asked for: a damaged header may tell of any size."""
+    """Raise UserError for impossible voxels before memory is allocated, as a damaged header may claim any size."""
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise UserError(
@@ -144,7 +144,7 @@ def _usable_affine(header: Any, path: Path) -> Affine:
 
 
 def _read_to_the_end(stream: BinaryIO) -> None:
-    """A compressed file is checked against its checksum where it ends, behind the voxels."""
+    """Read to the end, behind the voxels, where a compressed file is checked against its checksum."""
     if isinstance(stream, gzip.GzipFile):
         while stream.read(_DRAINED_AT_ONCE):
             pass
@@ -168,7 +168,7 @@ def _tell_oddities(header: Any, remarks: list[str], path: Path) -> None:
 
 
 def _qform(header: Any) -> Affine | None:
-    """None where it is not set or its numbers are no rotation."""
+    """Return the qform; None if it is not set or its numbers are not a rotation."""
     try:
         return header.get_qform(coded=True)[0]
     except ValueError:
@@ -176,6 +176,6 @@ def _qform(header: Any) -> Affine | None:
 
 
 def largest_corner_distance(shape: tuple[int, ...], first: Affine, second: Affine) -> float:
-    """Largest distance in mm between where two affines put the corners of a voxel grid (H, W, D)."""
+    """Return the largest distance in mm between the corners of a voxel grid (H, W, D) as placed by two affines."""
     corners = np.array([(*corner, 1) for corner in product(*((0, size - 1) for size in shape))])
     return float(np.linalg.norm(corners @ (first - second).T, axis=1).max())

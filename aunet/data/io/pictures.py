@@ -1,7 +1,7 @@
 """Pictures in two dimensions, PNG and TIFF, as volumes one voxel thick.
 
-A picture does not tell where it lies. Here, as in ITK, its columns run to the patient's left, its rows to the back, and
-a pixel is 1 mm wide: reports show it upright, and what is predicted is written back row by row.
+A picture has no place in a patient. Here, as in ITK, its columns run to the patient's left, its rows to the back, and
+a pixel is 1 mm wide: reports show it upright, and a prediction is written back row by row.
 """
 
 from collections.abc import Callable
@@ -26,26 +26,26 @@ _NUM_CHANNELS = {"RGB": 3, "RGBA": 3, "P": 3, "LA": 1, "PA": 3} | dict.fromkeys(
 
 
 def is_picture(path: Path) -> bool:
-    """Whether the name says PNG or TIFF; hidden files are none."""
+    """Return whether the name is that of a PNG or TIFF file; hidden files are not."""
     return path.suffix in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
 def picture_shape(path: Path) -> tuple[int, int, int]:
-    """Rows, columns and 1, from the header alone; errors as ``read_picture``."""
+    """Return rows, columns and 1, from the header alone; errors as in ``read_picture``."""
     width, height = _read(path, lambda picture: picture.size)
     return height, width, 1
 
 
 def num_picture_channels(path: Path) -> int:
-    """1 for grey, 3 for colour, from the header alone; errors as ``read_picture``."""
+    """Return 1 for grey, 3 for colour, from the header alone; errors as in ``read_picture``."""
     return _NUM_CHANNELS[_read(path, lambda picture: picture.mode)]
 
 
 def read_picture(path: Path) -> list[NDArray[Any]]:
-    """The channels of a picture, each (H, W, 1) as stored, with up to 16 bits or in floating point.
+    """Read the channels of a picture, each (H, W, 1) as stored, with up to 16 bits or in floating point.
 
-    An alpha channel is left out where it hides nothing. Raises UserError where it does, for several pages, for colour
-    of 16 bits, which is cut to 8 where it is read, and for a file that is missing, damaged or of another kind.
+    An alpha channel that hides nothing is left out. Raises UserError if it hides pixels, for several pages, for colour
+    of 16 bits, which reading would cut to 8, and for a file that is missing, damaged or of another kind.
     """
     array = _read(path, lambda picture: _pixels(picture, path))
     channels = np.moveaxis(array, 2, 0) if array.ndim == 3 else [array]
@@ -53,7 +53,7 @@ def read_picture(path: Path) -> list[NDArray[Any]]:
 
 
 def read_picture_label(path: Path) -> NDArray[Any]:
-    """The values (H, W, 1) of a label map, of one with a palette its indices; errors as ``read_picture``."""
+    """Read the values (H, W, 1) of a label map, its indices if it has a palette; errors as in ``read_picture``."""
     array = _read(path, lambda picture: np.asarray(picture) if picture.mode == "P" else _pixels(picture, path))
     if array.ndim != 2:
         raise UserError(f"{path}: in colour; a label map has one number a pixel: save it as grey or with a palette.")
@@ -103,7 +103,7 @@ def _check_readable(picture: Image.Image, path: Path) -> None:
 
 
 def _pixels(picture: Image.Image, path: Path) -> NDArray[Any]:
-    """(H, W) of a grey picture, (H, W, 3) of one in colour, a palette's colours included."""
+    """Return (H, W) of a grey picture, (H, W, 3) of one in colour, a palette's colours included."""
     if picture.mode in ("LA", "PA", "RGBA") or (picture.mode == "P" and "transparency" in picture.info):
         if picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):
             raise UserError(f"{path}: its alpha channel hides pixels, so their values are open; save it without alpha.")

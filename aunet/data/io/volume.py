@@ -39,24 +39,24 @@ class Volume:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Number of voxels along each stored axis."""
+        """Return the number of voxels along each stored axis."""
         height, width, depth = self.array.shape
         return height, width, depth
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """Distance in mm between the centres of neighbouring voxels along each stored axis."""
+        """Return the distance in mm between the centres of neighbouring voxels along each stored axis."""
         first, second, third = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
         return first, second, third
 
     @property
     def name(self) -> str:
-        """The file or folder it was read from, for messages."""
+        """Return the file or folder it was read from, for messages."""
         return str(self.path) if self.path else "volume in memory"
 
 
 def read_grid(path: Path) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
-    """Shape along the three spatial axes and affine, from the header alone; errors as ``read_volume``."""
+    """Read the shape along the three spatial axes and the affine from the header; errors as in ``read_volume``."""
     if is_folder_of_files(path):
         return read_series_grid(path)
     if is_picture(path):
@@ -71,7 +71,7 @@ def read_grid(path: Path) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
 def read_volume(path: Path) -> Volume:
     """Read an image of one channel as float32 with its stored intensity scale applied; see ``read_channels``.
 
-    A trailing axis of length 1 is dropped. Raises UserError for a file that is missing, no NIfTI, truncated, not 3D,
+    A trailing axis of length 1 is dropped. Raises UserError for a file that is missing, not NIfTI, truncated, not 3D,
     without a usable affine or with NaN, for a folder without one whole series of evenly spaced slices, and for a
     picture as ``pictures.read_picture``.
     """
@@ -98,7 +98,7 @@ def read_channels(path: Path) -> list[Volume]:
 
 
 def read_label(path: Path) -> Volume:
-    """Read a label map, NIfTI or a picture, as integers; errors as ``read_volume``, and where it holds others."""
+    """Read a label map, NIfTI or a picture, as integers; errors as in ``read_volume``, and for other numbers."""
     if is_picture(path):
         return Volume(_as_integers(read_picture_label(path), path), PICTURE_AFFINE, path)
     array, affine = read_nifti(path)
@@ -125,17 +125,17 @@ def write_label(path: Path, array: NDArray[np.uint8], affine: NDArray[np.float64
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name says NIfTI, PNG or TIFF; hidden files are none."""
+    """Return whether the name is that of a NIfTI, PNG or TIFF file; hidden files are not."""
     return is_picture(path) or (path.name.endswith(NIFTI_SUFFIXES) and not path.name.startswith("."))
 
 
 def label_suffix(image: Path) -> str:
-    """How the name of a label map of ``image`` ends: of a picture in .png, of a scan in .nii.gz."""
+    """Return the suffix of a label map of ``image``: .png for a picture, .nii.gz for a scan."""
     return ".png" if is_picture(image) else ".nii.gz"
 
 
 def stem(path: Path) -> str:
-    """File name without its suffix: ``scan.nii.gz`` -> ``scan``."""
+    """Return the file name without its suffix: ``scan.nii.gz`` -> ``scan``."""
     suffix = next((suffix for suffix in NIFTI_SUFFIXES if path.name.endswith(suffix)), path.suffix)
     return path.name.removesuffix(suffix)
 
@@ -181,7 +181,7 @@ def _as_integers(array: NDArray[Any], path: Path) -> NDArray[Any]:
 
 
 def _set_both_transforms(image: Any, affine: NDArray[np.float64]) -> None:
-    """A qform cannot hold shear: then it is left unset, so that every reader takes the sform."""
+    """Set sform and qform; leave the qform unset if it cannot hold the shear, so that every reader takes the sform."""
     image.set_sform(affine, code=_SCANNER_CODE)
     image.set_qform(affine, code=_SCANNER_CODE)
     if not np.allclose(image.get_qform(), affine, rtol=0, atol=1e-3):

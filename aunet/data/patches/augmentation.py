@@ -20,13 +20,13 @@ _CHANGED = ("image", "label", "annotated")
 
 
 class Augmentation:
-    """Patches rotated, scaled, shifted, bent and flipped, and changed in their intensities.
+    """Random rotation, scaling, shift, bending, flips and intensity changes of patches.
 
-    A patch one voxel thick, a 2D image, is changed within its plane. ``geometry`` says which box of a scan to read,
-    ``flips`` which axes are mirrored and which classes are exchanged then.
+    A patch one voxel thick, a 2D image, is changed within its plane. ``geometry`` determines which box of a scan to
+    read, ``flips`` which axes are mirrored and which classes are exchanged with them.
 
     Args:
-        patch_size: size of the patches that come out (voxels).
+        patch_size: size of the resulting patches (voxels).
         rotation: largest rotation about each axis in degrees.
         scale: the size changes by a factor of 1 - scale to 1 + scale along each axis.
         shift: largest shift as a share of the patch.
@@ -35,12 +35,12 @@ class Augmentation:
         elastic_probability: share of the samples that are bent.
         flip_axes: spatial axes flipped with probability 1/2 each (0 is right-left, 1 back-front, 2 feet-head), or
             "auto": those along which the names of the classes allow it, see ``choose_flips``.
-        intensity_probability: share of the samples that each change of the intensities is made to.
-        spacing: of the patch's voxels in mm, in which it is rotated and scaled; None takes the voxels for cubes.
+        intensity_probability: share of the samples to which each intensity change is applied.
+        spacing: voxel size of the patch in mm, in which it is rotated and scaled; None assumes cubic voxels.
         rotation_plane: "auto", "axial" or "any", see ``RandomGeometry``.
-        class_names: of all classes, the background first, so that a flip exchanges left and right ones.
-        modality: of the images; the rows of a "picture" run from its bottom to its top.
-        intensities: the largest of each of these changes, as the keywords of ``intensity_changes``.
+        class_names: those of all classes, the background first, so that a flip exchanges left and right ones.
+        modality: that of the images; the rows of a "picture" run from its bottom to its top.
+        intensities: largest strength of each intensity change, as the keywords of ``intensity_changes``.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Augmentation:
         self._transforms = Compose([*self.flips.transforms(), *changes])
 
     def __call__(self, batch: Mapping[str, Any], seed: int) -> dict[str, Any]:
-        """Return ``batch``, as ``sampling.joined`` makes it, with its patches changed.
+        """Return ``batch``, as made by ``sampling.joined``, with its patches changed.
 
         Args:
             batch: image (B, C, *read), label (B, 1, *read), key (B, 2); move (B, 3) if the geometry was moved before
@@ -128,7 +128,7 @@ class Augmentation:
 
 
 def _checked_spacing(spacing: Any) -> tuple[float, ...] | None:
-    """Return three sides in mm, or None; UserError for anything else, such as one number from an override."""
+    """Return three sides in mm, or None; raise UserError for anything else, such as one number from an override."""
     if spacing is None:
         return None
     sides: tuple[Any, ...] = tuple(spacing) if isinstance(spacing, list | tuple) else ()

@@ -22,7 +22,7 @@ _MOST_NAMED = 4
 class AxisFlip:
     """The flip along one axis: whether it is made, and the pairs of classes that are exchanged with it.
 
-    ``reason`` says why the flip is off, or which classes keep their place in a flip that the user asked for.
+    ``reason`` states why the flip is off, or which classes keep their place in a flip that the user listed.
     """
 
     axis: int
@@ -98,7 +98,7 @@ class RandomFlip(RandomizableTransform):
         exchange = self._exchange.to(label.device)
         changed = {"image": image, "label": exchange[label.long()].to(label.dtype)}
         if sample["annotated"] is not None:
-            changed["annotated"] = sample["annotated"][exchange]  # exchanging twice changes nothing: it is its inverse
+            changed["annotated"] = sample["annotated"][exchange]  # valid as an exchange is its own inverse
         return {**sample, **changed}
 
 
@@ -116,8 +116,8 @@ def choose_flips(
     Args:
         flip_axes: "auto", or axes of the patch: 0 is right-left, 1 back-front, 2 feet-head.
         patch_size: size of the patches (voxels); an axis of one voxel is not mirrored.
-        class_names: of all classes, the background first; none if unknown.
-        modality: of the images; a picture has its bottom and top along axis 1.
+        class_names: those of all classes, the background first; none if unknown.
+        modality: that of the images; a picture has its bottom and top along axis 1.
     """
     _check_axes(flip_axes)
     is_picture = modality == "picture"
@@ -156,21 +156,21 @@ class _PlacedClasses:
 
     @property
     def pairs(self) -> tuple[tuple[int, int], ...]:
-        """The pairs of classes that a flip exchanges; parts that do not mirror each other keep their names."""
+        """Return the pairs of classes that a flip exchanges; parts that do not mirror each other keep their names."""
         found = [(low + 1, high + 1) for low, high in paired(self.names[1:], self.axis)]
         is_side = self.axis == _RIGHT_LEFT
         return tuple(pair for pair in found if not is_side or place_in(self.names[pair[0]]).has_mirror_image)
 
     @property
     def alone(self) -> list[str]:
-        """Names that tell a place along the axis and belong to no pair."""
+        """Return the names that state a place along the axis and belong to no pair."""
         in_pairs = {index for pair in self.pairs for index in pair}
         others = [name for index, name in enumerate(self.names) if index and index not in in_pairs]
         return [name for name in others if place_in(name, self.axis).end is not None]
 
     @property
     def unclear(self) -> list[str]:
-        """Names in no pair that may mean a side all the same: numbers, or RUL beside LUL, with an R for an L."""
+        """Return names in no pair that may still mean a side: numbers, or RUL beside LUL, with an R for an L."""
         in_pairs = {index for pair in self.pairs for index in pair}
         others = [name for index, name in enumerate(self.names) if index and index not in in_pairs]
         signs = {name.casefold() for name in others}

@@ -1,4 +1,4 @@
-"""Where the voxels of an augmented patch lie in its scan.
+"""The places of an augmented patch's voxels in its scan.
 
 The geometry is known before the patch is read, so that everything it shows is read and little else. MONAI's spatial
 transforms draw when they transform, which is too late to read more.
@@ -38,12 +38,12 @@ class PatchGeometry:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it changes nothing."""
+        """Return whether it changes nothing."""
         return self.bends is None and np.array_equal(self.matrix, np.eye(3)) and not self.shift.any()
 
     @property
     def box(self) -> tuple[list[int], list[int]]:
-        """First voxel, from the first of the unchanged patch, and size of the smallest box with all it shows."""
+        """Return first voxel, from the first of the unchanged patch, and size of the smallest box with all it shows."""
         reach = np.abs(self.matrix) @ self._half
         if self.bends is not None:
             reach += np.abs(self.bends).max(axis=(1, 2, 3))
@@ -70,7 +70,7 @@ class PatchGeometry:
         return voxel
 
     def resample(self, volume: Tensor, mode: str) -> Tensor:
-        """The patch (C, *size) of ``volume`` (C, *box size), what was read of the box; "bilinear" or "nearest"."""
+        """Return the patch (C, *size) of ``volume`` (C, *box size), read from the box; "bilinear" or "nearest"."""
         if self.is_plain:
             return volume
         size = torch.tensor(volume.shape[1:], device=volume.device)
@@ -86,9 +86,9 @@ class PatchGeometry:
         return (np.array(self.size) - 1) / 2
 
     def _places(self, device: torch.device) -> Tensor:
-        """(*size, 3): where in the box each voxel of the patch lies."""
+        """Return the place (*size, 3) in the box of each voxel of the patch."""
         origin = self._half + self.shift - self.matrix @ self._half - self.box[0]
-        # On every device the same float32 sums of the same numbers.
+        # Every device computes the same float32 sums of the same numbers.
         matrix, start = (torch.tensor(values, dtype=torch.float32, device=device) for values in (self.matrix, origin))
         along = [torch.arange(length, dtype=torch.float32, device=device) for length in self.size]
         first, second, third = (axis[:, None] * column for axis, column in zip(along, matrix.T, strict=True))

@@ -1,4 +1,4 @@
-"""Random changes of a training patch's intensities; its label stays as it is."""
+"""Random changes of a training patch's intensities; its label stays unchanged."""
 
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -30,14 +30,14 @@ def intensity_changes(
     low_resolution: float = 0.0,
     gamma: float = 0.0,
 ) -> list[Any]:
-    """The transforms of a sample's "image" (C, H, W, D), each made with ``probability``; those of strength 0 are none.
+    """Return the transforms of a sample's "image" (C, H, W, D), each with ``probability``; strength 0 leaves one out.
 
     Args:
-        probability: share of the samples that each change is made to.
+        probability: share of the samples to which each change is applied.
         noise: largest standard deviation of the noise added; the image's own is about 1.
         blur: largest standard deviation of the Gaussian in voxels, from 0.5 on.
         gain: intensities times 1 - gain to 1 + gain.
-        contrast: distances from the mean times 1 - contrast to 1 + contrast, within the range there was.
+        contrast: distances from the mean times 1 - contrast to 1 + contrast, clipped to the original range.
         low_resolution: as if taken with 1 - low_resolution to 1 of the voxels along each axis.
         gamma: a power of 1 / (1 + gamma) to 1 + gamma of the intensities brought to 0 to 1; mean and deviation stay.
     """
@@ -58,7 +58,7 @@ def intensity_changes(
 
 
 class RandomBlur(RandomizableTransform):
-    """A Gaussian of up to ``largest`` voxels; MONAI's takes what lies beyond the patch for 0, this for its border."""
+    """A Gaussian blur of up to ``largest`` voxels; MONAI's pads the patch with 0, this one repeats its border."""
 
     def __init__(self, probability: float, largest: float) -> None:
         super().__init__(probability)
@@ -78,7 +78,7 @@ class RandomBlur(RandomizableTransform):
 
 
 class RandomLowResolution(RandomizableTransform):
-    """Fewer voxels, then as many as before; MONAI's leaves none along an axis of one."""
+    """A resampling to fewer voxels and back; MONAI's leaves none along an axis of one."""
 
     def __init__(self, probability: float, most: float) -> None:
         super().__init__(probability)
@@ -98,5 +98,5 @@ class RandomLowResolution(RandomizableTransform):
 
 
 def plain(image: Tensor) -> Tensor:
-    """Without what MONAI's transforms attach to it."""
+    """Return the image without the metadata that MONAI's transforms attach."""
     return image.as_tensor() if isinstance(image, MetaTensor) else image

@@ -1,4 +1,4 @@
-"""Where a patch is read so that, once augmented, it shows a chosen voxel and as little as possible beyond the scan."""
+"""Placement of a patch so that, once augmented, it shows a chosen voxel and as little as possible beyond the scan."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 
 from aunet.data.patches.geometry import PatchGeometry
 
-# A turned patch fills at least a quarter of its box, so that so many draws nearly never all fall beside it.
+# A turned patch fills at least a quarter of its box, so this many draws almost never all miss it.
 _TRIES = 32
 
 
 @dataclass(frozen=True)
 class Placement:
-    """First voxel of the unchanged patch in the scan, and how far its geometry moves on (3,), below one voxel.
+    """First voxel of the unchanged patch in the scan, and a further move (3,) of its geometry, below one voxel.
 
-    The move puts the centre of the chosen voxel at the centre of a voxel of the patch, so that also an organ of one
+    The move puts the centre of the chosen voxel at the centre of a voxel of the patch, so that even an organ of one
     voxel is shown. It is float32, which every device can hold.
     """
 

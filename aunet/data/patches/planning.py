@@ -1,4 +1,4 @@
-"""Spacing, patch and batch that fit a dataset, where the configuration leaves them open."""
+"""Spacing, patch and batch that fit a dataset, if the configuration leaves them open."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aunet.data.cohort.case import Case
 from aunet.data.io.volume import read_grid
 
-# Voxels a training step looks at where nothing else is said: 8 hippocampi, half a torso at 4 mm.
+# Default number of voxels in a training step: 8 hippocampi, half a torso at 4 mm.
 _VOXELS_PER_BATCH = 400_000
 _LARGEST_BATCH = 8
 _SMALLEST_BATCH = 2
@@ -19,7 +19,7 @@ _SMALLEST_BATCH = 2
 
 @dataclass(frozen=True)
 class PatchPlan:
-    """What the scans are brought to: spacing in mm (right, anterior, superior), patch in voxels, patches a batch."""
+    """Spacing in mm (right, anterior, superior) and patch in voxels of the prepared scans, and patches per batch."""
 
     spacing: tuple[float, ...]
     patch_size: tuple[int, ...]
@@ -33,11 +33,11 @@ def plan_patches(
     batch_size: int | None,
     multiple: int = 16,
 ) -> PatchPlan:
-    """Fill in what is None from the headers of the scans.
+    """Fill in the values that are None from the headers of the scans.
 
     The spacing is the scans' median. The patch is, along each axis, the multiple of ``multiple`` nearest to their
-    median length, its longest side shortened until two patches fit the budget of voxels; images, which are one voxel
-    thick, have patches as thick. The batch fills the budget.
+    median length, its longest side shortened until one patch fits the budget of voxels; images, which are one voxel
+    thick, have patches as thick. The batch of 2 to 8 patches fills the budget.
     """
     if spacing is None or patch_size is None:
         grids = [ras_grid(case) for case in cases]
@@ -58,7 +58,7 @@ def _patch_within_budget(lengths: NDArray[np.float64], multiple: int) -> list[in
 
 
 def expected_shape(case: Case, spacing: Sequence[float]) -> tuple[int, ...]:
-    """Return about the shape that a scan has on voxels of ``spacing`` mm, by its header."""
+    """Estimate the shape of a scan on voxels of ``spacing`` mm from its header."""
     shape, sides = ras_grid(case)
     # A last voxel that begins within the field of view is kept, as by ``resampling.respaced_grid``.
     return tuple(max(1, math.ceil(length - 1e-3)) for length in shape * sides / np.array(spacing))

@@ -1,4 +1,4 @@
-"""How patches are rotated, scaled, shifted and bent: drawn as a function of (seed, epoch, sample), in millimetres."""
+"""Random rotation, scaling, shift and bend of patches, drawn by (seed, epoch, sample), in millimetres."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ _FEET_HEAD = 2
 
 @dataclass(frozen=True)
 class RandomGeometry:
-    """How patches are changed; a patch one voxel thick, a 2D image, stays in its plane.
+    """A random geometry of patches; a patch one voxel thick, a 2D image, stays in its plane.
 
     With S = diag(spacing), rotation R and zoom Z, the matrix in voxels is S^-1 R Z S: the zoom acts along the axes of
     the patch, then the rotation turns it rigidly in mm, so the singular values of the map in mm are the zoom factors.
@@ -39,7 +39,7 @@ class RandomGeometry:
         probability: share of the patches that are rotated, scaled and shifted.
         elastic: largest bend along each axis, as a share of a quarter of the patch.
         elastic_probability: share of the patches that are bent.
-        spacing: of the voxels in mm; None, as in runs of earlier versions, takes voxels for cubes.
+        spacing: voxel size in mm; None, as in runs of earlier versions, assumes cubic voxels.
         rotation_plane: "any" turns about all three axes. "auto" does too, unless the largest spacing is above three
             times the smallest: then turns and bends stay in the plane of the two axes most alike in spacing. "axial"
             changes nothing along the feet-head axis, as in the code released with the paper. Zooms and shifts act along
@@ -70,7 +70,7 @@ class RandomGeometry:
             )
 
     def draw(self, seed: int, epoch: int, sample: int) -> PatchGeometry:
-        """Return how this sample is changed."""
+        """Draw the geometry of this sample."""
         draw = generator(Purpose.GEOMETRY, seed, epoch, sample)
         is_changed, is_bent = draw.random(2) < (self.probability, self.elastic_probability)
         size, extended, turned = np.array(self.patch_size), self._extended, self._turned
@@ -94,7 +94,7 @@ class RandomGeometry:
 
     @property
     def _turned(self) -> NDArray[np.bool_]:
-        """Which axes (3,) a rotation or a bend may move voxels along."""
+        """Return along which axes (3,) a rotation or a bend may move voxels."""
         extended = self._extended
         if self.rotation_plane == "axial":
             return extended & (_AXES != _FEET_HEAD)

@@ -19,7 +19,7 @@ Sample = dict[str, Any]
 
 
 class PatchDataset(Dataset[Sample]):
-    """Patches of stored cases; asked for by (epoch, sample), it keeps no state between two of them.
+    """Patches of stored cases, indexed by (epoch, sample), with no state kept between two of them.
 
     Cases take turns in an order drawn anew for each round through them. Each patch shows, after its augmentation, a
     voxel of a class drawn among those its case has, the background included (see ``place_patch``); with ``sampling``
@@ -29,7 +29,7 @@ class PatchDataset(Dataset[Sample]):
     Args:
         cases: the training cases.
         geometry: size of the patches, and how augmentation will change them.
-        seed: the same seed gives the same patches.
+        seed: the same seed makes the same patches.
         sampling: "balanced" over the classes, or "uniform".
     """
 
@@ -42,7 +42,7 @@ class PatchDataset(Dataset[Sample]):
         self._is_balanced = sampling == "balanced"
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
-        """(epoch, sample) -> image (C, *box) float32, label (1, *box) uint8, case_id, key (2,), move (3,)."""
+        """Return image (C, *box) float32, label (1, *box) uint8, case_id, key (2,) and move (3,) of (epoch, sample)."""
         epoch, sample = key
         case = self._case(epoch, sample)
         geometry = self._geometry.draw(self._seed, epoch, sample)
@@ -79,12 +79,12 @@ def _place_uniform(case: StoredCase, geometry: PatchGeometry, draw: np.random.Ge
 
 
 def _random_start(length: int, size: int, draw: np.random.Generator) -> int:
-    """First index of a patch anywhere within the volume; a volume shorter than the patch lies in its middle."""
+    """Draw the first index of a patch anywhere within the volume; a shorter volume lies in the patch's middle."""
     return int(draw.integers(length - size + 1)) if length > size else -((size - length) // 2)
 
 
 def joined(samples: Sequence[Sample]) -> Sample:
-    """A batch of samples: of their boxes, which differ in size, each lies at the beginning of the largest."""
+    """Collate samples to a batch: their boxes differ in size, and each lies at the beginning of the largest."""
     sizes = np.max([sample["image"].shape[1:] for sample in samples], axis=0).tolist()
     return default_collate(
         [sample | {key: _filled_up(sample[key], sizes) for key in ("image", "label")} for sample in samples]
@@ -92,7 +92,7 @@ def joined(samples: Sequence[Sample]) -> Sample:
 
 
 def _filled_up(patch: Tensor, sizes: Sequence[int]) -> Tensor:
-    """(C, *box) -> (C, *sizes), with zeros behind."""
+    """Pad (C, *box) to (C, *sizes), with zeros behind."""
     missing = [size - length for size, length in zip(sizes, patch.shape[1:], strict=True)]
     return functional.pad(patch, [number for behind in reversed(missing) for number in (0, behind)])
 
@@ -100,7 +100,7 @@ def _filled_up(patch: Tensor, sizes: Sequence[int]) -> Tensor:
 class PatchOrder(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, sample) from ``position``, the number of batches a run has consumed, to the epoch's end.
 
-    Where several ranks train together each takes its part of every batch of ``batch_size``.
+    If several ranks train together, each takes its part of every batch of ``batch_size``.
     """
 
     def __init__(self, batch_size: int, batches_per_epoch: int, rank: int = 0, num_ranks: int = 1) -> None:
@@ -113,7 +113,7 @@ class PatchOrder(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, first = divmod(self.position, self._batches_per_epoch)
         for batch in range(first, self._batches_per_epoch):
-            if batch == self._batches_per_epoch - 1:  # before the last batch: nobody need ask for one more
+            if batch == self._batches_per_epoch - 1:  # set before the last batch, as a loader need not ask for one more
                 self.position = (epoch + 1) * self._batches_per_epoch
             yield [(epoch, batch * self._batch_size + place) for place in self._places]
 

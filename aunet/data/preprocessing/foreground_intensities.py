@@ -1,8 +1,8 @@
-"""The window, mean and deviation of ``data.window=auto``: of the labelled voxels of the training cases, all together.
+"""Window, mean and deviation for ``data.window=auto``, over all labelled voxels of the training cases together.
 
 Voxels are counted in bins of 1/8 HU, so the memory is bounded, the order of the cases does not matter, and the numbers
-of scans in whole HU are exact. What was counted in a case is kept on disk, keyed by the content of its files: the folds
-of a cross-validation read each case once. Source of the rule: Isensee et al. 2021, nnU-Net's CT normalisation.
+of scans in whole HU are exact. The counts of a case are kept on disk, keyed by the content of its files: the folds of a
+cross-validation read each case once. Source of the rule: Isensee et al. 2021, nnU-Net's CT normalisation.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ PERCENTILES = (0.5, 99.5)
 
 _VERSION = 1
 _BINS_PER_HU = 8
-# HU; no scanner writes more, and what lies beyond is counted as this.
+# HU; no scanner writes more, and values beyond are counted as this.
 _LARGEST = 2**15
 _NUM_BINS = 2 * _LARGEST * _BINS_PER_HU + 1
 _VOXELS_AT_ONCE = 2**22
@@ -49,10 +49,10 @@ def measure_foreground(
     """Measure the labelled voxels of ``cases``, showing progress.
 
     Args:
-        cases: those of the training.
-        cohort: what the values in their labels mean.
+        cases: the training cases.
+        cohort: the dataset, which maps label values to classes.
         channels: which channels to measure.
-        digests: of the cases' files.
+        digests: those of the cases' files.
         folder: where the counts of each case are kept.
         on_error: "skip" leaves out a case that cannot be read; it is reported when it is prepared.
 
@@ -84,7 +84,7 @@ def histogram(values: NDArray[np.floating]) -> Counts:
 
 
 def percentile_of_counts(counts: Counts, percentile: float) -> float:
-    """The percentile of the counted values, interpolated between neighbours as by ``numpy.percentile``."""
+    """Return the percentile (HU) of the counted values, interpolated between neighbours as by ``numpy.percentile``."""
     cumulated = np.cumsum(counts)
     place = (int(cumulated[-1]) - 1) * percentile / 100
     below = int(place)
@@ -113,7 +113,7 @@ def _hounsfield(bins: NDArray[np.integer]) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Counter:
-    """Counts the labelled voxels of cases, or reads what was counted before."""
+    """A counter of the labelled voxels of cases, which reads earlier counts if there are any."""
 
     cohort: Cohort
     channels: tuple[int, ...]
@@ -122,7 +122,7 @@ class _Counter:
     on_error: str
 
     def of_cases(self, cases: Sequence[Case]) -> Iterator[NDArray[np.int64]]:
-        """For each case that can be read (3, N): number of the channel, bin, and how many voxels lie in it."""
+        """Yield for each case that can be read (3, N): place of the channel in ``channels``, bin, number of voxels."""
         pool = ThreadPoolExecutor(self._num_threads(cases))
         try:
             counted = shown(pool.map(self._of_case, cases), "Measuring intensities", len(cases))
@@ -151,7 +151,7 @@ class _Counter:
         return found
 
     def _key(self, case: Case) -> str:
-        """All that decides the counts of a case: the content of its files, and which of its values are foreground."""
+        """Return a key of all that decides the counts: the files' content, and which values are foreground."""
         content = {
             "version": _VERSION,
             "digest": self.digests.of_case(case),
@@ -171,7 +171,7 @@ class _Counter:
 
 
 def _read(path: Path) -> NDArray[np.int64] | None:
-    """What was counted before; None if it is not there or damaged, as it can be counted again."""
+    """Read earlier counts; return None if they are missing or damaged, as they can be counted again."""
     try:
         found: NDArray[np.int64] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):

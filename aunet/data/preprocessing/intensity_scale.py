@@ -25,7 +25,7 @@ class IntensityScale:
     sd: float
 
     def as_facts(self) -> dict[str, Any]:
-        """Plain values, as ``dataset.intensities`` of a run's config.yaml holds them."""
+        """Return plain values, as ``dataset.intensities`` of a run's config.yaml holds them."""
         return {"window": list(self.window), "mean": self.mean, "sd": self.sd}
 
     @classmethod
@@ -40,8 +40,8 @@ def standardise(
 ) -> None:
     """Clip and standardise one channel in place.
 
-    With a ``scale`` its window, mean and deviation are those of every volume. Without one each volume is brought to
-    zero mean and unit variance over a part of its own voxels:
+    With a ``scale``, its window, mean and deviation apply to every volume. Without one, each volume is brought to zero
+    mean and unit variance over a part of its own voxels:
 
     - ct: all of them, clipped to ``window`` (HU; None clips nothing);
     - mr: those that are not exactly zero, as zero marks what a brain extraction or a crop cut away;
@@ -74,7 +74,7 @@ def _to_zero_mean_unit_variance(array: NDArray[np.float32], sample: NDArray[np.f
 
 
 def _deviation(sample: NDArray[np.float32]) -> float:
-    """Standard deviation in float64, part by part: a whole scan in float64 would take twice its own memory."""
+    """Compute the standard deviation in float64, in parts: a whole scan in float64 would take twice its own memory."""
     mean = sample.mean(dtype=np.float64)
     parts = np.array_split(sample.reshape(-1), 1 + sample.size // _VOXELS_AT_ONCE)
     return math.sqrt(sum(float(np.square(part - mean).sum()) for part in parts) / sample.size)

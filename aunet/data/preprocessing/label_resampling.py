@@ -22,7 +22,7 @@ def resample_label(label: Tensor, mapping: GridMapping) -> Tensor:
     At a tie neighbouring voxels take either class in turn, like a checkerboard, so that no class grows. A plate one
     voxel thin keeps its volume when the spacing doubles, in every other of its voxels. A structure that fills less than
     half of every voxel vanishes. A ball of radius r loses about h^2 / (4 r^2) of its volume at a voxel of side h, as
-    the majority cuts off what is curved: 1 % at 10 and 2 mm.
+    the majority cuts off curved borders: 1 % at 10 and 2 mm.
     """
     values: list[int] = torch.unique(label).tolist()
     turns, precedence = _turns(mapping.shape), _precedence(len(values))
@@ -51,9 +51,9 @@ def resample_label_linearly(label: Tensor, mapping: GridMapping) -> Tensor:
 
 
 def _turns(shape: Sequence[int]) -> Tensor:
-    """Return which row of ``_precedence`` holds at each voxel: neighbours have opposite orders, blocks unlike ones.
+    """Return which column of ``_precedence`` holds at each voxel: neighbours have opposite orders, blocks unlike ones.
 
-    Blocks of their own order keep ties along a diagonal plane, where a lone checkerboard has one colour, unbiased.
+    Blocks with orders of their own keep ties unbiased along a diagonal plane, where a lone checkerboard has one colour.
     """
     blocks = [-(-length // _BLOCK) for length in shape]
     orders = torch.from_numpy(2 * np.random.default_rng(0).integers(_NUM_ORDERS, size=blocks, dtype=np.uint8))

@@ -20,7 +20,7 @@ from aunet.errors import UserError
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 
-# Cases that are read for it, evenly spread over the dataset: the first alone may be the odd one.
+# Cases that are read, evenly spread over the dataset, as the first alone may be unusual.
 _MOST_CASES = 3
 _DICOM_MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr", "PT": "pet"}
 # HU. Half a percent of air and a tenth of soft tissue: even a slab cut close to the body has them. Beyond 2500 lies
@@ -28,7 +28,7 @@ _DICOM_MODALITIES: dict[str, Modality] = {"CT": "ct", "MR": "mr", "PT": "pet"}
 _AIR, _BRIGHTEST = -700.0, 2500.0
 _LEAST_SOFT_TISSUE = 0.1
 _LOWEST = -5000.0
-# HU: no tissue of a CT without air around or within it lies above 300 in most of its voxels, except bone.
+# HU: in a CT without air, around or within the body, most voxels lie below 300 unless they are bone.
 _NO_AIR, _BRIGHT = -200.0, 300.0
 
 
@@ -36,7 +36,7 @@ _NO_AIR, _BRIGHT = -200.0, 300.0
 class _Sample:
     """One channel of a case that was read.
 
-    ``bright`` is the share of its voxels above any soft tissue, ``clipped`` that of the voxels outside of a window.
+    ``bright`` is the share of its voxels above any soft tissue, ``clipped`` the share outside the window.
     """
 
     case_id: str
@@ -46,26 +46,26 @@ class _Sample:
 
     @property
     def values(self) -> str:
-        """Its lowest and highest value in words."""
+        """Return its lowest and highest value in words."""
         return f"values from {self.intensities.lowest:g} to {self.intensities.highest:g} in case {self.case_id}"
 
 
 def looks_like_ct(found: Intensities) -> bool:
-    """Whether the voxels can hardly be anything but HU: air near -1000, soft tissue, and little beyond bone."""
+    """Return whether the voxels can hardly be anything but HU: air near -1000, soft tissue, and little beyond bone."""
     is_air = found.lowest >= _LOWEST and found.percentiles[0] <= _AIR
     return is_air and found.percentiles[-1] <= _BRIGHTEST and found.share_of_soft_tissue >= _LEAST_SOFT_TISSUE
 
 
 def cannot_be_hounsfield(found: Intensities) -> bool:
-    """Whether most voxels are brighter than soft tissue and none is as dark as fat or air."""
+    """Return whether most voxels are brighter than soft tissue and none is as dark as air."""
     return found.lowest > _NO_AIR and found.percentiles[PERCENTILES.index(50.0)] > _BRIGHT
 
 
 def decide_modalities(cohort: Cohort, on_error: str = "stop") -> Cohort:
-    """Return ``cohort`` with the modality of every channel; where nothing says it, files and voxels may.
+    """Return ``cohort`` with the modality of every channel, judged by files and voxels if it is not known.
 
     Three things count as evidence: the modality in DICOM headers, a word such as T1w or CT that the names of all files
-    of a channel share, and voxels that look like HU in every case looked at.
+    of a channel share, and voxels that look like HU in every sampled case.
 
     Raises:
         UserError: if there is no evidence for a channel, or if it contradicts itself.
@@ -93,8 +93,8 @@ def check_modalities(
 
     Args:
         cohort: the dataset, for messages.
-        modalities: of its channels.
-        cases: those of the training.
+        modalities: those of its channels.
+        cases: the training cases.
         window: HU to which CT is clipped, "auto" if they are measured, None if nothing is clipped.
         on_error: "skip" leaves out a case that cannot be read.
 
@@ -153,7 +153,7 @@ def _undecided(cohort: Cohort, channel: int, found: Sequence[Modality]) -> UserE
 
 
 def _evidence(cohort: Cohort, channel: int, on_error: str) -> set[Modality]:
-    """Every modality that some evidence speaks for."""
+    """Return every modality that some evidence supports."""
     found: set[Modality | None] = set()
     if paths := _files_of_channel(cohort.cases, channel):
         found.add(modality_of_words(frozenset.intersection(*(words_of(stem(path)) for path in paths))))
@@ -165,12 +165,12 @@ def _evidence(cohort: Cohort, channel: int, on_error: str) -> set[Modality]:
 
 
 def _files_of_channel(cases: Sequence[Case], channel: int) -> list[Path]:
-    """The file of a channel in each case; nothing if one file holds several channels."""
+    """Return file ``channel`` of each case that has one; a file of several channels counts for the first one only."""
     return [case.images[channel] for case in cases if channel < len(case.images)]
 
 
 def _samples(cases: Sequence[Case], channel: int, window: Window | str | None, on_error: str) -> Iterator[_Sample]:
-    """Read one channel of some cases; with ``on_error`` "skip" only of those that can be read."""
+    """Yield one channel of some cases; if ``on_error`` is "skip", leave out those that cannot be read."""
     low, high = (-math.inf, math.inf) if window is None or isinstance(window, str) else window
     for case in _spread(cases):
         try:
@@ -186,18 +186,18 @@ def _samples(cases: Sequence[Case], channel: int, window: Window | str | None, o
 
 
 def _spread(items: Sequence[_Item]) -> list[_Item]:
-    """Some of ``items``, the first and the last included, at equal distances."""
+    """Return some of ``items``, the first and the last included, at equal distances."""
     number = min(_MOST_CASES, len(items))
     return [items[round(index * (len(items) - 1) / max(1, number - 1))] for index in range(number)]
 
 
 def _dicom_modality(paths: Sequence[Path]) -> Modality | None:
-    """The modality in the headers of some of the DICOM series ``paths``; None if they differ or one has none."""
+    """Return the modality in the headers of some of the DICOM series ``paths``; None if they differ or one has none."""
     return shared_modality(_modality_of_series(path) for path in _spread(paths))
 
 
 def _modality_of_series(path: Path) -> Modality | None:
-    """The modality in the header of the first slice; None for a file of another format."""
+    """Return the modality in the header of the first slice; None for a file of another format."""
     if not is_folder_of_files(path):
         return None
     headers = (read_dicom_file(file) for file in files_of_scan(path) if is_dicom(file))

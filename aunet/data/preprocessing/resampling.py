@@ -23,7 +23,7 @@ _PARALLEL = 1e-3  # of a voxel, per voxel
 def respaced_grid(
     shape: Sequence[int], affine: Affine, spacing: Sequence[float]
 ) -> tuple[tuple[int, int, int], Affine]:
-    """Shape and affine of the grid of ``spacing`` (mm) around the same centre that covers the whole field of view.
+    """Return shape and affine of the grid of ``spacing`` (mm) with the same centre that covers the field of view.
 
     An axis whose spacing is within 0.1 % of the wanted one keeps its voxels.
     """
@@ -39,7 +39,7 @@ def respaced_grid(
 
 
 class GridMapping:
-    """Where each voxel of a target grid lies among the voxels of a source grid, axis by axis.
+    """The places of a target grid's voxels among the voxels of a source grid, axis by axis.
 
     ``coordinates[axis]`` are the positions, in voxels along ``axis`` of the source, of the target's voxels along its
     axis ``target_axes[axis]``; ``extents[axis]`` is how many voxels of the source one of the target covers.
@@ -70,12 +70,12 @@ class GridMapping:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Number of voxels along each axis of the target."""
+        """Return the number of voxels along each axis of the target."""
         return tuple(len(self.coordinates[axis]) for axis in self._source_axes)
 
     @property
     def is_reordering(self) -> bool:
-        """Whether every target voxel is a source voxel or lies outside, so that nothing is interpolated."""
+        """Return whether every target voxel is a source voxel or lies outside, so that nothing is interpolated."""
         is_whole = all(np.array_equal(coordinates, np.rint(coordinates)) for coordinates in self.coordinates)
         return is_whole and self.extents == [1.0] * 3
 
@@ -94,7 +94,7 @@ class GridMapping:
         return volume.permute(*self._source_axes)
 
     def outside(self, source_shape: Sequence[int]) -> list[NDArray[np.bool_]]:
-        """For each axis of the target: which of its positions lie beyond the outermost voxel of the source."""
+        """Return for each axis of the target which positions lie beyond the outermost voxel of the source."""
         beyond = [
             (coordinates < -0.5) | (coordinates > size - 0.5)
             for coordinates, size in zip(self.coordinates, source_shape, strict=True)
@@ -107,7 +107,7 @@ class GridMapping:
 
 
 def _positions(scale: float, offset: float, size: int) -> NDArray[np.float64]:
-    """Rounded to a millionth of a voxel, so that positions meant to be whole are."""
+    """Return positions rounded to a millionth of a voxel, so that positions meant to be whole are."""
     positions: NDArray[np.float64] = scale * np.arange(size, dtype=np.float64) + offset
     return np.round(positions, 6)
 

@@ -1,6 +1,6 @@
-"""From a scan as stored to what a network sees: RAS orientation, one spacing, intensities by modality.
+"""Steps from a stored scan to the input of a network: RAS orientation, one spacing, intensities by modality.
 
-Everything is a function of the file and the settings alone: no state, no randomness, equal on every run.
+The result is a function of the file and the settings alone: no state, no randomness, the same on every run.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from aunet.data.preprocessing.intensity_scale import IntensityScale, Window, sta
 from aunet.data.preprocessing.label_resampling import resample_label, resample_label_linearly
 from aunet.data.preprocessing.resampling import Affine, GridMapping, Resampling, respaced_grid
 
-# Raised whenever the same settings give other numbers, so that stored cases are made again.
+# Incremented whenever the same settings produce other numbers, so that stored cases are made again.
 _VERSION = 2
 
 
@@ -39,10 +39,10 @@ class Preprocessing:
 
     Args:
         spacing: mm along the right, anterior and superior axes; None keeps each scan's own.
-        modality: of all channels, or one for each.
+        modality: that of all channels, or one for each.
         window: HU to which CT channels without a scale are clipped; None clips nothing.
         resampling: how scans are brought to the spacing; "linear" as in runs of earlier versions.
-        scales: for each channel the window, mean and deviation of every volume, or None: its own. Empty: None for all.
+        scales: window, mean and deviation of every volume, one per channel; None if each has its own, empty if all do.
     """
 
     spacing: tuple[float, ...] | None
@@ -52,7 +52,7 @@ class Preprocessing:
     scales: tuple[IntensityScale | None, ...] = ()
 
     def image(self, channels: Sequence[Volume]) -> PreprocessedVolume:
-        """The channels of one scan, all on one grid; UserError when they are not."""
+        """Preprocess the channels of one scan; raise UserError unless all lie on one grid."""
         for channel in channels[1:]:
             check_same_grid(channels[0], channel, "with several channels")
         prepared = [self._channel(channel, number) for number, channel in enumerate(channels)]
@@ -60,7 +60,7 @@ class Preprocessing:
         return PreprocessedVolume(np.stack(arrays) if len(arrays) > 1 else arrays[0][None], prepared[0][1])
 
     def label(self, volume: Volume) -> PreprocessedVolume:
-        """Return the label map on the grid ``image`` gives for a volume of its shape and affine; values 0 to 255.
+        """Return the label map on the grid that ``image`` makes of its shape and affine; values 0 to 255.
 
         Each voxel takes the class with the largest share of it, see ``resample_label``.
         """
@@ -72,7 +72,7 @@ class Preprocessing:
         return PreprocessedVolume(np.ascontiguousarray(resampled.numpy()), grid_affine)
 
     def settings(self) -> dict[str, Any]:
-        """All that decides the result, as JSON can hold it: part of the key of a stored case."""
+        """Return all that decides the result, as JSON can hold it: part of the key of a stored case."""
         spacing = None if self.spacing is None else [float(side) for side in self.spacing]
         window = None if self.window is None else [float(bound) for bound in self.window]
         modality = self.modality if isinstance(self.modality, str) else list(self.modality)
@@ -99,14 +99,14 @@ class Preprocessing:
         return self.scales[number] if self.scales else None
 
     def _on_grid(self, volume: Volume) -> tuple[NDArray[np.float32], Affine]:
-        """An array of its own: what follows may work in place, as a scan may fill a good part of the memory."""
+        """Return a copy, which later steps may change in place, as a scan may fill a good part of the memory."""
         oriented, affine = _to_ras(torch.from_numpy(np.asarray(volume.array, dtype=np.float32)), volume.affine)
         mapping, grid_affine = self._mapping(oriented, affine)
         resampled = oriented if mapping is None else mapping.resample(oriented)
         return np.array(resampled.numpy(), order="C"), grid_affine
 
     def _mapping(self, oriented: Tensor, affine: Affine) -> tuple[GridMapping | None, Affine]:
-        """How to resample, None where the spacing is right already; and the affine of the resulting grid."""
+        """Return how to resample, None if the spacing is right already, and the affine of the resulting grid."""
         if self.spacing is None:
             return None, affine
         shape, grid_affine = respaced_grid(oriented.shape, affine, self.spacing)

@@ -14,10 +14,10 @@ Row = dict[str, str]
 
 
 def cases_in_table(file: Path, on_error: str, annotated: frozenset[int] | None = None) -> tuple[Case, ...]:
-    """Read the table ``file``; rows with the same ``patient`` are one patient's. Other columns are left alone.
+    """Read the cases of the table ``file``; equal ``patient`` means one patient, and other columns are ignored.
 
-    A relative path is taken from the table's folder and may not leave it, links followed, so that a table that came
-    with its data reads nothing else. To list files elsewhere, write their absolute paths.
+    A relative path starts at the table's folder and may not leave it, links followed, so that a table that came with
+    its data reads nothing else. To list files elsewhere, write absolute paths.
     """
     rows = _rows(file)
     image_columns = ["image", *_further_images(rows[0])]

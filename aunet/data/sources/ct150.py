@@ -1,6 +1,6 @@
-"""The paper's abdominal CT data, where a folder of scans is given; else phantoms with the same classes.
+"""The paper's abdominal CT data if a folder of scans is given; otherwise phantoms with the same classes.
 
-CT-150 is not public: any CT cohort with pancreas, spleen and kidneys serves in its place.
+CT-150 is not public: any CT cohort with pancreas, spleen and kidneys can take its place.
 """
 
 from collections.abc import Sequence
@@ -31,19 +31,19 @@ def ct150_cohort(
     on_error: str = "stop",
     are_phantoms_made: bool = True,
 ) -> Cohort:
-    """Give the scans below ``root``, or with no root the phantom's.
+    """Return the scans below ``root``, or those of the phantom if there is no root.
 
     Args:
         root: folder of scans; see ``file_patterns.LAYOUTS``.
         cache: folder that keeps the phantom's files.
         num_phantoms: how many phantoms.
         phantom_spacing: their voxel size in mm.
-        phantom_seed: the same seed, the same phantoms.
-        anatomy: folder of label maps of real organs: a phantom is rendered on each, in place of drawn ones.
+        phantom_seed: the same seed draws the same phantoms.
+        anatomy: folder of label maps of real organs; a phantom is rendered on each, instead of drawn ones.
         organs: organ -> its value, or values, in them; see ``organ_shapes.ORGANS``.
         classes: class -> its value, or values, in the label files; see ``label_map``.
-        other_labels: see ``label_map``; also what values of ``anatomy`` are that ``organs`` does not name.
-        on_error: "stop" or "skip": what a case is that cannot be used.
+        other_labels: see ``label_map``; also for values of ``anatomy`` that ``organs`` does not name.
+        on_error: how to treat an unusable case: "stop", or "skip" with a warning.
         are_phantoms_made: false names the files of drawn phantoms without making them.
     """
     if root is not None and anatomy is not None:

@@ -1,6 +1,6 @@
-"""NIH Pancreas-CT ("CT-82") as TCIA distributes it: a folder of DICOM a patient, and NIfTI labels of the pancreas.
+"""NIH Pancreas-CT ("CT-82") as TCIA distributes it: a DICOM folder per patient, and NIfTI labels of the pancreas.
 
-The labels' affines do not agree with the scans: how their axes run is read off the voxels instead. Newer releases lack
+The labels' affines do not agree with the scans, so their axes are found from the voxels instead. Newer releases lack
 patients 25 and 70. Source: Roth et al. 2016, doi.org/10.7937/K9/TCIA.2016.tNB1kqBU.
 """
 
@@ -46,10 +46,10 @@ def ct82_cohort(
 
     Args:
         root: folder below which both lie; see ``LAYOUT``.
-        cache: folder that keeps the labels turned onto the grids of their scans; the originals are left as they are.
+        cache: folder that keeps the labels flipped onto the grids of their scans; the originals stay unchanged.
         classes: see ``label_map``; the only name is pancreas.
         other_labels: see ``label_map``.
-        on_error: "stop" or "skip": what a case is whose scan or label cannot be used.
+        on_error: how to treat a case with an unusable scan or label: "stop", or "skip" with a warning.
     """
     if root is None:
         raise UserError(f"data.root is not set: data=ct82 needs the folder of NIH Pancreas-CT, which holds{LAYOUT}")
@@ -74,7 +74,7 @@ def ct82_cohort(
 
 
 def _numbered(root: Path, pattern: str, name: re.Pattern[str]) -> FilesOfCase:
-    """What lies near ``root`` under such a name, by the number in it."""
+    """Return the files and folders near ``root`` with such a name, by the number in it."""
     found: dict[str, tuple[Path, ...]] = {}
     for path in sorted(path for depth in _DEPTHS for path in root.glob(depth + pattern)):
         if match := name.match(path.name):
@@ -83,7 +83,7 @@ def _numbered(root: Path, pattern: str, name: re.Pattern[str]) -> FilesOfCase:
 
 
 def _case(number: str, scans: Sequence[Path], labels: Sequence[Path], place: Path) -> Case:
-    """A case whose scan says that it is of the patient it is filed under, its label on the scan's grid."""
+    """Return the case of one patient, with its label on the scan's grid; the scan must name the same patient."""
     name = f"PANCREAS_{number}"
     if not labels:
         raise UserError(
@@ -100,7 +100,7 @@ def _case(number: str, scans: Sequence[Path], labels: Sequence[Path], place: Pat
 
 
 def _usable(numbers: Sequence[str], case: Callable[[str], Case], on_error: str) -> tuple[Case, ...]:
-    """The case of each patient, with progress; ``on_error`` "skip" tells and leaves out what cannot be used."""
+    """Build the case of each patient, with progress; if ``on_error`` is "skip", log and leave out unusable ones."""
 
     def attempt(number: str) -> Case | None:
         try:

@@ -1,6 +1,6 @@
-"""Label maps whose axes run another way than their affine says: turned onto the scan's grid by what lies under them.
+"""Label maps whose axes contradict their affine, flipped onto the scan's grid by comparison with the image.
 
-A label fits the scan where its border is one in the image: the pancreas is brighter than the fat around it. Of the
+A label fits the scan if its border is also one in the image: the pancreas is brighter than the fat around it. Of the
 eight ways to flip a label the right one shows this by far: on two real scans with labels of the pancreas the contrast
 of inside to rim, in standard deviations, was 1.01 and 1.04, and at most 0.06 and 0.11 for the seven others.
 """
@@ -30,9 +30,9 @@ _Flip = tuple[int, ...]
 
 
 def placed_label(case: Case, folder: Path) -> Case:
-    """The case with its label on the grid of its scan, made once and kept in ``folder``.
+    """Return the case with its label on the grid of its scan; the label is made once and kept in ``folder``.
 
-    Raises UserError, naming the case, where no way to flip the label fits the scan, or more than one does.
+    Raises UserError, naming the case, if no way to flip the label fits the scan, or if more than one does.
     """
     assert case.label is not None
     target = folder / f"{case.case_id}-{_key(case)}.nii.gz"
@@ -44,7 +44,7 @@ def placed_label(case: Case, folder: Path) -> Case:
 
 
 def fitting_flip(image: Volume, label: Volume, case_id: str) -> _Flip:
-    """The axes along which to flip ``label`` so that it lies on the voxels of ``image`` whose organ it outlines."""
+    """Return the axes along which to flip ``label`` so that it lies on the organ it outlines in ``image``."""
     if image.shape != label.shape:
         raise UserError(
             f"case {case_id}: {image.name} has shape {image.shape}, {label.name} {label.shape}; they are not of one"
@@ -72,7 +72,7 @@ def _as_bytes(label: NDArray[np.integer], case: Case) -> NDArray[np.uint8]:
 
 
 def _key(case: Case) -> str:
-    """Of the sizes and times of the files: their content is 10 GB and takes minutes to read."""
+    """Return a key of the files' sizes and times, as their content is 10 GB and takes minutes to read."""
     files = [file for path in (*case.images, case.label) if path for file in files_of_scan(path)]
     stamps = [(str(file.absolute()), (status := file.stat()).st_size, status.st_mtime_ns) for file in files]
     return hashlib.sha256(json.dumps([_VERSION, stamps]).encode()).hexdigest()[:16]
@@ -83,9 +83,9 @@ def _flips() -> list[_Flip]:
 
 
 def _contrast(image: Volume, mask: NDArray[np.bool_], flip: _Flip) -> float:
-    """How much brighter ``image`` is inside the flipped mask than around it, in standard deviations; -inf if no organ.
+    """Return how much brighter ``image`` is inside the flipped mask than around it, in standard deviations.
 
-    The rim is taken within slices, where voxels are finest.
+    The result is -inf if the mask shows no organ. The rim is taken within slices, where voxels are finest.
     """
     box, inside = _cropped(np.flip(mask, flip), image)
     values = np.clip(image.array[box], *_SOFT_TISSUE)
@@ -99,7 +99,7 @@ def _contrast(image: Volume, mask: NDArray[np.bool_], flip: _Flip) -> float:
 
 
 def _cropped(mask: NDArray[np.bool_], image: Volume) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
-    """The box that holds the mask and its rim, and the mask in it."""
+    """Return the box that holds the mask and its rim, and the mask in it."""
     margins = [*np.ceil(_RIM / np.array(image.spacing[:2])).astype(int), 0]
     box: list[slice] = []
     for axis, margin in enumerate(margins):
@@ -110,7 +110,7 @@ def _cropped(mask: NDArray[np.bool_], image: Volume) -> tuple[tuple[slice, ...],
 
 
 def _disc(image: Volume) -> NDArray[np.bool_]:
-    """Offsets (i, j, 1) within a slice that are no farther than the rim is wide."""
+    """Return which offsets (i, j, 1) within a slice are no farther than the rim is wide."""
     reach = np.ceil(_RIM / np.array(image.spacing[:2])).astype(int)
     offsets = np.meshgrid(
         *(np.arange(-far, far + 1) * step for far, step in zip(reach, image.spacing[:2], strict=True))

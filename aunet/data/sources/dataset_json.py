@@ -1,4 +1,4 @@
-"""``dataset.json``, with which the Decathlon and nnU-Net describe a dataset."""
+"""The ``dataset.json`` with which the Decathlon and nnU-Net describe a dataset."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from aunet.errors import UserError
 
 
 def read_dataset_json(file: Path) -> dict[str, Any]:
-    """The object ``file`` holds; UserError for a file that is missing, unreadable or no JSON object."""
+    """Read the JSON object in ``file``; raise UserError if it is missing, unreadable or not a JSON object."""
     if not file.is_file():
         raise UserError(f"{file}: not found. data.root must be the unpacked folder of a dataset, with dataset.json.")
     content = read_json(file, "Unpack the dataset again.")
@@ -18,9 +18,9 @@ def read_dataset_json(file: Path) -> dict[str, Any]:
 
 
 def file_named_in(file: Path, name: object) -> Path:
-    """The file that ``name`` in ``file`` means: relative to its folder and, links followed, inside of it.
+    """Return the file that ``name`` in ``file`` means: relative to its folder and, links followed, inside it.
 
-    A dataset may come from a stranger: what it names must be its own.
+    A dataset may come from a stranger, so the files that it names must be its own.
     """
     folder = file.parent
     if not isinstance(name, str) or not name or "\0" in name:

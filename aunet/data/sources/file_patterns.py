@@ -35,7 +35,7 @@ FilesOfCase = Mapping[str, tuple[Path, ...]]
 
 @dataclass(frozen=True)
 class FileKind:
-    """What files are called in messages, and how their names end."""
+    """A kind of files: their name in messages, and how their names end."""
 
     name: str
     suffixes: Sequence[str]
@@ -45,7 +45,7 @@ SCANS = FileKind("NIfTI file (.nii.gz or .nii)", NIFTI_SUFFIXES)
 
 
 def existing_folder(root: str | None, key: str = "data.root") -> Path:
-    """Give ``root`` as a path; refuse what is not given or not a folder."""
+    """Return ``root`` as a path; raise UserError if it is not given or not a folder."""
     if root is None:
         raise UserError(f"{key} is not set: it must name the folder of the dataset, {key}=/path/to/it.")
     folder = Path(root).expanduser()
@@ -55,7 +55,7 @@ def existing_folder(root: str | None, key: str = "data.root") -> Path:
 
 
 def is_nifti(path: Path) -> bool:
-    """Whether the name says NIfTI; hidden files are none."""
+    """Return whether the name is that of a NIfTI file; hidden files are not."""
     return path.name.endswith(NIFTI_SUFFIXES) and not path.name.startswith(".")
 
 
@@ -78,7 +78,7 @@ def cases_by_patterns(
     annotated: frozenset[int] | None,
     kind: FileKind = SCANS,
 ) -> tuple[Case, ...]:
-    """Pair what fits the user's own patterns, ``data.source.images``, one a channel, and ``data.source.labels``."""
+    """Pair the files of the user's patterns, ``data.source.images``, one per channel, and ``data.source.labels``."""
     patterns = [images] if isinstance(images, str) else list(images)
     channels = [_fitting(root, "images", pattern, kind) for pattern in patterns]
     remedy = f"Images are looked for as data.source.images={patterns}, labels as data.source.labels={labels}."
@@ -86,10 +86,10 @@ def cases_by_patterns(
 
 
 def files_by_case(root: Path, pattern: str, suffixes: Sequence[str] = NIFTI_SUFFIXES) -> FilesOfCase:
-    """case id -> files below ``root``, with one of ``suffixes``, that fit ``pattern``; more than one is a mistake.
+    """Map case id to the files below ``root`` that have one of ``suffixes`` and fit ``pattern``; several are a mistake.
 
-    Every star stands for the case id, and all for the same; a pattern without one is a folder, ``images`` the same as
-    ``images/*``. The suffix may be left out. The user's own pattern may be absolute.
+    All stars stand for the same case id. A pattern without a star is a folder: ``images`` equals ``images/*``. The
+    suffix may be left out. The user's own pattern may be absolute.
     """
     stem = next((pattern.removesuffix(suffix) for suffix in suffixes if pattern.endswith(suffix)), pattern)
     parts = (stem if "*" in stem else f"{stem}/*").split("*")
@@ -113,8 +113,11 @@ def paired_cases(
     on_error: str,
     annotated: frozenset[int] | None = None,
 ) -> tuple[Case, ...]:
-    """A case of each id that has an image in any of the channels ``images``; one without all channels, or a label, is
-    refused, and so is one with several files of a kind. Labels without an image are told."""
+    """Build a case for each id that has an image in any of the channels ``images``.
+
+    A case that lacks a channel or a label, or has several files of a kind, is refused. Labels without an image are
+    logged.
+    """
 
     def case(case_id: str) -> Case:
         some = next(channel[case_id][0] for channel in images if case_id in channel)
@@ -134,7 +137,7 @@ def paired_cases(
 
 
 def the_file(paths: Sequence[Path], case_id: str) -> Path:
-    """The one file of its kind that a case has; UserError for several, and as ``check_is_there``."""
+    """Return the only file of its kind that a case has; raise UserError for several, and as ``check_is_there`` does."""
     if len(paths) > 1:
         raise UserError(f"{paths[0]} and {paths[1].name} are both of case {case_id}; keep one of them.")
     check_is_there(paths[0], case_id)
@@ -142,7 +145,7 @@ def the_file(paths: Sequence[Path], case_id: str) -> Path:
 
 
 def tell_unused(labels: Iterable[Path]) -> None:
-    """Say in one line which label maps belong to no image."""
+    """Log in one line which label maps belong to no image."""
     if unused := sorted(labels):
         more = f" and {len(unused) - _MOST_NAMED} more" if len(unused) > _MOST_NAMED else ""
         named = ", ".join(path.name for path in unused[:_MOST_NAMED])
@@ -152,7 +155,7 @@ def tell_unused(labels: Iterable[Path]) -> None:
 
 
 def check_is_there(path: Path, case_id: str) -> None:
-    """Refuse a link that leads nowhere or to itself, and what is neither a file nor a folder of DICOM."""
+    """Raise UserError for a link that leads nowhere or to itself, and for anything but a file or a folder of DICOM."""
     if not (path.is_file() or is_folder_of_files(path)):
         what = "a link that leads to no file" if path.is_symlink() else "no file"
         raise UserError(f"{path}: case {case_id}: {what}. Put the file in its place, or take the case out.")

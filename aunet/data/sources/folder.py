@@ -20,18 +20,18 @@ def folder_cohort(
     on_error: str = "stop",
     name: str = "folder",
 ) -> Cohort:
-    """Find the images and label maps below ``root``, or listed by it.
+    """Find the images and label maps below ``root`` or listed in it.
 
     Args:
         root: a folder, or a CSV file with the columns of ``case_table``.
-        images: where the images lie below a folder, ``*`` standing for the case: ``images/*_0000`` (see
-            ``file_patterns.files_by_case``); of several channels a list, one pattern each.
-        labels: where the label maps lie.
-        modality: of the images ("ct", "mr", "pet" or "picture"), or a list with that of each channel; None: not known.
+        images: pattern of the images below a folder, with ``*`` for the case: ``images/*_0000`` (see
+            ``file_patterns.files_by_case``); a list, one pattern each, for several channels.
+        labels: pattern of the label maps.
+        modality: that of the images ("ct", "mr", "pet", "picture"), or a list of one per channel; None if unknown.
         classes: class -> its value, or values, in the label files; see ``label_map``.
         other_labels: see ``label_map``.
-        on_error: "stop" or "skip": what a case is that cannot be used.
-        name: of the dataset.
+        on_error: how to treat an unusable case: "stop", or "skip" with a warning.
+        name: that of the dataset.
     """
     mapping = label_map(classes, {}, other_labels, str(root))
     path = Path(root).expanduser() if root else None

@@ -1,4 +1,4 @@
-"""Pictures of two dimensions with masks: two folders of PNG or TIFF, matched by file name."""
+"""Two-dimensional pictures with masks: two folders of PNG or TIFF, matched by file name."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -27,14 +27,14 @@ def images_cohort(
 
     Args:
         root: the folder of the dataset.
-        images: where the images lie in it, ``*`` standing for the case (see ``file_patterns.files_by_case``); of
-            channels with a file each a list, one pattern each. A picture in colour has three channels.
-        labels: where the masks lie.
-        classes: class -> its value, or values, in the masks: {heart: 255}; see ``label_map``. {nucleus: any}, a class
-            alone, where they number objects: every value above 0 belongs to it.
+        images: pattern of the images in it, with ``*`` for the case (see ``file_patterns.files_by_case``); a list, one
+            pattern each, if every channel has a file. A picture in colour has three channels.
+        labels: pattern of the masks.
+        classes: class -> its value, or values, in the masks: {heart: 255}; see ``label_map``. If the masks number
+            objects, {nucleus: any}: every value above 0 belongs to this only class.
         other_labels: see ``label_map``.
-        on_error: "stop" or "skip": what a case is that cannot be used.
-        name: of the dataset.
+        on_error: how to treat an unusable case: "stop", or "skip" with a warning.
+        name: that of the dataset.
     """
     folder, has_instances = existing_folder(root), list((classes or {}).values()) == [_ANY]
     mapping = label_map(dict.fromkeys(classes or {}, 1) if has_instances else classes, {}, other_labels, str(root))
@@ -55,7 +55,7 @@ def images_cohort(
 
 
 def _with_usual_channels(cases: Sequence[Case], on_error: str) -> tuple[tuple[Case, ...], int]:
-    """The cases with as many channels as most have, and that number; any other is refused."""
+    """Return the cases with as many channels as most have, and that number; any other case is refused."""
     counts: dict[str, int] = {}
 
     def count(case: Case) -> None:

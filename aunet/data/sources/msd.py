@@ -22,7 +22,7 @@ def msd_cohort(
         root: the unpacked folder, such as /data/Task04_Hippocampus.
         classes: see ``label_map``.
         other_labels: see ``label_map``.
-        on_error: "stop" or "skip": what a case is that is listed but cannot be used.
+        on_error: how to treat a listed case that is unusable: "stop", or "skip" with a warning.
     """
     folder = existing_folder(root)
     file = folder / "dataset.json"

@@ -15,7 +15,7 @@ from aunet.data.sources.dataset_json import file_named_in, read_dataset_json
 from aunet.data.sources.file_patterns import check_is_there, existing_folder, is_nifti, tell_unused
 from aunet.errors import UserError
 
-# Channel number -> image, and the label map; asked for case by case, so that one faulty entry is one faulty case.
+# Channel number -> image, and the label map; called case by case, so that one faulty entry affects only its case.
 Files = Callable[[], tuple[dict[int, Path], Path]]
 
 
@@ -24,14 +24,15 @@ def nnunet_cohort(
 ) -> Cohort:
     """Read the folder ``root``, such as nnUNet_raw/Dataset004_Hippocampus.
 
-    Regions (labels that are lists of values) serve where they do not overlap; of regions that do, ``classes`` names
-    the disjoint parts. A dataset with an ``ignore`` label is refused, as its voxels without reference would be taught.
+    Regions (labels that are lists of values) can be used unless they overlap; if they do, ``classes`` names the
+    disjoint parts. A dataset with an ``ignore`` label is refused, as its voxels without reference would be taught as
+    background.
 
     Args:
         root: the folder that holds dataset.json.
         classes: see ``label_map``.
         other_labels: see ``label_map``.
-        on_error: "stop" or "skip": what a case is that lacks a channel or a label.
+        on_error: how to treat a case that lacks a channel or a label: "stop", or "skip" with a warning.
     """
     folder = existing_folder(root)
     file = folder / "dataset.json"
@@ -96,7 +97,7 @@ def _channels(content: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def _files_found(content: dict[str, Any], file: Path) -> dict[str, Files]:
-    """The files of ``imagesTr`` by case, with the label of each in ``labelsTr``."""
+    """Return the files of ``imagesTr`` by case, with the label of each in ``labelsTr``."""
     ending = content.get("file_ending")
     if ending not in NIFTI_SUFFIXES:
         raise UserError(f"{file}: 'file_ending' is {ending!r}: {' and '.join(NIFTI_SUFFIXES)} can be read. Convert it.")
@@ -129,7 +130,7 @@ def _pair(images: dict[int, Path], label: Path) -> tuple[dict[int, Path], Path]:
 
 
 def _files_named(content: dict[str, Any], file: Path) -> dict[str, Files]:
-    """The files by case where dataset.json itself lists them: ``{"dataset": {NAME: {"images": […], "label": …}}}``."""
+    """Return the files by case that dataset.json lists: ``{"dataset": {NAME: {"images": […], "label": …}}}``."""
     entries = content["dataset"]
     if not isinstance(entries, dict) or not entries:
         raise UserError(f"{file}: 'dataset' is {entries}: it must map each case to its 'images' and 'label'.")

@@ -1,4 +1,4 @@
-"""TotalSegmentator's datasets: a folder a case with ``ct.nii.gz`` and ``segmentations/<organ>.nii.gz``, a mask each."""
+"""TotalSegmentator's datasets: a folder per case with ``ct.nii.gz`` and masks ``segmentations/<organ>.nii.gz``."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,10 +25,10 @@ def totalsegmentator_cohort(
     Args:
         root: the unpacked folder, such as /data/Totalsegmentator_dataset_v201.
         image: name of the image in each case's folder, "ct" or "mri".
-        modality: "ct" or "mr"; None: as ``image`` says.
+        modality: "ct" or "mr"; None judges it by ``image``.
         classes: see ``label_map``; the names are those of the mask files.
         other_labels: see ``label_map``; masks that no class lists are never read.
-        on_error: "stop" or "skip": what a case is that cannot be used.
+        on_error: how to treat an unusable case: "stop", or "skip" with a warning.
     """
     folder = existing_folder(root)
     images = files_by_case(folder, f"*/{image}")
@@ -56,7 +56,7 @@ def totalsegmentator_cohort(
 
 
 def _mask_names(images: Iterable[Sequence[Path]]) -> list[str]:
-    """Names of the masks that any of the cases has."""
+    """Return the names of the masks that any of the cases has."""
     folders = [paths[0].parent / "segmentations" for paths in images]
     masks = (path for folder in folders if folder.is_dir() for path in folder.iterdir() if is_nifti(path))
     return sorted({stem(path) for path in masks})

@@ -36,17 +36,17 @@ _Result = TypeVar("_Result")
 
 
 class CaseStore:
-    """The store of one cohort under one preprocessing: a folder of its own below ``root``, in it a folder a case.
+    """The store of one cohort under one preprocessing: a folder below ``root`` with a folder for each case.
 
     A case is found again by the content of its files, wherever they lie. Several processes may fill one store at
-    once: each case is made by one of them, whole or not at all, and one that dies leaves nothing that counts.
+    once: each case is made by one of them, completely or not at all, and a process that dies leaves no partial case.
 
     Args:
         root: folder of all stores.
-        cohort: what the values in its labels mean.
-        preprocessing: what every case goes through.
-        digests: of the cases' files.
-        budget: GB that all stores below ``root`` may take together; None for no bound.
+        cohort: the dataset, which maps label values to classes.
+        preprocessing: applied to every case.
+        digests: those of the cases' files.
+        budget: GB that all stores below ``root`` may take together; None for no limit.
     """
 
     def __init__(
@@ -66,10 +66,11 @@ class CaseStore:
         self.folder = root / f"{_file_name(cohort.name)}-{settings[:12]}"
 
     def prepare(self, cases: Sequence[Case], *, is_verifying: bool = False) -> list[StoredCase]:
-        """Give every case as stored, in order; what is not there yet or damaged is made, several at once.
+        """Return every case as stored, in order; make missing and damaged ones, several at once.
 
-        Damage is looked for in the frame of each file, with ``is_verifying`` in every chunk. The first case that
-        cannot be read stops it with a UserError; a lack of room with a NoRoomError, before anything is made.
+        Damage is looked for in the frame of each file, or in every chunk if ``is_verifying``. The first case that
+        cannot be read raises a UserError. Too little room raises a NoRoomError, before anything is made if that can be
+        foreseen.
         """
         digests = self._digests.of_cases(cases)
         places = [(case, self.folder / _entry_name(case, digest)) for case, digest in zip(cases, digests, strict=True)]
@@ -79,7 +80,7 @@ class CaseStore:
         made = iter(self._make_all(missing, is_verifying) if missing else [])
         present = [stored or next(made) for stored in found]
         if present:
-            os.utime(self.folder)  # when it was last used, for whoever looks for what to delete
+            os.utime(self.folder)  # marks the last use, by which users choose what to delete
             size = gigabytes(sum(stored.num_bytes for stored in present))
             _log.info(
                 "Case store: %d cases, %d of them made now, %s in %s", len(cases), len(missing), size, self.folder
@@ -132,7 +133,7 @@ class CaseStore:
 
 
 def _intact(place: _Place, is_verifying: bool, is_telling: bool = False) -> StoredCase | None:
-    """The case at its place; None where it is not there or damaged, which is told if ``is_telling``."""
+    """Return the stored case at a place; None if it is missing or damaged, which is logged if ``is_telling``."""
     case, folder = place
     if not folder.is_dir():
         return None
@@ -148,7 +149,7 @@ def _intact(place: _Place, is_verifying: bool, is_telling: bool = False) -> Stor
 
 
 def _remove(folder: Path) -> None:
-    """Delete a damaged case in one step, and what processes that died have left of it."""
+    """Delete a damaged case in one step, and the remains left by processes that died."""
     if folder.exists():
         folder.rename(folder.with_name(f".{uuid4().hex[:8]}-{folder.name}"))
     for remainder in folder.parent.glob(f".????????-{folder.name}"):
@@ -158,7 +159,7 @@ def _remove(folder: Path) -> None:
 def _in_threads(
     function: Callable[[_Place], _Result], places: Sequence[_Place], description: str, threads: int
 ) -> list[_Result]:
-    """``function`` of each place, in order, with a progress bar; after an error nothing more is begun."""
+    """Apply ``function`` to each place, in order, with a progress bar; after an error start nothing more."""
     pool = ThreadPoolExecutor(threads)
     try:
         return list(shown(pool.map(function, places), description, len(places)))
@@ -167,7 +168,7 @@ def _in_threads(
 
 
 def _entry_name(case: Case, digest: str) -> str:
-    """Named by the content of its files, and by what its masks stand for, which no file says."""
+    """Return a name made from the content of the case's files and the values of its masks, which no file holds."""
     content = hashlib.sha256(f"{digest} {[value for value, _ in case.masks]}".encode()).hexdigest()
     return f"{_file_name(case.case_id)}-{content[:16]}"
 

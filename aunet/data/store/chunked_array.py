@@ -1,7 +1,8 @@
-"""An array on disk in compressed chunks, memory-mapped, of which only the chunks that a read touches are unpacked.
+"""A memory-mapped array on disk in compressed chunks; a read unpacks only the chunks that it touches.
 
-Chosen by reading random patches of one synthetic CT (512x512x200 float16, clipped and standardised, noise as sharp as
-in real scans) from the page cache with one thread of a 2-core AMD EPYC; memory is what reading 96³ adds:
+The layout was chosen by reading random patches of one synthetic CT (512x512x200 float16, clipped and standardised,
+noise as sharp as in real scans) from the page cache with one thread of a 2-core AMD EPYC; memory is that added by
+reading 96³:
 
 ============================================  =====  =======  =====  ============  ======  =====
 layout                                        ratio  write s  96³/s  160x160x96/s  memory  files
@@ -17,9 +18,9 @@ zarr 3, 64³, bitshuffle + zstd 1               2.05      0.7     44            
 zarr 3, shards of 128³, chunks of 32³          2.09      1.2     22            10              33
 ============================================  =====  =======  =====  ============  ======  =====
 
-LZ4 is taken: a case is written once and read thousands of times, and with augmentation a read is twice the patch.
+LZ4 was chosen: a case is written once and read thousands of times, and with augmentation a read is twice the patch.
 blosc2 compresses, but its container is not used: the metadata of a blosc2 file may name lazy expressions, remote
-arrays and Python functions, which opening it builds. Here a file is numbers only: a line that names the format, a line
+arrays and Python functions, which opening it builds. A file here is plain data: a line that names the format, a line
 of JSON, the places and checksums of the chunks, the chunks.
 """
 
@@ -47,17 +48,17 @@ _COMPRESSION: dict[str, Any] = {
     "filters_meta": [0],
     "nthreads": 1,
 }
-# Their options are annotated as if each were a mapping.
+# Typed Any, as blosc2 annotates their options as if each were a mapping.
 _pack: Any = blosc2.compress2
 _unpack: Any = blosc2.decompress2
 
 
 class DamagedArrayError(Exception):
-    """The file is not what ``write_chunked`` wrote; says where and how."""
+    """A file that differs from what ``write_chunked`` wrote; the message says where and how."""
 
 
 class ChunkedArray:
-    """An array as ``write_chunked`` stored it. Opening checks the file's frame, reading checks what is read.
+    """An array stored by ``write_chunked``. Opening checks the file's frame; reading checks the chunks it reads.
 
     It holds a memory map and is meant to be short-lived: opened for a read, in the process that reads.
     """
@@ -78,11 +79,11 @@ class ChunkedArray:
         self._offsets, self._checksums = self._index(index_start)
 
     def whole(self) -> NDArray[Any]:
-        """All of it, in memory."""
+        """Read the whole array into memory."""
         return self.cut([0] * len(self.shape), self.shape)
 
     def cut(self, start: Sequence[int], size: Sequence[int]) -> NDArray[Any]:
-        """Give ``size`` entries from ``start`` along each axis; what lies outside the array is 0."""
+        """Return ``size`` entries from ``start`` along each axis; entries outside the array are 0."""
         result = np.zeros(tuple(size), self.dtype)
         axes = zip(start, size, self.shape, self._chunk_shape, strict=True)
         for touched in product(*(_touched_chunks(*axis) for axis in axes)):
@@ -91,7 +92,7 @@ class ChunkedArray:
         return result
 
     def verify(self) -> None:
-        """Unpack every chunk; DamagedArrayError for the first that is not as it was written."""
+        """Unpack every chunk; raise DamagedArrayError for the first that differs from what was written."""
         for place in product(*map(range, self._grid)):
             self._chunk(place)
 
@@ -104,7 +105,7 @@ class ChunkedArray:
         if zlib.crc32(packed) != self._checksums[number]:
             raise self._damage(f"chunk {number} does not have its checksum")
         chunk = np.empty(shape, self.dtype)
-        # blosc2 writes as many bytes as the chunk says it has, whatever the destination holds.
+        # blosc2 writes as many bytes as the chunk claims to have, regardless of the destination's size.
         if blosc2.get_cbuffer_sizes(packed)[0] != chunk.nbytes:
             raise self._damage(f"chunk {number} has another size")
         _unpack(packed, dst=chunk, nthreads=1)
@@ -136,7 +137,7 @@ class ChunkedArray:
 def write_chunked(path: Path, array: NDArray[Any], spatial_dims: int) -> None:
     """Write ``array`` (float16, uint8 or int32, no axis empty) to ``path``, in chunks along its last ``spatial_dims``.
 
-    A channel is never in one chunk with another.
+    No chunk holds more than one channel.
     """
     assert array.dtype.name in _DTYPES, f"array of type {array.dtype}"
     assert array.size, f"array of shape {array.shape}"
@@ -158,14 +159,14 @@ def write_chunked(path: Path, array: NDArray[Any], spatial_dims: int) -> None:
 
 
 def _chunk_shape(shape: Sequence[int], spatial_dims: int) -> tuple[int, ...]:
-    """About 32³ entries with equal sides along the spatial axes longer than 1: 32³ of a volume, 181² of a picture."""
+    """Return about 32³ entries, equal sides along spatial axes longer than 1: 32³ of a volume, 181² of a picture."""
     spatial = shape[len(shape) - spatial_dims :]
     side = round(_ENTRIES_PER_CHUNK ** (1 / max(1, sum(length > 1 for length in spatial))))
     return (*(1 for _ in shape[: len(shape) - spatial_dims]), *(min(side, length) for length in spatial))
 
 
 def _touched_chunks(start: int, size: int, length: int, side: int) -> list[tuple[int, slice, slice]]:
-    """Along one axis: the chunks that ``size`` entries from ``start`` touch, where each goes and what of it."""
+    """Return, along one axis, the chunks that ``size`` entries from ``start`` touch, where each goes and which part."""
     start, touched = int(start), list[tuple[int, slice, slice]]()
     for number in range(max(start, 0) // side, -(-min(start + int(size), length) // side)):
         first, last = max(start, number * side), min(start + int(size), (number + 1) * side, length)
@@ -183,7 +184,7 @@ def _chunks(array: NDArray[Any], chunk_shape: Sequence[int]) -> Iterator[NDArray
 
 
 def _chunk_shape_at(place: Sequence[int], shape: Sequence[int], chunk_shape: Sequence[int]) -> tuple[int, ...]:
-    """Smaller at the far ends of the array, which need not be a multiple of the chunk."""
+    """Return the shape of a chunk, smaller at the far ends of an array that is not a multiple of the chunk."""
     axes = zip(place, shape, chunk_shape, strict=True)
     return tuple(min(side, length - number * side) for number, length, side in axes)
 
@@ -193,7 +194,7 @@ def _spans(start: Sequence[int] | NDArray[Any], end: Sequence[int] | NDArray[Any
 
 
 def _layout(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any], tuple[int, ...]]:
-    """Shape, type and shape of a chunk, from the line of JSON; ValueError for what nothing was written with."""
+    """Return shape, type and chunk shape from the line of JSON; raise ValueError for values that are never written."""
     content: Any = json.loads(header)
     shape, chunk_shape = (tuple(int(length) for length in content[key]) for key in ("shape", "chunk"))
     if content["dtype"] not in _DTYPES or min(*shape, *chunk_shape) < 1 or len(shape) != len(chunk_shape):

@@ -9,9 +9,9 @@ POSITIONS_PER_CLASS = 4096
 
 
 def class_positions(label: NDArray[np.uint8], num_classes: int) -> list[NDArray[np.int32]]:
-    """For each class up to 4096 of its voxels (N, ndim), drawn uniformly, in order; none where it is absent.
+    """Return for each class up to 4096 of its voxels (N, ndim), drawn uniformly, in order; none if it is absent.
 
-    The label is searched slab by slab along its first axis: no index of every voxel is ever held.
+    The label is searched slab by slab along its first axis, so that the index of every voxel is never held.
     """
     counts = np.stack([np.bincount(slab.ravel(), minlength=num_classes)[:num_classes] for slab in label])
     ranks = [_drawn_ranks(int(total), index) for index, total in enumerate(counts.sum(axis=0))]
@@ -29,6 +29,6 @@ def class_positions(label: NDArray[np.uint8], num_classes: int) -> list[NDArray[
 
 
 def _drawn_ranks(total: int, index: int) -> NDArray[np.int64]:
-    """Which of the ``total`` voxels of class ``index``, counted in order, are kept; sorted."""
+    """Draw which of the ``total`` voxels of class ``index``, counted in order, are kept; sorted."""
     kept = min(total, POSITIONS_PER_CLASS)
     return np.sort(generator(Purpose.VOXELS, index).choice(total, kept, replace=False, shuffle=False))

@@ -1,4 +1,4 @@
-"""One preprocessed case on disk: image, label and some voxels of each class, read only where asked."""
+"""One preprocessed case on disk: image, label and some voxels of each class, read only as needed."""
 
 import json
 import math
@@ -24,7 +24,7 @@ class StoredCase:
     """A preprocessed case: image (C, *shape) float16, label (*shape) uint8.
 
     It holds no file open: every read opens, maps and closes what it needs, so that memory does not grow with the
-    number of cases and workers may be forked or spawned at any time. A read of what is damaged on disk is a UserError.
+    number of cases and workers may be forked or spawned at any time. Reading damaged data raises UserError.
     ``position_counts`` are the voxels kept of each class, ``spacing`` is in mm.
     """
 
@@ -37,29 +37,29 @@ class StoredCase:
     num_bytes: int
 
     def image(self) -> NDArray[np.float16]:
-        """The whole image (C, *shape)."""
+        """Read the whole image (C, *shape)."""
         return self._cut(_IMAGE, (0,) * (1 + len(self.shape)), (self.num_channels, *self.shape))
 
     def label(self) -> NDArray[np.uint8]:
-        """The whole label (*shape)."""
+        """Read the whole label (*shape)."""
         return self._cut(_LABEL, (0,) * len(self.shape), self.shape)
 
     def image_patch(self, start: Sequence[int], size: Sequence[int]) -> NDArray[np.float16]:
-        """``size`` voxels of the image from ``start`` on: (C, *size); outside the volume is 0."""
+        """Read ``size`` voxels of the image from ``start`` on: (C, *size); outside the volume is 0."""
         return self._cut(_IMAGE, (0, *start), (self.num_channels, *size))
 
     def label_patch(self, start: Sequence[int], size: Sequence[int]) -> NDArray[np.uint8]:
-        """``size`` voxels of the label from ``start`` on; outside the volume is 0."""
+        """Read ``size`` voxels of the label from ``start`` on; outside the volume is 0."""
         return self._cut(_LABEL, start, size)
 
     def position(self, index: int, number: int) -> list[int]:
-        """Voxel ``number`` of the ``position_counts[index]`` kept of class ``index``."""
+        """Read voxel ``number`` of the ``position_counts[index]`` kept of class ``index``."""
         row = sum(self.position_counts[:index]) + number
         voxel: list[int] = self._cut(_POSITIONS, (row, 0), (1, len(self.shape)))[0].tolist()
         return voxel
 
     def verify(self) -> None:
-        """Unpack everything; DamagedArrayError for what is not as it was written."""
+        """Unpack everything; raise DamagedArrayError for anything that differs from what was written."""
         for name in (_IMAGE, _LABEL, _POSITIONS):
             ChunkedArray(self.folder / name).verify()
 
@@ -74,7 +74,7 @@ class StoredCase:
 
 
 def open_stored_case(case_id: str, folder: Path) -> StoredCase:
-    """Give the case in ``folder`` after a look at the frame of each file; DamagedArrayError where that is wrong."""
+    """Open the case in ``folder`` and check the frame of each file; raise DamagedArrayError if one is wrong."""
     image, label, positions = (ChunkedArray(folder / name) for name in (_IMAGE, _LABEL, _POSITIONS))
     try:
         facts: Any = json.loads((folder / _FACTS).read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
 """A patient's abdomen as a volume of tissues, drawn from a seed.
 
 Organs are laid in from the rigid to the soft: trunk and bones, vessels, the organs with a volume of their own, then the
-gut, which takes what room is left, as it does in people. Volumes and places follow expert outlines of abdominal CT.
+gut, which takes the room that is left, as it does in people. Volumes and places follow expert outlines of abdominal CT.
 """
 
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def draw_anatomy(generator: np.random.Generator, spacing: tuple[float, float, fl
 
 
 def _paint_retroperitoneum(canvas: Canvas, generator: np.random.Generator, fat_plane: float) -> None:
-    """What lies behind: great vessels, kidneys, adrenals, and the organs that keep their volume."""
+    """Paint the organs behind: great vessels, kidneys with their vessels, adrenals and spleen."""
     paint_great_vessels(canvas, generator)
     for side in (1.0, -1.0):
         hilum = paint_kidney(canvas, generator, side, fat_plane)
@@ -72,7 +72,7 @@ def _paint_retroperitoneum(canvas: Canvas, generator: np.random.Generator, fat_p
 
 
 def _paint_peritoneum(canvas: Canvas, generator: np.random.Generator, fat_plane: float) -> None:
-    """Pancreas first, as the gut has to give way to it."""
+    """Paint the organs in front: pancreas first, as the gut has to give way to it."""
     knots = draw_pancreas_knots(generator)
     paint_splenic_vein(canvas, knots)
     paint_pancreas(canvas, generator, knots, fat_plane)

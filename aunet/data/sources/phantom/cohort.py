@@ -1,4 +1,4 @@
-"""Synthetic abdominal CT scans with their labels, for whoever has no data: drawn once from a seed, kept as NIfTI files.
+"""Synthetic abdominal CT scans with labels, for users without data: drawn once from a seed, kept as NIfTI files.
 
 The files of case k depend on the seed, k, the spacing and ``GENERATOR_VERSION`` only.
 """
@@ -47,12 +47,12 @@ def phantom_cases(
         folder: where their files are kept.
         num_cases: how many phantoms.
         spacing: their voxel size in mm.
-        seed: the same seed, the same phantoms.
+        seed: the same seed draws the same phantoms.
         processes: how many draw at once; by default one for each core, as far as half of the memory allows.
         are_made: false draws none, so the cases may name files that do not exist yet.
 
     Raises:
-        UserError: ``num_cases`` is below 1, or the spacing is not within 1 to 16 mm.
+        UserError: if ``num_cases`` is below 1, or the spacing is not within 1 to 16 mm.
     """
     if num_cases < 1:
         raise UserError(f"number of phantoms: {num_cases}; ask for at least 1.")

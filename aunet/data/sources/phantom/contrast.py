@@ -42,7 +42,7 @@ _UNENHANCED: Mapping[Tissue, float] = {
     Tissue.GAS: -960,
 }
 
-# Rise over the unenhanced value: late arterial, portal venous.
+# Rise (HU) over the unenhanced value: late arterial, portal venous.
 _ENHANCEMENT: Mapping[Tissue, tuple[float, float]] = {
     Tissue.SKIN: (5, 12),
     Tissue.MUSCLE: (5, 12),
@@ -65,7 +65,7 @@ _LIKE_PANCREAS = (Tissue.STOMACH_WALL, Tissue.BOWEL_WALL, Tissue.BOWEL_CONTENT)
 
 
 def draw_attenuation(generator: np.random.Generator) -> NDArray[np.float32]:
-    """Mean HU of each tissue (number of tissues,) in one patient.
+    """Draw the mean HU of each tissue (number of tissues,) in one patient.
 
     The phase lies anywhere between two of ``PHASES``, mostly with contrast medium; organs differ between patients.
     """

@@ -1,6 +1,6 @@
 """Drawn phantoms as NIfTI files: an image (int16, HU) and a label (uint8) each, made in parallel, once.
 
-Several programs may ask for the same phantoms at once: each is drawn once, and a file is there whole or not at all.
+Several programs may request the same phantoms at once: each is drawn once, and a file appears whole or not at all.
 """
 
 import gc
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 class Phantom:
     """Image (H, W, D) int16 in HU, label (H, W, D) uint8 in classes of ``PHANTOM_LABELS``, affine (4, 4) to RAS+ mm.
 
-    ``remark`` is what the user should know about how it was made; mostly nothing.
+    ``remark`` is a note to the user on how it was made, mostly empty.
     """
 
     image: NDArray[np.int16]
@@ -48,7 +48,7 @@ class Phantom:
 
 
 def phantom_case(place: Path, case_id: str, stem: str) -> Case:
-    """The case whose files are called ``stem`` in the folder ``place``."""
+    """Return the case whose files are called ``stem`` in the folder ``place``."""
     return Case(case_id, (place / f"{stem}_image.nii.gz",), place / f"{stem}_label.nii.gz")
 
 
@@ -80,14 +80,14 @@ def num_processes(spacing: Spacing) -> int:
 
 
 def image_affine(anatomy_affine: NDArray[np.float64], spacing: Spacing) -> NDArray[np.float64]:
-    """Affine (4, 4) of an image of ``spacing`` mm, from that of the finer anatomy it is averaged of."""
+    """Return the affine (4, 4) of an image of ``spacing`` mm, from that of the finer anatomy that it averages."""
     affine = np.diag((*spacing, 1.0))
     affine[:3, 3] = anatomy_affine[:3, 3] + (np.array(spacing) - anatomy_affine.diagonal()[:3]) / 2
     return affine
 
 
 def check_spacing(spacing: Spacing) -> None:
-    """Raise UserError for voxels that are too small to draw or too large to tell organs."""
+    """Raise UserError for voxels that are too small to draw or too large to show organs."""
     if not all(1 <= step <= 16 for step in spacing):
         raise UserError(f"spacing of the phantoms: {list(spacing)} mm; each must lie in 1..16, for example 4.")
 

@@ -1,7 +1,7 @@
-"""A patient's abdomen around organs that were outlined in a real one.
+"""A patient's abdomen around organs that were outlined in a real patient.
 
-Trunk, bones and chest are fitted to the organs, the organs painted over them voxel for voxel; what their label map does
-not name, vessels, adrenals, colon and small bowel, is drawn into the fat that is left.
+Trunk, bones and chest are fitted to the organs, which are painted over them voxel for voxel. Vessels, adrenals, colon
+and small bowel, which the label map does not name, are drawn into the fat that is left.
 """
 
 from dataclasses import replace
@@ -40,7 +40,7 @@ _HOLLOW = {"stomach": (4.5, Tissue.STOMACH_CONTENT), "duodenum": (3.0, Tissue.BO
 def draw_fitted_anatomy(
     generator: np.random.Generator, shapes: OrganShapes, spacing: tuple[float, float, float], factor: int
 ) -> Anatomy:
-    """Draw what surrounds ``shapes`` on voxels of ``spacing`` mm; only the planes are kept that the label map covers.
+    """Draw the surroundings of ``shapes`` on voxels of ``spacing`` mm, in the planes that the label map covers.
 
     The number of planes is a multiple of ``factor``.
     """
@@ -70,7 +70,7 @@ def _number(name: str) -> int:
 
 
 def _fitted_habitus(habitus: Habitus, points: Array, is_organ: Mask, is_below_diaphragm: Mask) -> Habitus:
-    """The build widened until the cavity holds the organs, with its dome above them."""
+    """Widen the build until the cavity holds the organs, with its dome above them."""
     inside = points[:, is_organ][:, ::7, None, None]
     tops = points[2][is_below_diaphragm]
     if tops.size:
@@ -90,7 +90,7 @@ def _fitted_habitus(habitus: Habitus, points: Array, is_organ: Mask, is_below_di
 
 
 def _diaphragm(is_below: Mask, z: Array, spacing: tuple[float, float, float]) -> Array:
-    """Height (H, W, 1) in mm of the diaphragm: above the organs just over their tops, elsewhere as at the nearest."""
+    """Return the height (H, W, 1) in mm of the diaphragm: just over the organs' tops, elsewhere as at the nearest."""
     tops = np.where(is_below, z, -np.inf).max(axis=2)
     is_known = np.isfinite(tops)
     nearest: Any = ndimage.distance_transform_edt(
@@ -102,7 +102,7 @@ def _diaphragm(is_below: Mask, z: Array, spacing: tuple[float, float, float]) ->
 
 
 def _paint_organs(canvas: Canvas, generator: np.random.Generator, organs: NDArray[np.uint8], fat_plane: float) -> None:
-    """Every organ where its label map has it, over whatever is there, with a plane of fat around them all."""
+    """Paint every organ where its label map has it, over any tissue, with a plane of fat around them all."""
     is_near = depth_below_surface(organs == 0, canvas.space.spacing) < fat_plane
     canvas.tissue[is_near & canvas.is_any(EVERYWHERE, FREE)] = Tissue.FAT_PLANE
     for name, organ in ORGANS.items():
@@ -124,7 +124,7 @@ def _box(organs: NDArray[np.uint8], number: int) -> Box | None:
 
 
 def _sides(mask: Mask) -> list[Mask]:
-    """The connected pieces of a mask that are no crumbs: the left and the right kidney."""
+    """Return the connected pieces of a mask without crumbs: the left and the right kidney."""
     pieces = np.empty(mask.shape, dtype=np.int32)
     ndimage.label(mask, output=pieces)
     sizes = np.bincount(pieces.ravel())
@@ -134,7 +134,7 @@ def _sides(mask: Mask) -> list[Mask]:
 def _fill(
     canvas: Canvas, generator: np.random.Generator, box: Box, mask: Mask, thickness: float, content: Tissue
 ) -> None:
-    """Content below the wall, and gas before a plane: nothing to all of it."""
+    """Paint content inside the wall, and gas in front of a plane: in none to half of the lumen."""
     is_lumen = depth_below_surface(mask, canvas.space.spacing) > thickness
     front = canvas.space.points_in(box)[1]
     canvas.tissue[box][is_lumen] = content
@@ -153,7 +153,7 @@ def _paint_rest(canvas: Canvas, generator: np.random.Generator) -> None:
 
 
 def _covered(heights: NDArray[np.float64], covered: tuple[float, float], factor: int) -> slice:
-    """Planes whose whole group of ``factor`` lies within the label map."""
+    """Return the planes whose whole group of ``factor`` lies within the label map; all planes if none does."""
     whole = heights[: len(heights) // factor * factor]
     is_covered = ((whole > covered[0]) & (whole < covered[1])).reshape(-1, factor).all(axis=1)
     groups = np.flatnonzero(is_covered)

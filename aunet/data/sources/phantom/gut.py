@@ -29,7 +29,7 @@ _LOOPS_MIDDLE, _LOOPS_REACH = np.array((-6.0, 58.0, -66.0)), np.array((104.0, 46
 
 
 def paint_stomach(canvas: Canvas, generator: np.random.Generator, pancreas: Vectors) -> None:
-    """From the fundus above to the pylorus, before its bed, the ``pancreas`` (K, 3 knots); empty to full."""
+    """Paint the stomach from fundus to pylorus, before its bed, the ``pancreas`` (K, 3 knots); empty to full."""
     fullness = generator.uniform(0.72, 1.12)
     knots = np.array(_STOMACH_KNOTS) + generator.normal(0, 4, 3) + generator.normal(0, 4, (len(_STOMACH_KNOTS), 3))
     centers, radii = curve(knots, list(fullness * np.array(_STOMACH_RADII)))
@@ -39,21 +39,21 @@ def paint_stomach(canvas: Canvas, generator: np.random.Generator, pancreas: Vect
 
 
 def _stomach_bed(canvas: Canvas, pancreas: Vectors) -> Field:
-    """Body and tail of the pancreas and what lies behind them."""
+    """Return the field of body and tail of the pancreas and of the space behind them."""
     centers, radii = curve(pancreas[3:], len(pancreas[3:]) * [_BED_RADIUS], step=0.5)
     behind = [centers - (0, depth, 0) for depth in (5, 22, 40)]
     return tube(canvas.space, np.concatenate(behind), np.tile(radii, len(behind)))
 
 
 def paint_duodenum(canvas: Canvas, generator: np.random.Generator, shift: Vectors) -> None:
-    """A loop around the head of the pancreas, which it follows by ``shift`` (3,) mm, then to the left."""
+    """Paint a loop around the head of the pancreas, which it follows by ``shift`` (3,) mm, then to the left."""
     knots = np.array(_DUODENUM_KNOTS) + generator.normal(0, 3, (len(_DUODENUM_KNOTS), 3))
     knots[1:5] += shift
     _paint_loop(canvas, generator, knots, generator.uniform(9.5, 13.0))
 
 
 def paint_colon(canvas: Canvas, generator: np.random.Generator) -> None:
-    """Ascending, transverse and descending, pouched, with stool below gas; the middle part may sag."""
+    """Paint ascending, transverse and descending colon, pouched, with stool below gas; the middle part may sag."""
     sag = generator.normal(0, 12)
     for knots, radius in zip(_COLON_KNOTS, _COLON_RADII, strict=True):
         knots = np.array(knots, dtype=float) + generator.normal(0, 4, (len(knots), 3))
@@ -67,14 +67,14 @@ def paint_colon(canvas: Canvas, generator: np.random.Generator) -> None:
 
 
 def paint_small_bowel(canvas: Canvas, generator: np.random.Generator, number: int = 24) -> None:
-    """Loops that wander through the middle of the abdomen wherever there is room."""
+    """Paint loops that wander through the middle of the abdomen wherever there is room."""
     for _ in range(number):
         knots = _draw_wandering(generator, steps=int(generator.integers(5, 9)))
         _paint_loop(canvas, generator, knots, generator.uniform(8.5, 13.5))
 
 
 def _paint_loop(canvas: Canvas, generator: np.random.Generator, knots: Vectors, radius: float) -> None:
-    """A gut segment, collapsed, full of fluid, or with some gas."""
+    """Paint a gut segment, collapsed, full of fluid, or with some gas."""
     radii = radius * generator.uniform(0.85, 1.15, len(knots))
     field = tube(canvas.space, *curve(knots, list(radii), step=0.4))
     wall = generator.choice((2.5, 4.0, 20.0), p=(0.5, 0.3, 0.2))
@@ -84,7 +84,7 @@ def _paint_loop(canvas: Canvas, generator: np.random.Generator, knots: Vectors, 
 
 
 def _draw_wandering(generator: np.random.Generator, steps: int, length: float = 26.0) -> Vectors:
-    """Knots (steps, 3) of a random walk that turns back where it would leave the region of the loops."""
+    """Draw knots (steps, 3) of a random walk that turns back if it would leave the region of the loops."""
     direction = _unit(generator.standard_normal(3))
     knots = [_LOOPS_MIDDLE + _LOOPS_REACH * generator.uniform(-0.8, 0.8, 3)]
     for _ in range(steps - 1):

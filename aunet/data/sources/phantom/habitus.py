@@ -1,4 +1,4 @@
-"""How a patient is built: width of the trunk, fat under the skin and around the organs."""
+"""The build of a patient: width of the trunk, fat under the skin and around the organs."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Habitus:
-    """Lengths in mm, in the patient's coordinates.
+    """Lengths of a patient's build in mm, in the patient's coordinates.
 
     ``half_width``, ``front`` and ``back`` reach to the inside of the abdominal wall; ``fat_plane`` is the fat between
-    organs; ``dome`` is where the right lung begins.
+    organs; ``dome`` is the height at which the right lung begins.
     """
 
     half_width: float
@@ -25,22 +25,22 @@ class Habitus:
 
     @property
     def skin_front(self) -> float:
-        """y of the skin in front."""
+        """Return the y of the skin in front."""
         return self.front + self.wall + self.fat_front
 
     @property
     def skin_back(self) -> float:
-        """y of the skin behind, beside the furrow."""
+        """Return the y of the skin behind, beside the furrow."""
         return self.back - 32 - self.fat_back
 
     @property
     def table(self) -> float:
-        """y of the lowest line of the table."""
+        """Return the y of the lowest line of the table."""
         return self.back - 38 - self.fat_back
 
     @property
     def middle(self) -> float:
-        """y of the middle of the abdominal cavity."""
+        """Return the y of the middle of the abdominal cavity."""
         return (self.front + self.back) / 2
 
 

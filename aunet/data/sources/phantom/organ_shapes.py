@@ -19,7 +19,7 @@ Centers = Mapping[str, Vectors]
 
 @dataclass(frozen=True)
 class Organ:
-    """What an organ is made of, and where its middle lies in a patient of middle size (mm, as ``space``), if known."""
+    """The tissue of an organ, and its centre in a patient of middle size (mm, as ``space``), if known."""
 
     tissue: Tissue
     middle: tuple[float, float, float] | None
@@ -47,10 +47,10 @@ AXIS_WORDS = ("left and right", "front and back", "head and feet")
 
 @dataclass(frozen=True)
 class OrganShapes:
-    """A label map (h, w, d) whose values are organs, and how it lies in the patient.
+    """A label map (h, w, d) whose values are organs, and its place in the patient.
 
     ``affine`` takes its voxels to RAS+ mm, turned upright; a point p of the patient (``space``) lies at
-    ``scale * p + shift`` mm. ``remark`` tells what was put right, empty where nothing was.
+    ``scale * p + shift`` mm. ``remark`` reports a correction, empty if there was none.
     """
 
     values: NDArray[np.integer]
@@ -61,7 +61,10 @@ class OrganShapes:
     remark: str
 
     def sampled(self, axes: list[NDArray[np.float64]]) -> NDArray[np.uint8]:
-        """Index in ``ORGANS`` plus 1 of the voxel nearest to each point of a grid with RAS+ mm ``axes``; 0 for none."""
+        """Return the index in ``ORGANS`` plus 1 of the voxel nearest to each point of a grid, 0 for none.
+
+        ``axes`` are the grid's positions along each axis in RAS+ mm.
+        """
         table = np.zeros(_LARGEST_VALUE + 1, dtype=np.uint8)
         for value, name in self.organ_of_value.items():
             table[value] = list(ORGANS).index(name) + 1
@@ -84,7 +87,7 @@ class OrganShapes:
 
     @property
     def heights(self) -> tuple[float, float]:
-        """Lowest and highest z (RAS+ mm) that the label map covers."""
+        """Return the lowest and highest z (RAS+ mm) that the label map covers."""
         corners = np.array(
             [(*corner, 1) for corner in itertools.product(*((-0.5, n - 0.5) for n in self.values.shape))]
         )
@@ -93,7 +96,7 @@ class OrganShapes:
 
 
 def read_organ_shapes(path: Path, organ_of_value: Mapping[int, str], *, is_other_ignored: bool) -> OrganShapes:
-    """Read one label map; UserError where it names no organ, or where a value has no name and that is not ignored."""
+    """Read one label map; raise UserError if it has no organ, or if a value without a name is not ignored."""
     label = read_label(path)
     boxes = boxes_of_values(label)
     unknown = sorted(boxes.keys() - organ_of_value.keys())
@@ -117,7 +120,7 @@ def read_organ_shapes(path: Path, organ_of_value: Mapping[int, str], *, is_other
 
 
 def boxes_of_values(label: Volume) -> dict[int, tuple[slice, ...]]:
-    """Bounding box of each value above 0; walked in the order the voxels lie in memory, which is seven times faster."""
+    """Return the bounding box of each value above 0, walking voxels in memory order, which is seven times faster."""
     lowest, highest = int(label.array.min()), int(label.array.max())
     if lowest < 0 or highest > _LARGEST_VALUE:
         raise UserError(
@@ -128,7 +131,7 @@ def boxes_of_values(label: Volume) -> dict[int, tuple[slice, ...]]:
 
 
 def center_of_value(label: Volume, value: int, box: tuple[slice, ...]) -> Vectors:
-    """Middle (3,) in RAS+ mm of the voxels of a value."""
+    """Return the centre (3,) in RAS+ mm of the voxels of a value."""
     mask = label.array[box] == value
     sums = [mask.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
     voxel = [part.start + np.average(np.arange(len(n)), weights=n) for part, n in zip(box, sums, strict=True)]
@@ -136,7 +139,7 @@ def center_of_value(label: Volume, value: int, box: tuple[slice, ...]) -> Vector
 
 
 def _placed(centers: Centers) -> tuple[float, Vectors, float]:
-    """Scale and shift (3,) that bring the phantom's middles nearest to those found, and the error left (mm, r.m.s.)."""
+    """Return scale and shift (3,) that best bring the phantom's centres to those found, and the error (mm, r.m.s.)."""
     pairs = [(middle, center) for name, center in centers.items() if (middle := ORGANS[name].middle)]
     if not pairs:
         return 1.0, np.mean(list(centers.values()), axis=0) - (0.0, 30.0, 20.0), 0.0
@@ -149,7 +152,7 @@ def _placed(centers: Centers) -> tuple[float, Vectors, float]:
 
 
 def flips_upright(centers: Centers) -> Vectors:
-    """1 or -1 for each axis (3,): the organs decide, as headers of public label maps exchange head and feet."""
+    """Return 1 or -1 for each axis (3,) as the organs decide: headers of public label maps exchange head and feet."""
     upright = np.ones(3)
     if sum(ORGANS[name].middle is not None for name in centers) < _FEWEST_TO_TURN:
         return upright
@@ -160,7 +163,7 @@ def flips_upright(centers: Centers) -> Vectors:
 
 
 def _flip_matrix(label: Volume, flips: Vectors) -> NDArray[np.float64]:
-    """Voxel -> voxel of the mirrored map (4, 4): each voxel axis is reversed that runs along a flipped world axis."""
+    """Return voxel -> voxel of the mirrored map (4, 4): each voxel axis along a flipped world axis is reversed."""
     matrix = np.eye(4)
     world_axes = np.abs(label.affine[:3, :3]).argmax(axis=0)
     for axis, size in enumerate(label.shape):

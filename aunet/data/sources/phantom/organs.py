@@ -27,7 +27,7 @@ _CORTEX = 7.0
 
 
 def draw_pancreas_knots(generator: np.random.Generator) -> Vectors:
-    """Knots (7, 3) from the head in the loop of the duodenum to the tail at the spleen; arched, bent or straight."""
+    """Draw knots (7, 3) from the head in the duodenum's loop to the tail at the spleen; arched, bent or straight."""
     place = generator.normal((-2, 0, 2), (4, 3, 6))
     bend = generator.normal(0, (4, 4, 5), _PANCREAS_KNOTS.shape)
     towards_tail = np.array((0, 0, 0, 0.1, 0.3, 0.65, 1.0))[:, None]
@@ -35,7 +35,7 @@ def draw_pancreas_knots(generator: np.random.Generator) -> Vectors:
 
 
 def paint_pancreas(canvas: Canvas, generator: np.random.Generator, knots: Vectors, fat_plane: float) -> None:
-    """A lobulated tube of 45-105 ml through the knots."""
+    """Paint a lobulated tube of 45-105 ml through the knots."""
     thickness = generator.uniform(0.9, 1.1, len(knots))
     organ = tube(canvas.space, *curve(knots, list(_PANCREAS_RADII * thickness)), margin=MARGIN)
     volume = _draw_volume(generator, 74, 18, 47, 104)
@@ -43,7 +43,7 @@ def paint_pancreas(canvas: Canvas, generator: np.random.Generator, knots: Vector
 
 
 def paint_spleen(canvas: Canvas, generator: np.random.Generator, fat_plane: float) -> None:
-    """A slab of 110-290 ml against the left chest wall, hollow towards stomach and kidney."""
+    """Paint a slab of 110-290 ml against the left chest wall, hollow towards stomach and kidney."""
     center = np.array((-102.0, -17.0, 64.0)) + generator.normal(0, (3, 7, 9))
     radii = np.array((34.0, 44.0, 56.0)) * generator.uniform(0.9, 1.1, 3)
     organ = ellipsoid(canvas.space, center, radii, (generator.normal(-20, 9), 0, generator.normal(-12, 6)))
@@ -54,7 +54,7 @@ def paint_spleen(canvas: Canvas, generator: np.random.Generator, fat_plane: floa
 
 
 def paint_kidney(canvas: Canvas, generator: np.random.Generator, side: float, fat_plane: float) -> Vectors:
-    """A bean of 125-195 ml beside the spine (``side`` 1 right, -1 left); gives its hilum (3,), which looks inwards."""
+    """Paint a bean of 125-195 ml beside the spine (``side`` 1 right, -1 left); return its inward hilum (3,)."""
     center = np.array((side * 67.0, -9.0, -3.0 - 6 * side)) + generator.normal(0, (3, 3, 8))
     tilt = np.array((-side * generator.normal(9, 3), -generator.normal(8, 3), generator.normal(28, 1.5)))
     knots = [center - tilt, center + (side * 5, 0, 0), center + tilt]
@@ -71,7 +71,7 @@ def paint_kidney(canvas: Canvas, generator: np.random.Generator, side: float, fa
 
 
 def paint_medulla(canvas: Canvas, box: Box, mask: Mask, center: Vectors) -> None:
-    """Pyramids below the cortex of a kidney, the ``mask`` (h, w, d) in a box, with columns of cortex between them."""
+    """Paint pyramids below the cortex of a kidney, the ``mask`` (h, w, d) in a box, with cortex between them."""
     deep = depth_below_surface(mask, canvas.space.spacing) > _CORTEX
     x, y, z = (
         axis[deep] - middle for axis, middle in zip(canvas.space.points_in(box), center.astype(np.float32), strict=True)
@@ -81,7 +81,7 @@ def paint_medulla(canvas: Canvas, box: Box, mask: Mask, center: Vectors) -> None
 
 
 def paint_liver(canvas: Canvas, generator: np.random.Generator, fat_plane: float) -> None:
-    """1200-1900 ml under the right dome of the diaphragm, its thin left lobe before the stomach."""
+    """Paint 1150-2000 ml under the right dome of the diaphragm, with a thin left lobe before the stomach."""
     right = ellipsoid(canvas.space, (74, 12, 46), (76, 86, 88))
     left_end = generator.uniform(-12, 12)
     left = ellipsoid(canvas.space, (left_end, 64, 80), (74, 42, 34), (0, 8, 0))
@@ -105,7 +105,7 @@ def _below_liver(points: Array) -> Array:
 
 
 def paint_gallbladder(canvas: Canvas, generator: np.random.Generator) -> None:
-    """A pear of bile below the liver."""
+    """Paint a pear of bile below the liver."""
     center = np.array((52.0, 66.0, 8.0)) + generator.normal(0, (5, 5, 6))
     radii = np.array((12.0, 12.0, 25.0)) * generator.uniform(0.75, 1.25)
     organ = ellipsoid(canvas.space, center, radii, (40, 0, 0))
@@ -113,5 +113,5 @@ def paint_gallbladder(canvas: Canvas, generator: np.random.Generator) -> None:
 
 
 def _draw_volume(generator: np.random.Generator, mean: float, deviation: float, low: float, high: float) -> float:
-    """Volume in ml, normal within limits."""
+    """Draw a volume in ml, normal within limits."""
     return float(np.clip(generator.normal(mean, deviation), low, high))

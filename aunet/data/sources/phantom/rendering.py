@@ -1,4 +1,4 @@
-"""From a volume of tissues to what a CT scanner would store: HU with partial volume, blur and noise."""
+"""Rendering of a volume of tissues as a CT scanner would store it: HU with partial volume, blur and noise."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -62,10 +62,10 @@ def render_image(
     Args:
         tissue: values of ``Tissue`` on voxels ``factor`` times finer than the image's along each axis.
         attenuation: mean HU by tissue.
-        scanner: its noise.
-        spacing: of the image, in mm.
+        scanner: determines the noise.
+        spacing: that of the image, in mm.
         factor: fine voxels averaged into one along each axis; so borders hold mixed values.
-        generator: of grain and noise.
+        generator: source of grain and noise.
     """
     image = ndimage.gaussian_filter(_attenuated(tissue, attenuation, factor, generator), 0.45)
     noisy = image + _noise((image > -500).astype(np.float32), scanner, spacing, generator)
@@ -133,7 +133,7 @@ def _attenuated(
 def _noise(
     is_body: FloatArray, scanner: Scanner, spacing: tuple[float, float, float], generator: np.random.Generator
 ) -> FloatArray:
-    """Correlated noise with little low frequency, as filtered back projection leaves it; strongest deep in the body."""
+    """Return correlated noise with little low frequency, as of filtered back projection; strongest deep in the body."""
     white = generator.standard_normal(is_body.shape, dtype=np.float32)
     sigma = [scanner.grain / step for step in spacing]
     band = ndimage.gaussian_filter(white, sigma) - 0.7 * ndimage.gaussian_filter(white, [2.5 * s for s in sigma])

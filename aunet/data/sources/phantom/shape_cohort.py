@@ -1,4 +1,4 @@
-"""Synthetic CT rendered on real organ shapes: a scan for each label map of a folder, whose own images nobody has.
+"""Synthetic CT rendered on real organ shapes: a scan for each label map of a folder that lacks its images.
 
 The files of a case depend on the content of its label map, on the settings and on ``FITTING_VERSION`` only.
 """
@@ -63,14 +63,14 @@ def shaped_cases(
     is_other_ignored: bool,
     processes: int | None = None,
 ) -> tuple[Case, ...]:
-    """Give a case for each label map in the folder ``anatomy``; those not yet in ``folder`` are made, in parallel.
+    """Return a case for each label map in the folder ``anatomy``; those not yet in ``folder`` are made, in parallel.
 
     Args:
         folder: where the scans are kept.
         anatomy: folder of NIfTI label maps, in any orientation.
         organs: name (one of ``ORGANS``) -> its value, or values, in the label maps.
         spacing: voxel size of the scans in mm.
-        seed: of all that the label maps do not tell.
+        seed: determines all that the label maps leave open.
         is_other_ignored: whether values without a name are left out; else they are refused.
         processes: how many draw at once; by default one for each core, as far as half of the memory allows.
     """

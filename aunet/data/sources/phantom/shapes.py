@@ -63,7 +63,7 @@ def tube(space: Space, centers: Vectors, radii: Vectors, margin: float = THIN_MA
     last = np.minimum(last, [part.stop for part in box])
     is_seen = (first < last).all(axis=1)
     first, last = first[is_seen], last[is_seen]
-    if margin == THIN_MARGIN:  # a shape that stays as it is needs no voxels that no ball reaches
+    if margin == THIN_MARGIN:  # a shape that does not grow needs no voxels beyond its balls
         box = _hull(first, last)
     values = np.full(_shape(box), FAR_OUTSIDE, dtype=np.float32)
     corner = [part.start for part in box]
@@ -129,13 +129,13 @@ def _end_tangent(step: float, next_step: float, slope: float, next_slope: float)
 
 
 def roughened(space: Space, field: Field, amplitude: float) -> Field:
-    """The shape with bumps of ``amplitude`` mm on its surface."""
+    """Return the shape with bumps of ``amplitude`` mm on its surface."""
     bumps = np.float32(amplitude) * space.roughness[field.box]
     return Field(field.box, (field.values + bumps).astype(np.float32))
 
 
 def without(field: Field, removed: Field) -> Field:
-    """The part of a shape that lies outside another."""
+    """Return the part of a shape that lies outside another."""
     values = field.values.copy()
     common = _overlap(field.box, removed.box)
     kept = tuple(slice(c.start - b.start, c.stop - b.start) for c, b in zip(common, field.box, strict=True))
@@ -156,7 +156,7 @@ def smooth_union(first: Field, second: Field, blend: float) -> Field:
 
 
 def smooth_difference(field: Field, removed: Field, blend: float) -> Field:
-    """The part of a shape outside another, its new edges rounded by about ``blend`` mm."""
+    """Return the part of a shape outside another, its new edges rounded by about ``blend`` mm."""
     inverse = smooth_union(Field(field.box, -field.values), removed, blend)
     inside = tuple(slice(f.start - b.start, f.stop - b.start) for f, b in zip(field.box, inverse.box, strict=True))
     return Field(field.box, -inverse.values[inside])
@@ -175,7 +175,7 @@ def _hull(first: NDArray[np.intp], last: NDArray[np.intp]) -> Box:
 
 
 def _overlap(first: Box, second: Box) -> Box:
-    """Voxels of both boxes."""
+    """Return the box of the voxels that lie in both boxes."""
     starts = [max(a.start, b.start) for a, b in zip(first, second, strict=True)]
     stops = [min(a.stop, b.stop) for a, b in zip(first, second, strict=True)]
     i, j, k = (slice(start, max(start, stop)) for start, stop in zip(starts, stops, strict=True))
@@ -183,7 +183,7 @@ def _overlap(first: Box, second: Box) -> Box:
 
 
 def _extended(field: Field, box: Box) -> Array:
-    """Values of a field on a larger box."""
+    """Return the values of a field on a larger box."""
     values = np.full([part.stop - part.start for part in box], FAR_OUTSIDE, dtype=np.float32)
     values[tuple(slice(f.start - b.start, f.stop - b.start) for f, b in zip(field.box, box, strict=True))] = (
         field.values
@@ -192,7 +192,7 @@ def _extended(field: Field, box: Box) -> Array:
 
 
 def _rotation(degrees: tuple[float, float, float]) -> Vectors:
-    """Matrix (3, 3) whose columns are the turned axes."""
+    """Return the matrix (3, 3) whose columns are the turned axes."""
     matrix = np.eye(3)
     for axis, angle in enumerate(np.radians(degrees)):
         i, j = (axis + 1) % 3, (axis + 2) % 3

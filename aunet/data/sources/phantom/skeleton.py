@@ -70,7 +70,7 @@ def _paint_ribs(canvas: Canvas, habitus: Habitus, cavity: Field) -> None:
 
 
 def _depth_in_bar(angle: Array, z: Array) -> Array:
-    """Depth (mm) in the nearest rib at an ``angle`` from the spine round to the front (radians) and a height (mm)."""
+    """Return the depth (mm) in the nearest rib at a height (mm) and an ``angle`` (radians) from spine to front."""
     height = z + np.where(angle < 1.9, 42 * angle, 42 * 1.9 - 30 * (angle - 1.9))
     lowest = 62 + 40 * np.clip(angle - 1.5, 0, None)
     bar = RIB_HEIGHT / 2 - np.abs(height % RIB_STEP - RIB_STEP / 2)
@@ -79,7 +79,7 @@ def _depth_in_bar(angle: Array, z: Array) -> Array:
 
 
 def _ellipse(x: Array, y: Array, half_width: float, half_depth: float) -> Array:
-    """Depth (mm) in an ellipse in every axial plane."""
+    """Return the depth (mm) in an ellipse in every axial plane."""
     level = np.sqrt(np.square(x / half_width) + np.square(y / half_depth))
     return (min(half_width, half_depth) * (1 - level)).astype(np.float32)
 

@@ -29,7 +29,7 @@ _DEVIATION_OF_SPLINE = 0.332
 
 @dataclass(frozen=True)
 class Space:
-    """Voxel grid of a scan and where each voxel lies in the patient.
+    """Voxel grid of a scan and the place of each voxel in the patient.
 
     ``points`` (3, H, W, D): mm in the patient's coordinates. ``roughness`` (H, W, D): smooth noise of unit deviation
     with bumps of about a centimetre, for the surfaces of organs.
@@ -43,11 +43,11 @@ class Space:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Voxels along each axis."""
+        """Return the number of voxels along each axis."""
         return self.points.shape[1:]
 
     def box(self, low: NDArray[np.float64], high: NDArray[np.float64], margin: float) -> Box:
-        """Voxels that may hold patient coordinates between ``low`` and ``high`` (3,) or ``margin`` mm beyond."""
+        """Return the voxels that may hold patient coordinates from ``low`` to ``high`` (3,) or ``margin`` mm beyond."""
         margin += 4 * BEND
         first = (low - margin) * self.scale + self.shift - FIELD_CORNER
         last = (high + margin) * self.scale + self.shift - FIELD_CORNER
@@ -68,7 +68,7 @@ class Space:
         return np.stack([first, last]).clip(0, self.shape).astype(np.intp)
 
     def points_in(self, box: Box) -> Array:
-        """Patient coordinates (3, h, w, d) of the voxels of a box."""
+        """Return the patient coordinates (3, h, w, d) of the voxels of a box."""
         return self.points[(slice(None), *box)]
 
     def part(self, rows: slice, columns: slice) -> "Space":
@@ -76,7 +76,7 @@ class Space:
         return replace(self, points=self.points[:, rows, columns], roughness=self.roughness[rows, columns])
 
     def _voxels_between(self, first: NDArray[np.float64], last: NDArray[np.float64]) -> Box:
-        """Voxels between two corners (3,), in mm from the corner of the field of view."""
+        """Return the voxels between two corners (3,), in mm from the corner of the field of view."""
         i, j, k = (
             slice(min(max(floor(start / step), 0), size), min(max(ceil(stop / step) + 1, 0), size))
             for start, stop, step, size in zip(first, last, self.spacing, self.shape, strict=True)
@@ -84,7 +84,7 @@ class Space:
         return i, j, k
 
     def voxels_of(self, volume_ml: float) -> int:
-        """Number of voxels that fill a volume."""
+        """Return the number of voxels that fill a volume."""
         return round(volume_ml * 1000 / float(np.prod(self.spacing)))
 
 
@@ -98,7 +98,7 @@ def draw_space(generator: np.random.Generator, spacing: tuple[float, float, floa
 def bent_space(
     generator: np.random.Generator, spacing: tuple[float, float, float], scale: float, shift: NDArray[np.float64]
 ) -> Space:
-    """A patient of this ``scale`` at ``shift`` (3,) mm, with a bend that is drawn."""
+    """Return the space of a patient of this ``scale`` at ``shift`` (3,) mm, with a bend that is drawn."""
     axes = voxel_positions(spacing)
     points = np.empty((3, *map(len, axes)), dtype=np.float32)
     for i, axis in enumerate(axes):
@@ -109,7 +109,7 @@ def bent_space(
 
 
 def voxel_positions(spacing: tuple[float, float, float]) -> list[NDArray[np.float64]]:
-    """World coordinate (mm) of the voxel centres along each axis; voxels fill the field of view."""
+    """Return the world coordinates (mm) of the voxel centres along each axis; voxels fill the field of view."""
     counts = [max(1, round(extent / step)) for extent, step in zip(FIELD_OF_VIEW, spacing, strict=True)]
     axes = zip(FIELD_CORNER, spacing, counts, strict=True)
     return [corner + step * (np.arange(count, dtype=np.float64) + 0.5) for corner, step, count in axes]
@@ -120,7 +120,7 @@ def smooth_noise(
 ) -> Array:
     """Return noise (H, W, D) of unit deviation: a cubic B-spline over random values every ``wavelength`` mm.
 
-    The values lie on a lattice of the world, so the noise is the same at every spacing. ``out`` takes it if given.
+    The values lie on a lattice of the world, so the noise is the same at every spacing. It fills ``out`` if given.
     """
     counts = [int(extent / wavelength) + _LATTICE_MARGIN for extent in FIELD_OF_VIEW]
     lattice = generator.standard_normal(counts, dtype=np.float32) / np.float32(_DEVIATION_OF_SPLINE)

@@ -1,4 +1,4 @@
-"""What a voxel of the phantom can be made of, and which class an expert would give it."""
+"""Materials of the phantom's voxels, and the class that an expert would assign to each."""
 
 from enum import IntEnum, auto
 
@@ -54,6 +54,6 @@ _NAME_OF_CLASS_OF_TISSUE = {
 
 
 def class_of_tissue() -> NDArray[np.uint8]:
-    """Lookup table (number of tissues,) to classes of ``PHANTOM_LABELS``; the renal pelvis is background."""
+    """Return the lookup table (number of tissues,) to classes of ``PHANTOM_LABELS``; the renal pelvis is background."""
     names = (_NAME_OF_CLASS_OF_TISSUE.get(tissue, "background") for tissue in Tissue)
     return np.array([PHANTOM_LABELS.names.index(name) for name in names], dtype=np.uint8)

@@ -20,7 +20,7 @@ _BELOW, _ABOVE = FIELD_CORNER[2] - 40, FIELD_CORNER[2] + FIELD_OF_VIEW[2] + 40
 
 
 def paint_trunk(canvas: Canvas, habitus: Habitus) -> Field:
-    """Paint all that lies around the organs but the chest; return the field of the abdominal wall's inside."""
+    """Paint all that lies around the organs except the chest; return the field of the abdominal wall's inside."""
     cavity = Field(EVERYWHERE, np.full(canvas.space.shape, FAR_OUTSIDE, dtype=np.float32))
     backmost, frontmost = canvas.space.points[1].min(axis=2), canvas.space.points[1].max(axis=2)
     for rows in row_slabs(canvas.space.shape[0]):
@@ -80,7 +80,7 @@ def _oval(x: Array, y: Array, half_width: float, half_depth: float) -> Array:
 
 
 def _paint_table(canvas: Canvas, habitus: Habitus) -> None:
-    """A thin curved shell under the back."""
+    """Paint a thin curved shell under the back."""
     x, y, _ = canvas.space.points
     height = y - habitus.table - np.square(x) / 900
     canvas.tissue[(np.abs(height) < 2.5) & (np.abs(x) < 190)] = Tissue.TABLE
@@ -101,7 +101,7 @@ def _paint_fat_in_wall(canvas: Canvas, habitus: Habitus, cavity: Field) -> None:
 
 
 def _paint_back_muscles(canvas: Canvas) -> None:
-    """Erector spinae, psoas and quadratus lumborum on both sides, and the crura of the diaphragm."""
+    """Paint erector spinae, psoas and quadratus lumborum on both sides, and the crura of the diaphragm."""
     over = (Tissue.SUBCUTANEOUS_FAT, Tissue.VISCERAL_FAT)
     for side in (-1.0, 1.0):
         muscles = (
@@ -130,7 +130,7 @@ def paint_chest(canvas: Canvas, habitus: Habitus, cavity: Field) -> None:
 def fill_chest(canvas: Canvas, habitus: Habitus, chest: Mask, height: Array, cavity: Field) -> None:
     """Paint lung if ``height`` (mm above the diaphragm, of each voxel) is positive, and diaphragm and heart below it.
 
-    ``chest`` are the voxels that may be either.
+    ``chest`` marks the voxels that may be either.
     """
     tissue = np.where(height > -3, np.uint8(Tissue.MUSCLE), canvas.tissue[chest])
     tissue[(height > 0) & (cavity.values[chest] > 2)] = Tissue.LUNG

@@ -13,7 +13,7 @@ _SPLENIC_VEIN_RADIUS = 4.0
 
 
 def paint_great_vessels(canvas: Canvas, generator: np.random.Generator) -> None:
-    """Aorta left of the middle, vena cava right of it, and the two mesenteric vessels before them."""
+    """Paint the aorta left of the middle, the vena cava right of it, and the two mesenteric vessels before them."""
     aorta, cava = generator.uniform(8.0, 11.5), generator.uniform(8.0, 12.0)
     x, bulge = generator.uniform(-12, -4), generator.normal(0, 2)
     _paint(canvas, Tissue.ARTERY, [[x, 26, _BELOW], [x + bulge, 27, 0], [x, 24, 70], [x - 3, 8, 170]], 4 * [aorta])
@@ -25,14 +25,14 @@ def paint_great_vessels(canvas: Canvas, generator: np.random.Generator) -> None:
 
 
 def paint_splenic_vein(canvas: Canvas, pancreas: Vectors) -> None:
-    """Vein along the back of the pancreas, from the spleen's hilum to the portal vein; (K, 3) are the organ's knots."""
+    """Paint the vein behind the ``pancreas`` (knots (K, 3)), from the spleen's hilum to the portal vein."""
     behind = pancreas[3:] + (0, -13, 2)
     knots = np.concatenate([[(8.0, 52.0, 24.0)], behind[1:]])
     _paint(canvas, Tissue.PORTAL_VEIN, knots, len(knots) * [_SPLENIC_VEIN_RADIUS])
 
 
 def paint_renal_vessels(canvas: Canvas, side: float, hilum: Vectors) -> None:
-    """Vein and artery between a kidney's hilum (3,) and the great vessels; the left vein crosses before the aorta."""
+    """Paint vein and artery from a kidney's hilum (3,) to the great vessels; the left vein crosses before the aorta."""
     height = float(hilum[2])
     cava, aorta = (20.0, 30.0, height + 4), (-8.0, 24.0, height + 8)
     between = [(-30.0, 28.0, height + 2), (-10.0, 43.0, height + 4)] if side < 0 else [(40.0, 16.0, height + 2)]
@@ -43,7 +43,7 @@ def paint_renal_vessels(canvas: Canvas, side: float, hilum: Vectors) -> None:
 
 
 def paint_liver_vessels(canvas: Canvas, generator: np.random.Generator) -> None:
-    """Branches of the portal vein, and three hepatic veins that meet at the vena cava below the diaphragm."""
+    """Paint branches of the portal vein, and three hepatic veins that meet at the vena cava below the diaphragm."""
     jitter = generator.normal(0, 5, (5, 3))
     porta, mouth = np.array((38.0, 46.0, 44.0)), np.array((26.0, 26.0, 104.0))
     for end, bend in (((105, 20, 38), (70, 35, 46)), ((-15, 72, 78), (12, 62, 62))):
@@ -55,7 +55,7 @@ def paint_liver_vessels(canvas: Canvas, generator: np.random.Generator) -> None:
 
 
 def paint_mesenteric_vessels(canvas: Canvas, generator: np.random.Generator, number: int = 14) -> None:
-    """Thin branches through the fat between the loops of bowel."""
+    """Paint thin branches through the fat between the loops of bowel."""
     for _ in range(number):
         start = np.array((10.0, 68.0, generator.uniform(-85, -25)))
         end = start + generator.normal(0, (45, 12, 25))
@@ -64,7 +64,7 @@ def paint_mesenteric_vessels(canvas: Canvas, generator: np.random.Generator, num
 
 
 def paint_adrenals(canvas: Canvas) -> None:
-    """Two thin limbs above each kidney."""
+    """Paint two thin limbs above each kidney."""
     for corner, limbs in (
         ((-26, 10, 44), ((-40, -2, 40), (-34, -8, 46))),
         ((28, 10, 50), ((42, -4, 46), (34, -8, 52))),
