@@ -22,9 +22,8 @@ from aunet.build_preprocessing import (
 )
 from aunet.config import load_run_settings, resolve_config
 from aunet.data.cohort.case import Cohort
-from aunet.data.cohort.fixes import mended_cohort
 from aunet.data.cohort.groups import groups_by_name, present_classes
-from aunet.data.cohort.selection import selected_cohort
+from aunet.data.cohort.selection import mended_cohort, selected_cohort
 from aunet.data.cohort.split_file import read_splits
 from aunet.data.cohort.splits import Fold, Splits, SplitSizes, split_cases
 from aunet.data.patches.planning import plan_patches

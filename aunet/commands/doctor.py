@@ -22,8 +22,8 @@ def doctor(words: Sequence[str]) -> None:
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet doctor --help'.")
     from aunet.config import check_config, compose_config
+    from aunet.doctor.case_picture import draw_suspicious
     from aunet.doctor.remarks import readers_kept_quiet
-    from aunet.doctor.suspicious_cases import draw_suspicious
 
     config = compose_config([*overrides, "data.on_error=skip"])
     check_config(config)
@@ -57,7 +57,7 @@ def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
     """Return the cases that the source lists, and the findings, also on cases that it does not list."""
     from aunet.build import build_listed_cohort
     from aunet.data.preprocessing.modality_evidence import decide_modalities
-    from aunet.doctor.disk_space import check_disk, needed_bytes
+    from aunet.doctor.cohort_checks import check_disk, needed_bytes
     from aunet.doctor.examination import Examination, examine_cohort, in_order
     from aunet.doctor.finding import NO_MODALITY, NOT_LISTED, Finding
     from aunet.doctor.remarks import remarks_heard
@@ -126,9 +126,9 @@ def _show_and_write(
 
 
 def _write_fixes(path: Path, cohort: "Cohort", examination: "Examination") -> None:
-    from aunet.data.cohort.fixes import write_fixes
+    from aunet.data.cohort.selection import write_fixes
     from aunet.doctor.finding import NOT_LISTED
-    from aunet.doctor.proposed_fixes import propose_fixes
+    from aunet.doctor.proposals import propose_fixes
 
     fixes = propose_fixes(examination, cohort)
     write_fixes(path, fixes)

@@ -19,7 +19,7 @@ from aunet.build_start import build_start, start_from
 from aunet.build_task import build_data, build_task
 from aunet.build_trainer import build_callbacks, build_clock, build_forecast, build_trainer
 from aunet.data.cohort.case import Cohort
-from aunet.data.cohort.fingerprint import dataset_fingerprint
+from aunet.data.cohort.content_digest import dataset_fingerprint
 from aunet.data.cohort.split_file import read_splits, write_splits
 from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData

@@ -1,4 +1,4 @@
-"""A picture of a case to look at: its scan and label, from below and from the front."""
+"""A picture of a case to look at: its scan and label, from below and from the front; one for each suspicious case."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,18 @@ from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.io.volume import read_channels
+from aunet.data.preprocessing.intensity_scale import Window
+from aunet.doctor.case_facts import counted_values, with_classes
+from aunet.doctor.examination import Examination, class_of_integer, read_integers
+from aunet.doctor.finding import NOT_HOUNSFIELD, Finding, Severity
 from aunet.labels import Labels
 from aunet.reporting.figure_files import save_png
 from aunet.reporting.panels import finish_panel, legend_lines, show_contours, show_image, show_regions
 from aunet.reporting.planes import AxialView, LabelledScan, clearest_view, in_ras_order, whole_window
 from aunet.reporting.sheet import Margins, panel_sheet, panel_size
+from aunet.terminal import shown
 
 Affine = NDArray[np.float64]
 
@@ -65,14 +72,14 @@ def case_picture(
     margins = Margins(top=0.5 + 0.14 * len(lines), bottom=0.2 + 0.16 * rows_of_entries)
     sheet = panel_sheet(1, columns, panel_size(scan.extent, _PANEL_INCHES), margins)
     views = [view, view, _coronal(scan, view.intensities)][:columns]
-    for axes, shown, name in zip(sheet.panels[0], views, ("axial", "axial, label", "coronal, label"), strict=False):
-        show_image(axes, shown)
+    for axes, drawn, name in zip(sheet.panels[0], views, ("axial", "axial, label", "coronal, label"), strict=False):
+        show_image(axes, drawn)
         if name.endswith("label"):
-            _show_label(axes, shown, labels)
+            _show_label(axes, drawn, labels)
         axes.set_title(name, fontsize=8, pad=3)
-        width, height = shown.scan.extent
+        width, height = drawn.scan.extent
         letters = "RLSI" if name.startswith("coronal") else "RLAP"
-        finish_panel(axes, whole_window(shown.scan), has_marks=height > _FLAT * width, letters=letters)
+        finish_panel(axes, whole_window(drawn.scan), has_marks=height > _FLAT * width, letters=letters)
     sheet.add_title_and_legend("\n".join([title, *lines]), entries, _ENTRIES_PER_LINE)
     save_png(sheet.figure, path, dots_per_inch=110)
 
@@ -114,3 +121,42 @@ def _coronal(scan: LabelledScan, intensities: tuple[float, float]) -> AxialView:
 def _lines(remarks: Sequence[str]) -> list[str]:
     lines = [line for remark in remarks for line in wrap(remark, _LETTERS_PER_LINE)]
     return lines[:_MOST_LINES] + (["…"] if len(lines) > _MOST_LINES else [])
+
+
+def draw_suspicious(cohort: Cohort, examination: Examination, window: Window | None, folder: Path) -> list[Path]:
+    """Write ``folder``/<case_id>.png for each readable case with an error or warning; return the paths.
+
+    A CT in HU is shown in ``window``; without one, between robust ends, as any other image.
+    """
+    readable = {facts.case_id for facts in examination.facts}
+    told = [found for found in examination.findings if found.kind.severity is not Severity.NOTE]
+    ids = {found.case_id for found in told} & readable
+    cases = [case for case in cohort.cases if case.case_id in ids]
+    paths: list[Path] = []
+    for case in shown(cases, "Drawing suspicious cases", len(cases)):
+        findings = [found for found in told if found.case_id == case.case_id]
+        paths.append(_draw(case, cohort, findings, window, folder / f"{case.case_id}.png"))
+    return paths
+
+
+def _draw(case: Case, cohort: Cohort, findings: Sequence[Finding], window: Window | None, path: Path) -> Path:
+    image, label = read_channels(case.images[0])[0], read_integers(case, cohort)
+    values = counted_values(label.array)
+    class_of_value = class_of_integer(case, cohort)
+    if not cohort.is_other_background:
+        class_of_value = {value: class_of_value.get(value, NO_CLASS) for value in values}
+    classes = with_classes(label, class_of_value, values)
+    low, high = np.percentile(image.array[::2, ::2, ::2], (0.5, 99.5)).tolist()
+    is_ct = cohort.channel_modalities[0] == "ct"
+    is_in_window = is_ct and window is not None and low < window[1] and high > window[0]
+    is_hounsfield = is_in_window and all(found.kind is not NOT_HOUNSFIELD for found in findings)
+    case_picture(
+        (image.array, image.affine),
+        (classes.array, classes.affine),
+        cohort.labels,
+        path,
+        title=f"{case.case_id}: {', '.join(dict.fromkeys(found.kind.name for found in findings))}",
+        remarks=[found.message for found in findings],
+        intensities=window if is_hounsfield else None,
+    )
+    return path

@@ -1,15 +1,20 @@
-"""Checks that compare the cases of a cohort: duplicates, and cases unlike the rest."""
+"""Checks that compare the cases of a cohort: duplicates, and cases unlike the rest; and of the disk that they need."""
 
+import math
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aunet.data.cohort.case import Cohort
+from aunet.data.store_room import Load, gigabytes
 from aunet.doctor.case_facts import CaseFacts
 from aunet.doctor.finding import (
     ABSENT_CLASS,
+    NO_ROOM,
     OTHER_INTENSITY,
     OTHER_ORIENTATION,
     OTHER_SPACING,
@@ -129,3 +134,24 @@ def _grouped(facts: Sequence[CaseFacts], key: Callable[[CaseFacts], str]) -> lis
     for case in facts:
         groups[key(case)].append(case)
     return [cases for cases in groups.values() if len(cases) > 1]
+
+
+def needed_bytes(facts: Sequence[CaseFacts], spacing: Sequence[float], num_channels: int) -> float:
+    """Estimate the bytes that the cases take once they are resampled to ``spacing`` (mm)."""
+    total = 0.0
+    for case in facts:
+        read = math.prod(case.shape) * num_channels
+        total += Load(read, read * math.prod(case.spacing) / math.prod(spacing)).stored_bytes
+    return total
+
+
+def check_disk(needed: float, cache: Path) -> Iterator[Finding]:
+    """Yield a finding if the disk of ``cache``, a folder that need not exist yet, lacks ``needed`` free bytes."""
+    existing = next(path for path in (cache.absolute(), *cache.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
+        yield Finding(
+            NO_ROOM,
+            "",
+            f"prepared cases take about {gigabytes(needed)}; the disk of {cache} has {gigabytes(free)} free",
+        )

@@ -10,6 +10,7 @@ from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.data.io.volume import Volume, check_same_grid, read_channels, read_label
 from aunet.data.preprocessing.image_intensities import measured_intensities
+from aunet.doctor.case_checks import check_image, check_label, check_positions
 from aunet.doctor.case_facts import (
     CaseFacts,
     content_digest,
@@ -20,9 +21,6 @@ from aunet.doctor.case_facts import (
 )
 from aunet.doctor.cohort_checks import check_cohort
 from aunet.doctor.finding import KINDS, OTHER_GRID, REMARK, UNREADABLE, Finding, Kind, Severity
-from aunet.doctor.image_checks import check_image
-from aunet.doctor.label_checks import check_label
-from aunet.doctor.position_checks import check_positions
 from aunet.doctor.remarks import remarks_heard
 from aunet.errors import UserError
 from aunet.terminal import shown

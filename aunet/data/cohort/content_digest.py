@@ -1,11 +1,14 @@
-"""Digests of file contents, remembered by size, time and inode, so that each file is read only once."""
+"""Digests of file contents, remembered by size, time and inode, so that each file is read only once.
+
+The fingerprint of a dataset is the digest of its cases.
+"""
 
 import hashlib
 import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -118,3 +121,9 @@ def _entry(size: int, modified: int, inode: int, digest: str) -> _Entry:
 def _write(memory: Path, entries: dict[str, _Entry]) -> None:
     newest = dict(list(entries.items())[-_MOST_FILES:])
     write_text(memory, json.dumps({"version": _VERSION, "files": newest}))
+
+
+def dataset_fingerprint(cases: Sequence[Case], digests: ContentDigests) -> str:
+    """Return 16 hexadecimal digits that change if a case is added, removed or changed, but not with the order."""
+    lines = sorted(f"{case.case_id} {digest}" for case, digest in zip(cases, digests.of_cases(cases), strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from aunet.data.cohort.case import Case
-from aunet.data.cohort.content_digest import ContentDigests
-from aunet.data.cohort.fingerprint import dataset_fingerprint
+from aunet.data.cohort.content_digest import ContentDigests, dataset_fingerprint
 from aunet.errors import UserError
 
 LONG_AGO_NS = 10**18

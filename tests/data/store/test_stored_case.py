@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aunet.data.store.class_positions import POSITIONS_PER_CLASS, class_positions
+from aunet.data.store.stored_case import POSITIONS_PER_CLASS, class_positions
 
 
 def label() -> np.ndarray:

@@ -3,7 +3,7 @@
 import pytest
 from label_maps import BALLS
 
-from aunet.doctor.position_checks import Point, check_positions
+from aunet.doctor.case_checks import Point, check_positions
 
 MIDDLES: dict[str, Point] = {name: middle for name, middle, _ in BALLS.values()}
 

@@ -9,7 +9,7 @@ from abdomens import CLASSES, abdomens, write_abdomens
 
 from aunet.data.sources.folder import folder_cohort
 from aunet.data.store_room import load_of
-from aunet.doctor.disk_space import check_disk, needed_bytes
+from aunet.doctor.cohort_checks import check_disk, needed_bytes
 from aunet.doctor.examination import examine_cohort
 
 Usage = namedtuple("Usage", "total used free")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.cohort.fixes import CaseFixes, mended_cohort, read_fixes, write_fixes
+from aunet.data.cohort.selection import CaseFixes, mended_cohort, read_fixes, write_fixes
 from aunet.errors import UserError
 from aunet.labels import Labels
 
