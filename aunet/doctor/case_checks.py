@@ -7,9 +7,9 @@ import numpy as np
 
 from aunet.data.cohort.case import Case, Cohort, Modality
 from aunet.data.cohort.class_sides import paired, place_in
+from aunet.data.organ_positions import AXIS_WORDS, MIDDLES, flips_upright
 from aunet.data.preprocessing.image_intensities import PERCENTILES, Intensities
 from aunet.data.preprocessing.modality_evidence import cannot_be_hounsfield
-from aunet.data.sources.phantom.organ_shapes import AXIS_WORDS, ORGANS, flips_upright
 from aunet.doctor.case_facts import CaseFacts
 from aunet.doctor.finding import (
     CONSTANT_IMAGE,
@@ -100,7 +100,7 @@ def check_positions(case_id: str, centers: Mapping[str, Point]) -> Iterator[Find
     names = list(x)
     pairs = [(names[left], names[right]) for left, right in paired(names)]
     wrong_pairs = [(left, right) for left, right in pairs if x[left] > x[right]]
-    known = {name: middle for name, middle in middles.items() if name in ORGANS}
+    known = {name: middle for name, middle in middles.items() if name in MIDDLES}
     apart = [(left, right) for left, right in _organs_apart(known) if (left, right) not in pairs]
     mirrored = [(left, right) for left, right in apart if x[left] > x[right]]
     if mirrored and len(mirrored) == len(apart) and len(wrong_pairs) == len(pairs):
@@ -115,7 +115,7 @@ def check_positions(case_id: str, centers: Mapping[str, Point]) -> Iterator[Find
 
 def _organs_apart(known: Mapping[str, object]) -> list[tuple[str, str]]:
     """Return the pairs (left, right) of organs that lie far apart in everybody."""
-    places = {name: middle for name in known if (middle := ORGANS[name].middle) is not None}
+    places = {name: middle for name in known if (middle := MIDDLES[name]) is not None}
     ordered = sorted(places, key=lambda name: places[name][0])
     return [(left, right) for left, right in combinations(ordered, 2) if _are_apart(places, left, right)]
 
@@ -130,7 +130,7 @@ def _told(pairs: list[tuple[str, str]]) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return a name as ``ORGANS`` spells it: ``Right Kidney``, ``kidney-R`` -> ``right_kidney``."""
+    """Return a name as ``MIDDLES`` spells it: ``Right Kidney``, ``kidney-R`` -> ``right_kidney``."""
     place = place_in(name)
     plain = place.structure if place.end is None else f"{('left', 'right')[place.end]}_{place.structure}"
     return _OTHER_NAMES.get(plain, plain)

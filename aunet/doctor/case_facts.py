@@ -11,8 +11,8 @@ from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
 
 from aunet.data.io.volume import Volume
+from aunet.data.organ_positions import boxes_of_values, center_of_value
 from aunet.data.preprocessing.image_intensities import MOST_SAMPLES, PERCENTILES, Intensities, percentiles_of
-from aunet.data.sources.phantom.organ_shapes import boxes_of_values, center_of_value
 
 
 @dataclass(frozen=True)

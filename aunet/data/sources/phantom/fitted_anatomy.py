@@ -105,13 +105,13 @@ def _paint_organs(canvas: Canvas, generator: np.random.Generator, organs: NDArra
     """Paint every organ where its label map has it, over any tissue, with a plane of fat around them all."""
     is_near = depth_below_surface(organs == 0, canvas.space.spacing) < fat_plane
     canvas.tissue[is_near & canvas.is_any(EVERYWHERE, FREE)] = Tissue.FAT_PLANE
-    for name, organ in ORGANS.items():
+    for name, tissue in ORGANS.items():
         box = _box(organs, _number(name))
         if box is None:
             continue
         mask = organs[box] == _number(name)
-        canvas.tissue[box][mask] = organ.tissue
-        if organ.tissue == Tissue.KIDNEY_CORTEX:
+        canvas.tissue[box][mask] = tissue
+        if tissue == Tissue.KIDNEY_CORTEX:
             for piece in _sides(mask):
                 paint_medulla(canvas, box, piece, canvas.space.points_in(box)[:, piece].mean(axis=1, dtype=np.float64))
         if name in _HOLLOW:

@@ -7,42 +7,33 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from aunet.data.io.volume import Volume, read_label
+from aunet.data.organ_positions import (
+    AXIS_WORDS,
+    LARGEST_VALUE,
+    boxes_of_values,
+    center_of_value,
+    flips_upright,
+    placed,
+)
 from aunet.data.sources.phantom.shapes import Vectors
 from aunet.data.sources.phantom.tissues import Tissue
 from aunet.errors import UserError
 
-Centers = Mapping[str, Vectors]
-
-
-@dataclass(frozen=True)
-class Organ:
-    """The tissue of an organ, and its centre in a patient of middle size (mm, as ``space``), if known."""
-
-    tissue: Tissue
-    middle: tuple[float, float, float] | None
-
-
-ORGANS: Mapping[str, Organ] = {
-    "spleen": Organ(Tissue.SPLEEN, (-99, -2, 55)),
-    "pancreas": Organ(Tissue.PANCREAS, (-16, 54, 21)),
-    "kidney": Organ(Tissue.KIDNEY_CORTEX, None),
-    "left_kidney": Organ(Tissue.KIDNEY_CORTEX, (-67, -9, 3)),
-    "right_kidney": Organ(Tissue.KIDNEY_CORTEX, (67, -9, -9)),
-    "gallbladder": Organ(Tissue.GALLBLADDER, (71, 81, 17)),
-    "oesophagus": Organ(Tissue.STOMACH_WALL, (-13, 36, 100)),
-    "liver": Organ(Tissue.LIVER, (74, 56, 57)),
-    "stomach": Organ(Tissue.STOMACH_WALL, (-43, 76, 55)),
-    "duodenum": Organ(Tissue.BOWEL_WALL, (11, 53, -3)),
+ORGANS: Mapping[str, Tissue] = {
+    "spleen": Tissue.SPLEEN,
+    "pancreas": Tissue.PANCREAS,
+    "kidney": Tissue.KIDNEY_CORTEX,
+    "left_kidney": Tissue.KIDNEY_CORTEX,
+    "right_kidney": Tissue.KIDNEY_CORTEX,
+    "gallbladder": Tissue.GALLBLADDER,
+    "oesophagus": Tissue.STOMACH_WALL,
+    "liver": Tissue.LIVER,
+    "stomach": Tissue.STOMACH_WALL,
+    "duodenum": Tissue.BOWEL_WALL,
 }
-"""Means of the middles in nine expert outlines, the left kidney laid where the phantom has its own."""
-
-_LARGEST_VALUE = 2**16 - 1
-_SCALES = 0.8, 1.25
-_FEWEST_TO_TURN, _CLEARLY_BETTER = 4, 0.6
-AXIS_WORDS = ("left and right", "front and back", "head and feet")
+"""The tissue of each organ that the phantom can take from a label map."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +56,7 @@ class OrganShapes:
 
         ``axes`` are the grid's positions along each axis in RAS+ mm.
         """
-        table = np.zeros(_LARGEST_VALUE + 1, dtype=np.uint8)
+        table = np.zeros(LARGEST_VALUE + 1, dtype=np.uint8)
         for value, name in self.organ_of_value.items():
             table[value] = list(ORGANS).index(name) + 1
         inverse = np.linalg.inv(self.affine).astype(np.float64)
@@ -115,51 +106,8 @@ def read_organ_shapes(path: Path, organ_of_value: Mapping[int, str], *, is_other
     affine = label.affine @ _flip_matrix(label, flips)
     middle = _middle_of(label)
     turned = {name: middle + flips * (center - middle) for name, center in centers.items()}
-    scale, shift, _ = _placed(turned)
+    scale, shift, _ = placed(turned)
     return OrganShapes(label.array, affine, dict(organ_of_value), scale, shift, _remark(path, flips))
-
-
-def boxes_of_values(label: Volume) -> dict[int, tuple[slice, ...]]:
-    """Return the bounding box of each value above 0, walking voxels in memory order, which is seven times faster."""
-    lowest, highest = int(label.array.min()), int(label.array.max())
-    if lowest < 0 or highest > _LARGEST_VALUE:
-        raise UserError(
-            f"{label.name}: holds values from {lowest} to {highest}; a label map has 0 to {_LARGEST_VALUE}."
-        )
-    boxes = enumerate(ndimage.find_objects(label.array.T.astype(np.uint16, copy=False)), start=1)
-    return {value: box[::-1] for value, box in boxes if box is not None}
-
-
-def center_of_value(label: Volume, value: int, box: tuple[slice, ...]) -> Vectors:
-    """Return the centre (3,) in RAS+ mm of the voxels of a value."""
-    mask = label.array[box] == value
-    sums = [mask.sum(axis=tuple(other for other in range(3) if other != axis)) for axis in range(3)]
-    voxel = [part.start + np.average(np.arange(len(n)), weights=n) for part, n in zip(box, sums, strict=True)]
-    return label.affine[:3, :3] @ np.array(voxel) + label.affine[:3, 3]
-
-
-def _placed(centers: Centers) -> tuple[float, Vectors, float]:
-    """Return scale and shift (3,) that best bring the phantom's centres to those found, and the error (mm, r.m.s.)."""
-    pairs = [(middle, center) for name, center in centers.items() if (middle := ORGANS[name].middle)]
-    if not pairs:
-        return 1.0, np.mean(list(centers.values()), axis=0) - (0.0, 30.0, 20.0), 0.0
-    ours, theirs = (np.array(points, dtype=np.float64) for points in zip(*pairs, strict=True))
-    ours_from_mean, theirs_from_mean = ours - ours.mean(axis=0), theirs - theirs.mean(axis=0)
-    spread = float(np.square(ours_from_mean).sum())
-    scale = float(np.clip((ours_from_mean * theirs_from_mean).sum() / spread, *_SCALES)) if spread else 1.0
-    shift = theirs.mean(axis=0) - scale * ours.mean(axis=0)
-    return scale, shift, float(np.sqrt(np.square(scale * ours + shift - theirs).mean()))
-
-
-def flips_upright(centers: Centers) -> Vectors:
-    """Return 1 or -1 for each axis (3,) as the organs decide: headers of public label maps exchange head and feet."""
-    upright = np.ones(3)
-    if sum(ORGANS[name].middle is not None for name in centers) < _FEWEST_TO_TURN:
-        return upright
-    choices = [np.array(flips) for flips in itertools.product((1.0, -1.0), repeat=3)]
-    errors = [_placed({name: flips * center for name, center in centers.items()})[2] for flips in choices]
-    best = int(np.argmin(errors))
-    return choices[best] if errors[best] < _CLEARLY_BETTER * errors[0] else upright
 
 
 def _flip_matrix(label: Volume, flips: Vectors) -> NDArray[np.float64]:
