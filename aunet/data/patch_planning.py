@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from aunet.data.case import Case
 from aunet.data.volume import read_grid
 
-# Voxels a training step looks at where nothing else is said: 8 hippocampi, half a torso at 4 mm.
-_VOXELS_PER_BATCH = 400_000
-_LARGEST_BATCH = 8
+_LARGEST_PATCH = 400_000  # voxels: half a torso at 4 mm
+# Of the same number of patches, many steps of few reach a higher Dice than few steps of many (experiments/recipe.md).
+# Two are the fewest whose batch norm statistics mix cases; tiny patches need more for as many voxels.
+_VOXELS_PER_BATCH = 100_000
 _SMALLEST_BATCH = 2
+_LARGEST_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ def plan_patches(
     """Fill in what is None from the headers of the scans.
 
     The spacing is the scans' median. The patch is, along each axis, the multiple of ``multiple`` nearest to their
-    median length, its longest side shortened until two patches fit the budget of voxels; images, which are one voxel
-    thick, have patches as thick. The batch fills the budget.
+    median length, its longest side shortened until it has at most 400,000 voxels; images, which are one voxel thick,
+    have patches as thick. The batch has as many patches, 2 to 8, as fit 100,000 voxels.
     """
     if spacing is None or patch_size is None:
         grids = [_ras_grid(case) for case in cases]
@@ -51,7 +53,7 @@ def plan_patches(
 def _patch_within_budget(lengths: NDArray[np.float64], multiple: int) -> list[int]:
     units = np.where(lengths > 1, multiple, 1)
     patch = np.maximum(1, np.rint(lengths / units)).astype(int)
-    while _SMALLEST_BATCH * (patch * units).prod() > 2 * _VOXELS_PER_BATCH:
+    while (patch * units).prod() > _LARGEST_PATCH:
         patch[(patch * (units > 1)).argmax()] -= 1
     return [int(length) for length in patch * units]
 
