@@ -27,25 +27,30 @@ ALLOWED_MODULES = (
 HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
 
 
-def check_targets(values: Mapping[str, Any], trusted_modules: Sequence[str] = ()) -> None:
+def check_targets(
+    values: Mapping[str, Any], trusted_modules: Sequence[str] = (), built: Sequence[str] | None = None
+) -> None:
     """Raise UserError for the first target in ``values`` that is not allowed or given an argument it does not have.
 
-    ``values`` are plain containers with every interpolation resolved, as they will be instantiated.
-    ``trusted_modules`` are the user's own, allowed beside ours.
+    Args:
+        values: Plain containers with every interpolation resolved, as they will be instantiated.
+        trusted_modules: The user's own modules, allowed beside ours.
+        built: Dotted keys of the only parts that the caller builds. The other targets are checked by their name alone,
+            so that their modules are not imported: a loss costs the import of MONAI. None stands for all parts.
     """
     for key, node in _nodes_with_target(values):
-        target = find_target(node["_target_"], trusted_modules, f"{key}._target_")
-        _check_arguments(key, node, target)
+        name, key_of_name = node["_target_"], f"{key}._target_"
+        if built is None or _is_within(key.partition("[")[0], built):
+            _check_arguments(key, node, find_target(name, trusted_modules, key_of_name))
+        else:
+            _check_name(name, trusted_modules, key_of_name)
 
 
 def find_target(name: object, trusted_modules: Sequence[str] = (), key: str = "_target_") -> Callable[..., Any]:
-    """The class or function that ``name`` stands for; UserError, naming ``key``, unless it is allowed."""
-    if not isinstance(name, str) or not all(part.isidentifier() and part[0] != "_" for part in name.split(".")):
-        raise UserError(f"{key}: {name!r} is not the dotted name of a class or function.")
+    """Return the class or function that ``name`` stands for; UserError, naming ``key``, unless it is allowed."""
+    name = _check_name(name, trusted_modules, key)
     allowed = (*ALLOWED_MODULES, *trusted_modules)
     module_name, _, object_name = name.rpartition(".")
-    if not _is_within(module_name, allowed):
-        raise _not_allowed(key, name, allowed)
     module = _import(module_name, key, name)
     target = getattr(module, object_name, None)
     if target is None:
@@ -54,6 +59,16 @@ def find_target(name: object, trusted_modules: Sequence[str] = (), key: str = "_
     if not (inspect.isclass(target) or inspect.isfunction(target)) or not _is_within(target.__module__, allowed):
         raise _not_allowed(key, name, allowed)
     return target
+
+
+def _check_name(name: object, trusted_modules: Sequence[str], key: str) -> str:
+    """Return ``name``; UserError, naming ``key``, unless it is a dotted name inside an allowed module."""
+    if not isinstance(name, str) or not all(part.isidentifier() and part[0] != "_" for part in name.split(".")):
+        raise UserError(f"{key}: {name!r} is not the dotted name of a class or function.")
+    allowed = (*ALLOWED_MODULES, *trusted_modules)
+    if not _is_within(name.rpartition(".")[0], allowed):
+        raise _not_allowed(key, name, allowed)
+    return name
 
 
 def _nodes_with_target(value: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:

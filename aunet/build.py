@@ -1,7 +1,10 @@
-"""From a configuration to the objects it names: the only place that instantiates."""
+"""From a configuration to the cases, the network and the predictor that it names.
+
+What only a training needs is in ``build_task.py``, so that a prediction imports neither Lightning nor MONAI.
+"""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +15,32 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from aunet.build_preprocessing import (
-    build_digests,
     build_preprocessing,
     check_lengths,
     intensity_facts,
     with_given_modality,
 )
-from aunet.config import load_run_config, resolve_config
-from aunet.data.augmentation import Augmentation
+from aunet.config import load_run_settings, resolve_config
 from aunet.data.case import Cohort
 from aunet.data.case_fixes import mended_cohort
 from aunet.data.case_groups import groups_by_name, present_classes
 from aunet.data.case_selection import selected_cohort
-from aunet.data.case_store import CaseStore
-from aunet.data.datamodule import SegmentationData
 from aunet.data.patch_planning import PatchPlan, plan_patches
 from aunet.data.split_file import read_splits
 from aunet.data.splits import Fold, Splits, SplitSizes, split_cases
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
+from aunet.inference.window_layout import Window
 from aunet.labels import Labels
+from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
-from aunet.training import ranks
-from aunet.training.fused_optimizer import fused_where_possible
-from aunet.training.hardware_choice import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
-from aunet.training.run_clock import RunClock
-from aunet.training.schedules import rising
-from aunet.training.segmentation_task import SegmentationTask, Window
-from aunet.training.sharding import check_can_be_sharded
+from aunet.training.hardware_choice import (
+    HardwareChoice,
+    check_can_be_sharded,
+    choose_for_hardware,
+    choose_for_prediction,
+    set_tf32,
+)
 from aunet.training.transfer import checkpoint_of_run
 
 Settings = dict[str, Any]
@@ -64,7 +65,7 @@ def describe_cohort(config: DictConfig) -> Cohort:
     data = config.data
     is_phantom = data.root is None and "num_phantoms" in data.source
     if is_phantom and data.spacing is not None and data.patch_size is not None:
-        return with_given_modality(_built(data.source, are_phantoms_made=False), data)
+        return with_given_modality(build_object(data.source, are_phantoms_made=False), data)
     return build_cohort(config)
 
 
@@ -103,85 +104,16 @@ def build_splits(settings: Settings, cohort: Cohort) -> Splits:
     )
 
 
-def build_data(settings: Settings, cohort: Cohort, splits: Splits, num_ranks: int | None = None) -> SegmentationData:
-    """The loaders of a run, for this rank; ``num_ranks`` where the ranks are yet to be started."""
-    data, facts = settings["data"], settings["dataset"]
-    return SegmentationData(
-        cohort=cohort,
-        splits=splits,
-        store=build_store(settings, cohort),
-        augmentation=build_augmentation(settings),
-        sampling=data["sampling"],
-        batch_size=facts["batch_size"],
-        batches_per_epoch=settings["trainer"]["batches_per_epoch"],
-        num_workers=_num_workers(data["num_workers"]),
-        seed=settings["seed"],
-        on_error=data["on_error"],
-        rank=ranks.rank(),
-        num_ranks=num_ranks or ranks.num_ranks(),
-    )
-
-
-def build_augmentation(settings: Settings) -> Augmentation:
-    """Return the changes of the training batches; none for a batch to learn by heart."""
-    if settings["trainer"]["probe"] == "overfit":
-        return Augmentation(settings["dataset"]["patch_size"])
-    return _built(settings["data"]["augmentation"])
-
-
-def build_store(settings: Settings, cohort: Cohort) -> CaseStore:
-    """Where the preprocessed cases are kept."""
-    return CaseStore(
-        root=Path(settings["data"]["cache"]).expanduser() / "cases",
-        cohort=cohort,
-        preprocessing=build_preprocessing(settings),
-        digests=build_digests(settings),
-        budget=settings["store_budget"],
-    )
-
-
 def build_network(settings: Settings) -> nn.Module:
     """The network with fresh weights, a function of the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings["seed"])
-        network = _built(settings["model"]["network"])
+        network = build_object(settings["model"]["network"])
     return SliceBySlice(network) if settings["dataset"]["spatial_dims"] == 2 else network
 
 
-def build_schedule(settings: Settings) -> Callable[[float], float]:
-    """Share of the training done -> share of the learning rate."""
-    if settings["trainer"]["probe"] == "lr_find":
-        return rising
-    schedule = settings["optimizer"]["schedule"]
-    # Of an extended run these are more than the schedule in its config.yaml says.
-    epochs = {"max_epochs": settings["trainer"]["max_epochs"]} if "max_epochs" in schedule else {}
-    return _built(schedule, **epochs)
-
-
-def build_task(settings: Settings, data: SegmentationData, clock: RunClock, choice: HardwareChoice) -> SegmentationTask:
-    """The network with its loss and optimizer."""
-    network, optimizer = build_network(settings), settings["optimizer"]
-    factory = _built(optimizer["factory"])
-    return SegmentationTask(
-        network=network,
-        loss=_built(settings["loss"]["function"]),
-        is_nonfinite_skipped=settings["trainer"]["on_nonfinite"] == "skip",
-        is_sharded=settings["trainer"]["strategy"] == "fsdp" and ranks.num_ranks() > 1,
-        level_reduction=settings["loss"]["level_reduction"],
-        labels=data.cohort.labels,
-        optimizer=fused_where_possible(factory) if choice.is_fused else factory,
-        schedule=build_schedule(settings),
-        progress=clock.progress,
-        window=build_window(settings, network),
-        augmentation=data.augmentation,
-        seed=settings["seed"],
-        is_channels_last=choice.is_channels_last,
-        autocast_type=choice.autocast_type,
-    )
-
-
 def build_window(settings: Settings, network: nn.Module) -> Window:
-    """The sliding window of validation and prediction."""
+    """Return the sliding window of validation and prediction."""
     inference, patch_size = settings["inference"], tuple(settings["dataset"]["patch_size"])
     told = settings["model"]["size_multiple"] or _USUAL_SIZE_MULTIPLE
     multiple: tuple[int, ...] = getattr(network, "size_multiple", (told,) * len(patch_size))
@@ -193,7 +125,8 @@ def build_window(settings: Settings, network: nn.Module) -> Window:
             f"data.patch_size={list(patch_size)}: model={settings['model']['name']} takes multiples of"
             f" {list(multiple)}. Set data.patch_size={rounded}."
         )
-    return Window(patch_size, inference["overlap"], multiple, inference["window_batch"])
+    one_pass = inference["one_pass_voxels"] if isinstance(network, UNet) and network.is_local else 0
+    return Window(patch_size, inference["overlap"], multiple, inference["window_batch"], one_pass)
 
 
 def choose_hardware(settings: Settings) -> HardwareChoice:
@@ -216,7 +149,7 @@ def load_run(folder: str | Path, device: str | None = None, trusted_modules: Seq
         device: where to compute; None chooses.
         trusted_modules: Python packages of your own that its configuration may name.
     """
-    settings = resolve_config(load_run_config(Path(folder), trusted_modules), {})
+    settings = load_run_settings(Path(folder), trusted_modules)
     network = build_network(settings)
     load_checkpoint_weights(network, checkpoint_of_run(Path(folder)))
     trainer = settings["trainer"]
@@ -231,6 +164,7 @@ def load_run(folder: str | Path, device: str | None = None, trusted_modules: Seq
         overlap=window.overlap,
         size_multiple=window.size_multiple,
         window_batch=window.window_batch,
+        one_pass_voxels=window.one_pass_voxels,
         precision=choice.precision,
         channels_last=choice.is_channels_last,
         device=device or training_device(choice),
@@ -260,13 +194,13 @@ def _plan(config: DictConfig, cohort: Cohort) -> PatchPlan:
 
 
 def _source_cohort(config: DictConfig) -> Cohort:
-    cohort = with_given_modality(_built(config.data.source), config.data)
+    cohort = with_given_modality(build_object(config.data.source), config.data)
     fixes = config.data.fixes
     return cohort if fixes is None else mended_cohort(cohort, Path(fixes).expanduser())
 
 
-def _built(node: Any, **arguments: Any) -> Any:
-    """What ``node`` names, given ``arguments`` too; a user's mistake found on the way keeps its own message."""
+def build_object(node: Any, **arguments: Any) -> Any:
+    """Return the object that ``node`` names, given ``arguments`` too; a UserError raised on the way stays one."""
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
@@ -284,10 +218,3 @@ def _built(node: Any, **arguments: Any) -> Any:
 def training_device(choice: HardwareChoice) -> str:
     """The device of this process; of several GPUs its own."""
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if choice.device == "cuda" else choice.device
-
-
-def _num_workers(setting: int | str) -> int:
-    """Reading a patch takes milliseconds: on a processor that also trains, more processes only take its time."""
-    if setting == "auto":
-        return min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0
-    return int(setting)

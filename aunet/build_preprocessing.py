@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from aunet.data.case import Cohort
+from aunet.data.case_store import CaseStore
 from aunet.data.content_digest import ContentDigests
 from aunet.data.foreground_intensities import measure_foreground
 from aunet.data.intensity_scale import IntensityScale
@@ -118,6 +119,17 @@ def build_preprocessing(settings: Settings) -> Preprocessing:
 def build_digests(settings: Settings) -> ContentDigests:
     """Return the remembered digests of the files' content."""
     return ContentDigests(Path(settings["data"]["cache"]).expanduser() / "digests.json")
+
+
+def build_store(settings: Settings, cohort: Cohort) -> CaseStore:
+    """Return the store of the preprocessed cases."""
+    return CaseStore(
+        root=Path(settings["data"]["cache"]).expanduser() / "cases",
+        cohort=cohort,
+        preprocessing=build_preprocessing(settings),
+        digests=build_digests(settings),
+        budget=settings["store_budget"],
+    )
 
 
 def _told(scale: IntensityScale, num_cases: int) -> str:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from torch import nn
 
-from aunet.build import Settings, build_digests, build_network
+from aunet.build import Settings, build_network
+from aunet.build_preprocessing import build_digests
 from aunet.data.case import Cohort
 from aunet.data.split_file import image_digests
 from aunet.data.splits import Splits

@@ -19,7 +19,9 @@ from aunet.training import ranks
 from aunet.training.accumulation import GroupMean, count_steps
 from aunet.training.attention_recorder import AttentionRecorder, has_softmax_gates
 from aunet.training.epoch_tables import EpochTables
+from aunet.training.forecast import Forecast
 from aunet.training.hardware_choice import HardwareChoice
+from aunet.training.pace import BatchShape
 from aunet.training.patience import Patience
 from aunet.training.progress import ProgressDisplay
 from aunet.training.run_clock import RunClock
@@ -35,6 +37,17 @@ def build_clock(settings: Settings) -> RunClock:
     trainer = settings["trainer"]
     steps_per_epoch = count_steps(trainer["batches_per_epoch"], trainer["accumulate"])
     return RunClock(trainer["max_epochs"], steps_per_epoch, duration_in_seconds(trainer["max_time"]))
+
+
+def build_forecast(
+    settings: Settings, choice: HardwareChoice, validation_shapes: Sequence[Sequence[int]], num_ranks: int = 1
+) -> Forecast:
+    """Return what is measured before the first step, of one of ``num_ranks`` processes."""
+    facts, trainer = settings["dataset"], settings["trainer"]
+    patches = max(1, facts["batch_size"] // num_ranks)
+    shape = BatchShape(patches, facts["in_channels"], tuple(facts["patch_size"]), facts["num_classes"])
+    limits = trainer["max_time"], trainer["patience"]
+    return Forecast(choice, shape, trainer["accumulate"], validation_shapes, *limits)
 
 
 def build_trainer(

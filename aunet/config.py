@@ -29,6 +29,10 @@ from aunet.overrides import (
     with_mappings_replaced,
 )
 
+# Parts of a configuration for ``check_targets``: all that a prediction builds, all that reading a dataset builds.
+NETWORK_ALONE = ("model.network",)
+SOURCE_ALONE = ("data.source",)
+
 # Only for checking a configuration before its data are read; nothing is built from them.
 _STAND_IN_FACTS: Mapping[str, Any] = {
     "in_channels": 1,
@@ -75,11 +79,42 @@ def parsed_overrides(overrides: Sequence[str], config_folder: Path | None = None
         return parse_overrides(overrides, loader)
 
 
-def load_run_config(run_folder: Path, trusted_modules: Sequence[str] = ()) -> DictConfig:
+def load_run_config(
+    run_folder: Path, trusted_modules: Sequence[str] = (), built: Sequence[str] | None = NETWORK_ALONE
+) -> DictConfig:
     """Read and check ``config.yaml`` of a run's folder, which may come from a stranger.
 
     Modules named as trusted in the file are not: only those of ``trusted_modules`` are, which the caller's user gave.
+    ``built`` is passed to ``check_targets``.
     """
+    config = _read_run_config(run_folder, trusted_modules)
+    with _naming(run_folder / "config.yaml"):
+        check_config(config, built)
+    return config
+
+
+def load_run_settings(run_folder: Path, trusted_modules: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the settings of a trained run as ``resolve_config`` does, of which only the network may be built.
+
+    Raises:
+        UserError: as ``load_run_config``, and for a missing fact of the dataset.
+    """
+    config = _read_run_config(run_folder, trusted_modules)
+    with _naming(run_folder / "config.yaml"):
+        return resolve_config(config, {}, NETWORK_ALONE)
+
+
+@contextmanager
+def _naming(file: Path) -> Generator[None]:
+    """Put the file before the message of a UserError."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+
+
+def _read_run_config(run_folder: Path, trusted_modules: Sequence[str]) -> DictConfig:
+    """Return ``config.yaml`` with the keys that were added since it was written, not yet checked."""
     file = run_folder / "config.yaml"
     if not file.is_file():
         raise UserError(
@@ -94,27 +129,26 @@ def load_run_config(run_folder: Path, trusted_modules: Sequence[str] = ()) -> Di
         raise UserError(f"{file} holds no keys. Give a run's folder as training left it.")
     config["trusted_modules"] = list(trusted_modules)
     fill_added_keys(config)
-    try:
-        check_config(config)
-    except UserError as error:
-        raise UserError(f"{file}: {error}") from None
     return config
 
 
-def check_config(config: DictConfig) -> None:
+def check_config(config: DictConfig, built: Sequence[str] | None = None) -> None:
     """Raise UserError unless every key is known, every value of its type and rule, every ``_target_`` allowed.
 
-    Nothing is built and, outside the allowed modules, nothing imported. Facts of the dataset that are not known
-    yet are stood in for.
+    Nothing is built and, outside the allowed modules, nothing imported. Stand-ins replace facts of the dataset that
+    are not known yet. ``built`` is passed to ``check_targets``.
     """
     missing = [key for key in _STAND_IN_FACTS if OmegaConf.select(config, f"dataset.{key}") is None]
-    resolve_config(config, {key: _STAND_IN_FACTS[key] for key in missing})
+    resolve_config(config, {key: _STAND_IN_FACTS[key] for key in missing}, built)
 
 
-def resolve_config(config: DictConfig, dataset_facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain containers of ``config``, checked, with ``dataset_facts`` filled in and every interpolation replaced.
+def resolve_config(
+    config: DictConfig, dataset_facts: Mapping[str, Any], built: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Return plain containers of ``config``, checked, with ``dataset_facts`` and every interpolation filled in.
 
-    Build from these and from nothing else: they are what was checked. Hydra's own keys are left out.
+    Build from these and from nothing else, and only the parts ``built``, which ``check_targets`` takes: they are what
+    was checked. Hydra's own keys are left out.
     """
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     check_interpolations(own)
@@ -131,7 +165,7 @@ def resolve_config(config: DictConfig, dataset_facts: Mapping[str, Any]) -> dict
                 f"{key}: {text!r} still holds an interpolation after its value was put in. Write it plainly."
             )
     check_rules(values)
-    check_targets(values, values["trusted_modules"])
+    check_targets(values, values["trusted_modules"], built)
     return values
 
 

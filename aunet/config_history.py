@@ -19,6 +19,7 @@ ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
     "data.resampling": "linear",
     # The weights 1, 1/2, 1/4, ... of deep supervision were summed as they are.
     "loss.level_reduction": "sum",
+    "inference.one_pass_voxels": 0,
 }
 
 # Arguments that classes gained, by the key of ADDED_KEYS that came with them: class -> argument -> value that keeps the

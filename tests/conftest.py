@@ -1,9 +1,11 @@
 """Every test runs without the user's home, account or network, on its share of the cores."""
 
+import gc
 import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,21 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["HOME"] = os.environ["AUNET_TESTS_HOME"]
     os.environ.pop("XDG_CACHE_HOME", None)
     os.environ.pop("XDG_CONFIG_HOME", None)
+
+
+def pytest_collection_finish() -> None:
+    """Spare every later search for garbage the half million objects of the modules and the tests."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_composing() -> Generator[None]:
+    from tests.quick_composing import compose_quickly
+
+    with pytest.MonkeyPatch.context() as patch:
+        compose_quickly(patch)
+        yield
 
 
 @pytest.fixture(scope="session")

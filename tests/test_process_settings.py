@@ -44,6 +44,20 @@ def test_freed_memory_is_kept_and_not_faulted_in_again() -> None:
     assert _faults("from aunet.process_settings import prepare_process; prepare_process()") < pages
 
 
+def test_garbage_is_collected_less_often_than_by_default_and_is_not_sought_at_exit() -> None:
+    program = (
+        "import atexit, gc; before = gc.get_threshold()\n"
+        "atexit.register(lambda: print(gc.get_freeze_count()))\n"
+        "from aunet.process_settings import prepare_process; prepare_process(); prepare_process()\n"
+        "print(gc.get_threshold()[0] // before[0], gc.isenabled(), gc.get_freeze_count())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    (ratio, is_enabled, frozen), (frozen_at_exit,) = (line.split() for line in done.stdout.splitlines())
+    assert int(ratio) > 1
+    assert (is_enabled, frozen) == ("True", "0")
+    assert int(frozen_at_exit) > 1000
+
+
 def _faults(prepare: str) -> int:
     """Page faults of ten allocations of 64 MiB after a first one."""
     done = subprocess.run(

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from aunet.reporting.compared_run import ComparedRun
     from aunet.reporting.setting_differences import SettingDifference
 
-ROUNDS = 5
+# Forward passes of each run: five, or as few as three if a round takes so long that they exceed the seconds.
+_MOST_ROUNDS, _FEWEST_ROUNDS, _TIMING_SECONDS = 5, 3, 1.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,23 +104,21 @@ def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedR
     from rich.progress import track
 
     from aunet.build import load_run
-    from aunet.config import load_run_config
     from aunet.inference.forward_seconds import device_name, forward_rounds
 
     networks = [load_run(run.folder).network for run in runs]
-    channels = [int(load_run_config(run.folder).dataset.in_channels) for run in runs]
+    channels = [int(run.settings["dataset.in_channels"]) for run in runs]
     device = next(networks[0].parameters()).device
     generator = torch.Generator().manual_seed(0)
     images = [
         torch.randn((1, of_run, *run.patch_size), generator=generator).to(device)
         for run, of_run in zip(runs, channels, strict=True)
     ]
-    seconds = list(track(forward_rounds(networks, images, ROUNDS), "Timing the forward passes", total=ROUNDS))
+    rounds = forward_rounds(networks, images, _MOST_ROUNDS, fewest=_FEWEST_ROUNDS, seconds=_TIMING_SECONDS)
+    seconds = list(track(rounds, "Timing the forward passes", total=_MOST_ROUNDS))
     timed = [
         replace(run, forward_seconds=float(median))
         for run, median in zip(runs, np.median(seconds, axis=0), strict=True)
     ]
-    note = (
-        f"Forward pass: median of {ROUNDS} of one patch, batch 1, float32, on {device_name(device)}, the runs in turn."
-    )
-    return timed, note
+    where = f"batch 1, float32, on {device_name(device)}, the runs in turn"
+    return timed, f"Forward pass: median of {len(seconds)} of one patch, {where}."

@@ -18,11 +18,11 @@ def names_dataset(words: Sequence[str | Path]) -> bool:
 def cohort_of_words(words: Sequence[str | Path]) -> "Cohort":
     """The labelled cases that ``words`` name; UserError for words that set something else."""
     from aunet.build import build_cohort
-    from aunet.config import check_config, compose_config
+    from aunet.config import SOURCE_ALONE, check_config, compose_config
 
     texts = [str(word) for word in words]
     if others := [text for text in texts if not names_dataset([text])]:
         raise UserError(f"{others[0]}: beside a dataset only its settings may stand: data=NAME data.root=FOLDER data.…")
     config = compose_config(texts)
-    check_config(config)
+    check_config(config, SOURCE_ALONE)
     return build_cohort(config)

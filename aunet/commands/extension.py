@@ -10,7 +10,7 @@ import yaml
 from omegaconf import DictConfig
 
 from aunet.atomic_files import write_text
-from aunet.build import build_schedule
+from aunet.build_task import build_schedule
 from aunet.commands.ended_run import is_longer
 from aunet.config import check_config, resolve_config
 from aunet.errors import UserError

@@ -1,4 +1,4 @@
-"""``aunet info``: what the network of a run costs and how far it sees, part by part, before anything is trained."""
+"""``aunet info``: what the network of a run costs and sees, part by part, and when its training would end."""
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -23,15 +23,17 @@ def _parser() -> ArgumentParser:
     return ArgumentParser(
         prog="aunet info",
         description="Parameters, GFLOP, activation memory and receptive field of a run's network, part by part, for"
-        " its patch and batch. Nothing is computed or allocated, and no phantom is made.",
+        " its patch and batch; then the speed of its training on this machine and its expected end."
+        " Nothing is written, and no phantom is made.",
         epilog="Settings are Hydra overrides, as for aunet train:"
         " model=attention data.patch_size=[160,160,96] data.batch_size=2.",
     )
 
 
 def print_costs(config: "DictConfig") -> None:
-    """Print the table of the run that ``config`` describes."""
+    """Print the table of the run that ``config`` describes, and the forecast of its training."""
     from aunet.build import build_network, build_window, describe_cohort, with_facts
+    from aunet.commands.info_forecast import forecast_lines
     from aunet.config import resolve_config
     from aunet.networks.cost import measure_cost
     from aunet.networks.slice_by_slice import SliceBySlice
@@ -39,7 +41,8 @@ def print_costs(config: "DictConfig") -> None:
     from aunet.reporting.tables import table_console
 
     # An earlier run has its facts in its configuration, and its data may be gone.
-    settings = resolve_config(config, {}) if config.resume else with_facts(config, describe_cohort(config))
+    cohort = None if config.resume else describe_cohort(config)
+    settings = resolve_config(config, {}) if cohort is None else with_facts(config, cohort)
     facts, network = settings["dataset"], build_network(settings)
     window = build_window(settings, network)
     patch_size, size_multiple = window.patch_size, window.size_multiple
@@ -47,7 +50,10 @@ def print_costs(config: "DictConfig") -> None:
         network, patch_size, size_multiple = network.network, patch_size[:-1], size_multiple[:-1]
     costs = measure_cost(network, facts["in_channels"], patch_size, facts["batch_size"])
     fields = _fields(network, facts["in_channels"], patch_size, size_multiple)
-    table_console().print(cost_table(costs, fields, facts["spacing"], _title(settings)))
+    console = table_console()
+    console.print(cost_table(costs, fields, facts["spacing"], _title(settings)))
+    for line in forecast_lines(settings, cohort):
+        console.print(line, highlight=False)
 
 
 def _fields(

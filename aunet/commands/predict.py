@@ -56,7 +56,7 @@ def predict(arguments: argparse.Namespace) -> None:
 def predict_files(predictor: "Predictor", files: "Sequence[ScanFile]") -> int:
     """Predict and write each file, showing progress; the number of scans that failed, each told in one line."""
     from aunet.inference.scan_files import read_ahead
-    from aunet.training.progress import run_progress
+    from aunet.training.progress_bar import run_progress
 
     failed = 0
     with run_progress() as progress:

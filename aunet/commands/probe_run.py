@@ -1,9 +1,11 @@
 """What ``trainer=overfit``, ``lr_find`` and ``profile`` do instead of a run: minutes, an answer and a table."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -12,24 +14,29 @@ from pytorch_lightning import Callback, Trainer
 from rich.table import Table
 
 from aunet.atomic_files import write_text
-from aunet.build import Settings, build_data, build_splits, build_task
+from aunet.build import Settings, build_splits, load_run
 from aunet.build_preprocessing import build_digests, with_intensities
+from aunet.build_task import build_data, build_task
 from aunet.build_trainer import build_callbacks, build_clock, build_trainer
 from aunet.commands.train_run import choose_for_run, saved_with_batch, start_record
 from aunet.data.case import Cohort
 from aunet.data.datamodule import SegmentationData
 from aunet.data.split_file import write_splits
 from aunet.errors import UserError
+from aunet.reporting.html_report import build_report
 from aunet.reporting.learning_rate_curve import learning_rate_curve
 from aunet.reporting.tables import table_console
+from aunet.tracking.guarded_tracker import GuardedTracker
 from aunet.training.batch_overfit import ENOUGH, OverfitCheck, batch_with_most_classes, repeated
+from aunet.training.checkpoints import Checkpoints
 from aunet.training.hardware_choice import HardwareChoice
 from aunet.training.learning_rate_test import LearningRateTest, smooth, suggest_learning_rate
-from aunet.training.progress import run_progress
+from aunet.training.progress_bar import run_progress
 from aunet.training.ranks import num_ranks
 from aunet.training.run_record import RunRecord
+from aunet.training.scoring import score_test_cases
 from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
-from aunet.training.time_profile import TimeProfile
+from aunet.training.time_profile import EPOCHS_NEEDED, FIXED_PARTS, PartEnd, TimeProfile
 
 _log = logging.getLogger(__name__)
 _OPERATORS_SHOWN = 12
@@ -44,13 +51,16 @@ class Probe:
     data: SegmentationData
     task: SegmentationTask
     choice: HardwareChoice
+    tracker: GuardedTracker | None = None
 
     def trainer(self, callbacks: Sequence[Callback]) -> Trainer:
-        """A trainer that shows no bar and saves nothing."""
+        """Return a trainer that does what the callbacks do: without their help it shows no bar and saves nothing."""
         return build_trainer(self.settings, callbacks, self.choice, self.folder, self.task.network)
 
 
-def run_probe(settings: Settings, cohort: Cohort, folder: Path, record: RunRecord) -> None:
+def run_probe(
+    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: GuardedTracker | None = None
+) -> None:
     """Do what ``trainer.probe`` says; the answer is logged, written below ``folder`` and kept in the run's record."""
     if num_ranks() > 1:
         raise UserError(f"trainer={settings['trainer']['name']}: one process answers. Set trainer.devices=1.")
@@ -58,12 +68,12 @@ def run_probe(settings: Settings, cohort: Cohort, folder: Path, record: RunRecor
     settings = with_intensities(settings, cohort, splits)
     data = build_data(settings, cohort, splits)
     choice = choose_for_run(settings, record)
-    task = build_task(settings, data, build_clock(settings), choice)
+    task = build_task(settings, cohort.labels, data.augmentation, build_clock(settings), choice)
     write_splits(folder / "splits.json", splits, cohort.cases, build_digests(settings))
     write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
     start_record(settings, cohort, task.network, record, {"computing": choice.as_record()})
     data.setup("fit")
-    answer = _PROBES[settings["trainer"]["probe"]](Probe(settings, folder, data, task, choice))
+    answer = _PROBES[settings["trainer"]["probe"]](Probe(settings, folder, data, task, choice, tracker))
     record.update(**answer)
 
 
@@ -113,17 +123,54 @@ def _find_learning_rate(probe: Probe) -> dict[str, Any]:
 
 
 def _profile(probe: Probe) -> dict[str, Any]:
+    if (number := probe.settings["trainer"]["max_epochs"]) < EPOCHS_NEEDED:
+        raise UserError(
+            f"trainer.max_epochs={number}: trainer=profile needs {EPOCHS_NEEDED} epochs. Leave the key out."
+        )
     times, clock = TimeProfile(), build_clock(probe.settings)
+    if probe.tracker:
+        probe.tracker.start()
     with run_progress() as progress:
-        callbacks = build_callbacks(probe.settings, probe.folder, clock, probe.data, probe.task, progress)
-        probe.trainer([times, *callbacks]).fit(probe.task, datamodule=probe.data)
+        callbacks = build_callbacks(
+            probe.settings, probe.folder, clock, probe.data, probe.task, progress, probe.tracker
+        )
+        tables, saving = PartEnd(times, "tables and tracker"), PartEnd(times, "checkpoints")
+        checkpoints = Checkpoints(probe.folder / "checkpoints")
+        probe.trainer([times, *callbacks, tables, checkpoints, saving]).fit(probe.task, datamodule=probe.data)
+    epochs, steps = probe.settings["data"]["max_epochs"], probe.settings["data"]["batches_per_epoch"]
+    in_run = times.run_parts(epochs, steps, _end_of_run(probe))
     parts, operators = times.parts(), times.operators()
-    write_text(probe.folder / "profile.csv", pd.DataFrame(parts).to_csv(index=False))
-    write_text(probe.folder / "profile_operators.csv", pd.DataFrame(operators).to_csv(index=False))
+    for name, rows in (("profile", parts), ("profile_operators", operators), ("profile_run", in_run)):
+        write_text(probe.folder / f"{name}.csv", pd.DataFrame(rows).to_csv(index=False))
     _print("Where an epoch's time goes", parts)
     _print("Operators of the training steps", operators[:_OPERATORS_SHOWN])
-    _log.info("Both tables, in full: %s", probe.folder / "profile*.csv")
-    return {"profile": {row["part"]: row["share"] for row in parts}}
+    _print(f"Where a run's time goes: {epochs} epochs of {steps} steps, extrapolated", in_run)
+    fixed = sum(row["share"] for row in in_run if row["part"] in FIXED_PARTS)
+    _log.info("Start-up, validation, recording, logging and checkpoints: %.1f %% of such a run.", 100 * fixed)
+    _log.info("The tables in full: %s", probe.folder / "profile*.csv")
+    return {"profile": {row["part"]: row["share"] for row in parts}, "profile_run": {"fixed_share": round(fixed, 4)}}
+
+
+def _end_of_run(probe: Probe) -> dict[str, float]:
+    """Return the seconds of what follows a training: the test, from two of its cases, the report, the tracker's end."""
+    start = time.perf_counter()
+    device = "cpu" if probe.settings["trainer"]["accelerator"] == "cpu" else None
+    predictor = load_run(probe.folder, device, probe.settings["trusted_modules"])
+    marks = [time.perf_counter()]
+    cases = probe.data.cases(probe.data.splits.test)
+    with TemporaryDirectory() as folder, run_progress() as progress:
+        for case in cases[:2]:
+            score_test_cases(predictor, [case], probe.data.cohort, Path(folder), progress)
+            marks.append(time.perf_counter())
+    others = (len(cases) - len(marks) + 1) * (marks[-1] - marks[-2]) if cases else 0.0
+    scored = time.perf_counter()
+    build_report(probe.folder)
+    reported = time.perf_counter()
+    if probe.tracker:
+        probe.tracker.finish()
+    finished = time.perf_counter()
+    test = marks[-1] - start + others
+    return {"test": test, "report": reported - scored, "end of the tracker": finished - reported}
 
 
 def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -42,6 +42,8 @@ def train(words: Sequence[str]) -> None:
         raise UserError(
             f"--jobs {options.jobs}: it tells how many runs of a sweep go at once; add -m, or leave it out."
         )
+    if options.info and any(word.startswith("extend=") and word != "extend=null" for word in overrides):
+        raise UserError("--info with extend=: an extension changes its run. Give resume= to see what the run costs.")
     from aunet.config import check_config
 
     config, folder = _configuration(overrides)
@@ -71,7 +73,7 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--jobs", type=int, metavar="N", help="with -m: N runs at once, sharing the processor's cores")
     # Taken by split_cfg; listed here for --help.
     parser.add_argument("--cfg", action="store_true", help="print the configuration instead; --cfg job as Hydra does")
-    parser.add_argument("--info", action="store_true", help="print what the network costs and sees instead")
+    parser.add_argument("--info", action="store_true", help="print cost, speed and expected end instead")
     return parser
 
 
@@ -100,7 +102,8 @@ def _config_of_run(folder: Path, overrides: Sequence[str], is_extended: bool) ->
     from aunet.config import load_run_config
 
     words = {key: value for key, _, value in (text.partition("=") for text in overrides)}
-    config = load_run_config(folder, OmegaConf.from_dotlist(list(overrides)).get("trusted_modules") or ())
+    trusted_modules = OmegaConf.from_dotlist(list(overrides)).get("trusted_modules") or ()
+    config = load_run_config(folder, trusted_modules, built=None)
     if config.trainer.probe is not None:
         raise UserError(f"{folder}: trainer={config.trainer.name} ends in minutes and is not resumed. Start it again.")
     config["resume"] = str(folder)
@@ -146,9 +149,10 @@ def words_of_ranks(overrides: Sequence[str], folder: Path) -> list[str]:
 
 def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number: int) -> None:
     """Find the user's mistakes and prepare the data here, once; then train in ``number`` processes."""
-    from aunet.build import build_cohort, build_data, build_splits, with_facts
+    from aunet.build import build_cohort, build_splits, with_facts
     from aunet.build_preprocessing import with_intensities
     from aunet.build_start import build_start
+    from aunet.build_task import build_data
     from aunet.commands.rank_launch import train_on_ranks
     from aunet.training.init_overlap import check_overlap
 
@@ -210,7 +214,6 @@ def _train_test_report(config: "DictConfig", folder: Path) -> None:
 
 def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
     from aunet.build_tracker import build_tracker
-    from aunet.commands.probe_run import run_probe
     from aunet.commands.train_run import report_run, score_run, train_run
     from aunet.training.checkpoints import RunInterruptedError
     from aunet.training.ranks import rank
@@ -220,7 +223,9 @@ def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None
     tracker = build_tracker(settings, folder) if rank() == 0 else None
     try:
         if settings["trainer"]["probe"] is not None:
-            run_probe(settings, cohort, folder, record)
+            from aunet.commands.probe_run import run_probe
+
+            run_probe(settings, cohort, folder, record, tracker)
             record.end("finished")
             return
         splits = train_run(settings, cohort, folder, record, tracker)

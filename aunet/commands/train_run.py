@@ -13,18 +13,11 @@ from pytorch_lightning import Trainer
 from torch import nn
 
 from aunet.atomic_files import replaced_atomically, write_text
-from aunet.build import (
-    Settings,
-    build_data,
-    build_splits,
-    build_task,
-    choose_hardware,
-    load_run,
-    training_device,
-)
+from aunet.build import Settings, build_splits, choose_hardware, load_run, training_device
 from aunet.build_preprocessing import build_digests, with_intensities
 from aunet.build_start import build_start, start_from
-from aunet.build_trainer import build_callbacks, build_clock, build_trainer
+from aunet.build_task import build_data, build_task
+from aunet.build_trainer import build_callbacks, build_clock, build_forecast, build_trainer
 from aunet.data.case import Cohort
 from aunet.data.datamodule import SegmentationData
 from aunet.data.fingerprint import dataset_fingerprint
@@ -38,10 +31,11 @@ from aunet.reporting.tables import score_table, table_console
 from aunet.tracking.guarded_tracker import GuardedTracker
 from aunet.tracking.tracker import Tracker
 from aunet.training.checkpoints import Checkpoints
+from aunet.training.forecast import ForecastLine
 from aunet.training.hardware_choice import HardwareChoice, set_tf32
 from aunet.training.init_overlap import check_overlap, note_on_validation
 from aunet.training.peak_memory import peak_memory_bytes
-from aunet.training.progress import run_progress
+from aunet.training.progress_bar import run_progress
 from aunet.training.ranks import first_rank_first, num_ranks, rank
 from aunet.training.run_clock import RunClock
 from aunet.training.run_record import RunRecord
@@ -61,7 +55,7 @@ def train_run(
     settings = with_intensities(settings, cohort, splits, is_begun=is_begun)
     data = build_data(settings, cohort, splits)
     clock, choice = build_clock(settings), choose_for_run(settings, record)
-    task = build_task(settings, data, clock, choice)
+    task = build_task(settings, cohort.labels, data.augmentation, clock, choice)
     checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
     newest = checkpoints.newest()
     is_fresh = newest is None and settings["init"] is not None
@@ -87,7 +81,9 @@ def train_run(
             callbacks = build_callbacks(
                 settings, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step")
             )
-            trainer = build_trainer(settings, [*callbacks, checkpoints], choice, folder, task.network)
+            forecast = build_forecast(settings, choice, data.validation_shapes())
+            line = ForecastLine(forecast, clock, lambda speed: record.update(speed=speed))
+            trainer = build_trainer(settings, [*callbacks, checkpoints, line], choice, folder, task.network)
             trainer.fit(task, datamodule=data, ckpt_path=newest, weights_only=True)
     except NonFiniteLossError as error:
         raise saved_with_batch(error, folder) from None

@@ -1,6 +1,8 @@
 """Random changes of training patches, on the batch, on its device, each keyed by (seed, epoch, sample)."""
 
+import copy
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -92,6 +94,12 @@ class Augmentation:
         changed = [self._change(image, label, known, seed, key, move) for image, label, known, key, move in samples]
         stacked = {key: torch.stack([sample[key] for sample in changed]) for key in _CHANGED if key in batch}
         return {**batch, **stacked}
+
+    def for_patches_of(self, patch_size: Sequence[int]) -> "Augmentation":
+        """Return the same changes for patches of another size."""
+        other = copy.deepcopy(self)
+        other.geometry = replace(self.geometry, patch_size=tuple(patch_size))
+        return other
 
     def _change(
         self,

@@ -144,6 +144,10 @@ class SegmentationData(LightningDataModule):
         """Whole validation cases, read when asked for."""
         return ValidationDataset([self._stored[case_id] for case_id in self.splits.val], self._annotated())
 
+    def validation_shapes(self) -> list[tuple[int, ...]]:
+        """Return the voxels of each validation case, once it is prepared."""
+        return [self._stored[case_id].shape for case_id in self.splits.val]
+
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches of patches: image (B, C, *read), label (B, 1, *read), case_id, key (B, 2).
 

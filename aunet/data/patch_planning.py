@@ -1,5 +1,6 @@
 """Spacing, patch and batch that fit a dataset, where the configuration leaves them open."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,7 +42,7 @@ def plan_patches(
     have patches as thick. The batch has as many patches, 2 to 8, as fit 100,000 voxels.
     """
     if spacing is None or patch_size is None:
-        grids = [_ras_grid(case) for case in cases]
+        grids = [ras_grid(case) for case in cases]
         spacing = spacing or [float(side) for side in np.median([sides for _, sides in grids], axis=0)]
         lengths = np.median([shape * sides for shape, sides in grids], axis=0) / spacing
         patch_size = patch_size or _patch_within_budget(lengths, multiple)
@@ -58,8 +59,15 @@ def _patch_within_budget(lengths: NDArray[np.float64], multiple: int) -> list[in
     return [int(length) for length in patch * units]
 
 
-def _ras_grid(case: Case) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Shape and spacing of a scan with its axes in the order right, anterior, superior."""
+def expected_shape(case: Case, spacing: Sequence[float]) -> tuple[int, ...]:
+    """Return about the shape that a scan has on voxels of ``spacing`` mm, by its header."""
+    shape, sides = ras_grid(case)
+    # A last voxel that begins within the field of view is kept, as by ``resampling.respaced_grid``.
+    return tuple(max(1, math.ceil(length - 1e-3)) for length in shape * sides / np.array(spacing))
+
+
+def ras_grid(case: Case) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return shape and spacing (mm) of a scan with its axes in the order right, anterior, superior."""
     shape, affine = read_grid(case.images[0])
     order = np.argsort(nibabel.io_orientation(affine)[:, 0])
     return np.array(shape)[order], np.linalg.norm(affine[:3, :3], axis=0)[order]

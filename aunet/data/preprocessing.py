@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data.meta_tensor import MetaTensor
-from monai.transforms.spatial.array import Orientation
+from nibabel.orientations import inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -22,7 +21,6 @@ from aunet.data.volume import Volume, check_same_grid
 
 # Raised whenever the same settings give other numbers, so that stored cases are made again.
 _VERSION = 2
-_RAS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,12 @@ class Preprocessing:
 
 
 def _to_ras(array: Tensor, affine: Affine) -> tuple[Tensor, Affine]:
-    """Permute and flip (H, W, D) so that its axes run nearest to right, anterior and superior."""
-    volume = MetaTensor(array[None], affine=torch.from_numpy(affine))
-    oriented: Any = Orientation(axcodes="RAS", labels=_RAS_LABELS)(volume)
-    return oriented.as_tensor()[0], oriented.affine.numpy().astype(np.float64)
+    """Permute and flip (H, W, D) so that its axes run nearest to right, anterior and superior.
+
+    Equal to MONAI's ``Orientation("RAS")``, without importing all of MONAI for each prediction.
+    """
+    orientation: NDArray[Any] = io_orientation(affine)  # a row per axis: its RAS axis and 1 or -1
+    flipped = [axis for axis, sign in enumerate(orientation[:, 1]) if sign < 0]
+    oriented = torch.flip(array, flipped) if flipped else array
+    order = np.argsort(orientation[:, 0]).tolist()
+    return oriented.permute(order), affine @ inv_ornt_aff(orientation, array.shape)

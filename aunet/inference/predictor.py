@@ -51,6 +51,7 @@ class Predictor:
         overlap: share two neighbouring windows have in common, in [0, 1).
         size_multiple: sizes the network takes are multiples of it.
         window_batch: windows predicted at once.
+        one_pass_voxels: volumes of at most this many are predicted without windows.
         precision: "bf16" and "fp16" run the network under autocast.
         channels_last: memory format of the network, faster in bf16 on many CPUs and GPUs.
         device: where the network runs; it is moved there.
@@ -66,6 +67,7 @@ class Predictor:
         overlap: float = 0.5,
         size_multiple: Sequence[int] = (16, 16, 16),
         window_batch: int = 1,
+        one_pass_voxels: int = 0,
         precision: Precision = "float32",
         channels_last: bool = False,
         device: torch.device | str = "cpu",
@@ -83,6 +85,7 @@ class Predictor:
         self.device = torch.device(device)
         self._overlap = overlap
         self._window_batch = window_batch
+        self._one_pass_voxels = one_pass_voxels
         self._in_channels = in_channels
 
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
@@ -120,5 +123,6 @@ class Predictor:
                 overlap=self._overlap,
                 size_multiple=self.size_multiple,
                 window_batch=self._window_batch,
+                one_pass_voxels=self._one_pass_voxels,
                 with_attention=with_attention,
             )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aunet.inference.window_layout import Triple, WindowLayout, window_layout, window_slices
-from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
+from aunet.networks.processor_convolutions import ProcessorConvolutions
 
 _LOGITS = 0  # key of the logits among the maps of a window; levels of coefficients count from 1
 
@@ -40,17 +40,20 @@ def predict_volume(
     overlap: float = 0.5,
     size_multiple: Sequence[int] = (16, 16, 16),
     window_batch: int = 1,
+    one_pass_voxels: int = 0,
     with_attention: bool = False,
 ) -> VolumePrediction:
     """Predict an image (C, H, W, D) of any size on the network's device, in evaluation mode and without gradients.
 
     The image is padded with zeros on both sides, to ``patch_size`` at least and to multiples of ``size_multiple``, at
-    which the windows start. Coefficients are averaged at their own resolution with the windows' weights.
-    Whether the network runs in a lower precision is the caller's choice (``torch.autocast``); sums are float32.
+    which the windows start. If it then has at most ``one_pass_voxels``, it is one window; the network must not average
+    over all of what it sees (``UNet.is_local``). Coefficients are averaged at their own resolution with the windows'
+    weights. Whether the network runs in a lower precision is the caller's choice (``torch.autocast``); sums are
+    float32.
     """
-    layout = window_layout(image.shape[1:], patch_size, overlap, size_multiple)
+    layout = window_layout(image.shape[1:], patch_size, overlap, size_multiple, one_pass_voxels)
     padded = layout.pad(image.to(_device(network), torch.float32))
-    with torch.no_grad(), _evaluating(network), ThinConvolutionsInFloat32():
+    with torch.no_grad(), _evaluating(network), ProcessorConvolutions():
         maps = _stitch(_window_maps(network, padded, layout, window_batch, with_attention), layout)
     logits, _, _ = _crop(maps.pop(_LOGITS), layout)
     cropped = {level: _crop(values, layout) for level, values in maps.items()}

@@ -5,11 +5,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monai.data.utils import compute_importance_map
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 Triple = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The sliding window: its size, the share that neighbours have in common, and how many are predicted at once.
+
+    A volume of at most ``one_pass_voxels`` is predicted in one pass, as a single window.
+    """
+
+    patch_size: tuple[int, ...]
+    overlap: float
+    size_multiple: tuple[int, ...]
+    window_batch: int
+    one_pass_voxels: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,8 +51,20 @@ class WindowLayout:
         return padded[(slice(None), *window_slices(corner, self.window))]
 
     def importance(self) -> Tensor:
-        """Weights (*window) of a window's voxels: Gaussian, highest in the middle, as nnU-Net and MONAI weigh."""
-        return compute_importance_map(self.window, mode="gaussian", sigma_scale=0.125)
+        """Return the weights (*window) of a window's voxels: Gaussian, highest in the middle, as in nnU-Net.
+
+        Equal to MONAI's ``compute_importance_map(window, mode="gaussian", sigma_scale=0.125)``, which is not called
+        because prediction would then import all of MONAI.
+        """
+        first, second, third = (_bell(length) for length in self.window)
+        weights = first[:, None, None] * second[:, None] * third
+        return weights.clamp(min=max(weights.min().item(), 1e-3))
+
+
+def _bell(length: int) -> Tensor:
+    """Return a Gaussian over ``length`` voxels, 1 at their centre, with an eighth of them as standard deviation."""
+    half = (length - 1) / 2
+    return torch.exp(torch.arange(-half, half + 1) ** 2 / (-2 * (length / 8) ** 2))
 
 
 def window_slices(corner: Sequence[int], size: Sequence[int]) -> tuple[slice, ...]:
@@ -47,12 +73,17 @@ def window_slices(corner: Sequence[int], size: Sequence[int]) -> tuple[slice, ..
 
 
 def window_layout(
-    size: Sequence[int], patch_size: Sequence[int], overlap: float, size_multiple: Sequence[int]
+    size: Sequence[int],
+    patch_size: Sequence[int],
+    overlap: float,
+    size_multiple: Sequence[int],
+    one_pass_voxels: int = 0,
 ) -> WindowLayout:
     """Lay windows of ``patch_size`` over a volume (voxels) so that neighbours share at least about ``overlap``.
 
     A volume shorter than the patch is padded to it, so that the network sees the same amount of padding as in
-    training. Windows are spread evenly; ``overlap`` lies in [0, 1).
+    training. Windows are spread evenly; ``overlap`` lies in [0, 1). A volume that then has at most ``one_pass_voxels``
+    is one window.
     """
     assert 0 <= overlap < 1, f"overlap {overlap} is not in [0, 1)"
     axes = list(zip(size, patch_size, size_multiple, strict=True))
@@ -60,6 +91,8 @@ def window_layout(
     padded = [
         max(_round_up(length, multiple), extent) for (length, _, multiple), extent in zip(axes, window, strict=True)
     ]
+    if math.prod(padded) <= one_pass_voxels:
+        window = padded
     starts = [
         _starts(length, extent, overlap, multiple)
         for length, extent, multiple in zip(padded, window, size_multiple, strict=True)

@@ -18,6 +18,7 @@ from aunet.networks.blocks import ConvolutionUnit
 from aunet.networks.initialization import initialize_as_released
 from aunet.networks.layers import Layers, PerAxis
 from aunet.networks.linear_resizing import resize_linearly
+from aunet.networks.memory_layout import keep_layout_in_backward
 
 GateFactory = Callable[[Layers, int, int, PerAxis], nn.Module]
 Combination = Literal["additive", "multiplicative"]
@@ -146,7 +147,8 @@ class SeveralGates(nn.Module):
     def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
         """skip (B, F, *spatial), gating (B, G, *coarser) -> gated (B, F, *spatial), coefficients (B, M, *spatial)."""
         gated, coefficients = zip(*(gate(skip, gating) for gate in self.gates), strict=True)
-        return self.combination(torch.cat(gated, dim=1)), torch.cat(coefficients, dim=1)
+        features = torch.cat([keep_layout_in_backward(part) for part in gated], dim=1)
+        return self.combination(features), torch.cat(coefficients, dim=1)
 
 
 def _start_near_one(psi: nn.Module) -> None:

@@ -67,6 +67,11 @@ class AttentionUNet(UNet):
         for note in sorted({note for one in gates for note in one.without_effect}):
             _log.info("Without effect: model.network.gate.%s.", note)
 
+    @property
+    def is_local(self) -> bool:
+        """As that of a U-Net; a gating vector for all of the image is not."""
+        return super().is_local and not any(isinstance(module, GlobalAverage) for module in self.gating.modules())
+
 
 class GlobalAverage(nn.Module):
     """The mean over space: (B, C, *spatial) -> (B, C, 1, ...)."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from aunet.networks.blocks import BlockFactory
 from aunet.networks.layers import Layers, PerAxis
 from aunet.networks.linear_resizing import resize_linearly
+from aunet.networks.memory_layout import keep_layout_in_backward
 from aunet.networks.recomputation import recompute
 
 Upsampling = Literal["linear", "transposed"]
@@ -44,4 +45,6 @@ class DecoderLevel(nn.Module):
         return recompute(self, self._merge, coarse, skip) if self.is_recomputed else self._merge(coarse, skip)
 
     def _merge(self, coarse: Tensor, skip: Tensor) -> Tensor:
-        return self.block(torch.cat([skip, resize_linearly(self.upsampling(coarse), skip.shape[2:])], dim=1))
+        upsampled = resize_linearly(self.upsampling(coarse), skip.shape[2:])
+        parts = [keep_layout_in_backward(part) for part in (skip, upsampled)]
+        return self.block(torch.cat(parts, dim=1))

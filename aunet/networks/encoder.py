@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from aunet.networks.blocks import BlockFactory
@@ -36,7 +37,8 @@ class Encoder(nn.Module):
         features: list[Tensor] = []
         coarse = image
         for number, (pooling, level) in enumerate(zip(self.pooling, self.levels, strict=True), start=1):
-            coarse = pooling(coarse)
+            with torch.autocast(coarse.device.type, enabled=False):  # would pool in float32 on a processor
+                coarse = pooling(coarse)
             coarse = recompute(level, level, coarse) if number in self.recomputed_levels else level(coarse)
             features.append(coarse)
         return features

@@ -4,6 +4,7 @@ A head is built by ``head(layers, channels, num_classes)``. It gives a list: the
 and in training those of each other level that shall have a loss of its own, finest first.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from aunet.networks.layers import Layers
 from aunet.networks.linear_resizing import resize_linearly
+from aunet.networks.memory_layout import keep_layout_in_backward
 
 HeadFactory = Callable[[Layers, Sequence[int], int], nn.Module]
 
@@ -38,7 +40,8 @@ class MultiscaleHead(nn.Module):
             resize_linearly(convolve(scores(features), share), size)
             for features, scores, share in zip(decoded, self.level_scores, shares, strict=True)
         ]
-        return [torch.stack(logits).sum(dim=0) + self.fusion.bias.view(1, -1, *[1] * len(size))]
+        fused = keep_layout_in_backward(functools.reduce(torch.add, reversed(logits)))
+        return [fused + self.fusion.bias.view(1, -1, *[1] * len(size))]
 
 
 class SingleHead(nn.Module):

@@ -111,6 +111,11 @@ class UNet(nn.Module):
         """Whether the coefficients of a gate sum to 1 over space, so that they mean something within one image only."""
         return any(getattr(module, "is_normalized_over_space", False) for module in self.skips.modules())
 
+    @property
+    def is_local(self) -> bool:
+        """Whether outputs depend on their surroundings alone: in evaluation, nothing is averaged over all of space."""
+        return self.layers.norm == "batch" and not self.is_softmax_gate
+
     def forward(self, image: Tensor) -> Tensor:
         """(B, C, *spatial) -> logits (B, K, *spatial)."""
         return self.supervised_logits(image)[0]

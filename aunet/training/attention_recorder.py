@@ -192,9 +192,9 @@ class AttentionRecorder(Callback):
     ) -> None:
         """Show each level of the picture at ``path`` on its own: a tracker lays the epochs side by side."""
         with TemporaryDirectory() as folder:
-            for level, parts in columns.items():
-                part = Path(folder) / f"level_{level}.png"
-                write_columns(path, parts, part)
+            parts = {level: Path(folder) / f"level_{level}.png" for level in columns}
+            write_columns(path, {part: columns[level] for level, part in parts.items()})
+            for level, part in parts.items():
                 tracker.picture(f"attention/level_{level}/{case_id}", part, epoch)
 
 

@@ -137,6 +137,16 @@ def num_devices(devices: int | str, accelerator: str) -> int:
     return devices
 
 
+def check_can_be_sharded(trainer: Mapping[str, Any]) -> None:
+    """Raise UserError if trainer.strategy=fsdp meets a setting that needs whole tensors."""
+    for key, off in (("ema", None), ("compile", False), ("sync_batchnorm", False)):
+        if trainer["strategy"] == "fsdp" and trainer[key] != off:
+            raise UserError(
+                f"trainer.{key}={trainer[key]}: does not go with trainer.strategy=fsdp. Leave it out, or take"
+                " trainer.strategy=ddp."
+            )
+
+
 def _device(accelerator: str) -> tuple[Device, bool]:
     usable = {"gpu": torch.cuda.is_available(), "cuda": torch.cuda.is_available()}
     usable["mps"] = torch.backends.mps.is_available()

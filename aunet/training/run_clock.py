@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.training.accumulation import makes_step
 from aunet.training.ranks import of_first_rank
-from aunet.training.time_plan import EpochTimes, step_mean, validation_mean
+from aunet.training.time_plan import EpochTimes, Remainder, step_mean, validation_mean
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,10 @@ class RunClock(Callback):
         self._start: float | None = None
         self._mark: float | None = None  # end of the latest step or validation of this process
         self._step_time, self._validation_time = step_mean(), validation_mean()
+        # For the reader: of this process alone, as a part before may have run on another machine.
+        self._expected = EpochTimes(steps_per_epoch, 0.0, 0.0)
+        self._step_time_here, self._validation_time_here = step_mean(), validation_mean()
+        self._first_validation = 0.0
         self._share = 0.0
         self._lost_steps = 0  # of epochs that the clock cut short
         self._is_over = False
@@ -56,13 +60,25 @@ class RunClock(Callback):
             return min(1.0, steps / self._total_steps)
         return self._share
 
-    def seconds_left(self, steps: int) -> float | None:
-        """Return an estimate of the training time left after ``steps``; None before the first and after the last."""
-        done, seconds = self.progress(steps), self.seconds
-        if not 0 < done < 1:
+    def expect(self, step_seconds: float, validation_seconds: float) -> None:
+        """Take these for the durations of steps and validations until this process has measured some."""
+        self._expected = EpochTimes(self._steps_per_epoch, step_seconds, validation_seconds)
+
+    @property
+    def steps_per_second(self) -> float | None:
+        """Of the latest steps; None before the first that is known."""
+        seconds = self._times_here.step_seconds
+        return 1 / seconds if seconds > 0 else None
+
+    def remainder(self, steps: int, epochs: int) -> Remainder | None:
+        """Return what is left after ``steps`` and ``epochs`` that are validated; None before a step's time is known."""
+        times = self._times_here
+        if times.step_seconds <= 0:
             return None
-        left = seconds * (1 - done) / done
-        return left if self._max_seconds is None else max(0.0, min(left, self._max_seconds - seconds))
+        validations = max(0, self._max_epochs - epochs)
+        left = min(max(0, self._total_steps - steps), validations * self._steps_per_epoch)
+        limit = None if self._max_seconds is None else max(0.0, self._max_seconds - self.seconds)
+        return times.remainder(left, validations, limit)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; end at once if the time was used up before, and plan anew if the limits have changed."""
@@ -81,6 +97,7 @@ class RunClock(Callback):
         if self._mark is not None:
             now = self._now()
             self._validation_time.add(now - self._mark)
+            self._validation_time_here.add(now - self._mark)
             self._mark = now
 
     def on_train_batch_end(
@@ -92,6 +109,7 @@ class RunClock(Callback):
         now = self._now()
         if self._mark is not None:  # the first step of a process, which warms up, is not typical
             self._step_time.add(now - self._mark)
+            self._step_time_here.add(now - self._mark)
         self._mark = now
         if self._max_seconds is None:
             return
@@ -102,6 +120,7 @@ class RunClock(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop if no step of another epoch fits: the validation may have taken longer than expected."""
         self._lost_steps = self._planned_steps(trainer.current_epoch + 1) - trainer.global_step
+        self._first_validation = 0.0 if self._mark is None else time.monotonic() - self._mark
         if self._max_seconds is not None:
             left = self._steps_left(trainer.global_step, trainer.current_epoch + 1, self._now())
             self._end_if(left == 0, trainer)
@@ -135,6 +154,17 @@ class RunClock(Callback):
         by_time = 0.0 if self._step_time.value else self.seconds / max_seconds
         self._share = min(1.0, max(steps / max(1, steps + left), by_time))
         self._is_over = left == 0
+
+    @property
+    def _times_here(self) -> EpochTimes:
+        """Durations of steps and validations here: as measured, else as expected, else as in the part before.
+
+        The first validation of a process counts as far as it has come.
+        """
+        step = self._step_time_here.value or self._expected.step_seconds or self._step_time.value
+        guess = self._expected.validation_seconds or self._validation_time.value
+        validation = self._validation_time_here.value or max(guess, self._first_validation)
+        return EpochTimes(self._steps_per_epoch, step, validation)
 
     @property
     def _plan(self) -> list[Any]:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -15,10 +14,11 @@ from torch.optim import Optimizer
 from aunet.data.augmentation import Augmentation
 from aunet.data.keyed_randomness import network_seed
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
+from aunet.inference.window_layout import Window
 from aunet.labels import Labels
 from aunet.losses.marginal_logits import marginal_logits
 from aunet.networks.memory_layout import channels_last, lay_out_channels_last
-from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
+from aunet.networks.processor_convolutions import ProcessorConvolutions
 from aunet.training.compilation import Forward, compiled
 from aunet.training.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.training.score_function import expected_loss
@@ -26,16 +26,6 @@ from aunet.training.sharding import ShardedForward
 from aunet.training.validation_dice import CaseDice, defined_mean, means_by_class, score_case
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Window:
-    """How whole volumes are seen: patch by patch."""
-
-    patch_size: tuple[int, ...]
-    overlap: float
-    size_multiple: tuple[int, ...]
-    window_batch: int
 
 
 class SegmentationTask(LightningModule):
@@ -87,15 +77,16 @@ class SegmentationTask(LightningModule):
         self._is_loss_of_batch = any(getattr(module, "batch", False) for module in loss.modules())
         self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
         self._is_level_mean = level_reduction == "mean"
-        self._optimizer = optimizer
+        self.new_optimizer = optimizer
         self._schedule = schedule
         self._progress = progress
-        self._window = window
-        self._augmentation = augmentation
+        self.window = window
+        self.augmentation = augmentation
         self._seed = seed
         self._is_channels_last = is_channels_last
         self._autocast_type = autocast_type
         self._forward: Forward = partial(_supervised_logits, network)
+        self.is_compiled = False
         self._is_nonfinite_skipped = is_nonfinite_skipped
         self.is_sharded = is_sharded
         self._sharded: tuple[ShardedForward, ...] = ()
@@ -108,10 +99,11 @@ class SegmentationTask(LightningModule):
         """Compile what a training step calls, where the network lies, for images (B, C, *spatial); whether it could."""
         image = torch.zeros(*image_size, device=self.device)
         image = channels_last(image) if self._is_channels_last else image
-        with ThinConvolutionsInFloat32():
+        with ProcessorConvolutions():
             function = compiled(self.network, self._forward, image, self._autocast_type)
         self._forward = function or self._forward
-        return function is not None
+        self.is_compiled = function is not None
+        return self.is_compiled
 
     def configure_model(self) -> None:
         """Share the network out among the ranks where that is wished; Lightning asks once they have met."""
@@ -126,7 +118,7 @@ class SegmentationTask(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """The optimizer; its learning rate is set before each step."""
-        optimizer = self._optimizer(self.network.parameters())
+        optimizer = self.new_optimizer(self.network.parameters())
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         return optimizer
@@ -140,11 +132,7 @@ class SegmentationTask(LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
         """Loss of one augmented batch; None to skip it."""
-        with torch.autocast(self.device.type, enabled=False):
-            augmented = self._augmentation(batch, self._seed)
-        image = channels_last(augmented["image"]) if self._is_channels_last else augmented["image"]
-        label, annotated = augmented["label"], augmented.get("annotated")
-        loss = expected_loss(self.network, lambda: self._loss_of(image, label, annotated))
+        loss = self._loss_of_batch(batch, self.augmentation)
         if any_rank(not bool(loss.detach().isfinite())):
             return self._skip(batch)
         self._loss_sum += float(loss.detach())
@@ -160,7 +148,7 @@ class SegmentationTask(LightningModule):
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """The backward pass, in which some levels may compute their activations again."""
-        with ThinConvolutionsInFloat32():
+        with ProcessorConvolutions():
             super().backward(loss, *args, **kwargs)
 
     def configure_gradient_clipping(
@@ -212,8 +200,8 @@ class SegmentationTask(LightningModule):
 
     def predict_case(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Logits of a whole case (C, *spatial) by sliding window, and its coefficients if asked for."""
-        window = self._window
-        with torch.autocast(self.device.type, dtype=self._autocast_type, enabled=self._autocast_type is not None):
+        window = self.window
+        with self.autocast():
             return predict_volume(
                 self.network,
                 image.to(self.device),
@@ -221,8 +209,13 @@ class SegmentationTask(LightningModule):
                 overlap=window.overlap,
                 size_multiple=window.size_multiple,
                 window_batch=window.window_batch,
+                one_pass_voxels=window.one_pass_voxels,
                 with_attention=with_attention,
             )
+
+    def autocast(self) -> torch.autocast:
+        """Return the context of the training's precision, for what the trainer has no part in."""
+        return torch.autocast(self.device.type, dtype=self._autocast_type, enabled=self._autocast_type is not None)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the loss sums of an unfinished epoch; every rank gets here."""
@@ -232,12 +225,29 @@ class SegmentationTask(LightningModule):
         """Take the loss sums up again."""
         self._loss_sum, self._num_losses = checkpoint["loss_sums"]
 
+    def trial_step(self, batch: dict[str, Any], augmentation: Augmentation) -> None:
+        """Make a step's forward and backward pass in the training's precision, for its time, without a trainer.
+
+        Running statistics, gradients and the state of random numbers change.
+        """
+        with self.autocast():
+            loss = self._loss_of_batch(batch, augmentation)
+        self.backward(loss)
+
+    def _loss_of_batch(self, batch: dict[str, Any], augmentation: Augmentation) -> Tensor:
+        """Return the loss of one batch, augmented first."""
+        with torch.autocast(self.device.type, enabled=False):
+            augmented = augmentation(batch, self._seed)
+        image = channels_last(augmented["image"]) if self._is_channels_last else augmented["image"]
+        label, annotated = augmented["label"], augmented.get("annotated")
+        return expected_loss(self.network, lambda: self._loss_of(image, label, annotated))
+
     def _loss_of(self, image: Tensor, label: Tensor, annotated: Tensor | None) -> Tensor:
         """One forward pass and its loss, over the levels that have one.
 
         ``annotated`` (B, K) are the classes that each label speaks of; of the others nothing is taught.
         """
-        with ThinConvolutionsInFloat32():
+        with ProcessorConvolutions():
             logits = self._forward(image)
         with torch.autocast(self.device.type, enabled=False):
             levels = [level.float() for level in logits]

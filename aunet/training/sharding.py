@@ -1,14 +1,12 @@
 """Weights, gradients and optimizer state shared out among the ranks (FSDP): each keeps a part of every tensor."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
-
-from aunet.errors import UserError
 
 
 class ShardedForward(nn.Module):
@@ -49,16 +47,6 @@ class WholeForValidation(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Leave each rank its part."""
         _sharded(pl_module).reshard()
-
-
-def check_can_be_sharded(trainer: Mapping[str, Any]) -> None:
-    """Raise UserError where the settings ask for what is not done with parts of tensors."""
-    for key, off in (("ema", None), ("compile", False), ("sync_batchnorm", False)):
-        if trainer["strategy"] == "fsdp" and trainer[key] != off:
-            raise UserError(
-                f"trainer.{key}={trainer[key]}: does not go with trainer.strategy=fsdp. Leave it out, or take"
-                " trainer.strategy=ddp."
-            )
 
 
 def _sharded(module: Any) -> Any:

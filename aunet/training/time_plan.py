@@ -32,6 +32,19 @@ class RecentMean:
 
 
 @dataclass(frozen=True)
+class Remainder:
+    """What is left of a training: optimizer steps, validations, and the seconds of all.
+
+    ``is_cut`` by the time limit: then so many fit into it, and the seconds are what it leaves.
+    """
+
+    steps: int
+    validations: int
+    seconds: float
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
 class EpochTimes:
     """The parts of an epoch: ``steps`` of ``step_seconds`` each, then a validation of ``validation_seconds``."""
 
@@ -54,6 +67,19 @@ class EpochTimes:
             return min(left_in_epoch, self._before_validation(seconds))
         epochs, rest = divmod(remaining, self.steps * self.step_seconds + self.validation_seconds)
         return left_in_epoch + int(epochs) * self.steps + min(self.steps, self._before_validation(rest))
+
+    def remainder(self, steps: int, validations: int, limit: float | None = None) -> Remainder:
+        """Return how long ``steps`` take that are left, with ``validations``, the first of an epoch under way.
+
+        ``limit``: seconds that are left at most; None for no limit.
+        """
+        seconds = steps * self.step_seconds + validations * self.validation_seconds
+        if limit is None or seconds <= limit:
+            return Remainder(steps, validations, seconds)
+        in_epoch = steps - max(0, validations - 1) * self.steps
+        fitting = min(steps, self.steps_within(limit, max(0, in_epoch)) or 0)
+        validated = 1 + max(0, math.ceil((fitting - in_epoch) / self.steps))
+        return Remainder(fitting, min(validations, validated), limit, is_cut=True)
 
     def _before_validation(self, seconds: float) -> int:
         # A whole number of steps that measured times miss by rounding alone still fits.

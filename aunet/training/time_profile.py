@@ -1,32 +1,57 @@
-"""Where the time of a training goes: by its parts, and by torch's operators."""
+"""Where the time of a training goes: by the parts of an epoch, by torch's operators, and over a whole run."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.profiler import ProfilerActivity, profile
 
+from aunet.process_settings import seconds_since_start
+
 # Epochs: the first warms up.
 _PARTS_EPOCH = 1
 _OPERATORS_EPOCH = 2
+EPOCHS_NEEDED = 3
+
+_STEP_PARTS = ("waiting for data", "augmentation, forward pass and loss", "backward pass", "optimizer")
+# Of a run, the parts that do not grow with the steps of an epoch and are not the test: their share should be small.
+FIXED_PARTS = (
+    "start-up",
+    "between training and validation",
+    "validation",
+    "recording of attention",
+    "films of attention",
+    "tables and tracker",
+    "checkpoints",
+    "end of the tracker",
+)
 
 
 class TimeProfile(Callback):
-    """Times the parts of the second epoch and the operators of the third one's training steps.
+    """Times the parts of the first two epochs and the operators of the third one's training steps.
 
     It goes first among the callbacks, so that what others do counts to the part they do it in.
+
+    Attributes:
+        seconds: of each part in the second epoch.
+        steps: of an epoch.
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self.steps = 0
+        self._first_seconds: dict[str, float] = {}
+        self._once: dict[str, float] = {}
         self._last = 0.0
-        self._epoch = 0
+        self._epoch: int | None = None
         self._profiler: Any = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock, or torch's profiler."""
+        if self._epoch is None:
+            self._once["start-up"] = seconds_since_start()
         self._epoch = trainer.current_epoch
         if self._epoch == _OPERATORS_EPOCH:
             gpus = [ProfilerActivity.CUDA] if torch.cuda.is_available() else []
@@ -35,38 +60,46 @@ class TimeProfile(Callback):
         self._last = _now()
 
     def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """A batch has come."""
-        self._end_of("waiting for data")
+        """End the waiting for a batch."""
+        self.end_part("waiting for data")
 
     def on_before_backward(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """The loss is known."""
-        self._end_of("augmentation, forward pass and loss")
+        """End the computation of the loss."""
+        self.end_part("augmentation, forward pass and loss")
 
     def on_after_backward(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """The gradients are known."""
-        self._end_of("backward pass")
+        """End the computation of the gradients."""
+        self.end_part("backward pass")
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """The step is done."""
-        self._end_of("optimizer")
+        """End the step."""
+        self.end_part("optimizer")
         self.steps += self._epoch == _PARTS_EPOCH
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The training steps of the epoch are done."""
+        """End the training steps of the epoch."""
         if self._epoch == _OPERATORS_EPOCH and self._profiler is not None:
             self._profiler.stop()
-        self._end_of("between training and validation")
+        self.end_part("between training and validation")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """All cases are validated; others record the epoch now."""
-        self._end_of("validation")
+        """End the validation; other callbacks record the epoch now."""
+        self.end_part("validation")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The attention is recorded."""
-        self._end_of("recording of attention")
+        """End the recording; other callbacks write tables and checkpoints now, see ``PartEnd``."""
+        self.end_part("recording of attention")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock for what other callbacks do at the end."""
+        self._last = _now()
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """End the training."""
+        self._once["films of attention"] = _now() - self._last
 
     def operators(self) -> list[dict[str, Any]]:
-        """Operators of the training steps, the slowest first; times are their own, without what they call."""
+        """Return the operators of the training steps, the slowest first; times exclude what they call."""
         events = self._profiler.key_averages()
         device = "self_device_time_total"
         own = {event.key: max(event.self_cpu_time_total, getattr(event, device, 0.0)) for event in events}
@@ -84,19 +117,48 @@ class TimeProfile(Callback):
         return sorted(rows, key=lambda row: row["share"], reverse=True)
 
     def parts(self) -> list[dict[str, Any]]:
-        """Seconds and share of each part of an epoch, the longest first."""
-        total = sum(self.seconds.values())
-        rows = [
-            {"part": part, "seconds": round(seconds, 4), "share": round(seconds / total, 4)}
-            for part, seconds in self.seconds.items()
-        ]
-        return sorted(rows, key=lambda row: row["share"], reverse=True)
+        """Return seconds and share of each part of an epoch, the longest first."""
+        return _shares(self.seconds)
 
-    def _end_of(self, part: str) -> None:
+    def run_parts(self, epochs: int, steps: int, once: Mapping[str, float]) -> list[dict[str, Any]]:
+        """Return seconds and share of each part of a run of ``epochs`` of ``steps`` each, the longest first.
+
+        The first epoch counts as measured, with what only the first time takes; all others count as the second one,
+        whose steps are multiplied by ``steps``. ``once`` are seconds of further parts of the run.
+        """
+        parts = {**self._once, **once}
+        for part, seconds in self.seconds.items():
+            repeats = epochs * steps / self.steps if part in _STEP_PARTS else epochs
+            parts[part] = max(0.0, self._first_seconds.get(part, seconds) - seconds) + repeats * seconds
+        return _shares(parts)
+
+    def end_part(self, part: str) -> None:
+        """Count the time since the end of the part before to ``part`` of this epoch."""
         now = _now()
-        if self._epoch == _PARTS_EPOCH:
-            self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
+        if self._epoch in (0, _PARTS_EPOCH):
+            seconds = self.seconds if self._epoch else self._first_seconds
+            seconds[part] = seconds.get(part, 0.0) + now - self._last
         self._last = now
+
+
+class PartEnd(Callback):
+    """Ends ``part`` of an epoch once the callbacks before this one have done what they do at its end."""
+
+    def __init__(self, times: TimeProfile, part: str) -> None:
+        self._times, self._part = times, part
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End the part."""
+        self._times.end_part(self._part)
+
+
+def _shares(parts: Mapping[str, float]) -> list[dict[str, Any]]:
+    total = sum(parts.values())
+    rows = [
+        {"part": part, "seconds": round(seconds, 4), "share": round(seconds / total, 4)}
+        for part, seconds in parts.items()
+    ]
+    return sorted(rows, key=lambda row: row["share"], reverse=True)
 
 
 def _now() -> float:

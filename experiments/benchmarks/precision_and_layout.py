@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from aunet.networks import AttentionUNet, UNet
-from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
+from aunet.networks.processor_convolutions import ProcessorConvolutions
 from aunet.training.hardware_choice import set_tf32
 
 # Precision, whether channels-last, whether compiled.
@@ -81,7 +81,7 @@ class TrainingStep:
         start = time.perf_counter()
         with (
             torch.autocast(self._image.device.type, torch.bfloat16, enabled=self._is_bf16),
-            ThinConvolutionsInFloat32(),
+            ProcessorConvolutions(),
         ):
             logits = self._forward(self._image)
         torch.nn.functional.cross_entropy(logits.float(), self._label).backward()

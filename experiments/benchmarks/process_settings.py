@@ -85,7 +85,7 @@ def measure(patch: list[int], steps: int, is_kept: bool) -> dict[str, float]:
     from torch.nn import functional
 
     from aunet.networks import AttentionUNet
-    from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
+    from aunet.networks.processor_convolutions import ProcessorConvolutions
     from aunet.training.hardware_choice import choose_for_hardware
 
     precision = choose_for_hardware("auto", "auto", "cpu").autocast_type
@@ -95,10 +95,10 @@ def measure(patch: list[int], steps: int, is_kept: bool) -> dict[str, float]:
     image = image.contiguous(memory_format=torch.channels_last_3d)
 
     def step() -> None:
-        with torch.autocast("cpu", dtype=precision, enabled=precision is not None), ThinConvolutionsInFloat32():
+        with torch.autocast("cpu", dtype=precision, enabled=precision is not None), ProcessorConvolutions():
             logits = network(image)
         loss = functional.cross_entropy(logits.float(), label)
-        with ThinConvolutionsInFloat32():
+        with ProcessorConvolutions():
             loss.backward()
         optimizer.step()
         optimizer.zero_grad()

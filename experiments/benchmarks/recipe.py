@@ -24,20 +24,19 @@ from torch import nn  # noqa: E402
 from aunet.build import (  # noqa: E402
     Settings,
     build_cohort,
-    build_data,
     build_network,
-    build_schedule,
     build_splits,
     build_window,
     choose_hardware,
     with_facts,
 )
 from aunet.build_preprocessing import with_intensities  # noqa: E402
+from aunet.build_task import build_data, build_schedule  # noqa: E402
 from aunet.config import check_config, compose_config  # noqa: E402
 from aunet.data.datamodule import SegmentationData  # noqa: E402
 from aunet.inference.sliding_window import predict_volume  # noqa: E402
 from aunet.networks.memory_layout import channels_last, lay_out_channels_last  # noqa: E402
-from aunet.networks.thin_convolution import ThinConvolutionsInFloat32  # noqa: E402
+from aunet.networks.processor_convolutions import ProcessorConvolutions  # noqa: E402
 from aunet.training.fused_optimizer import fused_where_possible  # noqa: E402
 from aunet.training.validation_dice import means_by_class, score_case  # noqa: E402
 
@@ -83,7 +82,7 @@ def _train(network: nn.Module, settings: Settings, data: SegmentationData, steps
         for group in optimizer.param_groups:
             group["lr"] = rate * schedule(step / steps)
         changed = data.augmentation(batch, settings["seed"])
-        with ThinConvolutionsInFloat32():
+        with ProcessorConvolutions():
             with _autocast(settings):
                 logits = network(channels_last(changed["image"]))
             loss = loss_of(logits.float(), changed["label"])
@@ -109,6 +108,7 @@ def _validate(network: nn.Module, settings: Settings, data: SegmentationData) ->
                 window.patch_size,
                 overlap=window.overlap,
                 size_multiple=window.size_multiple,
+                one_pass_voxels=window.one_pass_voxels,
             )
         label_map = prediction.logits.argmax(0).numpy()
         scores[case["case_id"]] = score_case(label_map, case["label"].numpy(), case["annotated"].tolist())

@@ -20,7 +20,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from aunet.build import build_cohort, build_data, build_splits, load_run
+from aunet.build import build_cohort, build_splits, load_run
+from aunet.build_task import build_data
 from aunet.config import load_run_config, resolve_config
 from aunet.labels import Labels
 from aunet.reporting.coefficient_panels import LevelCoefficients, add_color_bar, show_level

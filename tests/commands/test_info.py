@@ -1,5 +1,6 @@
 """`aunet info`: the table of a run's network, without its data."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,42 @@ import yaml
 from aunet.build import describe_cohort, with_facts
 from aunet.commands.main import main
 from aunet.config import compose_config
+from aunet.training.forecast import Forecast
+from aunet.training.pace import BatchShape, Pace
+from aunet.training.segmentation_task import SegmentationTask
 
 TINY = ["model.network.channels=[4,8,8]", "data.patch_size=[16,16,16]", "data.batch_size=3"]
 
 
+@pytest.fixture(autouse=True)
+def measured_pace(monkeypatch: pytest.MonkeyPatch) -> Pace:
+    """A step of half a second and a window of a fifth, of half of the machine's rate, in place of a measurement."""
+    pace = Pace(0.5, 0.2, 1e9, BatchShape(3, 1, (16, 16, 16), 4))
+
+    def measure(forecast: Forecast, task: SegmentationTask) -> Pace:
+        return replace(pace, measured=forecast.shape)
+
+    monkeypatch.setattr(Forecast, "measure", measure)
+    monkeypatch.setattr("aunet.training.forecast.matrix_rate", lambda *of: 4e9)
+    return pace
+
+
 def words_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    return [line.split() for line in output_of(words, capsys).splitlines() if line.strip()]
+
+
+def output_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert main(words) == 0
-    return [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    return capsys.readouterr().out
+
+
+def forecast_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """The text behind the table, in one line."""
+    return " ".join(output_of(words, capsys).split()).rpartition("are left out. ")[2]
+
+
+def table_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    return output_of(words, capsys).partition("Receptive field:")[0]
 
 
 def test_a_table_needs_no_data_and_makes_no_phantom(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -32,7 +62,51 @@ def test_a_table_needs_no_data_and_makes_no_phantom(capsys: pytest.CaptureFixtur
 
 
 def test_training_shows_the_same_table_with_info(capsys: pytest.CaptureFixture[str]) -> None:
-    assert words_of(["train", "--info", "model=unet", *TINY], capsys) == words_of(["info", "model=unet", *TINY], capsys)
+    assert table_of(["train", "--info", "model=unet", *TINY], capsys) == table_of(["info", "model=unet", *TINY], capsys)
+
+
+SHORT = ["trainer.max_epochs=6", "trainer.batches_per_epoch=40"]
+
+
+def test_the_speed_and_the_end_are_told_without_data(capsys: pytest.CaptureFixture[str]) -> None:
+    """240 steps of 0.5 s and 6 validations of 3 phantoms in 5 mm: 9 x 7 x 6 windows of 16 voxels each, of 0.2 s.
+
+    Windows share at least half: along 77, 64 and 51 voxels at steps of 8 that are 9, 7 and 6.
+    """
+    words = [*TINY, *SHORT, "trainer.precision=float32", "trainer.accelerator=cpu"]
+    told = forecast_of(["train", "--info", "model=attention", *words], capsys)
+    windows = 3 * 9 * 7 * 6
+    minutes, seconds = divmod(round(240 * 0.5 + 6 * windows * 0.2), 60)
+    assert "float32, channels-last: 2.0 steps/s, 50 % of this machine's matrix rate; 240 steps and 6 valid" in told
+    assert f"({minutes} min {seconds} s)." in told
+    assert told.endswith("Assumed: 3 validation cases of 77x64x51 voxels, the phantom's field of view.")
+
+
+def test_a_time_limit_is_the_end_that_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """After 6 steps of 0.5 s a validation of 16 x 16 x 16 voxels, one window of 0.2 s, in each of its 3 cases."""
+    words = ["data.patch_size=[80,64,64]", *TINY[::2], "trainer.max_epochs=1000", "trainer.batches_per_epoch=6"]
+    told = forecast_of(["info", "model=unet", *words, "trainer.max_time=00:00:01:12"], capsys)
+    assert "about 120 steps and 20 validations fit into trainer.max_time=00:00:01:12, which ends at" in told
+    assert "(1 min 12 s)." in told
+
+
+def test_several_processes_are_measured_as_one_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model=unet", *TINY, "trainer.accelerator=cpu", "trainer.devices=3"]
+    assert "each of 3 processes is as fast as one alone" in forecast_of(["info", *words], capsys)
+
+
+def test_info_writes_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    output_of(["train", "--info", "model=attention", *TINY], capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_extension_is_not_made_for_information(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["train", "--info", f"extend={tmp_path}", "trainer.max_epochs=9"]) == 2
+    assert "resume=" in capsys.readouterr().err
 
 
 def test_the_recipe_for_scans_can_be_asked_for_without_them(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,7 +119,7 @@ def test_an_earlier_run_is_shown_without_its_data(capsys: pytest.CaptureFixture[
     settings = with_facts(config, describe_cohort(config))
     settings["data"]["root"] = "/no/longer/there"
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
-    assert words_of(["info", f"resume={tmp_path}"], capsys) == words_of(["info", "model=unet", *TINY], capsys)
+    assert table_of(["info", f"resume={tmp_path}"], capsys) == table_of(["info", "model=unet", *TINY], capsys)
 
 
 def test_networks_of_others_show_their_own_modules(capsys: pytest.CaptureFixture[str]) -> None:

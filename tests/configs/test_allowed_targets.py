@@ -142,3 +142,36 @@ def test_nothing_ran_while_targets_were_checked(tmp_path: Path) -> None:
     with pytest.raises(UserError):
         check_targets({"a": {"_target_": "os.system", "command": f"touch {proof}"}})
     assert not proof.exists()
+
+
+@pytest.mark.parametrize(
+    "target", ["os.system", "torch.load", "aunet.commands.main.main", 3, "monai.losses.DiceLoss()"]
+)
+def test_a_target_that_is_not_built_is_still_refused_by_its_name(target: object) -> None:
+    with pytest.raises(UserError, match=r"loss\.function\._target_"):
+        check_targets({"loss": {"function": {"_target_": target}}}, built=["model.network"])
+
+
+def test_only_the_modules_of_targets_that_are_built_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("own_network", "own_loss"):
+        (tmp_path / f"{name}.py").write_text("class Part:\n    def __init__(self, width): ...\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    values = {
+        "model": {"network": {"_target_": "own_network.Part", "width": 1}},
+        "loss": {"function": {"_target_": "own_loss.Part", "height": 1}},
+    }
+    check_targets(values, ["own_network", "own_loss"], built=["model.network"])
+    assert "own_network" in sys.modules
+    assert "own_loss" not in sys.modules
+    with pytest.raises(UserError, match="no argument 'height'"):
+        check_targets(values, ["own_network", "own_loss"])
+
+
+def test_a_part_inside_a_built_one_is_checked_and_one_of_a_longer_name_is_not() -> None:
+    unknown = {"_target_": "aunet.networks.NoSuch"}
+    check_targets({"model": {"network_of_mine": unknown}}, built=["model.network"])
+    for place in ({"gate": unknown}, {"parts": [{"gate": unknown}]}, [unknown]):
+        with pytest.raises(UserError, match="NoSuch"):
+            check_targets({"model": {"network": place}}, built=["model.network"])

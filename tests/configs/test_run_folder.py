@@ -1,14 +1,20 @@
 """A run's folder may come from a stranger: reading its configuration runs nothing and believes nothing."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from torch import nn
 
 from aunet import config_history
-from aunet.build import build_augmentation, build_preprocessing
-from aunet.config import compose_config, load_run_config, resolve_config
+from aunet.build import build_window
+from aunet.build_preprocessing import build_preprocessing
+from aunet.build_task import build_augmentation
+from aunet.config import compose_config, load_run_config, load_run_settings, resolve_config
 from aunet.errors import UserError
+from aunet.networks import AttentionUNet, UNet
+from aunet.networks.slice_by_slice import SliceBySlice
 from tests.configs.test_every_option import FACTS
 
 
@@ -31,6 +37,28 @@ def test_trust_written_in_a_run_folder_is_not_believed(run_folder: Path) -> None
     _write(run_folder, values)
     with pytest.raises(UserError, match=r"config\.yaml: model\.network\._target_: 'os\.system' is not allowed"):
         load_run_config(run_folder)
+
+
+def test_a_loss_is_checked_by_name_for_a_prediction_and_imported_for_a_training(
+    run_folder: Path,
+) -> None:
+    values = resolve_config(compose_config([]), FACTS)
+    values["loss"]["function"] = {"_target_": "monai.losses.NoSuchLoss"}
+    _write(run_folder, values)
+    assert load_run_config(run_folder).loss.function["_target_"] == "monai.losses.NoSuchLoss"
+    with pytest.raises(UserError, match=r"config\.yaml: loss\.function\._target_: monai\.losses has no 'NoSuchLoss'"):
+        load_run_config(run_folder, built=None)
+
+
+@pytest.mark.parametrize("read", [load_run_config, load_run_settings])
+def test_a_dangerous_loss_of_a_run_folder_is_refused_for_a_prediction_too(
+    read: Callable[[Path], object], run_folder: Path
+) -> None:
+    values = resolve_config(compose_config([]), FACTS)
+    values["loss"]["function"] = {"_target_": "os.system", "command": "true"}
+    _write(run_folder, values)
+    with pytest.raises(UserError, match=r"config\.yaml: loss\.function\._target_: 'os\.system' is not allowed"):
+        read(run_folder)
 
 
 def test_trust_given_by_the_caller_is(run_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -131,3 +159,28 @@ def test_a_run_from_before_a_key_existed_loads_with_the_value_that_keeps_its_beh
     _write(run_folder, values)
     config = load_run_config(run_folder)
     assert (config.trainer.patience, config.inference.overlap) == (7, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("network", "voxels"),
+    [
+        (UNet(channels=(2, 4, 8)), 500_000),
+        (AttentionUNet(channels=(2, 4, 8)), 500_000),
+        (UNet(channels=(2, 4, 8), norm="instance"), 0),
+        (AttentionUNet(channels=(2, 4, 8), gating_source="global"), 0),
+        (SliceBySlice(UNet(channels=(2, 4, 8), spatial_dims=2)), 0),
+    ],
+)
+def test_small_volumes_are_predicted_in_one_pass_by_networks_that_see_their_surroundings_alone(
+    network: nn.Module, voxels: int
+) -> None:
+    settings = resolve_config(compose_config([]), FACTS | {"patch_size": [32, 32, 32]})
+    assert build_window(settings, network).one_pass_voxels == voxels
+
+
+def test_a_run_from_before_one_pass_is_predicted_in_windows(run_folder: Path) -> None:
+    values = resolve_config(compose_config([]), FACTS | {"patch_size": [32, 32, 32]})
+    del values["inference"]["one_pass_voxels"]
+    _write(run_folder, values)
+    settings = resolve_config(load_run_config(run_folder), {})
+    assert build_window(settings, UNet(channels=(2, 4, 8))).one_pass_voxels == 0

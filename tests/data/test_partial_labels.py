@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 from scans import write_msd_task, write_totalsegmentator_cases
 
-from aunet.build import build_cohort, build_data, with_facts
+from aunet.build import build_cohort, with_facts
 from aunet.build_preprocessing import with_intensities
+from aunet.build_task import build_data
 from aunet.config import compose_config
 from aunet.data.case_selection import annotation_notes
 from aunet.data.datamodule import SegmentationData

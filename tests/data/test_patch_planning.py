@@ -10,7 +10,9 @@ from scans import AFFINE, write_msd_task, write_nifti
 from aunet.build import build_cohort, with_facts
 from aunet.config import compose_config, load_run_config
 from aunet.data.case import Case
-from aunet.data.patch_planning import plan_patches
+from aunet.data.patch_planning import expected_shape, plan_patches
+from aunet.data.preprocessing import Preprocessing
+from aunet.data.volume import read_volume
 
 
 def scans(tmp_path: Path, shape: tuple[int, int, int], affine: np.ndarray = AFFINE) -> list[Case]:
@@ -55,3 +57,12 @@ def test_a_resumed_run_keeps_the_plan_it_began_with_though_the_rules_have_change
 def test_what_is_set_stays(tmp_path: Path) -> None:
     plan = plan_patches(scans(tmp_path, (20, 20, 20)), (2.0, 2.0, 2.0), (64, 64, 32), 3)
     assert (plan.spacing, plan.patch_size, plan.batch_size) == ((2.0, 2.0, 2.0), (64, 64, 32), 3)
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.2, 1.5), (2.0, 2.0, 2.0), (3.1, 0.7, 5.0)])
+def test_the_shape_foretold_by_the_header_is_that_of_the_prepared_case(
+    spacing: tuple[float, ...], tmp_path: Path
+) -> None:
+    case, *_ = scans(tmp_path, (35, 34, 50))
+    prepared = Preprocessing(spacing, "ct", None).image([read_volume(case.images[0])])
+    assert expected_shape(case, spacing) == prepared.array.shape[1:]

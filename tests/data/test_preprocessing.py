@@ -1,10 +1,13 @@
 """What a network sees of a scan: orientation by nibabel, resampling and intensities by closed forms."""
 
+import itertools
 import json
 
 import nibabel
 import numpy as np
 import pytest
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.spatial.array import Orientation
 
 from aunet.data.preprocessing import Preprocessing
 from aunet.data.volume import Volume
@@ -37,6 +40,18 @@ def test_the_orientation_is_the_nearest_to_ras_and_every_value_keeps_its_place(a
     expected = reoriented.get_fdata()
     assert np.allclose(prepared.affine, reoriented.affine, atol=1e-9)
     assert np.allclose(prepared.array[0], (expected - expected.mean()) / expected.std(), atol=1e-4)
+
+
+def test_every_orientation_becomes_that_of_monai_bit_for_bit() -> None:
+    orient = Orientation(axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S")))
+    for axes in itertools.permutations(("RL", "AP", "SI")):
+        for letters in itertools.product(*axes):
+            affine = affine_of("".join(letters), (0.7, 1.1, 3.0), angle=0.3)
+            volume = Volume(np.arange(24, dtype=np.uint8).reshape(2, 3, 4), affine)
+            prepared = MR.label(volume)
+            expected = orient(MetaTensor(volume.array[None], affine=affine))
+            assert np.array_equal(prepared.array, expected.numpy()[0])
+            assert np.array_equal(prepared.affine, expected.affine.numpy())
 
 
 @PARALLEL

@@ -14,6 +14,7 @@ from aunet.commands.main import main
 from tests.data.geometries import GEOMETRIES
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_pancreas_ct_trains_an_epoch_from_its_dicom(tmp_path: Path) -> None:
     root = write_pancreas_ct(tmp_path / "NIH Pancreas-CT", [1, 2, 24, 26], flips={2: (1,), 26: (1, 2)})
     run = tmp_path / "run"
@@ -27,14 +28,28 @@ def test_pancreas_ct_trains_an_epoch_from_its_dicom(tmp_path: Path) -> None:
     assert prediction.name.startswith("PANCREAS_")
 
 
-@pytest.mark.parametrize("geometry", ["oblique", "rows from posterior to anterior", "sheared"])
-def test_a_series_is_predicted_as_its_twin_in_nifti(finished_run: Path, tmp_path: Path, geometry: str) -> None:
+TILTED = ["oblique", "rows from posterior to anterior", "sheared"]
+
+
+@pytest.fixture(scope="module")
+def predictions(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Predictions of a series and its twin for each of ``TILTED``, by one command."""
+    folder = tmp_path_factory.mktemp("tilted")
     image = ball_and_box((20, 18, 16), 3)[0].round().astype(np.int16)
-    series = write_series(tmp_path / "series 1.5", image, GEOMETRIES[geometry])
-    twin = write_nifti(tmp_path / "twin.nii.gz", image, GEOMETRIES[geometry])
-    out = tmp_path / "out"
-    assert main(["predict", str(finished_run), str(series), str(twin), "--output", str(out)]) == 0
-    of_series, of_twin = (nibabel.load(out / name) for name in ("series 1.5.nii.gz", "twin.nii.gz"))
+    scans: list[Path] = []
+    for number, geometry in enumerate(TILTED):
+        scans.append(write_series(folder / f"series {number}.5", image, GEOMETRIES[geometry]))
+        scans.append(write_nifti(folder / f"twin {number}.nii.gz", image, GEOMETRIES[geometry]))
+    assert main(["predict", str(finished_run), *map(str, scans), "--output", str(folder / "out")]) == 0
+    return folder / "out"
+
+
+@pytest.mark.parametrize("geometry", TILTED)
+def test_a_series_is_predicted_as_its_twin_in_nifti(predictions: Path, geometry: str) -> None:
+    number = TILTED.index(geometry)
+    of_series, of_twin = (
+        nibabel.load(predictions / f"{name}.nii.gz") for name in (f"series {number}.5", f"twin {number}")
+    )
     first, second = (nibabel.as_closest_canonical(label) for label in (of_series, of_twin))
     np.testing.assert_allclose(first.affine, second.affine, atol=1e-4)
     assert np.array_equal(np.asarray(first.dataobj), np.asarray(second.dataobj))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,22 +12,20 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from blank_pictures import blank_pictures
 
 from aunet.commands.main import main
 from aunet.commands.train import words_of_ranks
 from aunet.training.segmentation_task import SegmentationTask
 from tests.training.toy_training import ToyTime
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 STILL = ["optimizer.factory.lr=0", "model.network.norm=instance"]
 CAUSES = {
     "max_epochs": ["trainer.max_epochs=2"],
     "max_time": ["trainer.max_epochs=99", "trainer.max_time=00:00:00:06"],
-    "patience": [
-        "trainer.max_epochs=99",
-        "trainer.patience=1",
-        "optimizer.factory.lr=0",
-        "model.network.norm=instance",
-    ],
+    "patience": ["trainer.max_epochs=99", "trainer.patience=1", *STILL],
 }
 EXTENSIONS = {
     "max_epochs": ["trainer.max_epochs=3"],
@@ -37,6 +36,7 @@ EXTENSIONS = {
 GROUPS = ["trainer.max_epochs=2", "trainer.accumulate=3"]
 
 Train = Callable[..., int]
+CopyOfRun = Callable[[str], Path]
 
 
 @pytest.fixture
@@ -61,10 +61,29 @@ def train(small_settings: list[str], monkeypatch: pytest.MonkeyPatch) -> Train:
 
 
 @pytest.fixture(scope="module")
+def ended_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ended")
+
+
+@pytest.fixture
+def run_ended_by(train: Train, ended_runs: Path, tmp_path: Path) -> CopyOfRun:
+    """Copy the run that one of ``CAUSES`` ended, which is trained for the first test that asks for it."""
+
+    def copy_of_run(cause: str) -> Path:
+        trained = ended_runs / cause
+        if not trained.exists():
+            assert train(*CAUSES[cause], f"hydra.run.dir={trained}", is_new=True) == 0
+        return shutil.copytree(trained, tmp_path / "run")
+
+    return copy_of_run
+
+
+@pytest.fixture(scope="module")
 def grouped_run(small_settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("grouped") / "run"
     words = {word.partition("=")[0]: word for word in (*small_settings, *GROUPS)}
-    assert main(["train", "model=unet", "logger=csv", *words.values(), f"hydra.run.dir={folder}"]) == 0
+    with blank_pictures():
+        assert main(["train", "model=unet", "logger=csv", *words.values(), f"hydra.run.dir={folder}"]) == 0
     return folder
 
 
@@ -79,10 +98,9 @@ def contents(run: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_a_finished_run_that_is_resumed_stays_as_it_is_and_trains_longer_if_extended(
-    cause: str, train: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    cause: str, run_ended_by: CopyOfRun, train: Train, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run = tmp_path / "run"
-    assert train(*CAUSES[cause], f"hydra.run.dir={run}", is_new=True) == 0
+    run = run_ended_by(cause)
     before = record_of(run)
     assert before["ended_by"] == cause
     assert before["epochs"] == len(pd.read_csv(run / "metrics.csv")) == 2
@@ -102,9 +120,8 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is_and_trains_longer_if_exte
     assert list(pd.read_csv(run / "metrics.csv")["epoch"]) == [0, 1, 2]
 
 
-def test_a_run_that_was_killed_while_it_was_scored_trains_no_step_more(train: Train, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    assert train(*CAUSES["max_time"], f"hydra.run.dir={run}", is_new=True) == 0
+def test_a_run_that_was_killed_while_it_was_scored_trains_no_step_more(run_ended_by: CopyOfRun, train: Train) -> None:
+    run = run_ended_by("max_time")
     files = contents(run)
     (run / "run.json").write_text(json.dumps(record_of(run) | {"status": "running"}))
     assert train(f"resume={run}") == 0
@@ -121,17 +138,15 @@ def test_the_processes_of_a_run_are_given_its_new_time_limit() -> None:
     assert words_of_ranks(["extend=run", "trainer.max_epochs=9", limit], run) == ["resume=run", limit]
 
 
-def test_a_time_limit_of_days_is_read_as_it_is_written(train: Train, tmp_path: Path) -> None:
+def test_a_time_limit_of_days_is_read_as_it_is_written(run_ended_by: CopyOfRun, train: Train) -> None:
     """YAML takes 10:00:00:00 for a number in base 60."""
-    text, run = "10:00:00:00", tmp_path / "run"
-    assert train(*CAUSES["max_epochs"], f"hydra.run.dir={run}", is_new=True) == 0
+    text, run = "10:00:00:00", run_ended_by("max_epochs")
     assert train(f"extend={run}", "trainer.max_epochs=3", f"trainer.max_time={text}") == 0
     assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_time"] == text
 
 
-def test_a_finished_run_whose_last_checkpoint_is_damaged_makes_it_anew(train: Train, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    assert train(f"hydra.run.dir={run}", *CAUSES["max_epochs"], is_new=True) == 0
+def test_a_finished_run_whose_last_checkpoint_is_damaged_makes_it_anew(run_ended_by: CopyOfRun, train: Train) -> None:
+    run = run_ended_by("max_epochs")
     last, tables = run / "checkpoints" / "last.ckpt", (run / "metrics.csv").read_bytes()
     weights = torch.load(last, weights_only=True)["state_dict"]
     os.truncate(last, last.stat().st_size // 2)
@@ -141,19 +156,17 @@ def test_a_finished_run_whose_last_checkpoint_is_damaged_makes_it_anew(train: Tr
     assert (run / "metrics.csv").read_bytes() == tables
 
 
-def test_a_finished_run_without_a_report_gets_one(train: Train, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    assert train(*CAUSES["max_epochs"], f"hydra.run.dir={run}", is_new=True) == 0
+def test_a_finished_run_without_a_report_gets_one(run_ended_by: CopyOfRun, train: Train) -> None:
+    run = run_ended_by("max_epochs")
     (run / "report.html").unlink()
     assert train(f"resume={run}") == 0
     assert (run / "report.html").is_file()
 
 
 def test_a_finished_run_that_the_clock_ended_goes_on_with_more_time(
-    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_ended_by: CopyOfRun, train: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
-    assert train(*CAUSES["max_time"], f"hydra.run.dir={run}", is_new=True) == 0
+    run = run_ended_by("max_time")
     assert train(f"extend={run}", "trainer.max_epochs=100") == 2
     assert "trainer.max_time=00:00:00:06: this limit ended the run" in " ".join(capsys.readouterr().err.split())
     assert train(f"resume={run}", "trainer.max_time=00:00:00:05") == 0

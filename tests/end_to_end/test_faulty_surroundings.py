@@ -7,10 +7,13 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from aunet.commands.main import main
+from aunet.training.segmentation_task import SegmentationTask
 from tests.end_to_end.fault_harness import descendants, differences
 
 MEBIBYTE = 2**20
@@ -39,35 +42,46 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
-def fill(folder: Path) -> Path:
-    """A file that leaves no room in ``folder``."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
+def fill(folder: Path) -> None:
+    """Write a file ``ballast`` that leaves no room in ``folder``."""
+    with (folder / "ballast").open("wb", buffering=0) as file:
         try:
             while True:
                 file.write(bytes(MEBIBYTE))
         except OSError:
             pass
-    return ballast
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_run_on_a_full_disk_ends_with_its_checkpoint_and_goes_on_when_there_is_room(
-    attention_settings: list[str], finished_run: Path, small_disk: Path
+    attention_settings: list[str],
+    finished_run: Path,
+    small_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = small_disk / "run"
-    process = start([*attention_settings, "logger=csv", f"hydra.run.dir={run}"])
-    wait_for(run / "checkpoints" / "last.ckpt", process)
-    ballast = fill(small_disk)
-    _, messages = process.communicate(timeout=120)
-    assert process.returncode == 2, messages
+    with monkeypatch.context() as patch:
+        plain_step = SegmentationTask.training_step
+
+        def step(task: SegmentationTask, batch: dict[str, Any], batch_idx: int) -> torch.Tensor | None:
+            if (task.trainer.current_epoch, batch_idx) == (1, 0):
+                fill(small_disk)
+            return plain_step(task, batch, batch_idx)
+
+        patch.setattr(SegmentationTask, "training_step", step)
+        assert main(["train", *attention_settings, "logger=csv", f"hydra.run.dir={run}"]) == 2
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    messages = capsys.readouterr().err
     assert "Traceback" not in messages
     assert f"python train.py resume={run}" in " ".join(messages.split())
 
-    ballast.unlink()
+    (small_disk / "ballast").unlink()
     assert main(["train", f"resume={run}"]) == 0
     assert differences(run, finished_run) == []
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_tracker_that_cannot_write_costs_one_line(
     attention_settings: list[str], finished_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,6 +9,8 @@ from scans import write_folder_pair
 
 from aunet.commands.main import main
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 SMALL = ["model.network.channels=[4,8,8]", "data.patch_size=[16,16,16]", "trainer=smoke", "logger=csv"]
 
 

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from aunet.commands.main import main
+from aunet.training.time_profile import FIXED_PARTS, TimeProfile
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +23,7 @@ def record_of(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "run.json").read_text())
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_network_learns_one_batch_by_heart(
     probe_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -51,7 +54,8 @@ def test_the_learning_rate_test_writes_a_curve_and_suggests_a_value(
     probe_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = tmp_path / "run"
-    assert main(["train", *probe_settings, "trainer=lr_find", f"hydra.run.dir={run}"]) == 0
+    words = [*probe_settings, "trainer=lr_find", "trainer.batches_per_epoch=50"]
+    assert main(["train", *words, f"hydra.run.dir={run}"]) == 0
     table, suggestion = pd.read_csv(run / "learning_rate.csv"), record_of(run)["learning_rate"]
     assert table["learning_rate"].iloc[0] == pytest.approx(0.01 * 1e-4)
     assert table["learning_rate"].is_monotonic_increasing
@@ -71,7 +75,48 @@ def test_the_profile_tells_where_the_time_goes(
     assert {"waiting for data", "backward pass", "optimizer", "validation"} < set(parts["part"])
     assert operators["share"].sum() == pytest.approx(1, abs=0.01)
     assert operators["operator"].str.contains("convolution").any()
-    assert "Where an epoch's time goes" in capsys.readouterr().out
+    in_run = pd.read_csv(run / "profile_run.csv").set_index("part")
+    assert in_run["share"].sum() == pytest.approx(1, abs=1e-3)
+    assert set(FIXED_PARTS) | {"test", "report"} < set(in_run.index)
+    printed = capsys.readouterr().out
+    assert "Where an epoch's time goes" in printed
+    assert "Where a run's time goes" in printed
+    fixed = in_run.loc[list(FIXED_PARTS), "share"].sum()
+    assert record_of(run)["profile_run"]["fixed_share"] == pytest.approx(fixed, abs=1e-3)
+
+
+def test_the_time_of_a_run_is_extrapolated_from_the_first_two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("aunet.training.time_profile._now", lambda: now)
+    monkeypatch.setattr("aunet.training.time_profile.seconds_since_start", lambda: 7.0)
+    times, trainer, module = TimeProfile(), SimpleNamespace(current_epoch=0), None
+    for step_seconds, validation_seconds in ((3.0, 10.0), (2.0, 4.0)):
+        times.on_train_epoch_start(trainer, module)
+        for _step in range(2):
+            times.on_train_batch_start(trainer)
+            now += step_seconds
+            times.on_before_backward(trainer)
+            times.on_after_backward(trainer)
+            times.on_train_batch_end(trainer)
+        times.on_validation_start(trainer, module)
+        now += validation_seconds
+        times.on_validation_end(trainer, module)
+        trainer.current_epoch += 1
+    rows = {row["part"]: row for row in times.run_parts(epochs=5, steps=10, once={"report": 3.0})}
+    assert rows["start-up"]["seconds"] == 7
+    # 50 steps of 2 s, and 2 s more than twice that for the two steps of the first epoch.
+    assert rows["augmentation, forward pass and loss"]["seconds"] == 50 * 2 + 2
+    assert rows["validation"]["seconds"] == 10 + 4 * 4
+    assert rows["report"]["seconds"] == 3
+    assert rows["validation"]["share"] == pytest.approx(26 / (7 + 102 + 26 + 3), abs=1e-4)
+
+
+def test_a_profile_of_too_few_epochs_is_refused(
+    probe_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*probe_settings, "trainer=profile", "trainer.max_epochs=2", f"hydra.run.dir={tmp_path}/run"]
+    assert main(["train", *words]) == 2
+    assert "trainer.max_epochs=2: trainer=profile needs 3 epochs" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_probe_is_not_resumed(probe_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

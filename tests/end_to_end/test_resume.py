@@ -12,6 +12,8 @@ import torch
 from aunet.commands.main import main
 from aunet.training.segmentation_task import SegmentationTask
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 def stop_at_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Press Ctrl-C in the middle of a training step."""
@@ -25,7 +27,14 @@ def stop_at_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(SegmentationTask, "training_step", step)
 
 
-@pytest.mark.parametrize("step", [1, 3, 6], ids=["in the first epoch", "at the end of an epoch", "in the second epoch"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(1, marks=pytest.mark.slow, id="in the first epoch"),
+        pytest.param(3, id="at the end of an epoch"),
+        pytest.param(6, id="in the second epoch"),
+    ],
+)
 def test_a_resumed_run_ends_as_one_never_interrupted(
     step: int, finished_run: Path, attention_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

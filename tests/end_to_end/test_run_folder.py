@@ -32,6 +32,7 @@ def test_run_json_tells_what_ran_and_how_it_scored(finished_run: Path) -> None:
     assert record["flips"] == []
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_flips_that_exchange_classes_are_logged_and_recorded(
     small_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,6 +121,7 @@ def test_the_report_names_the_data_and_holds_its_pictures(finished_run: Path) ->
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_an_equal_run_gives_equal_losses_and_scores(
     finished_run: Path, attention_settings: list[str], tmp_path: Path
 ) -> None:
@@ -128,6 +130,7 @@ def test_an_equal_run_gives_equal_losses_and_scores(
         assert (tmp_path / "b" / name).read_bytes() == (finished_run / name).read_bytes()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_another_seed_gives_other_losses(finished_run: Path, attention_settings: list[str], tmp_path: Path) -> None:
     assert main(["train", *attention_settings, "logger=csv", "seed=1", f"hydra.run.dir={tmp_path}/b"]) == 0
     assert (tmp_path / "b" / "metrics.csv").read_bytes() != (finished_run / "metrics.csv").read_bytes()

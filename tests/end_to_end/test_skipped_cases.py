@@ -10,6 +10,8 @@ from scans import write_msd_task, write_nifti
 
 from aunet.commands.main import main
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 SMALL = ["model=unet", "data=msd", "data.patch_size=[16,16,16]", "model.network.channels=[4,8]"]
 
 

@@ -9,6 +9,8 @@ from aunet.commands.main import main
 from aunet.data.volume import read_label
 from aunet.metrics.case_scores import read_case_scores
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 SMALL = [
     "model=unet",
     "model.network.channels=[4,8]",

@@ -11,6 +11,8 @@ from torch._inductor import config as inductor_config
 from aunet.commands.main import main
 from aunet.training.hardware_choice import HardwareChoice
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 
 @pytest.fixture(scope="session")
 def plain_settings(small_settings: list[str]) -> list[str]:
@@ -61,7 +63,8 @@ def test_without_a_compiler_the_run_goes_on_with_one_line(
 ) -> None:
     monkeypatch.setattr(inductor_config.cpp, "cxx", ("no-such-compiler",))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    assert main(["train", *plain_settings, "trainer.compile=true", f"hydra.run.dir={tmp_path}/run"]) == 0
+    words = [*plain_settings, "model.network.channels=[4,4]", "trainer.compile=true"]
+    assert main(["train", *words, f"hydra.run.dir={tmp_path}/run"]) == 0
     assert caplog.text.count("the run goes on without") == 1
     assert record_of(tmp_path / "run")["computing"]["compiled"] is False
 

@@ -14,6 +14,8 @@ from scans import write_msd_task, write_nifti
 from aunet.commands.main import main
 from aunet.training.checkpoints import Checkpoints
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 OVERFLOW = "optimizer.factory.lr=1e30"
 
 

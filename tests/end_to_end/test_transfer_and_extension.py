@@ -1,14 +1,18 @@
 """Runs that begin with another's weights, and runs that are given more epochs."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+from blank_pictures import blank_pictures
 
 from aunet.commands.main import main
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.fixture(scope="session")
@@ -16,11 +20,18 @@ def plain_settings(small_settings: list[str]) -> list[str]:
     return ["model=unet", "logger=csv", *small_settings, "trainer.max_epochs=2"]
 
 
-@pytest.fixture
-def short_run(plain_settings: list[str], tmp_path: Path) -> Path:
-    folder = tmp_path / "short"
-    assert main(["train", *plain_settings, f"hydra.run.dir={folder}"]) == 0
+@pytest.fixture(scope="module")
+def trained_run(plain_settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "short"
+    with blank_pictures():
+        assert main(["train", *plain_settings, f"hydra.run.dir={folder}"]) == 0
     return folder
+
+
+@pytest.fixture
+def short_run(trained_run: Path, tmp_path: Path) -> Path:
+    """A copy of a run of two epochs, which a test may change."""
+    return shutil.copytree(trained_run, tmp_path / "short")
 
 
 def record_of(folder: Path) -> dict[str, Any]:

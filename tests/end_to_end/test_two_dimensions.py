@@ -8,6 +8,7 @@ import pytest
 from aunet.commands.main import main
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("model", ["attention", "monai_unet"])
 def test_a_network_of_two_dimensions_trains_on_slices_of_scans(
     model: str, small_settings: list[str], tmp_path: Path

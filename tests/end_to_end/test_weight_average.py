@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from blank_pictures import blank_pictures
 
 from aunet.build import load_run
 from aunet.commands.main import main
 from aunet.training.segmentation_task import SegmentationTask
 from tests.end_to_end.fault_harness import differences
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +25,8 @@ def average_settings(attention_settings: list[str]) -> list[str]:
 @pytest.fixture(scope="session")
 def averaged_run(average_settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "averaged"
-    assert main(["train", *average_settings, f"hydra.run.dir={folder}"]) == 0
+    with blank_pictures():
+        assert main(["train", *average_settings, f"hydra.run.dir={folder}"]) == 0
     return folder
 
 

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import yaml
 from abdomens import abdomens, write_abdomens
+from blank_pictures import blank_pictures
 
 from aunet.build import load_run
 from aunet.commands.main import main
 from aunet.data.intensity_scale import IntensityScale
 from aunet.data.volume import read_volume
 from tests.end_to_end.test_resume import stop_at_step
+
+pytestmark = pytest.mark.usefixtures("without_pictures")
 
 SMALL = [
     "model=unet",
@@ -44,10 +47,12 @@ def refuse_to_measure(*arguments: object) -> None:
     raise AssertionError("measured again")
 
 
-@pytest.fixture
-def run(words: list[str], tmp_path: Path) -> Path:
-    assert main(["train", *words, f"hydra.run.dir={tmp_path}/run"]) == 0
-    return tmp_path / "run"
+@pytest.fixture(scope="module")
+def run(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    with blank_pictures():
+        assert main(["train", *words, f"hydra.run.dir={folder}"]) == 0
+    return folder
 
 
 def test_the_numbers_of_the_training_cases_are_kept_and_predict(run: Path, words: list[str]) -> None:

@@ -1,8 +1,10 @@
 """Timing of forward passes, with networks that take a known time."""
 
+import math
 import time
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +43,12 @@ def test_networks_take_turns_after_a_warm_up() -> None:
     list(forward_rounds(networks, [torch.zeros(1), torch.zeros(1)], rounds=2))
 
     assert calls == [0.0, 0.001] * 3
+
+
+@pytest.mark.parametrize(("seconds", "rounds"), [(0.0, 2), (math.inf, 4)])
+def test_no_round_begins_after_the_seconds_but_for_the_fewest(seconds: float, rounds: int) -> None:
+    taken = list(forward_rounds([Sleeping(0.0, [])], [torch.zeros(1)], rounds=4, fewest=2, seconds=seconds))
+    assert len(taken) == rounds
 
 
 def test_the_processor_is_named_with_its_threads() -> None:

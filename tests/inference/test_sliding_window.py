@@ -18,7 +18,7 @@ from aunet.data.patch_sampling import PatchDataset
 from aunet.data.preprocessing import Preprocessing
 from aunet.data.random_geometry import RandomGeometry
 from aunet.inference.sliding_window import predict_volume
-from aunet.networks import AttentionUNet, GridGate
+from aunet.networks import AttentionUNet, GridGate, UNet
 from tests.inference.tiny_networks import Neighbourhood, Pointwise
 
 
@@ -51,6 +51,49 @@ def test_a_small_volume_is_padded_evenly_with_zeros_to_the_patch() -> None:
         padded = network(F.pad(image, (3, 3, 3, 4, 1, 2))[None])[0]
     logits = predict_volume(network, image, (16, 16, 24), size_multiple=(4, 4, 4)).logits
     assert torch.equal(logits, padded[:, 1:14, 3:12, 3:21])
+
+
+def test_a_volume_of_few_voxels_is_predicted_in_one_pass_padded_evenly_with_zeros() -> None:
+    network, image = Neighbourhood().eval(), image_of(30, 20, 24)
+    with torch.no_grad():
+        padded = network(F.pad(image, (0, 0, 0, 0, 1, 1))[None])[0]
+    few = {"size_multiple": (4, 4, 4), "one_pass_voxels": 32 * 20 * 24}
+    assert torch.equal(predict_volume(network, image, (16, 16, 16), **few).logits, padded[:, 1:31])
+
+
+def test_a_volume_with_a_voxel_too_many_is_predicted_in_windows() -> None:
+    network, image = Neighbourhood().eval(), image_of(30, 20, 24)
+    windows = predict_volume(network, image, (16, 16, 16), size_multiple=(4, 4, 4)).logits
+    many = {"size_multiple": (4, 4, 4), "one_pass_voxels": 32 * 20 * 24 - 1}
+    assert torch.equal(predict_volume(network, image, (16, 16, 16), **many).logits, windows)
+
+
+@pytest.mark.parametrize("network", [UNet(channels=(2, 4, 8)), AttentionUNet(channels=(2, 4, 8))])
+def test_the_middle_of_a_large_image_does_not_depend_on_how_far_a_local_network_sees_past_it(network: UNet) -> None:
+    assert network.is_local
+    network, image = network.eval(), image_of(128, 8, 8)
+    far = image.clone()
+    far[:, 120:] += 5
+    with torch.no_grad():
+        assert torch.equal(network(image[None])[..., :32, :, :], network(far[None])[..., :32, :, :])
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        UNet(channels=(2, 4, 8), norm="instance"),
+        UNet(channels=(2, 4, 8), norm="group"),
+        AttentionUNet(channels=(2, 4, 8), gate=partial(GridGate, normalization="softmax")),
+        AttentionUNet(channels=(2, 4, 8), gating_source="global"),
+    ],
+)
+def test_a_network_whose_output_changes_with_far_voxels_is_not_local(network: UNet) -> None:
+    assert not network.is_local
+    network, image = network.eval(), image_of(128, 8, 8)
+    far = image.clone()
+    far[:, 120:] += 5
+    with torch.no_grad():
+        assert not torch.equal(network(image[None])[..., :32, :, :], network(far[None])[..., :32, :, :])
 
 
 @pytest.mark.parametrize("shape", [(20, 18, 16), (13, 30, 9), (31, 31, 31)])

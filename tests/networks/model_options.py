@@ -18,8 +18,15 @@ OURS = [option for option in OPTIONS if not option.startswith("monai_")]
 PARTS = sorted(f"{file.parent.name}/{file.stem}" for file in CONF.glob("*/*.yaml"))
 
 IN_CHANNELS, NUM_CLASSES = 2, 3
+# The parts that the Attention U-Net has by itself.
+_DEFAULT_PARTS = ("gate/additive", "block/plain", "head/multiscale")
 # By what the sides must divide by: three different sides, or two where three would be slow.
-_SIDES = {8: (16, 24, 32), 16: (16, 48, 32), 32: (32, 64, 32)}
+_SIDES = {8: (8, 24, 16), 16: (16, 48, 32), 32: (32, 64, 32)}
+
+
+def option_of_part(part: str) -> str:
+    """Return the name that the option has, if there is one, whose network is the Attention U-Net with ``part``."""
+    return "attention" if part in _DEFAULT_PARTS else f"attention_{part.rpartition('/')[2]}"
 
 
 def settings_of(
@@ -36,11 +43,12 @@ def settings_of(
         "patch_size": [32] * spatial_dims,
         "batch_size": 2,
     }
-    return resolve_config(_composed(option), facts)
+    return resolve_config(composed(option), facts)
 
 
 @cache
-def _composed(option: str) -> DictConfig:
+def composed(option: str) -> DictConfig:
+    """Return the configuration of a run with ``option``, as for ``settings_of``."""
     part, _, choice = option.rpartition("/")
     return compose_config([f"model={choice}"] if not part else ["model=attention", f"model/{part}={choice}"])
 
@@ -77,4 +85,4 @@ def _smaller_networks_of_others(width: int) -> dict[str, dict[str, Any]]:
 
 def image_size(settings: dict[str, Any]) -> tuple[int, ...]:
     """Sides of an image that the small network of ``settings`` takes, not all alike."""
-    return _SIDES[settings["model"]["size_multiple"] or 8][: settings["dataset"]["spatial_dims"]]
+    return _SIDES[settings["model"]["size_multiple"] or 8][-settings["dataset"]["spatial_dims"] :]

@@ -5,17 +5,20 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from aunet.networks import GridGate
-from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
+from aunet.networks.processor_convolutions import ProcessorConvolutions
 from tests.networks.model_options import (
     IN_CHANNELS,
     NUM_CLASSES,
     OPTIONS,
     PARTS,
+    composed,
     image_size,
+    option_of_part,
     settings_of,
     small_network,
 )
@@ -25,10 +28,34 @@ from tests.networks.training_loss import training_loss
 _ROUNDING = 2e-8
 
 
+# Parts whose network is that of an option, as test_a_part_alone_gives_the_network_of_its_option shows.
+SAME_AS = {part: option for part in PARTS if (option := option_of_part(part)) in OPTIONS}
+
+
+# In two dimensions one of each kind, as blocks, gates and heads have the code of three; the others in the slow tier.
+PLANAR = {
+    "unet",
+    "attention",
+    "attention_deep_supervision",
+    "attention_hard",
+    "attention_official",
+    "attention_recurrent_inception",
+    "attention_softmax",
+    *(option for option in OPTIONS if option.startswith("monai_")),
+}
+
+
+def _parameter(option: str, dims: int) -> Any:
+    marks = [pytest.mark.slow] if option in SAME_AS or (dims == 2 and option not in PLANAR) else []
+    return pytest.param((option, dims), id=f"{option}-{dims}D", marks=marks)
+
+
 @pytest.fixture(
     scope="module",
-    params=[(option, dims) for option in OPTIONS for dims in (2, 3)] + [(part, 3) for part in PARTS],
-    ids=lambda param: f"{param[0]}-{param[1]}D",
+    params=[
+        *(_parameter(option, dims) for option in OPTIONS for dims in (2, 3)),
+        *(_parameter(part, 3) for part in PARTS),
+    ],
 )
 def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     return settings_of(*request.param)
@@ -42,6 +69,13 @@ def network(settings: dict[str, Any]) -> nn.Module:
 @pytest.fixture
 def image(settings: dict[str, Any]) -> Tensor:
     return torch.randn(2, IN_CHANNELS, *image_size(settings), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("part", "option"), SAME_AS.items())
+def test_a_part_alone_gives_the_network_of_its_option(part: str, option: str) -> None:
+    of_part, of_option = (OmegaConf.to_container(composed(name).model) for name in (part, option))
+    assert isinstance(of_part, dict)
+    assert of_part | {"name": option} == of_option
 
 
 def test_gradients_of_the_training_loss_reach_every_parameter_that_is_not_inert(
@@ -90,7 +124,7 @@ def test_bf16_is_close_to_float32(network: nn.Module, image: Tensor) -> None:
     network.eval()
     with torch.no_grad():
         exact = network(image)
-        with torch.autocast("cpu", torch.bfloat16), ThinConvolutionsInFloat32():
+        with torch.autocast("cpu", torch.bfloat16), ProcessorConvolutions():
             rounded = network(image).float()
     assert (rounded - exact).norm() / exact.norm() < 0.05
 

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from tests.networks.model_options import IN_CHANNELS, OURS, settings_of, small_network
 
-# One without gates, one with soft, one with hard ones.
-REPRESENTATIVES = ("unet", "attention", "attention_hard")
+# Soft gates and hard ones, each in the U-Net, which alone has the slow tier.
+REPRESENTATIVES = ("attention", "attention_hard")
 
 pytestmark = [
     # torch's own exporters use what torch itself has deprecated.

@@ -2,12 +2,13 @@
 
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, LightningModule, Trainer
 
-from aunet.training.checkpoints import MONITORED, Checkpoints
+from aunet.training.checkpoints import MONITORED, Checkpoints, is_readable
 from aunet.training.patience import Patience
 from tests.training.toy_training import LinearTask, train
 
@@ -35,6 +36,16 @@ def test_a_damaged_last_one_is_told_and_left_for_the_one_before(
     last.write_bytes(last.read_bytes()[:300] if damage is None else damage)
     assert Checkpoints(tmp_path).newest() == previous
     assert "last.ckpt is damaged" in caplog.text
+
+
+class CountedSaves(Callback):
+    """Counts how often the trainer gathers a checkpoint."""
+
+    count = 0
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Count one more."""
+        self.count += 1
 
 
 class ScoredTask(LinearTask):
@@ -65,3 +76,24 @@ def test_the_best_epoch_and_the_end_by_patience(scores: list[float], best: int, 
     assert trainer.current_epoch == epochs
     assert checkpoints.best_epoch == best
     assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == best
+
+
+def test_an_epoch_that_is_the_best_is_saved_once_for_both_files(tmp_path: Path) -> None:
+    saves = CountedSaves()
+    train(ScoredTask([0.2, 0.5, 0.4]), [Checkpoints(tmp_path), saves], batches=1, max_epochs=3)
+    assert saves.count == 3
+
+
+def test_the_last_file_of_a_best_epoch_is_the_best_file_and_the_one_before_is_kept(tmp_path: Path) -> None:
+    train(ScoredTask([0.4, 0.2, 0.5]), [Checkpoints(tmp_path)], batches=1, max_epochs=3)
+    best, last, previous = (
+        torch.load(tmp_path / f"{name}.ckpt", weights_only=True) for name in ("best", "last", "previous")
+    )
+    assert (best["epoch"], last["epoch"], previous["epoch"]) == (2, 2, 1)
+    assert (tmp_path / "last.ckpt").read_bytes() == (tmp_path / "best.ckpt").read_bytes()
+
+
+def test_damage_to_the_last_file_does_not_reach_the_best_one(tmp_path: Path) -> None:
+    train(ScoredTask([0.4]), [Checkpoints(tmp_path)], batches=1, max_epochs=1)
+    (tmp_path / "last.ckpt").write_bytes(b"damaged")
+    assert is_readable(tmp_path / "best.ckpt")

@@ -168,7 +168,77 @@ def test_the_state_is_read_as_tensors_and_plain_values_only(toy_time: ToyTime, t
     assert torch.load(tmp_path / "state", weights_only=True) == clock.state_dict()
 
 
-def test_the_time_left_is_never_more_than_the_limit_leaves(toy_time: ToyTime) -> None:
-    clock, _, _ = train_on(toy_time, validation_seconds=30.0, limit=100.0)
-    left = clock.seconds_left(1)
-    assert left is None or left <= 100.0
+class LeftNotes(Callback):
+    """Notes what is left after each step and, once it is validated, after each epoch, and when that was."""
+
+    def __init__(self, clock: RunClock, time: ToyTime) -> None:
+        self._clock, self._time = clock, time
+        self.ends: list[float] = []
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        """Ask as the progress bar does."""
+        self._note(trainer, trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ask as the line of an epoch does."""
+        self._note(trainer, trainer.current_epoch + 1)
+
+    def _note(self, trainer: Trainer, epochs: int) -> None:
+        left = self._clock.remainder(trainer.global_step, epochs)
+        assert left is not None
+        self.ends.append(self._time.seconds + left.seconds)
+
+
+def noted_ends(
+    toy_time: ToyTime, expected: tuple[float, float], validation_seconds: float = 30.0, limit: float | None = None
+) -> tuple[list[float], float]:
+    """The ends that are expected in a training of 3 epochs of 10 steps of a second, and when it did end."""
+    clock = RunClock(3, BATCHES, limit)
+    clock.expect(*expected)
+    notes = LeftNotes(clock, toy_time)
+    task = LinearTask(toy_time, 1.0, validation_seconds)
+    train(task, [clock, notes], batches=BATCHES, max_epochs=3)
+    return notes.ends, toy_time.seconds
+
+
+def test_the_expected_end_is_right_from_the_first_step_if_the_measurement_was(toy_time: ToyTime) -> None:
+    ends, end = noted_ends(toy_time, (1.0, 30.0))
+    assert ends == pytest.approx([end] * len(ends))
+
+
+def test_measured_steps_and_validations_take_the_place_of_expected_ones(toy_time: ToyTime) -> None:
+    """Expected were 3 s a step and no validation: right from the second step for the one, the first epoch for both."""
+    ends, end = noted_ends(toy_time, (3.0, 0.0))
+    assert ends[0] == pytest.approx(1001.0 + 29 * 3.0)
+    assert ends[1:10] == pytest.approx([end - 3 * 30.0] * 9)
+    assert ends[10:] == pytest.approx([end] * len(ends[10:]))
+
+
+def test_a_time_limit_is_the_expected_end(toy_time: ToyTime) -> None:
+    ends, _ = noted_ends(toy_time, (1.0, 30.0), limit=100.0)
+    assert ends[0] == pytest.approx(1100.0)
+    assert max(ends) <= 1100.0
+
+
+def test_no_end_is_expected_before_a_step_is_measured() -> None:
+    clock = RunClock(3, BATCHES, None)
+    assert clock.remainder(0, 0) is None
+    assert clock.steps_per_second is None
+    clock.expect(0.5, 0.0)
+    assert clock.steps_per_second == 2.0
+
+
+def test_a_resumed_training_has_its_rest_alone_left(toy_time: ToyTime, tmp_path: Path) -> None:
+    """Of 5 epochs two are done; this process expects steps of 4 s, where the one before had made them in 1 s."""
+    save = tmp_path / "last.ckpt"
+    train_on(toy_time, validation_seconds=30.0, limit=None, epochs=2, save=save)
+    clock = RunClock(5, BATCHES, None)
+    checkpoint = torch.load(save, weights_only=True)
+    clock.load_state_dict(checkpoint["callbacks"][clock.state_key])
+    left = clock.remainder(20, 2)
+    assert left is not None
+    assert (left.steps, left.validations, left.seconds) == (30, 3, pytest.approx(30 * 1.0 + 3 * 30.0))
+    clock.expect(4.0, 10.0)
+    left = clock.remainder(20, 2)
+    assert left is not None
+    assert left.seconds == pytest.approx(30 * 4.0 + 3 * 10.0)

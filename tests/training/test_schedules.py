@@ -2,7 +2,7 @@
 
 import pytest
 
-from aunet.build import build_schedule
+from aunet.build_task import build_schedule
 from aunet.config import compose_config, resolve_config
 from aunet.training.schedules import constant, halving, halving_every, polynomial
 from tests.configs.test_every_option import FACTS

@@ -1,0 +1,111 @@
+"""The expected end of a training, logged before its first step after a short measurement."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from aunet.training.hardware_choice import HardwareChoice
+from aunet.training.matrix_rate import matrix_rate
+from aunet.training.pace import BatchShape, Pace, count_windows, measure_pace
+from aunet.training.pace_words import computer_words, end_words, speed_words
+from aunet.training.ranks import num_ranks, rank
+from aunet.training.run_clock import RunClock
+from aunet.training.segmentation_task import SegmentationTask
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A training whose pace is measured.
+
+    Attributes:
+        choice: what the run computes in.
+        shape: of the batches of this process.
+        accumulate: batches of an optimizer step.
+        validation_shapes: voxels of each validation case.
+        max_time, patience: as set for the trainer, or None.
+    """
+
+    choice: HardwareChoice
+    shape: BatchShape
+    accumulate: int
+    validation_shapes: Sequence[Sequence[int]]
+    max_time: str | None
+    patience: int | None
+
+    def measure(self, task: SegmentationTask) -> Pace | None:
+        """Return the pace of ``task``; None if the GPU's memory does not hold a step."""
+        try:
+            return measure_pace(task, self.shape, self.accumulate)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            return None
+
+    def share(self, pace: Pace, device: torch.device) -> float:
+        """Return the part of the machine's matrix rate that a step reaches."""
+        rate = matrix_rate(device, self.choice.autocast_type or torch.float32)
+        return pace.flop / pace.step_seconds / rate
+
+    def validation_seconds(self, pace: Pace, task: SegmentationTask) -> float:
+        """Return the expected time of all windows of a validation."""
+        return pace.window_seconds * count_windows(self.validation_shapes, task.window)
+
+    def line(self, pace: Pace, share: float, clock: RunClock, steps: int, epochs: int) -> str:
+        """Return the line for the user, of a training that has made ``steps`` and ``epochs`` already."""
+        left = clock.remainder(steps, epochs)
+        assert left is not None, "the clock expects the measured pace"
+        end = end_words(left, self.max_time, self.patience)
+        return f"{computer_words(self.choice)}: {speed_words(1 / pace.step_seconds, share)}{self._scale(pace)}; {end}."
+
+    def _scale(self, pace: Pace) -> str:
+        if pace.measured == self.shape:
+            return ""
+        size = "x".join(map(str, pace.measured.patch_size))
+        number = pace.measured.patches
+        return f" (measured on {number} {'patch' if number == 1 else 'patches'} of {size})"
+
+
+class ForecastLine(Callback):
+    """Measurement of the pace before the first step of a training; it is logged, recorded and given to the clock.
+
+    It goes last among the callbacks: the clock has then been set, and a Ctrl-C during the measurement has the effect of
+    one during the first step. Several processes are not measured, as they would have to meet at every step.
+
+    Args:
+        forecast: what to measure.
+        clock: of the run.
+        keep: takes what the run's record keeps.
+    """
+
+    def __init__(self, forecast: Forecast, clock: RunClock, keep: Callable[[dict[str, Any]], None]) -> None:
+        self._forecast = forecast
+        self._clock = clock
+        self._keep = keep
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Measure and log, unless no step is left."""
+        if trainer.should_stop:
+            return
+        if num_ranks() > 1:
+            if rank() == 0:
+                _log.info("%s", not_measured(self._forecast.choice, f"{num_ranks()} processes train"))
+            return
+        assert isinstance(pl_module, SegmentationTask)
+        pace = self._forecast.measure(pl_module)
+        if pace is None:
+            _log.warning("%s", not_measured(self._forecast.choice, "the GPU's memory does not hold a training step"))
+            return
+        share = self._forecast.share(pace, pl_module.device)
+        self._clock.expect(pace.step_seconds, self._forecast.validation_seconds(pace, pl_module))
+        _log.info("%s", self._forecast.line(pace, share, self._clock, trainer.global_step, trainer.current_epoch))
+        self._keep({"steps_per_second": round(1 / pace.step_seconds, 4), "matrix_rate_share": round(share, 4)})
+
+
+def not_measured(choice: HardwareChoice, reason: str) -> str:
+    """Return the line of a training whose pace was not measured ahead."""
+    return f"{computer_words(choice)}: speed not measured ahead, as {reason}; each epoch's line has the expected end."

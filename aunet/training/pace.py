@@ -1,0 +1,230 @@
+"""How fast a training runs on this machine, measured ahead of it on random batches, without changing anything."""
+
+import math
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from aunet.data.patch_sampling import Sample, joined
+from aunet.inference.forward_seconds import wait_for
+from aunet.inference.sliding_window import predict_volume
+from aunet.inference.window_layout import window_layout
+from aunet.training.segmentation_task import SegmentationTask, Window
+
+# Seconds of timed batches that are enough against the noise of a clock, and the most batches of them.
+_ENOUGH_SECONDS, _ENOUGH_BATCHES = 0.5, 5
+# A batch of more voxels is tried out first on a small part of it, and not measured as a whole if that would take longer
+# than _LONGEST_BATCH seconds: two batches of 4 s keep a measurement within 10 s.
+_SMALL_BATCH_VOXELS = 150_000
+_LONGEST_BATCH = 4.0
+
+
+@dataclass(frozen=True)
+class BatchShape:
+    """Patches of a batch, and the size of each: (patches, channels, *patch_size) voxels, with labels of K classes."""
+
+    patches: int
+    channels: int
+    patch_size: tuple[int, ...]
+    num_classes: int
+
+    @property
+    def voxels(self) -> int:
+        """Of all patches together."""
+        return self.patches * math.prod(self.patch_size)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """A measured pace.
+
+    Attributes:
+        step_seconds: of an optimizer step with the batches whose gradients it takes.
+        window_seconds: of one window of the validation.
+        flop: of an optimizer step: convolutions and matrix products; one multiply-add counts as two.
+        measured: the batch that was measured; smaller than the training's if a step takes long.
+    """
+
+    step_seconds: float
+    window_seconds: float
+    flop: float
+    measured: BatchShape
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Seconds and FLOP of one batch, and seconds of one window of the validation."""
+
+    batch_seconds: float
+    window_seconds: float
+    flop: float
+
+    def scaled(self, factor: float) -> "_Trial":
+        """Return the trial of a batch with ``factor`` times the voxels, in as many times larger windows."""
+        return _Trial(self.batch_seconds * factor, self.window_seconds * factor, self.flop * factor)
+
+
+def measure_pace(task: SegmentationTask, shape: BatchShape, accumulate: int = 1) -> Pace:
+    """Measure the pace of ``task`` where its network lies, in a few steps on random images.
+
+    A step is the augmentation, the forward pass, the loss, the backward pass and the optimizer, the latter on a copy of
+    the weights. Weights, running statistics, gradients and the states of torch's random numbers are afterwards as they
+    were. If a batch would take longer than a few seconds, a smaller one is measured and scaled by its voxels.
+
+    Args:
+        task: what is trained; its network in training mode.
+        shape: of the batches of this process.
+        accumulate: batches of an optimizer step.
+
+    Raises:
+        torch.OutOfMemoryError: the GPU's memory does not hold a step.
+    """
+    with _restored(task.network, task.device):
+        measured = _measurable(task, shape)
+        trial = _try(task, measured).scaled(shape.voxels / measured.voxels)
+        # Windows are whole patches, one at a time.
+        window_seconds = trial.window_seconds * measured.patches / shape.patches
+        update_seconds = _update_seconds(task)
+    if task.device.type == "cuda":  # the peak that a run records is that of its training
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    return Pace(accumulate * trial.batch_seconds + update_seconds, window_seconds, accumulate * trial.flop, measured)
+
+
+def count_windows(shapes: Sequence[Sequence[int]], window: Window) -> float:
+    """Return how many windows' worth of voxels the prediction of volumes of these ``shapes`` (voxels) computes.
+
+    A volume that is predicted in one pass counts as its padded size over that of a window.
+    """
+    return sum(_num_windows(shape, window) for shape in shapes)
+
+
+def _num_windows(shape: Sequence[int], window: Window) -> float:
+    usual = window_layout(shape, window.patch_size, window.overlap, window.size_multiple)
+    layout = window_layout(shape, window.patch_size, window.overlap, window.size_multiple, window.one_pass_voxels)
+    return len(layout.corners) * math.prod(layout.window) / math.prod(usual.window)
+
+
+def _measurable(task: SegmentationTask, shape: BatchShape) -> BatchShape:
+    """Return ``shape``, or what of it can be measured in time, judged by its smallest part."""
+    multiple = task.window.size_multiple
+    smallest = _part(shape, multiple, 0)
+    # A compiled network would be compiled again, for a minute, for another size.
+    if task.is_compiled or shape.voxels <= _SMALL_BATCH_VOXELS or smallest.voxels >= shape.voxels:
+        return shape
+    try:
+        _batch_seconds(task, smallest)  # warms up
+        seconds_per_voxel = _batch_seconds(task, smallest) / smallest.voxels
+    except (RuntimeError, ValueError):  # what networks for one size say of another
+        return shape
+    return _part(shape, multiple, int(_LONGEST_BATCH / seconds_per_voxel))
+
+
+def _part(shape: BatchShape, multiple: Sequence[int], most_voxels: int) -> BatchShape:
+    """Return the largest part of a batch with at most ``most_voxels``: fewer patches, then a shorter longest side.
+
+    A side keeps two multiples, so that the coarsest level has more than one voxel, which batch norm needs.
+    """
+    patches = max(1, min(shape.patches, most_voxels // math.prod(shape.patch_size)))
+    size = list(shape.patch_size)
+    shortest = [min(side, 2 * unit) for side, unit in zip(size, multiple, strict=True)]
+    while patches * math.prod(size) > most_voxels and size != shortest:
+        axis = max(range(len(size)), key=lambda axis: size[axis] - shortest[axis])
+        size[axis] = max(shortest[axis], size[axis] - multiple[axis])
+    return replace(shape, patches=patches, patch_size=tuple(size))
+
+
+def _try(task: SegmentationTask, shape: BatchShape) -> _Trial:
+    """Time batches of ``shape`` after one that warms up, whose FLOP are counted, and windows of the validation."""
+    with FlopCounterMode(display=False) as counter:
+        first = _batch_seconds(task, shape)
+    seconds: list[float] = []
+    while not seconds or (sum(seconds) < _ENOUGH_SECONDS and len(seconds) < _ENOUGH_BATCHES):
+        if first > 2 * _LONGEST_BATCH:  # the machine is slower than was foreseen
+            seconds.append(first)
+            break
+        seconds.append(_batch_seconds(task, shape))
+    return _Trial(sum(seconds) / len(seconds), _window_seconds(task, shape), counter.get_total_flops())
+
+
+def _window_seconds(task: SegmentationTask, shape: BatchShape) -> float:
+    """Return the seconds of one patch in validation; a quick one is warmed up first."""
+    image, multiple = torch.rand(shape.channels, *shape.patch_size), task.window.size_multiple
+
+    def predict() -> None:
+        with task.autocast():
+            predict_volume(task.network, image, shape.patch_size, size_multiple=multiple)
+
+    first = _seconds(predict, task.device)
+    return first if first > _ENOUGH_SECONDS / 2 else _seconds(predict, task.device)
+
+
+def _batch_seconds(task: SegmentationTask, shape: BatchShape) -> float:
+    augmentation = task.augmentation.for_patches_of(shape.patch_size)
+    batch = random_batch(shape, lambda number: augmentation.geometry.draw(0, 0, number).box[1])
+    batch = {key: value.to(task.device) if isinstance(value, Tensor) else value for key, value in batch.items()}
+    task.network.zero_grad()
+    return _seconds(lambda: task.trial_step(batch, augmentation), task.device)
+
+
+def random_batch(shape: BatchShape, box_of: Callable[[int], Sequence[int]]) -> Sample:
+    """Return a batch as ``patch_sampling.joined`` makes it, of random images and labels.
+
+    ``box_of`` gives the voxels to read for each patch.
+    """
+    draw = torch.Generator().manual_seed(0)
+
+    def sample(number: int) -> Sample:
+        box = tuple(box_of(number))
+        return {
+            "image": torch.rand(shape.channels, *box, generator=draw),
+            "label": torch.randint(shape.num_classes, (1, *box), generator=draw, dtype=torch.uint8),
+            "case_id": "random",
+            "key": torch.tensor((0, number)),
+            "move": torch.zeros(3),
+        }
+
+    return joined([sample(number) for number in range(shape.patches)])
+
+
+def _update_seconds(task: SegmentationTask) -> float:
+    """Return the seconds of the optimizer's second step, on copies of the weights and with the gradients at hand."""
+    copies: list[nn.Parameter] = []
+    for parameter in task.network.parameters():
+        copies.append(nn.Parameter(parameter.detach().clone()))
+        copies[-1].grad = parameter.grad
+    optimizer: Any = task.new_optimizer(copies)
+    optimizer.step()  # makes its state
+    return _seconds(optimizer.step, task.device)
+
+
+def _seconds(work: Callable[[], Any], device: torch.device) -> float:
+    wait_for(device)
+    start = time.perf_counter()
+    work()
+    wait_for(device)
+    return time.perf_counter() - start
+
+
+@contextmanager
+def _restored(network: nn.Module, device: torch.device) -> Generator[None]:
+    """Keep everything that a step without its update changes, and put it back."""
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    gradients = [(parameter, parameter.grad) for parameter in network.parameters()]
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            for parameter, _ in gradients:
+                parameter.grad = None
+            yield
+    finally:
+        with torch.no_grad():
+            for buffer, kept in buffers:
+                buffer.copy_(kept)
+        for parameter, gradient in gradients:
+            parameter.grad = gradient

@@ -1,0 +1,51 @@
+"""The line on how fast a training runs on this machine and when it ends."""
+
+import torch
+
+from aunet.training.hardware_choice import HardwareChoice
+from aunet.training.time_plan import Remainder
+from aunet.training.time_words import clock_words, duration_words
+
+
+def computer_words(choice: HardwareChoice) -> str:
+    """Return device, precision and memory layout: CPU (2 threads), bf16, channels-last."""
+    layout = "channels-last" if choice.is_channels_last else "channels-first"
+    return f"{_device_words(choice.device)}, {choice.precision}, {layout}"
+
+
+def _device_words(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    if device == "cpu":
+        threads = torch.get_num_threads()
+        return f"CPU ({threads} {'thread' if threads == 1 else 'threads'})"
+    return device.upper()
+
+
+def speed_words(steps_per_second: float, share: float | None) -> str:
+    """Return the speed: 1.6 steps/s, 48 % of this machine's matrix rate."""
+    rate = f"{rounded(steps_per_second)} steps/s"
+    return rate if share is None else f"{rate}, {100 * share:.0f} % of this machine's matrix rate"
+
+
+def rounded(value: float) -> str:
+    """Return two significant digits, without an exponent: 0.13, 1.6, 23, 120."""
+    return f"{value:.0f}" if value >= 10 else f"{value:#.2g}"
+
+
+def end_words(left: Remainder, max_time: str | None = None, patience: int | None = None) -> str:
+    """Return what is left and when it ends: 240 steps and 6 validations end at about 14:32 (2 min 40 s).
+
+    ``max_time`` and ``patience`` are the settings of the trainer that may end it.
+    """
+    if left.steps == 0:
+        return "no step is left"
+    work = f"{_number(left.steps, 'step')} and {_number(left.validations, 'validation')}"
+    end = f"{clock_words(left.seconds)} ({duration_words(left.seconds)})"
+    if left.is_cut:
+        return f"about {work} fit into trainer.max_time={max_time}, which ends at {end}"
+    return f"{work} end at about {end}" + (f", or earlier by trainer.patience={patience}" if patience else "")
+
+
+def _number(count: int, name: str) -> str:
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
