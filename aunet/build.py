@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from aunet.build_preprocessing import (
@@ -26,7 +26,7 @@ from aunet.data.cohort.groups import groups_by_name, present_classes
 from aunet.data.cohort.selection import mended_cohort, selected_cohort
 from aunet.data.cohort.split_file import read_splits
 from aunet.data.cohort.splits import Fold, Splits, SplitSizes, split_cases
-from aunet.data.patches.planning import plan_patches
+from aunet.data.patches.planning import PatchPlan, plan_patches
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
@@ -73,7 +73,7 @@ def with_facts(config: DictConfig, cohort: Cohort) -> Settings:
     data = config.data
     check_lengths(data)
     check_can_be_sharded(config.trainer)
-    plan = plan_patches(cohort.cases, data.spacing, data.patch_size, data.batch_size)
+    plan = _plan(config, cohort)
     facts = {
         **intensity_facts(config, cohort),
         "in_channels": cohort.num_channels,
@@ -182,6 +182,14 @@ def load_checkpoint_weights(network: nn.Module, checkpoint: Path) -> None:
             f"{checkpoint}: does not hold the weights of this run's network ({str(error).splitlines()[0]}). It may be"
             " damaged, or config.yaml was changed; use another checkpoint or another run."
         ) from None
+
+
+def _plan(config: DictConfig, cohort: Cohort) -> PatchPlan:
+    """Return spacing, patch and batch: for a resumed run those it began with, as the rules may have changed since."""
+    group = "dataset" if config.resume else "data"
+    return plan_patches(
+        cohort.cases, *(OmegaConf.select(config, f"{group}.{key}") for key in ("spacing", "patch_size", "batch_size"))
+    )
 
 
 def _source_cohort(config: DictConfig) -> Cohort:

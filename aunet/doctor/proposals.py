@@ -45,7 +45,7 @@ def propose_settings(cases: Sequence[Case], network: Mapping[str, Any]) -> list[
     settings = [
         ProposedSetting(f"data.spacing={_listed(spacing)}", "the median of the scans, in mm"),
         ProposedSetting(f"data.patch_size={_listed(plan.patch_size)}", _reason_of_patch(plan, axes)),
-        ProposedSetting(f"data.batch_size={plan.batch_size}", "as many patches as fit the voxels of a training step"),
+        ProposedSetting(f"data.batch_size={plan.batch_size}", "two patches, more if they are small"),
     ]
     if "channels" in network and "spacing" in network:  # only our networks; others plan their levels themselves
         smallest = "×".join(str(size) for size in _bottleneck(plan, strides))

@@ -110,6 +110,11 @@ def measure(contender: Contender, kind: str, size: Sequence[int], repeats: int) 
     layout = torch.channels_last_3d if contender.is_channels_last else torch.contiguous_format
     network = build_network(contender.network).to(device, memory_format=layout)
     image = torch.randn(*size, device=device).contiguous(memory_format=layout)
+    if contender.is_ours:  # as training and prediction do
+        from aunet.networks.memory_layout import channels_last, lay_out_channels_last
+
+        lay_out_channels_last(network)
+        image = channels_last(image)
     build = forward_pass if kind == "forward" else training_step
     run = build(contender, network, image)
     _seconds(run)  # warms up
@@ -148,7 +153,7 @@ def training_step(contender: Contender, network: "torch.nn.Module", image: "torc
         with _precision(contender, image.device.type):
             logits = network(image)
         loss = loss_function(logits.float(), label)
-        with _thin_convolutions(contender):
+        with _convolutions(contender):
             loss.backward()
         if contender.is_ours:
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -204,16 +209,16 @@ def _precision(contender: Contender, device: str) -> Any:
 
     stack = ExitStack()
     stack.enter_context(torch.autocast(device, torch.bfloat16, enabled=contender.precision == "bf16"))
-    stack.enter_context(_thin_convolutions(contender))
+    stack.enter_context(_convolutions(contender))
     return stack
 
 
-def _thin_convolutions(contender: Contender) -> Any:
+def _convolutions(contender: Contender) -> Any:
     from contextlib import nullcontext
 
-    from aunet.networks.thin_convolution import ThinConvolutionsInFloat32
+    from aunet.networks.processor_convolutions import ProcessorConvolutions
 
-    return ThinConvolutionsInFloat32() if contender.is_ours else nullcontext()
+    return ProcessorConvolutions() if contender.is_ours else nullcontext()
 
 
 def _seconds(run: Callable[[], object]) -> float:

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from aunet.data.cohort.case import Case
 from aunet.data.io.volume import read_grid
 
-# Default number of voxels in a training step: 8 hippocampi, half a torso at 4 mm.
-_VOXELS_PER_BATCH = 400_000
-_LARGEST_BATCH = 8
+_LARGEST_PATCH = 400_000  # voxels: half a torso at 4 mm
+# For the same number of patches, many steps of few patches reach a higher Dice than few steps of many
+# (experiments/recipe.md). Two is the smallest batch whose batch norm statistics mix cases; tiny patches need more.
+_VOXELS_PER_BATCH = 100_000
 _SMALLEST_BATCH = 2
+_LARGEST_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ def plan_patches(
     """Fill in the values that are None from the headers of the scans.
 
     The spacing is the scans' median. The patch is, along each axis, the multiple of ``multiple`` nearest to their
-    median length, its longest side shortened until one patch fits the budget of voxels; images, which are one voxel
-    thick, have patches as thick. The batch of 2 to 8 patches fills the budget.
+    median length, its longest side shortened until it has at most 400,000 voxels; images, which are one voxel thick,
+    have patches as thick. The batch has as many patches, 2 to 8, as fit 100,000 voxels.
     """
     if spacing is None or patch_size is None:
         grids = [ras_grid(case) for case in cases]
@@ -52,7 +54,7 @@ def plan_patches(
 def _patch_within_budget(lengths: NDArray[np.float64], multiple: int) -> list[int]:
     units = np.where(lengths > 1, multiple, 1)
     patch = np.maximum(1, np.rint(lengths / units)).astype(int)
-    while _SMALLEST_BATCH * (patch * units).prod() > 2 * _VOXELS_PER_BATCH:
+    while (patch * units).prod() > _LARGEST_PATCH:
         patch[(patch * (units > 1)).argmax()] -= 1
     return [int(length) for length in patch * units]
 

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scans import AFFINE, write_nifti
+import yaml
+from scans import AFFINE, write_msd_task, write_nifti
 
+from aunet.build import build_cohort, with_facts
+from aunet.config import compose_config, load_run_config
 from aunet.data.cohort.case import Case
 from aunet.data.io.volume import read_volume
 from aunet.data.patches.planning import expected_shape, plan_patches
@@ -21,7 +24,6 @@ def test_lengths_and_spacing_are_taken_in_the_order_right_anterior_superior(tmp_
     plan = plan_patches(scans(tmp_path, (35, 34, 50)), None, None, None)
     np.testing.assert_allclose(plan.spacing, (1.0, 1.2, 1.5))
     assert plan.patch_size == (32, 48, 32)
-    assert plan.batch_size == 8
 
 
 def test_a_large_scan_is_seen_in_patches_within_the_budget(tmp_path: Path) -> None:
@@ -29,6 +31,27 @@ def test_a_large_scan_is_seen_in_patches_within_the_budget(tmp_path: Path) -> No
     assert all(length % 16 == 0 for length in plan.patch_size)
     assert 200_000 <= np.prod(plan.patch_size) <= 400_000
     assert plan.batch_size == 2
+
+
+@pytest.mark.parametrize(("length", "batch_size"), [(16, 8), (32, 3), (48, 2), (64, 2)])
+def test_a_batch_holds_two_patches_or_as_many_as_fit_100_000_voxels(
+    tmp_path: Path, length: int, batch_size: int
+) -> None:
+    plan = plan_patches(scans(tmp_path, (length, length, length), np.eye(4)), None, None, None)
+    assert plan.patch_size == (length, length, length)
+    assert plan.batch_size == batch_size
+
+
+def test_a_resumed_run_keeps_the_plan_it_began_with_though_the_rules_have_changed(tmp_path: Path) -> None:
+    root = write_msd_task(tmp_path / "task", num_cases=3, shape=(20, 20, 20))
+    config = compose_config(["data=msd", f"data.root={root}"])
+    cohort = build_cohort(config)
+    settings = with_facts(config, cohort)
+    settings["dataset"] |= {"spacing": [1.5, 1.5, 1.5], "patch_size": [32, 32, 16], "batch_size": 5}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    resumed = load_run_config(tmp_path)
+    resumed["resume"] = str(tmp_path)
+    assert with_facts(resumed, cohort)["dataset"] == settings["dataset"]
 
 
 def test_what_is_set_stays(tmp_path: Path) -> None:
