@@ -62,7 +62,7 @@ class TimedTrainer(nnUNetTrainer):
         """Set the learning rate by the share of the time that is used."""
         super().on_train_epoch_start()
         share = min(1.0, (time.monotonic() - self._start) / self._seconds)
-        self.lr_scheduler.step(share * self.num_epochs)
+        self.lr_scheduler.step(share * self.lr_scheduler.max_steps)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Take a step, and end the training if the time is up."""
