@@ -39,7 +39,7 @@ def forecast_lines(settings: Settings, cohort: Cohort | None) -> list[str]:
     forecast = build_forecast(settings, choice, shapes, processes)
     pace = forecast.measure(task)
     if pace is None:
-        return [not_measured(choice, "the GPU's memory does not hold a training step")]
+        return [not_measured(choice, "a trial step failed")]
     clock.expect(pace.step_seconds, forecast.validation_seconds(pace, task))
     line = forecast.line(pace, forecast.share(pace, task.device), clock, steps, epochs)
     return [line, *([f"Assumed: {'; '.join(assumptions)}."] if assumptions else [])]

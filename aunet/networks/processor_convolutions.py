@@ -48,7 +48,8 @@ class ProcessorConvolutions(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Run ``func``, in float32 or with a rewritten gradient if it is a 3D convolution on a CPU."""
-        if func in (torch.conv3d, torch.conv_transpose3d) and args[0].device.type == "cpu":
+        is_convolution = func in (torch.conv3d, torch.conv_transpose3d) and len(args) > 1
+        if is_convolution and args[0].device.type == "cpu":
             if _is_thin(args[0], args[1]):
                 with torch.autocast("cpu", enabled=False):
                     return func(*(_without_bf16(argument) for argument in args), **(kwargs or {}))
@@ -68,7 +69,7 @@ def _without_bf16(argument: Any) -> Any:
 
 def _keeps_size(arguments: Sequence[Any]) -> bool:
     """Return whether these are a convolution module's arguments and leave (B, C, *spatial) at its spatial size."""
-    if len(arguments) != 7:
+    if len(arguments) != 7 or arguments[0].ndim != 5:
         return False
     kernel = tuple(arguments[1].shape[2:])
     same = tuple(length // 2 for length in kernel)
@@ -84,7 +85,8 @@ def _is_rewritten(features: Tensor, weight: Tensor) -> bool:
 
 
 def _computing_type(features: Tensor) -> torch.dtype:
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else features.dtype
+    is_cast = torch.is_autocast_enabled("cpu") and features.dtype != torch.float64
+    return torch.get_autocast_dtype("cpu") if is_cast else features.dtype
 
 
 def _rewriting(weight_shape: Sequence[int], dtype: torch.dtype) -> str:

@@ -113,8 +113,12 @@ class UNet(nn.Module):
 
     @property
     def is_local(self) -> bool:
-        """Return whether outputs depend on their surroundings alone: no average over all of space in evaluation."""
-        return self.layers.norm == "batch" and not self.is_softmax_gate
+        """Return whether outputs depend on their surroundings alone: no average over all of space in evaluation.
+
+        Nothing is known of blocks, gates and heads that are not ours, which may average.
+        """
+        is_ours = all(type(module).__module__.startswith(("aunet.", "torch.")) for module in self.modules())
+        return is_ours and self.layers.norm == "batch" and not self.is_softmax_gate
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (B, K, *spatial) for an image (B, C, *spatial)."""

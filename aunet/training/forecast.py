@@ -39,12 +39,17 @@ class Forecast:
     patience: int | None
 
     def measure(self, task: SegmentationTask) -> Pace | None:
-        """Return the pace of ``task``; None if the GPU's memory does not hold a step."""
+        """Return the pace of ``task``; None if a trial step fails, which the training itself may yet make.
+
+        A network of one's own may take no smaller patch than the training's, on which a slow step is measured.
+        """
         try:
             return measure_pace(task, self.shape, self.accumulate)
-        except torch.OutOfMemoryError:
+        except Exception as error:  # noqa: BLE001 - whatever a foreign network raises
+            _log.debug("The trial step failed", exc_info=error)
+        if torch.cuda.is_available():
             torch.cuda.empty_cache()
-            return None
+        return None
 
     def share(self, pace: Pace, device: torch.device) -> float:
         """Return the share of the machine's matrix rate that a step reaches."""
@@ -98,7 +103,7 @@ class ForecastLine(Callback):
         assert isinstance(pl_module, SegmentationTask)
         pace = self._forecast.measure(pl_module)
         if pace is None:
-            _log.warning("%s", not_measured(self._forecast.choice, "the GPU's memory does not hold a training step"))
+            _log.warning("%s", not_measured(self._forecast.choice, "a trial step failed"))
             return
         share = self._forecast.share(pace, pl_module.device)
         self._clock.expect(pace.step_seconds, self._forecast.validation_seconds(pace, pl_module))

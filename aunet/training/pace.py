@@ -85,7 +85,7 @@ def measure_pace(task: SegmentationTask, shape: BatchShape, accumulate: int = 1)
     Raises:
         torch.OutOfMemoryError: the GPU's memory does not hold a step.
     """
-    with _restored(task.network, task.device):
+    with _restored(task, task.device):
         measured = _measurable(task, shape)
         trial = _try(task, measured).scaled(shape.voxels / measured.voxels)
         # Windows are whole patches, one at a time.
@@ -213,10 +213,14 @@ def _seconds(work: Callable[[], Any], device: torch.device) -> float:
 
 
 @contextmanager
-def _restored(network: nn.Module, device: torch.device) -> Generator[None]:
+def _restored(module: nn.Module, device: torch.device) -> Generator[None]:
     """Restore, after the block, everything that a step without its update changes."""
-    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
-    gradients = [(parameter, parameter.grad) for parameter in network.parameters()]
+    buffers = [
+        (owner, name, buffer, buffer.clone())
+        for owner in module.modules()
+        for name, buffer in owner.named_buffers(recurse=False)
+    ]
+    gradients = [(parameter, parameter.grad) for parameter in module.parameters()]
     try:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             for parameter, _ in gradients:
@@ -224,7 +228,8 @@ def _restored(network: nn.Module, device: torch.device) -> Generator[None]:
             yield
     finally:
         with torch.no_grad():
-            for buffer, kept in buffers:
+            for owner, name, buffer, kept in buffers:
                 buffer.copy_(kept)
+                setattr(owner, name, buffer)  # a module may have put another tensor in its place
         for parameter, gradient in gradients:
             parameter.grad = gradient

@@ -131,3 +131,24 @@ def test_nothing_is_rewritten_without_a_gradient() -> None:
 def test_the_limit_that_the_user_gives_onednn_is_respected(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
     assert not processor_convolutions._has_avx512()
+
+
+def test_double_precision_stays_double_under_autocast() -> None:
+    layer = nn.Conv3d(6, 2, 3, padding=1).double()
+    with torch.autocast("cpu", torch.bfloat16), ProcessorConvolutions():
+        assert layer(torch.randn(1, 6, 8, 8, 8, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_an_image_without_a_batch_axis_has_its_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor_convolutions, "_has_avx512", lambda: False)
+    layer = nn.Conv3d(6, 2, 3, padding=1)
+    with ProcessorConvolutions():
+        layer(torch.randn(6, 8, 8, 8)).sum().backward()
+    assert layer.bias.grad.tolist() == [512, 512]
+
+
+def test_arguments_may_be_named() -> None:
+    image, weight = torch.randn(1, 2, 4, 4, 4), torch.randn(3, 2, 3, 3, 3)
+    with ProcessorConvolutions():
+        output = nn.functional.conv3d(image, weight=weight)
+    assert torch.equal(output, nn.functional.conv3d(image, weight))

@@ -69,3 +69,16 @@ def test_transposed_upsampling_multiplies_each_side_by_its_stride() -> None:
 def test_an_impossible_architecture_is_refused(arguments: dict[str, Any], rule: str) -> None:
     with pytest.raises(UserError, match=rule):
         AttentionUNet(**arguments)
+
+
+class SqueezeBlock(ConvolutionBlock):
+    """A block of a user's own, which averages over the whole image."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        features = super().forward(features)
+        return features * features.mean(dim=(2, 3, 4), keepdim=True)
+
+
+def test_a_network_with_a_block_that_is_not_ours_is_not_taken_for_local() -> None:
+    assert UNet(channels=(4, 8)).is_local
+    assert not UNet(channels=(4, 8), block=SqueezeBlock).is_local

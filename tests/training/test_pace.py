@@ -150,3 +150,18 @@ def test_the_matrix_rate_is_the_flop_of_the_fastest_product_per_second(monkeypat
     assert matrix_rate(torch.device("cpu"), torch.float32) == 2 * 1024**3 / 0.5
     assert matrix_rate(torch.device("cpu"), torch.float32) == 2 * 1024**3 / 0.5  # no further product
     matrix_rate.cache_clear()
+
+
+def test_buffers_are_put_back_even_if_a_module_replaces_them(clocked_task: SegmentationTask) -> None:
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(1))
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            self.seen = self.seen + 1
+            return image
+
+    clocked_task.network = nn.Sequential(Counting(), clocked_task.network)
+    measure_pace(clocked_task, BatchShape(1, 1, (16, 16, 16), 3))
+    assert clocked_task.state_dict()["network.0.seen"].item() == 0
