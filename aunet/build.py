@@ -185,11 +185,17 @@ def load_checkpoint_weights(network: nn.Module, checkpoint: Path) -> None:
 
 
 def _plan(config: DictConfig, cohort: Cohort) -> PatchPlan:
-    """Return spacing, patch and batch: for a resumed run those it began with, as the rules may have changed since."""
-    group = "dataset" if config.resume else "data"
-    return plan_patches(
-        cohort.cases, *(OmegaConf.select(config, f"{group}.{key}") for key in ("spacing", "patch_size", "batch_size"))
-    )
+    """Return spacing, patch and batch: for a resumed run those it began with, as the rules may have changed since.
+
+    A job of a sweep resumes a folder that was written before its data was seen: it has none of them yet.
+    """
+    spacing, patch_size, batch_size = (_begun_or_wanted(config, key) for key in ("spacing", "patch_size", "batch_size"))
+    return plan_patches(cohort.cases, spacing, patch_size, batch_size)
+
+
+def _begun_or_wanted(config: DictConfig, key: str) -> Any:
+    begun = OmegaConf.select(config, f"dataset.{key}") if config.resume else None
+    return config.data[key] if begun is None else begun
 
 
 def _source_cohort(config: DictConfig) -> Cohort:

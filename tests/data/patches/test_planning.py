@@ -54,6 +54,12 @@ def test_a_resumed_run_keeps_the_plan_it_began_with_though_the_rules_have_change
     assert with_facts(resumed, cohort)["dataset"] == settings["dataset"]
 
 
+def test_a_job_of_a_sweep_that_has_seen_no_data_yet_is_planned_as_set(tmp_path: Path) -> None:
+    root = write_msd_task(tmp_path / "task", num_cases=3, shape=(20, 20, 20))
+    config = compose_config(["data=msd", f"data.root={root}", "data.batch_size=3", f"resume={tmp_path}"])
+    assert with_facts(config, build_cohort(config))["dataset"]["batch_size"] == 3
+
+
 def test_what_is_set_stays(tmp_path: Path) -> None:
     plan = plan_patches(scans(tmp_path, (20, 20, 20)), (2.0, 2.0, 2.0), (64, 64, 32), 3)
     assert (plan.spacing, plan.patch_size, plan.batch_size) == ((2.0, 2.0, 2.0), (64, 64, 32), 3)
