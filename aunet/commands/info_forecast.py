@@ -13,7 +13,7 @@ from aunet.data.patches.planning import expected_shape
 from aunet.data.sources.phantom.space import FIELD_OF_VIEW
 from aunet.labels import Labels
 from aunet.training.checkpoints import is_readable
-from aunet.training.forecast import not_measured
+from aunet.training.forecast import TrialStepError, not_measured
 from aunet.training.hardware_choice import num_devices, set_tf32
 from aunet.training.run_clock import RunClock
 
@@ -37,9 +37,10 @@ def forecast_lines(settings: Settings, cohort: Cohort | None) -> list[str]:
     labels = Labels(tuple(settings["dataset"]["class_names"]))
     task = build_task(settings, labels, build_augmentation(settings), clock, choice).to(training_device(choice)).train()
     forecast = build_forecast(settings, choice, shapes, processes)
-    pace = forecast.measure(task)
-    if pace is None:
-        return [not_measured(choice, "a trial step failed")]
+    try:
+        pace = forecast.measure(task)
+    except TrialStepError as error:
+        return [not_measured(choice, str(error))]
     clock.expect(pace.step_seconds, forecast.validation_seconds(pace, task))
     line = forecast.line(pace, forecast.share(pace, task.device), clock, steps, epochs)
     return [line, *([f"Assumed: {'; '.join(assumptions)}."] if assumptions else [])]

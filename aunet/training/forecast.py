@@ -19,6 +19,10 @@ from aunet.training.segmentation_task import SegmentationTask
 _log = logging.getLogger(__name__)
 
 
+class TrialStepError(Exception):
+    """The pace of a training cannot be measured ahead; the message says why."""
+
+
 @dataclass(frozen=True)
 class Forecast:
     """A training whose pace is measured.
@@ -38,18 +42,21 @@ class Forecast:
     max_time: str | None
     patience: int | None
 
-    def measure(self, task: SegmentationTask) -> Pace | None:
-        """Return the pace of ``task``; None if a trial step fails, which the training itself may yet make.
+    def measure(self, task: SegmentationTask) -> Pace:
+        """Return the pace of ``task``.
 
-        A network of one's own may take no smaller patch than the training's, on which a slow step is measured.
+        Raises:
+            TrialStepError: a trial step failed, be it for lack of memory or because a network of one's own does not
+                take the smaller patch on which a slow step is measured. The training itself may yet succeed.
         """
         try:
             return measure_pace(task, self.shape, self.accumulate)
         except Exception as error:  # noqa: BLE001 - whatever a foreign network raises
-            _log.debug("The trial step failed", exc_info=error)
+            reason = str(error).partition("\n")[0]
+            kind = type(error).__name__
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        return None
+        raise TrialStepError(f"a trial step failed ({kind}{': ' if reason else ''}{reason})")
 
     def share(self, pace: Pace, device: torch.device) -> float:
         """Return the share of the machine's matrix rate that a step reaches."""
@@ -101,9 +108,10 @@ class ForecastLine(Callback):
                 _log.info("%s", not_measured(self._forecast.choice, f"{num_ranks()} processes train"))
             return
         assert isinstance(pl_module, SegmentationTask)
-        pace = self._forecast.measure(pl_module)
-        if pace is None:
-            _log.warning("%s", not_measured(self._forecast.choice, "a trial step failed"))
+        try:
+            pace = self._forecast.measure(pl_module)
+        except TrialStepError as error:
+            _log.warning("%s", not_measured(self._forecast.choice, str(error)))
             return
         share = self._forecast.share(pace, pl_module.device)
         self._clock.expect(pace.step_seconds, self._forecast.validation_seconds(pace, pl_module))

@@ -56,7 +56,7 @@ class Training:
 
     @property
     def key(self) -> dict[str, str]:
-        """What identifies its rows."""
+        """The values that identify its rows."""
         return {"round": str(self.number), "contender": self.contender, "budget_minutes": f"{self.minutes:g}"}
 
 

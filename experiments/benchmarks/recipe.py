@@ -1,4 +1,4 @@
-"""What Dice does a recipe reach for the same computation? Trains on training cases and scores others of them.
+"""Dice of a recipe for a given number of steps: train on some training cases, score others of them.
 
 OMP_NUM_THREADS=1 python experiments/benchmarks/recipe.py --steps 800 data=msd data.root=…/Task04_Hippocampus \
     data.split.test=60 data.split.val=20 data.batch_size=2

@@ -6,9 +6,9 @@ The runs are a sweep of two with trainer=smoke, made once in a temporary folder 
 of all checkouts take turns. Compare processor time (user and system, of the command and all it starts) on a machine
 with other work. Imports are those of one more run of the command under -X importtime.
 
-One thread of an Intel Xeon with AVX512, seconds of processor time before commands imported what they use alone, and
-after: runs 0.5, 0.4; evaluate 1.5, 1.3; compare 10.4, 4.6 (2.4 of them imports, 1.9 forward passes); predict 8.1, 3.1;
-to the first step 5.8, 4.6. Python's collector took 0.7 s of the imports of a training and 1.6 s after its end.
+One thread of an Intel Xeon with AVX512 beside other work, one pair, seconds of processor time before commands imported
+what they use alone, and after: runs 0.50, 0.36; evaluate 1.6, 1.35; compare 11.0, 5.3 (2.4 of them imports, 1.9 forward
+passes); predict 8.4, 3.4; to the first step 6.4, 5.3. Idle wall times have not been taken.
 """
 
 import argparse
@@ -87,7 +87,7 @@ def commands(folder: Path, settings: Sequence[str]) -> Mapping[str, list[str]]:
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file of the phantoms is a scan and not a label map."""
+    """Return whether a file of the phantoms is a scan and not a label map."""
     return "label" not in str(path.relative_to(path.parents[1]))
 
 

@@ -15,6 +15,8 @@ from aunet.data.patches.augmentation import Augmentation
 from aunet.labels import Labels
 from aunet.networks import AttentionUNet
 from aunet.training import pace as pace_module
+from aunet.training.forecast import Forecast, TrialStepError
+from aunet.training.hardware_choice import HardwareChoice
 from aunet.training.matrix_rate import matrix_rate
 from aunet.training.pace import BatchShape, count_windows, measure_pace
 from aunet.training.segmentation_task import SegmentationTask, Window
@@ -165,3 +167,16 @@ def test_buffers_are_put_back_even_if_a_module_replaces_them(clocked_task: Segme
     clocked_task.network = nn.Sequential(Counting(), clocked_task.network)
     measure_pace(clocked_task, BatchShape(1, 1, (16, 16, 16), 3))
     assert clocked_task.state_dict()["network.0.seen"].item() == 0
+
+
+def test_a_trial_step_that_fails_is_told_with_its_reason(
+    clocked_task: SegmentationTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(batch: dict[str, Any], augmentation: Augmentation) -> None:
+        raise AssertionError("this network takes 64 voxels\nand nothing else")
+
+    monkeypatch.setattr(clocked_task, "trial_step", refuse)
+    choice = HardwareChoice("cpu", "32", is_channels_last=True, is_tf32=True, ability="")
+    forecast = Forecast(choice, BatchShape(1, 1, (16, 16, 16), 3), 1, [], None, None)
+    with pytest.raises(TrialStepError, match=r"failed \(AssertionError: this network takes 64 voxels\)$"):
+        forecast.measure(clocked_task)
