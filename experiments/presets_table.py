@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aunet.build import build_network
-from aunet.config import compose_config, resolve_config
+from aunet.build.data import build_network
+from aunet.config.composition import compose_config, resolve_config
 
 Settings = Mapping[str, Any]
 

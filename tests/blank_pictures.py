@@ -17,7 +17,7 @@ def blank_pictures() -> Generator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("matplotlib.figure.Figure.savefig", _save_blank)
         for curves in ("attention_curves", "training_curves"):
-            patch.setattr(f"aunet.reporting.html_report.{curves}", _blank_curves)
+            patch.setattr(f"aunet.reporting.report.{curves}", _blank_curves)
         yield
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from aunet.evaluation.compared_run import ComparedRun, Training, flatten
 from aunet.metrics.case_scores import COLUMNS, NUMBERS, write_case_scores
-from aunet.reporting.compared_run import ComparedRun, Training, flatten
 
 CLASSES = ("pancreas", "spleen")
 SETTINGS: dict[str, Any] = {

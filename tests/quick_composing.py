@@ -13,7 +13,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from aunet import config
+from aunet.config import composition as config
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 

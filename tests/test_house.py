@@ -68,7 +68,7 @@ def test_every_package_is_shipped(repository: Path, pyproject: dict[str, Any]) -
     [
         ("aunet", ("torch", "numpy", "hydra", "omegaconf", "pytorch_lightning", "monai", "wandb")),
         ("aunet.networks", ("hydra", "omegaconf", "pytorch_lightning", "monai", "wandb", "nibabel", "pandas")),
-        ("aunet.config", ("pytorch_lightning", "monai", "wandb", "nibabel", "pandas", "matplotlib")),
+        ("aunet.config.composition", ("pytorch_lightning", "monai", "wandb", "nibabel", "pandas", "matplotlib")),
     ],
 )
 def test_an_import_loads_only_what_it_needs(module: str, absent: tuple[str, ...], repository: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_wheel_brings_its_configuration(repository: Path, tmp_path: Path) -> N
     assert options == {
         file.relative_to(installed / "aunet" / "conf") for file in (installed / "aunet" / "conf").rglob("*.yaml")
     }
-    program = "from aunet.config import compose_config; print(compose_config(['model=unet']).model.name)"
+    program = "from aunet.config.composition import compose_config; print(compose_config(['model=unet']).model.name)"
     process = subprocess.run(
         [sys.executable, "-c", program], cwd=installed, capture_output=True, text=True, check=True, timeout=120
     )

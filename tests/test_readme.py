@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from aunet.build import build_network
-from aunet.config import compose_config, resolve_config
+from aunet.build.data import build_network
+from aunet.config.composition import compose_config, resolve_config
 
 FACTS = {
     "in_channels": 2,

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aunet.reporting.compared_run import ComparedRun
-    from aunet.reporting.setting_differences import SettingDifference
+    from aunet.evaluation.compared_run import ComparedRun
+    from aunet.evaluation.setting_differences import SettingDifference
 
 # Timed forward passes of each run: five, or as few as three if no more begin within the seconds.
 _MOST_ROUNDS, _FEWEST_ROUNDS, _TIMING_SECONDS = 5, 3, 1.0
@@ -31,9 +31,9 @@ def compare(arguments: argparse.Namespace) -> None:
     """Print the comparison and write comparison.md, comparison.csv and, for two or more, paired_differences.csv."""
     from rich.progress import track
 
-    from aunet.atomic_files import replaced_atomically, write_text
-    from aunet.reporting.comparison import comparison_table, difference_tables, settings_table
-    from aunet.reporting.comparison_scores import comparison_rows, differences_to_first
+    from aunet.evaluation.comparison import comparison_table, difference_tables, settings_table
+    from aunet.evaluation.comparison_scores import comparison_rows, differences_to_first
+    from aunet.files import replaced_atomically, write_text
     from aunet.reporting.tables import table_console
 
     runs, differences = read_runs(arguments.runs, arguments.folds, arguments.allow_differences)
@@ -67,17 +67,17 @@ def read_runs(
     """
     from omegaconf import OmegaConf
 
-    from aunet.config import load_run_config
+    from aunet.config.composition import load_run_config
     from aunet.errors import UserError
-    from aunet.reporting.comparability import (
+    from aunet.evaluation.comparability import (
         check_comparable,
         check_differences,
         share_what_is_known_of_cases,
         with_unique_names,
     )
-    from aunet.reporting.compared_run import read_compared_run, read_record
-    from aunet.reporting.cross_validation import gather_folds
-    from aunet.reporting.setting_differences import setting_differences
+    from aunet.evaluation.compared_run import read_compared_run, read_record
+    from aunet.evaluation.cross_validation import gather_folds
+    from aunet.evaluation.setting_differences import setting_differences
 
     if len(folders) < 2:
         raise UserError(f"{folders[0]}: one run alone; a comparison needs two or more run folders.")
@@ -103,8 +103,8 @@ def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedR
     import torch
     from rich.progress import track
 
-    from aunet.build import load_run
-    from aunet.inference.forward_seconds import device_name, forward_rounds
+    from aunet.build.data import load_run
+    from aunet.evaluation.forward_time import device_name, forward_rounds
 
     networks = [load_run(run.folder).network for run in runs]
     channels = [int(run.settings["dataset.in_channels"]) for run in runs]

@@ -21,7 +21,7 @@ def doctor(words: Sequence[str]) -> None:
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet doctor --help'.")
-    from aunet.config import check_config, compose_config
+    from aunet.config.composition import check_config, compose_config
     from aunet.doctor.case_picture import draw_suspicious
     from aunet.doctor.remarks import readers_kept_quiet
 
@@ -55,7 +55,7 @@ def _parser() -> ArgumentParser:
 
 def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
     """Return the cases that the source lists, and the findings, also on cases that it does not list."""
-    from aunet.build import build_listed_cohort
+    from aunet.build.data import build_listed_cohort
     from aunet.data.preprocessing.modality_evidence import decide_modalities
     from aunet.doctor.cohort_checks import check_disk, needed_bytes
     from aunet.doctor.examination import Examination, examine_cohort, in_order

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aunet.commands.dataset_words import cohort_of_words, names_dataset
 from aunet.errors import UserError
+from aunet.pipeline.dataset_words import cohort_of_words, names_dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def evaluate(arguments: argparse.Namespace) -> None:
     """Score every case, write case_scores.csv and summary.json, and print the table."""
-    from aunet.atomic_files import write_json
+    from aunet.files import write_json
     from aunet.metrics.case_scores import (
         CONVENTION,
         PENALTY,
@@ -78,7 +78,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int] | None) -> Scored:
     """Score the label maps of the same name in both folders."""
-    from aunet.reporting.folder_scores import match_files, score_pairs
+    from aunet.evaluation.folder_scores import match_files, score_pairs
 
     if len(arguments.references) > 1:
         raise UserError(
@@ -91,8 +91,8 @@ def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int
 
 def _against_dataset(arguments: argparse.Namespace, value_of_class: dict[str, int] | None) -> Scored:
     """Score the classes that the predictions and the dataset have in common by name."""
+    from aunet.evaluation.cohort_scores import match_cases, match_classes, score_cohort
     from aunet.inference.class_names import read_class_names
-    from aunet.reporting.cohort_scores import match_cases, match_classes, score_cohort
 
     labels = None if value_of_class else read_class_names(arguments.predictions)
     if labels is not None:

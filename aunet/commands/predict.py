@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aunet.commands.dataset_words import cohort_of_words, names_dataset
 from aunet.errors import UserError
+from aunet.pipeline.dataset_words import cohort_of_words, names_dataset
 
 if TYPE_CHECKING:
+    from aunet.inference.prediction_files import ScanFile
     from aunet.inference.predictor import Predictor
-    from aunet.inference.scan_files import ScanFile
 
 _logger = logging.getLogger(__name__)
 _INPUT_HELP = (
@@ -30,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Write one label map per scan, named after the scan; a scan that fails does not stop the others."""
-    from aunet.build import load_run
+    from aunet.build.data import load_run
     from aunet.inference.class_names import write_class_names
-    from aunet.inference.scan_files import scan_files, scan_files_of_cases
+    from aunet.inference.prediction_files import scan_files, scan_files_of_cases
 
     if names_dataset(arguments.inputs):
         cases = cohort_of_words(arguments.inputs).cases
@@ -55,8 +55,8 @@ def predict(arguments: argparse.Namespace) -> None:
 
 def predict_files(predictor: "Predictor", files: "Sequence[ScanFile]") -> int:
     """Predict and write each file, showing progress; return the number of failed scans, each logged in one line."""
-    from aunet.inference.scan_files import read_ahead
-    from aunet.training.progress_bar import run_progress
+    from aunet.inference.prediction_files import read_ahead
+    from aunet.training.callbacks.progress_bar import run_progress
 
     failed = 0
     with run_progress() as progress:

@@ -11,9 +11,9 @@ def prepare(words: Sequence[str]) -> None:
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet prepare --help'.")
-    from aunet.build import build_cohort, build_splits, with_facts
-    from aunet.build_preprocessing import build_store, with_intensities
-    from aunet.config import check_config, compose_config
+    from aunet.build.data import build_cohort, build_splits, with_facts
+    from aunet.build.preprocessing import build_store, with_intensities
+    from aunet.config.composition import check_config, compose_config
     from aunet.data.cohort.faulty_cases import without_faulty
     from aunet.data.store_room import gigabytes
     from aunet.reporting.tables import PaperTable, table_console

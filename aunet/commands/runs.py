@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
-    from aunet.training.run_state import RunState
+    from aunet.runs.run_state import RunState
 
 _MARKS = ("run.json", "config.yaml")
 
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def runs(arguments: argparse.Namespace) -> None:
     """Print a table of the runs, the newest last."""
     from aunet.reporting.tables import table_console
-    from aunet.sweeps.run_tables import run_table
+    from aunet.sweeps.job_tables import run_table
 
     folder: Path = arguments.folder
     if not folder.is_dir():
@@ -57,7 +57,7 @@ def _state(folder: Path) -> "RunState":
     """Return a run's state; a death on another machine, whose locks may be invisible here, is marked as a guess."""
     from dataclasses import replace
 
-    from aunet.training.run_state import read_run_state, where_it_runs
+    from aunet.runs.run_state import read_run_state, where_it_runs
 
     state, host = read_run_state(folder), where_it_runs(folder)
     if state.status == "died" and host not in (None, socket.gethostname()):

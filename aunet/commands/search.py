@@ -49,11 +49,11 @@ def _parser() -> ArgumentParser:
 
 
 def _search(overrides: Sequence[str], space: "SearchSpace", total: int, at_once: int) -> None:
-    from aunet.config import check_config, compose_config
+    from aunet.config.composition import check_config, compose_config
+    from aunet.runs.run_lock import locked_folder
     from aunet.sweeps.local_search import LocalSearch
     from aunet.sweeps.study import Study
     from aunet.sweeps.sweep_plan import key_of, launcher_of, with_name
-    from aunet.training.run_lock import locked_folder
 
     name = with_name(overrides, "search", sorted(key_of(key).rpartition(".")[2] for key in space.choices))
     configs = [compose_config([*words, *name]) for words in space.corners()]
@@ -71,7 +71,7 @@ def _search(overrides: Sequence[str], space: "SearchSpace", total: int, at_once:
 
 def _job(study: "Study", trial: "Trial | FrozenTrial", folder: Path) -> "Job":
     """Return the run of a trial, its settings checked."""
-    from aunet.config import check_config, compose_config
+    from aunet.config.composition import check_config, compose_config
     from aunet.sweeps.job import Job, job_settings
 
     words = study.words(trial)
@@ -81,10 +81,10 @@ def _job(study: "Study", trial: "Trial | FrozenTrial", folder: Path) -> "Job":
 
 
 def _print_result(study: "Study", folder: Path) -> None:
-    from aunet.atomic_files import write_text
+    from aunet.files import write_text
     from aunet.reporting.tables import table_console
-    from aunet.sweeps.run_tables import trial_table
-    from aunet.training.run_state import read_run_state
+    from aunet.runs.run_state import read_run_state
+    from aunet.sweeps.job_tables import trial_table
 
     rows = [(trial.params, read_run_state(folder / f"trial_{trial.number:03d}")) for trial in study.trials]
     table = trial_table(f"Search {folder.name}", rows)

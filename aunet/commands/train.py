@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aunet.commands.config_printing import print_config, split_cfg
 from aunet.errors import UserError, is_disk_full
+from aunet.pipeline.config_printing import print_config, split_cfg
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -44,14 +44,14 @@ def train(words: Sequence[str]) -> None:
         )
     if options.info and any(word.startswith("extend=") and word != "extend=null" for word in overrides):
         raise UserError("--info with extend=: an extension changes its run. Give resume= to see what the run costs.")
-    from aunet.config import check_config
+    from aunet.config.composition import check_config
 
     config, folder = _configuration(overrides)
     check_config(config)
     if part is not None:
         print_config(config, part, is_resolved=is_resolved)
     elif options.info:
-        from aunet.commands.info import print_costs
+        from aunet.pipeline.costs import print_costs
 
         print_costs(config)
     elif config.resume and _is_nothing_left(config, folder):
@@ -79,7 +79,7 @@ def _parser() -> ArgumentParser:
 
 def _configuration(overrides: Sequence[str]) -> tuple["DictConfig", Path]:
     """Return the configuration and the run folder: new ones, or with ``resume=`` or ``extend=`` an earlier run's."""
-    from aunet.config import compose_config
+    from aunet.config.composition import compose_config
 
     for word, keys in (("extend", _EXTEND_KEYS), ("resume", _RESUME_KEYS)):
         chosen = [text.partition("=")[2] for text in overrides if text.startswith(f"{word}=")]
@@ -99,7 +99,7 @@ def _configuration(overrides: Sequence[str]) -> tuple["DictConfig", Path]:
 def _config_of_run(folder: Path, overrides: Sequence[str], is_extended: bool) -> "DictConfig":
     from omegaconf import OmegaConf
 
-    from aunet.config import load_run_config
+    from aunet.config.composition import load_run_config
 
     words = {key: value for key, _, value in (text.partition("=") for text in overrides)}
     trusted_modules = OmegaConf.from_dotlist(list(overrides)).get("trusted_modules") or ()
@@ -109,7 +109,7 @@ def _config_of_run(folder: Path, overrides: Sequence[str], is_extended: bool) ->
     config["resume"] = str(folder)
     limits = _limits(words)
     if is_extended:
-        from aunet.commands.extension import extend_run
+        from aunet.pipeline.extension import extend_run
 
         extend_run(config, folder, limits)
     config["trainer"].update(limits)
@@ -127,15 +127,15 @@ def _limits(words: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _is_nothing_left(config: "DictConfig", folder: Path) -> bool:
-    from aunet.commands.ended_run import is_nothing_left
+    from aunet.pipeline.ended_run import is_nothing_left
 
     return is_nothing_left(folder, config.trainer.max_time)
 
 
 def _processes_to_start(config: "DictConfig") -> int:
     """Return the number of ranks that this process must start on this machine; 0 if it trains itself."""
-    from aunet.training.hardware_choice import num_devices
-    from aunet.training.ranks import is_started_as_rank
+    from aunet.runs.ranks import is_started_as_rank
+    from aunet.training.hardware import num_devices
 
     number = num_devices(config.trainer.devices, config.trainer.accelerator)
     return 0 if number == 1 or is_started_as_rank() else number
@@ -149,11 +149,11 @@ def words_of_ranks(overrides: Sequence[str], folder: Path) -> list[str]:
 
 def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number: int) -> None:
     """Check the settings and prepare the data here, once; then train in ``number`` processes."""
-    from aunet.build import build_cohort, build_splits, with_facts
-    from aunet.build_preprocessing import with_intensities
-    from aunet.build_start import build_start
-    from aunet.build_task import build_data
-    from aunet.commands.rank_launch import train_on_ranks
+    from aunet.build.data import build_cohort, build_splits, with_facts
+    from aunet.build.preprocessing import with_intensities
+    from aunet.build.start import build_start
+    from aunet.build.task import build_data
+    from aunet.pipeline.launch import train_on_ranks
     from aunet.training.init_overlap import check_overlap
 
     _check_new(config, folder)
@@ -174,7 +174,7 @@ def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number
 
 
 def _check_new(config: "DictConfig", folder: Path) -> None:
-    from aunet.training.run_lock import check_unlocked
+    from aunet.runs.run_lock import check_unlocked
 
     check_unlocked(folder)
     if config.resume is None and (folder / "run.json").exists():
@@ -185,7 +185,7 @@ def _check_new(config: "DictConfig", folder: Path) -> None:
 
 def _run(config: "DictConfig", folder: Path) -> None:
     """Train in this process, alone or as one rank of several."""
-    from aunet.training.ranks import join_ranks, leave_ranks, of_first_rank, rank
+    from aunet.runs.ranks import join_ranks, leave_ranks, of_first_rank, rank
 
     join_ranks(config.trainer.accelerator)
     try:
@@ -200,9 +200,9 @@ def _run(config: "DictConfig", folder: Path) -> None:
 
 
 def _train_test_report(config: "DictConfig", folder: Path) -> None:
-    from aunet.build import build_cohort, with_facts
-    from aunet.training.ranks import first_rank_first
-    from aunet.training.run_lock import locked_folder
+    from aunet.build.data import build_cohort, with_facts
+    from aunet.runs.ranks import first_rank_first
+    from aunet.runs.run_lock import locked_folder
 
     with first_rank_first():
         cohort = build_cohort(config)
@@ -213,17 +213,17 @@ def _train_test_report(config: "DictConfig", folder: Path) -> None:
 
 
 def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None:
-    from aunet.build_tracker import build_tracker
-    from aunet.commands.train_run import report_run, score_run, train_run
-    from aunet.training.checkpoints import RunInterruptedError
-    from aunet.training.ranks import rank
-    from aunet.training.run_record import RunRecord
+    from aunet.build.tracker import build_tracker
+    from aunet.pipeline.steps import report_run, score_run, train_run
+    from aunet.runs.ranks import rank
+    from aunet.runs.run_record import RunRecord
+    from aunet.training.callbacks.checkpoints import RunInterruptedError
 
     record = RunRecord(folder)
     tracker = build_tracker(settings, folder) if rank() == 0 else None
     try:
         if settings["trainer"]["probe"] is not None:
-            from aunet.commands.probe_run import run_probe
+            from aunet.pipeline.probe import run_probe
 
             run_probe(settings, cohort, folder, record, tracker)
             record.end("finished")

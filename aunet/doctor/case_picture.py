@@ -14,17 +14,17 @@ from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from aunet.classes import Labels
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.io.volume import read_channels
 from aunet.data.preprocessing.intensity_scale import Window
 from aunet.doctor.case_facts import counted_values, with_classes
 from aunet.doctor.examination import Examination, class_of_integer, read_integers
 from aunet.doctor.finding import NOT_HOUNSFIELD, Finding, Severity
-from aunet.labels import Labels
-from aunet.reporting.figure_files import save_png
-from aunet.reporting.panels import finish_panel, legend_lines, show_contours, show_image, show_regions
-from aunet.reporting.planes import AxialView, LabelledScan, clearest_view, in_ras_order, whole_window
-from aunet.reporting.sheet import Margins, panel_sheet, panel_size
+from aunet.reporting.pictures.figure_files import save_png
+from aunet.reporting.pictures.panels import finish_panel, legend_lines, show_contours, show_image, show_regions
+from aunet.reporting.pictures.planes import AxialView, LabelledScan, clearest_view, in_ras_order, whole_window
+from aunet.reporting.pictures.sheet import Margins, panel_sheet, panel_size
 from aunet.terminal import shown
 
 Affine = NDArray[np.float64]

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from aunet.atomic_files import write_json, write_text
 from aunet.doctor.case_facts import CaseFacts
 from aunet.doctor.finding import Finding, Severity
+from aunet.files import write_json, write_text
 
 _COLUMNS: tuple[str, ...] = ("severity", "finding", "case_id", "message", "remedy")
 

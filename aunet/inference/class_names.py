@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aunet.atomic_files import write_json
+from aunet.classes import Labels
 from aunet.errors import UserError
-from aunet.labels import Labels
+from aunet.files import write_json
 
 _FILE = "class_names.json"
 

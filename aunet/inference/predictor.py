@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from aunet.classes import Labels
 from aunet.data.io.volume import Volume, read_channels, write_label
 from aunet.data.preprocessing.resampling import Affine
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.native_space import restore_label_map
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
-from aunet.labels import Labels
 from aunet.networks.memory_layout import lay_out_channels_last
 
 Precision = Literal["float32", "bf16", "fp16"]

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aunet.atomic_files import replaced_atomically
 from aunet.errors import UserError
+from aunet.files import replaced_atomically
 
 # Overlaps and the main distance, in the order of the tables. The plain voxel form is in the files only.
 METRICS = ("dice", "precision", "recall", "assd_mm")

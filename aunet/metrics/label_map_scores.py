@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from aunet.labels import Labels
+from aunet.classes import Labels
 from aunet.metrics.case_scores import COLUMNS, FILE_METRICS
 from aunet.metrics.overlap import Mask, dice, precision, recall
 from aunet.metrics.surface_distance import average_surface_distance, voxel_surface_distance

@@ -1,8 +1,8 @@
 """The networks: torch alone is enough to use them."""
 
-from aunet.networks.attention_gate import GridGate, SeveralGates
 from aunet.networks.attention_unet import AttentionUNet
 from aunet.networks.blocks import ConvolutionBlock, ConvolutionUnit, InceptionUnit, RecurrentUnit
+from aunet.networks.gates import GridGate, SeveralGates
 from aunet.networks.hard_gate import HardGate
 from aunet.networks.heads import DeepSupervisionHead, MultiscaleHead, SingleHead
 from aunet.networks.layers import Layers

@@ -7,8 +7,8 @@ from typing import Literal, Unpack
 from torch import Tensor, nn
 
 from aunet.errors import UserError
-from aunet.networks.attention_gate import GateFactory, GridGate, SeveralGates
 from aunet.networks.blocks import ConvolutionUnit
+from aunet.networks.gates import GateFactory, GridGate, SeveralGates
 from aunet.networks.initialization import initialize_as_released
 from aunet.networks.unet import Architecture, UNet
 

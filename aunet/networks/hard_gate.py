@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aunet.errors import UserError
-from aunet.networks.attention_gate import Combination, GridGate, Nonlinearity
+from aunet.networks.gates import Combination, GridGate, Nonlinearity
 from aunet.networks.layers import Layers, PerAxis
 
 Estimator = Literal["straight_through", "score_function"]

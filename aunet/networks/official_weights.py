@@ -11,8 +11,8 @@ from functools import partial
 from torch import Tensor
 
 from aunet.errors import UserError
-from aunet.networks.attention_gate import GridGate
 from aunet.networks.attention_unet import AttentionUNet
+from aunet.networks.gates import GridGate
 from aunet.networks.unet import UNet
 
 # The released gate's mode -> our gate.

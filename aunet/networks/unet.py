@@ -7,10 +7,10 @@ from typing import TypedDict
 from torch import Tensor, nn
 
 from aunet.errors import UserError
-from aunet.networks.attention_gate import IdentitySkip
 from aunet.networks.blocks import BlockFactory, ConvolutionBlock
 from aunet.networks.decoder import DecoderLevel, Upsampling
 from aunet.networks.encoder import Encoder
+from aunet.networks.gates import IdentitySkip
 from aunet.networks.heads import HeadFactory, MultiscaleHead
 from aunet.networks.initialization import initialize_as_released
 from aunet.networks.layers import Activation, Layers, Norm, PerAxis

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from aunet.labels import Labels
+from aunet.classes import Labels
 from aunet.reporting.curves import INK, PANEL_INCHES, QUIET, Columns, Series, draw_panel
-from aunet.reporting.figure_files import svg_text
+from aunet.reporting.pictures.figure_files import svg_text
 
 _ROW_INCHES = 2.1
 # Below this, as in a softmax over thousands of cells or a closed gate, a panel gets its own scale instead of 0 to 1.

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from aunet.labels import Labels
-from aunet.reporting.figure_files import svg_text
+from aunet.classes import Labels
+from aunet.reporting.pictures.figure_files import svg_text
 
 Columns = Mapping[str, NDArray[Any]]
 Color = tuple[float, float, float] | str

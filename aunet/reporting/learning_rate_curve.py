@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from aunet.reporting.figure_files import save_png
+from aunet.reporting.pictures.figure_files import save_png
 
 _INK = "#1f2937"
 _QUIET = "#9ca3af"

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pandas as pd
 
-from aunet.labels import Labels
+from aunet.classes import Labels
 from aunet.metrics.case_scores import (
     CONVENTION,
     PENALTY,
@@ -16,8 +16,7 @@ from aunet.metrics.case_scores import (
     summarise,
     summary_as_mapping,
 )
-from aunet.reporting.html_elements import css_color, folded, paragraph, picture, section, swatch, table
-from aunet.reporting.run_files import RunFiles
+from aunet.reporting.html import css_color, folded, paragraph, picture, section, swatch, table
 from aunet.reporting.tables import (
     DETECTION_NOTE,
     DISTANCE_NOTE,
@@ -27,6 +26,7 @@ from aunet.reporting.tables import (
     digits_of,
     mean_and_sd,
 )
+from aunet.runs.run_folder import RunFiles
 
 Summary = Mapping[str, float | int | None]
 

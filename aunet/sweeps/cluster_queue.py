@@ -8,11 +8,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from aunet.atomic_files import write_json
 from aunet.errors import UserError
+from aunet.files import write_json
+from aunet.runs.run_lock import is_locked
 from aunet.sweeps.job import Job
 from aunet.sweeps.queue_display import QueueDisplay
-from aunet.training.run_lock import is_locked
 
 try:
     import submitit

@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from aunet.atomic_files import write_text
-from aunet.training.run_state import RunState, read_run_state
+from aunet.files import write_text
+from aunet.runs.run_state import RunState, read_run_state
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from aunet.runs.run_record import RunRecord
 from aunet.sweeps.job import Job
-from aunet.training.run_record import RunRecord
 
 LOG_NAME = "log.txt"
 JOB_MODULE = "aunet.commands.sweep_job"

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from optuna.trial import Trial
 
 from aunet.errors import UserError
+from aunet.runs.run_lock import is_locked
+from aunet.runs.run_record import RunRecord
 from aunet.sweeps.job import Job
 from aunet.sweeps.job_process import JobProcess
 from aunet.sweeps.local_queue import PAUSE_SECONDS, LocalQueue
 from aunet.sweeps.queue_display import QueueDisplay
 from aunet.sweeps.study import Study
-from aunet.training.run_lock import is_locked
-from aunet.training.run_record import RunRecord
 
 _WATCH_SECONDS = 1.0
 

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Sequence
 
+from aunet.runs.run_lock import is_locked
 from aunet.sweeps.job import Job
 from aunet.sweeps.local_queue import PAUSE_SECONDS, LocalQueue
 from aunet.sweeps.queue_display import QueueDisplay
-from aunet.training.run_lock import is_locked
 
 
 def run_jobs_here(jobs: Sequence[Job], at_once: int) -> None:

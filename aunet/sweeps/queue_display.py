@@ -10,7 +10,7 @@ from rich.table import Table
 
 from aunet.sweeps.job import Job
 from aunet.sweeps.job_process import last_message, log_of
-from aunet.sweeps.run_tables import dice_text, duration_text, epochs_of
+from aunet.sweeps.job_tables import dice_text, duration_text, epochs_of
 
 _REFRESH_SECONDS = 1.0
 

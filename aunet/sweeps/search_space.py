@@ -12,7 +12,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from aunet.config import parsed_overrides
+from aunet.config.composition import parsed_overrides
 from aunet.errors import UserError
 
 

@@ -12,8 +12,8 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from aunet.errors import UserError
+from aunet.runs.run_state import RunState
 from aunet.sweeps.search_space import SearchSpace
-from aunet.training.run_state import RunState
 
 _JOURNAL = "study.journal"
 _STARTUP_TRIALS = 5

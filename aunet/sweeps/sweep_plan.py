@@ -11,10 +11,10 @@ from typing import Any, cast
 
 from omegaconf import DictConfig
 
-from aunet.atomic_files import write_json
-from aunet.config import check_config, compose_config, split_sweep
+from aunet.config.composition import check_config, compose_config, split_sweep
+from aunet.config.former_names import present_name
 from aunet.errors import UserError
-from aunet.former_names import present_name
+from aunet.files import write_json
 from aunet.sweeps.job import Job, job_settings, plain_settings
 
 _NOT_IN_NAMES = re.compile(r"[^\w.=+-]+")

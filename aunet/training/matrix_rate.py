@@ -5,7 +5,7 @@ from functools import cache
 
 import torch
 
-from aunet.inference.forward_seconds import wait_for
+from aunet.evaluation.forward_time import wait_for
 
 # Sides of the square matrices. On a processor three of these stay in the cache, so memory does not limit the rate
 # (two cores with AVX2: 2 GFLOP, 16 ms); a GPU needs larger ones to fill all of its cores (1.1 TFLOP, a few ms).

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from aunet.data.patches.sampling import Sample, joined
-from aunet.inference.forward_seconds import wait_for
+from aunet.evaluation.forward_time import wait_for
 from aunet.inference.sliding_window import predict_volume
 from aunet.inference.window_layout import window_layout
 from aunet.training.segmentation_task import SegmentationTask, Window

@@ -2,7 +2,7 @@
 
 import torch
 
-from aunet.training.hardware_choice import HardwareChoice
+from aunet.training.hardware import HardwareChoice
 from aunet.training.time_plan import Remainder
 from aunet.training.time_words import clock_words, duration_words
 

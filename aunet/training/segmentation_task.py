@@ -11,16 +11,16 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from aunet.classes import Labels
 from aunet.data.keyed_randomness import network_seed
 from aunet.data.patches.augmentation import Augmentation
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.inference.window_layout import Window
-from aunet.labels import Labels
 from aunet.losses.marginal_logits import marginal_logits
 from aunet.networks.memory_layout import channels_last, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
+from aunet.runs.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.training.compilation import Forward, compiled
-from aunet.training.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.training.score_function import expected_loss
 from aunet.training.sharding import ShardedForward
 from aunet.training.validation_dice import CaseDice, defined_mean, means_by_class, score_case

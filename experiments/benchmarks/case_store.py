@@ -188,11 +188,11 @@ def ours(pairs: list[dict[str, str]], folder: Path) -> Callable[[int, tuple[int,
 
 def our_store(pairs: list[dict[str, str]], folder: Path) -> tuple[Any, tuple[Any, ...]]:
     """The store in ``folder`` and its cases."""
+    from aunet.classes import Labels
     from aunet.data.cohort.case import Case, Cohort
     from aunet.data.cohort.content_digest import ContentDigests
     from aunet.data.preprocessing.steps import Preprocessing
     from aunet.data.store.case_store import CaseStore
-    from aunet.labels import Labels
 
     cases = tuple(Case(Path(pair["image"]).parent.name, (Path(pair["image"]),), Path(pair["label"])) for pair in pairs)
     labels = Labels(("background", "pancreas", "spleen", "kidney"))

@@ -80,7 +80,7 @@ def count_work(network: "torch.nn.Module", size: Sequence[int]) -> tuple[int, in
     """
     import torch
 
-    from aunet.networks.cost import measure_cost
+    from aunet.networks.inspection.cost import measure_cost
 
     moved: list[int] = []
 

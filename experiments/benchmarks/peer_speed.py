@@ -15,7 +15,7 @@ from peer_machine import default_environment, describe_machine
 from rich.console import Console
 from rich.table import Table
 
-from aunet.training.hardware_choice import choose_for_hardware
+from aunet.training.hardware import choose_for_hardware
 
 SIZES = {"forward": (1, 160, 160, 96), "step": (2, 96, 96, 64)}
 # A step is the forward pass, the gradient of the features and that of the weights, each as much work as the first.

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from aunet.networks import AttentionUNet, UNet
 from aunet.networks.processor_convolutions import ProcessorConvolutions
-from aunet.training.hardware_choice import set_tf32
+from aunet.training.hardware import set_tf32
 
 # Precision, whether channels-last, whether compiled.
 CHOICES = [("float32", False, False), ("float32", True, False), ("bf16", False, False), ("bf16", True, False)]

@@ -86,7 +86,7 @@ def measure(patch: list[int], steps: int, is_kept: bool) -> dict[str, float]:
 
     from aunet.networks import AttentionUNet
     from aunet.networks.processor_convolutions import ProcessorConvolutions
-    from aunet.training.hardware_choice import choose_for_hardware
+    from aunet.training.hardware import choose_for_hardware
 
     precision = choose_for_hardware("auto", "auto", "cpu").autocast_type
     network = AttentionUNet().to(memory_format=torch.channels_last_3d)

@@ -21,7 +21,7 @@ import torch  # noqa: E402
 from hydra.utils import instantiate  # noqa: E402
 from torch import nn  # noqa: E402
 
-from aunet.build import (  # noqa: E402
+from aunet.build.data import (  # noqa: E402
     Settings,
     build_cohort,
     build_network,
@@ -30,9 +30,9 @@ from aunet.build import (  # noqa: E402
     choose_hardware,
     with_facts,
 )
-from aunet.build_preprocessing import with_intensities  # noqa: E402
-from aunet.build_task import build_data, build_schedule  # noqa: E402
-from aunet.config import check_config, compose_config  # noqa: E402
+from aunet.build.preprocessing import with_intensities  # noqa: E402
+from aunet.build.task import build_data, build_schedule  # noqa: E402
+from aunet.config.composition import check_config, compose_config  # noqa: E402
 from aunet.data.datamodule import SegmentationData  # noqa: E402
 from aunet.inference.sliding_window import predict_volume  # noqa: E402
 from aunet.networks.memory_layout import channels_last, lay_out_channels_last  # noqa: E402

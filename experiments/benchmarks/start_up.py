@@ -34,7 +34,7 @@ COMMAND = ("-m", "aunet.commands.main")
 FIRST_STEP = (
     "-c",
     "import os, sys; from aunet.commands.main import main; from aunet.process_settings import prepare_process;"
-    "prepare_process(); from aunet.training.progress import ProgressDisplay;"
+    "prepare_process(); from aunet.training.callbacks.progress import ProgressDisplay;"
     "ProgressDisplay.on_train_batch_end = lambda *words: (sys.stderr.flush(), os._exit(0)); main(sys.argv[1:])",
 )
 Measured = tuple[float, float, str]  # wall seconds, processor seconds, stderr

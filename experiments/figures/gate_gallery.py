@@ -20,16 +20,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from aunet.build import build_cohort, build_splits, load_run
-from aunet.build_task import build_data
-from aunet.config import load_run_config, resolve_config
-from aunet.labels import Labels
-from aunet.reporting.coefficient_panels import LevelCoefficients, add_color_bar, show_level
-from aunet.reporting.figure_files import save_png
-from aunet.reporting.panels import finish_panel, legend_lines, show_contours, show_image
-from aunet.reporting.planes import AxialView, clearest_view, whole_window
-from aunet.reporting.sheet import Margins, panel_sheet, panel_size
-from aunet.training.validation_image import ValidationImage, patch_on_organ
+from aunet.attention.panels import LevelCoefficients, add_color_bar, show_level
+from aunet.attention.validation_image import ValidationImage, patch_on_organ
+from aunet.build.data import build_cohort, build_splits, load_run
+from aunet.build.task import build_data
+from aunet.classes import Labels
+from aunet.config.composition import load_run_config, resolve_config
+from aunet.reporting.pictures.figure_files import save_png
+from aunet.reporting.pictures.panels import finish_panel, legend_lines, show_contours, show_image
+from aunet.reporting.pictures.planes import AxialView, clearest_view, whole_window
+from aunet.reporting.pictures.sheet import Margins, panel_sheet, panel_size
 
 LEVEL = 2
 COLUMNS = 7

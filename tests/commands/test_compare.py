@@ -28,8 +28,10 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         loaded.append(folder)
         return SimpleNamespace(network=nn.Conv3d(2, 3, 1))
 
-    monkeypatch.setattr("aunet.build.load_run", load_run)
-    monkeypatch.setattr("aunet.config.load_run_config", lambda folder: OmegaConf.load(folder / "config.yaml"))
+    monkeypatch.setattr("aunet.build.data.load_run", load_run)
+    monkeypatch.setattr(
+        "aunet.config.composition.load_run_config", lambda folder: OmegaConf.load(folder / "config.yaml")
+    )
     return loaded
 
 

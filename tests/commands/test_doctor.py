@@ -11,9 +11,9 @@ import pytest
 from abdomens import abdomens, words_for, write_abdomens
 from scans import ball_and_box, write_msd_task, write_nifti
 
-from aunet.build import build_cohort, build_network, build_window, describe_cohort, with_facts
+from aunet.build.data import build_cohort, build_network, build_window, describe_cohort, with_facts
 from aunet.commands.main import main
-from aunet.config import check_config, compose_config
+from aunet.config.composition import check_config, compose_config
 from aunet.data.cohort.references import read_reference
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from aunet.build import describe_cohort, with_facts
+from aunet.build.data import describe_cohort, with_facts
 from aunet.commands.main import main
-from aunet.config import compose_config
-from aunet.training.forecast import Forecast
+from aunet.config.composition import compose_config
+from aunet.training.callbacks.forecast import Forecast
 from aunet.training.pace import BatchShape, Pace
 from aunet.training.segmentation_task import SegmentationTask
 
@@ -25,7 +25,7 @@ def measured_pace(monkeypatch: pytest.MonkeyPatch) -> Pace:
         return replace(pace, measured=forecast.shape)
 
     monkeypatch.setattr(Forecast, "measure", measure)
-    monkeypatch.setattr("aunet.training.forecast.matrix_rate", lambda *of: 4e9)
+    monkeypatch.setattr("aunet.training.callbacks.forecast.matrix_rate", lambda *of: 4e9)
     return pace
 
 

@@ -7,11 +7,11 @@ import nibabel
 import numpy as np
 import pytest
 
-import aunet.build
+import aunet.build.data
+from aunet.classes import Labels
 from aunet.commands.main import main
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.predictor import Predictor
-from aunet.labels import Labels
 from tests.data.geometries import GEOMETRIES
 from tests.inference.tiny_networks import Threshold
 
@@ -25,7 +25,7 @@ def trained_run(monkeypatch: pytest.MonkeyPatch) -> None:
         labels = Labels(("background", "bright"))
         return Predictor(Threshold(), preprocessing, labels, (16, 16, 16), device=device or "cpu")
 
-    monkeypatch.setattr(aunet.build, "load_run", load_run)
+    monkeypatch.setattr(aunet.build.data, "load_run", load_run)
 
 
 @pytest.fixture

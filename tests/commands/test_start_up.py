@@ -11,9 +11,9 @@ import torch
 import yaml
 from compared_runs import case_scores, write_run
 
-from aunet.build import build_network
-from aunet.config import compose_config, resolve_config
-from tests.configs.test_every_option import FACTS
+from aunet.build.data import build_network
+from aunet.config.composition import compose_config, resolve_config
+from tests.config.test_every_option import FACTS
 
 _TRAINING = ("monai", "pytorch_lightning", "torchmetrics", "wandb", "matplotlib", "torch._dynamo")
 _NETWORKS = ("torch", "hydra", "omegaconf")

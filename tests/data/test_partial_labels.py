@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 from scans import write_msd_task, write_totalsegmentator_cases
 
-from aunet.build import build_cohort, with_facts
-from aunet.build_preprocessing import with_intensities
-from aunet.build_task import build_data
-from aunet.config import compose_config
+from aunet.build.data import build_cohort, with_facts
+from aunet.build.preprocessing import with_intensities
+from aunet.build.task import build_data
+from aunet.config.composition import compose_config
 from aunet.data.cohort.selection import annotation_notes
 from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData

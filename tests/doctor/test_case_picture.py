@@ -7,8 +7,8 @@ import pytest
 from matplotlib.image import imread
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
+from aunet.classes import Labels
 from aunet.doctor.case_picture import NO_CLASS, case_picture, on_grid_of
-from aunet.labels import Labels
 
 LABELS = Labels(("background", "organ"))
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])

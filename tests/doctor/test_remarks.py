@@ -8,10 +8,10 @@ import nibabel
 import numpy as np
 import pytest
 
+from aunet.classes import Labels
 from aunet.data.cohort.case import Case, Cohort
 from aunet.doctor.examination import examine_case
 from aunet.doctor.remarks import readers_kept_quiet, remarks_heard
-from aunet.labels import Labels
 
 LOGGER = logging.getLogger("aunet.data.io.volume")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from aunet.commands.main import main
-from aunet.training.forecast import ForecastLine
+from aunet.training.callbacks.forecast import ForecastLine
 from tests.end_to_end.test_resume import stop_at_step
 
 EQUAL_FILES = ("metrics.csv", "splits.json", "attention/statistics.csv", "test/case_scores.csv")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from aunet.commands.main import main
-from aunet.training.time_profile import FIXED_PARTS, TimeProfile
+from aunet.training.probes.time_profile import FIXED_PARTS, TimeProfile
 
 
 @pytest.fixture(scope="session")
@@ -87,8 +87,8 @@ def test_the_profile_tells_where_the_time_goes(
 
 def test_the_time_of_a_run_is_extrapolated_from_the_first_two_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("aunet.training.time_profile._now", lambda: now)
-    monkeypatch.setattr("aunet.training.time_profile.seconds_since_start", lambda: 7.0)
+    monkeypatch.setattr("aunet.training.probes.time_profile._now", lambda: now)
+    monkeypatch.setattr("aunet.training.probes.time_profile.seconds_since_start", lambda: 7.0)
     times, trainer, module = TimeProfile(), SimpleNamespace(current_epoch=0), None
     for step_seconds, validation_seconds in ((3.0, 10.0), (2.0, 4.0)):
         times.on_train_epoch_start(trainer, module)

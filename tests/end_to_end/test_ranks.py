@@ -13,11 +13,11 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from aunet.build import build_cohort, load_run
+from aunet.build.data import build_cohort, load_run
 from aunet.commands.main import main
-from aunet.config import compose_config
-from aunet.training.progress_bar import run_progress
-from aunet.training.scoring import score_test_cases
+from aunet.config.composition import compose_config
+from aunet.evaluation.test_scores import score_test_cases
+from aunet.training.callbacks.progress_bar import run_progress
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 

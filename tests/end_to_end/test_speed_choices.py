@@ -9,7 +9,7 @@ import torch
 from torch._inductor import config as inductor_config
 
 from aunet.commands.main import main
-from aunet.training.hardware_choice import HardwareChoice
+from aunet.training.hardware import HardwareChoice
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 

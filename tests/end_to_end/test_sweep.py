@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from aunet.commands.main import main
-from aunet.training.run_lock import is_locked
-from aunet.training.run_state import read_run_state
+from aunet.runs.run_lock import is_locked
+from aunet.runs.run_state import read_run_state
 
 MAIN = [sys.executable, "-m", "aunet.commands.main"]
 

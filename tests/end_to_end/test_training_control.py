@@ -12,7 +12,7 @@ import torch
 from scans import write_msd_task, write_nifti
 
 from aunet.commands.main import main
-from aunet.training.checkpoints import Checkpoints
+from aunet.training.callbacks.checkpoints import Checkpoints
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 

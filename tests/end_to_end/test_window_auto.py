@@ -11,7 +11,7 @@ import yaml
 from abdomens import abdomens, write_abdomens
 from blank_pictures import blank_pictures
 
-from aunet.build import load_run
+from aunet.build.data import load_run
 from aunet.commands.main import main
 from aunet.data.io.volume import read_volume
 from aunet.data.preprocessing.intensity_scale import IntensityScale
@@ -82,9 +82,9 @@ def test_a_stopped_run_goes_on_with_its_numbers(
     with monkeypatch.context() as patch:
         stop_at_step(patch, 1)
         assert main(["train", *words, f"hydra.run.dir={folder}"]) == 130
-    monkeypatch.setattr("aunet.build_preprocessing.measure_foreground", refuse_to_measure)
-    monkeypatch.setattr("aunet.build_preprocessing.check_modalities", refuse_to_measure)
-    monkeypatch.setattr("aunet.build_preprocessing.decide_modalities", refuse_to_measure)
+    monkeypatch.setattr("aunet.build.preprocessing.measure_foreground", refuse_to_measure)
+    monkeypatch.setattr("aunet.build.preprocessing.check_modalities", refuse_to_measure)
+    monkeypatch.setattr("aunet.build.preprocessing.decide_modalities", refuse_to_measure)
     assert main(["train", f"resume={folder}"]) == 0
     assert intensities_of(folder) == intensities_of(run)
     assert (folder / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()

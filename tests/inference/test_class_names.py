@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from aunet.classes import Labels
 from aunet.errors import UserError
 from aunet.inference.class_names import read_class_names, write_class_names
-from aunet.labels import Labels
 
 
 def test_names_are_read_as_they_were_written(tmp_path: Path) -> None:

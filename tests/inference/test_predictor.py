@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from aunet.classes import Labels
 from aunet.data.io.volume import Volume, read_label
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
-from aunet.labels import Labels
 from tests.data.geometries import GEOMETRIES
 from tests.inference.tiny_networks import Neighbourhood, Threshold
 

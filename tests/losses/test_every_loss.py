@@ -12,7 +12,7 @@ from monai.losses import DeepSupervisionLoss
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aunet.config import compose_config, resolve_config
+from aunet.config.composition import compose_config, resolve_config
 from aunet.errors import UserError
 from aunet.losses import FocalTverskyLoss
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aunet.classes import Labels
 from aunet.errors import UserError
-from aunet.labels import Labels
 from aunet.metrics.case_scores import (
     COLUMNS,
     DISTANCES,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aunet.labels import Labels
+from aunet.classes import Labels
 from aunet.metrics.case_scores import COLUMNS, FILE_METRICS, METRICS
 from aunet.metrics.label_map_scores import class_boxes, score_case, score_values
 from aunet.metrics.overlap import dice, precision, recall

@@ -7,8 +7,8 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import nn
 
-from aunet.build import build_network
-from aunet.config import compose_config, resolve_config
+from aunet.build.data import build_network
+from aunet.config.composition import compose_config, resolve_config
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "model"
 OPTIONS = sorted(file.stem for file in CONF.glob("*.yaml"))

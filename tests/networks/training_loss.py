@@ -6,7 +6,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
-from aunet.labels import Labels
+from aunet.classes import Labels
 from aunet.training.segmentation_task import SegmentationTask, Window
 
 

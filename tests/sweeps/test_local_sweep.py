@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sweeps.jobs import FINISH, make_job, run_programs
 
+from aunet.runs.run_lock import locked_folder
 from aunet.sweeps.job import Job
 from aunet.sweeps.job_process import last_message
 from aunet.sweeps.local_sweep import run_jobs_here
-from aunet.training.run_lock import locked_folder
 
 WAIT_FOR_STOP = """
 def stop(number, frame):

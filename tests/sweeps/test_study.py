@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from aunet.errors import UserError
+from aunet.runs.run_state import RunState
 from aunet.sweeps.search_space import read_search_space
 from aunet.sweeps.study import Study
-from aunet.training.run_state import RunState
 
 SPACE = ["model=unet,attention", "optimizer.factory.lr=tag(log,interval(1e-4,1e-2))"]
 

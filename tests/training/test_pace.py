@@ -11,12 +11,12 @@ import torch
 from monai.losses import DiceCELoss
 from torch import nn
 
+from aunet.classes import Labels
 from aunet.data.patches.augmentation import Augmentation
-from aunet.labels import Labels
 from aunet.networks import AttentionUNet
 from aunet.training import pace as pace_module
-from aunet.training.forecast import Forecast, TrialStepError
-from aunet.training.hardware_choice import HardwareChoice
+from aunet.training.callbacks.forecast import Forecast, TrialStepError
+from aunet.training.hardware import HardwareChoice
 from aunet.training.matrix_rate import matrix_rate
 from aunet.training.pace import BatchShape, count_windows, measure_pace
 from aunet.training.segmentation_task import SegmentationTask, Window

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 import torch
 
-from aunet.training.hardware_choice import HardwareChoice
+from aunet.training.hardware import HardwareChoice
 from aunet.training.pace_words import computer_words, end_words, rounded, speed_words
 from aunet.training.time_plan import EpochTimes, Remainder
 

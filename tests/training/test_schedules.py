@@ -2,10 +2,10 @@
 
 import pytest
 
-from aunet.build_task import build_schedule
-from aunet.config import compose_config, resolve_config
+from aunet.build.task import build_schedule
+from aunet.config.composition import compose_config, resolve_config
 from aunet.training.schedules import constant, halving, halving_every, polynomial
-from tests.configs.test_every_option import FACTS
+from tests.config.test_every_option import FACTS
 
 
 def test_polynomial_goes_from_one_to_zero() -> None:

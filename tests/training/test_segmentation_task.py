@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from aunet.labels import Labels
+from aunet.classes import Labels
 from aunet.networks import DeepSupervisionHead, MultiscaleHead, UNet
 from aunet.training.segmentation_task import SegmentationTask, Window
 

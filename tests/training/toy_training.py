@@ -11,9 +11,9 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from aunet.build_trainer import build_trainer
-from aunet.training import run_clock
-from aunet.training.run_clock import RunClock
+from aunet.build.trainer import build_trainer
+from aunet.training.callbacks import run_clock
+from aunet.training.callbacks.run_clock import RunClock
 
 _SETTINGS = {"accelerator": "cpu", "sync_batchnorm": False, "deterministic": False, "gradient_clip": None}
 

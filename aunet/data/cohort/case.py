@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from aunet.labels import Labels
+from aunet.classes import Labels
 
 Modality = Literal["ct", "mr", "pet", "picture"]
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from aunet.classes import Labels, class_name, matching_name
 from aunet.errors import UserError
-from aunet.labels import Labels, class_name, matching_name
 
 _BACKGROUND = "background"
 

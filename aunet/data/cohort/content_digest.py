@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from aunet.atomic_files import write_text
 from aunet.data.cohort.case import Case
 from aunet.data.io.dicom_files import files_of_scan, is_folder_of_files, series_of_path
 from aunet.errors import UserError
+from aunet.files import write_text
 from aunet.terminal import shown
 
 _log = logging.getLogger(__name__)

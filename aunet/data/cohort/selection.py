@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from aunet.atomic_files import write_json
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.faulty_cases import each_usable
 from aunet.data.io.json_files import read_json
 from aunet.data.io.volume import read_grid
 from aunet.errors import UserError
+from aunet.files import write_json
 
 _logger = logging.getLogger(__name__)
 

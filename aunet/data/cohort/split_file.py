@@ -6,13 +6,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from aunet.atomic_files import write_json
 from aunet.data.cohort.case import Case
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.cohort.faulty_cases import tell_skipped
 from aunet.data.cohort.splits import Splits, carve_validation, check_patients
 from aunet.data.io.json_files import read_json
 from aunet.errors import UserError
+from aunet.files import write_json
 
 _MOST_NAMED = 3
 _DIGEST_DIGITS = 16  # 64 bits: two of a million scans agree by chance with a probability of 3e-8

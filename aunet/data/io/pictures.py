@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from aunet.atomic_files import replaced_atomically
 from aunet.errors import UserError
+from aunet.files import replaced_atomically
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".PNG", ".TIF", ".TIFF")
 # From (row, column, 0) to RAS+ mm.

@@ -8,7 +8,6 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from aunet.atomic_files import replaced_atomically
 from aunet.data.io.dicom_files import is_folder_of_files
 from aunet.data.io.dicom_series import read_series, read_series_grid
 from aunet.data.io.nifti import largest_corner_distance, read_nifti, read_nifti_grid
@@ -21,6 +20,7 @@ from aunet.data.io.pictures import (
     write_picture_label,
 )
 from aunet.errors import UserError
+from aunet.files import replaced_atomically
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii")
 # Of the smallest voxel side: writers round affines to float32 or to six digits, which moves a corner far less.

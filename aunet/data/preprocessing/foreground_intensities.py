@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from aunet.atomic_files import replaced_atomically
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.cohort.references import read_scan_and_reference
 from aunet.data.preprocessing.intensity_scale import IntensityScale
 from aunet.data.store_room import Load, load_of, num_threads
 from aunet.errors import UserError
+from aunet.files import replaced_atomically
 from aunet.terminal import shown
 
 PERCENTILES = (0.5, 99.5)

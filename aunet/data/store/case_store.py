@@ -15,7 +15,6 @@ from uuid import uuid4
 
 import numpy as np
 
-from aunet.atomic_files import folder_created_atomically, held_alone
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.cohort.references import read_scan_and_reference
@@ -24,6 +23,7 @@ from aunet.data.store.chunked_array import DamagedArrayError
 from aunet.data.store.stored_case import StoredCase, open_stored_case, write_stored_case
 from aunet.data.store_room import check_room, gigabytes, load_of, num_threads
 from aunet.errors import NoRoomError, is_disk_full
+from aunet.files import folder_created_atomically, held_alone
 from aunet.terminal import shown
 
 _log = logging.getLogger(__name__)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aunet.atomic_files import write_json
 from aunet.data.keyed_randomness import Purpose, generator
 from aunet.data.preprocessing.steps import PreprocessedVolume
 from aunet.data.store.chunked_array import ChunkedArray, DamagedArrayError, write_chunked
 from aunet.errors import UserError
+from aunet.files import write_json
 
 _IMAGE, _LABEL, _POSITIONS, _FACTS = "image.chunks", "label.chunks", "positions.chunks", "case.json"
 POSITIONS_PER_CLASS = 4096

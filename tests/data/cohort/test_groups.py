@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scans import write_nifti
 
+from aunet.classes import Labels
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.groups import groups_by_name, present_classes
 from aunet.errors import UserError
-from aunet.labels import Labels
 
 
 @pytest.mark.parametrize(("pattern", "group"), [("SC-(HF|N)-", "HF"), (r"SC-\w+-\d+", "SC-HF-01")])

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from aunet.classes import Labels
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.selection import CaseFixes, mended_cohort, read_fixes, write_fixes
 from aunet.errors import UserError
-from aunet.labels import Labels
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from aunet.atomic_files import write_json
 from aunet.data.cohort.case import Case
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.cohort.split_file import read_splits, write_splits
 from aunet.data.cohort.splits import Splits, SplitSizes, split_cases
 from aunet.errors import UserError
+from aunet.files import write_json
 
 NAMES = [f"liver_{number}" for number in range(10)]
 CASES = [Case(name, (), None, group=f"patient_{number // 2}") for number, name in enumerate(NAMES)]

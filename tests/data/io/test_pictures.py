@@ -13,7 +13,7 @@ from PIL import Image
 from aunet.data.io.pictures import PICTURE_AFFINE, num_picture_channels, picture_shape
 from aunet.data.io.volume import read_channels, read_grid, read_label, read_volume, stem, write_label
 from aunet.errors import UserError
-from aunet.reporting.planes import in_ras_order
+from aunet.reporting.pictures.planes import in_ras_order
 
 ROWS, COLUMNS = 5, 7
 

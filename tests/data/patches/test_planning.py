@@ -7,8 +7,8 @@ import pytest
 import yaml
 from scans import AFFINE, write_msd_task, write_nifti
 
-from aunet.build import build_cohort, with_facts
-from aunet.config import compose_config, load_run_config
+from aunet.build.data import build_cohort, with_facts
+from aunet.config.composition import compose_config, load_run_config
 from aunet.data.cohort.case import Case
 from aunet.data.io.volume import read_volume
 from aunet.data.patches.planning import expected_shape, plan_patches

@@ -8,9 +8,9 @@ import pytest
 from abdomens import abdomen, abdomens, write_abdomens
 from scans import write_nifti
 
-from aunet.build import build_cohort, with_facts
-from aunet.build_preprocessing import build_preprocessing, with_intensities
-from aunet.config import check_config, compose_config
+from aunet.build.data import build_cohort, with_facts
+from aunet.build.preprocessing import build_preprocessing, with_intensities
+from aunet.config.composition import check_config, compose_config
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.cohort.splits import Splits

@@ -9,10 +9,10 @@ from abdomens import abdomen, abdomens, write_abdomens
 from dicom_scans import write_series
 from scans import write_msd_task, write_nifti, write_nnunet_dataset, write_table, write_totalsegmentator_cases
 
-from aunet.build import build_cohort, with_facts
-from aunet.build_preprocessing import build_preprocessing, build_store, with_intensities
+from aunet.build.data import build_cohort, with_facts
+from aunet.build.preprocessing import build_preprocessing, build_store, with_intensities
 from aunet.commands.main import main
-from aunet.config import check_config, compose_config
+from aunet.config.composition import check_config, compose_config
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.modality_names import modalities_of_names
 from aunet.data.cohort.splits import Splits

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scans import write_nifti, write_totalsegmentator_cases
 
-from aunet.build import build_cohort
-from aunet.config import compose_config
+from aunet.build.data import build_cohort
+from aunet.config.composition import compose_config
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.errors import UserError

@@ -17,10 +17,10 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from aunet.atomic_files import held_alone, replaced_atomically
 from aunet.data.cohort.case import Case
 from aunet.data.sources.phantom.space import FIELD_OF_VIEW
 from aunet.errors import UserError
+from aunet.files import held_alone, replaced_atomically
 from aunet.terminal import shown
 
 SUPERSAMPLING = 2

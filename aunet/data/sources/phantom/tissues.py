@@ -5,7 +5,7 @@ from enum import IntEnum, auto
 import numpy as np
 from numpy.typing import NDArray
 
-from aunet.labels import Labels
+from aunet.classes import Labels
 
 PHANTOM_LABELS = Labels(("background", "pancreas", "spleen", "kidney"))
 

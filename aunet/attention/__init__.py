@@ -1,0 +1,1 @@
+"""Where does the network attend? Coefficients of every epoch: recorded, measured, kept and drawn."""

@@ -1,0 +1,145 @@
+"""Files of an attention recording: coefficients and pictures of some epochs, statistics of all.
+
+attention/statistics.csv                     a row per epoch, case, level and map
+attention/volumes/<case_id>/epoch_0012.npz   coefficients in 8 bits
+attention/pictures/<case_id>/epoch_0012.png  picture of the coefficients
+attention/film_<case_id>.png                 epochs side by side
+"""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aunet.attention.film import Frame
+from aunet.attention.panels import LevelCoefficients
+from aunet.errors import UserError
+from aunet.files import replaced_atomically, write_text
+from aunet.reporting.pictures.planes import Triple
+from aunet.runs.epoch_rows import read_rows
+
+_STEPS = 255
+
+
+class AttentionArchive:
+    """The folder ``attention/`` of a run, with volumes and pictures of at most ``max_epochs_kept`` epochs."""
+
+    def __init__(self, folder: Path, max_epochs_kept: int) -> None:
+        if max_epochs_kept < 2:
+            raise UserError(
+                f"attention.max_epochs_kept={max_epochs_kept}: the first and the last epoch are kept; give 2 or more."
+            )
+        self._folder = folder
+        self._max_epochs_kept = max_epochs_kept
+
+    def picture_path(self, case_id: str, epoch: int) -> Path:
+        """Return the path of the picture of a case and epoch."""
+        return self._folder / "pictures" / case_id / f"epoch_{epoch:04d}.png"
+
+    def film_path(self, case_id: str) -> Path:
+        """Return the path of the contact sheet of a case."""
+        return self._folder / f"film_{case_id}.png"
+
+    def write_volumes(self, case_id: str, epoch: int, levels: Sequence[LevelCoefficients]) -> None:
+        """Write the coefficients of one case and epoch, rounded to 1/255 of each map's largest value."""
+        with replaced_atomically(self._volume_path(case_id, epoch)) as temporary, temporary.open("wb") as file:
+            arrays = {name: array for level in levels for name, array in _compact(level).items()}
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    def read_volumes(self, case_id: str, epoch: int) -> list[LevelCoefficients]:
+        """Read what ``write_volumes`` wrote, finest level first."""
+        with np.load(self._volume_path(case_id, epoch), allow_pickle=False) as arrays:
+            numbers = sorted(int(name.removeprefix("level_")) for name in arrays.files if name.startswith("level_"))
+            return [_expanded(level, arrays) for level in numbers]
+
+    def read_frames(self, case_id: str, epochs: Sequence[int]) -> list[Frame]:
+        """Read the coefficients of a case at ``epochs``, for a film."""
+        return [Frame(epoch, self.read_volumes(case_id, epoch)) for epoch in epochs]
+
+    def replace_statistics(self, epoch: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write the ``rows`` of ``epoch``, replacing those that an interrupted run left of this and later epochs."""
+        earlier = [row for row in read_rows(self._statistics_path) if int(row["epoch"]) < epoch]
+        table = io.StringIO()
+        writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*earlier, *({name: _cell(value) for name, value in row.items()} for row in rows)])
+        write_text(self._statistics_path, table.getvalue())
+
+    def recorded_epochs(self) -> list[int]:
+        """Return all epochs with statistics, in order."""
+        return sorted({int(row["epoch"]) for row in read_rows(self._statistics_path)})
+
+    def kept_epochs(self) -> list[int]:
+        """Return the epochs with volumes and pictures, in order."""
+        return sorted({_epoch_of(path) for path in self._folder.glob("volumes/*/epoch_*.npz")})
+
+    def remove_surplus(self) -> None:
+        """Delete volumes and pictures beyond the limit, and those of epochs that have no statistics (any more)."""
+        kept = set(epochs_to_keep(self.recorded_epochs(), self._max_epochs_kept))
+        for pattern in ("volumes/*/epoch_*.npz", "pictures/*/epoch_*.png"):
+            for path in self._folder.glob(pattern):
+                if _epoch_of(path) not in kept:
+                    path.unlink()
+
+    @property
+    def _statistics_path(self) -> Path:
+        return self._folder / "statistics.csv"
+
+    def _volume_path(self, case_id: str, epoch: int) -> Path:
+        return self._folder / "volumes" / case_id / f"epoch_{epoch:04d}.npz"
+
+
+def epochs_to_keep(epochs: Sequence[int], limit: int) -> list[int]:
+    """Return at most ``limit`` of ``epochs`` (ascending), always with the first and the last.
+
+    Every epoch is kept at first, then every 2nd, 4th, ... as their number grows. The stride only doubles, so an epoch
+    kept now was kept at all earlier times: no deleted epoch is missed later.
+    """
+    step = _stride(len(epochs), limit)
+    return [epoch for number, epoch in enumerate(epochs) if number % step == 0 or number == len(epochs) - 1]
+
+
+def _stride(count: int, limit: int) -> int:
+    """Return the smallest power of two that leaves at most ``limit`` of ``count`` epochs, the last one included."""
+    step = 1
+    while (count - 2) // step + 2 > limit:
+        step *= 2
+    return step
+
+
+def _compact(level: LevelCoefficients) -> dict[str, NDArray[Any]]:
+    largest = level.values.max(axis=(1, 2, 3), keepdims=True)
+    steps = np.rint(level.values * (_STEPS / np.where(largest > 0, largest, 1.0)))
+    return {
+        f"level_{level.level}": steps.astype(np.uint8),
+        f"largest_{level.level}": largest.astype(np.float32),
+        f"cell_size_{level.level}": np.array(level.cell_size, dtype=np.float64),
+        f"offset_{level.level}": np.array(level.offset, dtype=np.float64),
+    }
+
+
+def _expanded(level: int, arrays: Mapping[str, NDArray[Any]]) -> LevelCoefficients:
+    values = arrays[f"level_{level}"] * (arrays[f"largest_{level}"] / _STEPS)
+    cell_size, offset = _triple(arrays[f"cell_size_{level}"]), _triple(arrays[f"offset_{level}"])
+    return LevelCoefficients(level, values.astype(np.float32), cell_size, offset)
+
+
+def _triple(array: NDArray[Any]) -> Triple:
+    first, second, third = array.tolist()
+    return first, second, third
+
+
+def _epoch_of(path: Path) -> int:
+    return int(path.stem.removeprefix("epoch_"))
+
+
+def _cell(value: float | str) -> float | str:
+    """Format a number with six significant digits, NaN as an empty cell; return text unchanged."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return value

@@ -1,0 +1,113 @@
+"""The contact sheet of the paper's figure: each level's attention, from the first epoch to the last."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from aunet.attention.panels import (
+    COLOR_BAR_TITLE,
+    LevelCoefficients,
+    add_color_bar,
+    level_title,
+    show_level,
+)
+from aunet.classes import Labels
+from aunet.reporting.pictures.figure_files import save_png
+from aunet.reporting.pictures.panels import finish_panel, legend_lines, show_contours, show_image
+from aunet.reporting.pictures.planes import AxialView, LabelledScan, clearest_view, whole_window
+from aunet.reporting.pictures.sheet import Margins, Sheet, panel_sheet, panel_size
+
+_PANEL_INCHES = 1.55
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The coefficients of one epoch over a scan, levels in any order."""
+
+    epoch: int
+    levels: Sequence[LevelCoefficients]
+
+
+def choose_epochs(epochs: Sequence[int], columns: int = 8) -> list[int]:
+    """Return at most ``columns`` of ``epochs``: the first, the last, and between them more of the early ones.
+
+    Attention settles early, so the steps grow geometrically, as in the paper's figure (epochs 3, 6, 10, 150).
+    """
+    assert columns >= 2, "a film shows the first and the last epoch"
+    ordered = sorted(set(epochs))
+    if len(ordered) <= columns:
+        return ordered
+    wanted = np.geomspace(1, len(ordered), columns)
+    positions = np.maximum(np.round(wanted).astype(int) - 1, np.arange(columns))
+    return [ordered[position] for position in positions]
+
+
+def attention_film(
+    scan: LabelledScan,
+    frames: Sequence[Frame],
+    labels: Labels,
+    path: Path,
+    *,
+    title: str = "",
+    is_relative: bool = False,
+) -> None:
+    """Write a PNG: epochs as columns, each gate of each gated level as a row, with the label's contours.
+
+    It shows the image and at most eight of ``frames``, which must all have the same levels and gates. ``is_relative``
+    as in ``overlays.attention_picture``.
+    """
+    shown = choose_epochs([frame.epoch for frame in frames])
+    columns = sorted((frame for frame in frames if frame.epoch in shown), key=lambda frame: frame.epoch)
+    view = clearest_view(scan)
+    titles = _row_titles(columns[0], is_relative=is_relative)
+    margins = Margins(left=0.36 if "\n" in titles[0] else 0.22, right=0.4 if is_relative else 0.65)
+    gap = (0.34 if is_relative else 0.04, 0.04)
+    sheet = panel_sheet(len(titles), 1 + len(columns), panel_size(scan.extent, _PANEL_INCHES), margins, gap)
+    sheet.add_row_titles(titles)
+    _draw_image_column(sheet, view, labels)
+    for column, frame in enumerate(columns, start=1):
+        sheet.panels[0][column].set_title(f"epoch {frame.epoch}", fontsize=8, pad=3)
+        for row, (level, gate) in enumerate(_maps(frame)):
+            _draw_map(sheet.panels[row][column], view, level, gate, labels, is_relative=is_relative)
+    if not is_relative:
+        add_color_bar(sheet, COLOR_BAR_TITLE)
+    sheet.add_title_and_legend(title, legend_lines(labels))
+    save_png(sheet.figure, path, dots_per_inch=150)
+
+
+def _maps(frame: Frame) -> list[tuple[LevelCoefficients, int]]:
+    """Return each map of a frame, a row of the sheet: fine levels first, the gates of a level in order."""
+    levels = sorted(frame.levels, key=lambda level: level.level)
+    return [(level, gate) for level in levels for gate in range(len(level.values))]
+
+
+def _row_titles(frame: Frame, *, is_relative: bool) -> list[str]:
+    """Return a title per map; the gates of a level are not averaged, as one may open where the other closes."""
+    return [
+        level_title(level, is_relative=is_relative) + (f"\ngate {gate + 1}" if len(level.values) > 1 else "")
+        for level, gate in _maps(frame)
+    ]
+
+
+def _draw_image_column(sheet: Sheet, view: AxialView, labels: Labels) -> None:
+    """Draw the image alone on top, below it with the label's contours; leave further rows empty."""
+    for row, axes in enumerate(panels[0] for panels in sheet.panels):
+        if row > 1:
+            axes.set_axis_off()
+            continue
+        show_image(axes, view)
+        if row == 1:
+            show_contours(axes, view, view.label, labels)
+        finish_panel(axes, whole_window(view.scan), has_marks=row == 0 and not view.scan.is_plane)
+    sheet.panels[0][0].set_title("image", fontsize=8, pad=3)
+
+
+def _draw_map(
+    axes: Axes, view: AxialView, level: LevelCoefficients, gate: int, labels: Labels, *, is_relative: bool
+) -> None:
+    show_level(axes, view, level, gate, is_relative=is_relative)
+    show_contours(axes, view, view.label, labels, width=0.7)
+    finish_panel(axes, whole_window(view.scan))

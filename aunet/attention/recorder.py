@@ -1,0 +1,220 @@
+"""Recording of the gates' coefficients after every epoch, for the same few validation cases."""
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from aunet.attention.archive import AttentionArchive
+from aunet.attention.film import attention_film, choose_epochs
+from aunet.attention.panels import LevelCoefficients
+from aunet.attention.picture import attention_picture
+from aunet.attention.statistics import attention_statistics, label_fractions
+from aunet.attention.validation_image import ValidationImage, patch_on_organ
+from aunet.classes import Labels
+from aunet.reporting.pictures.picture_columns import Box, write_columns
+from aunet.reporting.pictures.planes import Triple
+from aunet.tracking.tracker import Tracker
+
+_log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+
+
+class CasePrediction(Protocol):
+    """The part of a prediction that the recorder needs, as defined by ``inference.sliding_window.VolumePrediction``."""
+
+    @property
+    def coefficients(self) -> Mapping[int, Tensor]:
+        """Return {level: (maps, h, w, d)}; empty if no skip is gated."""
+        ...
+
+    @property
+    def cell_size(self) -> Mapping[int, Triple]:
+        """Return {level: voxels that a cell spans along each axis}."""
+        ...
+
+    @property
+    def offset(self) -> Mapping[int, Triple]:
+        """Return {level: voxel at which the first cell begins}."""
+        ...
+
+
+class AttentionRecorder(Callback):
+    """Callback that writes pictures, volumes and statistics of the coefficients, and at the end a film per case.
+
+    A network with several maps per gate has ``num_gates``; the mean of each gate's maps is recorded.
+
+    Args:
+        folder: ``attention/`` of the run, to which all is written.
+        cases: the validation cases to watch.
+        predict: (network, case) -> coefficients over the case's image.
+        labels: the classes.
+        patch_size: patch (voxels) of a case shown to a network with softmax gates, whose coefficients compete over all
+            that it sees and cannot be stitched.
+        max_epochs_kept: epochs with pictures and volumes on disk, 2 or more; statistics are kept for all.
+        tracker: receives each level of each epoch, and the films.
+
+    Attributes:
+        contrasts: of the last recorded epoch, by tracker key: ``attention/level_2/gate_1/auc``, ``…/ratio``, and
+            ``…/auc/<class>``; means over the cases for which they are defined. Definitions in
+            ``aunet.attention.statistics``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        cases: Sequence[ValidationImage],
+        predict: Callable[[nn.Module, ValidationImage], CasePrediction],
+        labels: Labels,
+        patch_size: Sequence[int],
+        max_epochs_kept: int = 64,
+        tracker: Tracker | None = None,
+    ) -> None:
+        self._archive = AttentionArchive(folder, max_epochs_kept)
+        self._cases = cases
+        self._predict = predict
+        self._labels = labels
+        self._patch_size = tuple(patch_size)
+        self._tracker = tracker
+        self.contrasts: dict[str, float] = {}
+        self._is_ungated = False
+        self._has_told_mean = False
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the epoch, except in Lightning's sanity check before the first one."""
+        if trainer.is_global_zero and not trainer.sanity_checking:
+            self.record(_network(pl_module), trainer.current_epoch)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the films."""
+        if trainer.is_global_zero:
+            self.write_films(_network(pl_module))
+
+    def record(self, network: nn.Module, epoch: int) -> None:
+        """Record ``epoch`` for all cases, replacing what an interrupted run left of it and later ones."""
+        if self._is_ungated or not self._cases:
+            return
+        rows: list[Row] = []
+        for case in self._shown_cases(network):
+            levels = self._coefficients(network, case)
+            if not levels:
+                self._is_ungated = True
+                _log.info("This network gates no skip: no attention is recorded.")
+                return
+            rows += self._statistics(case, levels, epoch)
+            self._archive.write_volumes(case.case_id, epoch, levels)
+            self._draw(network, case, levels, epoch)
+        self.contrasts = _mean_contrasts(rows)
+        self._archive.replace_statistics(epoch, rows)
+        self._archive.remove_surplus()
+
+    def write_films(self, network: nn.Module) -> None:
+        """Write the contact sheet of each case from the epochs on disk."""
+        epochs = self._archive.kept_epochs()
+        if self._is_ungated or not epochs:
+            return
+        for case in self._shown_cases(network):
+            path = self._archive.film_path(case.case_id)
+            attention_film(
+                case.as_scan(),
+                self._archive.read_frames(case.case_id, choose_epochs(epochs)),
+                self._labels,
+                path,
+                title=f"{case.case_id}: attention over the epochs",
+                is_relative=has_softmax_gates(network),
+            )
+            if self._tracker:
+                self._tracker.picture(f"attention/film/{case.case_id}", path)
+
+    def _shown_cases(self, network: nn.Module) -> list[ValidationImage]:
+        if not has_softmax_gates(network):
+            return list(self._cases)
+        return [patch_on_organ(case, self._patch_size) for case in self._cases]
+
+    def _coefficients(self, network: nn.Module, case: ValidationImage) -> list[LevelCoefficients]:
+        prediction = self._predict(network, case)
+        return [
+            LevelCoefficients(
+                level,
+                self._map_of_each_gate(network, maps).float().cpu().numpy(),
+                prediction.cell_size[level],
+                prediction.offset[level],
+            )
+            for level, maps in sorted(prediction.coefficients.items())
+        ]
+
+    def _map_of_each_gate(self, network: nn.Module, maps: Tensor) -> Tensor:
+        """Average the maps of each gate: (maps, h, w, d) -> (gates, h, w, d); a gate may have a map per channel."""
+        num_gates: Any = getattr(network, "num_gates", None) or len(maps)
+        if len(maps) == num_gates:
+            return maps
+        if not self._has_told_mean:
+            self._has_told_mean = True
+            _log.info("These gates have a map for each channel: attention is recorded as their mean.")
+        return maps.unflatten(0, (num_gates, -1)).mean(dim=1)
+
+    def _statistics(self, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> list[Row]:
+        rows: list[Row] = []
+        for level in levels:
+            fractions = label_fractions(
+                case.label,
+                self._labels.num_classes,
+                level.values.shape[1:],
+                cell_size=level.cell_size,
+                offset=level.offset,
+            )
+            place: Row = {"epoch": epoch, "case_id": case.case_id, "level": level.level}
+            rows += [place | row for row in attention_statistics(level.values, fractions, self._labels.names)]
+        return rows
+
+    def _draw(self, network: nn.Module, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> None:
+        path = self._archive.picture_path(case.case_id, epoch)
+        columns = attention_picture(
+            case.as_scan(),
+            levels,
+            self._labels,
+            path,
+            title=f"{case.case_id}, epoch {epoch}",
+            is_relative=has_softmax_gates(network),
+        )
+        if self._tracker:
+            self._show_levels(self._tracker, case.case_id, path, columns, epoch)
+
+    def _show_levels(
+        self, tracker: Tracker, case_id: str, path: Path, columns: Mapping[int, Sequence[Box]], epoch: int
+    ) -> None:
+        """Show each level of the picture at ``path`` on its own, as a tracker places the epochs side by side."""
+        with TemporaryDirectory() as folder:
+            parts = {level: Path(folder) / f"level_{level}.png" for level in columns}
+            write_columns(path, {part: columns[level] for level, part in parts.items()})
+            for level, part in parts.items():
+                tracker.picture(f"attention/level_{level}/{case_id}", part, epoch)
+
+
+def _mean_contrasts(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the means over the cases of the contrasts in ``rows``, by tracker key."""
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        for column, value in row.items():
+            kind, _, name = column.partition("_inside")
+            if kind in ("auc", "ratio") and not math.isnan(value):
+                place = f"attention/level_{row['level']}/gate_{row['map'] + 1}"
+                values.setdefault("/".join(filter(None, (place, kind, name.removeprefix("_")))), []).append(value)
+    return {name: fmean(found) for name, found in values.items()}
+
+
+def _network(module: Any) -> nn.Module:
+    """Return the network of a ``SegmentationTask``."""
+    return module.network
+
+
+def has_softmax_gates(network: nn.Module) -> bool:
+    """Return whether coefficients compete over all that the network sees, so that windows cannot be stitched."""
+    return bool(getattr(network, "is_softmax_gate", False))

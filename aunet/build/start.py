@@ -1,0 +1,35 @@
+"""The weights that a run starts from: which of them fit, and whether they have seen its test cases."""
+
+from pathlib import Path
+
+from torch import nn
+
+from aunet.build.data import Settings, build_network
+from aunet.build.preprocessing import build_digests
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.split_file import image_digests
+from aunet.data.cohort.splits import Splits
+from aunet.training.init_overlap import Start
+from aunet.training.transfer import Transfer, find_class_blocks, read_weights, transfer_weights
+from aunet.training.weight_lineage import CaseNames, data_folder
+
+# Arguments by which networks receive their number of classes.
+_CLASS_ARGUMENTS = frozenset({"num_classes", "out_channels"})
+
+
+def start_from(settings: Settings, network: nn.Module) -> Transfer:
+    """Load the weights that ``init`` names into ``network``, as far as they fit."""
+    arguments, num_classes = settings["model"]["network"], settings["dataset"]["num_classes"]
+    one_more = {key: num_classes + 1 for key in _CLASS_ARGUMENTS & arguments.keys() if arguments[key] == num_classes}
+    with_one_more = build_network({**settings, "model": {**settings["model"], "network": {**arguments, **one_more}}})
+    blocks = find_class_blocks(network, with_one_more, num_classes)
+    return transfer_weights(network, read_weights(Path(settings["init"])), settings["dataset"]["class_names"], blocks)
+
+
+def build_start(settings: Settings, cohort: Cohort, splits: Splits) -> Start:
+    """Return the weights that ``init`` names, with the names and digests that identify the cases of this run."""
+    data = settings["data"]
+    digests = image_digests(cohort.cases, build_digests(settings))
+    root = None if data["root"] is None else data_folder(data["root"])
+    names = CaseNames.of_cases(cohort.cases, digests, root, cohort.is_phantom)
+    return Start(Path(settings["init"]), splits, names, has_fold=data["fold"] is not None)

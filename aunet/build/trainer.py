@@ -1,0 +1,142 @@
+"""Construction of Lightning's trainer and its callbacks; their task and data come from ``build_task.py``."""
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from rich.progress import Progress
+from torch import nn
+
+from aunet.attention.recorder import AttentionRecorder, has_softmax_gates
+from aunet.attention.validation_image import ValidationImage
+from aunet.build.data import Settings
+from aunet.data.datamodule import SegmentationData
+from aunet.networks import UNet
+from aunet.runs import ranks
+from aunet.tracking.tracker import Tracker
+from aunet.training.callbacks.accumulation import GroupMean, count_steps
+from aunet.training.callbacks.epoch_tables import EpochTables
+from aunet.training.callbacks.forecast import Forecast
+from aunet.training.callbacks.patience import Patience
+from aunet.training.callbacks.progress import ProgressDisplay
+from aunet.training.callbacks.run_clock import RunClock
+from aunet.training.callbacks.weight_average import WeightAverage, WeightsBack
+from aunet.training.hardware import HardwareChoice
+from aunet.training.pace import BatchShape
+from aunet.training.segmentation_task import SegmentationTask
+from aunet.training.sharding import WholeForValidation
+from aunet.training.time_plan import duration_in_seconds
+
+
+def build_clock(settings: Settings) -> RunClock:
+    """Return the clock that measures the progress of the run."""
+    trainer = settings["trainer"]
+    steps_per_epoch = count_steps(trainer["batches_per_epoch"], trainer["accumulate"])
+    return RunClock(trainer["max_epochs"], steps_per_epoch, duration_in_seconds(trainer["max_time"]))
+
+
+def build_forecast(
+    settings: Settings, choice: HardwareChoice, validation_shapes: Sequence[Sequence[int]], num_ranks: int = 1
+) -> Forecast:
+    """Return the forecast that is made before the first step, for one of ``num_ranks`` processes."""
+    facts, trainer = settings["dataset"], settings["trainer"]
+    patches = max(1, facts["batch_size"] // num_ranks)
+    shape = BatchShape(patches, facts["in_channels"], tuple(facts["patch_size"]), facts["num_classes"])
+    limits = trainer["max_time"], trainer["patience"]
+    return Forecast(choice, shape, trainer["accumulate"], validation_shapes, *limits)
+
+
+def build_trainer(
+    settings: Settings,
+    callbacks: Sequence[Callback],
+    choice: HardwareChoice,
+    folder: Path,
+    network: nn.Module,
+) -> Trainer:
+    """Return Lightning's trainer without its checkpoints, tables and display, which are our own."""
+    trainer = settings["trainer"]
+    is_foreign = not isinstance(network, UNet)  # others may hold parameters that no output depends on
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning's own
+    warnings.filterwarnings("ignore", message=".*does not have many workers")  # chosen in _num_workers
+    warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # a step that is skipped
+    warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no")  # a probe has none
+    warnings.filterwarnings("ignore", message="It is recommended to use `self.log")  # the ranks agreed before
+    return Trainer(
+        default_root_dir=folder,
+        max_epochs=trainer["max_epochs"],
+        accelerator=trainer["accelerator"],
+        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
+        num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
+        strategy=_strategy(trainer["strategy"], is_foreign) if ranks.is_started_as_rank() else "auto",
+        sync_batchnorm=trainer["sync_batchnorm"],
+        use_distributed_sampler=False,
+        precision=choice.lightning_precision,
+        deterministic=trainer["deterministic"],
+        accumulate_grad_batches=trainer["accumulate"],
+        gradient_clip_val=trainer["gradient_clip"],
+        logger=False,
+        callbacks=[GroupMean(), *callbacks],
+        num_sanity_val_steps=0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
+
+
+def _strategy(name: str, is_foreign: bool) -> Strategy:
+    if name == "ddp":
+        return DDPStrategy(find_unused_parameters=is_foreign)
+    number = int(os.environ["WORLD_SIZE"])
+    return ModelParallelStrategy(data_parallel_size=number, tensor_parallel_size=1, save_distributed_checkpoint=False)
+
+
+def build_callbacks(
+    settings: Settings,
+    folder: Path,
+    clock: RunClock,
+    data: SegmentationData,
+    task: SegmentationTask,
+    progress: Progress,
+    tracker: Tracker | None = None,
+    extended_at: int | None = None,
+) -> list[Callback]:
+    """Return the callbacks of the training in the order of their calls; ``extended_at`` is as in ``Patience``."""
+    patience, decay = settings["trainer"]["patience"], settings["trainer"]["ema"]
+    average = None if decay is None else WeightAverage(decay)
+    recorder = build_recorder(settings, folder, data, task, tracker)
+    return [
+        *([average] if average else []),
+        clock,
+        *([Patience(patience, extended_at)] if patience else []),
+        ProgressDisplay(progress, clock),
+        EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"], tracker, lambda: recorder.contrasts),
+        recorder,
+        *([WeightsBack(average)] if average else []),
+        *([WholeForValidation()] if task.is_sharded else []),
+    ]
+
+
+def build_recorder(
+    settings: Settings, folder: Path, data: SegmentationData, task: SegmentationTask, tracker: Tracker | None
+) -> AttentionRecorder:
+    """Return the recorder of the coefficients of the first validation cases."""
+    attention, dataset = settings["attention"], data.validation_cases()
+    shown = [dataset[index] for index in range(min(attention["cases"], len(dataset)))]
+    # Softmax gates are recorded on a patch instead, which the validation does not predict.
+    if not has_softmax_gates(task.network):
+        task.watch(case["case_id"] for case in shown)
+    return AttentionRecorder(
+        folder / "attention",
+        [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
+        predict=lambda network, case: task.predict_watched(case.case_id, case.image),
+        labels=data.cohort.labels,
+        patch_size=settings["dataset"]["patch_size"],
+        max_epochs_kept=attention["max_epochs_kept"],
+        tracker=tracker,
+    )

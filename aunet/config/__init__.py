@@ -1,0 +1,1 @@
+"""How is a run configured? Its schema, composition, checks and trusted targets."""

@@ -1,0 +1,130 @@
+"""The command line after ``train``: Hydra overrides, sweeps of them, and suggestions for misspelled ones."""
+
+import logging
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+
+from aunet.errors import UserError
+from aunet.messages import did_you_mean
+
+_log = logging.getLogger(__name__)
+
+# Former name of an option -> its present name, and why it changed.
+_RENAMED_OPTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "model": {"attention_gate_per_class": ("attention_multidimensional", "as it ties no gate to a class")},
+}
+
+
+def parse_overrides(overrides: Sequence[str], loader: ConfigLoader) -> list[Override]:
+    """Parse each of ``overrides``; raise UserError naming the first that Hydra's grammar refuses.
+
+    Former names of options are replaced by the present ones.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    return [_parse(_with_present_names(text), parser) for text in overrides]
+
+
+def check_options(overrides: Sequence[Override], loader: ConfigLoader) -> None:
+    """Raise UserError for a sweep outside ``-m`` and for an option that its group lacks (``model=atention``)."""
+    for override in overrides:
+        if override.is_sweep_override():
+            raise UserError(
+                f"{override.input_line}: several values make a sweep. Add -m to run one job for each, "
+                f"or write key=[first,second] where the key holds a list."
+            )
+        options, value = options_of(override, loader), override.value()
+        if not options or override.is_delete() or isinstance(value, dict):
+            continue
+        chosen: list[Any] = value if isinstance(value, list) else [value]
+        for name in chosen:
+            if name not in options:
+                shown = "null" if name is None else name
+                raise UserError(
+                    f"{override.input_line}: {override.key_or_group} has no option {shown}."
+                    f"{did_you_mean(str(name), options)} Its options are {', '.join(options)}."
+                )
+
+
+def options_of(override: Override, loader: ConfigLoader) -> list[str]:
+    """Return the YAML files that ``override`` can choose from; empty if its key is not a group's but a value's."""
+    return loader.get_group_options(override.key_or_group, ObjectType.CONFIG)
+
+
+def check_keys(overrides: Sequence[Override], known: Collection[str], loader: ConfigLoader) -> None:
+    """Raise UserError for an override of a key that is not ``known``, with the key it may have meant.
+
+    Keys written with ``+`` are new on purpose; the schema checks them.
+    """
+    for override in overrides:
+        key = override.key_or_group
+        is_new = override.is_add() or override.is_force_add()
+        if not (is_new or key in known or options_of(override, loader)):
+            remedy = did_you_mean(key, known) or f" To add an argument that no YAML file lists, write +{key}=…"
+            raise UserError(f"{override.input_line}: there is no key or group {key!r}.{remedy}")
+
+
+def with_mappings_replaced(overrides: Sequence[Override], loader: ConfigLoader) -> list[str]:
+    """Return the overrides for Hydra, in which ``key={…}`` replaces a mapping instead of being merged into it.
+
+    Merged, ``data.classes={liver: 1}`` would keep the classes of the YAML file, or be refused.
+    """
+    words: list[str] = []
+    for override in overrides:
+        text = str(override.input_line)
+        is_plain = not (override.is_add() or override.is_force_add() or override.is_delete())
+        if is_plain and isinstance(override.value(), dict) and not options_of(override, loader):
+            words += [f"~{override.key_or_group}", f"+{text}"]
+        else:
+            words.append(text)
+    return words
+
+
+def split_parsed_sweep(overrides: Sequence[Override]) -> list[list[str]]:
+    """Return the overrides of each job of a sweep; the last key varies fastest, as in Hydra's own sweeps."""
+    written = " ".join(str(override.input_line) for override in overrides)
+    deletions = [str(override.input_line) for override in overrides if override.is_delete()]
+    try:
+        batches = BasicSweeper.split_arguments([override for override in overrides if not override.is_delete()], None)
+    except HydraException:
+        raise UserError(
+            f"{written}: a sweep lists its values (first,second), counts them (range(0,3)) or takes a group's options "
+            "(glob(*)); it does not draw them from an interval."
+        ) from None
+    if not batches[0]:
+        raise UserError(
+            f"{written}: this sweep has no job, because a pattern in glob() matches no option of its group. "
+            "Write an option's name or a wider pattern."
+        )
+    return [[*job, *deletions] for job in batches[0]]
+
+
+def _with_present_names(text: str) -> str:
+    """Return an override with former names of options replaced by the present ones, and log each."""
+    group, equals, options = text.partition("=")
+    for former, (present, reason) in _RENAMED_OPTIONS.get(group, {}).items():
+        options, count = re.subn(rf"(?<!\w){former}(?!\w)", present, options)
+        if count:
+            _log.warning("%s=%s is now called %s, %s.", group, former, present, reason)
+    return f"{group}{equals}{options}"
+
+
+def _parse(text: str, parser: OverridesParser) -> Override:
+    try:
+        [override] = parser.parse_overrides([text])
+    except (HydraException, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{text!r} is not an override ({reason}). Write key=value, as in trainer.max_epochs=3; "
+            "a value with blanks, commas, = or brackets needs quotes inside quotes: 'data.root=\"/my scans/a=b\"'."
+        ) from None
+    if not override.key_or_group:
+        raise UserError(f"{text!r} is not an override: it names no key. Write key=value, as in trainer.max_epochs=3.")
+    return override

@@ -1,0 +1,1 @@
+"""Is one network better than another? Scores of test cases, paired statistics, comparison."""

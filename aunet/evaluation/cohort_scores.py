@@ -1,0 +1,119 @@
+"""Scores of a folder of predictions against a dataset whose classes may differ: they are matched by name."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from aunet.classes import Labels, matching_name
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.references import read_reference
+from aunet.data.io.volume import Volume, check_same_grid, read_label, stem
+from aunet.errors import UserError
+from aunet.evaluation.compared_run import shortened
+from aunet.evaluation.folder_scores import label_maps
+from aunet.metrics.case_scores import join_scores
+from aunet.metrics.label_map_scores import score_case
+
+
+@dataclass(frozen=True)
+class MatchedClasses:
+    """The classes that both sides have, and why the others are not scored.
+
+    ``labels`` are the classes in common. ``predicted`` and ``reference`` map the values in the label maps of each side
+    to classes of ``labels``; a class that only one side has becomes background. ``left_out`` has a sentence on each
+    such class.
+    """
+
+    labels: Labels
+    predicted: Mapping[int, int]
+    reference: Mapping[int, int]
+    left_out: tuple[str, ...]
+
+
+def match_classes(value_of_name: Mapping[str, int], cohort: Cohort) -> MatchedClasses:
+    """Match the class names of the predictions with those of ``cohort``, ignoring case and separators."""
+    told = {k: name for k, name in cohort.labels.foreground if any(case.annotates(k) for case in cohort.cases)}
+    value_of_match = {matching_name(name): value for name, value in value_of_name.items()}
+    common = {k: name for k, name in told.items() if matching_name(name) in value_of_match}
+    if not common:
+        raise UserError(
+            f"The predictions have the classes {', '.join(value_of_name)}, {cohort.name} annotates"
+            f" {', '.join(told.values())}: none in common. Rename those of the dataset: data.classes='{{NAME: …}}'."
+        )
+    names = {matching_name(name) for name in told.values()}
+    unpredicted = [name for k, name in told.items() if k not in common]
+    unknown = [name for name in value_of_name if matching_name(name) not in names]
+    numbers = {k: number for number, k in enumerate(common, start=1)}
+    return MatchedClasses(
+        labels=Labels(("background", *common.values())),
+        predicted=dict.fromkeys(value_of_name.values(), 0)
+        | {value_of_match[matching_name(name)]: numbers[k] for k, name in common.items()}
+        | {0: 0},
+        reference={k: numbers.get(k, 0) for k in range(cohort.labels.num_classes)},
+        left_out=(
+            *(f"{name} is not among the predicted classes" for name in unpredicted),
+            *(f"{name} is not annotated by {cohort.name}" for name in unknown),
+        ),
+    )
+
+
+def match_cases(predictions: Path, cohort: Cohort) -> tuple[list[tuple[Path, Case]], str]:
+    """Return pairs of a label map and its case, named as the case or its image, and a sentence on cases without one."""
+    names = Counter(stem(case.images[0]) for case in cohort.cases)
+    case_of_image = {name: case for case in cohort.cases if names[name := stem(case.images[0])] == 1}
+    case_of_name = case_of_image | {case.case_id: case for case in cohort.cases}
+    found = label_maps(predictions)
+    if strangers := [name for name in found if name not in case_of_name]:
+        raise UserError(
+            f"{predictions}: {len(strangers)} of {len(found)} label maps are of no case of {cohort.name}:"
+            f" {shortened(strangers)}. Name each as its case or image, as aunet predict does."
+        )
+    pairs = [(path, case_of_name[name]) for name, path in found.items()]
+    scored = {case.case_id for _, case in pairs}
+    missing = [case.case_id for case in cohort.cases if case.case_id not in scored]
+    return pairs, f"{len(missing)} cases have no prediction: {shortened(missing)}" if missing else ""
+
+
+def score_cohort(
+    pairs: Sequence[tuple[Path, Case]], classes: MatchedClasses, cohort: Cohort, *, is_other_background: bool = False
+) -> pd.DataFrame:
+    """Return a row per case and common class, by ``label_map_scores.score_case``; unannotated ones are undefined."""
+    tables = [
+        _score(path, case, classes, cohort, is_other_background)
+        for path, case in track(pairs, "Scoring cases", console=Console(stderr=True))
+    ]
+    return join_scores(tables)
+
+
+def _score(path: Path, case: Case, classes: MatchedClasses, cohort: Cohort, is_other_background: bool) -> pd.DataFrame:
+    reference, predicted = read_reference(case, cohort), read_label(path)
+    check_same_grid(reference, predicted, case.case_id)
+    unknown = sorted(set(np.unique(predicted.array).tolist()) - classes.predicted.keys())
+    if unknown and not is_other_background:
+        raise UserError(
+            f"{path}: holds the values {unknown[:10]}, which have no name. Name them with --classes NAME=VALUE, or take"
+            " them as background with --others-are-background."
+        )
+    annotated = frozenset(number for k, number in classes.reference.items() if number and case.annotates(k))
+    return score_case(
+        case.case_id,
+        _renumbered(predicted, classes.predicted),
+        _renumbered(reference, classes.reference),
+        reference.spacing,
+        classes.labels,
+        annotated,
+        case.patient,
+    )
+
+
+def _renumbered(volume: Volume, number_of_value: Mapping[int, int]) -> NDArray[np.uint8]:
+    values, places = np.unique(volume.array, return_inverse=True)
+    numbers = np.array([number_of_value.get(int(value), 0) for value in values], dtype=np.uint8)
+    return numbers[places].reshape(volume.array.shape)

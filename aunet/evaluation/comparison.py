@@ -1,0 +1,252 @@
+"""Runs side by side: the paper's table, the settings that differ, and the paired differences to the first run."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from aunet.evaluation.compared_run import ComparedRun, Training
+from aunet.evaluation.comparison_scores import ScoreForm, score_forms
+from aunet.evaluation.setting_differences import (
+    NOT_RECORDED,
+    SettingDifference,
+    model_differences,
+    refused_concerns,
+    told_counts,
+    told_facts,
+)
+from aunet.evaluation.sign_flip_test import DRAWS, FEWEST, MOST_EXACT
+from aunet.metrics.case_scores import PENALTY
+from aunet.reporting.tables import (
+    DETECTED_NOTE,
+    DISTANCE_NOTE,
+    METRIC_NAMES,
+    PHANTOM_NOTE,
+    VOXEL_DISTANCE_NOTE,
+    PaperTable,
+    Rows,
+    digits_of,
+    mean_and_sd,
+    rows_of_metric,
+)
+
+INFERENCE_NOTE = (
+    "Mean: of the patients' differences, each the mean over the patient's cases that both runs define. p: two-sided"
+    f" sign-flip permutation test of this mean (t corrected for skewness; all patterns of signs up to n = {MOST_EXACT},"
+    f" else {DRAWS:,}), not corrected for the number of rows. 95 % interval: the means that this test does not reject,"
+    f" so that it excludes 0 exactly if p < 0.05. Neither is given below n = {FEWEST}: too few patients."
+)
+LEFT_OUT_NOTE = "n: patients (cases, if they are more). Left out: cases that a run leaves undefined."
+TRAINING_CASES_NOTE = (
+    "Whether the runs were trained on the same cases is not known: splits.json is missing or older for"
+)
+FOLDS_NOTE = (
+    "Cross-validation: the test scores of all folds, pooled; each case was scored by a network that did not train "
+    "on it. The sd is over patients, not over folds."
+)
+GROUP_NOTE = "Patients: the groups of cases that data.split.group={} finds in their names."
+UNIT_NOTE = "Patients are not recorded; each case counts as one."
+DISTANCE_NOTES = {"assd_mm": DISTANCE_NOTE, "voxel_assd_mm": VOXEL_DISTANCE_NOTE}
+SETTINGS_NOTE = "Each of these, unless only noted, may explain a difference of scores as well as the model does."
+
+
+def comparison_table(
+    runs: Sequence[ComparedRun], rows: pd.DataFrame, differences: Sequence[SettingDifference], timing_note: str
+) -> PaperTable:
+    """Return the paper's table of ``comparison_rows``: metrics and classes by runs, then size and training."""
+    scores = {(row["metric"], row["form"], row["class"], row["run"]): row for row in rows.to_dict("records")}
+    classes, names = runs[0].class_names[1:], [run.name for run in runs]
+    forms, groups = score_forms(runs), list[Rows]()
+    for form in forms:
+        cells = [[scores[form.metric, form.name, of_class, name] for name in names] for of_class in classes]
+        groups.append(_group(metric_title(form), classes, cells, _num_patients, _mean_cell))
+    found = [[scores[forms[0].metric, forms[0].name, of_class, name] for name in names] for of_class in classes]
+    groups.append(
+        _group("Detected (cases)", classes, found, lambda row: "", lambda row: f"{row['detected']}/{row['present']}")
+    )
+    if any(row["invented"] for of_class in found for row in of_class):
+        groups.append(_group("Invented (cases)", classes, found, lambda row: "", lambda row: str(row["invented"])))
+    return PaperTable(
+        title=f"{_data_title(runs)}: mean ± sd over {_population(runs)}{mark_of(runs, differences)}",
+        columns=("Metric", "Class", "n", *names),
+        groups=(*groups, _facts(runs)),
+        notes=(*_run_notes(runs), timing_note, *_score_notes(forms)),
+        name_columns=2,
+    )
+
+
+def settings_table(runs: Sequence[ComparedRun], differences: Sequence[SettingDifference]) -> PaperTable:
+    """Return the table of settings that differ besides the model, those that forbid comparing before those noted."""
+    groups = tuple(
+        tuple(
+            (f"{found.concern}{'' if found.is_refused else ' (noted)'}", found.setting, *map(_shown, found.values))
+            for found in differences
+            if found.is_refused == is_refused
+        )
+        for is_refused in (True, False)
+    )
+    return PaperTable(
+        title="Settings that differ besides the model",
+        columns=("Concerns", "Setting", *(run.name for run in runs)),
+        groups=tuple(group for group in groups if group),
+        notes=(SETTINGS_NOTE,) if groups[0] else (),
+    )
+
+
+def difference_tables(
+    runs: Sequence[ComparedRun], rows: pd.DataFrame, differences: Sequence[SettingDifference]
+) -> list[PaperTable]:
+    """Return a table per run of ``differences_to_first``."""
+    return [
+        PaperTable(
+            title=f"Paired differences: {run} minus {of_run['baseline'].iloc[0]}{mark_of(runs, differences)}",
+            columns=("Metric", "Class", "Mean", "95 % interval", "p", "sd", "n", "Left out"),
+            groups=tuple(_difference_group(form, of_run) for form in score_forms(runs)),
+            notes=(*_run_notes(runs), INFERENCE_NOTE, LEFT_OUT_NOTE),
+        )
+        for run, of_run in rows.groupby("run", sort=False)
+    ]
+
+
+def mark_of(runs: Sequence[ComparedRun], differences: Sequence[SettingDifference]) -> str:
+    """Return the mark for every title if more than the model differs; empty if only the model does."""
+    concerns = ", ".join(refused_concerns(differences))
+    if not concerns:
+        return ""
+    if model_differences(runs):
+        return f" — NOT ONLY THE MODEL DIFFERS: {concerns}"
+    return f" — one model ({runs[0].model}), differing in: {concerns}"
+
+
+def metric_title(form: ScoreForm) -> str:
+    """Return the name of a metric in one of its forms."""
+    name = METRIC_NAMES[form.metric]
+    return name.replace(" (mm)", ", penalised (mm)") if form.is_penalised else name
+
+
+def _group(
+    title: str,
+    classes: Sequence[str],
+    cells: Sequence[Sequence[Mapping[str, Any]]],
+    count: Callable[[Sequence[Mapping[str, Any]]], str],
+    text: Callable[[Mapping[str, Any]], str],
+) -> Rows:
+    """Return a row per class, or one for all classes if no run recorded the metric."""
+    if not any(row["is_recorded"] for rows in cells for row in rows):
+        return ((title, "all", "–", *(NOT_RECORDED for _ in cells[0])),)
+    return tuple(
+        ("" if number else title, of_class, count(rows), *map(text, rows))
+        for number, (of_class, rows) in enumerate(zip(classes, cells, strict=True))
+    )
+
+
+def _num_patients(rows: Sequence[Mapping[str, Any]]) -> str:
+    return next((_count(row) for row in rows if row["is_recorded"]), "–")
+
+
+def _count(row: Mapping[str, Any]) -> str:
+    return f"{row['patients']}" + (f" ({row['cases']})" if row["cases"] != row["patients"] else "")
+
+
+def _mean_cell(row: Mapping[str, Any]) -> str:
+    return mean_and_sd(row["mean"], row["sd"], row["metric"]) if row["is_recorded"] else NOT_RECORDED
+
+
+def _facts(runs: Sequence[ComparedRun]) -> Rows:
+    """Return the rows on size, speed and training."""
+    facts: list[tuple[str, Callable[[ComparedRun], str]]] = [
+        ("Parameters", lambda run: f"{run.parameters / 1e6:.2f} M" if run.parameters >= 1e5 else str(run.parameters)),
+        ("Forward (s)", lambda run: f"{run.forward_seconds:.3f}"),
+        ("Patch", lambda run: "×".join(map(str, run.patch_size))),
+        ("Training cases", lambda run: told_counts([training.train for training in run.trainings])),
+        ("Training patients", lambda run: told_counts([_patients_of(training) for training in run.trainings])),
+        ("Epochs", lambda run: told_facts([training.epochs for training in run.trainings])),
+        ("Steps", lambda run: told_facts([training.steps for training in run.trainings])),
+        ("Numeric precision", lambda run: told_facts([training.precision for training in run.trainings])),
+        ("Seed", lambda run: str(run.seed)),
+    ]
+    if any(run.num_folds > 1 for run in runs):
+        facts.append(("Folds", lambda run: str(run.num_folds)))
+    return tuple((name, "", "", *map(text, runs)) for name, text in facts)
+
+
+def _patients_of(training: Training) -> frozenset[str] | None:
+    if training.train is None or training.patients is None:
+        return None
+    return frozenset(training.patients.get(case_id, case_id) for case_id in training.train)
+
+
+def _data_title(runs: Sequence[ComparedRun]) -> str:
+    return f"{runs[0].data}{' (PHANTOM)' if runs[0].is_phantom else ''}"
+
+
+def _population(runs: Sequence[ComparedRun]) -> str:
+    scores = runs[0].scores
+    cases, patients = len(set(scores["case_id"])), len(set(scores["patient"]))
+    if runs[0].unit == "case":
+        return f"{cases} test case{'' if cases == 1 else 's'}"
+    return f"{patients} patient{'' if patients == 1 else 's'}" + (f" ({cases} test cases)" if cases != patients else "")
+
+
+def _run_notes(runs: Sequence[ComparedRun]) -> tuple[str, ...]:
+    """Return the notes of every table."""
+    first, has_folds = runs[0], any(run.num_folds > 1 for run in runs)
+    unknown = [run.name for run in runs if any(training.train is None for training in run.trainings)]
+    trainings = "one training per fold" if has_folds else "one training"
+    return (
+        *((PHANTOM_NOTE,) if first.is_phantom else ()),
+        *(f"{run.name}: {caveat}" for run in runs for caveat in run.caveats),
+        f"Each run is {trainings}: the table speaks of these trainings, not of the models; repeat with other seeds.",
+        *((FOLDS_NOTE,) if has_folds else ()),
+        *((f"{TRAINING_CASES_NOTE} {', '.join(unknown)}.",) if unknown else ()),
+        *((UNIT_NOTE,) if first.unit == "case" else ()),
+        *((GROUP_NOTE.format(first.settings.get("data.split.group")),) if first.unit == "group" else ()),
+    )
+
+
+def _score_notes(forms: Sequence[ScoreForm]) -> tuple[str, ...]:
+    distance = forms[-1].metric
+    return (
+        "n: patients (cases, if they are more) with a value in every run; mean and sd (n - 1) are over the means of"
+        f" these patients, the same for all runs. {DETECTED_NOTE}. Invented: other cases in which it is predicted.",
+        f"{DISTANCE_NOTES[distance]} {PENALTY}",
+    )
+
+
+def _difference_group(form: ScoreForm, rows: pd.DataFrame) -> Rows:
+    chosen = [row for row in rows_of_metric(rows, form.metric) if row["form"] == form.name]
+    if not any(row["is_recorded"] for row in chosen):
+        return ((metric_title(form), "all", NOT_RECORDED, *["–"] * 5),)
+    return tuple(("" if number else metric_title(form), *_difference_cells(row)) for number, row in enumerate(chosen))
+
+
+def _difference_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    digits = digits_of(row["metric"])
+    return (
+        str(row["class"]),
+        _signed(row["mean"], digits),
+        _interval(row["low"], row["high"], digits),
+        _p_value(row["p_value"]),
+        "–" if math.isnan(row["sd"]) else f"{row['sd']:.{digits}f}",
+        _count(row),
+        str(row["undefined"]),
+    )
+
+
+def _signed(value: float, digits: int) -> str:
+    return "–" if math.isnan(value) else f"{value:+.{digits}f}"
+
+
+def _interval(low: float, high: float, digits: int) -> str:
+    return "–" if math.isnan(low) else f"[{_signed(low, digits)}, {_signed(high, digits)}]"
+
+
+def _p_value(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _shown(value: str, longest: int = 60) -> str:
+    return value if len(value) <= longest else f"{value[: longest - 1]}…"

@@ -1,0 +1,128 @@
+"""The numbers of a comparison: the scores of each run over the cases that all runs define, and paired differences."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aunet.evaluation.compared_run import ComparedRun
+from aunet.evaluation.paired_statistics import paired_difference, patient_means
+from aunet.metrics.case_scores import DISTANCES, METRICS, detections, patients, penalised
+
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class ScoreForm:
+    """A metric over the cases in which every run defines it, or one with a penalty for a missed or invented organ."""
+
+    metric: str
+    is_penalised: bool = False
+
+    @property
+    def name(self) -> str:
+        """Return the form's name in tables of numbers."""
+        return "penalised" if self.is_penalised else "common cases"
+
+    def is_recorded_by(self, run: ComparedRun) -> bool:
+        """Return whether the run has the metric and, for a penalty, the diagonals of its scans."""
+        is_recorded = self.metric not in DISTANCES or self.metric in run.distances
+        return is_recorded and (not self.is_penalised or bool(run.scores["diagonal_mm"].notna().all()))
+
+
+def score_forms(runs: Sequence[ComparedRun]) -> tuple[ScoreForm, ...]:
+    """Return the forms of the tables, in order: overlaps, then the distance that the most runs recorded in one form."""
+    distance = max(DISTANCES, key=lambda name: sum(name in run.distances for run in runs))
+    overlaps = (ScoreForm(metric) for metric in METRICS if metric not in DISTANCES)
+    return (*overlaps, ScoreForm(distance), ScoreForm(distance, is_penalised=True))
+
+
+def comparison_rows(runs: Sequence[ComparedRun]) -> pd.DataFrame:
+    """Return every number of the comparison, a row per metric, form, class and run.
+
+    ``mean`` and ``sd`` (n - 1) are over the means of ``patients``, taken over the ``cases`` in which every run that
+    recorded the metric defines it. ``undefined`` counts the cases that this run leaves undefined; ``present``,
+    ``detected`` and ``invented`` are those of ``case_scores.detections``.
+    """
+    found = [detections(run.scores).set_index("class").to_dict("index") for run in runs]
+    rows: list[dict[str, Any]] = []
+    for form in score_forms(runs):
+        recorded = {number: run for number, run in enumerate(runs) if form.is_recorded_by(run)}
+        values = _case_values(recorded, form)
+        for of_class in runs[0].class_names[1:]:
+            for number, run in enumerate(runs):
+                score = _score(values[of_class], number) if number in recorded else _NOT_RECORDED
+                names = {"metric": form.metric, "form": form.name, "class": of_class}
+                rows.append({**_facts_of(run), **names, **score, **found[number][of_class]})
+    return pd.DataFrame(rows)
+
+
+def differences_to_first(
+    runs: Sequence[ComparedRun], shown: Callable[[Sequence[ComparedRun]], Iterable[ComparedRun]] = iter
+) -> pd.DataFrame:
+    """Return the paired differences of two or more runs to the first, a row per run, metric, form and class.
+
+    The columns are baseline, run, metric, form, class, is_recorded and the fields of ``PairedDifference``. Each
+    difference is over the cases that both runs define. ``shown`` may show the progress over the other runs.
+    """
+    baseline, rows = runs[0], list[dict[str, Any]]()
+    for run in shown(runs[1:]):
+        for form in score_forms(runs):
+            is_recorded = form.is_recorded_by(baseline) and form.is_recorded_by(run)
+            of_classes = _case_values({0: baseline, 1: run}, form)
+            for of_class in baseline.class_names[1:]:
+                values = of_classes[of_class] if is_recorded else of_classes[of_class].iloc[:0]
+                difference = paired_difference(values[0], values[1], list(values["patient"]))
+                names = {"baseline": baseline.name, "run": run.name, "metric": form.metric, "form": form.name}
+                rows.append({**names, "class": of_class, "is_recorded": is_recorded, **vars(difference)})
+    return pd.DataFrame(rows)
+
+
+def _case_values(runs: Mapping[int, ComparedRun], form: ScoreForm) -> Mapping[str, pd.DataFrame]:
+    """Return for each class a row per case: its patient, and in column k the value of run k."""
+    columns: dict[str | int, pd.Series] = {}
+    for number, run in runs.items():
+        scores = penalised(run.scores) if form.is_penalised else run.scores
+        scores = scores.assign(patient=patients(scores)).set_index(["class", "case_id"])
+        columns |= {"patient": scores.loc[:, "patient"], number: scores.loc[:, form.metric]}
+    return {str(name): values for name, values in pd.DataFrame(columns).groupby(level="class")} if runs else {}
+
+
+def _score(values: pd.DataFrame, number: int) -> dict[str, Any]:
+    common = values.dropna()
+    means = patient_means(common[number], list(common["patient"]))
+    return {
+        "is_recorded": True,
+        "mean": float(means.mean()) if len(means) else _NAN,
+        "sd": float(means.std(ddof=1)) if len(means) > 1 else _NAN,
+        "patients": len(means),
+        "cases": len(common),
+        "undefined": int(np.isnan(values[number].to_numpy(dtype=np.float64)).sum()),
+    }
+
+
+_NOT_RECORDED: Mapping[str, Any] = {
+    "is_recorded": False,
+    "mean": _NAN,
+    "sd": _NAN,
+    "patients": 0,
+    "cases": 0,
+    "undefined": 0,
+}
+
+
+def _facts_of(run: ComparedRun) -> dict[str, Any]:
+    return {
+        "run": run.name,
+        "folder": str(run.folder),
+        "model": run.model,
+        "seed": run.seed,
+        "folds": run.num_folds,
+        "data": run.data,
+        "is_phantom": run.is_phantom,
+        "parameters": run.parameters,
+        "patch_size": "x".join(map(str, run.patch_size)),
+        "forward_seconds": run.forward_seconds,
+    }

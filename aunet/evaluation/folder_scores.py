@@ -1,0 +1,133 @@
+"""Scores of whole folders: label maps are matched by file name, and a few cases are scored at a time."""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from aunet.data.io.volume import Volume, check_same_grid, is_image, read_label, stem
+from aunet.errors import UserError
+from aunet.evaluation.compared_run import shortened
+from aunet.metrics.case_scores import COLUMNS, join_scores
+from aunet.metrics.label_map_scores import class_boxes, scan_diagonal, score_values
+
+_logger = logging.getLogger(__name__)
+
+# Limits memory: a case with a CT of the whole abdomen has two label maps of 80 MB each.
+_MOST_THREADS = 4
+_LARGEST_VALUE = 2**16 - 1
+
+
+def match_files(predictions: Path, references: Path) -> dict[str, tuple[Path, Path]]:
+    """Return case_id -> (prediction, reference); raise UserError that lists the files without a counterpart."""
+    predicted, expected = label_maps(predictions), label_maps(references)
+    for folder, names, other in (
+        (predictions, sorted(expected.keys() - predicted.keys()), references),
+        (references, sorted(predicted.keys() - expected.keys()), predictions),
+    ):
+        if names:
+            raise UserError(
+                f"{folder}: no label map for {len(names)} of {other}: {shortened(names)}. Files are matched by name; "
+                "rename them, or take out those that are not to be scored."
+            )
+    return {case_id: (predicted[case_id], expected[case_id]) for case_id in sorted(expected)}
+
+
+def score_pairs(
+    pairs: Mapping[str, tuple[Path, Path]],
+    value_of_class: Mapping[str, int] | None = None,
+    *,
+    is_other_background: bool = False,
+) -> pd.DataFrame:
+    """Score (prediction, reference) of each case_id: a row per case and class, as ``label_map_scores.score_values``.
+
+    ``value_of_class`` names the classes and their integers; other values raise UserError, or are background if
+    ``is_other_background``. Without it, every value in any of the files is a class, named by its number. Files do not
+    name their patients, so each case counts as its own patient.
+    """
+
+    def score(case_id: str) -> tuple[pd.DataFrame, float]:
+        return _score_files(case_id, *pairs[case_id], value_of_class, is_other_background)
+
+    # Decompressing, searching boxes and neighbours and counting release the GIL: threads are enough.
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
+        try:
+            scored = list(
+                track(pool.map(score, pairs), "Scoring cases", total=len(pairs), console=Console(stderr=True))
+            )
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    tables, diagonals = [table for table, _ in scored], [diagonal for _, diagonal in scored]
+    return (
+        join_scores(tables) if value_of_class else _with_every_class(tables, dict(zip(pairs, diagonals, strict=True)))
+    )
+
+
+def label_maps(folder: Path) -> dict[str, Path]:
+    """Return case_id -> label map for the NIfTI, PNG and TIFF files of ``folder``."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; give the folder that holds the label maps.")
+    files = [file for file in folder.iterdir() if is_image(file)]
+    if not files:
+        raise UserError(
+            f"{folder}: holds no NIfTI file (.nii.gz or .nii), PNG or TIFF; give the folder that holds the label maps."
+        )
+    found: dict[str, Path] = {}
+    for file in sorted(files):
+        if stem(file) in found:
+            raise UserError(f"{folder}: {found[stem(file)].name} and {file.name} name one case; keep one of them.")
+        found[stem(file)] = file
+    return found
+
+
+def _score_files(
+    case_id: str, prediction: Path, reference: Path, value_of_class: Mapping[str, int] | None, is_other_background: bool
+) -> tuple[pd.DataFrame, float]:
+    """Return the scores of one case and the diagonal of its scan (mm), which a case without any class has too."""
+    expected, predicted = read_label(reference), read_label(prediction)
+    check_same_grid(expected, predicted, case_id)
+    found = _values_in(expected) | _values_in(predicted)
+    if value_of_class is None:
+        value_of_class = {str(value): value for value in sorted(found)}
+    elif not is_other_background and (unknown := found - set(value_of_class.values())):
+        known = " ".join(f"{name}={value}" for name, value in value_of_class.items())
+        raise UserError(
+            f"case {case_id}: {prediction} or {reference} holds the values {sorted(unknown)[:10]}, and --classes names "
+            f"only {known}. Name them too, or take them as background with --others-are-background."
+        )
+    scores = score_values(case_id, predicted.array, expected.array, expected.spacing, value_of_class)
+    return scores, scan_diagonal(expected.shape, expected.spacing)
+
+
+def _values_in(volume: Volume) -> set[int]:
+    lowest, highest = volume.array.min(), volume.array.max()
+    if lowest < 0 or highest > _LARGEST_VALUE:
+        raise UserError(
+            f"{volume.name}: holds values from {lowest} to {highest}; classes are whole numbers from 0 (background) "
+            f"to {_LARGEST_VALUE}. Is it a label map?"
+        )
+    return set(class_boxes(volume.array))
+
+
+def _with_every_class(tables: Sequence[pd.DataFrame], diagonal_of_case: Mapping[str, float]) -> pd.DataFrame:
+    """Return a row for every case and every class of any case; a class absent from a case is undefined there."""
+    filled = [table for table in tables if len(table)]
+    case_ids = list(diagonal_of_case)
+    if not filled:
+        raise UserError(f"{shortened(case_ids)}: all voxels of all label maps are 0; there is no class to score.")
+    scores = join_scores(filled)
+    classes = sorted(scores["class"].unique(), key=int)
+    rows = pd.MultiIndex.from_product([case_ids, classes], names=["case_id", "class"])
+    full = scores.set_index(["case_id", "class"]).reindex(rows).reset_index()
+    for name in classes:
+        if not full.loc[full["class"] == name, "reference_ml"].gt(0).any():
+            _logger.warning("value %s stands in predictions only, in no reference; do both number classes alike?", name)
+    full = full.fillna({"reference_ml": 0.0, "predicted_ml": 0.0})
+    diagonals = [diagonal_of_case[str(case_id)] for case_id in full["case_id"]]
+    return full.assign(patient=full["case_id"], diagonal_mm=diagonals).reindex(columns=list(COLUMNS))

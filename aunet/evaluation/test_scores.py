@@ -1,0 +1,78 @@
+"""The test of a run: its cases are predicted in their own grid, scored and pictured."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.progress import Progress
+
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.faulty_cases import tell_skipped
+from aunet.data.cohort.references import read_reference
+from aunet.data.io.volume import Volume, check_same_grid, label_suffix, read_channels
+from aunet.data.preprocessing.steps import Preprocessing
+from aunet.errors import UserError
+from aunet.files import write_json
+from aunet.inference.class_names import write_class_names
+from aunet.inference.predictor import Prediction, Predictor
+from aunet.metrics.case_scores import join_scores, summarise, summary_as_mapping, write_case_scores
+from aunet.metrics.label_map_scores import score_case
+from aunet.reporting.pictures.planes import in_ras_order
+from aunet.reporting.pictures.prediction import prediction_picture
+from aunet.runs.ranks import gathered, rank, share_of
+
+
+def score_test_cases(
+    predictor: Predictor,
+    cases: Sequence[Case],
+    cohort: Cohort,
+    folder: Path,
+    progress: Progress,
+    on_error: str = "stop",
+) -> pd.DataFrame:
+    """Predict and score ``cases``, write the results below ``folder`` and return the summary.
+
+    The files are predictions/<case_id>.nii.gz (.png for a picture) with their class_names.json, pictures/<case_id>.png,
+    case_scores.csv and summary.json. Each rank predicts its share of the cases; all get the same summary. With
+    ``on_error="skip"`` an unreadable case is left out with a warning.
+    """
+    tables: list[pd.DataFrame] = []
+    for case in progress.track(share_of(cases), description="Testing"):
+        try:
+            tables.append(_score_case(predictor, case, cohort, folder))
+        except UserError as error:
+            if on_error != "skip":
+                raise
+            tell_skipped(error)
+    order = {case.case_id: number for number, case in enumerate(cases)}
+    of_all_ranks = [table for part in gathered(tables) for table in part]
+    if not of_all_ranks:
+        raise UserError(f"None of the {len(cases)} test cases can be scored, for the reasons above. Mend them.")
+    scores = join_scores(sorted(of_all_ranks, key=lambda table: order[str(table["case_id"].iloc[0])]))
+    summary = summarise(scores)
+    if rank() == 0:
+        write_class_names(folder / "predictions", predictor.labels)
+        write_case_scores(folder / "case_scores.csv", scores)
+        write_json(folder / "summary.json", summary_as_mapping(summary))
+    return summary
+
+
+def _score_case(predictor: Predictor, case: Case, cohort: Cohort, folder: Path) -> pd.DataFrame:
+    channels = [channel for path in case.images for channel in read_channels(path)]
+    reference = read_reference(case, cohort)
+    check_same_grid(channels[0], reference, case.case_id)
+    prediction = predictor.predict_volume(channels)
+    prediction.write(folder / "predictions" / (case.case_id + label_suffix(case.images[0])))
+    path = folder / "pictures" / f"{case.case_id}.png"
+    _draw(path, case.case_id, channels[0], reference, prediction, predictor.preprocessing)
+    maps = prediction.label, reference.array
+    return score_case(case.case_id, *maps, reference.spacing, cohort.labels, case.annotated, case.patient)
+
+
+def _draw(
+    path: Path, case_id: str, image: Volume, reference: Volume, prediction: Prediction, preprocessing: Preprocessing
+) -> None:
+    scan, spacing = in_ras_order(image.array, image.affine)
+    truth, found = (in_ras_order(array, image.affine)[0] for array in (reference.array, prediction.label))
+    window = preprocessing.shown_window()
+    prediction_picture(scan, truth, found, spacing, prediction.labels, path, title=case_id, intensities=window)

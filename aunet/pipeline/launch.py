@@ -1,0 +1,63 @@
+"""One training in several processes: torchrun starts them and ends them all if one dies; this process waits."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from aunet.runs.run_record import RunRecord
+
+# The time that a rank has after a stop signal to finish its step and save, before it is killed.
+_SECONDS_TO_STOP = "50"
+_PR_SET_PDEATHSIG = 1
+
+
+def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
+    """Run ``aunet train`` with ``words`` in ``number`` processes on this machine, writing to ``folder``.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it, and its checkpoint is written.
+        ChildProcessError: a process died; the traceback of the first to die is on stderr.
+    """
+    command = [
+        sys.executable,
+        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)),
+        *("-m", "aunet.commands.main", "train", *words),
+    ]
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
+    environment = os.environ | {"OMP_NUM_THREADS": threads, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": _SECONDS_TO_STOP}
+    # In its own session: Ctrl-C in the terminal reaches this process alone, which forwards it: the ranks get it once.
+    process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_end_with_parent)
+    with _handing_on_signals(process):
+        status = process.wait()
+    if RunRecord(folder).facts.get("status") == "interrupted":
+        raise KeyboardInterrupt
+    if status:
+        raise ChildProcessError(f"one of the {number} processes failed; its traceback stands above.")
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to stop this process, with a checkpoint, if its parent is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextmanager
+def _handing_on_signals(process: subprocess.Popen[Any]) -> Generator[None]:
+    """Forward SIGINT and SIGTERM to ``process`` as SIGTERM, at which torchrun stops each rank and waits."""
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        process.send_signal(signal.SIGTERM)
+
+    previous = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

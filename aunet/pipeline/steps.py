@@ -1,0 +1,279 @@
+"""The three parts of a run: training, scoring of the test cases, report."""
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+import yaml
+from pytorch_lightning import Trainer
+from torch import nn
+
+from aunet.build.data import Settings, build_splits, choose_hardware, load_run, training_device
+from aunet.build.preprocessing import build_digests, with_intensities
+from aunet.build.start import build_start, start_from
+from aunet.build.task import build_data, build_task
+from aunet.build.trainer import build_callbacks, build_clock, build_forecast, build_trainer
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.content_digest import dataset_fingerprint
+from aunet.data.cohort.split_file import read_splits, write_splits
+from aunet.data.cohort.splits import Splits
+from aunet.data.datamodule import SegmentationData
+from aunet.errors import UserError
+from aunet.evaluation.test_scores import score_test_cases
+from aunet.files import replaced_atomically, write_text
+from aunet.metrics.case_scores import summary_as_mapping
+from aunet.process_settings import describe_process
+from aunet.reporting.report import build_report
+from aunet.reporting.tables import score_table, table_console
+from aunet.runs.ranks import first_rank_first, num_ranks, rank
+from aunet.runs.run_record import RunRecord
+from aunet.tracking.guarded_tracker import GuardedTracker
+from aunet.tracking.tracker import Tracker
+from aunet.training.callbacks.checkpoints import Checkpoints
+from aunet.training.callbacks.forecast import ForecastLine
+from aunet.training.callbacks.progress_bar import run_progress
+from aunet.training.callbacks.run_clock import RunClock
+from aunet.training.hardware import HardwareChoice, set_tf32
+from aunet.training.init_overlap import check_overlap, note_on_validation
+from aunet.training.peak_memory import peak_memory_bytes
+from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
+
+_log = logging.getLogger(__name__)
+
+
+def train_run(
+    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: GuardedTracker | None
+) -> Splits:
+    """Train until the epochs, the time or the patience run out; continue an earlier run from its newest checkpoint."""
+    start = time.monotonic()
+    is_begun = (folder / "splits.json").is_file()
+    splits = _splits(settings, cohort, folder)
+    settings = with_intensities(settings, cohort, splits, is_begun=is_begun)
+    data = build_data(settings, cohort, splits)
+    clock, choice = build_clock(settings), choose_for_run(settings, record)
+    task = build_task(settings, cohort.labels, data.augmentation, clock, choice)
+    checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
+    newest = checkpoints.newest()
+    is_fresh = newest is None and settings["init"] is not None
+    facts: dict[str, Any] = _start_from(settings, cohort, splits, task.network) if is_fresh else {}
+    facts["computing"] = choice.as_record() | {"compiled": _compile(settings, task, choice, record)}
+    facts["flips"] = data.augmentation.flips.as_record()
+    _log.info(data.augmentation.flips.describe())
+    if rank() == 0:  # before the record: a folder with a record can be resumed
+        write_splits(folder / "splits.json", splits, cohort.cases, build_digests(settings))
+        write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
+    start_record(settings, cohort, task.network, record, facts)
+    if tracker:
+        tracker.start()
+    try:
+        with first_rank_first():
+            data.setup("fit")
+        if data.splits != splits and rank() == 0:
+            write_splits(folder / "splits.json", data.splits, cohort.cases, build_digests(settings))
+        splits = data.splits
+        _warn_of_absent_classes(data)
+        prepared = time.monotonic()
+        with run_progress() as progress:
+            callbacks = build_callbacks(
+                settings, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step")
+            )
+            forecast = build_forecast(settings, choice, data.validation_shapes())
+            line = ForecastLine(forecast, clock, lambda speed: record.update(speed=speed))
+            trainer = build_trainer(settings, [*callbacks, checkpoints, line], choice, folder, task.network)
+            trainer.fit(task, datamodule=data, ckpt_path=newest, weights_only=True)
+    except NonFiniteLossError as error:
+        raise saved_with_batch(error, folder) from None
+    seconds = {"prepare": prepared - start, "train": clock.seconds}
+    record.update(
+        durations=_rounded(seconds),
+        best_epoch=checkpoints.best_epoch,
+        peak_memory_mib=_peak_mib(),
+        **_end_of_training(trainer, clock),
+    )
+    return splits
+
+
+def _warn_of_absent_classes(data: SegmentationData) -> None:
+    remedy = "Draw other parts (data.split.seed, data.split.stratify=true) or name them in a file (data.split.file)."
+    if absent := data.absent_classes(data.splits.train):
+        _log.warning(
+            "Classes: no training case has %s, so the network cannot learn them and scores for them mean nothing. %s",
+            ", ".join(absent),
+            remedy,
+        )
+    absent = data.absent_classes(data.splits.val)
+    if len(absent) == len(data.cohort.labels.foreground):
+        _log.warning(
+            "Classes: no validation case has any class, so no Dice is defined: the last epoch will count as the best,"
+            " and trainer.patience will not end the training. %s",
+            remedy,
+        )
+    elif absent:
+        _log.warning(
+            "Classes: no validation case has %s, so the best epoch is chosen by the other classes. %s",
+            ", ".join(absent),
+            remedy,
+        )
+
+
+def _end_of_training(trainer: Trainer, clock: RunClock) -> dict[str, Any]:
+    """Return the epochs (the last may be cut short), the optimizer steps, and the setting that ended the training."""
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    epochs = progress.processed
+    is_complete = epochs >= (trainer.max_epochs or 0)
+    ended_by = "max_epochs" if is_complete else "max_time" if clock.is_over else "patience"
+    return {"epochs": epochs, "steps": trainer.global_step, "ended_by": ended_by}
+
+
+def score_run(
+    settings: Settings,
+    cohort: Cohort,
+    splits: Splits,
+    folder: Path,
+    record: RunRecord,
+    tracker: Tracker | None,
+) -> pd.DataFrame:
+    """Predict and score the test cases with the best checkpoint."""
+    start = time.monotonic()
+    by_id = {case.case_id: case for case in cohort.cases}
+    device = "cpu" if settings["trainer"]["accelerator"] == "cpu" else None
+    predictor = load_run(folder, device, settings["trusted_modules"])
+    with run_progress() as progress:
+        summary = score_test_cases(
+            predictor,
+            [by_id[case_id] for case_id in splits.test],
+            cohort,
+            folder / "test",
+            progress,
+            on_error=settings["data"]["on_error"],
+        )
+    durations = record.facts["durations"] | _rounded({"test": time.monotonic() - start})
+    record.update(scores=summary_as_mapping(summary), durations=durations, peak_memory_mib=_peak_mib())
+    if tracker:
+        _show_scores(tracker, settings, summary, splits, folder)
+    return summary
+
+
+def _show_scores(tracker: Tracker, settings: Settings, summary: pd.DataFrame, splits: Splits, folder: Path) -> None:
+    for case_id in splits.test:
+        path = folder / "test" / "pictures" / f"{case_id}.png"
+        if path.is_file():  # a skipped case has none
+            tracker.picture(f"test/{case_id}", path)
+    tracker.table("test/scores", summary)
+    tracker.table("test/case_scores", pd.read_csv(folder / "test" / "case_scores.csv"))
+    if settings["logger"]["checkpoints"] == "best":
+        tracker.keep_file("best", folder / "checkpoints" / "best.ckpt")
+
+
+def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path, caveats: Sequence[str]) -> None:
+    """Print the score table and write the report."""
+    title = "Test scores, best checkpoint"
+    table_console().print(score_table(summary, title, is_phantom=cohort.is_phantom, caveats=caveats))
+    _log.info("Report: %s", build_report(folder))
+
+
+def _splits(settings: Settings, cohort: Cohort, folder: Path) -> Splits:
+    """Return the splits that the run began with, or new ones."""
+    file, split = folder / "splits.json", settings["data"]["split"]
+    is_begun = file.is_file()
+    splits = (
+        read_splits(file, cohort.cases, None, split["val"], split["seed"])
+        if is_begun
+        else build_splits(settings, cohort)
+    )
+    _log.info("Cases: %s", _counts(splits, len(cohort.cases)))
+    return splits
+
+
+def choose_for_run(settings: Settings, record: RunRecord) -> HardwareChoice:
+    """Return precision, layout and TF32: as the run began, or for a new run as the settings and the machine allow."""
+    choice = choose_hardware(settings)
+    recorded = {key: value for key, value in record.facts.get("computing", {}).items() if key != "compiled"}
+    choice = choice.going_on_from(recorded) if recorded else choice
+    set_tf32(choice.is_tf32)
+    _log.info("Computing in %s", choice.description)
+    if choice.device == "cpu":
+        _log.info("Processor: %s", describe_process())
+    return choice
+
+
+def _start_from(settings: Settings, cohort: Cohort, splits: Splits, network: nn.Module) -> dict[str, Any]:
+    """Load the weights of ``init`` and return facts for the record; raise UserError if they have seen test cases."""
+    start = build_start(settings, cohort, splits)
+    caveats = check_overlap(start, is_allowed=settings["init_overlap"] == "allow")
+    transfer = start_from(settings, network)
+    if rank() == 0:
+        transfer.log()
+        note = note_on_validation(start)
+        for sentence in (*caveats, *([note] if note else [])):
+            _log.warning("init=%s: %s", start.source, sentence)
+    init = transfer.as_record() | {"source": str(Path(transfer.source).absolute())}
+    return {"init": init, **({"caveats": caveats} if caveats else {})}
+
+
+def _compile(settings: Settings, task: SegmentationTask, choice: HardwareChoice, record: RunRecord) -> bool:
+    """Compile the training's forward pass if possible and if the run began so (a new run: if set); return success."""
+    began = record.facts.get("computing", {}).get("compiled", settings["trainer"]["compile"])
+    if not began:
+        return False
+    task.to(training_device(choice))
+    facts = settings["dataset"]
+    size = (facts["batch_size"] // num_ranks(), facts["in_channels"], *facts["patch_size"])
+    return task.compile_forward(size)
+
+
+def _counts(splits: Splits, num_cases: int) -> str:
+    train, val, test = (len(part) for part in (splits.train, splits.val, splits.test))
+    unused = num_cases - train - val - test
+    return f"{train} train, {val} validate, {test} test" + (
+        f"; {unused} of {num_cases} are in no part" if unused else ""
+    )
+
+
+def start_record(
+    settings: Settings, cohort: Cohort, network: nn.Module, record: RunRecord, facts: dict[str, Any]
+) -> None:
+    """Write the run's known facts and ``facts``; raise UserError if its data have changed since it began."""
+    fingerprint = dataset_fingerprint(cohort.cases, build_digests(settings))
+    if record.facts.get("data_fingerprint", fingerprint) != fingerprint:
+        raise UserError(
+            f"data.root={settings['data']['root']}: its files have changed since this run began (fingerprint"
+            f" {record.facts['data_fingerprint']} then, {fingerprint} now). Restore them, or start another run."
+        )
+    record.start(
+        data=settings["data"]["name"],
+        is_phantom=cohort.is_phantom,
+        data_description=cohort.description,
+        data_fingerprint=fingerprint,
+        model=settings["model"]["name"],
+        seed=settings["seed"],
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        class_names=settings["dataset"]["class_names"],
+        patch_size=settings["dataset"]["patch_size"],
+        repeatable=settings["trainer"]["max_time"] is None,
+        **facts,
+    )
+
+
+def saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
+    """Save the batch whose loss is not finite, and return an error that names the remedies."""
+    path = folder / "failed_batch.pt"
+    with replaced_atomically(path) as temporary:
+        torch.save({"step": error.step, **error.batch}, temporary)
+    return UserError(
+        f"{folder}: {error}. The batch, before augmentation, is in {path.name}; the checkpoint before it stays. Look at"
+        " these cases, lower optimizer.factory.lr, set trainer.precision=float32, or go past it in another run with"
+        " trainer.on_nonfinite=skip."
+    )
+
+
+def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 1) for name, value in seconds.items()}
+
+
+def _peak_mib() -> int:
+    return round(peak_memory_bytes() / 2**20)

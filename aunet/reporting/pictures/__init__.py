@@ -1,0 +1,1 @@
+"""How is a scan drawn? Planes, panels, sheets and the files they become."""

@@ -1,0 +1,117 @@
+"""A sheet of equal panels, laid out in inches to avoid stretching and wasted space."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from aunet.reporting.pictures.picture_columns import Box
+
+_TITLE_INCHES = 0.24  # of the top margin, for the title
+_NUMBER_INCHES = 0.07  # by which a number at the end of a colour bar reaches below it
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Inches around the grid of panels, for row titles, column titles, colour bars and the legend."""
+
+    left: float = 0.05
+    right: float = 0.05
+    top: float = 0.46
+    bottom: float = 0.36
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A figure and its panels, ``panels[row][column]``."""
+
+    figure: Figure
+    panels: Sequence[Sequence[Axes]]
+    margins: Margins
+
+    def add_axes_beside(self, inches_away: float, width: float, share: float = 1.0) -> Axes:
+        """Add axes right of the grid, ``width`` inches wide, as tall as ``share`` of the grid and centred on it."""
+        total_width, total_height = self.figure.get_size_inches()
+        left = total_width - self.margins.right + inches_away
+        height = total_height - self.margins.top - self.margins.bottom
+        bottom = self.margins.bottom + height * (1 - share) / 2
+        return self.figure.add_axes(
+            (left / total_width, bottom / total_height, width / total_width, height * share / total_height)
+        )
+
+    def column_box(self, column: int, *, with_gap: bool = True) -> Box:
+        """Return the box of a column: panels, titles, the margin left of the first, the gap to the next (or end)."""
+        _width, height = self.figure.get_size_inches()
+        place = self.panels[0][column].get_position()
+        is_last = column == len(self.panels[0]) - 1
+        end = 1.0 if is_last else self.panels[0][column + 1].get_position().x0
+        return 0.0 if column == 0 else place.x0, _TITLE_INCHES / height, end if with_gap else place.x1, self._lower_edge
+
+    def margin_box(self) -> Box:
+        """Return the box of the right margin and its contents, as high as a column."""
+        width, height = self.figure.get_size_inches()
+        return 1 - self.margins.right / width, _TITLE_INCHES / height, 1.0, self._lower_edge
+
+    @property
+    def _lower_edge(self) -> float:
+        """Return the lower edge of panels and colour bar numbers, as a share of the height from the top."""
+        return 1 - (self.margins.bottom - _NUMBER_INCHES) / self.figure.get_figheight()
+
+    def add_title_and_legend(self, title: str, entries: Sequence[Artist], columns: int | None = None) -> None:
+        """Add a title in the top margin and ``entries`` under the grid, ``columns`` per line, by default all in one."""
+        height = self.figure.get_figheight()
+        self.figure.suptitle(title, fontsize=9, y=1 - 0.08 / height, va="top")
+        self.figure.legend(
+            handles=list(entries),
+            loc="lower center",
+            ncols=columns or len(entries),
+            fontsize=8,
+            frameon=False,
+            borderaxespad=0.3,
+        )
+
+    def add_row_titles(self, titles: Sequence[str]) -> None:
+        """Add a title left of each row, read from below."""
+        for axes, title in zip((row[0] for row in self.panels), titles, strict=True):
+            axes.annotate(
+                title,
+                (0, 0.5),
+                (-4, 0),
+                "axes fraction",
+                "offset points",
+                fontsize=8,
+                rotation=90,
+                ha="right",
+                va="center",
+            )
+
+
+def panel_sheet(
+    rows: int,
+    columns: int,
+    panel: tuple[float, float],
+    margins: Margins | None = None,
+    gap: tuple[float, float] = (0.05, 0.05),
+) -> Sheet:
+    """Return a white sheet of ``rows`` x ``columns`` panels; ``panel`` and ``gap`` are (across, down) in inches."""
+    around = margins or Margins()
+    (width, height), (gap_across, gap_down) = panel, gap
+    total_width = around.left + columns * (width + gap_across) - gap_across + around.right
+    total_height = around.top + rows * (height + gap_down) - gap_down + around.bottom
+    figure = Figure(figsize=(total_width, total_height), facecolor="white")
+
+    def panel_axes(row: int, column: int) -> Axes:
+        left = around.left + column * (width + gap_across)
+        bottom = total_height - around.top - (row + 1) * height - row * gap_down
+        return figure.add_axes((left / total_width, bottom / total_height, width / total_width, height / total_height))
+
+    panels = [[panel_axes(row, column) for column in range(columns)] for row in range(rows)]
+    return Sheet(figure, panels, around)
+
+
+def panel_size(extent: tuple[float, float], longest: float) -> tuple[float, float]:
+    """Return (width, height) in inches of a panel with the proportions of ``extent`` (mm), ``longest`` at most."""
+    scale = longest / max(extent)
+    return extent[0] * scale, extent[1] * scale

@@ -1,0 +1,72 @@
+"""``run.json``: code, data, model, hardware, duration and scores of a run."""
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from aunet.files import write_json
+from aunet.runs.code_state import keep_patch, read_code_state
+from aunet.runs.ranks import rank
+
+Status = Literal["running", "finished", "interrupted", "failed", "pruned"]
+_PACKAGES = ("torch", "monai", "pytorch-lightning", "hydra-core", "wandb", "numpy", "aunet")
+
+
+class RunRecord:
+    """The ``run.json`` of a run folder, kept up to date; a resumed run adds to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "run.json"
+        self.facts: dict[str, Any] = json.loads(self._path.read_text()) if self._path.is_file() else {}
+
+    def start(self, **facts: Any) -> None:
+        """Write the facts that are known when the training starts."""
+        code = read_code_state()
+        kept = keep_patch(self._path.parent, code.patch) if rank() == 0 else None
+        changes = {"commit": code.commit, "changes": kept}
+        here = {"hardware": _hardware(), "versions": _versions(), **changes, "started": _now()}
+        self.update(status="running", **here, **facts)
+
+    def update(self, **facts: Any) -> None:
+        """Add or replace facts, and write the file."""
+        self.facts |= facts
+        if rank() == 0:
+            write_json(self._path, self.facts)
+
+    def end(self, status: Status) -> None:
+        """Write how the run ended; a run that never started leaves no file."""
+        if self.facts:
+            self.update(status=status, ended=_now())
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _hardware() -> dict[str, Any]:
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpus": gpus}
+
+
+def _processor() -> str:
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.is_file() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+
+
+def _version(package: str) -> str:
+    """Return the version of a package, "not installed" for a checkout on the path or an unused tracker."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,122 @@
+"""The state of a run, read from its folder during the training or after."""
+
+import csv
+import json
+import math
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from aunet.runs.run_lock import holder, is_locked
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The state of a run as ``aunet runs`` and the tables of sweeps show it.
+
+    ``status`` is that of run.json, except: ``running`` is a run whose process is alive, ``died`` one whose process
+    ended without recording it, and ``waiting`` one that has its configuration and nothing else.
+    """
+
+    folder: Path
+    status: str
+    data: str = ""
+    is_phantom: bool = False
+    model: str = ""
+    commit: str | None = None
+    started: datetime | None = None
+    max_epochs: int | None = None
+    max_time: str | None = None  # DD:HH:MM:SS
+    recorded_end: str | None = None  # the trainer's setting that ended the training; None in older runs
+    validation_dice: tuple[float, ...] = ()  # one per epoch
+    test_dice: dict[str, float] = field(default_factory=dict[str, float])  # by class; undefined ones left out
+    seconds: float = 0.0
+    caveats: tuple[str, ...] = ()  # sentences that qualify every score
+
+    @property
+    def best_dice(self) -> float | None:
+        """Return the best validation Dice so far; None if none is defined."""
+        defined = [value for value in self.validation_dice if not math.isnan(value)]
+        return max(defined, default=None)
+
+    @property
+    def num_epochs(self) -> int:
+        """Return the number of epochs so far; a time limit may have cut the last one short."""
+        return len(self.validation_dice)
+
+    @property
+    def ended_by(self) -> str:
+        """Return ``max_epochs``, ``max_time`` or ``patience``: as recorded, in older runs inferred from the epochs."""
+        if self.recorded_end is not None:
+            return self.recorded_end
+        if self.max_epochs is None or self.num_epochs >= self.max_epochs:
+            return "max_epochs"
+        return "patience" if self.max_time is None else "max_time"
+
+
+def read_run_state(folder: Path) -> RunState:
+    """Read the state of the run in ``folder``; missing or half-written files contribute nothing."""
+    facts = _read_json(folder / "run.json")
+    scores: dict[str, Any] = facts.get("scores", {})
+    started, trainer = facts.get("started"), _trainer_settings(folder / "config.yaml")
+    return RunState(
+        folder=folder,
+        status=_status(folder, facts),
+        data=str(facts.get("data", "")),
+        is_phantom=bool(facts.get("is_phantom")),
+        model=str(facts.get("model", "")),
+        commit=facts.get("commit"),
+        started=datetime.fromisoformat(started) if started else None,
+        max_epochs=_typed(trainer.get("max_epochs"), int),
+        max_time=_typed(trainer.get("max_time"), str),
+        recorded_end=_typed(facts.get("ended_by"), str),
+        validation_dice=tuple(_column(folder / "metrics.csv", "val/dice")),
+        test_dice={name: of["dice"]["mean"] for name, of in scores.items() if of["dice"]["count"]},
+        caveats=tuple(map(str, facts.get("caveats", ()))),
+        seconds=sum(facts.get("durations", {}).values()) or sum(_column(folder / "timing.csv", "epoch_seconds")),
+    )
+
+
+def where_it_runs(folder: Path) -> str | None:
+    """Return the machine on which the run's last process was started; None if none was."""
+    return holder(folder).get("host")
+
+
+def _status(folder: Path, facts: dict[str, Any]) -> str:
+    recorded = str(facts.get("status", "waiting"))
+    if recorded == "finished":
+        return recorded
+    if is_locked(folder):
+        return "running"
+    return "died" if recorded == "running" else recorded
+
+
+def _trainer_settings(path: Path) -> dict[str, Any]:
+    try:
+        return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["trainer"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _typed(value: object, wanted: type[_T]) -> _T | None:
+    return value if isinstance(value, wanted) else None
+
+
+def _column(path: Path, name: str) -> list[float]:
+    """Return the numbers of one column of an epoch table; NaN for missing ones."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [float(row.get(name) or "nan") for row in csv.DictReader(file)]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,166 @@
+"""Checkpoints of a run (last, previous and best), and a clean stop on Ctrl-C."""
+
+import logging
+import math
+import pickle
+import shutil
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from aunet.files import replaced_atomically
+from aunet.runs.ranks import any_rank, rank
+from aunet.training.callbacks.accumulation import makes_step
+
+_log = logging.getLogger(__name__)
+
+MONITORED = "val/dice"
+
+
+def is_better(score: float, best: float) -> bool:
+    """Return whether an epoch with this validation Dice replaces the best one.
+
+    If no validation case has any class, the Dice is undefined in every epoch. Then the latest epoch is the best, as
+    nothing speaks against the requested length of training.
+    """
+    return math.isnan(score) or score > best
+
+
+class RunInterruptedError(Exception):
+    """A request by the user or the system to stop the run; the last checkpoint is on disk."""
+
+
+class Checkpoints(Callback):
+    """Callback that writes ``last.ckpt`` after each epoch, every few minutes and on a stop, and ``best.ckpt``.
+
+    The best score is the highest mean Dice of the classes that some validation reference has; see ``is_better`` if
+    there is none.
+
+    On the first SIGINT or SIGTERM the current step is finished and saved, then ``RunInterruptedError`` is raised.
+    A SIGINT after that stops at once; the last complete checkpoint stays. Schedulers may send SIGTERM repeatedly; only
+    the first counts.
+
+    Args:
+        folder: ``checkpoints/`` of the run.
+        minutes: longest training time that a crash may cost; None: an epoch.
+    """
+
+    def __init__(self, folder: Path, minutes: float | None = None) -> None:
+        self._folder = folder
+        self._minutes = minutes
+        self._last_save = time.monotonic()
+        self.best_score = float("-inf")
+        self.best_epoch: int | None = None
+        self._is_stop_requested = False
+        self._previous_handlers: dict[signal.Signals, Any] = {}
+
+    def newest(self) -> Path | None:
+        """Return the newest readable checkpoint, or None in a new run; damaged ones are renamed with a warning."""
+        for name in ("last.ckpt", "previous.ckpt"):
+            path = self._folder / name
+            if not path.is_file():
+                continue
+            if is_readable(path):
+                _log.info("Going on from %s", path)
+                return path
+            _log.warning("%s is damaged and left out.", path)
+            path.rename(path.with_suffix(".damaged"))  # else the next save would replace previous.ckpt by it
+        return None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Handle SIGINT and SIGTERM for the duration of the training."""
+        self._last_save = time.monotonic()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous_handlers[number] = signal.signal(number, self._request_stop)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if a save is due, stop if requested; after the last step of an epoch its validation comes first.
+
+        Nothing is saved between two optimizer steps: a checkpoint does not hold the gradient of a group of batches.
+        """
+        if trainer.is_last_batch or trainer.should_stop or not makes_step(trainer, batch_idx):
+            return
+        is_stop = any_rank(self._is_stop_requested)
+        if is_stop or any_rank(self._is_save_due()):
+            self._save(trainer, "last.ckpt")
+        if is_stop:
+            raise RunInterruptedError
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the epoch as ``last.ckpt``, and as ``best.ckpt`` if it is the best so far."""
+        score = float(trainer.callback_metrics.get(MONITORED, float("nan")))
+        if is_better(score, self.best_score):
+            self.best_score = self.best_score if math.isnan(score) else score
+            self.best_epoch = trainer.current_epoch
+            self._save(trainer, "best.ckpt")
+            self._copy_best_as_last()
+        else:
+            self._save(trainer, "last.ckpt")
+        if any_rank(self._is_stop_requested):
+            raise RunInterruptedError
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Restore the previous signal handlers."""
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
+        self._previous_handlers.clear()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best score so far and its epoch."""
+        return {"best_score": self.best_score, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the best score so far and its epoch."""
+        self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+
+    def _is_save_due(self) -> bool:
+        return self._minutes is not None and time.monotonic() - self._last_save >= self._minutes * 60
+
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
+        if self._is_stop_requested and number == signal.SIGINT:
+            raise RunInterruptedError
+        if self._is_stop_requested:
+            return
+        self._is_stop_requested = True
+        _log.warning("Stopping after this step, with a checkpoint; once more to stop at once.")
+
+    def _save(self, trainer: Trainer, name: str) -> None:
+        path = self._folder / name
+        self._last_save = time.monotonic()
+        if rank() != 0:
+            trainer.save_checkpoint(path)  # a collective call; only rank 0 writes
+            return
+        with replaced_atomically(path) as temporary:
+            trainer.save_checkpoint(temporary, weights_only=False)  # with optimizer and progress; read as tensors only
+            if name == "last.ckpt":
+                self._keep_previous()
+
+    def _copy_best_as_last(self) -> None:
+        """Copy ``best.ckpt`` to ``last.ckpt``, which takes a fifth of the time of saving it again.
+
+        The copy is not a link, so that damage to one of the files does not reach the other.
+        """
+        if rank() == 0:
+            with replaced_atomically(self._folder / "last.ckpt") as temporary:
+                shutil.copyfile(self._folder / "best.ckpt", temporary)
+                self._keep_previous()
+
+    def _keep_previous(self) -> None:
+        last = self._folder / "last.ckpt"
+        if last.exists():
+            last.replace(self._folder / "previous.ckpt")
+
+
+def is_readable(path: Path) -> bool:
+    """Return whether a checkpoint holds a state dict; a truncated one does not."""
+    try:
+        return "state_dict" in torch.load(path, map_location="meta", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError):
+        return False

@@ -1,0 +1,66 @@
+"""Check that a network can memorise one batch; failure points to a mistake in the loss, labels or learning rate."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.utils.data import DataLoader
+
+from aunet.classes import Labels
+from aunet.metrics.overlap import dice
+from aunet.training.segmentation_task import SegmentationTask
+
+# A batch counts as memorised once the Dice of every class exceeds this.
+ENOUGH = 0.95
+
+
+class OverfitCheck(Callback):
+    """Callback that scores the training batch after each epoch, and ends the training once every Dice exceeds 0.95.
+
+    Args:
+        batch: image (B, C, *spatial), label (B, 1, *spatial), as used in training.
+        labels: the classes; those absent from the batch are left out.
+
+    Attributes:
+        rows: epoch, step, loss and the Dice of each class, per epoch.
+    """
+
+    def __init__(self, batch: dict[str, Any], labels: Labels) -> None:
+        self._batch = batch
+        self._present = [(k, name) for k, name in labels.foreground if bool((batch["label"] == k).any())]
+        self.rows: list[dict[str, Any]] = []
+
+    @property
+    def is_reached(self) -> bool:
+        """Return whether every class in the batch has a Dice above 0.95."""
+        return bool(self.rows) and all(self.rows[-1][f"dice/{name}"] > ENOUGH for _, name in self._present)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score the batch in evaluation mode, as validation does."""
+        assert isinstance(pl_module, SegmentationTask)
+        predictions = [pl_module.predict_case(image).logits.argmax(dim=0) for image in self._batch["image"]]
+        prediction, label = torch.stack(predictions).numpy(), self._batch["label"][:, 0].numpy()
+        scores = {f"dice/{name}": dice(prediction == k, label == k) for k, name in self._present}
+        loss = float(trainer.callback_metrics["train/loss_step"])
+        self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, "loss": loss, **scores})
+        trainer.should_stop = trainer.should_stop or self.is_reached
+
+
+def batch_with_most_classes(batches: Iterable[dict[str, Any]], num_classes: int) -> dict[str, Any]:
+    """Return the first batch with all classes, else the first with the most classes."""
+    best: dict[str, Any] = {}
+    most = -1
+    for batch in batches:
+        count = len(torch.unique(batch["label"]))
+        if count > most:
+            best, most = batch, count
+        if most >= num_classes:
+            break
+    return best
+
+
+def repeated(batch: dict[str, Any], times: int) -> DataLoader[dict[str, Any]]:
+    """Return a loader whose epoch is ``times`` repetitions of ``batch``."""
+    batches: Any = [batch] * times
+    return DataLoader(batches, batch_size=None)

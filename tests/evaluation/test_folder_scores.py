@@ -1,0 +1,170 @@
+"""Folders of label maps, matched and scored, and what is said when they do not fit."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aunet.classes import Labels
+from aunet.data.io.volume import write_label
+from aunet.errors import UserError
+from aunet.evaluation.folder_scores import match_files, score_pairs
+from aunet.metrics.case_scores import METRICS
+from aunet.metrics.label_map_scores import score_case
+
+SPACING = (1.0, 1.5, 3.0)
+AFFINE = np.diag([*SPACING, 1.0])
+LABELS = Labels(("background", "pancreas", "spleen"))
+CLASSES = {"pancreas": 1, "spleen": 2}
+
+
+def random_label(seed: int, largest: int = 2) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, largest + 1, size=(9, 8, 7)).astype(np.uint8)
+
+
+def folders(tmp_path: Path, predictions: dict[str, np.ndarray], references: dict[str, np.ndarray]) -> tuple[Path, Path]:
+    for folder, label_maps in (("predictions", predictions), ("references", references)):
+        (tmp_path / folder).mkdir(parents=True)
+        for name, label_map in label_maps.items():
+            write_label(tmp_path / folder / name, label_map, AFFINE)
+    return tmp_path / "predictions", tmp_path / "references"
+
+
+def scored(tmp_path: Path, prediction: np.ndarray, reference: np.ndarray, **settings: object) -> pd.DataFrame:
+    pairs = match_files(*folders(tmp_path, {"a.nii.gz": prediction}, {"a.nii.gz": reference}))
+    return score_pairs(pairs, **settings)  # pyright: ignore[reportArgumentType]
+
+
+def test_files_are_matched_by_name_whether_compressed_or_not(tmp_path: Path) -> None:
+    predictions, references = folders(
+        tmp_path,
+        {"b.nii.gz": random_label(0), "a.nii": random_label(1)},
+        {"a.nii.gz": random_label(2), "b.nii.gz": random_label(3)},
+    )
+    (references / "._a.nii.gz").write_bytes(b"left by another system")
+    (references / "notes.txt").write_text("no label map", encoding="utf-8")
+
+    assert match_files(predictions, references) == {
+        "a": (predictions / "a.nii", references / "a.nii.gz"),
+        "b": (predictions / "b.nii.gz", references / "b.nii.gz"),
+    }
+
+
+def test_files_without_a_counterpart_are_listed(tmp_path: Path) -> None:
+    label = random_label(0)
+    here, there = folders(tmp_path, {"a.nii.gz": label}, {f"{name}.nii.gz": label for name in "abc"})
+
+    with pytest.raises(UserError, match=r"predictions: no label map for 2 of .*references: b, c\."):
+        match_files(here, there)
+
+
+def test_predictions_without_a_reference_are_listed(tmp_path: Path) -> None:
+    label = random_label(0)
+    here, there = folders(tmp_path, {"a.nii.gz": label, "z.nii.gz": label}, {"a.nii.gz": label})
+
+    with pytest.raises(UserError, match=r"references: no label map for 1 of .*predictions: z\."):
+        match_files(here, there)
+
+
+def test_a_missing_and_an_empty_folder_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        match_files(tmp_path / "nowhere", tmp_path)
+    with pytest.raises(UserError, match="holds no NIfTI file"):
+        match_files(tmp_path, tmp_path)
+
+
+def test_two_files_of_one_case_are_refused(tmp_path: Path) -> None:
+    label = random_label(0)
+    here, there = folders(tmp_path, {"a.nii.gz": label, "a.nii": label}, {"a.nii.gz": label})
+
+    with pytest.raises(UserError, match=r"a\.nii and a\.nii\.gz name one case"):
+        match_files(here, there)
+
+
+def test_scores_of_files_are_those_of_their_arrays(tmp_path: Path) -> None:
+    label_maps = {f"case_{number}": (random_label(number), random_label(10 + number)) for number in range(5)}
+    here, there = folders(
+        tmp_path,
+        {f"{case_id}.nii.gz": pair[0] for case_id, pair in label_maps.items()},
+        {f"{case_id}.nii.gz": pair[1] for case_id, pair in label_maps.items()},
+    )
+
+    scores = score_pairs(match_files(here, there), CLASSES)
+
+    expected = [score_case(case_id, *pair, SPACING, LABELS) for case_id, pair in label_maps.items()]
+    pd.testing.assert_frame_equal(scores, pd.concat(expected, ignore_index=True))
+
+
+def test_without_names_every_value_found_anywhere_is_a_class_of_every_case(tmp_path: Path) -> None:
+    empty = np.zeros((9, 8, 7), dtype=np.uint8)
+    ten, two = empty.copy(), empty.copy()
+    ten[2:4], two[2:4] = 10, 2
+    here, there = folders(
+        tmp_path,
+        {"a.nii.gz": ten, "b.nii.gz": two, "c.nii.gz": empty},
+        {"a.nii.gz": ten, "b.nii.gz": two, "c.nii.gz": empty},
+    )
+
+    scores = score_pairs(match_files(here, there))
+
+    assert list(zip(scores["case_id"], scores["class"], strict=True)) == [
+        (case_id, name) for case_id in "abc" for name in ("2", "10")
+    ]
+    rows = scores.set_index(["case_id", "class"])
+    assert rows.loc[("a", "10"), "dice"] == 1
+    assert rows.loc[[("a", "2"), ("b", "10"), ("c", "2"), ("c", "10")], list(METRICS)].isna().to_numpy().all()
+    assert rows.loc[("c", "2"), "reference_ml"] == 0
+    assert (scores["patient"] == scores["case_id"]).all()
+    assert scores["diagonal_mm"].nunique() == 1
+    assert scores["diagonal_mm"].notna().all()
+
+
+def test_a_value_that_only_predictions_hold_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    reference = random_label(0, largest=1)
+
+    with caplog.at_level(logging.WARNING):
+        scored(tmp_path, reference * 255, reference)
+
+    assert "value 255 stands in predictions only" in caplog.text
+
+
+def test_a_value_without_a_name_is_refused_unless_taken_as_background(tmp_path: Path) -> None:
+    prediction, reference = random_label(0, largest=2), random_label(1, largest=2)
+    prediction[0, 0, 0] = 77
+    prediction_of_two = np.where(prediction == 77, 0, prediction)
+
+    with pytest.raises(UserError, match=r"a\.nii\.gz .*\[77\].*pancreas=1 spleen=2.*--others-are-background"):
+        scored(tmp_path / "strict", prediction, reference, value_of_class=CLASSES)
+
+    scores = scored(tmp_path / "free", prediction, reference, value_of_class=CLASSES, is_other_background=True)
+    pd.testing.assert_frame_equal(scores, score_case("a", prediction_of_two, reference, SPACING, LABELS))
+
+
+def test_label_maps_of_different_shapes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"case a: .*\(9, 8, 7\).*\(9, 8, 6\)"):
+        scored(tmp_path, random_label(0)[..., :-1], random_label(1))
+
+
+def test_label_maps_at_different_places_are_refused(tmp_path: Path) -> None:
+    here, there = folders(tmp_path, {}, {"a.nii.gz": random_label(0)})
+    write_label(here / "a.nii.gz", random_label(0), np.diag([1.0, 1.5, 3.2, 1.0]))
+
+    with pytest.raises(UserError, match=r"case a: .*affines"):
+        score_pairs(match_files(here, there))
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    here, there = folders(tmp_path, {"a.nii.gz": random_label(0)}, {"a.nii.gz": random_label(0)})
+    (here / "a.nii.gz").write_bytes((here / "a.nii.gz").read_bytes()[:150])
+
+    with pytest.raises(UserError, match=r"predictions/a\.nii\.gz"):
+        score_pairs(match_files(here, there))
+
+
+def test_folders_of_empty_label_maps_hold_no_class(tmp_path: Path) -> None:
+    empty = np.zeros((4, 4, 4), dtype=np.uint8)
+
+    with pytest.raises(UserError, match="there is no class to score"):
+        scored(tmp_path, empty, empty)

@@ -1,0 +1,113 @@
+"""Which scans a command line names, and reading them one ahead."""
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dicom_scans import write_series
+
+from aunet.data.io.volume import Volume
+from aunet.errors import UserError
+from aunet.inference.prediction_files import ScanFile, read_ahead, scan_files
+
+
+def touch(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def test_files_and_folders_become_label_maps_of_their_names_in_order(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "scans", "b.nii.gz", "a.nii", "._a.nii", "notes.txt")
+    single = touch(tmp_path / "one", "c.v2.nii.gz") / "c.v2.nii.gz"
+    files = scan_files([single, folder, folder / "a.nii"], tmp_path / "out")
+    assert [file.scan.name for file in files] == ["c.v2.nii.gz", "a.nii", "b.nii.gz"]
+    assert [file.label_map for file in files] == [tmp_path / "out" / f"{name}.nii.gz" for name in ("c.v2", "a", "b")]
+
+
+def write_slices(folder: Path) -> Path:
+    return write_series(folder, np.zeros((3, 3, 2), np.int16), np.eye(4))
+
+
+def test_a_folder_of_dicom_is_a_scan_named_as_the_folder(tmp_path: Path) -> None:
+    folder = write_slices(tmp_path / "Scan 1.5")
+    assert scan_files([folder], tmp_path / "out") == [ScanFile(folder, tmp_path / "out" / "Scan 1.5.nii.gz")]
+
+
+def test_a_folder_asked_for_from_inside_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(write_slices(tmp_path / "inside"))
+    [file] = scan_files([Path()], tmp_path / "out")
+    assert file.label_map.name == "inside.nii.gz"
+
+
+def test_each_of_several_folders_with_dicom_below_is_a_scan(tmp_path: Path) -> None:
+    root = tmp_path / "patients"
+    for patient in ("P2", "P1"):
+        write_slices(root / patient / "study" / "series")
+    touch(root / "notes", "readme.txt")
+    assert [file.scan for file in scan_files([root], tmp_path / "out")] == [root / "P1", root / "P2"]
+    assert [file.scan for file in scan_files([root / "P1"], tmp_path / "out")] == [root / "P1"]
+
+
+def test_a_chosen_series_names_its_label_map(tmp_path: Path) -> None:
+    write_slices(tmp_path / "study")
+    [file] = scan_files([tmp_path / "study#2"], tmp_path / "out")
+    assert file == ScanFile(tmp_path / "study#2", tmp_path / "out" / "study_2.nii.gz")
+
+
+def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere: no such file or folder"):
+        scan_files([tmp_path / "nowhere"], tmp_path / "out")
+
+
+def test_a_folder_without_scans_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="empty: the folder holds no NIfTI"):
+        scan_files([touch(tmp_path / "empty", "readme.txt")], tmp_path / "out")
+
+
+def test_two_scans_of_one_name_are_refused(tmp_path: Path) -> None:
+    folders = [touch(tmp_path / name, "scan.nii.gz") for name in ("first", "second")]
+    with pytest.raises(UserError, match=r"first/scan\.nii\.gz and .*second/scan\.nii\.gz would both"):
+        scan_files(folders, tmp_path / "out")
+
+
+def test_existing_label_maps_are_kept_unless_asked(tmp_path: Path) -> None:
+    folder, output = touch(tmp_path / "scans", "a.nii.gz", "b.nii.gz"), touch(tmp_path / "out", "b.nii.gz")
+    with pytest.raises(UserError, match=r"1 of 2 label maps are there already, b\.nii\.gz .*--overwrite"):
+        scan_files([folder], output)
+    assert len(scan_files([folder], output, is_overwriting=True)) == 2
+
+
+def test_a_scan_is_never_replaced_by_its_label_map(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "scans", "a.nii.gz")
+    with pytest.raises(UserError, match="would replace this scan"):
+        scan_files([folder], folder, is_overwriting=True)
+
+
+def test_the_next_scan_is_read_while_the_one_before_is_worked_on() -> None:
+    started = {name: threading.Event() for name in ("a", "b", "c")}
+
+    def read(path: Path) -> list[Volume]:
+        started[path.name].set()
+        return [Volume(np.zeros((1, 1, 1)), np.eye(4), path)]
+
+    files = [ScanFile(Path(name), Path("out") / name) for name in started]
+    reading = read_ahead(read, files)
+    file, channels = next(reading)
+    assert channels.result()[0].path == file.scan == Path("a")
+    assert started["b"].wait(5)
+    assert not started["c"].is_set()
+    assert [file.scan.name for file, _ in reading] == ["b", "c"]
+
+
+def test_an_error_of_reading_belongs_to_its_scan_alone() -> None:
+    def read(path: Path) -> list[Volume]:
+        if path.name == "bad":
+            raise UserError("bad: truncated")
+        return []
+
+    files = [ScanFile(Path(name), Path("out") / name) for name in ("good", "bad", "last")]
+    errors = [channels.exception() for _, channels in read_ahead(read, files)]
+    assert [str(error) for error in errors] == ["None", "bad: truncated", "None"]

@@ -1,0 +1,55 @@
+"""Two processes never train in one folder, and a dead one leaves it free."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aunet.errors import UserError
+from aunet.runs.run_lock import holder, is_locked, locked_folder
+
+HOLD = (
+    "import sys, time; from pathlib import Path; from aunet.runs.run_lock import locked_folder\n"
+    "with locked_folder(Path(sys.argv[1])):\n print('held', flush=True); time.sleep(60)"
+)
+
+
+@pytest.fixture
+def other_process(tmp_path: Path, repository: Path) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, tmp_path], cwd=repository, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_folder_in_use_is_refused_with_the_process_until_that_is_killed(
+    other_process: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    assert is_locked(tmp_path)
+    assert holder(tmp_path)["process"] == other_process.pid
+    with pytest.raises(UserError, match=f"process {other_process.pid}"), locked_folder(tmp_path):
+        pass
+
+    other_process.kill()
+    other_process.communicate()
+
+    assert not is_locked(tmp_path)
+    with locked_folder(tmp_path):
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)
+
+
+def test_a_folder_that_nobody_ever_locked_is_free(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path / "new")
+    assert holder(tmp_path / "new") == {}
+
+
+def test_the_first_process_of_a_run_locks_for_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    with locked_folder(tmp_path):
+        monkeypatch.setenv("RANK", "1")
+        with locked_folder(tmp_path):
+            assert is_locked(tmp_path)

@@ -1,0 +1,99 @@
+"""Which checkpoint a run goes on from, and which epoch counts as the best."""
+
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from aunet.training.callbacks.checkpoints import MONITORED, Checkpoints, is_readable
+from aunet.training.callbacks.patience import Patience
+from tests.training.toy_training import LinearTask, train
+
+
+def write(path: Path) -> Path:
+    torch.save({"state_dict": {"weight": torch.zeros(3)}}, path)
+    return path
+
+
+def test_a_new_run_has_none(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path).newest() is None
+
+
+def test_the_last_one_is_taken(tmp_path: Path) -> None:
+    write(tmp_path / "previous.ckpt")
+    last = write(tmp_path / "last.ckpt")
+    assert Checkpoints(tmp_path).newest() == last
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None], ids=["empty", "garbage", "truncated"])
+def test_a_damaged_last_one_is_told_and_left_for_the_one_before(
+    tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    previous, last = write(tmp_path / "previous.ckpt"), write(tmp_path / "last.ckpt")
+    last.write_bytes(last.read_bytes()[:300] if damage is None else damage)
+    assert Checkpoints(tmp_path).newest() == previous
+    assert "last.ckpt is damaged" in caplog.text
+
+
+class CountedSaves(Callback):
+    """Counts how often the trainer gathers a checkpoint."""
+
+    count = 0
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Count one more."""
+        self.count += 1
+
+
+class ScoredTask(LinearTask):
+    """Logs a given validation Dice after each epoch."""
+
+    def __init__(self, scores: list[float]) -> None:
+        super().__init__()
+        self._scores = scores
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the next one."""
+        self.log(MONITORED, self._scores[self.current_epoch])
+
+
+@pytest.mark.parametrize(
+    ("scores", "best", "epochs"),
+    [
+        ([0.2, 0.5, 0.4, 0.5, 0.3, 0.9], 1, 4),
+        ([nan] * 6, 5, 6),  # no validation case has any class: the last epoch, and no early end
+        ([0.0, nan, nan, nan, nan, nan], 5, 6),  # resumed from a score of false positives alone
+        ([0.0] * 6, 0, 3),  # nothing is found of a class that is there
+    ],
+)
+def test_the_best_epoch_and_the_end_by_patience(scores: list[float], best: int, epochs: int, tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    callbacks: list[Callback] = [Patience(2), checkpoints]
+    trainer = train(ScoredTask(scores), callbacks, batches=1, max_epochs=6)
+    assert trainer.current_epoch == epochs
+    assert checkpoints.best_epoch == best
+    assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == best
+
+
+def test_an_epoch_that_is_the_best_is_saved_once_for_both_files(tmp_path: Path) -> None:
+    saves = CountedSaves()
+    train(ScoredTask([0.2, 0.5, 0.4]), [Checkpoints(tmp_path), saves], batches=1, max_epochs=3)
+    assert saves.count == 3
+
+
+def test_the_last_file_of_a_best_epoch_is_the_best_file_and_the_one_before_is_kept(tmp_path: Path) -> None:
+    train(ScoredTask([0.4, 0.2, 0.5]), [Checkpoints(tmp_path)], batches=1, max_epochs=3)
+    best, last, previous = (
+        torch.load(tmp_path / f"{name}.ckpt", weights_only=True) for name in ("best", "last", "previous")
+    )
+    assert (best["epoch"], last["epoch"], previous["epoch"]) == (2, 2, 1)
+    assert (tmp_path / "last.ckpt").read_bytes() == (tmp_path / "best.ckpt").read_bytes()
+
+
+def test_damage_to_the_last_file_does_not_reach_the_best_one(tmp_path: Path) -> None:
+    train(ScoredTask([0.4]), [Checkpoints(tmp_path)], batches=1, max_epochs=1)
+    (tmp_path / "last.ckpt").write_bytes(b"damaged")
+    assert is_readable(tmp_path / "best.ckpt")

@@ -1,0 +1,44 @@
+"""Tables with one row an epoch."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from pytorch_lightning import LightningModule
+
+from aunet.classes import Labels
+from aunet.runs.epoch_rows import read_rows, replace_row
+from aunet.training.callbacks.epoch_tables import EpochTables
+
+
+def test_rows_follow_each_other(tmp_path: Path) -> None:
+    for epoch in range(3):
+        replace_row(tmp_path / "metrics.csv", {"epoch": epoch, "loss": epoch / 2})
+    assert read_rows(tmp_path / "metrics.csv") == [{"epoch": str(e), "loss": str(e / 2)} for e in range(3)]
+
+
+def test_a_repeated_epoch_replaces_itself_and_what_came_after(tmp_path: Path) -> None:
+    for epoch in (0, 1, 2, 1):
+        replace_row(tmp_path / "metrics.csv", {"epoch": epoch, "loss": 0})
+    assert [row["epoch"] for row in read_rows(tmp_path / "metrics.csv")] == ["0", "1"]
+
+
+def test_a_table_that_is_not_there_has_no_rows(tmp_path: Path) -> None:
+    assert read_rows(tmp_path / "metrics.csv") == []
+
+
+def test_values_from_elsewhere_are_shown_to_the_tracker_beside_the_tables(tmp_path: Path) -> None:
+    shown: list[tuple[dict[str, float], int]] = []
+    tracker: Any = SimpleNamespace(metrics=lambda values, epoch: shown.append((values, epoch)))
+    tables = EpochTables(
+        tmp_path, Labels(("background", "ball")), 2, tracker, lambda: {"attention/level_2/gate_1/auc": 0.7}
+    )
+    trainer: Any = SimpleNamespace(
+        is_global_zero=True, current_epoch=3, callback_metrics={"train/loss": 0.5, "learning_rate": 0.1}
+    )
+
+    tables.on_train_epoch_end(trainer, LightningModule())
+
+    [(values, epoch)] = shown
+    assert (epoch, values["train/loss"], values["attention/level_2/gate_1/auc"]) == (3, 0.5, 0.7)
+    assert list(read_rows(tmp_path / "metrics.csv")[0]) == ["epoch", "train/loss", "learning_rate"]
