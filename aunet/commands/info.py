@@ -2,10 +2,6 @@
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 def info(words: Sequence[str]) -> None:

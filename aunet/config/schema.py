@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 from omegaconf import MISSING
+
+# A node with a ``_target_``, the class or function to build, and its arguments, which the schema cannot know.
+Target = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,7 @@ class DataConfig:
     root: str | None = required()
     cache: str = required()
     recipe: str = required(one_of("scans", "phantom"))
-    source: dict[str, Any] = required()
+    source: Target = required()
     classes: dict[str, Any] | None = required()
     other_labels: str = required(one_of("error", "background"))
     cases: str | None = required()
@@ -136,7 +139,7 @@ class DataConfig:
     num_workers: int | str = required(Rule("auto or not negative", lambda value: value == "auto" or _is_count(value)))
     split: SplitConfig = field(default_factory=SplitConfig)
     fold: int | None = required(NOT_NEGATIVE)
-    augmentation: dict[str, Any] = required()
+    augmentation: Target = required()
 
 
 @dataclass
@@ -145,7 +148,7 @@ class ModelConfig:
 
     name: str = required()
     size_multiple: int | None = required(AT_LEAST_ONE)
-    network: dict[str, Any] = required()
+    network: Target = required()
 
 
 @dataclass
@@ -153,7 +156,7 @@ class LossConfig:
     """The loss. ``level_reduction`` combines the losses of deeply supervised levels."""
 
     name: str = required()
-    function: dict[str, Any] = required()
+    function: Target = required()
     level_reduction: str = field(default="mean", metadata={"rule": one_of("mean", "sum")})
 
 
@@ -162,8 +165,8 @@ class OptimizerConfig:
     """The optimizer and the schedule of its learning rate."""
 
     name: str = required()
-    factory: dict[str, Any] = required()
-    schedule: dict[str, Any] = required()
+    factory: Target = required()
+    schedule: Target = required()
 
 
 @dataclass
@@ -239,3 +242,8 @@ class RunConfig:
     init: str | None = required()
     init_overlap: str = required(one_of("refuse", "allow"))
     trusted_modules: list[str] = field(default_factory=list[str])
+
+
+def as_plain(config: RunConfig) -> dict[str, Any]:
+    """Return the whole configuration as plain containers, for ``config.yaml`` and trackers."""
+    return asdict(config)

@@ -25,6 +25,9 @@ ALLOWED_MODULES = (
     "torch.optim",
     "torch.nn",
 )
+# Parts of a configuration for ``check_targets``: those that a prediction builds, those that reading a dataset builds.
+NETWORK_ALONE = ("model.network",)
+SOURCE_ALONE = ("data.source",)
 HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
 
 

@@ -13,7 +13,7 @@ from aunet.errors import UserError
 from aunet.messages import did_you_mean
 
 
-def typed(config: DictConfig) -> DictConfig:
+def convert_types(config: DictConfig) -> DictConfig:
     """Return ``config`` with every value converted to the schema's type, interpolations kept.
 
     Raises:
@@ -24,7 +24,7 @@ def typed(config: DictConfig) -> DictConfig:
         return cast(DictConfig, OmegaConf.merge(_schema(), config))
     except ConfigKeyError as error:
         key = str(error.full_key)
-        remedy = _package_remedy(config, key) or did_you_mean(key, known_keys())
+        remedy = _package_remedy(config, key) or did_you_mean(key, list_known_keys())
         raise UserError(f"{key}: there is no such key.{remedy}") from None
     except OmegaConfBaseException as error:
         key = str(error.full_key)
@@ -32,7 +32,7 @@ def typed(config: DictConfig) -> DictConfig:
         raise UserError(f"{key}={_shown(value)}: {key.partition('[')[0]} must be {_type_of(key)}.") from None
 
 
-def known_keys() -> list[str]:
+def list_known_keys() -> list[str]:
     """Return every dotted key of the schema."""
     return [key for key, _, _ in _schema_entries(RunConfig)]
 

@@ -11,7 +11,7 @@ from typing import Any
 from aunet.errors import UserError
 from aunet.files import write_json
 from aunet.runs.run_lock import is_locked
-from aunet.sweeps.job import Job
+from aunet.sweeps.job import Job, resume_word
 from aunet.sweeps.queue_display import QueueDisplay
 
 try:
@@ -85,7 +85,7 @@ class ClusterQueue:
         return executor
 
     def _callable(self, job: Job) -> ClusterJob:
-        arguments = [f"resume={job.folder.resolve()}", *job.arguments()[1:]]
+        arguments = [resume_word(job.folder.resolve()), *job.arguments()[1:]]
         return ClusterJob(arguments, job.folder.resolve(), job.devices, self._settings["signal_delay_s"])
 
 
@@ -95,7 +95,7 @@ def cluster_parameters(job: Job, settings: Mapping[str, Any], at_once: int | Non
         "name": "aunet",
         "nodes": settings["nodes"],
         "tasks_per_node": 1,
-        "gpus_per_node": 0 if job.settings["trainer"]["accelerator"] == "cpu" else job.devices,
+        "gpus_per_node": 0 if job.accelerator == "cpu" else job.devices,
         "cpus_per_task": settings["cpus_per_device"] * job.devices,
         "timeout_min": settings["timeout_min"],
         "mem_gb": settings["mem_gb"],

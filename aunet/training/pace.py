@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from aunet.data.patches.sampling import Sample, joined
 from aunet.evaluation.forward_time import wait_for
 from aunet.inference.sliding_window import predict_volume
-from aunet.inference.window_layout import window_layout
-from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.inference.window_layout import Window
+from aunet.training.segmentation_task import SegmentationTask
 
 # Timing stops after so many seconds, which are enough against clock noise, or so many batches.
 _ENOUGH_SECONDS, _ENOUGH_BATCHES = 0.5, 5
@@ -106,8 +106,8 @@ def count_windows(shapes: Sequence[Sequence[int]], window: Window) -> float:
 
 
 def _num_windows(shape: Sequence[int], window: Window) -> float:
-    usual = window_layout(shape, window.patch_size, window.overlap, window.size_multiple)
-    layout = window_layout(shape, window.patch_size, window.overlap, window.size_multiple, window.one_pass_voxels)
+    usual = replace(window, one_pass_voxels=0).lay_out(shape)
+    layout = window.lay_out(shape)
     return len(layout.corners) * math.prod(layout.window) / math.prod(usual.window)
 
 
@@ -155,11 +155,12 @@ def _try(task: SegmentationTask, shape: BatchShape) -> _Trial:
 
 def _window_seconds(task: SegmentationTask, shape: BatchShape) -> float:
     """Return the seconds of one patch in validation; a quick one is timed again after this warm-up."""
-    image, multiple = torch.rand(shape.channels, *shape.patch_size), task.window.size_multiple
+    image = torch.rand(shape.channels, *shape.patch_size)
+    window = Window(shape.patch_size, size_multiple=task.window.size_multiple)
 
     def predict() -> None:
         with task.autocast():
-            predict_volume(task.network, image, shape.patch_size, size_multiple=multiple)
+            predict_volume(task.network, image, window)
 
     first = _seconds(predict, task.device)
     return first if first > _ENOUGH_SECONDS / 2 else _seconds(predict, task.device)
