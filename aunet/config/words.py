@@ -96,8 +96,8 @@ def quote(text: str) -> str:
 def for_hydra(text: str) -> str:
     """Return a word as Hydra takes it: a value that it would refuse or split, but that means itself, is quoted.
 
-    That is a text with accents, and the value of one of ``PATH_KEYS``; but if that holds a comma or ``glob(...)``, it is
-    a sweep unless a file or folder has this very name.
+    That is a text with accents, and the value of one of ``PATH_KEYS``. With a comma or ``glob(...)``, though, it is a
+    sweep unless a file or folder has this very name.
     """
     word = parse_word(text)
     if word.written is None or word.sign == "~":

@@ -7,11 +7,12 @@ import nibabel
 import numpy as np
 import pytest
 
-import aunet.build.data
+import aunet.build.model
 from aunet.classes import Labels
 from aunet.commands.main import main
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.predictor import Predictor
+from aunet.inference.window_layout import Window
 from tests.data.geometries import GEOMETRIES
 from tests.inference.tiny_networks import Threshold
 
@@ -20,12 +21,12 @@ from tests.inference.tiny_networks import Threshold
 def trained_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any run folder holds a network that labels what is brighter than the mean."""
 
-    def load_run(folder: Path, device: str | None = None) -> Predictor:
+    def load_run(folder: Path, device: str | None, inference: dict[str, float]) -> Predictor:
         preprocessing = Preprocessing(None, "mr", (0.0, 1.0))
         labels = Labels(("background", "bright"))
-        return Predictor(Threshold(), preprocessing, labels, (16, 16, 16), device=device or "cpu")
+        return Predictor(Threshold(), preprocessing, labels, Window((16, 16, 16)), device=device or "cpu")
 
-    monkeypatch.setattr(aunet.build.data, "load_run", load_run)
+    monkeypatch.setattr(aunet.build.model, "load_run", load_run)
 
 
 @pytest.fixture

@@ -13,13 +13,14 @@ from torch import nn
 
 from aunet.classes import Labels
 from aunet.data.patches.augmentation import Augmentation
+from aunet.inference.window_layout import Window
 from aunet.networks import AttentionUNet
 from aunet.training import pace as pace_module
 from aunet.training.callbacks.forecast import Forecast, TrialStepError
 from aunet.training.hardware import HardwareChoice
 from aunet.training.matrix_rate import matrix_rate
 from aunet.training.pace import BatchShape, count_windows, measure_pace
-from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.training.segmentation_task import SegmentationTask
 
 SHAPE = BatchShape(patches=2, channels=1, patch_size=(16, 16, 16), num_classes=3)
 LABELS = Labels(("background", "ball", "box"))
