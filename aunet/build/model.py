@@ -72,7 +72,7 @@ def load_run(
     folder: str | Path,
     device: str | None = None,
     trusted_modules: Sequence[str] = (),
-    inference: Mapping[str, float] | None = None,
+    inference: Mapping[str, object] | None = None,
 ) -> Predictor:
     """Load a trained run for prediction: its best checkpoint (else its last) and its own preprocessing.
 
@@ -104,7 +104,7 @@ def load_run(
     )
 
 
-def _load_config(folder: Path, trusted_modules: Sequence[str], inference: Mapping[str, float]) -> RunConfig:
+def _load_config(folder: Path, trusted_modules: Sequence[str], inference: Mapping[str, object]) -> RunConfig:
     if not inference:
         return load_run_config(folder, trusted_modules)
     values = {f"inference.{key}": value for key, value in inference.items()}

@@ -4,7 +4,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aunet.config.words import is_setting, key_of, names_dataset, path_of
 from aunet.errors import UserError
@@ -71,7 +71,7 @@ def split_inference(words: Sequence[str]) -> tuple[list[str], list[str]]:
     return inputs, inference
 
 
-def _read_inference(words: Sequence[str]) -> dict[str, Any]:
+def _read_inference(words: Sequence[str]) -> dict[str, object]:
     """Return the values of ``inference.KEY=VALUE`` by KEY."""
     if not words:
         return {}

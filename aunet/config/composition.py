@@ -4,7 +4,7 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -25,7 +25,7 @@ from aunet.config.overrides import (
     split_parsed_sweep,
     with_mappings_replaced,
 )
-from aunet.config.schema import RunConfig
+from aunet.config.schema import Plain, RunConfig
 from aunet.config.trust import check_targets
 from aunet.config.validation import check_rules, convert_types, list_known_keys
 from aunet.errors import UserError
@@ -73,7 +73,7 @@ def use_present_names(config: DictConfig) -> None:
 
 
 def resolve_config(
-    config: DictConfig, dataset_facts: Mapping[str, Any], built: Sequence[str] | None = None
+    config: DictConfig, dataset_facts: Mapping[str, object], built: Sequence[str] | None = None
 ) -> RunConfig:
     """Return the typed sections of ``config``, checked, with ``dataset_facts`` and every interpolation filled in.
 
@@ -99,7 +99,7 @@ def resolve_config(
                 f"{key}: {text!r} still holds an interpolation after its value was put in. Write it plainly."
             )
     check_rules(values)
-    check_targets(values, values["trusted_modules"], built)
+    check_targets(values, resolved.trusted_modules, built)
     return cast(RunConfig, OmegaConf.to_object(resolved))
 
 
@@ -140,18 +140,18 @@ def _list_keys(overrides: Sequence[Override], loader: ConfigLoader) -> set[str]:
     return _dotted_keys(to_plain(_compose(choices))) | set(list_known_keys())
 
 
-def _dotted_keys(values: Mapping[str, Any], prefix: str = "") -> set[str]:
+def _dotted_keys(values: Mapping[str, object], prefix: str = "") -> set[str]:
     """Return every key of nested plain containers, groups included."""
     keys = {f"{prefix}{name}" for name in values}
     for name, child in values.items():
         if isinstance(child, Mapping):
-            keys |= _dotted_keys(cast(Mapping[str, Any], child), f"{prefix}{name}.")
+            keys |= _dotted_keys(cast(Mapping[str, object], child), f"{prefix}{name}.")
     return keys
 
 
-def to_plain(config: DictConfig, resolve: bool = False) -> dict[str, Any]:
+def to_plain(config: DictConfig, resolve: bool = False) -> Plain:
     """Return plain containers; unless ``resolve``, interpolations stay as written."""
     try:
-        return cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
+        return cast(Plain, OmegaConf.to_container(config, resolve=resolve))
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {str(error).splitlines()[0]}. Give the key it refers to a value.") from None

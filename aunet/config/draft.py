@@ -4,7 +4,6 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -19,14 +18,14 @@ from aunet.config.composition import (
 )
 from aunet.config.history import fill_added_keys
 from aunet.config.printing import print_config
-from aunet.config.schema import DataConfig, DatasetFacts, ModelConfig, RunConfig, TrainerConfig, as_plain
+from aunet.config.schema import DataConfig, DatasetFacts, ModelConfig, Plain, RunConfig, TrainerConfig, as_plain
 from aunet.config.trust import NETWORK_ALONE
 from aunet.config.words import path_of
 from aunet.errors import UserError
 from aunet.files import write_text
 
 # For the sections of a configuration whose data are not read yet; nothing is built from them.
-_STAND_INS: Mapping[str, Any] = {
+_STAND_INS: Mapping[str, object] = {
     "in_channels": 1,
     "num_classes": 2,
     "class_names": ["background", "foreground"],
@@ -124,7 +123,7 @@ class Draft:
         return str(self._config.hydra.runtime.choices["hydra/launcher"])
 
     @property
-    def launcher_settings(self) -> Mapping[str, Any]:
+    def launcher_settings(self) -> Mapping[str, object]:
         """Return the settings of the chosen ``hydra/launcher``, which are its own."""
         return to_plain(self._config.hydra).get("launcher", {})
 
@@ -140,7 +139,7 @@ class Draft:
         """
         return resolve_config(self._config, {} if facts is None else asdict(facts), self._built)
 
-    def with_values(self, values: Mapping[str, Any]) -> "Draft":
+    def with_values(self, values: Mapping[str, object]) -> "Draft":
         """Return a draft in which ``values``, by their dotted keys, replace those of this one, checked again."""
         config = self._config.copy()
         OmegaConf.set_struct(config, False)
@@ -148,7 +147,7 @@ class Draft:
             OmegaConf.update(config, key, value)
         return Draft(config, self._built)
 
-    def as_plain(self, *, is_resolved: bool = False) -> dict[str, Any]:
+    def as_plain(self, *, is_resolved: bool = False) -> Plain:
         """Return plain containers, without Hydra's keys; unless ``is_resolved``, interpolations stay as written."""
         return to_plain(without_hydra(self._config), resolve=is_resolved)
 

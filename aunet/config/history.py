@@ -5,12 +5,12 @@ run's own configuration. Remove an entry only together with the support for runs
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
 
 # Dotted key -> value, or a function of the run's configuration that returns the value.
-ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
+ADDED_KEYS: Mapping[str, object | Callable[[DictConfig], object]] = {
     "data.modality": None,
     "data.sampling": "balanced",
     "dataset.modalities": None,
@@ -25,7 +25,7 @@ ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
 # Arguments that classes gained, by the key of ADDED_KEYS that came with them: class -> argument -> value that keeps the
 # former behaviour. They are filled in only if the key is missing: a run that has the key is newer, and an argument that
 # its configuration leaves out has the class's own default.
-ADDED_ARGUMENTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+ADDED_ARGUMENTS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "loss.level_reduction": {
         "aunet.networks.RecurrentUnit": {"norm_per_application": False},
         "aunet.networks.UNet": {"has_equal_groups": True},
@@ -40,7 +40,7 @@ def fill_added_keys(config: DictConfig) -> None:
     A key whose group is missing as well is left alone: such a file was never the configuration of a run, and the check
     against the schema reports it.
     """
-    plain: Any = OmegaConf.to_container(config, resolve=False)
+    plain = cast(Mapping[str, object], OmegaConf.to_container(config, resolve=False))
     for key, arguments in ADDED_ARGUMENTS.items():
         if OmegaConf.select(config, key, throw_on_missing=False) is None:
             for added, value in _added_arguments(plain, arguments):
@@ -53,8 +53,8 @@ def fill_added_keys(config: DictConfig) -> None:
 
 
 def _added_arguments(
-    node: Mapping[str, Any], arguments: Mapping[str, Mapping[str, Any]], prefix: str = ""
-) -> Iterator[tuple[str, Any]]:
+    node: Mapping[str, object], arguments: Mapping[str, Mapping[str, object]], prefix: str = ""
+) -> Iterator[tuple[str, object]]:
     """Yield dotted key and value of each argument that a class named in ``node`` or below lacks."""
     *package, name = str(node.get("_target_", "")).split(".")
     # A class may be named by its file, aunet.networks.blocks.RecurrentUnit.
@@ -64,4 +64,4 @@ def _added_arguments(
             yield f"{prefix}{argument}", value
     for key, child in node.items():
         if isinstance(child, Mapping):
-            yield from _added_arguments(cast(Mapping[str, Any], child), arguments, f"{prefix}{key}.")
+            yield from _added_arguments(cast(Mapping[str, object], child), arguments, f"{prefix}{key}.")

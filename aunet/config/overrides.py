@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
@@ -33,13 +32,13 @@ def parse_overrides(overrides: Sequence[str], loader: ConfigLoader) -> list[Over
     return [_parse(_with_present_names(for_hydra(text)), parser) for text in overrides]
 
 
-def parse_values(words: Sequence[str]) -> dict[str, Any]:
+def parse_values(words: Sequence[str]) -> dict[str, object]:
     """Return the values of plain overrides by their keys, for a configuration that exists already.
 
     Raises:
         UserError: for a word that deletes its key or lists several values, and one that Hydra's grammar refuses.
     """
-    parser, values = OverridesParser.create(), dict[str, Any]()
+    parser, values = OverridesParser.create(), dict[str, object]()
     for word in words:
         override = _parse(for_hydra(word), parser)
         if override.is_delete() or override.is_sweep_override():
@@ -59,7 +58,7 @@ def check_options(overrides: Sequence[Override], loader: ConfigLoader) -> None:
         options, value = options_of(override, loader), override.value()
         if not options or override.is_delete() or isinstance(value, dict):
             continue
-        chosen: list[Any] = value if isinstance(value, list) else [value]
+        chosen: list[object] = value if isinstance(value, list) else [value]
         for name in chosen:
             if name not in options:
                 shown = "null" if name is None else name

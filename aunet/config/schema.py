@@ -7,8 +7,10 @@ from typing import Any, cast
 
 from omegaconf import MISSING
 
-# A node with a ``_target_``, the class or function to build, and its arguments, which the schema cannot know.
-Target = dict[str, Any]
+# Plain containers of values that the schema cannot know, or of a whole configuration.
+Plain = dict[str, Any]
+# A node with a ``_target_``, the class or function to build, and its arguments.
+Target = Plain
 
 
 @dataclass(frozen=True)
@@ -49,21 +51,20 @@ MODALITY = Rule(
 )
 
 
-def _is_window(value: Any) -> bool:
-    return value == "auto" or (isinstance(value, list) and all(map(_is_number, cast(list[Any], value))))
+def _is_window(value: object) -> bool:
+    return value == "auto" or (isinstance(value, list) and all(map(_is_number, cast(list[object], value))))
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_scale(value: Any) -> bool:
+def _is_scale(value: object) -> bool:
     """Return whether ``value`` has the form of ``aunet.data.preprocessing.intensity_scale.IntensityScale.as_facts``."""
-    if not isinstance(value, dict) or set(cast(dict[Any, Any], value)) != {"window", "mean", "sd"}:
+    if not isinstance(value, dict) or set(scale := cast(Plain, value)) != {"window", "mean", "sd"}:
         return False
-    window: Any = value["window"]
-    is_pair = isinstance(window, list) and len(cast(list[Any], window)) == 2
-    return is_pair and all(map(_is_number, [*window, value["mean"], value["sd"]])) and value["sd"] > 0
+    is_pair = isinstance(scale["window"], list) and len(cast(list[object], scale["window"])) == 2
+    return is_pair and all(map(_is_number, [*scale["window"], scale["mean"], scale["sd"]])) and scale["sd"] > 0
 
 
 WINDOW = Rule("auto, null, or [lowest, highest] in HU", _is_window, is_of_list=True)
@@ -120,13 +121,13 @@ class DataConfig:
     cache: str = required()
     recipe: str = required(one_of("scans", "phantom"))
     source: Target = required()
-    classes: dict[str, Any] | None = required()
+    classes: Plain | None = required()
     other_labels: str = required(one_of("error", "background"))
     cases: str | None = required()
     on_error: str = required(one_of("stop", "skip"))
     fixes: str | None = required()
-    scans: dict[str, Any] = field(default_factory=dict[str, Any])
-    phantom: dict[str, Any] = field(default_factory=dict[str, Any])
+    scans: Plain = field(default_factory=Plain)
+    phantom: Plain = field(default_factory=Plain)
     spacing: list[float] | None = required(POSITIVE)
     resampling: str = required(one_of("area", "linear"))
     modality: Any = required(MODALITY)
@@ -244,6 +245,6 @@ class RunConfig:
     trusted_modules: list[str] = field(default_factory=list[str])
 
 
-def as_plain(config: RunConfig) -> dict[str, Any]:
+def as_plain(config: RunConfig) -> Plain:
     """Return the whole configuration as plain containers, for ``config.yaml`` and trackers."""
     return asdict(config)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pandas as pd
 from pytorch_lightning import Callback, Trainer
@@ -79,7 +78,7 @@ def run_probe(
     record.update(**answer)
 
 
-def _overfit(probe: Probe) -> dict[str, Any]:
+def _overfit(probe: Probe) -> dict[str, object]:
     labels, trainer = probe.data.cohort.labels, probe.config.trainer
     batch = batch_with_most_classes(probe.data.train_dataloader(), labels.num_classes)
     check = OverfitCheck(batch, labels)
@@ -105,7 +104,7 @@ def _overfit(probe: Probe) -> dict[str, Any]:
     return {"overfit": {"is_reached": check.is_reached, "steps": steps, "dice": scores}}
 
 
-def _find_learning_rate(probe: Probe) -> dict[str, Any]:
+def _find_learning_rate(probe: Probe) -> dict[str, object]:
     test = LearningRateTest()
     try:
         probe.trainer([test]).fit(probe.task, probe.data.train_dataloader())
@@ -124,7 +123,7 @@ def _find_learning_rate(probe: Probe) -> dict[str, Any]:
     return {"learning_rate": suggestion}
 
 
-def _profile(probe: Probe) -> dict[str, Any]:
+def _profile(probe: Probe) -> dict[str, object]:
     if (number := probe.config.trainer.max_epochs) < EPOCHS_NEEDED:
         raise UserError(
             f"trainer.max_epochs={number}: trainer=profile needs {EPOCHS_NEEDED} epochs. Leave the key out."
@@ -173,14 +172,14 @@ def _end_of_run(probe: Probe) -> dict[str, float]:
     return {"test": test, "report": reported - scored, "end of the tracker": finished - reported}
 
 
-def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:
+def _print(title: str, rows: Sequence[dict[str, object]]) -> None:
     table = Table(*(name.replace("_", " ") for name in rows[0]), title=title)
     for row in rows:
         table.add_row(*(f"{value:.1%}" if name == "share" else str(value) for name, value in row.items()))
     table_console().print(table)
 
 
-_PROBES: dict[str, Callable[[Probe], dict[str, Any]]] = {
+_PROBES: dict[str, Callable[[Probe], dict[str, object]]] = {
     "overfit": _overfit,
     "lr_find": _find_learning_rate,
     "profile": _profile,

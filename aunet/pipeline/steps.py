@@ -59,7 +59,7 @@ def train_run(
     clock, choice = build_clock(config.trainer), choose_for_run(config.trainer, record)
     task = build_task(config, cohort.labels, data.augmentation, clock, choice)
     checkpoints = Checkpoints(folder / "checkpoints", config.trainer.checkpoint_minutes)
-    newest, facts = checkpoints.newest(), dict[str, Any]()
+    newest, facts = checkpoints.newest(), dict[str, object]()
     if newest is None and config.init is not None:
         facts = _start_from(config.init, config, cohort, splits, task.network)
     facts["computing"] = choice.as_record() | {"compiled": _compile(config, task, choice, record)}
@@ -122,7 +122,7 @@ def _warn_of_absent_classes(data: SegmentationData) -> None:
         )
 
 
-def _describe_end(trainer: Trainer, clock: RunClock) -> dict[str, Any]:
+def _describe_end(trainer: Trainer, clock: RunClock) -> dict[str, object]:
     """Return the epochs (the last may be cut short), the optimizer steps, and the setting that ended the training."""
     progress: Any = trainer.fit_loop.epoch_progress.current
     epochs = progress.processed
@@ -199,7 +199,7 @@ def choose_for_run(trainer: TrainerConfig, record: RunRecord) -> HardwareChoice:
     return choice
 
 
-def _start_from(init: str, config: RunConfig, cohort: Cohort, splits: Splits, network: nn.Module) -> dict[str, Any]:
+def _start_from(init: str, config: RunConfig, cohort: Cohort, splits: Splits, network: nn.Module) -> dict[str, object]:
     """Load the weights of ``init`` and return facts for the record; raise UserError if they have seen test cases."""
     start = build_start(config.data, init, cohort, splits)
     caveats = check_overlap(start, is_allowed=config.init_overlap == "allow")
@@ -233,7 +233,7 @@ def _count(splits: Splits, num_cases: int) -> str:
 
 
 def start_record(
-    config: RunConfig, cohort: Cohort, network: nn.Module, record: RunRecord, facts: dict[str, Any]
+    config: RunConfig, cohort: Cohort, network: nn.Module, record: RunRecord, facts: dict[str, object]
 ) -> None:
     """Write the run's known facts and ``facts``; raise UserError if its data have changed since it began."""
     fingerprint = dataset_fingerprint(cohort.cases, build_digests(config.data))

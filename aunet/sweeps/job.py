@@ -1,13 +1,13 @@
 """A job: one run of a sweep or of a search, in a folder that holds its configuration before it starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from aunet.config.draft import Draft
+from aunet.config.schema import Plain
 from aunet.config.words import quote
 from aunet.files import write_text
 from aunet.runs.run_state import RunState, read_run_state
@@ -28,7 +28,7 @@ class Job:
 
     words: tuple[str, ...]
     folder: Path
-    plain: Mapping[str, Any]
+    plain: Plain
     devices: int = 1
     accelerator: str = "auto"
     trusted_modules: tuple[str, ...] = ()

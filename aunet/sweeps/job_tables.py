@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
 from aunet.runs.run_state import RunState
@@ -30,7 +29,7 @@ def job_table(title: str, jobs: Sequence[Job]) -> PaperTable:
     return _table(title, ("Job", "Status"), ("Epochs", "Best val. Dice", *tests, "Time"), rows, named)
 
 
-def trial_table(title: str, trials: Sequence[tuple[Mapping[str, Any], RunState]]) -> PaperTable:
+def trial_table(title: str, trials: Sequence[tuple[Mapping[str, object], RunState]]) -> PaperTable:
     """Return a table of the trials of a search with their chosen values.
 
     Test scores are left out, as nothing may be chosen by them.
@@ -108,7 +107,7 @@ def _caveats(named: Sequence[tuple[str, RunState]]) -> list[str]:
     return [f"{', '.join(names)}: {caveat}" for caveat, names in runs.items()]
 
 
-def _value_text(value: Any) -> str:
+def _value_text(value: object) -> str:
     """Format a chosen value, a float with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 

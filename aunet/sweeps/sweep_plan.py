@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from aunet.config.composition import split_sweep
 from aunet.config.draft import compose_draft
@@ -29,7 +29,7 @@ class SweepPlan:
     folder: Path
     jobs: tuple[Job, ...]
     launcher: str
-    launcher_settings: Mapping[str, Any]
+    launcher_settings: Mapping[str, object]
 
 
 def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
@@ -52,7 +52,7 @@ def write_plan(plan: SweepPlan) -> None:
         UserError: a job of that name was begun with other settings.
     """
     path = plan.folder / _PLAN
-    before: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    before: dict[str, dict[str, object]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for job in plan.jobs:
         check_unchanged(job, before.get(job.name))
     write_json(path, before | {job.name: job.plain for job in plan.jobs})
@@ -60,7 +60,7 @@ def write_plan(plan: SweepPlan) -> None:
         job.prepare()
 
 
-def check_unchanged(job: Job, before: Mapping[str, Any] | None) -> None:
+def check_unchanged(job: Job, before: Mapping[str, object] | None) -> None:
     """Raise UserError if the settings ``before`` of the run in the job's folder differ from the job's."""
     then, now = dict(_flat(job.plain if before is None else before)), dict(_flat(job.plain))
     changed = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
@@ -124,9 +124,9 @@ def _unique(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(settings: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            yield from _flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
+            yield from _flat(cast(Mapping[str, object], value), f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", present_name(value) if key == "_target_" else value
+            yield f"{prefix}{key}", present_name(str(value)) if key == "_target_" else value
