@@ -17,6 +17,7 @@ from aunet.build.data import Settings
 from aunet.data.datamodule import SegmentationData
 from aunet.networks import UNet
 from aunet.runs import ranks
+from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
 from aunet.training.callbacks.accumulation import GroupMean, count_steps
 from aunet.training.callbacks.epoch_tables import EpochTables
@@ -132,7 +133,7 @@ def build_recorder(
     if not has_softmax_gates(task.network):
         task.watch(case["case_id"] for case in shown)
     return AttentionRecorder(
-        folder / "attention",
+        RunFolder(folder).attention.path,
         [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
         predict=lambda network, case: task.predict_watched(case.case_id, case.image),
         labels=data.cohort.labels,

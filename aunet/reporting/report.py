@@ -12,7 +12,7 @@ from aunet.reporting.curves import training_curves
 from aunet.reporting.html import drawing, folded, listing, page, paragraph, picture, section, table, tiles
 from aunet.reporting.score_section import dice_tiles, score_section
 from aunet.reporting.tables import PHANTOM_NOTE
-from aunet.runs.run_folder import Columns, RunFiles
+from aunet.runs.run_folder import AttentionFolder, Columns, RunFolder, read_columns
 
 _AREA_NOTE = (
     "How well a coefficient tells inside from outside: the probability that a place inside the class has a larger "
@@ -37,15 +37,14 @@ def build_report(run_folder: Path) -> Path:
 
     If files are missing, as in an interrupted run, a line says so in place of their part.
     """
-    run = RunFiles(run_folder)
+    run = RunFolder(run_folder)
     title = f"{run.facts.get('model', 'network')} on {run.facts.get('data', 'data')}"
     sections = [_header(run, title), _learning(run), score_section(run), _attention(run), _facts(run)]
-    path = run_folder / "report.html"
-    write_text(path, page(title, sections))
-    return path
+    write_text(run.report, page(title, sections))
+    return run.report
 
 
-def _header(run: RunFiles, title: str) -> str:
+def _header(run: RunFolder, title: str) -> str:
     facts = run.facts
     lines = [f"<header>\n<h1>{escape(title)}</h1>", paragraph(str(facts.get("data_description", "")), "quiet")]
     if facts.get("is_phantom"):
@@ -63,20 +62,23 @@ def _header(run: RunFiles, title: str) -> str:
     return "\n".join([*lines, tiles([*dice_tiles(run), *shown]), "</header>"])
 
 
-def _learning(run: RunFiles) -> str:
-    if run.metrics is None:
-        return section("Learning", paragraph("No epoch is in metrics.csv yet.", "quiet"))
-    svg = training_curves(run.metrics, run.labels)
+def _learning(run: RunFolder) -> str:
+    metrics = read_columns(run.metrics)
+    if metrics is None:
+        return section("Learning", paragraph(f"No epoch is in {run.metrics.name} yet.", "quiet"))
+    svg = training_curves(metrics, run.labels)
     return section("Learning", drawing(svg, "Training loss, validation Dice and learning rate by epoch"))
 
 
-def _attention(run: RunFiles) -> str:
-    statistics = run.attention_statistics
+def _attention(run: RunFolder) -> str:
+    statistics = read_columns(run.attention.statistics)
     if statistics is None:
         return section("Attention", paragraph("No attention was recorded: this network gates no skip.", "quiet"))
     films = [
-        picture(film, f"Attention over the epochs: {film.stem.removeprefix('film_')}", escape(_FILM_NOTE), widest=2000)
-        for film in run.films
+        picture(
+            film, f"Attention over the epochs: {AttentionFolder.case_of_film(film)}", escape(_FILM_NOTE), widest=2000
+        )
+        for film in run.attention.films
     ]
     return section("Attention over the epochs", *films[:1], *_attention_curves(statistics, run.labels), *films[1:])
 
@@ -92,14 +94,14 @@ def _attention_curves(statistics: Columns, labels: Labels) -> list[str]:
     ]
 
 
-def _facts(run: RunFiles) -> str:
+def _facts(run: RunFolder) -> str:
     facts = {key: value for key, value in run.facts.items() if key != "scores"}
     rows = [(escape(key), escape(value)) for key, value in _flattened(facts)]
-    config = run.config
+    config = run.config.read_text(encoding="utf-8") if run.config.is_file() else ""
     return section(
         "The run",
-        folded("Facts (run.json)", table((), rows, is_of_words=True)),
-        folded("Configuration (config.yaml)", listing(config)) if config else "",
+        folded(f"Facts ({run.record.name})", table((), rows, is_of_words=True)),
+        folded(f"Configuration ({run.config.name})", listing(config)) if config else "",
     )
 
 

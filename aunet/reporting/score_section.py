@@ -26,16 +26,16 @@ from aunet.reporting.tables import (
     digits_of,
     mean_and_sd,
 )
-from aunet.runs.run_folder import RunFiles
+from aunet.runs.run_folder import RunFolder
 
 Summary = Mapping[str, float | int | None]
 
 _NUM_WORST, _NUM_BEST = 3, 2
 
 
-def dice_tiles(run: RunFiles) -> list[tuple[str, str, str]]:
+def dice_tiles(run: RunFolder) -> list[tuple[str, str, str]]:
     """Return the test Dice of each class, mean ± sd, for ``html_elements.tiles``; none before the test."""
-    scores = run.case_scores
+    scores = run.read_case_scores()
     if scores is None:
         return []
     return [
@@ -44,9 +44,9 @@ def dice_tiles(run: RunFiles) -> list[tuple[str, str, str]]:
     ]
 
 
-def score_section(run: RunFiles) -> str:
+def score_section(run: RunFolder) -> str:
     """Return the summary of the scores, the worst and best cases as pictures, and all cases as a folded table."""
-    scores = run.case_scores
+    scores = run.read_case_scores()
     if scores is None or scores.empty:
         return section("Test cases", paragraph("The test cases have not been scored yet.", "quiet"))
     distance_note = DISTANCE_NOTE if "assd_mm" in shown_metrics(scores) else VOXEL_DISTANCE_NOTE
@@ -109,7 +109,7 @@ def _number(entry: Summary, key: str) -> float:
     return nan if value is None else float(value)
 
 
-def _extreme_cases(scores: pd.DataFrame, run: RunFiles) -> list[str]:
+def _extreme_cases(scores: pd.DataFrame, run: RunFolder) -> list[str]:
     ranked = ranked_cases(scores)
     worst = ranked[:_NUM_WORST]
     best = [case_id for case_id in reversed(ranked) if case_id not in worst][:_NUM_BEST]
@@ -121,9 +121,9 @@ def _extreme_cases(scores: pd.DataFrame, run: RunFiles) -> list[str]:
     return parts
 
 
-def _case_picture(case_id: str, scores: pd.DataFrame, run: RunFiles) -> str:
-    path = run.test_picture(case_id)
-    if path is None:
+def _case_picture(case_id: str, scores: pd.DataFrame, run: RunFolder) -> str:
+    path = run.test.picture(case_id)
+    if not path.is_file():
         return ""
     rows = [row for row in scores.to_dict("records") if row["case_id"] == case_id]
     dice = ", ".join(f"{row['class']} {_cell(row['dice'], 3)}" for row in rows)

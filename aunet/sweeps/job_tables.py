@@ -1,9 +1,9 @@
 """Tables of many runs, with the state and the scores of each."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aunet.messages import age_words, duration_digits
 from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
 from aunet.runs.run_state import RunState
 from aunet.sweeps.job import Job
@@ -22,7 +22,7 @@ def job_table(title: str, jobs: Sequence[Job]) -> PaperTable:
             epochs_of(state),
             dice_text(state.best_dice),
             *(dice_text(state.test_dice.get(of_class)) for of_class in classes),
-            duration_text(state.seconds),
+            duration_digits(state.seconds),
         )
         for name, state in named
     )
@@ -43,7 +43,7 @@ def trial_table(title: str, trials: Sequence[tuple[Mapping[str, Any], RunState]]
             *(_value_text(chosen.get(key)) for key in keys),
             epochs_of(state),
             dice_text(state.best_dice),
-            duration_text(state.seconds),
+            duration_digits(state.seconds),
         )
         for chosen, state in trials
     )
@@ -63,7 +63,7 @@ def run_table(title: str, states: Sequence[tuple[str, RunState]]) -> PaperTable:
             epochs_of(state),
             dice_text(state.best_dice),
             dice_text(_mean(list(state.test_dice.values()))),
-            age_text(state.started),
+            age_words(state.started),
         )
         for name, state in states
     )
@@ -121,21 +121,6 @@ def epochs_of(state: RunState) -> str:
 def dice_text(value: float | None) -> str:
     """Format a Dice as papers print it; a dash if there is none."""
     return "–" if value is None else f"{value:.3f}"
-
-
-def duration_text(seconds: float) -> str:
-    """Format a duration in hours, minutes and seconds."""
-    return str(timedelta(seconds=round(seconds)))
-
-
-def age_text(start: datetime | None) -> str:
-    """Format the time since ``start`` in its largest unit; a dash if there is none."""
-    if start is None:
-        return "–"
-    minutes = int((datetime.now(UTC) - start).total_seconds() // 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
 
 
 def _mean(values: Sequence[float]) -> float | None:
