@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def runs(arguments: argparse.Namespace) -> None:
     """Print a table of the runs, the newest last."""
+    from aunet.reporting.run_tables import run_table
     from aunet.reporting.tables import table_console
-    from aunet.sweeps.job_tables import run_table
 
     folder: Path = arguments.folder
     if not folder.is_dir():

@@ -11,7 +11,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from aunet.classes import Labels
 from aunet.runs.epoch_rows import Row, replace_row
 from aunet.tracking.tracker import Tracker
-from aunet.training.peak_memory import peak_memory_bytes
+from aunet.training.hardware import peak_memory_bytes
 
 
 class EpochTables(Callback):
