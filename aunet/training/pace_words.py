@@ -1,13 +1,10 @@
-"""Speed, durations and times of day in words: the line with the pace of a training and its expected end."""
-
-from datetime import datetime, timedelta
+"""The line with the speed of a training on this machine and its expected end."""
 
 import torch
 
 from aunet.training.hardware import HardwareChoice
 from aunet.training.time_plan import Remainder
-
-_UNITS = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
+from aunet.training.time_words import clock_words, duration_words
 
 
 def computer_words(choice: HardwareChoice) -> str:
@@ -52,24 +49,3 @@ def end_words(left: Remainder, max_time: str | None = None, patience: int | None
 
 def _number(count: int, name: str) -> str:
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
-
-
-def duration_words(seconds: float) -> str:
-    """Return the two largest units of a duration, rounded: 8 s, 2 min 40 s, 3 h 20 min, 1 day 4 h."""
-    for place, (_, unit) in enumerate(_UNITS[:-1]):
-        smaller, size = _UNITS[place + 1]
-        rounded = round(seconds / size) * size
-        if rounded >= unit:
-            whole, rest = divmod(rounded, unit)
-            name = _UNITS[place][0] if place or whole > 1 else "day"
-            return f"{whole} {name}" + (f" {rest // size} {smaller}" if rest else "")
-    return f"{round(seconds)} s"
-
-
-def clock_words(seconds: float, now: datetime | None = None) -> str:
-    """Return the local time of day ``seconds`` after ``now``, with its date unless that is today's: 14:32."""
-    now = now or datetime.now().astimezone()
-    then = now + timedelta(seconds=seconds)
-    if then.date() == now.date():
-        return f"{then:%H:%M}"
-    return f"{then:%H:%M on %d %b}" if then.year == now.year else f"{then:%d %b %Y}"

@@ -5,7 +5,7 @@ import time
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from aunet.training.pace_words import clock_words, duration_words
+from aunet.training.time_words import clock_words, duration_words
 
 
 class TimeLeftColumn(TimeRemainingColumn):

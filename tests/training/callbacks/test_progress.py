@@ -12,7 +12,7 @@ from aunet.training.callbacks import progress_bar as bar_module
 from aunet.training.callbacks.progress import ProgressDisplay
 from aunet.training.callbacks.progress_bar import TimeLeftColumn, run_progress
 from aunet.training.callbacks.run_clock import RunClock
-from aunet.training.pace_words import clock_words
+from aunet.training.time_words import clock_words
 from tests.training.toy_training import LinearTask, ToyTime, train
 
 
