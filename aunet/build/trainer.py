@@ -27,10 +27,10 @@ from aunet.training.callbacks.progress import ProgressDisplay
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.callbacks.weight_average import WeightAverage, WeightsBack
 from aunet.training.hardware import HardwareChoice
-from aunet.training.pace import BatchShape
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.sharding import WholeForValidation
 from aunet.training.time_plan import duration_in_seconds
+from aunet.training.trial_steps import BatchShape
 
 
 def build_clock(settings: Settings) -> RunClock:

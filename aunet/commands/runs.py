@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def runs(arguments: argparse.Namespace) -> None:
     """Print a table of the runs, the newest last."""
-    from aunet.sweeps.job_tables import run_table
+    from aunet.reporting.run_tables import run_table
     from aunet.terminal import table_console
 
     folder: Path = arguments.folder

@@ -24,7 +24,7 @@ from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.files import write_text
 from aunet.pipeline.steps import choose_for_run, saved_with_batch, start_record
-from aunet.reporting.learning_rate_curve import learning_rate_curve
+from aunet.reporting.curves import draw_range_test
 from aunet.reporting.report import build_report
 from aunet.runs.ranks import num_ranks
 from aunet.runs.run_folder import RunFolder
@@ -114,7 +114,7 @@ def _find_learning_rate(probe: Probe) -> dict[str, Any]:
     table = pd.DataFrame({"learning_rate": test.rates, "loss": test.losses, "smoothed_loss": smoothed})
     write_text(probe.folder / "learning_rate.csv", table.to_csv(index=False))
     curve = probe.folder / "learning_rate.png"
-    learning_rate_curve(test.rates, test.losses, list(smoothed), suggestion, curve)
+    draw_range_test(test.rates, test.losses, list(smoothed), suggestion, curve)
     if suggestion is None:
         _log.warning("The loss fell at no learning rate between %g and %g: %s", test.rates[0], test.rates[-1], curve)
     else:

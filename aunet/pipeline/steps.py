@@ -38,9 +38,8 @@ from aunet.tracking.tracker import Tracker
 from aunet.training.callbacks.checkpoints import Checkpoints
 from aunet.training.callbacks.forecast import ForecastLine
 from aunet.training.callbacks.run_clock import RunClock
-from aunet.training.hardware import HardwareChoice, set_tf32
+from aunet.training.hardware import HardwareChoice, peak_memory_bytes, set_tf32
 from aunet.training.init_overlap import check_overlap, note_on_validation
-from aunet.training.peak_memory import peak_memory_bytes
 from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
 
 _log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from rich.live import Live
 from rich.table import Table
 
 from aunet.messages import duration_digits
+from aunet.reporting.run_tables import dice_text, epochs_of
 from aunet.sweeps.job import Job
 from aunet.sweeps.job_process import last_message, log_of
-from aunet.sweeps.job_tables import dice_text, epochs_of
 
 _REFRESH_SECONDS = 1.0
 

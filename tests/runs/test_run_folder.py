@@ -15,7 +15,6 @@ FILES = {
     "splits.json",
     "metrics.csv",
     "timing.csv",
-    "report.html",
     "run.lock",
     "case_scores.csv",
     "summary.json",
@@ -26,7 +25,7 @@ FILES = {
     "best.ckpt",
     "failed_batch.pt",
 }
-FOLDERS = {"checkpoints", "attention", "test", "predictions", "wandb"}
+PARTS = {"report.html", "checkpoints", "attention", "test", "predictions", "wandb"}
 
 
 def _places_of_names(file: Path) -> Iterator[int]:
@@ -34,7 +33,7 @@ def _places_of_names(file: Path) -> Iterator[int]:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and node.value in FILES:
             yield node.lineno
-        if isinstance(node, ast.BinOp) and isinstance(node.right, ast.Constant) and node.right.value in FOLDERS:
+        if isinstance(node, ast.BinOp) and isinstance(node.right, ast.Constant) and node.right.value in PARTS:
             yield node.lineno
 
 

@@ -12,7 +12,7 @@ from aunet.classes import Labels
 from aunet.runs.epoch_rows import Row, replace_row
 from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
-from aunet.training.peak_memory import peak_memory_bytes
+from aunet.training.hardware import peak_memory_bytes
 
 
 class EpochTables(Callback):
