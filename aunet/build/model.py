@@ -21,8 +21,8 @@ from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.runs.run_folder import checkpoint_of_run
 from aunet.training.hardware import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
-from aunet.training.transfer import checkpoint_of_run
 
 # Of a network that does not state its own: five levels, each half as fine as the one before, are usual.
 _USUAL_SIZE_MULTIPLE = 16

@@ -15,8 +15,9 @@ def prepare(words: Sequence[str]) -> None:
     from aunet.build.preprocessing import build_store, fill_in_intensities
     from aunet.config.draft import compose_draft
     from aunet.data.cohort.faulty_cases import without_faulty
-    from aunet.data.store_room import gigabytes
-    from aunet.reporting.tables import PaperTable, table_console
+    from aunet.messages import gigabytes
+    from aunet.reporting.tables import PaperTable
+    from aunet.terminal import table_console
 
     draft = compose_draft(overrides)
     cohort = build_cohort(draft.data)

@@ -23,6 +23,7 @@ from aunet.config.trust import NETWORK_ALONE
 from aunet.config.words import path_of
 from aunet.errors import UserError
 from aunet.files import write_text
+from aunet.runs.run_folder import RunFolder
 
 # For the sections of a configuration whose data are not read yet; nothing is built from them.
 _STAND_INS: Mapping[str, object] = {
@@ -182,7 +183,7 @@ def load_draft(
         UserError: naming the file, if it cannot be read or a check fails.
     """
     config = _read_config(run_folder, trusted_modules)
-    with _naming(run_folder / "config.yaml"):
+    with _naming(RunFolder(run_folder).config):
         return Draft(config, built)
 
 
@@ -193,13 +194,13 @@ def load_run_config(run_folder: Path, trusted_modules: Sequence[str] = ()) -> Ru
         UserError: as ``load_draft``, and for a missing fact of the data.
     """
     config = _read_config(run_folder, trusted_modules)
-    with _naming(run_folder / "config.yaml"):
+    with _naming(RunFolder(run_folder).config):
         return resolve_config(config, {}, NETWORK_ALONE)
 
 
 def write_run_config(config: RunConfig, run_folder: Path) -> None:
     """Write ``config.yaml``, the whole configuration, to a run's folder."""
-    write_text(run_folder / "config.yaml", yaml.safe_dump(as_plain(config), sort_keys=False))
+    write_text(RunFolder(run_folder).config, yaml.safe_dump(as_plain(config), sort_keys=False))
 
 
 @contextmanager
@@ -213,10 +214,10 @@ def _naming(file: Path) -> Generator[None]:
 
 def _read_config(run_folder: Path, trusted_modules: Sequence[str]) -> DictConfig:
     """Return ``config.yaml`` with the keys that were added since it was written, not yet checked."""
-    file = run_folder / "config.yaml"
+    file = RunFolder(run_folder).config
     if not file.is_file():
         raise UserError(
-            f"{run_folder}: not a run folder, as it has no config.yaml. Give the folder that training printed."
+            f"{run_folder}: not a run folder, as it has no {file.name}. Give the folder that training printed."
         )
     try:
         config = OmegaConf.load(file)

@@ -136,9 +136,9 @@ def _read_steps(folder: Path) -> int:
     """Return the optimizer steps that a finished run has made."""
     import torch
 
-    from aunet.training.transfer import checkpoint_of_run
+    from aunet.runs.run_folder import RunFolder, checkpoint_of_run
 
-    last = folder / "checkpoints" / "last.ckpt"
+    last = RunFolder(folder).checkpoints.last
     path = last if last.is_file() else checkpoint_of_run(folder)
     return int(torch.load(path, map_location="meta", weights_only=True)["global_step"])
 

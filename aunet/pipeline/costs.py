@@ -25,7 +25,8 @@ from aunet.evaluation.cost_table import cost_table
 from aunet.networks.inspection.cost import measure_cost, parts_of
 from aunet.networks.inspection.receptive_field import Field, receptive_fields
 from aunet.networks.slice_by_slice import SliceBySlice
-from aunet.reporting.tables import table_console
+from aunet.runs.run_folder import RunFolder
+from aunet.terminal import table_console
 from aunet.training.callbacks.checkpoints import is_readable
 from aunet.training.callbacks.forecast import TrialStepError, not_measured
 from aunet.training.callbacks.run_clock import RunClock
@@ -125,8 +126,8 @@ def _is_there(case: Case) -> bool:
 
 def _restore_position(config: RunConfig, clock: RunClock) -> tuple[int, int]:
     """Return the steps and epochs of an earlier run and restore ``clock``; 0 and 0 without a readable checkpoint."""
-    for name in ("last.ckpt", "previous.ckpt"):
-        path = path_of(str(config.resume)) / "checkpoints" / name
+    checkpoints = RunFolder(path_of(str(config.resume))).checkpoints
+    for path in (checkpoints.last, checkpoints.previous):
         if path.is_file() and is_readable(path):
             checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             clock.load_state_dict(checkpoint["callbacks"][clock.state_key])

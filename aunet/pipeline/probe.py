@@ -25,14 +25,14 @@ from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.files import write_text
 from aunet.pipeline.steps import choose_for_run, save_failed_batch, start_record
-from aunet.reporting.learning_rate_curve import learning_rate_curve
+from aunet.reporting.curves import draw_range_test
 from aunet.reporting.report import build_report
-from aunet.reporting.tables import table_console
 from aunet.runs.ranks import num_ranks
+from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_record import RunRecord
+from aunet.terminal import run_progress, table_console
 from aunet.tracking.guarded_tracker import GuardedTracker
 from aunet.training.callbacks.checkpoints import Checkpoints
-from aunet.training.callbacks.progress_bar import run_progress
 from aunet.training.hardware import HardwareChoice
 from aunet.training.probes.learning_rate import LearningRateTest, smooth, suggest_learning_rate
 from aunet.training.probes.overfit import ENOUGH, OverfitCheck, batch_with_most_classes, repeated
@@ -70,7 +70,7 @@ def run_probe(
     data = build_data(config, cohort, splits)
     choice = choose_for_run(config.trainer, record)
     task = build_task(config, cohort.labels, data.augmentation, build_clock(config.trainer), choice)
-    write_splits(folder / "splits.json", splits, cohort.cases, build_digests(config.data))
+    write_splits(RunFolder(folder).splits, splits, cohort.cases, build_digests(config.data))
     write_run_config(config, folder)
     start_record(config, cohort, task.network, record, {"computing": choice.as_record()})
     data.setup("fit")
@@ -115,7 +115,7 @@ def _find_learning_rate(probe: Probe) -> dict[str, object]:
     table = pd.DataFrame({"learning_rate": test.rates, "loss": test.losses, "smoothed_loss": smoothed})
     write_text(probe.folder / "learning_rate.csv", table.to_csv(index=False))
     curve = probe.folder / "learning_rate.png"
-    learning_rate_curve(test.rates, test.losses, list(smoothed), suggestion, curve)
+    draw_range_test(test.rates, test.losses, list(smoothed), suggestion, curve)
     if suggestion is None:
         _log.warning("The loss fell at no learning rate between %g and %g: %s", test.rates[0], test.rates[-1], curve)
     else:
@@ -134,7 +134,7 @@ def _profile(probe: Probe) -> dict[str, object]:
     with run_progress() as progress:
         callbacks = build_callbacks(probe.config, probe.folder, clock, probe.data, probe.task, progress, probe.tracker)
         tables, saving = PartEnd(times, "tables and tracker"), PartEnd(times, "checkpoints")
-        checkpoints = Checkpoints(probe.folder / "checkpoints")
+        checkpoints = Checkpoints(RunFolder(probe.folder).checkpoints.path)
         probe.trainer([times, *callbacks, tables, checkpoints, saving]).fit(probe.task, datamodule=probe.data)
     epochs, steps = probe.config.data.max_epochs, probe.config.data.batches_per_epoch
     in_run = times.run_parts(epochs, steps, _end_of_run(probe))

@@ -14,6 +14,7 @@ from aunet.errors import UserError, is_disk_full
 from aunet.pipeline.ended_run import is_nothing_left
 from aunet.pipeline.launch import train_on_ranks, words_of_ranks
 from aunet.runs.ranks import first_rank_first, is_started_as_rank, join_ranks, leave_ranks, of_first_rank, rank
+from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_lock import check_unlocked, locked_folder
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
         config.dataset.batch_size,
     )
     splits = build_splits(config.data, cohort)
-    config = fill_in_intensities(config, cohort, splits, is_begun=(folder / "splits.json").is_file())
+    config = fill_in_intensities(config, cohort, splits, is_begun=RunFolder(folder).splits.is_file())
     if config.init and not draft.resume:
         start = build_start(config.data, config.init, cohort, splits)
         check_overlap(start, is_allowed=config.init_overlap == "allow")
@@ -82,7 +83,7 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
 
 def _check_new(draft: Draft, folder: Path) -> None:
     check_unlocked(folder)
-    if draft.resume is None and (folder / "run.json").exists():
+    if draft.resume is None and RunFolder(folder).record.exists():
         raise UserError(
             f"hydra.run.dir={folder}: holds a run already. Give another folder, or continue it with resume={folder}."
         )

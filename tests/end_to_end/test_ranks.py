@@ -18,7 +18,7 @@ from aunet.commands.main import main
 from aunet.config.draft import compose_draft
 from aunet.config.schema import DataConfig
 from aunet.evaluation.test_scores import score_test_cases
-from aunet.training.callbacks.progress_bar import run_progress
+from aunet.terminal import run_progress
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
