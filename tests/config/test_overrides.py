@@ -38,7 +38,7 @@ from aunet.errors import UserError
         ("+model.network.droput=0.1", "has no argument 'droput'"),
         ("hydra.rn.dir=elsewhere", "Did you mean hydra.run.dir?"),
         ("model=unet,attention", "Add -m"),
-        ("data.root=/a=b", "quotes"),
+        ("logger.group=a=b", "quotes"),
         ("seed", "Write key=value"),
         ("=3", "names no key"),
         ("--multirn", "Write key=value"),
