@@ -60,7 +60,7 @@ def last_value(words: Iterable[str], key: str) -> str | None:
 
 def is_setting(text: str) -> bool:
     """Return whether a word among files is a setting: written as one, and not the path of a file that exists."""
-    return _SETTING.match(text) is not None and not Path(text).exists()
+    return _SETTING.match(text) is not None and not _exists(Path(text))
 
 
 def names_dataset(words: Iterable[str]) -> bool:
@@ -118,4 +118,12 @@ def _means_a_path(written: str) -> bool:
     if written in ("", "null", "???") or "${" in written or _QUOTED.fullmatch(written):
         return False
     is_sweep = "," in written or re.match(r"(choice|glob|range|interval|shuffle|sort|tag)\(", written)
-    return not _PLAIN_PATH.fullmatch(written) and (not is_sweep or path_of(written).exists())
+    return not _PLAIN_PATH.fullmatch(written) and (not is_sweep or _exists(path_of(written)))
+
+
+def _exists(path: Path) -> bool:
+    """Return whether ``path`` exists; one that cannot, as it is too long, does not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False

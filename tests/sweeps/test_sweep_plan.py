@@ -52,7 +52,7 @@ def test_each_job_starts_from_a_configuration_that_later_changes_of_conf_do_not_
     written = [yaml.safe_load((job.folder / "config.yaml").read_text()) for job in plan.jobs]
     assert [config["model"]["name"] for config in written] == ["unet", "attention"]
     assert "hydra" not in written[0]
-    assert plan.jobs[0].arguments() == [f"resume={tmp_path}/model=unet"]
+    assert plan.jobs[0].arguments() == [f"resume='{tmp_path}/model=unet'"]
 
 
 def test_what_a_started_run_wrote_is_kept(tmp_path: Path) -> None:
