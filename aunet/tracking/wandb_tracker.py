@@ -15,7 +15,7 @@ from aunet.tracking.tracker import TrackedRun
 
 if TYPE_CHECKING:
     import pandas as pd
-    from wandb import Run, Settings
+    from wandb import Settings
 
 Mode = Literal["online", "offline", "disabled"]
 # An unreachable service costs the run nothing before its first epoch: by then it has been given up.
@@ -51,12 +51,13 @@ class WandbTracker:
         mode, reason = choose_mode(chosen, os.environ), ""
         run_id = wandb_run_id(run.folder) or uuid4().hex[:8]
         try:
-            self._run = _start(run, run_id, mode, chosen)
+            self._run = wandb.init(**choose_arguments(run, run_id, mode, chosen))
         except wandb.Error as error:
             if mode != "online":
                 raise
+            wandb.teardown()  # its service would refuse the id of the run that it has failed to start
             mode, reason = "offline", f", as the service cannot be used ({str(error).splitlines()[0]})"
-            self._run = _start(run, run_id, mode, chosen)
+            self._run = wandb.init(**choose_arguments(run, run_id, mode, chosen))
         if "root_dir" in chosen.model_fields_set:
             (run.folder / "wandb" / _ID_FILE).write_text(self._run.id, encoding="utf-8")
         self._is_offline = mode == "offline"
@@ -142,8 +143,8 @@ _MODES: dict[str, Mode] = {
 }
 
 
-def _start(run: TrackedRun, run_id: str, mode: Mode, chosen: "Settings") -> "Run":
-    """Start W&B's run in this mode with what the user has ``chosen``, and the run's own values for the rest."""
+def choose_arguments(run: TrackedRun, run_id: str, mode: Mode, chosen: "Settings") -> dict[str, Any]:
+    """Return the arguments of ``wandb.init``: the run's own values, except where the user has ``chosen`` others."""
     import wandb
 
     arguments: dict[str, Any] = {
@@ -158,14 +159,12 @@ def _start(run: TrackedRun, run_id: str, mode: Mode, chosen: "Settings") -> "Run
     }
     settings: dict[str, Any] = {"silent": True, "init_timeout": _ANSWER_SECONDS, "console": "off"}
     is_set = chosen.model_fields_set
-    return wandb.init(
-        **{name: value for name, value in arguments.items() if _FIELDS[name] not in is_set},
-        mode=mode,
-        config=dict(run.settings),
-        settings=wandb.Settings(
-            **{name: value for name, value in settings.items() if name not in is_set}, x_stats_pid=os.getppid()
-        ),
-    )
+    own = {name: value for name, value in settings.items() if name not in is_set}
+    return {name: value for name, value in arguments.items() if _FIELDS[name] not in is_set} | {
+        "mode": mode,
+        "config": dict(run.settings),
+        "settings": wandb.Settings(**own, x_stats_pid=os.getppid()),
+    }
 
 
 def _is_logged_in(chosen: "Settings") -> bool:
