@@ -98,7 +98,7 @@ def test_make_installs_nothing_when_nothing_changed(repository: Path, tmp_path: 
     (tmp_path / "venv" / "bin").mkdir(parents=True)
     for stamp in ("bin/python", ".installed", ".installed-dev"):
         (tmp_path / "venv" / stamp).touch()
-    for target in ("train", "test", "test-slow", "check"):
+    for target in ("train", "test", "test-slow", "check", "docs"):
         commands = _dry_run(repository, tmp_path, target)
         assert "pip install" not in commands
         assert "-m venv" not in commands
