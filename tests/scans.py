@@ -31,8 +31,13 @@ def write_nifti(path: Path, array: NDArray[np.generic], affine: NDArray[np.float
     return path
 
 
-def write_msd_task(root: Path, num_cases: int = 6, shape: tuple[int, int, int] = (20, 18, 16)) -> Path:
-    """A task folder of the Medical Segmentation Decathlon with ``num_cases`` labelled cases and one test image."""
+def write_msd_task(
+    root: Path,
+    num_cases: int = 6,
+    shape: tuple[int, int, int] = (20, 18, 16),
+    names_of_classes: tuple[str, str] = ("Ball", "Box"),
+) -> Path:
+    """Write a task of the Medical Segmentation Decathlon with ``num_cases`` labelled cases and one test image."""
     names = [f"ball_{number:03d}" for number in range(num_cases)]
     for number, name in enumerate(names):
         image, label = ball_and_box(shape, number)
@@ -42,7 +47,7 @@ def write_msd_task(root: Path, num_cases: int = 6, shape: tuple[int, int, int] =
     content = {
         "name": "Balls",
         "modality": {"0": "MRI"},
-        "labels": {"0": "background", "1": "Ball", "2": "Box"},
+        "labels": {"0": "background", "1": names_of_classes[0], "2": names_of_classes[1]},
         "training": [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in names],
         "test": ["./imagesTs/ball_100.nii.gz"],
     }
