@@ -96,6 +96,8 @@ def shortened(words: list[str], cache: Path) -> list[str]:
         extra += ["model.network.channels=[4,8,8,8,8]"]
     if given.get("trainer") not in ("overfit", "lr_find", "profile"):
         extra += SHORT
+    if "experiment" in given:  # its split counts the patients of the paper's datasets
+        extra += ["data.split.train=null", "data.split.test=0.2"]
     if "hydra/launcher" in given:
         extra += ["hydra.launcher.cluster=local", "trainer.devices=1", "trainer.accelerator=cpu"]
     if "logger" not in given:
