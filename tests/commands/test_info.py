@@ -18,7 +18,7 @@ TINY = ["model.network.channels=[4,8,8]", "data.patch_size=[16,16,16]", "data.ba
 
 @pytest.fixture(autouse=True)
 def measured_pace(monkeypatch: pytest.MonkeyPatch) -> Pace:
-    """A step of half a second and a window of a fifth, of half of the machine's rate, in place of a measurement."""
+    """Replace the measurement by a step of 0.5 s and a window of 0.2 s, at half of the machine's rate."""
     pace = Pace(0.5, 0.2, 1e9, BatchShape(3, 1, (16, 16, 16), 4))
 
     def measure(forecast: Forecast, task: SegmentationTask) -> Pace:
@@ -39,7 +39,7 @@ def output_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def forecast_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The text behind the table, in one line."""
+    """Return the text behind the table, in one line."""
     return " ".join(output_of(words, capsys).split()).rpartition("are left out. ")[2]
 
 

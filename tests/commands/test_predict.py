@@ -30,7 +30,7 @@ def trained_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def scans(tmp_path: Path) -> Path:
-    """A scan in each geometry, the names those of the geometries."""
+    """Write a scan in each geometry, named after it."""
     folder = tmp_path / "scans"
     folder.mkdir()
     for seed, (name, affine) in enumerate(GEOMETRIES.items()):

@@ -20,7 +20,7 @@ from tests.config.test_every_option import FACTS
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
-    """A folder with the resolved configuration of a run, as training leaves it."""
+    """Return a folder with the resolved configuration of a run, as training leaves it."""
     _write(tmp_path, resolve_config(compose_config([]), FACTS))
     return tmp_path
 

@@ -30,7 +30,7 @@ _LONGEST_MESSAGE = 900
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a sound dataset, written once."""
+    """Return the folder of a sound dataset, written once."""
 
     @cache
     def write(source: str) -> Path:
@@ -43,7 +43,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def damaged(sound: Callable[[str], Path], tmp_path: Path) -> Callable[[str], tuple[Damage, Path]]:
-    """A damage and the folder of a copy that it was done to."""
+    """Return a damage and the folder of a copy that it was done to."""
 
     def damage(kind: str) -> tuple[Damage, Path]:
         root = tmp_path / "data"

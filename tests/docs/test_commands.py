@@ -79,7 +79,7 @@ def check_other(words: list[str]) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
-    """A working folder with ``conf/``, from which configurations are composed and modules imported."""
+    """Return a working folder with ``conf/``, from which configurations are composed and modules imported."""
     shutil.copytree(repository / "conf", tmp_path / "conf")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

@@ -25,7 +25,7 @@ FACTS = {
 
 @pytest.fixture
 def folder(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
-    """A folder with ``conf/`` and, beside it, the files that the page shows."""
+    """Return a folder with ``conf/`` and, beside it, the files that the page shows."""
     shutil.copytree(repository / "conf", tmp_path / "conf")
     names = write_files(repository / "docs" / "extend_block.md", tmp_path)
     assert set(names) == {"my_parts.py", "conf/model/block/weighed_channels.yaml"}

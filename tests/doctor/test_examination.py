@@ -30,7 +30,7 @@ def found(examination: Examination) -> list[tuple[str, str]]:
 
 
 def flip(case: Abdomen, axis: int) -> None:
-    """The affine says the opposite of what the voxels are."""
+    """Flip the affine, so that it contradicts the voxels."""
     for affine in (case.affine, case.label_affine):
         affine[axis, axis] *= -1
         affine[axis, 3] *= -1

@@ -90,7 +90,7 @@ def _cut_short(checkpoint: Path, share: float) -> None:
 
 
 def descendants(number: int) -> Iterator[int]:
-    """Processes that the process ``number`` started, and those that they did."""
+    """Return the descendants of the process ``number``."""
     for task in Path(f"/proc/{number}/task").glob("*"):
         for child in (task / "children").read_text().split():
             yield int(child)

@@ -14,7 +14,7 @@ from aunet.training.probes.time_profile import FIXED_PARTS, TimeProfile
 
 @pytest.fixture(scope="session")
 def probe_settings(attention_settings: list[str]) -> list[str]:
-    """The lengths of the probes are their own."""
+    """Return settings without the length of the training, as probes have their own."""
     left_out = ("trainer.max_epochs", "trainer.batches_per_epoch")
     return [*(word for word in attention_settings if not word.startswith(left_out)), "logger=csv"]
 

@@ -30,7 +30,7 @@ def trained_run(plain_settings: list[str], tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def short_run(trained_run: Path, tmp_path: Path) -> Path:
-    """A copy of a run of two epochs, which a test may change."""
+    """Return a copy of a run of two epochs, which a test may change."""
     return shutil.copytree(trained_run, tmp_path / "short")
 
 

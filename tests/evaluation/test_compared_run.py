@@ -18,7 +18,7 @@ def read(folder: Path, **settings: object) -> ComparedRun:
 
 
 def older(scores: pd.DataFrame) -> pd.DataFrame:
-    """The table that f8e6fcc wrote."""
+    """Return the table that f8e6fcc wrote."""
     renamed = scores.rename(columns={"voxel_assd_mm": "surface_distance_mm"})
     return renamed.drop(columns=["patient", "assd_mm", "diagonal_mm"])
 

@@ -42,7 +42,7 @@ def run_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The report of ``run_folder`` as it is written, made once."""
+    """Return the report of ``run_folder`` as it is written, made once."""
     return build_report(write_run(tmp_path_factory.mktemp("run"))).read_text()
 
 

@@ -16,7 +16,7 @@ def git(folder: Path, *words: str) -> str:
 
 @pytest.fixture
 def module(tmp_path: Path) -> Path:
-    """A tracked file of a new checkout."""
+    """Return a tracked file of a new checkout."""
     path = tmp_path / "checkout" / "package" / "module.py"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"first\r\nsecond\n")

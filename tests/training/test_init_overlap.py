@@ -27,7 +27,7 @@ def write_run(
     init: Path | None = None,
     **names: dict[str, str],
 ) -> Path:
-    """A run's folder as far as its cases are concerned; ``names`` are patients and digests."""
+    """Return a run's folder as far as its cases are concerned; ``names`` are patients and digests."""
     (folder / "checkpoints").mkdir(parents=True)
     parts: dict[str, Any] = {"train": train, "val": val, "test": test}
     (folder / "splits.json").write_text(json.dumps(parts | names))
@@ -38,7 +38,7 @@ def write_run(
 
 
 def start(source: Path, *, train: list[str], val: list[str], test: list[str], **changes: Any) -> Start:
-    """A run of ten cases that starts from ``source``."""
+    """Return a run of ten cases that starts from ``source``."""
     patients = changes.get("patients", {})
     cases = [Case(name, (), None, group=patients.get(name, "")) for name in NAMES]
     root = changes.get("root", "/scans")

@@ -64,7 +64,7 @@ class ClockedTask(SegmentationTask):
 
 @pytest.fixture
 def clocked_task(monkeypatch: pytest.MonkeyPatch) -> ClockedTask:
-    """A task whose batches take time, and whose windows and updates take none."""
+    """Return a task whose batches take time, and whose windows and updates take none."""
     task: Any = task_of(nn.Conv3d(1, 3, 1), (64, 64, 64))
     task.__class__ = ClockedTask
     task.clock, task.trials = SimpleNamespace(seconds=0.0), []

@@ -36,7 +36,7 @@ def canonical(volume: Volume) -> tuple[NDArray[Any], NDArray[np.float64]]:
 
 
 def set_to(**elements: object) -> Edit:
-    """An edit of the fourth slice alone."""
+    """Return an edit of the fourth slice alone."""
 
     def edit(header: Dataset, index: int) -> None:
         for name, value in elements.items() if index == 3 else ():
@@ -46,7 +46,7 @@ def set_to(**elements: object) -> Edit:
 
 
 def shifted(millimetres: Callable[[int], float], axis: int = 2) -> Edit:
-    """An edit that moves each slice of an index along an axis of the patient."""
+    """Return an edit that moves each slice of an index along an axis of the patient."""
 
     def edit(header: Dataset, index: int) -> None:
         position = [float(number) for number in header.ImagePositionPatient]

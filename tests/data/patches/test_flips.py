@@ -83,7 +83,7 @@ def test_other_axes_are_refused(flip_axes: Any) -> None:
 
 
 def flipped(names: tuple[str, ...], label: torch.Tensor, **more: torch.Tensor) -> list[Sample]:
-    """What 40 draws of the right-left flip make of one label (*size), whose image is equal to it."""
+    """Return the results of 40 draws of the right-left flip of one label (*size), whose image equals it."""
     augmentation = Augmentation(SIZE, flip_axes="auto", class_names=names)
     batches = [
         {"image": label[None, None].float(), "label": label[None, None], "key": torch.tensor([[0, sample]]), **more}

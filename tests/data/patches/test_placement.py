@@ -19,7 +19,7 @@ SCAN = (40, 44, 30)
 
 
 def shown_label(geometry: PatchGeometry, label: np.ndarray, voxel: tuple[int, ...], seed: int) -> torch.Tensor:
-    """The augmented label (*size) of a patch placed to show ``voxel``; zeros beyond the scan."""
+    """Return the augmented label (*size) of a patch placed to show ``voxel``; zeros beyond the scan."""
     placement = place_patch(geometry, voxel, label.shape, np.random.default_rng(seed))
     moved = geometry.moved(placement.move)
     offset, size = moved.box

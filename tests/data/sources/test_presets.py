@@ -22,7 +22,7 @@ AMOS = (
 
 
 def write_pair(image: Path, label: Path, num_values: int) -> None:
-    """A label of slabs, value after value, and an image of as many HU."""
+    """Return a label of slabs, value after value, and an image of as many HU."""
     slabs = np.repeat(np.arange(num_values, dtype=np.uint8), 2)[:, None, None] * np.ones((1, 4, 4), np.uint8)
     write_nifti(image, slabs.astype(np.int16))
     write_nifti(label, slabs)

@@ -27,7 +27,7 @@ def by_name(network: nn.Module, patch_size: tuple[int, ...], batch_size: int = 1
 
 
 def convolution_flop(inputs: int, outputs: int, kernel: int, voxels: int) -> int:
-    """A multiply and an add for each weight at each voxel of the output."""
+    """Count a multiply and an add for each weight at each voxel of the output."""
     return 2 * inputs * outputs * kernel**3 * voxels
 
 
