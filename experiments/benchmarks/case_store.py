@@ -2,7 +2,7 @@
 
 python experiments/benchmarks/case_store.py [--cases 10 40 150] [--patches 100] [--folder DIR] [--quick]
 
-Makes 512x512x200 int16 CTs as NIfTI.gz, gives every dataset the same preprocessing and reads patches of 96³ and
+Makes 512x512x200 int16 CTs as NIfTI.gz, applies the same preprocessing to every dataset and reads patches of 96³ and
 160x160x96 one after another in one process. Four CTs are distinct, the others are hard links under other names, which
 every dataset treats as cases of their own; so all reads come from the page cache, which favours the larger files.
 Each measurement is a process of its own; memory is its peak, beyond what the imports take and in all. Cold: nothing

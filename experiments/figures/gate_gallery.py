@@ -66,7 +66,7 @@ PANELS = (
 
 def main() -> None:
     """Draw the runs below the folder given."""
-    parser = argparse.ArgumentParser(description="What every gate option looks at.")
+    parser = argparse.ArgumentParser(description="Coefficients of every gate option on one slice.")
     parser.add_argument("runs", type=Path, help="the folder of the sweep")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("gates.png"))
     arguments = parser.parse_args()
@@ -80,7 +80,9 @@ def runs_by_option(folder: Path) -> dict[str, Path]:
     runs = {str(load_run_config(file.parent).model.name): file.parent for file in folder.glob("*/config.yaml")}
     absent = {panel.option for panel in PANELS} - set(runs)
     if absent:
-        raise SystemExit(f"{folder} has no run of {', '.join(sorted(absent))}: train them as told on top of this file.")
+        raise SystemExit(
+            f"{folder} has no run of {', '.join(sorted(absent))}: train them as the top of this file says."
+        )
     return runs
 
 

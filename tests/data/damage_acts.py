@@ -1,4 +1,4 @@
-"""What happens to the files of a dataset: each act takes the root of a sound one and damages it."""
+"""Acts that damage the files of a dataset: each takes the root of a sound one."""
 
 import gzip
 import json

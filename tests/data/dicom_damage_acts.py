@@ -1,4 +1,4 @@
-"""What happens to DICOM files."""
+"""Acts that damage DICOM files."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What happens to pictures."""
+"""Acts that damage pictures."""
 
 import struct
 import zlib

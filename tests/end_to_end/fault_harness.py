@@ -1,7 +1,7 @@
 """Kill a training again and again without warning, resume it each time, and compare it with one never interrupted.
 
 As a script: python tests/end_to_end/fault_harness.py KILLS FOLDER key=value ... trains as the overrides say, with as
-many kills at random moments, and tells what differs in the end.
+many kills at random moments, and reports what differs in the end.
 """
 
 import os

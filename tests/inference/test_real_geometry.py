@@ -1,4 +1,4 @@
-"""Real scans go to the network's grid and back; generated twins stand in test_native_space and test_preprocessing."""
+"""Real scans go to the network's grid and back; generated twins are in test_native_space and test_preprocessing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What holds for every option of conf/model and of its parts: a new YAML file is picked up by itself."""
+"""Properties of every option of conf/model and of its parts; a new YAML file is picked up by itself."""
 
 import io
 from typing import Any
@@ -129,7 +129,7 @@ def test_bf16_is_close_to_float32(network: nn.Module, image: Tensor) -> None:
     assert (rounded - exact).norm() / exact.norm() < 0.05
 
 
-def test_coefficients_are_told_without_changing_the_logits(
+def test_coefficients_are_reported_without_changing_the_logits(
     network: Any, settings: dict[str, Any], image: Tensor
 ) -> None:
     """A map for each gate, and for each channel where the option says so, in [0, 1] at the size of the skip."""

@@ -23,7 +23,7 @@ LEARNING_RATES = {
 
 
 def patch(length: int) -> tuple[Tensor, Tensor]:
-    """Return a ball and a box, ``length`` x 32 x 32 voxels, that differ by 4 times the noise in each of two channels."""
+    """Return a ball and a box, ``length`` x 32 x 32 voxels; they differ by 4 times the noise of a channel."""
     grid = torch.stack(torch.meshgrid(torch.arange(float(length)), *[torch.arange(32.0)] * 2, indexing="ij"))
     label = torch.zeros(1, 1, length, 32, 32, dtype=torch.uint8)
     label[0, 0][(grid - 11).square().sum(0) < 49] = 1

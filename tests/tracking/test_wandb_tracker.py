@@ -1,4 +1,4 @@
-"""Weights & Biases never asks, and its offline files hold what it was told."""
+"""Weights & Biases never prompts, and its offline files hold what it was sent."""
 
 from pathlib import Path
 

@@ -169,7 +169,7 @@ def test_buffers_are_put_back_even_if_a_module_replaces_them(clocked_task: Segme
     assert clocked_task.state_dict()["network.0.seen"].item() == 0
 
 
-def test_a_trial_step_that_fails_is_told_with_its_reason(
+def test_a_trial_step_that_fails_is_reported_with_its_reason(
     clocked_task: SegmentationTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(batch: dict[str, Any], augmentation: Augmentation) -> None:

@@ -1,4 +1,4 @@
-"""Durations and times of day, as a reader is told them."""
+"""Durations and times of day in words."""
 
 from datetime import datetime, timezone
 

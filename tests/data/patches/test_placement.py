@@ -56,7 +56,7 @@ def test_far_from_the_border_the_voxel_lies_uniformly_in_the_patch() -> None:
         assert stats.kstest(jittered, uniform.cdf).pvalue > 1e-3
 
 
-def test_what_is_shown_lies_within_a_scan_that_has_room_for_it() -> None:
+def test_a_patch_lies_within_a_scan_that_has_room_for_it() -> None:
     shape, draw = (60, 60, 60), np.random.default_rng(1)
     for sample in range(200):
         geometry = PAPER.draw(0, 0, sample)

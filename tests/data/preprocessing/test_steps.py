@@ -1,4 +1,4 @@
-"""What a network sees of a scan: orientation by nibabel, resampling and intensities by closed forms."""
+"""A scan as a network sees it: orientation by nibabel, resampling and intensities by closed forms."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Each public cohort, made up in the layout it is distributed in, gives the paper's classes through its preset."""
+"""Each public cohort, generated in its distributed layout, yields the paper's classes through its preset."""
 
 import json
 from collections.abc import Callable
