@@ -47,15 +47,15 @@ def test_fewer_than_15_percent_of_the_docstrings_of_functions_open_without_a_ver
     assert len(without) < 0.15 * len(openings), f"{len(without)} of {len(openings)}"
 
 
-def test_any_is_used_fewer_than_150_times(modules: dict[str, str]) -> None:
-    uses = {name: sum(map(_is_any, ast.walk(ast.parse(text)))) for name, text in modules.items() if "Any" in text}
+def test_any_is_used_on_fewer_than_150_lines(modules: dict[str, str]) -> None:
+    uses = {name: sum(map(_uses_any, text.splitlines())) for name, text in modules.items()}
     total = sum(uses.values())
     most = sorted(uses.items(), key=lambda item: -item[1])[:10]
-    assert total < 150, f"{total} uses, most in {most}"
+    assert total < 150, f"{total} lines, most in {most}"
 
 
-def _is_any(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and node.id == "Any"
+def _uses_any(line: str) -> bool:
+    return re.search(r"\bAny\b", line) is not None and "import" not in line
 
 
 def _openings(text: str) -> Iterator[str]:

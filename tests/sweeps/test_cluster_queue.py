@@ -57,7 +57,9 @@ def test_a_machine_without_slurm_and_a_wrong_value_are_reported(tmp_path: Path) 
         ClusterQueue(tmp_path, plan.launcher_settings, None).submit(plan.jobs)
 
 
-def test_a_node_stops_its_process_and_returns_the_job_that_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_stops_its_process_and_returns_the_job_that_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = (
         "import pathlib, signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
