@@ -83,6 +83,7 @@ def checkout(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) 
     shutil.copytree(repository / "conf", tmp_path / "conf")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", f"{repository}:{tmp_path}")  # of the processes that sweeps start
     loader = composition._config_loader
     monkeypatch.setattr(composition, "_config_loader", lambda folder: loader(folder or tmp_path / "conf"))
     modules = set(sys.modules)
