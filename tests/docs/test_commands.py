@@ -47,7 +47,7 @@ def overrides_of(words: list[str]) -> list[str]:
     return overrides
 
 
-def check_accepted(words: list[str], conf: Path | None) -> None:
+def check_accepted(words: list[str]) -> None:
     """Fail unless a command would be accepted: options by its parser, overrides by composing the configuration."""
     ours = aunet_words(words)
     if ours is None:
@@ -55,12 +55,12 @@ def check_accepted(words: list[str], conf: Path | None) -> None:
     elif ours[0] in HYDRA_COMMANDS:
         overrides = overrides_of(ours[1:])
         is_sweep = "-m" in ours
-        for job in split_sweep(overrides, conf) if is_sweep else [overrides]:
+        for job in split_sweep(overrides) if is_sweep else [overrides]:
             if ours[0] == "search":
                 from aunet.sweeps.search_space import read_search_space
 
                 job = read_search_space(job).corners()[0]
-            compose_config(job, conf)
+            compose_config(job)
     else:
         assert isinstance(_parser().parse_args(ours), argparse.Namespace)
 
@@ -78,18 +78,27 @@ def check_other(words: list[str]) -> None:
 
 
 @pytest.fixture
-def checkout(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
-    """Return a working folder with ``conf/``, from which configurations are composed and modules imported."""
-    shutil.copytree(repository / "conf", tmp_path / "conf")
+def page(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def folder(page: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
+    """Return a working folder; if the page shows files, they are in it, and ``conf/``, which commands then use."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{repository}:{tmp_path}")  # of the processes that sweeps start
+    if not any(block.file for block in blocks_of(page)):
+        yield tmp_path
+        return
+    shutil.copytree(repository / "conf", tmp_path / "conf")
+    write_files(page, tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     loader = composition._config_loader
     monkeypatch.setattr(composition, "_config_loader", lambda folder: loader(folder or tmp_path / "conf"))
     modules = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - modules:
-        if getattr(sys.modules[name], "__file__", None) and str(tmp_path) in str(sys.modules[name].__file__):
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]
 
 
@@ -99,12 +108,11 @@ def test_every_block_of_a_page_names_its_language(page: Path) -> None:
     assert not unknown
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_every_command_of_a_page_is_accepted(page: Path, checkout: Path) -> None:
-    write_files(page, checkout)
+@pytest.mark.parametrize("page", PAGES, indirect=True)
+def test_every_command_of_a_page_is_accepted(page: Path, folder: Path) -> None:
     for block in blocks_of(page):
         for words in block.commands() if block.language == "sh" else []:
-            check_accepted(words, checkout / "conf")
+            check_accepted(words)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -136,16 +144,15 @@ def known_options() -> set[str]:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("without_drawing")
-@pytest.mark.parametrize("page", PAGES)
-def test_the_commands_and_the_code_of_a_page_run_one_after_the_other(page: Path, checkout: Path) -> None:
-    write_files(page, checkout)
+@pytest.mark.parametrize("page", PAGES, indirect=True)
+def test_the_commands_and_the_code_of_a_page_run_one_after_the_other(page: Path, folder: Path) -> None:
     names: dict[str, object] = {}
     for block in blocks_of(page):
         if block.language == "sh":
             for words in block.commands():
-                run(words, checkout, f"{page.name}:{block.line}")
+                run(words, folder, f"{page.name}:{block.line}")
         elif block.language == "python" and not block.file:
-            exec(compile(placed_code(block, checkout), f"{page.name}:{block.line}", "exec"), names)
+            exec(compile(placed_code(block, folder), f"{page.name}:{block.line}", "exec"), names)
 
 
 def placed_code(block: Block, folder: Path) -> str:
