@@ -42,6 +42,11 @@ class Block:
         match = re.match(r"(?:# @.*\n)?# (\S+\.(?:py|yaml))\b", self.text)
         return match[1] if match else None
 
+    @property
+    def is_excerpt(self) -> bool:
+        """Return whether the block shows lines to insert into a file, which a test of its own does."""
+        return self.text.startswith("# In ")
+
     def commands(self) -> list[list[str]]:
         """Return the words of each line of a block of commands."""
         lines = self.text.replace("\\\n", " ").splitlines()

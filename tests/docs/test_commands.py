@@ -151,7 +151,7 @@ def test_the_commands_and_the_code_of_a_page_run_one_after_the_other(page: Path,
         if block.language == "sh":
             for words in block.commands():
                 run(words, folder, f"{page.name}:{block.line}")
-        elif block.language == "python" and not block.file:
+        elif block.language == "python" and not block.file and not block.is_excerpt:
             exec(compile(placed_code(block, folder), f"{page.name}:{block.line}", "exec"), names)
 
 
