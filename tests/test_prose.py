@@ -18,7 +18,7 @@ BANNED = {
     "is told -> is reported, is passed": r"\b(?:is|are|was|were|be|been|not|as) told\b",
     "tells -> reports, states, shows": r"\btells\b",
     "stands -> is, appears (stands for is fine)": r"\bstands?\b(?! (?:for|out|upright)\b)(?!-)",
-    "is no run -> is not a run (there is no run is fine)": r"(?<![Tt]here )\b(?:is|are|was|were) no (?!longer|more|less|farther)\w+",
+    "is no run -> is not a run": r"(?<!here )\b(?:is|are|was|were) no (?!longer|more|less|farther)\w+",
     "goes on -> continues": r"\b(?:go|goes|going|went|gone) on\b",
     "What opens a sentence that is not a question -> name it": r"(?:^|[.!?:] )What [a-z]+(?![^.]*\?)",
     "gives -> returns, yields": r"\bgives\b",
