@@ -76,7 +76,8 @@ def label_maps(folder: Path) -> dict[str, Path]:
     files = [file for file in folder.iterdir() if is_image(file)]
     if not files:
         raise UserError(
-            f"{folder}: holds no NIfTI file (.nii.gz or .nii), NRRD, MetaImage, DICOM, PNG, TIFF or JPEG; give the folder that holds the label maps."
+            f"{folder}: holds no NIfTI file (.nii.gz or .nii), NRRD, MetaImage, DICOM, PNG, TIFF or JPEG; give the"
+            " folder that holds the label maps."
         )
     found: dict[str, Path] = {}
     for file in sorted(files):

@@ -33,7 +33,8 @@ def scan_files(
     """Return the scans in files, folders of them and folders of DICOM, each with ``output/<name of the scan>.nii.gz``.
 
     A folder with DICOM files is one scan. If several folders below a given one hold some, each is a scan. The label map
-    has the format of its scan if that can hold one, else NIfTI, or the format of ``suffix``; that of a picture is a PNG.
+    has the format of its scan if that can hold one, else NIfTI; ``suffix`` (.nii.gz, .nrrd) asks for another. That of a
+    picture is a PNG.
 
     Raises:
         UserError: for an input that does not exist, a folder without scans, two scans of one name, and a label map that

@@ -92,10 +92,11 @@ def _grid(header: Any, frames: Sequence[Any], path: Path) -> tuple[list[int], Af
     normal = np.cross(orientation[:3], orientation[3:])
     normal *= np.sign((normal * (-1, -1, 1))[np.abs(normal).argmax()])
     along = positions @ normal
-    steps = np.diff(np.unique(np.round(along, 3)))
+    steps = np.array(np.diff(np.unique(np.round(along, 3))), dtype=np.float64)
     step = float(steps.min()) if steps.size else told
     # Slices that are all stored at every second place, say, lie on a finer grid by the header.
-    step = told if told and np.allclose(steps / told, np.rint(steps / told), atol=_OFF_GRID) else step
+    ratios = steps / (told or 1.0)
+    step = told if told and np.allclose(ratios, np.rint(ratios), atol=_OFF_GRID) else step
     if not step:
         raise UserError(f"{path}: a single slice without a thickness has no depth; export it again.")
     places = (along - along.min()) / step

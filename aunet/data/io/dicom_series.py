@@ -72,8 +72,8 @@ def _tell_oddities(file: DicomFile, ordered: Sequence[Slice], affine: NDArray[np
     scales = sorted({(plane.slope, plane.intercept) for plane in ordered})
     if len(scales) > 1 and file.modality == "CT":  # usual in PET and MR
         _logger.warning(
-            "%s: its slices have %d scales (RescaleSlope, RescaleIntercept), such as %s and %s; each slice is read by its"
-            " own.",
+            "%s: its slices have %d scales (RescaleSlope, RescaleIntercept), such as %s and %s; each slice is read by"
+            " its own.",
             *(path, len(scales), scales[0], scales[-1]),
         )
 

@@ -12,6 +12,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import config as pydicom_config
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import get_decoder, pixel_array
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -143,7 +144,7 @@ def _has_preamble(path: Path) -> bool:
 def _decoded(plane: Slice) -> NDArray[Any]:
     """Decode one frame straight from the file; a file that pydicom cannot decode so is read whole first."""
     if _has_preamble(plane.file):
-        meta = pydicom.filereader.read_file_meta_info(plane.file)
+        meta = read_file_meta_info(plane.file)
         if meta.get("TransferSyntaxUID") not in (None, DeflatedExplicitVRLittleEndian):
             return pixel_array(plane.file, index=plane.frame)
     return pixel_array(read_dataset(plane.file), index=plane.frame)

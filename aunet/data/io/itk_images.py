@@ -79,11 +79,11 @@ def _reader(path: Path, image_io: str) -> tuple[Any, Shape, Affine]:
     size, num_axes = reader.GetSize(), reader.GetDimension()
     if num_axes < 3 or min(size) < 1:
         raise UserError(f"{path}: shape {tuple(size)}; a volume of three axes is needed: export the scan again.")
-    most = sum(file.stat().st_size for file in files) * _LARGEST_COMPRESSION
-    if int(np.prod(size, dtype=object)) > most:
+    num_bytes = sum(file.stat().st_size for file in files)
+    if int(np.prod(size, dtype=object)) > num_bytes * _LARGEST_COMPRESSION:
         raise UserError(
             f"{path}: its header describes {'×'.join(map(str, size))} voxels, more than its"
-            f" {sum(file.stat().st_size for file in files):,} bytes can hold; it is truncated or damaged: copy it again."
+            f" {num_bytes:,} bytes can hold; it is truncated or damaged: copy it again."
         )
     return reader, (size[0], size[1], size[2]), _affine(reader, num_axes, path)
 

@@ -198,8 +198,8 @@ def _contradictions(header: Any, has_remarks: bool) -> list[str]:
         distance = largest_corner_distance(header.get_data_shape()[:3], sform, qform)
         if distance > _VISIBLE_DISAGREEMENT * sides.min():
             return [
-                f"its sform and qform place the same voxel up to {distance:.3g} mm apart; the sform is used, with voxels"
-                f" of {_sides(sides)} mm (pixdim: {_sides(sizes)}). Other programs may take the qform."
+                f"its sform and qform place the same voxel up to {distance:.3g} mm apart; the sform is used, with"
+                f" voxels of {_sides(sides)} mm (pixdim: {_sides(sizes)}). Other programs may take the qform."
             ]
     if not has_remarks and (np.abs(sizes - sides) > _OTHER_SIZE * sides).any():
         return [

@@ -58,10 +58,11 @@ def read_channels(path: Path) -> list[Volume]:
 def read_label(path: Path) -> Volume:
     """Read a label map as integers; errors as in ``read_volume``, and for numbers that are not whole within 0.001."""
     stored = format_of(path).read_label(path)
-    if len(stored.channels) > 1:
-        shape = (*stored.channels[0].shape, len(stored.channels))
+    first, *more = stored.channels
+    if more:
+        shape = (*first.shape, len(stored.channels))
         raise UserError(f"{path}: shape {shape}; a volume of three axes is needed: one file per channel or time.")
-    array = _as_integers(_three_axes(stored.channels[0], path), path)
+    array = _as_integers(_three_axes(first, path), path)
     return Volume(array, stored.affine, path, stored.affine_error, stored.is_sparse)
 
 

@@ -74,8 +74,8 @@ def _lines(file: Path) -> list[_Line]:
     for number, cells in rest:
         if any(cells[len(columns) :]):
             raise UserError(
-                f"{file}, line {number}: {len(cells)} cells, but the first line names {len(columns)} columns. Put a cell"
-                " that holds a separator in quotation marks."
+                f"{file}, line {number}: {len(cells)} cells, but the first line names {len(columns)} columns. Put a"
+                " cell that holds a separator in quotation marks."
             )
         padded = [*cells, *[""] * (len(columns) - len(cells))]
         lines.append(_Line(number, {name: cell for name, cell in zip(columns, padded, strict=False) if name}))
@@ -106,14 +106,14 @@ def _columns(header: Sequence[str], file: Path) -> list[str]:
     repeated = [name for name, count in Counter(filter(None, columns)).items() if count > 1]
     if repeated:
         raise UserError(
-            f"{file}: the column {repeated[0]} appears {columns.count(repeated[0])} times. Name each column once; further"
-            " channels are image_2, image_3 and so on."
+            f"{file}: the column {repeated[0]} appears {columns.count(repeated[0])} times. Name each column once;"
+            " further channels are image_2, image_3 and so on."
         )
     if missing := [column for column in _COLUMNS if column not in columns]:
         raise UserError(
             f"{file}: lacks the columns {', '.join(missing)}; it has {', '.join(filter(None, header)) or 'none'}. Its"
-            " first line must be case_id,image,label with commas, for several channels also image_2,image_3, and patient"
-            " if known."
+            " first line must be case_id,image,label with commas, for several channels also image_2,image_3, and"
+            " patient if known."
         )
     return columns
 
