@@ -20,6 +20,7 @@ from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 from aunet.networks import UNet
+from aunet.networks.protocols import SizedNetwork
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs.run_folder import checkpoint_of_run
 from aunet.training.hardware import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
@@ -44,7 +45,7 @@ def build_window(inference: InferenceConfig, dataset: DatasetFacts, model: Model
     """
     patch_size = tuple(dataset.patch_size)
     stated = model.size_multiple or _USUAL_SIZE_MULTIPLE
-    multiple: tuple[int, ...] = getattr(network, "size_multiple", (stated,) * len(patch_size))
+    multiple = network.size_multiple if isinstance(network, SizedNetwork) else (stated,) * len(patch_size)
     if dataset.spatial_dims == 2:
         multiple = (*multiple[:2], 1)
     if any(length % unit for length, unit in zip(patch_size, multiple, strict=True)):

@@ -1,12 +1,10 @@
-"""Construction of Lightning's trainer, its callbacks and the tracker; their task and data come from ``task.py``."""
+"""Construction of Lightning's trainer, and its callbacks; their task and data come from ``task.py``."""
 
 import logging
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from uuid import uuid4
 
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
@@ -15,15 +13,14 @@ from torch import nn
 
 from aunet.attention.recorder import AttentionRecorder, has_softmax_gates
 from aunet.attention.validation_image import ValidationImage
-from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, TrainerConfig, as_plain
+from aunet.build.data import build_object
+from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, TrainerConfig
 from aunet.data.datamodule import SegmentationData
+from aunet.errors import UserError
 from aunet.networks import UNet
 from aunet.runs import ranks
 from aunet.runs.run_folder import RunFolder
-from aunet.tracking.guarded_tracker import GuardedTracker
-from aunet.tracking.tensorboard_tracker import TensorBoardTracker
 from aunet.tracking.tracker import Tracker
-from aunet.tracking.wandb_tracker import WandbTracker, wandb_media_bytes, wandb_run_id
 from aunet.training.callbacks.accumulation import GroupMean, count_steps
 from aunet.training.callbacks.epoch_tables import EpochTables
 from aunet.training.callbacks.forecast import Forecast
@@ -115,13 +112,19 @@ def build_callbacks(
     progress: Progress,
     tracker: Tracker | None = None,
     extended_at: int | None = None,
+    own: Sequence[Callback] = (),
 ) -> list[Callback]:
-    """Return the callbacks of the training in the order of their calls; ``extended_at`` is as in ``Patience``."""
+    """Return the callbacks of the training in the order of their calls; ``extended_at`` is as in ``Patience``.
+
+    Those of the user (``own``) precede the tables, which then have what they log, and see the weights that are
+    validated.
+    """
     patience, decay = config.trainer.patience, config.trainer.ema
     average = None if decay is None else WeightAverage(decay)
     recorder = build_recorder(config.attention, folder, data, task, config.dataset.patch_size, tracker)
     return [
         *([average] if average else []),
+        *own,
         clock,
         *([Patience(patience, extended_at)] if patience else []),
         ProgressDisplay(progress, clock),
@@ -130,6 +133,30 @@ def build_callbacks(
         *([WeightsBack(average)] if average else []),
         *([WholeForValidation()] if task.is_sharded else []),
     ]
+
+
+def build_own_callbacks(trainer: TrainerConfig) -> list[Callback]:
+    """Return the user's callbacks, ``trainer.callbacks``.
+
+    Raises:
+        UserError: an entry does not name one of Lightning's callbacks, or two of a kind cannot be told apart.
+    """
+    built: list[Callback] = []
+    for number, node in enumerate(trainer.callbacks):
+        key = f"trainer.callbacks[{number}]"
+        found: object = build_object(node) if isinstance(node, Mapping) and "_target_" in node else None
+        if not isinstance(found, Callback):
+            raise UserError(
+                f"{key}={node}: not a callback of Lightning. Write {{_target_: my_package.MyCallback}}, a subclass of"
+                " pytorch_lightning.Callback, and its arguments."
+            )
+        if found.state_key in [callback.state_key for callback in built]:
+            raise UserError(
+                f"{key}={node}: a callback before it has the same state_key, {found.state_key!r}, under which a"
+                " checkpoint keeps its state. Leave one of them out, or give their class a state_key of its own."
+            )
+        built.append(found)
+    return built
 
 
 def build_recorder(
@@ -155,35 +182,3 @@ def build_recorder(
         max_epochs_kept=attention.max_epochs_kept,
         tracker=tracker,
     )
-
-
-def build_tracker(config: RunConfig, folder: Path) -> GuardedTracker | None:
-    """Return the tracker of the run in ``folder``, not yet started; None for a run recorded in its folder only."""
-    logger = config.logger
-    if logger.name not in TRACKERS:
-        return None
-    title, recipe = TRACKERS[logger.name]
-    return GuardedTracker(
-        title,
-        recipe(config, folder),
-        media_bytes=logger.media_mib * 2**20,
-        media_bytes_before=wandb_media_bytes(folder),
-    )
-
-
-def _prepare_wandb(config: RunConfig, folder: Path) -> Callable[[], Tracker]:
-    """Return a function that starts the tracker; all parts of an interrupted run are one run in W&B."""
-    run_id = wandb_run_id(folder) or uuid4().hex[:8]
-    group = config.logger.group or config.data.name
-    return partial(WandbTracker, folder, run_id, config.logger.project, group, as_plain(config))
-
-
-def _prepare_tensorboard(config: RunConfig, folder: Path) -> Callable[[], Tracker]:
-    return partial(TensorBoardTracker, folder / "tensorboard", as_plain(config))
-
-
-# Option of logger= -> its name in messages, and the function that prepares its tracker.
-TRACKERS: dict[str, tuple[str, Callable[[RunConfig, Path], Callable[[], Tracker]]]] = {
-    "wandb": ("W&B", _prepare_wandb),
-    "tensorboard": ("TensorBoard", _prepare_tensorboard),
-}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from aunet.data.cohort.case import Cohort
     from aunet.runs.run_record import RunRecord
-    from aunet.tracking.guarded_tracker import GuardedTracker
+    from aunet.tracking.tracker_group import TrackerGroup
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def _train_test_report(draft: Draft, folder: Path) -> None:
 
 
 def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path) -> None:
-    from aunet.build.trainer import build_tracker
+    from aunet.build.tracker import build_tracker
     from aunet.runs.run_record import RunRecord
     from aunet.training.callbacks.checkpoints import RunInterruptedError
 
@@ -147,7 +147,7 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path) -> None:
 
 
 def _train_and_score(
-    config: RunConfig, cohort: "Cohort", folder: Path, record: "RunRecord", tracker: "GuardedTracker | None"
+    config: RunConfig, cohort: "Cohort", folder: Path, record: "RunRecord", tracker: "TrackerGroup | None"
 ) -> "pd.DataFrame | None":
     """Return the summary of the test scores; None for a probe, which has none."""
     from aunet.pipeline.steps import score_run, train_run

@@ -16,7 +16,7 @@ from aunet.build.model import choose_hardware, load_run, training_device
 from aunet.build.preprocessing import build_digests, fill_in_intensities
 from aunet.build.start import build_start, load_start_weights
 from aunet.build.task import build_data, build_task
-from aunet.build.trainer import build_callbacks, build_clock, build_forecast, build_trainer
+from aunet.build.trainer import build_callbacks, build_clock, build_forecast, build_own_callbacks, build_trainer
 from aunet.config.draft import write_run_config
 from aunet.config.schema import DataConfig, RunConfig, TrainerConfig
 from aunet.data.cohort.case import Cohort
@@ -35,8 +35,8 @@ from aunet.runs.ranks import first_rank_first, num_ranks, rank
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_record import RunRecord
 from aunet.terminal import run_progress, table_console
-from aunet.tracking.guarded_tracker import GuardedTracker
 from aunet.tracking.tracker import Tracker
+from aunet.tracking.tracker_group import TrackerGroup
 from aunet.training.callbacks.checkpoints import Checkpoints
 from aunet.training.callbacks.forecast import ForecastLine
 from aunet.training.callbacks.run_clock import RunClock
@@ -48,10 +48,11 @@ _log = logging.getLogger(__name__)
 
 
 def train_run(
-    config: RunConfig, cohort: Cohort, folder: Path, record: RunRecord, tracker: GuardedTracker | None
+    config: RunConfig, cohort: Cohort, folder: Path, record: RunRecord, tracker: TrackerGroup | None
 ) -> Splits:
     """Train until the epochs, the time or the patience run out; continue an earlier run from its newest checkpoint."""
     start = time.monotonic()
+    own = build_own_callbacks(config.trainer)
     run = RunFolder(folder)
     is_begun = run.splits.is_file()
     splits = _read_or_build_splits(config.data, cohort, folder)
@@ -82,7 +83,7 @@ def train_run(
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(
-                config, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step")
+                config, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step"), own
             )
             forecast = build_forecast(config.dataset, config.trainer, choice, data.validation_shapes())
             line = ForecastLine(forecast, clock, lambda speed: record.update(speed=speed))

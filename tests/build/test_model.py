@@ -17,7 +17,7 @@ from tests.config.test_every_option import FACTS
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run with a tiny network."""
+    """Return the folder of a run with a tiny network."""
     folder = tmp_path_factory.mktemp("run")
     words = ["model=unet", "model.network.channels=[2,4,4]", "trainer.precision=float32"]
     config = resolve_config(compose_config(words), FACTS | {"patch_size": [16, 16, 16]})

@@ -20,7 +20,7 @@ LOSS = {"loss.name": "dice", "loss.function._target_": "monai.losses.DiceLoss"}
 
 
 def read_draft(folder: Path) -> SimpleNamespace:
-    """What ``load_draft`` returns, of a file that holds a few keys only and is not checked."""
+    """Return a stand-in for ``load_draft``'s result, of a file that holds a few keys only and is not checked."""
     config = OmegaConf.load(folder / "config.yaml")
     return SimpleNamespace(as_plain=lambda is_resolved: OmegaConf.to_container(config, resolve=is_resolved))
 
@@ -42,7 +42,7 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def unet_and_other(
     folder: Path, settings: dict[str, Any] | None = None, gain: float = 0.1, **changes: Any
 ) -> tuple[Path, Path]:
-    """A U-Net and a run whose Dice is larger by ``gain``; of two slices each of eight patients."""
+    """Return a U-Net and a run whose Dice is larger by ``gain``; of two slices each of eight patients."""
     dices, patients = np.random.default_rng(0).uniform(0.5, 0.8, 16), [f"patient {number // 2}" for number in range(16)]
     first = write_run(folder / "0", case_scores(list(dices), patients))
     other = {"model": "attention", **changes}

@@ -17,7 +17,7 @@ from aunet.config.draft import load_run_config
 from aunet.config.schema import as_plain
 from tests.config.test_every_option import FACTS
 
-# What both take from the paper: intensities and spacing, patch, batch (of 2 to 4), crops, flips in the axial plane.
+# Shared with the paper: intensities and spacing, patch, batch (of 2 to 4), crops, flips in the axial plane.
 SHARED = {
     "data.window": None,
     "data.spacing": [2.0, 2.0, 2.0],

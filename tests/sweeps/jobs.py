@@ -13,7 +13,7 @@ MakeJob = Callable[..., Job]
 
 
 def make_job(folder: Path, program: str) -> Job:
-    """A job that runs ``program``, with the job's folder in ``folder``."""
+    """Return a job that runs ``program``, with the job's folder in ``folder``."""
     job = Job((folder.name,), folder, {"program": program})
     job.prepare()
     return job

@@ -21,7 +21,7 @@ _SETTINGS = TrainerConfig(accelerator="cpu", sync_batchnorm=False, deterministic
 
 
 class ToyTime:
-    """Seconds that pass when they are told to."""
+    """A clock whose seconds pass on demand."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
