@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
@@ -14,7 +15,7 @@ from torch import nn
 from aunet.attention.recorder import AttentionRecorder, has_softmax_gates
 from aunet.attention.validation_image import ValidationImage
 from aunet.build.data import build_object
-from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, TrainerConfig
+from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, Target, TrainerConfig
 from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.networks import UNet
@@ -144,7 +145,7 @@ def build_own_callbacks(trainer: TrainerConfig) -> list[Callback]:
     built: list[Callback] = []
     for number, node in enumerate(trainer.callbacks):
         key = f"trainer.callbacks[{number}]"
-        found: object = build_object(node) if isinstance(node, Mapping) and "_target_" in node else None
+        found: object = build_object(cast(Target, node)) if isinstance(node, Mapping) and "_target_" in node else None
         if not isinstance(found, Callback):
             raise UserError(
                 f"{key}={node}: not a callback of Lightning. Write {{_target_: my_package.MyCallback}}, a subclass of"

@@ -26,21 +26,20 @@ def train(words: Sequence[str]) -> None:
         return
     if options.jobs is not None:
         raise UserError(f"--jobs {options.jobs}: is the number of a sweep's runs at once. Add -m, or leave it out.")
-    if options.info and last_value(overrides, "extend") is not None:
-        raise UserError("--info with extend=: an extension changes its run. Give resume= to see what the run costs.")
-    from aunet.pipeline.configuration import configure_run
+    from aunet.pipeline.configuration import configure_for_costs, configure_run
 
+    if options.info and part is None:
+        from aunet.pipeline.costs import print_costs
+
+        print_costs(configure_for_costs(overrides))
+        return
     draft, folder = configure_run(overrides)
     if part is not None:
         draft.print(part, is_resolved=is_resolved)
-    elif options.info:
-        from aunet.pipeline.costs import print_costs
+        return
+    from aunet.pipeline.run import start_run
 
-        print_costs(draft)
-    else:
-        from aunet.pipeline.run import start_run
-
-        start_run(draft, folder, overrides)
+    start_run(draft, folder, overrides)
 
 
 def _parser() -> ArgumentParser:

@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from aunet.config.former_names import present_name
+from aunet.config.history import present_name
 from aunet.config.interpolations import check_interpolations, strings_in
 from aunet.config.overrides import (
     check_keys,

@@ -1,6 +1,6 @@
-"""Keys that the schema gained after runs had been written, so that the `config.yaml` of an older run still loads.
+"""What older configurations lack or name otherwise, so that the ``config.yaml`` of an older run still loads.
 
-Each key maps to the value under which a run behaves as it did before the key existed. A value may be computed from the
+Each key that the schema gained maps to the value under which a run behaves as it did before the key existed. A value may be computed from the
 run's own configuration. Remove an entry only together with the support for runs that lack the key.
 """
 
@@ -8,6 +8,28 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
+
+# Former names of the classes and functions that a configuration may name as a ``_target_``, read as the present ones, in
+# a user's own YAML files too: first version that no longer reads them -> former name -> present name.
+FORMER_NAMES: Mapping[str, Mapping[str, str]] = {
+    "1.0": {
+        # Named by their files until aunet.data re-exported them.
+        "aunet.data.augmentation.Augmentation": "aunet.data.Augmentation",
+        "aunet.data.ct150.ct150_cohort": "aunet.data.ct150_cohort",
+        "aunet.data.ct82.ct82_cohort": "aunet.data.ct82_cohort",
+        "aunet.data.folder.folder_cohort": "aunet.data.folder_cohort",
+        "aunet.data.image_folders.images_cohort": "aunet.data.images_cohort",
+        "aunet.data.msd.msd_cohort": "aunet.data.msd_cohort",
+        "aunet.data.nnunet.nnunet_cohort": "aunet.data.nnunet_cohort",
+        "aunet.data.totalsegmentator.totalsegmentator_cohort": "aunet.data.totalsegmentator_cohort",
+    },
+}
+_PRESENT_NAMES = {former: present for names in FORMER_NAMES.values() for former, present in names.items()}
+
+
+def present_name(name: str) -> str:
+    """Return the name that ``name`` has now; ``name`` itself if it has not changed."""
+    return _PRESENT_NAMES.get(name, name)
 
 
 def _former_tracker(config: DictConfig) -> dict[str, object]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import cast
 
-from aunet.config.former_names import present_name
+from aunet.config.history import present_name
 from aunet.errors import UserError
 from aunet.messages import did_you_mean
 

@@ -43,6 +43,17 @@ def configure_run(words: Sequence[str]) -> tuple[Draft, Path]:
     return draft, draft.run_folder
 
 
+def configure_for_costs(words: Sequence[str]) -> Draft:
+    """Return the configuration of a run whose costs are asked for, which changes nothing.
+
+    Raises:
+        UserError: as ``configure_run``, and for ``extend=``, which changes its run.
+    """
+    if last_value(words, "extend") is not None:
+        raise UserError("--info with extend=: an extension changes its run. Give resume= to see what the run costs.")
+    return configure_run(words)[0]
+
+
 def build_cohort_of_words(words: Sequence[str]) -> "Cohort":
     """Return the labelled cases that ``data=NAME data.root=FOLDER …`` names.
 

@@ -11,7 +11,7 @@ from typing import cast
 
 from aunet.config.composition import split_sweep
 from aunet.config.draft import compose_draft
-from aunet.config.former_names import present_name
+from aunet.config.history import present_name
 from aunet.config.words import key_of, parse_word, quote
 from aunet.errors import UserError
 from aunet.files import write_json

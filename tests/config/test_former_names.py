@@ -11,7 +11,7 @@ import aunet.data
 from aunet.build.data import build_object
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.draft import compose_draft, load_draft
-from aunet.config.former_names import FORMER_NAMES, present_name
+from aunet.config.history import FORMER_NAMES, present_name
 from aunet.config.schema import as_plain
 from aunet.config.trust import find_target
 from aunet.sweeps.sweep_plan import plan_sweep, write_plan
