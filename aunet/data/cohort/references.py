@@ -1,26 +1,33 @@
 """Mapping from the integers of a case's reference to the classes of the cohort."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.io.volume import Volume, check_same_grid, read_channels, read_label
+from aunet.data.io.volume import Volume, align, check_same_grid, read_channels, read_label
 from aunet.errors import UserError
+from aunet.messages import shortened
 
 _logger = logging.getLogger(__name__)
 
+_MOST_NAMED = 8
+
 
 def read_scan_and_reference(case: Case, cohort: Cohort) -> tuple[list[Volume], Volume]:
-    """Read the channels of ``case`` and its reference in classes; raise UserError unless all lie on one grid."""
+    """Read the channels of ``case`` and its reference in classes, in the axis order of the image.
+
+    Raises UserError unless all lie on one grid.
+    """
     channels = [channel for path in case.images for channel in read_channels(path)]
     if len(channels) != cohort.num_channels:
         raise UserError(
             f"{case.images[0]}: case {case.case_id} has {len(channels)} channels,"
             f" its dataset {cohort.num_channels}. Save those that the others have, or take the case out."
         )
-    label = read_reference(case, cohort)
+    label = align(read_reference(case, cohort), channels[0])
     check_same_grid(channels[0], label, case.case_id)
     return channels, label
 
@@ -37,20 +44,20 @@ def read_reference(case: Case, cohort: Cohort) -> Volume:
 def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
     """Return the label map (H, W, D) uint8 in ``cohort``'s classes; a value without one is refused or background."""
     if cohort.has_instances:
-        return Volume((label.array > 0).astype(np.uint8), label.affine, label.path)
+        return replace(label, array=(label.array > 0).astype(np.uint8))
     values = np.unique(label.array)
     unknown = [int(value) for value in values if int(value) not in cohort.class_of_value]
     if unknown and not cohort.is_other_background:
         known = {value: cohort.labels.names[index] for value, index in cohort.class_of_value.items()}
         raise UserError(
-            f"{label.name}: case {case.case_id} has label values {_shorten(unknown)}; known are {known}. Map them with"
-            " data.classes='{NAME: VALUE, …}' or, where the dataset has no names for them, take them as background"
-            " with data.other_labels=background."
+            f"{label.name}: case {case.case_id} has label values {shortened(unknown, _MOST_NAMED)}; known are"
+            f" {known}. Map them with data.classes='{{NAME: VALUE, …}}' or, if the dataset has no names for them, take"
+            " them as background with data.other_labels=background."
         )
     classes = np.zeros_like(label.array, dtype=np.uint8)
     for value in values:
         classes[label.array == value] = cohort.class_of_value.get(int(value), 0)
-    return Volume(classes, label.affine, label.path)
+    return replace(label, array=classes)
 
 
 def _merged_masks(case: Case) -> Volume:
@@ -59,7 +66,8 @@ def _merged_masks(case: Case) -> Volume:
     first = masks[0][1]
     merged = np.zeros(first.shape, dtype=np.uint16)
     overlap = 0
-    for value, mask in masks:
+    for value, unaligned in masks:
+        mask = align(unaligned, first)
         check_same_grid(first, mask, case.case_id)
         is_inside = mask.array != 0
         overlap += np.count_nonzero(merged[is_inside])
@@ -74,11 +82,7 @@ def _read_mask(path: Path, case: Case) -> Volume:
     values = np.unique(mask.array)
     if len(values) > 2 or (len(values) == 2 and 0 not in values):
         raise UserError(
-            f"{path}: the mask of case {case.case_id} holds the values {_shorten(values.tolist())}; a mask holds 0 and"
-            " one other. Is it a label map of several classes?"
+            f"{path}: the mask of case {case.case_id} holds the values {shortened(values.tolist(), _MOST_NAMED)}; a"
+            " mask holds 0 and one other. Is it a label map of several classes?"
         )
     return mask
-
-
-def _shorten(values: list[int]) -> str:
-    return ", ".join(map(str, values[:8])) + (f" and {len(values) - 8} more" if len(values) > 8 else "")

@@ -6,15 +6,14 @@ The files of a case depend on the content of its label map, on the settings and 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from aunet.data.cohort.case import Case
-from aunet.data.io.volume import stem
-from aunet.data.sources.file_patterns import existing_folder, is_nifti
+from aunet.data.io.formats import is_scan, stem
+from aunet.data.sources.file_patterns import existing_folder
 from aunet.data.sources.phantom.contrast import draw_attenuation
 from aunet.data.sources.phantom.drawn_files import (
     SUPERSAMPLING,
@@ -30,6 +29,7 @@ from aunet.data.sources.phantom.fitted_anatomy import draw_fitted_anatomy
 from aunet.data.sources.phantom.organ_shapes import ORGANS, read_organ_shapes
 from aunet.data.sources.phantom.rendering import draw_scanner, render_image, render_label
 from aunet.errors import UserError
+from aunet.messages import nearest
 
 FITTING_VERSION = 1
 """Raised whenever the same label map gives other files."""
@@ -76,7 +76,7 @@ def shaped_cases(
     """
     check_spacing(spacing)
     organ_of_value = _organ_of_value(organs)
-    paths = [path for path in sorted(existing_folder(anatomy, "data.phantom.anatomy").iterdir()) if is_nifti(path)]
+    paths = [path for path in sorted(existing_folder(anatomy, "data.phantom.anatomy").iterdir()) if is_scan(path)]
     if not paths:
         raise UserError(f"data.phantom.anatomy={anatomy}: holds no label map (.nii.gz or .nii).")
     settings = [FITTING_VERSION, seed, list(spacing), sorted(organ_of_value.items()), is_other_ignored]
@@ -93,9 +93,9 @@ def _organ_of_value(organs: OrganValues) -> dict[int, str]:
     names: dict[int, str] = {}
     for name, values in organs.items():
         if name not in ORGANS:
-            near = get_close_matches(name, ORGANS, n=1, cutoff=0)[0]
             raise UserError(
-                f"data.phantom.organs: no organ {name!r}. Did you mean {near}? There are {', '.join(ORGANS)}."
+                f"data.phantom.organs: no organ {name!r}. Did you mean {nearest(name, ORGANS)}?"
+                f" There are {', '.join(ORGANS)}."
             )
         for value in [values] if isinstance(values, int) else values:
             if value in names or value < 1:
