@@ -34,6 +34,12 @@ class Layers:
 
     ``dropout`` is the share of values that a convolution unit sets to zero in training. ``has_equal_groups`` is as in
     ``aunet.networks.unet.Architecture``.
+
+    Examples:
+        >>> Layers(spatial_dims=2).convolution(16, 32).weight.shape
+        torch.Size([32, 16, 3, 3])
+        >>> type(Layers(norm="instance").normalization(32)).__name__
+        'InstanceNorm3d'
     """
 
     spatial_dims: int = 3
@@ -93,7 +99,12 @@ class Layers:
 
 
 def per_axis(value: PerAxis, spatial_dims: int) -> tuple[int, ...]:
-    """Return one whole number for every axis; raise UserError for a list of another length or a number below 1."""
+    """Return one whole number for every axis; raise UserError for a list of another length or a number below 1.
+
+    Examples:
+        >>> per_axis(3, spatial_dims=2), per_axis([3, 3, 1], spatial_dims=3)
+        ((3, 3), (3, 3, 1))
+    """
     numbers = (value,) * spatial_dims if isinstance(value, int) else tuple(value)
     if len(numbers) != spatial_dims or any(number < 1 for number in numbers):
         raise UserError(f"{value}: give one whole number from 1 on, or {spatial_dims} of them, one for each axis.")
