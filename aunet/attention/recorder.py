@@ -83,7 +83,7 @@ class AttentionRecorder(Callback):
         self._tracker = tracker
         self.contrasts: dict[str, float] = {}
         self._is_ungated = False
-        self._has_told_mean = False
+        self._has_logged_mean = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch, except in Lightning's sanity check before the first one."""
@@ -96,7 +96,7 @@ class AttentionRecorder(Callback):
             self.write_films(_network(pl_module))
 
     def record(self, network: nn.Module, epoch: int) -> None:
-        """Record ``epoch`` for all cases, replacing what an interrupted run left of it and later ones."""
+        """Record ``epoch`` for all cases, replacing rows that an interrupted run left of it and later ones."""
         if self._is_ungated or not self._cases:
             return
         rows: list[Row] = []
@@ -144,8 +144,8 @@ class AttentionRecorder(Callback):
     def _average_gates(self, level: LevelCoefficients, num_gates: int) -> LevelCoefficients:
         if len(level.values) == num_gates:
             return level
-        if not self._has_told_mean:
-            self._has_told_mean = True
+        if not self._has_logged_mean:
+            self._has_logged_mean = True
             _log.info("These gates have a map for each channel: attention is recorded as their mean.")
         return level.average_gates(num_gates)
 

@@ -16,6 +16,7 @@ Norm = Literal["batch", "instance", "group"]
 Activation = Literal["relu", "leaky_relu"]
 PerAxis = int | Sequence[int]
 
+Convolution = nn.Conv2d | nn.Conv3d
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _MAX_POOLING = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -61,22 +62,22 @@ class Layers:
 
     def convolution(
         self, in_channels: int, out_channels: int, kernel_size: PerAxis = 3, dilation: int = 1
-    ) -> nn.Module:
+    ) -> Convolution:
         """Return a convolution that keeps the size: (B, in, *spatial) -> (B, out, *spatial)."""
-        kernel: Any = per_axis(kernel_size, self.spatial_dims)
+        kernel = self._sizes(kernel_size)
         if any(length % 2 == 0 for length in kernel):
             raise UserError(f"kernel_size={list(kernel)}: a kernel that keeps the size is odd along every axis.")
         padding: Any = tuple(dilation * (length // 2) for length in kernel)
         return CONVOLUTION[self.spatial_dims](in_channels, out_channels, kernel, padding=padding, dilation=dilation)
 
-    def patch_convolution(self, in_channels: int, out_channels: int, stride: PerAxis) -> nn.Module:
+    def patch_convolution(self, in_channels: int, out_channels: int, stride: PerAxis) -> Convolution:
         """Return a convolution of adjacent patches, without bias: (B, in, *spatial) -> (B, out, *spatial / stride)."""
-        patch: Any = per_axis(stride, self.spatial_dims)
+        patch = self._sizes(stride)
         return CONVOLUTION[self.spatial_dims](in_channels, out_channels, patch, stride=patch, bias=False)
 
     def transposed_convolution(self, in_channels: int, out_channels: int, stride: PerAxis) -> nn.Module:
         """Return a learned upsampling: (B, in, *spatial) -> (B, out, *spatial * stride)."""
-        patch: Any = per_axis(stride, self.spatial_dims)
+        patch = self._sizes(stride)
         return _TRANSPOSED[self.spatial_dims](in_channels, out_channels, patch, stride=patch)
 
     def max_pooling(self, stride: PerAxis) -> nn.Module:
@@ -96,6 +97,10 @@ class Layers:
     def activate(self) -> nn.Module:
         """Return the activation, which works in place."""
         return nn.ReLU(inplace=True) if self.activation == "relu" else nn.LeakyReLU(_LEAKY_SLOPE, inplace=True)
+
+    def _sizes(self, value: PerAxis) -> Any:
+        """Return ``per_axis``, typed loosely because each of torch's layers accepts tuples of its own length only."""
+        return per_axis(value, self.spatial_dims)
 
 
 def per_axis(value: PerAxis, spatial_dims: int) -> tuple[int, ...]:
