@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from aunet.classes import Labels
 from aunet.metrics.case_scores import COLUMNS, FILE_METRICS
-from aunet.metrics.overlap import Mask, dice, precision, recall
-from aunet.metrics.surface_distance import average_surface_distance, voxel_surface_distance
+from aunet.metrics.mask_pair import MaskPair
+from aunet.metrics.registry import METRICS
 
 # Slices of one box in the array, an axis each.
 Box = tuple[slice, ...]
@@ -61,7 +61,8 @@ def score_values(
     rows: list[dict[str, str | float]] = []
     for name, value in value_of_class.items():
         box = _joint_box(predicted_boxes.get(value), reference_boxes.get(value), reference.shape)
-        rows.append(case | {"class": name} | _score_masks(prediction[box] == value, reference[box] == value, spacing))
+        pair = MaskPair(prediction[box] == value, reference[box] == value, spacing)
+        rows.append(case | {"class": name} | _score_pair(pair))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -79,17 +80,9 @@ def class_boxes(label_map: NDArray[np.integer], highest: int = 0) -> dict[int, B
     return {value: box[::-1] if is_reversed else box for value, box in boxes.items()}
 
 
-def _score_masks(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> dict[str, float]:
-    voxel_ml = math.prod(spacing) / 1000
-    return {
-        "dice": dice(prediction, reference),
-        "precision": precision(prediction, reference),
-        "recall": recall(prediction, reference),
-        "assd_mm": average_surface_distance(prediction, reference, spacing),
-        "voxel_assd_mm": voxel_surface_distance(prediction, reference, spacing),
-        "reference_ml": np.count_nonzero(reference) * voxel_ml,
-        "predicted_ml": np.count_nonzero(prediction) * voxel_ml,
-    }
+def _score_pair(pair: MaskPair) -> dict[str, float]:
+    values = {metric.key: metric.function(pair) for metric in METRICS}
+    return values | {"reference_ml": pair.reference_ml, "predicted_ml": pair.predicted_ml}
 
 
 def _joint_box(first: Box | None, second: Box | None, shape: Sequence[int]) -> Box:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from aunet.classes import Labels
-from aunet.metrics.case_scores import COLUMNS, FILE_METRICS, METRICS
+from aunet.metrics.case_scores import COLUMNS, FILE_METRICS, SHOWN_METRICS
 from aunet.metrics.label_map_scores import class_boxes, score_case, score_values
 from aunet.metrics.overlap import dice, precision, recall
 from aunet.metrics.surface_distance import average_surface_distance, voxel_surface_distance
@@ -88,7 +88,7 @@ def test_volumes_are_voxel_counts_in_ml() -> None:
 def test_missed_and_invented_classes_follow_the_convention(of_class: str, expected: tuple[float, ...]) -> None:
     scores = row(score_case("a", *label_maps(), SPACING, LABELS), of_class)
 
-    np.testing.assert_array_equal(scores[list(METRICS)].astype(float), expected)
+    np.testing.assert_array_equal(scores[list(SHOWN_METRICS)].astype(float), expected)
 
 
 def test_the_edge_of_a_scan_is_no_surface_and_the_edge_of_a_crop_is_none_either() -> None:
@@ -120,7 +120,7 @@ def test_a_class_in_neither_label_map_is_undefined() -> None:
 
     scores = score_case("a", empty, empty, SPACING, LABELS)
 
-    assert scores[list(METRICS)].isna().all(axis=None)
+    assert scores[list(SHOWN_METRICS)].isna().all(axis=None)
     assert (scores[["reference_ml", "predicted_ml"]] == 0).all(axis=None)
 
 

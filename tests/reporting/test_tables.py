@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from aunet.metrics.case_scores import CONVENTION, METRICS, PENALTY
-from aunet.reporting.tables import DETECTION_NOTE, DISTANCE_NOTE, PHANTOM_NOTE, PaperTable, mean_and_sd, score_table
+from aunet.metrics.case_scores import CONVENTION, PENALTY, SHOWN_METRICS
+from aunet.metrics.registry import METRIC_OF
+from aunet.reporting.tables import DETECTION_NOTE, PHANTOM_NOTE, PaperTable, mean_and_sd, score_table
 
 
 def summary() -> pd.DataFrame:
@@ -16,7 +17,7 @@ def summary() -> pd.DataFrame:
             **{"class": name, "metric": metric, "mean": 0.84, "sd": 0.0871, "count": 7, "undefined": 1},
             **{"penalised_mean": 0.735, "present": 8, "detected": 7, "invented": 2},
         }
-        for metric in METRICS
+        for metric in SHOWN_METRICS
         for name in ("pancreas", "left_kidney")
     ]
     return pd.DataFrame(rows)
@@ -52,7 +53,7 @@ def test_a_score_table_tells_the_convention_for_undefined_values() -> None:
     assert CONVENTION in table.as_markdown()
 
 
-@pytest.mark.parametrize("words", [PENALTY, DETECTION_NOTE, DISTANCE_NOTE])
+@pytest.mark.parametrize("words", [PENALTY, DETECTION_NOTE, METRIC_OF["assd_mm"].note])
 def test_a_score_table_explains_its_columns_and_which_distance_it_shows(words: str) -> None:
     assert words in " ".join(printed(score_table(summary(), "Test cases")).split())
 
