@@ -10,7 +10,7 @@ import pandas as pd
 from aunet.data.cohort.case import Case
 from aunet.data.cohort.groups import groups_by_name
 from aunet.errors import UserError
-from aunet.metrics.case_scores import DISTANCES, FILE_METRICS, has_patients, read_case_scores, recorded_metrics
+from aunet.metrics.case_scores import DISTANCES, USUAL_METRICS, has_patients, read_case_scores, recorded_metrics
 from aunet.runs.run_folder import RunFolder, runs_inside
 
 RECORD_KEYS = (
@@ -75,7 +75,7 @@ class ComparedRun:
     class_names: tuple[str, ...]
     scores: pd.DataFrame
     unit: Unit = "case"
-    metrics: tuple[str, ...] = FILE_METRICS
+    metrics: tuple[str, ...] = USUAL_METRICS
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     trainings: tuple[Training, ...] = (Training(),)
     caveats: tuple[str, ...] = ()

@@ -42,6 +42,8 @@ def score_forms(runs: Sequence[ComparedRun]) -> tuple[ScoreForm, ...]:
         metric = METRIC_OF[key]
         if metric.direction == "zero":
             continue
+        if metric.is_optional and not any(key in run.metrics for run in runs):
+            continue
         choices = [key, *([metric.older_form] if metric.older_form else [])]
         most_recorded = max(choices, key=lambda choice: sum(choice in run.metrics for run in runs))
         forms.append(ScoreForm(most_recorded))

@@ -24,23 +24,25 @@ DISTANCES = tuple(metric.key for metric in METRICS if metric.penalty == "diagona
 _VOLUMES = ("reference_ml", "predicted_ml", "diagonal_mm")
 # Columns that were added later come last, so that programs which count columns still find the earlier ones.
 _FIRST_METRICS = 5
-NUMBERS = (*FILE_METRICS[:_FIRST_METRICS], *_VOLUMES, *FILE_METRICS[_FIRST_METRICS:])
+NUMBERS = (*FILE_METRICS[:_FIRST_METRICS], *_VOLUMES, *FILE_METRICS[_FIRST_METRICS:], "tolerance_mm")
 COLUMNS = ("case_id", "patient", "class", *NUMBERS)
+_OPTIONAL = frozenset(metric.key for metric in METRICS if metric.is_optional)
+USUAL_METRICS = tuple(key for key in FILE_METRICS if key not in _OPTIONAL)
 # The first version wrote the voxel form under an ambiguous name.
 _OLD_NAMES = {"surface_distance_mm": "voxel_assd_mm"}
 _NAMES = ("case_id", "class")
 
 CONVENTION = (
-    "A class missing from a prediction scores Dice 0 and recall 0, its precision and surface distance are undefined; "
-    "a class predicted but not in the reference scores Dice 0 and precision 0, its recall and surface distance are "
-    "undefined; a class in neither, or not annotated in the case, is undefined in every metric. The surface distance "
-    "of a class that fills the whole scan is undefined: it has no surface within the scan. "
+    "A class missing from a prediction scores Dice 0 and recall 0, its precision and surface distances are undefined; "
+    "a class predicted but not in the reference scores Dice 0 and precision 0, its recall, surface distances and "
+    "relative volume difference are undefined; a class in neither, or not annotated in the case, is undefined in every "
+    "metric. The surface distances of a class that fills the whole scan are undefined: it has no surface within it. "
     "Undefined values are counted, and not in mean and sd."
 )
 PENALTY = (
-    "Penalised: as the mean, but a class in only one of prediction and reference counts with overlaps of 0 and a "
-    "surface distance of the scan's diagonal, so that missing it does not pay; the diagonal also counts if only the "
-    "prediction fills the whole scan."
+    "Penalised: as the mean, but a class in only one of prediction and reference counts with overlaps (NSD among them) "
+    "of 0 and surface distances of the scan's diagonal, so that missing it does not pay; so it does if only the "
+    "prediction fills the whole scan. Volume differences have no penalty."
 )
 
 
@@ -115,6 +117,11 @@ def count_cases(scores: pd.DataFrame) -> str:
     if all(case_id == patient for case_id, patient in of_case.items()):
         return count
     return f"{count} of {num_patients} patient{'' if num_patients == 1 else 's'}"
+
+
+def columns_of(*, has_optional: bool = False) -> list[str]:
+    """Return the columns of a table, with or without the metrics that are computed on request."""
+    return [column for column in COLUMNS if has_optional or column not in _OPTIONAL]
 
 
 def recorded_metrics(scores: pd.DataFrame) -> tuple[str, ...]:

@@ -10,17 +10,21 @@ import numpy as np
 from aunet.metrics.overlap import Mask
 from aunet.metrics.surface_distance import SurfaceDistances, border_distances, element_distances
 
+# Two voxels of a usual CT: what readers of the same scan differ by at most organs.
+DEFAULT_TOLERANCE_MM = 2.0
+
 
 @dataclass(frozen=True)
 class MaskPair:
     """Two boolean masks of one shape: of the whole scan, or of a crop with a margin of one voxel within the scan.
 
-    ``spacing`` is the voxel size in mm along each axis.
+    ``spacing`` is the voxel size in mm along each axis, ``tolerance_mm`` the distance up to which surfaces agree.
     """
 
     prediction: Mask
     reference: Mask
     spacing: Sequence[float]
+    tolerance_mm: float = DEFAULT_TOLERANCE_MM
 
     @cached_property
     def predicted_ml(self) -> float:
@@ -31,6 +35,12 @@ class MaskPair:
     def reference_ml(self) -> float:
         """Return the volume of the reference in ml."""
         return np.count_nonzero(self.reference) * self._voxel_ml
+
+    @property
+    def volume_difference_ml(self) -> float:
+        """Return the predicted minus the reference volume in ml; NaN if both are empty."""
+        difference = self.predicted_ml - self.reference_ml
+        return difference if self.predicted_ml or self.reference_ml else float("nan")
 
     @property
     def _voxel_ml(self) -> float:

@@ -29,6 +29,7 @@ class Metric:
         highest: Largest possible value.
         is_shown: Whether tables show it; files hold every metric.
         is_of_surface: Whether it is undefined if a mask fills the scan, whose edge is not a surface.
+        is_optional: Whether it is computed on request only.
         older_form: Key of the metric that takes its place in tables of runs which did not record it.
         note: Sentence below each table that shows it.
     """
@@ -44,6 +45,7 @@ class Metric:
     highest: float = math.inf
     is_shown: bool = True
     is_of_surface: bool = False
+    is_optional: bool = False
     older_form: str | None = None
     note: str = ""
 

@@ -11,7 +11,7 @@ from compared_runs import RECORD, case_scores, with_settings, write_run
 
 from aunet.errors import UserError
 from aunet.evaluation.compared_run import ComparedRun, flatten, read_compared_run, read_record
-from aunet.metrics.case_scores import FILE_METRICS
+from aunet.metrics.case_scores import USUAL_METRICS
 
 
 def read(folder: Path, **settings: object) -> ComparedRun:
@@ -35,7 +35,7 @@ def test_a_finished_run_is_read_from_its_folder(tmp_path: Path) -> None:
 
     pd.testing.assert_frame_equal(run.scores, case_scores([0.5]))
     assert (run.model, run.seed, run.parameters, run.patch_size) == ("unet", 0, 5_888_004, (8, 8, 8))
-    assert (run.unit, run.metrics) == ("patient", FILE_METRICS)
+    assert (run.unit, run.metrics) == ("patient", USUAL_METRICS)
     assert run.caveats == ("Two test cases were trained on.",)
     assert run.settings["loss.name"] == "dice_ce"
     [training] = run.trainings

@@ -224,7 +224,7 @@ def test_one_model_with_two_losses_is_titled_by_them() -> None:
 def test_every_number_stands_in_a_row_of_run_metric_form_and_class() -> None:
     rows = comparison_rows(runs())
 
-    assert len(rows) == 2 * 5 * 2
+    assert len(rows) == 2 * 8 * 2
     found = rows.set_index(["run", "metric", "form", "class"]).loc[("unet", "dice", "common cases", "pancreas")]
     assert found["mean"] == pytest.approx(0.6)
     assert (found["patients"], found["cases"], found["undefined"], found["parameters"]) == (2, 2, 1, 5_888_004)
