@@ -1,5 +1,7 @@
 """Detection of separate parts (lesions) of a class: connected components that prediction and reference share."""
 
+from typing import Any
+
 import numpy as np
 from scipy import ndimage
 
@@ -28,5 +30,6 @@ def lesion_f1(prediction: Mask, reference: Mask) -> float:
 
 
 def _share_touched(mask: Mask, other: Mask) -> float:
-    numbers, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
-    return ratio(np.count_nonzero(np.unique(numbers[mask & other])), count)
+    found: Any = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
+    numbers, count = found
+    return ratio(len(np.unique(numbers[mask & other])), count)

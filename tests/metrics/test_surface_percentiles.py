@@ -56,18 +56,24 @@ def test_border_forms_equal_brute_force_and_monai(seed: int, spacing: tuple[floa
     assert distances.share_within(1.5) == pytest.approx(float(monai_nsd), rel=1e-5)
 
 
-@pytest.mark.parametrize("spacing", SPACINGS)
-def test_element_forms_are_near_those_of_monais_subvoxels(spacing: tuple[float, float, float]) -> None:
-    prediction, reference = blobs(7, spacing)
-    distances = element_distances(prediction, reference, spacing)
-
-    maps = batched(prediction), batched(reference)
-    options = {"include_background": True, "spacing": spacing, "use_subvoxels": True}
-    assert distances.share_within(1.5) == pytest.approx(
-        float(compute_surface_dice(*maps, class_thresholds=[1.5], **options)), abs=0.06
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.7, 0.9, 3.0)])
+@pytest.mark.parametrize("shift", [4.0, 7.0])
+def test_element_forms_of_shifted_spheres_equal_their_closed_form(
+    spacing: tuple[float, float, float], shift: float
+) -> None:
+    """The area of a sphere is uniform along any axis, and a point's distance depends on its place along the shift."""
+    radius, axes = 18.0, [np.arange(-25, 32, side) for side in spacing]
+    first, second = (
+        np.square(np.meshgrid(axes[0] - place, *axes[1:], indexing="ij")).sum(axis=0) <= radius**2
+        for place in (0.2, 0.2 + shift)
     )
-    border = border_distances(prediction, reference, spacing).percentile(0.95)
-    assert distances.percentile(0.95) == pytest.approx(border, abs=max(spacing))
+    distances = element_distances(first, second, spacing)
+
+    along = np.linspace(-1, 1, 100_001)
+    exact = np.abs(np.sqrt(radius**2 + shift**2 - 2 * radius * shift * along) - radius)
+    assert distances.percentile(0.95) == pytest.approx(np.percentile(exact, 95), abs=0.25)
+    for tolerance in (1.0, 2.0, 3.0):
+        assert distances.share_within(tolerance) == pytest.approx(np.mean(exact <= tolerance), abs=0.04)
 
 
 def test_elements_of_concentric_spheres_lie_at_the_difference_of_their_radii() -> None:
