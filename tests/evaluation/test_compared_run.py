@@ -22,7 +22,7 @@ VOLUMES = ("reference_ml", "predicted_ml")
 
 
 def older(scores: pd.DataFrame) -> pd.DataFrame:
-    """The table that f8e6fcc wrote."""
+    """Return the table that f8e6fcc wrote."""
     renamed = scores.rename(columns={"voxel_assd_mm": "surface_distance_mm"})
     return renamed[["case_id", "class", "dice", "precision", "recall", "surface_distance_mm", *VOLUMES]]
 
@@ -43,7 +43,7 @@ def test_a_finished_run_is_read_from_its_folder(tmp_path: Path) -> None:
     assert (training.epochs, training.steps, training.precision) == (12, 288, "float32")
 
 
-def test_what_an_older_run_lacks_is_not_recorded(tmp_path: Path) -> None:
+def test_facts_that_an_older_run_lacks_are_not_recorded(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", older(case_scores([0.5, 0.7])))
     (folder / "run.json").write_text(json.dumps({key: RECORD[key] for key in list(RECORD)[:9]}))
     (folder / "splits.json").unlink()
