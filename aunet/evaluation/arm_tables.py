@@ -1,0 +1,246 @@
+"""The tables of a comparison of arms: the paper's table over all trainings, the effects, the ranks."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from aunet.evaluation.arms import Arm
+from aunet.evaluation.compared_run import Training
+from aunet.evaluation.comparison import metric_title
+from aunet.evaluation.comparison_scores import ScoreForm
+from aunet.evaluation.sample_size import DIFFERENCE, Spreads, patients_needed, trainings_needed
+from aunet.evaluation.setting_differences import NOT_RECORDED, told_counts
+from aunet.reporting.tables import PaperTable, Rows, digits_of
+
+MISSING = "missing"
+TRAININGS_NOTE = (
+    "One training per model: the numbers speak of these two trainings, not of two models; another seed may turn them"
+    " round. Train each with several seeds (-m seed=0,1,2,3,4) and give all runs."
+)
+MODELS_NOTE = (
+    "Difference: mean over the patients of the means over the trainings. Interval (95 %) and p: of this difference,"
+    " with crossed effects of patients and trainings (mean squares; mean of Satterthwaite's t and the Behrens-Fisher"
+    " mixture; skewness corrected after Hall), so they speak of the models: of other patients and other seeds."
+)
+SIGN_FLIP_NOTE = (
+    "Interval (95 %) and p: two-sided sign-flip permutation test of the mean over the patients. Fewer than 6 patients"
+    " have neither."
+)
+ROWS_NOTE = (
+    "Holm: p corrected for all rows of this table. Equivalent: p of two one-sided tests that the true difference is"
+    " within the margin. False claim: probability that the true difference has the other sign, under a flat prior"
+    " (arXiv 2505.04720, with the chance of the trainings). d: Hedges' effect size over the patients. Higher: patients"
+    " with a higher mean. Seed sd: of the mean of one training."
+)
+
+
+def arm_table(arms: Sequence[Arm], table: pd.DataFrame, forms: Sequence[ScoreForm], title: str) -> PaperTable:
+    """Return the paper's table: rows of metrics and classes, then size, cost and training; a column per arm.
+
+    A cell is mean ± sd over the patients of their means over the trainings and, for several trainings, the sd over
+    the trainings' means. Each row is over the cases that every training of every arm defines.
+    """
+    names = [arm.name for arm in arms]
+    groups = [_score_rows(form, table, names) for form in forms]
+    return PaperTable(
+        title=title,
+        columns=("Metric", "Class", "n", *names),
+        groups=(*groups, _facts(arms)),
+        notes=(
+            "mean ± sd over the patients (means over the trainings); in brackets the sd over the trainings' means.",
+            *_missing_notes(arms),
+        ),
+    )
+
+
+def effect_table(rows: pd.DataFrame, forms: Sequence[ScoreForm], title: str) -> PaperTable:
+    """Return the table of the effects of one arm, rows of ``effects.effects``."""
+    speaks_of_models = bool(rows["speaks_of_models"].any())
+    return PaperTable(
+        title=title,
+        columns=("Metric", "Class", "Difference", "95 % interval", "p", "Holm", "Equivalent", "False claim", "d")
+        + ("Higher", "Seed sd", "n", "Left out"),
+        groups=tuple(_effect_rows(form, rows) for form in forms),
+        notes=(
+            MODELS_NOTE if speaks_of_models else f"{TRAININGS_NOTE} {SIGN_FLIP_NOTE}",
+            ROWS_NOTE,
+            _margin_note(rows),
+        ),
+    )
+
+
+def planning_table(rows: pd.DataFrame, metric: str = "dice") -> PaperTable:
+    """Return how many patients, or trainings per model, would show a difference of 0.01 with a power of 80 %."""
+    chosen: Any = rows[(rows["metric"] == metric) & (rows["form"] == "common cases")]
+    return PaperTable(
+        title=f"To show a difference of {DIFFERENCE} in Dice with a power of 80 %",
+        columns=("Model", "Class", "Patient sd", "Seed sd", "Rest sd", "Patients", "or seeds per model"),
+        groups=(tuple(_planning_cells(row) for row in chosen.to_dict("records")),),
+        notes=(
+            "Patients: with the trainings at hand; seeds: with the patients at hand; ∞: no number suffices, as the"
+            " other spread is too large. Seed sd, rest sd: of a training's mean, and of a patient in one training.",
+        ),
+    )
+
+
+def ranking_table(ranks: Mapping[str, pd.DataFrame], metric: str) -> PaperTable:
+    """Return the table of ``ranking.ranking_stability`` by class."""
+    rows: list[tuple[str, ...]] = []
+    for of_class, found in ranks.items():
+        rows += [
+            (of_class if number == 0 else "", *_rank_cells(row)) for number, row in enumerate(found.to_dict("records"))
+        ]
+    return PaperTable(
+        title=f"Ranks by {metric}, and their stability if patients and trainings are drawn again",
+        columns=("Class", "Model", "Rank", "95 % of draws", "First in", "Kendall's tau"),
+        groups=(tuple(rows),),
+        notes=(
+            "1,000 draws with replacement. Kendall's tau: mean rank correlation with the order found; 1 is stable.",
+        ),
+    )
+
+
+def _score_rows(form: ScoreForm, table: pd.DataFrame, names: Sequence[str]) -> Rows:
+    chosen = table[(table["metric"] == form.metric) & (table["form"] == form.name)]
+    if chosen.empty:
+        return ((metric_title(form), "all", "–", *(NOT_RECORDED for _ in names)),)
+    rows: list[tuple[str, ...]] = []
+    for number, (of_class, scores) in enumerate(chosen.groupby("class", sort=False)):
+        cells, patients = _cells(scores, names, digits_of(form.metric))
+        rows.append(("" if number else metric_title(form), str(of_class), str(patients), *cells))
+    return tuple(rows)
+
+
+def _cells(scores: Any, names: Sequence[str], digits: int) -> tuple[list[str], int]:
+    """Return a cell per arm, over the cases that all trainings define, and the number of their patients."""
+    wide: Any = scores.pivot(index=["patient", "case"], columns=["arm", "seed"], values="value").dropna()
+    means = wide.groupby(level="patient").mean()
+    present = set(scores["arm"])
+    cells = [_cell(means[name].to_numpy(dtype=np.float64), digits) if name in present else MISSING for name in names]
+    return cells, len(means)
+
+
+def _cell(values: Any, digits: int) -> str:
+    """Return ``0.840 ± 0.087 (0.004)`` of the scores (patients, trainings)."""
+    patients, trainings = values.shape
+    if not patients:
+        return "–"
+    text = f"{values.mean():.{digits}f}"
+    text += f" ± {values.mean(axis=1).std(ddof=1):.{digits}f}" if patients > 1 else ""
+    return text + (f" ({values.mean(axis=0).std(ddof=1):.{digits}f})" if trainings > 1 else "")
+
+
+def _facts(arms: Sequence[Arm]) -> Rows:
+    facts: list[tuple[str, Callable[[Arm], str]]] = [
+        ("Parameters", lambda arm: f"{arm.runs[0].parameters / 1e6:.2f} M"),
+        ("GFLOP", lambda arm: _number(arm.gflop, 1)),
+        ("Forward (s)", lambda arm: _number(arm.forward_seconds, 3)),
+        (
+            "Training time",
+            lambda arm: (
+                NOT_RECORDED
+                if math.isnan(arm.training_seconds)
+                else str(timedelta(seconds=round(arm.training_seconds)))
+            ),
+        ),
+        ("Seeds", lambda arm: str(len(arm.runs))),
+        ("Training cases", lambda arm: told_counts([training.train for training in _trainings(arm)])),
+    ]
+    if any(run.num_folds > 1 for arm in arms for run in arm.runs):
+        facts.append(("Folds", lambda arm: str(arm.runs[0].num_folds)))
+    rows = [(name, "", "", *(text(arm) if arm.runs else MISSING for arm in arms)) for name, text in facts]
+    if any(arm.missing for arm in arms):
+        rows.append(("Missing trainings", "", "", *(str(len(arm.missing)) for arm in arms)))
+    return tuple(rows)
+
+
+def _trainings(arm: Arm) -> list[Training]:
+    return [training for run in arm.runs for training in run.trainings]
+
+
+def _number(value: float, digits: int) -> str:
+    return NOT_RECORDED if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _missing_notes(arms: Sequence[Arm]) -> list[str]:
+    return [f"{arm.name}: {', '.join(arm.missing)} did not finish." for arm in arms if arm.missing]
+
+
+def _effect_rows(form: ScoreForm, rows: pd.DataFrame) -> Rows:
+    chosen: Any = rows[(rows["metric"] == form.metric) & (rows["form"] == form.name)]
+    if chosen.empty:
+        return ((metric_title(form), "all", NOT_RECORDED, *["–"] * 10),)
+    cells = [_effect_cells(row, digits_of(form.metric)) for row in chosen.to_dict("records")]
+    return tuple(("" if number else metric_title(form), *of_row) for number, of_row in enumerate(cells))
+
+
+def _effect_cells(row: Mapping[str, Any], digits: int) -> tuple[str, ...]:
+    if row["other_trainings"] == 0 or row["baseline_trainings"] == 0:
+        return (str(row["class"]), MISSING, *["–"] * 10)
+    return (
+        str(row["class"]),
+        _told(row["mean"], f"+.{digits}f"),
+        "–" if math.isnan(row["low"]) else f"[{row['low']:+.{digits}f}, {row['high']:+.{digits}f}]",
+        p_text(row["p_value"]),
+        p_text(row["holm_p_value"]),
+        p_text(row["equivalence_p_value"]),
+        _told(row["false_claim"], ".0%"),
+        _told(row["effect_size"], "+.2f"),
+        _told(row["share_higher"], ".0%"),
+        _told(row["training_sd"], f".{digits}f"),
+        f"{row['patients']}" + (f" ({row['cases']})" if row["cases"] != row["patients"] else ""),
+        str(row["undefined"]),
+    )
+
+
+def p_text(value: float) -> str:
+    """Return a p value with three decimals, a dash if there is none."""
+    if math.isnan(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _told(value: float, form: str) -> str:
+    return "–" if math.isnan(value) else format(value, form)
+
+
+def _margin_note(rows: pd.DataFrame) -> str:
+    margins: Any = rows[["metric", "margin"]].dropna().drop_duplicates()
+    told = ", ".join(f"{metric} ±{margin:g}" for metric, margin in margins.to_numpy())
+    return f"Margins: {told}." if told else "No margin of equivalence was given."
+
+
+def _planning_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    names = (str(row["arm"]), str(row["class"]))
+    if math.isnan(row["patient_sd"]):
+        return (*names, MISSING, *["–"] * 4)
+    spreads = Spreads(row["patient_sd"], row["training_sd"], row["rest_sd"])
+    trainings = min(row["baseline_trainings"], row["other_trainings"])
+    patients = patients_needed(spreads, trainings)
+    seeds = "one seed each" if math.isnan(row["training_sd"]) else _count(trainings_needed(spreads, row["patients"]))
+    return (
+        *names,
+        *(_told(value, ".3f") for value in (spreads.patient, spreads.training, spreads.rest)),
+        _count(patients),
+        seeds,
+    )
+
+
+def _count(number: int | None) -> str:
+    return "∞" if number is None else f"{number:,}"
+
+
+def _rank_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    if math.isnan(row["rank"]):
+        return (str(row["arm"]), MISSING, "–", "–", "–")
+    return (
+        str(row["arm"]),
+        f"{row['rank']:g}",
+        f"{row['rank_low']:g}–{row['rank_high']:g}",
+        f"{row['share_first']:.0%}",
+        _told(row["kendall"], ".2f"),
+    )
