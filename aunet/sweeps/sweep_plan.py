@@ -24,20 +24,26 @@ _PLAN = "sweep.json"
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """The jobs of a sweep, its folder, and the settings of Hydra's launcher."""
+    """The jobs of a sweep, its folder, the settings of Hydra's launcher, and the study's name.
+
+    ``study`` is the experiment that lists the jobs in ``hydra.sweeper.params``; empty if the command lists them.
+    """
 
     folder: Path
     jobs: tuple[Job, ...]
     launcher: str
     launcher_settings: Mapping[str, Any]
+    study: str = ""
 
 
 def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
     """Compose and check every job of ``-m overrides``, without writing anything."""
-    lists = split_sweep(overrides)
+    own_lists = split_sweep(overrides)
+    study, axes = _study_axes(own_lists[0], {key_of(word) for word in overrides})
+    lists = split_sweep([*overrides, *axes]) if axes else own_lists
     varying = {word for words in lists for word in words if not all(word in others for others in lists)}
     keys = _short_keys({key_of(word) for word in varying})
-    name_of_sweep = with_name(overrides, "sweep", sorted(keys.values()))
+    name_of_sweep = with_name(overrides, study, []) if study else with_name(overrides, "sweep", sorted(keys.values()))
     configs = [compose_config([*words, *name_of_sweep]) for words in lists]
     for config in configs:
         check_config(config)
@@ -47,7 +53,7 @@ def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
         Job(tuple(words), folder / name, job_settings(config, folder))
         for words, name, config in zip(lists, names, configs, strict=True)
     )
-    return SweepPlan(folder, tuple(jobs), *launcher_of(configs[0]))
+    return SweepPlan(folder, tuple(jobs), *launcher_of(configs[0]), study)
 
 
 def write_plan(plan: SweepPlan) -> None:
@@ -101,6 +107,19 @@ def launcher_of(config: DictConfig) -> tuple[str, Mapping[str, Any]]:
             " machine, or write hydra/launcher=submitit_slurm."
         )
     return name, cast(Mapping[str, Any], plain_settings(config.hydra).get("launcher", {}))
+
+
+def _study_axes(words: Sequence[str], overridden: Collection[str]) -> tuple[str, list[str]]:
+    """Return the name of the experiment that lists its jobs in ``hydra.sweeper.params``, and its lists as overrides.
+
+    A list whose key is ``overridden`` on the command line is left out. Without such an experiment both are empty.
+    """
+    config = compose_config(words)
+    params: Mapping[str, object] = config.hydra.sweeper.get("params") or {}
+    if not params:
+        return "", []
+    name = str(config.hydra.runtime.choices.get("experiment") or "study")
+    return name, [f"{key}={values}" for key, values in params.items() if key not in overridden]
 
 
 def _short_keys(keys: Collection[str]) -> dict[str, str]:
