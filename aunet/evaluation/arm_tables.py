@@ -1,44 +1,49 @@
 """The tables of a comparison of arms: the paper's table over all trainings, the effects, the ranks."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from aunet.evaluation.arms import Arm
-from aunet.evaluation.compared_run import Training
-from aunet.evaluation.comparison import metric_title
+from aunet.evaluation.compared_run import ComparedRun
+from aunet.evaluation.comparison import fact_rows, metric_title, run_notes
 from aunet.evaluation.comparison_scores import ScoreForm
 from aunet.evaluation.sample_size import DIFFERENCE, Spreads, patients_needed, trainings_needed
-from aunet.evaluation.setting_differences import NOT_RECORDED, told_counts
+from aunet.evaluation.setting_differences import NOT_RECORDED
+from aunet.evaluation.sign_flip_test import DRAWS, FEWEST, MOST_EXACT
 from aunet.reporting.tables import PaperTable, Rows, digits_of
 
 MISSING = "missing"
-TRAININGS_NOTE = (
-    "One training per model: the numbers speak of these two trainings, not of two models; another seed may turn them"
-    " round. Train each with several seeds (-m seed=0,1,2,3,4) and give all runs."
-)
 MODELS_NOTE = (
-    "Difference: mean over the patients of the means over the trainings. Interval (95 %) and p: of this difference,"
+    "Mean: over the patients, of the difference of the means over the trainings. Interval (95 %) and p: of this mean,"
     " with crossed effects of patients and trainings (mean squares; mean of Satterthwaite's t and the Behrens-Fisher"
     " mixture; skewness corrected after Hall), so they speak of the models: of other patients and other seeds."
 )
 SIGN_FLIP_NOTE = (
-    "Interval (95 %) and p: two-sided sign-flip permutation test of the mean over the patients. Fewer than 6 patients"
-    " have neither."
+    "Mean: of the patients' differences, each the mean over the patient's cases that both runs define. p: two-sided"
+    f" sign-flip permutation test of this mean (t corrected for skewness; all patterns of signs up to n = {MOST_EXACT},"
+    f" else {DRAWS:,}). 95 % interval: the means that this test does not reject, so that it excludes 0 exactly if"
+    " p < 0.05."
 )
-ROWS_NOTE = (
-    "Holm: p corrected for all rows of this table. Equivalent: p of two one-sided tests that the true difference is"
-    " within the margin. False claim: probability that the true difference has the other sign, under a flat prior"
-    " (arXiv 2505.04720, with the chance of the trainings). d: Hedges' effect size over the patients. Higher: patients"
-    " with a higher mean. Seed sd: of the mean of one training."
+FEW_NOTE = (
+    f"Neither is given below n = {FEWEST}: too few patients. Holm: p corrected for all rows of this table. n: patients"
+    " (cases, if they are more). Left out: cases that a training leaves undefined."
+)
+SIZE_NOTE = (
+    "Equivalent: p of two one-sided tests that the true difference is within the margin. False claim: probability that"
+    " the true difference has the other sign, under a flat prior (arXiv 2505.04720, with the chance of the trainings if"
+    " there are several). d: Hedges' effect size over the patients. Higher: patients with a higher score. Correlation:"
+    " of both models' scores over the patients. Seed sd: of the mean of one training."
 )
 
 
-def arm_table(arms: Sequence[Arm], table: pd.DataFrame, forms: Sequence[ScoreForm], title: str) -> PaperTable:
+def arm_table(
+    arms: Sequence[Arm], table: pd.DataFrame, forms: Sequence[ScoreForm], title: str, timing_note: str
+) -> PaperTable:
     """Return the paper's table: rows of metrics and classes, then size, cost and training; a column per arm.
 
     A cell is mean ± sd over the patients of their means over the trainings and, for several trainings, the sd over
@@ -51,25 +56,38 @@ def arm_table(arms: Sequence[Arm], table: pd.DataFrame, forms: Sequence[ScoreFor
         columns=("Metric", "Class", "n", *names),
         groups=(*groups, _facts(arms)),
         notes=(
-            "mean ± sd over the patients (means over the trainings); in brackets the sd over the trainings' means.",
+            *run_notes([run for arm in arms for run in arm.runs], are_arms=True),
             *_missing_notes(arms),
+            "Mean ± sd over the patients, of their means over the trainings; in brackets the sd over the trainings'"
+            " means. n: patients with a value in every training.",
+            timing_note,
         ),
     )
 
 
-def effect_table(rows: pd.DataFrame, forms: Sequence[ScoreForm], title: str) -> PaperTable:
-    """Return the table of the effects of one arm, rows of ``effects.effects``."""
-    speaks_of_models = bool(rows["speaks_of_models"].any())
+def effect_table(
+    rows: pd.DataFrame, forms: Sequence[ScoreForm], title: str, run_notes: Sequence[str] = ()
+) -> PaperTable:
+    """Return the differences of one arm to the baseline, from rows of ``effects.effects``.
+
+    ``run_notes`` are those of every table of these runs.
+    """
+    certainty = MODELS_NOTE if bool(rows["speaks_of_models"].any()) else SIGN_FLIP_NOTE
     return PaperTable(
         title=title,
-        columns=("Metric", "Class", "Difference", "95 % interval", "p", "Holm", "Equivalent", "False claim", "d")
-        + ("Higher", "Seed sd", "n", "Left out"),
-        groups=tuple(_effect_rows(form, rows) for form in forms),
-        notes=(
-            MODELS_NOTE if speaks_of_models else f"{TRAININGS_NOTE} {SIGN_FLIP_NOTE}",
-            ROWS_NOTE,
-            _margin_note(rows),
-        ),
+        columns=("Metric", "Class", "Mean", "95 % interval", "p", "Holm", "sd", "n", "Left out"),
+        groups=tuple(_grouped(form, rows, _effect_cells, 6) for form in forms),
+        notes=(*run_notes, f"{certainty} {FEW_NOTE}"),
+    )
+
+
+def size_table(rows: pd.DataFrame, forms: Sequence[ScoreForm], title: str) -> PaperTable:
+    """Return equivalence, risk and size of the differences of one arm, from rows of ``effects.effects``."""
+    return PaperTable(
+        title=title,
+        columns=("Metric", "Class", "Equivalent", "False claim", "d", "Higher", "Correlation", "Seed sd"),
+        groups=tuple(_grouped(form, rows, _size_cells, 5) for form in forms),
+        notes=(SIZE_NOTE, _margin_note(rows)),
     )
 
 
@@ -135,65 +153,72 @@ def _cell(values: Any, digits: int) -> str:
 
 
 def _facts(arms: Sequence[Arm]) -> Rows:
-    facts: list[tuple[str, Callable[[Arm], str]]] = [
-        ("Parameters", lambda arm: f"{arm.runs[0].parameters / 1e6:.2f} M"),
-        ("GFLOP", lambda arm: _number(arm.gflop, 1)),
-        ("Forward (s)", lambda arm: _number(arm.forward_seconds, 3)),
-        (
-            "Training time",
-            lambda arm: (
-                NOT_RECORDED
-                if math.isnan(arm.training_seconds)
-                else str(timedelta(seconds=round(arm.training_seconds)))
-            ),
-        ),
-        ("Seeds", lambda arm: str(len(arm.runs))),
-        ("Training cases", lambda arm: told_counts([training.train for training in _trainings(arm)])),
-    ]
-    if any(run.num_folds > 1 for arm in arms for run in arm.runs):
-        facts.append(("Folds", lambda arm: str(arm.runs[0].num_folds)))
-    rows = [(name, "", "", *(text(arm) if arm.runs else MISSING for arm in arms)) for name, text in facts]
+    """Return the rows on size, cost and training, in which an arm stands for all its trainings."""
+    present = [arm for arm in arms if arm.runs]
+    folds = [arm.runs[0].num_folds for arm in present]
+    own = {"Seeds": [str(len(arm.runs)) for arm in present]}
+    own |= {"Folds": list(map(str, folds))} if max(folds, default=1) > 1 else {}
+    pooled = fact_rows([_pooled(arm) for arm in present]) if present else ()
+    cells = {row[0]: list(row[3:]) for row in pooled if row[0] not in ("Seed", "Folds")} | own
+    rows = [(name, "", "", *_with_missing(arms, of_row)) for name, of_row in cells.items()]
     if any(arm.missing for arm in arms):
         rows.append(("Missing trainings", "", "", *(str(len(arm.missing)) for arm in arms)))
     return tuple(rows)
 
 
-def _trainings(arm: Arm) -> list[Training]:
-    return [training for run in arm.runs for training in run.trainings]
+def _pooled(arm: Arm) -> ComparedRun:
+    seconds = [run.training_seconds for run in arm.runs]
+    trainings = tuple(training for run in arm.runs for training in run.trainings)
+    return replace(arm.runs[0], trainings=trainings, training_seconds=float(np.median(seconds)))
 
 
-def _number(value: float, digits: int) -> str:
-    return NOT_RECORDED if math.isnan(value) else f"{value:.{digits}f}"
+def _with_missing(arms: Sequence[Arm], cells: Sequence[str]) -> Iterator[str]:
+    of_present = iter(cells)
+    return (next(of_present) if arm.runs else MISSING for arm in arms)
 
 
 def _missing_notes(arms: Sequence[Arm]) -> list[str]:
     return [f"{arm.name}: {', '.join(arm.missing)} did not finish." for arm in arms if arm.missing]
 
 
-def _effect_rows(form: ScoreForm, rows: pd.DataFrame) -> Rows:
+def _grouped(
+    form: ScoreForm, rows: pd.DataFrame, cells_of: Callable[[Mapping[str, Any], int], tuple[str, ...]], others: int
+) -> Rows:
+    """Return a row per class; ``others`` is the number of cells after the first one with a number."""
     chosen: Any = rows[(rows["metric"] == form.metric) & (rows["form"] == form.name)]
-    if chosen.empty:
-        return ((metric_title(form), "all", NOT_RECORDED, *["–"] * 10),)
-    cells = [_effect_cells(row, digits_of(form.metric)) for row in chosen.to_dict("records")]
-    return tuple(("" if number else metric_title(form), *of_row) for number, of_row in enumerate(cells))
+    found = [row for row in chosen.to_dict("records") if row["baseline_trainings"] and row["other_trainings"]]
+    if not found:
+        state = (
+            NOT_RECORDED if rows[["baseline_trainings", "other_trainings"]].to_numpy().all(axis=1).any() else MISSING
+        )
+        return ((metric_title(form), "all", state, *["–"] * others),)
+    digits = digits_of(form.metric)
+    return tuple(
+        ("" if number else metric_title(form), str(row["class"]), *cells_of(row, digits))
+        for number, row in enumerate(found)
+    )
 
 
 def _effect_cells(row: Mapping[str, Any], digits: int) -> tuple[str, ...]:
-    if row["other_trainings"] == 0 or row["baseline_trainings"] == 0:
-        return (str(row["class"]), MISSING, *["–"] * 10)
     return (
-        str(row["class"]),
         _told(row["mean"], f"+.{digits}f"),
         "–" if math.isnan(row["low"]) else f"[{row['low']:+.{digits}f}, {row['high']:+.{digits}f}]",
         p_text(row["p_value"]),
         p_text(row["holm_p_value"]),
-        p_text(row["equivalence_p_value"]),
-        _told(row["false_claim"], ".0%"),
-        _told(row["effect_size"], "+.2f"),
-        _told(row["share_higher"], ".0%"),
-        _told(row["training_sd"], f".{digits}f"),
+        _told(row["sd"], f".{digits}f"),
         f"{row['patients']}" + (f" ({row['cases']})" if row["cases"] != row["patients"] else ""),
         str(row["undefined"]),
+    )
+
+
+def _size_cells(row: Mapping[str, Any], digits: int) -> tuple[str, ...]:
+    return (
+        p_text(row["equivalence_p_value"]),
+        _told(row["false_claim"], ".1%"),
+        _told(row["effect_size"], "+.2f"),
+        _told(row["share_higher"], ".0%"),
+        _told(row["correlation"], ".2f"),
+        _told(row["training_sd"], f".{digits}f"),
     )
 
 

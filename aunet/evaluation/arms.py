@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from aunet.errors import UserError
+from aunet.evaluation.comparability import with_unique_names
 from aunet.evaluation.compared_run import ComparedRun
 from aunet.evaluation.comparison_scores import ScoreForm, score_forms
 from aunet.evaluation.effects import TIDY
-from aunet.evaluation.setting_differences import has_equal_settings
+from aunet.evaluation.setting_differences import has_equal_settings, setting_differences
 from aunet.metrics.case_scores import patients, penalised
 
 
@@ -23,22 +24,11 @@ class Arm:
         name: for the tables.
         runs: in order of the seeds; empty if none finished.
         missing: names of the trainings that did not finish.
-        forward_seconds: of one patch.
-        gflop: of the forward pass of one patch, a multiply-add counted as 2.
-        training_seconds: median over the trainings.
     """
 
     name: str
     runs: tuple[ComparedRun, ...]
     missing: tuple[str, ...] = ()
-    forward_seconds: float = float("nan")
-    gflop: float = float("nan")
-    training_seconds: float = float("nan")
-
-    @property
-    def num_trainings(self) -> int:
-        """Return the number of finished trainings."""
-        return sum(run.num_folds for run in self.runs)
 
 
 def gather_arms(runs: Sequence[ComparedRun]) -> list[Arm]:
@@ -58,7 +48,10 @@ def gather_arms(runs: Sequence[ComparedRun]) -> list[Arm]:
             group.append(run)
     if len(groups) == 1:
         return [Arm(run.name, (run,)) for run in runs]
-    return [_arm(group) for group in groups]
+    arms = [_arm(group) for group in groups]
+    firsts = [arm.runs[0] for arm in arms]
+    named = with_unique_names(firsts, setting_differences(firsts))
+    return [replace(arm, name=run.name) for arm, run in zip(arms, named, strict=True)]
 
 
 def tidy_scores(arms: Sequence[Arm]) -> pd.DataFrame:
