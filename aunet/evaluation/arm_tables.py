@@ -15,9 +15,13 @@ from aunet.evaluation.comparison_scores import ScoreForm
 from aunet.evaluation.sample_size import DIFFERENCE, Spreads, patients_needed, trainings_needed
 from aunet.evaluation.setting_differences import NOT_RECORDED
 from aunet.evaluation.sign_flip_test import DRAWS, FEWEST, MOST_EXACT
-from aunet.reporting.tables import PaperTable, Rows, digits_of
+from aunet.metrics.case_scores import detections
+from aunet.reporting.tables import DETECTED_NOTE, PaperTable, Rows, digits_of
 
 MISSING = "missing"
+UNKNOWN = "unknown"
+# Seeds per model of a thorough study, for planning one.
+MORE = 10
 MODELS_NOTE = (
     "Mean: over the patients, of the difference of the means over the trainings. Interval (95 %) and p: of this mean,"
     " with crossed effects of patients and trainings (mean squares; mean of Satterthwaite's t and the Behrens-Fisher"
@@ -50,7 +54,7 @@ def arm_table(
     the trainings' means. Each row is over the cases that every training of every arm defines.
     """
     names = [arm.name for arm in arms]
-    groups = [_score_rows(form, table, names) for form in forms]
+    groups = [*(_score_rows(form, table, names) for form in forms), _detected_rows(arms)]
     return PaperTable(
         title=title,
         columns=("Metric", "Class", "n", *names),
@@ -59,7 +63,7 @@ def arm_table(
             *run_notes([run for arm in arms for run in arm.runs], are_arms=True),
             *_missing_notes(arms),
             "Mean ± sd over the patients, of their means over the trainings; in brackets the sd over the trainings'"
-            " means. n: patients with a value in every training.",
+            f" means. n: patients with a value in every training. {DETECTED_NOTE}, a mean over the trainings.",
             timing_note,
         ),
     )
@@ -96,11 +100,21 @@ def planning_table(rows: pd.DataFrame, metric: str = "dice") -> PaperTable:
     chosen: Any = rows[(rows["metric"] == metric) & (rows["form"] == "common cases")]
     return PaperTable(
         title=f"To show a difference of {DIFFERENCE} in Dice with a power of 80 %",
-        columns=("Model", "Class", "Patient sd", "Seed sd", "Rest sd", "Patients", "or seeds per model"),
+        columns=(
+            "Model",
+            "Class",
+            "Patient sd",
+            "Seed sd",
+            "Rest sd",
+            "Patients",
+            "or seeds",
+            f"Patients, {MORE} seeds",
+        ),
         groups=(tuple(_planning_cells(row) for row in chosen.to_dict("records")),),
         notes=(
-            "Patients: with the trainings at hand; seeds: with the patients at hand; ∞: no number suffices, as the"
-            " other spread is too large. Seed sd, rest sd: of a training's mean, and of a patient in one training.",
+            f"Patients: with the trainings at hand, or with {MORE} seeds per model; seeds: per model, with the patients at"
+            " hand; ∞: no number suffices, as the other spread is too large. Patient sd: of a patient's difference between"
+            " the models; seed sd: of a training's mean; rest sd: of a patient in one training.",
         ),
     )
 
@@ -130,6 +144,23 @@ def _score_rows(form: ScoreForm, table: pd.DataFrame, names: Sequence[str]) -> R
     for number, (of_class, scores) in enumerate(chosen.groupby("class", sort=False)):
         cells, patients = _cells(scores, names, digits_of(form.metric))
         rows.append(("" if number else metric_title(form), str(of_class), str(patients), *cells))
+    return tuple(rows)
+
+
+def _detected_rows(arms: Sequence[Arm]) -> Rows:
+    """Return the number of organs found of those present, a mean over the trainings."""
+    counts: list[pd.DataFrame | None] = []
+    for arm in arms:
+        tables = [detections(run.scores).set_index("class") for run in arm.runs]
+        counts.append(sum(tables[1:], tables[0]) / len(tables) if tables else None)
+    classes = next(list(found.index) for found in counts if found is not None)
+    rows: list[tuple[str, ...]] = []
+    for number, of_class in enumerate(classes):
+        cells = [
+            MISSING if found is None else f"{found.loc[of_class, 'detected']:g}/{found.loc[of_class, 'present']:g}"
+            for found in counts
+        ]
+        rows.append(("" if number else "Detected (cases)", str(of_class), "", *cells))
     return tuple(rows)
 
 
@@ -242,16 +273,19 @@ def _margin_note(rows: pd.DataFrame) -> str:
 def _planning_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     names = (str(row["arm"]), str(row["class"]))
     if math.isnan(row["patient_sd"]):
-        return (*names, MISSING, *["–"] * 4)
+        return (*names, MISSING, *["–"] * 5)
     spreads = Spreads(row["patient_sd"], row["training_sd"], row["rest_sd"])
     trainings = min(row["baseline_trainings"], row["other_trainings"])
     patients = patients_needed(spreads, trainings)
-    seeds = "one seed each" if math.isnan(row["training_sd"]) else _count(trainings_needed(spreads, row["patients"]))
+    is_unknown = math.isnan(row["training_sd"])
+    seeds = UNKNOWN if is_unknown else _count(trainings_needed(spreads, row["patients"]))
+    with_more = UNKNOWN if is_unknown else _count(patients_needed(spreads, MORE))
     return (
         *names,
         *(_told(value, ".3f") for value in (spreads.patient, spreads.training, spreads.rest)),
         _count(patients),
         seeds,
+        with_more,
     )
 
 

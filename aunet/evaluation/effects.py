@@ -51,6 +51,7 @@ class Effect:
         undefined: number of cases left out.
         baseline_trainings: number of trainings of the baseline.
         other_trainings: number of trainings of the other arm.
+        folds: number of folds that both arms have.
         speaks_of_models: whether the certainty includes the chance of training, not that of the patients alone.
     """
 
@@ -72,6 +73,7 @@ class Effect:
     undefined: int
     baseline_trainings: int
     other_trainings: int
+    folds: int
     speaks_of_models: bool
 
 
@@ -128,6 +130,7 @@ def paired_effect(baseline: pd.DataFrame, other: pd.DataFrame, margin: float = m
         "undefined": undefined,
         "baseline_trainings": trainings[0],
         "other_trainings": trainings[1],
+        "folds": len(folds),
     }
     if not patients:
         return Effect(**dict.fromkeys(_NUMBERS, math.nan), **counts, speaks_of_models=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from aunet.messages import counted
 from aunet.reporting.tables import METRIC_NAMES, digits_of
 
 LEVEL = 0.05
@@ -31,18 +32,14 @@ def _verdict(row: Mapping[str, Any]) -> str:
     change = f"{row['arm']} changed {row['class']} {METRIC_NAMES[row['metric']]} by {row['mean']:+.{digits}f}"
     if not math.isnan(row["low"]):
         change += f" ({row['low']:+.{digits}f} to {row['high']:+.{digits}f})"
-    return f"{change} against {row['baseline']}, {_trainings(row)}, {_patients(row)}: {_conclusion(row)}."
+    return f"{change} against {row['baseline']}, {_trainings(row)}, {counted(row['patients'], 'patient')}: {_conclusion(row)}."
 
 
 def _trainings(row: Mapping[str, Any]) -> str:
     first, other = row["baseline_trainings"], row["other_trainings"]
     if first == other:
-        return "1 training each" if first == 1 else f"{first} trainings each"
-    return f"{first} and {other} trainings"
-
-
-def _patients(row: Mapping[str, Any]) -> str:
-    return f"{row['patients']} patient{'' if row['patients'] == 1 else 's'}"
+        return counted(first, "seed" if row["folds"] == 1 else "training") + (" each" if first == 1 else "")
+    return f"{first} and {other} {'seeds' if row['folds'] == 1 else 'trainings'}"
 
 
 def _conclusion(row: Mapping[str, Any]) -> str:

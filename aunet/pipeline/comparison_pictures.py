@@ -75,20 +75,21 @@ def _contrast(arms: Sequence[Arm]) -> Figure | None:
 
 def _curves(arms: Sequence[Arm], read: Callable[[ComparedRun], pd.DataFrame]) -> pd.DataFrame:
     """Return the curves of all runs; of pooled folds, that of the first, whose folder the run has."""
-    found = [read(run).assign(arm=arm.name, seed=run.seed) for arm in arms for run in arm.runs]
+    tables = [read(run).assign(arm=arm.name, seed=run.seed) for arm in arms for run in arm.runs]
+    found = [table for table in tables if len(table)]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def _epochs(columns: Columns | None) -> pd.DataFrame:
     if columns is None or "val/dice" not in columns:
-        return pd.DataFrame(columns=["epoch", "value", "panel"])
+        return pd.DataFrame()
     return pd.DataFrame({"epoch": columns["epoch"], "value": columns["val/dice"].astype(np.float64), "panel": ""})
 
 
 def _areas(columns: Columns | None) -> pd.DataFrame:
     """Return the mean over cases and gates of ``auc_inside`` by level and epoch."""
     if columns is None or "auc_inside" not in columns:
-        return pd.DataFrame(columns=["epoch", "value", "panel"])
+        return pd.DataFrame()
     panels = [f"level {level}" for level in columns["level"]]
     rows = pd.DataFrame({"epoch": columns["epoch"], "value": columns["auc_inside"].astype(np.float64), "panel": panels})
     means: Any = rows.groupby(["panel", "epoch"], as_index=False)["value"].mean()
