@@ -1,4 +1,4 @@
-"""The tables of a comparison of arms: the paper's table over all trainings, the effects, the ranks."""
+"""The tables of a comparison of arms: the paper's table over all trainings, and the effects."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,16 +12,12 @@ from aunet.evaluation.arms import Arm
 from aunet.evaluation.compared_run import ComparedRun
 from aunet.evaluation.comparison import fact_rows, metric_title, run_notes
 from aunet.evaluation.comparison_scores import ScoreForm
-from aunet.evaluation.sample_size import DIFFERENCE, Spreads, patients_needed, trainings_needed
 from aunet.evaluation.setting_differences import NOT_RECORDED
 from aunet.evaluation.sign_flip_test import DRAWS, FEWEST, MOST_EXACT
 from aunet.metrics.case_scores import detections
 from aunet.reporting.tables import DETECTED_NOTE, PaperTable, Rows, digits_of
 
 MISSING = "missing"
-UNKNOWN = "unknown"
-# Seeds per model of a thorough study, for planning one.
-MORE = 10
 MODELS_NOTE = (
     "Mean: over the patients, of the difference of the means over the trainings. Interval (95 %) and p: of this mean,"
     " with crossed effects of patients and trainings (mean squares; mean of Satterthwaite's t and the Behrens-Fisher"
@@ -92,47 +88,6 @@ def size_table(rows: pd.DataFrame, forms: Sequence[ScoreForm], title: str) -> Pa
         columns=("Metric", "Class", "Equivalent", "False claim", "d", "Higher", "Correlation", "Seed sd"),
         groups=tuple(_grouped(form, rows, _size_cells, 5) for form in forms),
         notes=(SIZE_NOTE, _margin_note(rows)),
-    )
-
-
-def planning_table(rows: pd.DataFrame, metric: str = "dice") -> PaperTable:
-    """Return how many patients, or trainings per model, would show a difference of 0.01 with a power of 80 %."""
-    chosen: Any = rows[(rows["metric"] == metric) & (rows["form"] == "common cases")]
-    return PaperTable(
-        title=f"To show a difference of {DIFFERENCE} in Dice with a power of 80 %",
-        columns=(
-            "Model",
-            "Class",
-            "Patient sd",
-            "Seed sd",
-            "Rest sd",
-            "Patients",
-            "or seeds",
-            f"Patients, {MORE} seeds",
-        ),
-        groups=(tuple(_planning_cells(row) for row in chosen.to_dict("records")),),
-        notes=(
-            f"Patients: with the trainings at hand, or with {MORE} seeds per model; seeds: per model, with the patients at"
-            " hand; ∞: no number suffices, as the other spread is too large. Patient sd: of a patient's difference between"
-            " the models; seed sd: of a training's mean; rest sd: of a patient in one training.",
-        ),
-    )
-
-
-def ranking_table(ranks: Mapping[str, pd.DataFrame], metric: str) -> PaperTable:
-    """Return the table of ``ranking.ranking_stability`` by class."""
-    rows: list[tuple[str, ...]] = []
-    for of_class, found in ranks.items():
-        rows += [
-            (of_class if number == 0 else "", *_rank_cells(row)) for number, row in enumerate(found.to_dict("records"))
-        ]
-    return PaperTable(
-        title=f"Ranks by {metric}, and their stability if patients and trainings are drawn again",
-        columns=("Class", "Model", "Rank", "95 % of draws", "First in", "Kendall's tau"),
-        groups=(tuple(rows),),
-        notes=(
-            "1,000 draws with replacement. Kendall's tau: mean rank correlation with the order found; 1 is stable.",
-        ),
     )
 
 
@@ -232,11 +187,11 @@ def _grouped(
 
 def _effect_cells(row: Mapping[str, Any], digits: int) -> tuple[str, ...]:
     return (
-        _told(row["mean"], f"+.{digits}f"),
+        number_text(row["mean"], f"+.{digits}f"),
         "–" if math.isnan(row["low"]) else f"[{row['low']:+.{digits}f}, {row['high']:+.{digits}f}]",
         p_text(row["p_value"]),
         p_text(row["holm_p_value"]),
-        _told(row["sd"], f".{digits}f"),
+        number_text(row["sd"], f".{digits}f"),
         f"{row['patients']}" + (f" ({row['cases']})" if row["cases"] != row["patients"] else ""),
         str(row["undefined"]),
     )
@@ -245,11 +200,11 @@ def _effect_cells(row: Mapping[str, Any], digits: int) -> tuple[str, ...]:
 def _size_cells(row: Mapping[str, Any], digits: int) -> tuple[str, ...]:
     return (
         p_text(row["equivalence_p_value"]),
-        _told(row["false_claim"], ".1%"),
-        _told(row["effect_size"], "+.2f"),
-        _told(row["share_higher"], ".0%"),
-        _told(row["correlation"], ".2f"),
-        _told(row["training_sd"], f".{digits}f"),
+        number_text(row["false_claim"], ".1%"),
+        number_text(row["effect_size"], "+.2f"),
+        number_text(row["share_higher"], ".0%"),
+        number_text(row["correlation"], ".2f"),
+        number_text(row["training_sd"], f".{digits}f"),
     )
 
 
@@ -260,7 +215,8 @@ def p_text(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _told(value: float, form: str) -> str:
+def number_text(value: float, form: str) -> str:
+    """Return a number in the given format, a dash if there is none."""
     return "–" if math.isnan(value) else format(value, form)
 
 
@@ -268,38 +224,3 @@ def _margin_note(rows: pd.DataFrame) -> str:
     margins: Any = rows[["metric", "margin"]].dropna().drop_duplicates()
     told = ", ".join(f"{metric} ±{margin:g}" for metric, margin in margins.to_numpy())
     return f"Margins: {told}." if told else "No margin of equivalence was given."
-
-
-def _planning_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    names = (str(row["arm"]), str(row["class"]))
-    if math.isnan(row["patient_sd"]):
-        return (*names, MISSING, *["–"] * 5)
-    spreads = Spreads(row["patient_sd"], row["training_sd"], row["rest_sd"])
-    trainings = min(row["baseline_trainings"], row["other_trainings"])
-    patients = patients_needed(spreads, trainings)
-    is_unknown = math.isnan(row["training_sd"])
-    seeds = UNKNOWN if is_unknown else _count(trainings_needed(spreads, row["patients"]))
-    with_more = UNKNOWN if is_unknown else _count(patients_needed(spreads, MORE))
-    return (
-        *names,
-        *(_told(value, ".3f") for value in (spreads.patient, spreads.training, spreads.rest)),
-        _count(patients),
-        seeds,
-        with_more,
-    )
-
-
-def _count(number: int | None) -> str:
-    return "∞" if number is None else f"{number:,}"
-
-
-def _rank_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    if math.isnan(row["rank"]):
-        return (str(row["arm"]), MISSING, "–", "–", "–")
-    return (
-        str(row["arm"]),
-        f"{row['rank']:g}",
-        f"{row['rank_low']:g}–{row['rank_high']:g}",
-        f"{row['share_first']:.0%}",
-        _told(row["kendall"], ".2f"),
-    )

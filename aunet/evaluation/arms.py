@@ -1,8 +1,9 @@
 """The arms of a comparison: the trainings that differ in nothing but the seed and the fold, and their tidy scores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -52,6 +53,24 @@ def gather_arms(runs: Sequence[ComparedRun]) -> list[Arm]:
     firsts = [arm.runs[0] for arm in arms]
     named = with_unique_names(firsts, setting_differences(firsts))
     return [replace(arm, name=run.name) for arm, run in zip(arms, named, strict=True)]
+
+
+def arms_of_study(
+    runs: Sequence[ComparedRun], arm_of_folder: Mapping[Path, str], finished: Collection[Path]
+) -> list[Arm]:
+    """Return the arms of a study in its order, those without a finished run included.
+
+    Args:
+        runs: the finished runs; one that pools folds has the folder of its first.
+        arm_of_folder: the arm of every training of the study, finished or not, as its overrides.
+        finished: folders of the finished trainings.
+    """
+    arms: list[Arm] = []
+    for words, name in _short_names(list(dict.fromkeys(arm_of_folder.values()))).items():
+        own = sorted((run for run in runs if arm_of_folder[run.folder] == words), key=lambda run: run.seed)
+        missing = [folder.name for folder, arm in arm_of_folder.items() if arm == words and folder not in finished]
+        arms.append(Arm(name, tuple(own), tuple(missing)))
+    return arms
 
 
 def tidy_scores(arms: Sequence[Arm]) -> pd.DataFrame:
@@ -106,3 +125,15 @@ def _tidy(arm: Arm, form: ScoreForm) -> Iterator[pd.DataFrame]:
 def _fold_of_case(run: ComparedRun) -> dict[str, int]:
     """Return the number of the training, one per fold, that tested each case."""
     return {case_id: number for number, training in enumerate(run.trainings) for case_id in training.test or ()}
+
+
+def _short_names(arms: Sequence[str]) -> dict[str, str]:
+    """Return a name for each arm from the overrides in which it differs: ``attention``, ``unet, train=15``."""
+    common = set[str].intersection(*(set(arm.split()) for arm in arms))
+    own = {arm: [word for word in arm.split() if word not in common] for arm in arms}
+    return {arm: ", ".join(_short(word) for word in words) or arm for arm, words in own.items()}
+
+
+def _short(word: str) -> str:
+    key, _, value = word.partition("=")
+    return value if key in ("model", "model/gate", "model/head") else f"{key.rpartition('.')[2]}={value}"

@@ -32,7 +32,8 @@ def _verdict(row: Mapping[str, Any]) -> str:
     change = f"{row['arm']} changed {row['class']} {METRIC_NAMES[row['metric']]} by {row['mean']:+.{digits}f}"
     if not math.isnan(row["low"]):
         change += f" ({row['low']:+.{digits}f} to {row['high']:+.{digits}f})"
-    return f"{change} against {row['baseline']}, {_trainings(row)}, {counted(row['patients'], 'patient')}: {_conclusion(row)}."
+    sizes = f"{_trainings(row)}, {counted(row['patients'], 'patient')}"
+    return f"{change} against {row['baseline']}, {sizes}: {_conclusion(row)}."
 
 
 def _trainings(row: Mapping[str, Any]) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from aunet.evaluation.arm_tables import arm_table, effect_table, planning_table, ranking_table, size_table
+from aunet.evaluation.arm_tables import arm_table, effect_table, size_table
 from aunet.evaluation.arms import Arm, tidy_scores
 from aunet.evaluation.comparison import comparison_table, data_title, mark_of, population, run_notes, settings_table
 from aunet.evaluation.comparison_scores import ScoreForm, comparison_rows, differences_to_first, score_forms
 from aunet.evaluation.effects import MARGIN, effects
+from aunet.evaluation.planning_tables import planning_table, ranking_table
 from aunet.evaluation.ranking import ranking_stability
 from aunet.evaluation.setting_differences import setting_differences
 from aunet.evaluation.verdicts import verdicts

@@ -69,8 +69,8 @@ def _learning(arms: Sequence[Arm]) -> Figure | None:
 
 def _contrast(arms: Sequence[Arm]) -> Figure | None:
     curves = _curves(arms, lambda run: _areas(read_columns(RunFolder(run.folder).attention.statistics)))
-    gated = [arm.name for arm in arms if not curves.empty and arm.name in set(curves["arm"])]
-    return seed_curves(curves, gated, _AREA, neutral=0.5) if gated else None
+    # All arms are named, so that each keeps its colour; those without gates have no curve.
+    return None if curves.empty else seed_curves(curves, [arm.name for arm in arms], _AREA, neutral=0.5)
 
 
 def _curves(arms: Sequence[Arm], read: Callable[[ComparedRun], pd.DataFrame]) -> pd.DataFrame:

@@ -88,7 +88,7 @@ def difference_distributions(
     """
     with rc_context(_STYLE):
         classes = _classes(values)
-        figure = Figure(figsize=(WIDTH, 0.62 + 0.42 * len(classes)), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 0.75 + 0.42 * len(classes)), layout="constrained")
         axes = figure.add_subplot()
         if margin is not None:
             axes.axvspan(-margin, margin, color="#dbeafe", linewidth=0, label=f"equivalent within ±{margin:g}")
@@ -106,7 +106,7 @@ def difference_distributions(
         axes.set_xlabel(f"difference in {score}: {other} minus {baseline}")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         if margin is not None:
-            figure.legend(loc="outside upper right", borderaxespad=0.1)
+            axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
         return figure
 
 
@@ -128,7 +128,7 @@ def score_against_volume(values: pd.DataFrame, arms: Sequence[str], score: str =
             axes.set_xlabel("volume (ml)")
             _set_log_volume(axes, chosen["volume_ml"].to_numpy(dtype=np.float64))
         panels[0].set_ylabel(score)
-        _legend_below(figure, panels[0], len(arms))
+        _legend_below(figure, panels[0])
         return figure
 
 
@@ -157,7 +157,7 @@ def seed_curves(curves: pd.DataFrame, arms: Sequence[str], score: str, neutral: 
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.margins(x=0.02)
         panels[0].set_ylabel(score)
-        _legend_below(figure, panels[0], len(arms))
+        _legend_below(figure, panels[0])
         return figure
 
 
@@ -232,10 +232,10 @@ def _draw_band(axes: Axes, rows: pd.DataFrame, arm: str, color: str) -> None:
     axes.fill_between(found.index, found["min"], found["max"], color=color, alpha=0.2, linewidth=0)
 
 
-def _legend_below(figure: Figure, axes: Axes, count: int) -> None:
+def _legend_below(figure: Figure, axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, names, loc="outside lower center", ncols=2 if count == 4 else min(count, 3))
+        figure.legend(handles, names, loc="outside lower center", ncols=2 if len(names) == 4 else min(len(names), 3))
 
 
 def _wrapped(name: str, longest: int = 12) -> str:
