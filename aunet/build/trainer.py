@@ -18,6 +18,7 @@ from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.networks import UNet
 from aunet.runs import ranks
+from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
 from aunet.training.callbacks.accumulation import GroupMean, count_steps
 from aunet.training.callbacks.epoch_tables import EpochTables
@@ -163,7 +164,7 @@ def build_recorder(
     if not has_softmax_gates(task.network):
         task.watch(case["case_id"] for case in shown)
     return AttentionRecorder(
-        folder / "attention",
+        RunFolder(folder).attention.path,
         [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
         predict=lambda network, case: task.predict_watched(case.case_id, case.image),
         labels=data.cohort.labels,

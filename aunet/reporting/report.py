@@ -10,7 +10,7 @@ from aunet.reporting.curves import training_curves
 from aunet.reporting.html import Cell, HtmlTable, Picture, Tile, embed_drawing, embed_picture, render_page
 from aunet.reporting.score_section import dice_tiles, score_section
 from aunet.reporting.tables import PHANTOM_NOTE
-from aunet.runs.run_folder import RunFiles
+from aunet.runs.run_folder import AttentionFolder, RunFolder, read_columns
 
 _AREA_NOTE = (
     "How well a coefficient tells inside from outside: the probability that a place inside the class has a larger "
@@ -43,7 +43,7 @@ def build_report(run_folder: Path) -> Path:
 
     If files are missing, as in an interrupted run, a line says so in place of their part.
     """
-    run = RunFiles(run_folder)
+    run = RunFolder(run_folder)
     facts = {key: value for key, value in run.facts.items() if key != "scores"}
     text = render_page(
         "report.html",
@@ -55,39 +55,39 @@ def build_report(run_folder: Path) -> Path:
         scores=score_section(run),
         attention=_attention(run),
         facts=HtmlTable((), [(Cell(key), Cell(value)) for key, value in _flatten(facts)]),
-        config=run.config,
+        config=run.config.read_text(encoding="utf-8") if run.config.is_file() else None,
     )
-    path = run_folder / "report.html"
-    write_text(path, text)
-    return path
+    write_text(run.report, text)
+    return run.report
 
 
-def _banners(run: RunFiles) -> list[str]:
+def _banners(run: RunFolder) -> list[str]:
     """Return the sentences that qualify the whole report."""
     status = run.facts.get("status", "unknown")
     unfinished = [] if status == "finished" else [f"This run is not finished: its status is '{status}'."]
     return [*([PHANTOM_NOTE] if run.facts.get("is_phantom") else []), *run.caveats, *unfinished]
 
 
-def _fact_tiles(run: RunFiles) -> list[Tile]:
+def _fact_tiles(run: RunFolder) -> list[Tile]:
     names = {"parameters": "parameters", "best_epoch": "best epoch", "seed": "seed"}
     return [Tile(_format(run.facts[key]), name) for key, name in names.items() if run.facts.get(key) is not None]
 
 
-def _training_curves(run: RunFiles) -> Picture | None:
-    if run.metrics is None:
+def _training_curves(run: RunFolder) -> Picture | None:
+    metrics = read_columns(run.metrics)
+    if metrics is None:
         return None
-    svg = training_curves(run.metrics, run.labels)
+    svg = training_curves(metrics, run.labels)
     return embed_drawing(svg, "Training loss, validation Dice and learning rate by epoch")
 
 
-def _attention(run: RunFiles) -> AttentionSection | None:
-    statistics = run.attention_statistics
+def _attention(run: RunFolder) -> AttentionSection | None:
+    statistics = read_columns(run.attention.statistics)
     if statistics is None:
         return None
     films = [
-        embed_picture(film, f"Attention over the epochs: {film.stem.removeprefix('film_')}", _FILM_NOTE, widest=2000)
-        for film in run.films
+        embed_picture(film, f"Attention over the epochs: {AttentionFolder.case_of_film(film)}", _FILM_NOTE, widest=2000)
+        for film in run.attention.films
     ]
 
     def draw(quantity: Quantity, description: str, note: str) -> Picture:

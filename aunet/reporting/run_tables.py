@@ -1,8 +1,8 @@
 """The table of many runs, with the state and the scores of each, and the texts of its cells."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
+from aunet.messages import age_words
 from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
 from aunet.runs.run_state import RunState
 
@@ -20,7 +20,7 @@ def run_table(title: str, states: Sequence[tuple[str, RunState]]) -> PaperTable:
             epochs_of(state),
             dice_text(state.best_dice),
             dice_text(_mean(list(state.test_dice.values()))),
-            age_text(state.started),
+            age_words(state.started),
         )
         for name, state in states
     )
@@ -56,21 +56,6 @@ def epochs_of(state: RunState) -> str:
 def dice_text(value: float | None) -> str:
     """Format a Dice as papers print it; a dash if there is none."""
     return "–" if value is None else f"{value:.3f}"
-
-
-def duration_text(seconds: float) -> str:
-    """Format a duration in hours, minutes and seconds."""
-    return str(timedelta(seconds=round(seconds)))
-
-
-def age_text(start: datetime | None) -> str:
-    """Format the time since ``start`` in its largest unit; a dash if there is none."""
-    if start is None:
-        return "–"
-    minutes = int((datetime.now(UTC) - start).total_seconds() // 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
 
 
 def _mean(values: Sequence[float]) -> float | None:

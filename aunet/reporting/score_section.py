@@ -27,7 +27,7 @@ from aunet.reporting.tables import (
     digits_of,
     mean_and_sd,
 )
-from aunet.runs.run_folder import RunFiles
+from aunet.runs.run_folder import RunFolder
 
 Summary = Mapping[str, float | int | None]
 
@@ -44,9 +44,9 @@ class ScoreSection:
     cases: HtmlTable
 
 
-def dice_tiles(run: RunFiles) -> list[Tile]:
+def dice_tiles(run: RunFolder) -> list[Tile]:
     """Return the test Dice of each class, mean ± sd; none before the test."""
-    scores = run.case_scores
+    scores = run.read_case_scores()
     if scores is None:
         return []
     return [
@@ -55,9 +55,9 @@ def dice_tiles(run: RunFiles) -> list[Tile]:
     ]
 
 
-def score_section(run: RunFiles) -> ScoreSection | None:
+def score_section(run: RunFolder) -> ScoreSection | None:
     """Return the section on the run's test cases; None before they are scored."""
-    scores = run.case_scores
+    scores = run.read_case_scores()
     if scores is None or scores.empty:
         return None
     distance_note = DISTANCE_NOTE if "assd_mm" in shown_metrics(scores) else VOXEL_DISTANCE_NOTE
@@ -117,12 +117,16 @@ def _number(entry: Summary, key: str) -> float:
     return nan if value is None else float(value)
 
 
-def _extreme_cases(scores: pd.DataFrame, run: RunFiles) -> dict[str, list[Picture]]:
+def _extreme_cases(scores: pd.DataFrame, run: RunFolder) -> dict[str, list[Picture]]:
     ranked = ranked_cases(scores)
     worst = ranked[:_NUM_WORST]
     best = [case_id for case_id in reversed(ranked) if case_id not in worst][:_NUM_BEST]
     pictures = {
-        title: [_case_picture(case_id, path, scores) for case_id in case_ids if (path := run.test_picture(case_id))]
+        title: [
+            _case_picture(case_id, path, scores)
+            for case_id in case_ids
+            if (path := run.test.picture(case_id)).is_file()
+        ]
         for title, case_ids in (("Worst cases", worst), ("Best cases", best))
     }
     return {title: shown for title, shown in pictures.items() if shown}

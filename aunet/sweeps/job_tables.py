@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aunet.reporting.run_tables import caveat_notes, dice_text, duration_text, epochs_of
+from aunet.messages import duration_digits
+from aunet.reporting.run_tables import caveat_notes, dice_text, epochs_of
 from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
 from aunet.runs.run_state import RunState
 from aunet.sweeps.job import Job
@@ -20,7 +21,7 @@ def job_table(title: str, jobs: Sequence[Job]) -> PaperTable:
             epochs_of(state),
             dice_text(state.best_dice),
             *(dice_text(state.test_dice.get(of_class)) for of_class in classes),
-            duration_text(state.seconds),
+            duration_digits(state.seconds),
         )
         for name, state in named
     )
@@ -41,7 +42,7 @@ def trial_table(title: str, trials: Sequence[tuple[Mapping[str, Any], RunState]]
             *(_value_text(chosen.get(key)) for key in keys),
             epochs_of(state),
             dice_text(state.best_dice),
-            duration_text(state.seconds),
+            duration_digits(state.seconds),
         )
         for chosen, state in trials
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 from uuid import uuid4
 
+from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import TrackedRun
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class WandbTracker:
     def __init__(self, run: TrackedRun) -> None:
         import wandb
 
-        (run.folder / "wandb").mkdir(parents=True, exist_ok=True)  # else W&B would silently write elsewhere
+        RunFolder(run.folder).wandb.mkdir(parents=True, exist_ok=True)  # else W&B would silently write elsewhere
         chosen = wandb.setup().settings
         mode, reason = choose_mode(chosen, os.environ), ""
         run_id = wandb_run_id(run.folder) or uuid4().hex[:8]
@@ -59,7 +60,7 @@ class WandbTracker:
             mode, reason = "offline", f", as the service cannot be used ({str(error).splitlines()[0]})"
             self._run = wandb.init(**choose_arguments(run, run_id, mode, chosen))
         if "root_dir" in chosen.model_fields_set:
-            (run.folder / "wandb" / _ID_FILE).write_text(self._run.id, encoding="utf-8")
+            (RunFolder(run.folder).wandb / _ID_FILE).write_text(self._run.id, encoding="utf-8")
         self._is_offline = mode == "offline"
         self._run.define_metric("*", step_metric="epoch")  # else an epoch repeated after a resume is a step back
         self.description = mode + reason + ("; send it later with 'wandb sync --append'" if self._is_offline else "")
@@ -106,7 +107,9 @@ class WandbTracker:
 
 def wandb_media_bytes(folder: Path) -> int:
     """Return the size of the media of all parts of the run in ``folder`` on disk."""
-    return sum(path.stat().st_size for path in folder.glob("wandb/*run-*/files/media/**/*") if path.is_file())
+    return sum(
+        path.stat().st_size for path in RunFolder(folder).wandb.glob("*run-*/files/media/**/*") if path.is_file()
+    )
 
 
 def wandb_run_id(folder: Path) -> str | None:
@@ -114,7 +117,7 @@ def wandb_run_id(folder: Path) -> str | None:
 
     It is in the names (offline-)run-TIME-ID of the parts, or in a file if ``WANDB_DIR`` puts the parts elsewhere.
     """
-    file = folder / "wandb" / _ID_FILE
+    file = RunFolder(folder).wandb / _ID_FILE
     if file.is_file():
         return file.read_text(encoding="utf-8").strip()
     parts = sorted(folder.glob("wandb/*run-*-*"))

@@ -111,7 +111,7 @@ def measure(contender: Contender, kind: str, size: Sequence[int], repeats: int) 
     network = build_network(contender.network).to(device, memory_format=layout)
     image = torch.randn(*size, device=device).contiguous(memory_format=layout)
     if contender.is_ours:  # as training and prediction do
-        from aunet.networks.memory_layout import channels_last, lay_out_channels_last
+        from aunet.networks.layers import channels_last, lay_out_channels_last
 
         lay_out_channels_last(network)
         image = channels_last(image)
