@@ -1,4 +1,4 @@
-"""Three exact ways to the gradient of a 3D convolution's weight on a processor: which of oneDNN's kernels is fastest?
+"""Three exact ways to the gradient of a 3D convolution's weight on a processor, to find oneDNN's fastest kernel.
 
 python experiments/benchmarks/convolution_gradients.py [--precision bf16] [--size 64] [--repeats 4]
 

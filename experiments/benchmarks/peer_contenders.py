@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CLASSES = 4
 _CHANNELS = (16, 32, 64, 128, 256)
-# Side of the square factors whose product gives the machine's rate: 137 GFLOP, a second on two cores.
+# Side of the square factors whose product measures the machine's rate: 137 GFLOP, a second on two cores.
 _MATRIX_SIDE = 4096
 _COPIED_BYTES = 2**28  # larger than any cache
 _RATE_REPEATS = 3

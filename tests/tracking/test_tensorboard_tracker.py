@@ -1,4 +1,4 @@
-"""TensorBoard reads back what it was told."""
+"""TensorBoard reads back what it was sent."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_scalars_pictures_and_tables_are_read_back(tmp_path: Path) -> None:
     assert "| pancreas | 0.5 |" in text.tensor_proto.string_val[0].decode()
 
 
-def test_without_the_package_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_message_holds_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard.writer", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'aunet\[tensorboard\]'"):
         TensorBoardTracker(TrackedRun(tmp_path, "run"))
