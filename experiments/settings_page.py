@@ -49,7 +49,7 @@ SECTIONS = (
     Section("The loss (loss=dice_ce)", {"loss/dice_ce.yaml": "loss."}),
     Section("The optimizer (optimizer=adamw)", {"optimizer/adamw.yaml": "optimizer."}),
     Section("The trainer", {"trainer/default.yaml": "trainer."}),
-    Section("The tracker (logger=wandb)", {"logger/wandb.yaml": "logger."}),
+    Section("The trackers (logger=wandb)", {"logger/default.yaml": "logger."}),
     Section("The recording of attention", {"attention/default.yaml": "attention."}),
     Section("The prediction of whole cases", {"inference/default.yaml": "inference."}),
     Section(
