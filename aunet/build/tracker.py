@@ -23,10 +23,10 @@ def build_tracker(settings: Settings, folder: Path) -> TrackerGroup | None:
         UserError: an entry of ``logger.trackers`` is not a class with its arguments.
     """
     logger = settings["logger"]
-    name: str | None = logger["name"]
+    given = str(logger["name"] or "")
     run = TrackedRun(
         folder=folder,
-        name=name if name and name not in _FORMER_OPTIONS else "/".join(folder.parts[-2:]),
+        name="/".join(folder.parts[-2:]) if given in ("", *_FORMER_OPTIONS) else given,
         project=logger["project"],
         entity=logger["entity"],
         group=logger["group"] or settings["data"]["name"],
