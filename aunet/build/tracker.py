@@ -35,7 +35,7 @@ def build_tracker(settings: Settings, folder: Path) -> TrackerGroup | None:
     )
     trackers = [
         GuardedTracker(
-            _TITLES.get(key, key),
+            _TITLES.get(str(key), str(key)),
             _prepare(key, node, run),
             media_bytes=logger["media_mib"] * 2**20,
             media_bytes_before=wandb_media_bytes(folder),

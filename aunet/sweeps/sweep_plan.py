@@ -135,7 +135,7 @@ def _unique(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from _flat(cast(Mapping[str, Any], value), f"{prefix}{key}.")
