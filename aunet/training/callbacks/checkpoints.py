@@ -22,6 +22,7 @@ from aunet.training.callbacks.accumulation import makes_step
 _log = logging.getLogger(__name__)
 
 MONITORED = "val/dice"
+_Handler = signal.Handlers | int | Callable[[int, FrameType | None], object] | None
 
 
 def is_better(score: float, best: float) -> bool:
@@ -59,9 +60,7 @@ class Checkpoints(Callback):
         self.best_score = float("-inf")
         self.best_epoch: int | None = None
         self._is_stop_requested = False
-        self._previous_handlers: dict[
-            signal.Signals, signal.Handlers | int | Callable[[int, FrameType | None], object] | None
-        ] = {}
+        self._previous_handlers: dict[signal.Signals, _Handler] = {}
 
     def newest(self) -> Path | None:
         """Return the newest readable checkpoint, or None in a new run; damaged ones are renamed with a warning."""

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
