@@ -1,1 +1,1 @@
-"""How does a run look? Tables, curves, pictures and the report, from the files of runs."""
+"""How is a run shown? Tables, curves and the report; pictures of scans are in pictures/."""

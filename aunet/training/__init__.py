@@ -1,1 +1,1 @@
-"""How is a network trained? The task, its hardware, its pace, and the weights from which it starts."""
+"""How does a network learn? The LightningModule, its hardware, pace and schedules."""

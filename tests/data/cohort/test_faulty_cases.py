@@ -49,7 +49,7 @@ def test_blanks_and_letters_of_any_language_are_welcome(name: str) -> None:
 
 
 def test_an_id_twice_is_refused_or_skipped() -> None:
-    with pytest.raises(UserError, match="the case id a stands twice"):
+    with pytest.raises(UserError, match="the case id a appears twice"):
         usable_cases(["a", "a"], case_of, "stop")
     assert len(usable_cases(["a", "a"], case_of, "skip")) == 1
 

@@ -193,7 +193,7 @@ def test_files_that_are_not_dicom_are_left_out_and_reported(tmp_path: Path, capl
         (folder / name).write_text("no image")
     with caplog.at_level("INFO"):
         assert read_volume(folder).shape == (6, 5, 8)
-    assert "2 files are not DICOM" in caplog.text
+    assert "1 file left out as not DICOM: DICOMDIR.bak" in caplog.text
 
 
 def test_localizers_and_other_objects_are_left_out_and_reported(
@@ -205,8 +205,7 @@ def test_localizers_and_other_objects_are_left_out_and_reported(
     write_segmentation(tmp_path / "organ.dcm")
     with caplog.at_level("INFO"):
         assert np.array_equal(read_volume(tmp_path).array, values())
-    assert "1 CT files are left out: localizers" in caplog.text
-    assert "1 SEG files are left out: no slices" in caplog.text
+    assert "1 SEG files, 1 CT files beside the series are left out" in caplog.text
 
 
 def test_a_derived_series_yields_to_the_original_and_is_reported(
@@ -390,9 +389,10 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         read_volume(tmp_path)
 
 
-def test_a_folder_is_not_a_label_map(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a folder, not a file"):
-        read_label(write_series(tmp_path, values(), AXIAL))
+def test_a_label_map_written_as_slices_is_read_from_their_folder(tmp_path: Path) -> None:
+    label = read_label(write_series(tmp_path, values(), AXIAL))
+    assert np.issubdtype(label.array.dtype, np.integer)
+    assert np.array_equal(label.array, values())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -186,9 +186,9 @@ def test_equal_label_maps_give_equal_files(tmp_path: Path) -> None:
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
 
-def test_a_label_map_needs_the_name_of_a_nifti_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"label\.nrrd.*\.nii\.gz or \.nii"):
-        write_label(tmp_path / "label.nrrd", np.zeros((2, 2, 2), np.uint8), np.eye(4))
+def test_a_label_map_needs_the_name_of_a_format_that_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"label\.npy.*\.nii\.gz, \.nrrd, \.mha, \.nii"):
+        write_label(tmp_path / "label.npy", np.zeros((2, 2, 2), np.uint8), np.eye(4))
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ def test_files_listed_by_dataset_json_lie_where_it_says(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"labels": None}, "'labels' is None"),
-        ({"labels": {"0": "background", "1": "ball"}}, "data=msd"),
+        ({"labels": {"0": "background"}}, "data=msd"),
+        ({"labels": {"1": "ball", "2": "box"}}, "data=msd"),
         ({"labels": {"background": 0, "ball": "one"}}, "whole number"),
         ({"labels": {"background": 1, "ball": 2}}, "background 0"),
         ({"labels": {"background": 0, "ball": 1, "box": 2, "ignore": 3}}, "'ignore' label"),
@@ -59,7 +60,7 @@ def test_files_listed_by_dataset_json_lie_where_it_says(tmp_path: Path) -> None:
         ({"channel_names": None}, "'channel_names' is None"),
         ({"channel_names": {"1": "T1"}}, "'channel_names'"),
         ({"channel_names": {"0": "T1", "1": "T2"}}, r"ball 000 has the channels 0000; .* names 2"),
-        ({"file_ending": ".nrrd"}, r"'file_ending' is '.nrrd'"),
+        ({"file_ending": ".npz"}, r"'file_ending' is '.npz'"),
         ({"dataset": {}}, "'dataset' is"),
         ({"dataset": {"a": {"images": "x"}}}, "case a must hold"),
         ({"dataset": {"a": {"images": ["../x.nii.gz"], "label": "y"}}}, "lies outside"),

@@ -38,7 +38,7 @@ def edit(root: Path, **changes: object) -> None:
         ({"labels": {}}, "'labels'"),
         ({"labels": {"1": "ball"}}, "0 for the background"),
         ({"labels": {"zero": "background"}}, "map integers"),
-        ({"labels": {"0": "background", "1": "Ball", "2": "Ball"}}, "stands twice"),
+        ({"labels": {"0": "background", "1": "Ball", "2": "Ball"}}, "appears twice"),
         ({"labels": {"background": 0, "Ball": 1}}, "data=nnunet"),
         ({"modality": None}, "'modality'"),
         ({"training": []}, "'training'"),
@@ -78,7 +78,7 @@ def test_a_dataset_json_that_is_not_json_is_refused(tmp_path: Path, content: byt
 def test_a_case_listed_twice_is_named(tmp_path: Path) -> None:
     entry = {"image": "imagesTr/ball_000.nii.gz", "label": "labelsTr/ball_000.nii.gz"}
     edit(write_msd_task(tmp_path, num_cases=1), training=[entry, entry])
-    with pytest.raises(UserError, match="the case id ball_000 stands twice"):
+    with pytest.raises(UserError, match="the case id ball_000 appears twice"):
         msd_cohort(str(tmp_path))
 
 
