@@ -198,8 +198,9 @@ def test_a_window_that_is_given_or_null_is_not_measured(scans: Path, tmp_path: P
     ],
 )
 def test_a_window_that_is_none_is_refused(window: str, message: str, scans: Path) -> None:
-    draft = compose_draft(["data=folder", f"data.root={scans}", f"data.window={window}", "data.classes={a: 1}"])
+    words = ["data=folder", f"data.root={scans}", f"data.window={window}", "data.classes={a: 1}"]
     with pytest.raises(UserError, match=rf"data\.window=.*{message}"):
+        draft = compose_draft(words)
         fill_in_facts(draft, build_cohort(draft.data))
 
 
