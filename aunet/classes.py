@@ -19,7 +19,7 @@ class Labels:
         if len(self.names) < 2 or self.names[0] != "background":
             raise UserError(f"class names {list(self.names)}: the first must be 'background', followed by one or more.")
         if len(set(self.names)) != len(self.names):
-            raise UserError(f"class names {list(self.names)}: a name stands twice; give each class its own.")
+            raise UserError(f"class names {list(self.names)}: a name appears twice; give each class its own.")
 
     @property
     def num_classes(self) -> int:
