@@ -134,7 +134,7 @@ def build_own_callbacks(settings: Settings) -> list[Callback]:
     """Return the user's callbacks, ``trainer.callbacks``.
 
     Raises:
-        UserError: an entry does not name one of Lightning's callbacks, or two of a kind cannot be told apart.
+        UserError: an entry does not name one of Lightning's callbacks, or two of a kind cannot be distinguished.
     """
     built: list[Callback] = []
     for number, node in enumerate(settings["trainer"]["callbacks"]):

@@ -31,7 +31,7 @@ def run_sweep(overrides: Sequence[str], at_once: int | None) -> None:
     if missing := [job for job in plan.jobs if job.state.status != "finished"]:
         raise UserError(
             f"{len(missing)} of {len(plan.jobs)} jobs did not finish: {', '.join(job.name for job in missing)}. Their"
-            " messages stand above and in their log.txt. The same command runs these jobs again, and no others."
+            " messages are above and in their log.txt. The same command runs these jobs again, and no others."
         )
 
 

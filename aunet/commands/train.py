@@ -29,7 +29,9 @@ def train(words: Sequence[str]) -> None:
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
     if number := next((word.partition("=")[2] for word in overrides if word.startswith("jobs=")), None):
-        raise UserError(f"jobs={number}: is no setting of a run. How many go at once is written --jobs {number}.")
+        raise UserError(
+            f"jobs={number}: is not a setting of a run. The number of runs at a time is written --jobs {number}."
+        )
     for word, is_given in (("--info", options.info), ("--cfg", part is not None)):
         if options.multirun and is_given:
             raise UserError(f"-m with {word}: it is about one run. Leave -m out.")
@@ -40,7 +42,7 @@ def train(words: Sequence[str]) -> None:
         return
     if options.jobs is not None:
         raise UserError(
-            f"--jobs {options.jobs}: it tells how many runs of a sweep go at once; add -m, or leave it out."
+            f"--jobs {options.jobs}: it sets how many runs of a sweep run at a time; add -m, or leave it out."
         )
     if options.info and any(word.startswith("extend=") and word != "extend=null" for word in overrides):
         raise UserError("--info with extend=: an extension changes its run. Give resume= to see what the run costs.")
@@ -67,7 +69,7 @@ def _parser() -> ArgumentParser:
         prog="aunet train",
         description="Train a network, record where it attends, predict and score the test cases, write a report.",
         epilog="Settings are Hydra overrides: model=attention data=ct150 data.root=/scans seed=1."
-        " With -m, model=unet,attention is a sweep of two runs. Groups and their options stand in conf/.",
+        " With -m, model=unet,attention is a sweep of two runs. Groups and their options are in conf/.",
     )
     parser.add_argument("-m", "--multirun", action="store_true", help="a run for each combination of listed values")
     parser.add_argument("--jobs", type=int, metavar="N", help="with -m: N runs at once, sharing the processor's cores")
@@ -181,7 +183,7 @@ def _check_new(config: "DictConfig", folder: Path) -> None:
     check_unlocked(folder)
     if config.resume is None and RunFolder(folder).record.exists():
         raise UserError(
-            f"hydra.run.dir={folder}: holds a run already. Give another folder, or go on with resume={folder}."
+            f"hydra.run.dir={folder}: holds a run already. Give another folder, or continue with resume={folder}."
         )
 
 
@@ -242,7 +244,7 @@ def _run_parts(settings: dict[str, Any], cohort: "Cohort", folder: Path) -> None
             record.end("failed")
         if is_disk_full(error):
             raise UserError(
-                f"{folder}: the disk is full; the checkpoint before stands. Free some of it, then: python train.py"
+                f"{folder}: the disk is full; the previous checkpoint is kept. Free some of it, then: python train.py"
                 f" resume={folder}"
             ) from None
         raise

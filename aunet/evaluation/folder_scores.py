@@ -127,7 +127,9 @@ def _with_every_class(tables: Sequence[pd.DataFrame], diagonal_of_case: Mapping[
     full = scores.set_index(["case_id", "class"]).reindex(rows).reset_index()
     for name in classes:
         if not full.loc[full["class"] == name, "reference_ml"].gt(0).any():
-            _logger.warning("value %s stands in predictions only, in no reference; do both number classes alike?", name)
+            _logger.warning(
+                "value %s appears in predictions only, in no reference; do both number classes alike?", name
+            )
     full = full.fillna({"reference_ml": 0.0, "predicted_ml": 0.0})
     diagonals = [diagonal_of_case[str(case_id)] for case_id in full["case_id"]]
     return full.assign(patient=full["case_id"], diagonal_mm=diagonals).reindex(columns=list(COLUMNS))

@@ -22,7 +22,9 @@ def cohort_of_words(words: Sequence[str | Path]) -> "Cohort":
 
     texts = [str(word) for word in words]
     if others := [text for text in texts if not names_dataset([text])]:
-        raise UserError(f"{others[0]}: beside a dataset only its settings may stand: data=NAME data.root=FOLDER data.…")
+        raise UserError(
+            f"{others[0]}: beside a dataset only its settings are accepted: data=NAME data.root=FOLDER data.…"
+        )
     config = compose_config(texts)
     check_config(config, SOURCE_ALONE)
     return build_cohort(config)

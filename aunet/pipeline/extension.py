@@ -85,8 +85,8 @@ def _say_what_the_schedule_does(settings: dict[str, Any], run: RunState, steps: 
     schedule, epochs = build_schedule(settings), trainer["max_epochs"]
     left = (epochs - run.num_epochs) * count_steps(trainer["batches_per_epoch"], trainer["accumulate"])
     _log.info(
-        "Extended from %d to %d epochs. The learning rate follows the schedule over all of them: it goes on at %.3f of"
-        " its start, having come down to %.3f. This run is not one planned for %d epochs.",
+        "Extended from %d to %d epochs. The learning rate follows the schedule over all of them: it continues at %.3f"
+        " of its start, having come down to %.3f. This run is not one planned for %d epochs.",
         run.num_epochs,
         epochs,
         schedule(steps / (steps + left)),

@@ -39,7 +39,7 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
     if RunRecord(folder).facts.get("status") == "interrupted":
         raise KeyboardInterrupt
     if status:
-        raise ChildProcessError(f"one of the {number} processes failed; its traceback stands above.")
+        raise ChildProcessError(f"one of the {number} processes failed; its traceback is above.")
 
 
 def _end_with_parent() -> None:
