@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.config.words import names_dataset
 from aunet.errors import UserError
-from aunet.pipeline.dataset_words import cohort_of_words, names_dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,6 +95,7 @@ def _against_dataset(arguments: argparse.Namespace, value_of_class: dict[str, in
     """Score the classes that the predictions and the dataset have in common by name."""
     from aunet.evaluation.cohort_scores import match_cases, match_classes, score_cohort
     from aunet.inference.class_names import read_class_names
+    from aunet.pipeline.configuration import build_cohort_of_words
 
     labels = None if value_of_class else read_class_names(arguments.predictions)
     if labels is not None:
@@ -103,7 +104,7 @@ def _against_dataset(arguments: argparse.Namespace, value_of_class: dict[str, in
         raise UserError(
             f"{arguments.predictions}: no class_names.json says what the values mean. Name them: --classes spleen=1 …"
         )
-    cohort = cohort_of_words(arguments.references)
+    cohort = build_cohort_of_words(arguments.references)
     classes = match_classes(value_of_class, cohort)
     pairs, without_prediction = match_cases(arguments.predictions, cohort)
     scores = score_cohort(pairs, classes, cohort, is_other_background=arguments.others_are_background)

@@ -3,7 +3,7 @@
 Letters: C channels, K classes, H, W, D voxels of the volume; h, w, d cells of a gate's coarser grid.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aunet.inference.window_layout import Triple, WindowLayout, window_layout, window_slices
+from aunet.inference.window_layout import Triple, Window, WindowLayout, window_slices
 from aunet.networks.processor_convolutions import ProcessorConvolutions
 from aunet.networks.protocols import AttentionNetwork, has_softmax_gates
 
@@ -33,27 +33,18 @@ class VolumePrediction:
 
 
 def predict_volume(
-    network: nn.Module,
-    image: Tensor,
-    patch_size: Sequence[int],
-    *,
-    overlap: float = 0.5,
-    size_multiple: Sequence[int] = (16, 16, 16),
-    window_batch: int = 1,
-    one_pass_voxels: int = 0,
-    with_attention: bool = False,
+    network: nn.Module, image: Tensor, window: Window, *, with_attention: bool = False
 ) -> VolumePrediction:
     """Predict an image (C, H, W, D) of any size on the network's device, in evaluation mode and without gradients.
 
-    The image is padded with zeros on both sides, to ``patch_size`` at least and to multiples of ``size_multiple``, at
-    which the windows start. If it then has at most ``one_pass_voxels``, it is one window, which requires a network that
-    does not average over all of its input (``UNet.is_local``). Coefficients are averaged at their own resolution with
-    the windows' weights. The caller may choose a lower precision (``torch.autocast``); sums are float32.
+    The image is padded with zeros on both sides, to the window's patch size at least and to multiples of its size
+    multiple. Coefficients are averaged at their own resolution with the windows' weights. The caller may choose a lower
+    precision (``torch.autocast``); sums are float32.
     """
-    layout = window_layout(image.shape[1:], patch_size, overlap, size_multiple, one_pass_voxels)
+    layout = window.lay_out(image.shape[1:])
     padded = layout.pad(image.to(_device(network), torch.float32))
     with torch.no_grad(), _evaluating(network), ProcessorConvolutions():
-        maps = _stitch(_window_maps(network, padded, layout, window_batch, with_attention), layout)
+        maps = _stitch(_window_maps(network, padded, layout, window.window_batch, with_attention), layout)
     logits, _, _ = _crop(maps.pop(_LOGITS), layout)
     cropped = {level: _crop(values, layout) for level, values in maps.items()}
     return VolumePrediction(

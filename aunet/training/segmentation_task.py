@@ -202,18 +202,8 @@ class SegmentationTask(LightningModule):
 
     def predict_case(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return the logits of a whole case (C, *spatial) by sliding window, and its coefficients if requested."""
-        window = self.window
         with self.autocast():
-            return predict_volume(
-                self.network,
-                image.to(self.device),
-                window.patch_size,
-                overlap=window.overlap,
-                size_multiple=window.size_multiple,
-                window_batch=window.window_batch,
-                one_pass_voxels=window.one_pass_voxels,
-                with_attention=with_attention,
-            )
+            return predict_volume(self.network, image.to(self.device), self.window, with_attention=with_attention)
 
     def autocast(self) -> torch.autocast:
         """Return the context of the training's precision, for computations outside the trainer."""

@@ -134,7 +134,7 @@ def test_a_run_that_has_not_finished_is_resumed_not_extended(
 ) -> None:
     (short_run / "run.json").write_text(json.dumps(record_of(short_run) | {"status": "interrupted"}))
     assert main(["train", f"extend={short_run}", "trainer.max_epochs=4"]) == 2
-    assert "Go on with resume=" in " ".join(capsys.readouterr().err.split())
+    assert "Continue it with resume=" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_run_ended_by_patience_stays_ended_until_it_is_extended(plain_settings: list[str], tmp_path: Path) -> None:

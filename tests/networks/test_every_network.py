@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from aunet.config.schema import RunConfig
 from aunet.networks import GridGate
 from aunet.networks.processor_convolutions import ProcessorConvolutions
 from tests.networks.model_options import (
@@ -57,17 +58,17 @@ def _parameter(option: str, dims: int) -> Any:
         *(_parameter(part, 3) for part in PARTS),
     ],
 )
-def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+def settings(request: pytest.FixtureRequest) -> RunConfig:
     return settings_of(*request.param)
 
 
 @pytest.fixture
-def network(settings: dict[str, Any]) -> nn.Module:
+def network(settings: RunConfig) -> nn.Module:
     return small_network(settings)
 
 
 @pytest.fixture
-def image(settings: dict[str, Any]) -> Tensor:
+def image(settings: RunConfig) -> Tensor:
     return torch.randn(2, IN_CHANNELS, *image_size(settings), generator=torch.Generator().manual_seed(1))
 
 
@@ -110,7 +111,7 @@ def test_logits_have_the_size_of_the_image_and_evaluation_is_deterministic(netwo
 
 
 def test_weights_saved_and_loaded_as_tensors_only_give_the_same_logits(
-    network: nn.Module, settings: dict[str, Any], image: Tensor
+    network: nn.Module, settings: RunConfig, image: Tensor
 ) -> None:
     other, file = small_network(settings, seed=1), io.BytesIO()
     torch.save(network.state_dict(), file)
@@ -129,9 +130,7 @@ def test_bf16_is_close_to_float32(network: nn.Module, image: Tensor) -> None:
     assert (rounded - exact).norm() / exact.norm() < 0.05
 
 
-def test_coefficients_are_reported_without_changing_the_logits(
-    network: Any, settings: dict[str, Any], image: Tensor
-) -> None:
+def test_coefficients_are_told_without_changing_the_logits(network: Any, settings: RunConfig, image: Tensor) -> None:
     """A map for each gate, and for each channel where the option says so, in [0, 1] at the size of the skip."""
     if not hasattr(network, "forward_with_attention"):
         pytest.skip("this network keeps its coefficients to itself, or has none")
@@ -142,9 +141,9 @@ def test_coefficients_are_reported_without_changing_the_logits(
     assert all(values.min() >= 0 and values.max() <= 1 for values in coefficients.values())
 
 
-def _stated_shapes(settings: dict[str, Any], network: Any, image: Tensor) -> dict[int, tuple[int, ...]]:
+def _stated_shapes(settings: RunConfig, network: Any, image: Tensor) -> dict[int, tuple[int, ...]]:
     """Shapes of the coefficients by what the configuration says."""
-    stated = settings["model"]["network"]
+    stated = settings.model.network
     if "gate" not in stated:
         return {}
     widths = [width // 4 for width in stated["channels"][:4]]
