@@ -1,7 +1,7 @@
-"""What older configurations lack or name otherwise, so that the ``config.yaml`` of an older run still loads.
+"""Keys and names that older configurations lack or spell differently, so that the ``config.yaml`` of an older run still loads.
 
-Each key that the schema gained maps to the value under which a run behaves as it did before the key existed. A value may be computed from the
-run's own configuration. Remove an entry only together with the support for runs that lack the key.
+Each key that the schema gained maps to the value under which a run behaves as it did before the key existed. A value
+may be computed from the run's own configuration. Remove an entry only together with the support for runs that lack it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -9,8 +9,8 @@ from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
 
-# Former names of the classes and functions that a configuration may name as a ``_target_``, read as the present ones, in
-# a user's own YAML files too: first version that no longer reads them -> former name -> present name.
+# Former names of the classes and functions that a configuration may name as a ``_target_``, read as the present ones,
+# in a user's own YAML files too: first version that no longer reads them -> former name -> present name.
 FORMER_NAMES: Mapping[str, Mapping[str, str]] = {
     "1.0": {
         # Named by their files until aunet.data re-exported them.

@@ -14,8 +14,9 @@ from aunet.runs.run_folder import AttentionFolder, RunFolder, read_columns
 
 _AREA_NOTE = (
     "How well a coefficient distinguishes inside from outside: the probability that a place inside the class has a "
-    "larger coefficient than one outside all classes (area under the ROC curve, on the map's own grid; mean over the recorded "
-    "validation cases). 1: all places inside are above all outside; 0.5 (dotted): the map does not tell them apart."
+    "larger coefficient than one outside all classes (area under the ROC curve, on the map's own grid; mean over the "
+    "recorded validation cases). 1: all places inside are above all outside; 0.5 (dotted): the map does not tell them "
+    "apart."
 )
 _RATIO_NOTE = "Mean coefficient inside over the mean outside all classes; 1 (dotted): no contrast."
 _LEVEL_NOTE = (
