@@ -12,13 +12,13 @@ from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Str
 from rich.progress import Progress
 from torch import nn
 
-from aunet.attention.recorder import AttentionRecorder, has_softmax_gates
-from aunet.attention.validation_image import ValidationImage
+from aunet.attention.recorder import AttentionRecorder, ValidationImage
 from aunet.build.data import build_object
 from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, Target, TrainerConfig
 from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.networks import UNet
+from aunet.networks.protocols import has_softmax_gates
 from aunet.runs import ranks
 from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
@@ -177,7 +177,7 @@ def build_recorder(
     return AttentionRecorder(
         RunFolder(folder).attention.path,
         [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
-        predict=lambda network, case: task.predict_watched(case.case_id, case.image),
+        predict=lambda network, case: task.predict_watched(case.case_id, case.image).coefficients,
         labels=data.cohort.labels,
         patch_size=patch_size,
         max_epochs_kept=attention.max_epochs_kept,

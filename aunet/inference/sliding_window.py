@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aunet.inference.coefficients import LevelCoefficients
 from aunet.inference.window_layout import Triple, Window, WindowLayout, window_slices
 from aunet.networks.processor_convolutions import ProcessorConvolutions
 from aunet.networks.protocols import AttentionNetwork, has_softmax_gates
@@ -20,16 +21,13 @@ _LOGITS = 0  # key of the logits among the maps of a window; levels of coefficie
 
 @dataclass(frozen=True)
 class VolumePrediction:
-    """Logits (K, H, W, D) and, for each gated level, coefficients (maps, h, w, d): float32, on the CPU.
+    """Logits (K, H, W, D) and the coefficients of each gated level, finest first: float32, on the CPU.
 
-    Along each axis cell ``i`` of level ``l`` covers the voxels of the image from ``offset[l] + i * cell_size[l]`` to
-    ``offset[l] + (i + 1) * cell_size[l]``. The cells cover the image; those at its border may reach beyond it.
+    The cells of a level cover the image; those at its border may reach beyond it.
     """
 
     logits: Tensor
-    coefficients: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
-    cell_size: dict[int, Triple] = field(default_factory=dict[int, Triple])
-    offset: dict[int, Triple] = field(default_factory=dict[int, Triple])
+    coefficients: dict[int, LevelCoefficients] = field(default_factory=dict[int, LevelCoefficients])
 
 
 def predict_volume(
@@ -46,13 +44,12 @@ def predict_volume(
     with torch.no_grad(), _evaluating(network), ProcessorConvolutions():
         maps = _stitch(_window_maps(network, padded, layout, window.window_batch, with_attention), layout)
     logits, _, _ = _crop(maps.pop(_LOGITS), layout)
-    cropped = {level: _crop(values, layout) for level, values in maps.items()}
-    return VolumePrediction(
-        logits,
-        {level: values for level, (values, _, _) in cropped.items()},
-        {level: cell_size for level, (_, cell_size, _) in cropped.items()},
-        {level: offset for level, (_, _, offset) in cropped.items()},
-    )
+    cropped = {level: _crop(values, layout) for level, values in sorted(maps.items())}
+    coefficients = {
+        level: LevelCoefficients(level, values.numpy(), cell_size, offset)
+        for level, (values, cell_size, offset) in cropped.items()
+    }
+    return VolumePrediction(logits, coefficients)
 
 
 def _window_maps(

@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from aunet.attention.panels import LevelCoefficients, add_color_bar, show_level
-from aunet.attention.validation_image import ValidationImage, patch_on_organ
+from aunet.attention.recorder import ValidationImage, patch_on_organ
 from aunet.build.data import build_cohort, build_splits
 from aunet.build.model import load_run
 from aunet.build.task import build_data
@@ -101,8 +101,7 @@ def validation_patch(run: Path) -> tuple[ValidationImage, Labels]:
 def level_of(run: Path, case: ValidationImage) -> LevelCoefficients:
     """Return the coefficients of a run's best checkpoint at the finest gated level."""
     prediction = load_run(run).predict_preprocessed(case.image, with_attention=True)
-    values = prediction.coefficients[LEVEL].float().numpy()
-    return LevelCoefficients(LEVEL, values, prediction.cell_size[LEVEL], prediction.offset[LEVEL])
+    return prediction.coefficients[LEVEL]
 
 
 def draw(case: ValidationImage, labels: Labels, levels: dict[str, LevelCoefficients], path: Path) -> None:

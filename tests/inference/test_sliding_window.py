@@ -137,8 +137,8 @@ def test_each_coefficient_lies_on_the_voxels_it_says_it_covers(size: tuple, leve
     """With coefficients that are the mean of their cell, each must be the mean of the image over its stated place."""
     image = image_of(*size)
     prediction = predict_volume(Pointwise(), image, Window((32, 32, 32)), with_attention=True)
-    coefficients, cell = prediction.coefficients[level], prediction.cell_size[level]
-    offset = prediction.offset[level]
+    found = prediction.coefficients[level]
+    coefficients, cell, offset = torch.from_numpy(found.values), found.cell_size, found.offset
     assert cell == (2 ** (level - 1),) * 3
     assert all(-side < first <= 0 for first, side in zip(offset, cell, strict=True))
     behind = [
@@ -158,7 +158,7 @@ def test_logits_are_the_same_with_and_without_attention() -> None:
     assert torch.equal(plain.logits, attending.logits)
     assert not plain.coefficients
     assert set(attending.coefficients) == {2, 3, 4}
-    assert all((maps.min() >= 0) and (maps.max() <= 1) for maps in attending.coefficients.values())
+    assert all(level.values.min() >= 0 and level.values.max() <= 1 for level in attending.coefficients.values())
 
 
 def test_the_coefficients_of_one_window_are_those_of_the_plain_pass() -> None:
@@ -167,8 +167,8 @@ def test_the_coefficients_of_one_window_are_those_of_the_plain_pass() -> None:
         _, expected = network.forward_with_attention(image[None])
     prediction = predict_volume(network, image, Window((32, 16, 48)), with_attention=True)
     for level, maps in expected.items():
-        assert torch.equal(prediction.coefficients[level], maps[0])
-        assert prediction.offset[level] == (0, 0, 0)
+        assert torch.equal(torch.from_numpy(prediction.coefficients[level].values), maps[0])
+        assert prediction.coefficients[level].offset == (0, 0, 0)
 
 
 def test_a_network_without_gates_has_no_coefficients() -> None:

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from aunet.config.schema import RunConfig
 from aunet.networks import GridGate
 from aunet.networks.processor_convolutions import ProcessorConvolutions
+from aunet.networks.protocols import AttentionNetwork
 from tests.networks.model_options import (
     IN_CHANNELS,
     NUM_CLASSES,
@@ -134,7 +135,7 @@ def test_coefficients_are_returned_without_changing_the_logits(
     network: Any, settings: RunConfig, image: Tensor
 ) -> None:
     """A map for each gate, and for each channel where the option says so, in [0, 1] at the size of the skip."""
-    if not hasattr(network, "forward_with_attention"):
+    if not isinstance(network, AttentionNetwork):
         pytest.skip("this network keeps its coefficients to itself, or has none")
     with torch.no_grad():
         logits, coefficients = network.eval().forward_with_attention(image)
@@ -151,7 +152,7 @@ def _stated_shapes(settings: RunConfig, network: Any, image: Tensor) -> dict[int
     widths = [width // 4 for width in stated["channels"][:4]]
     shapes: dict[int, tuple[int, ...]] = {}
     for level in stated["gated_levels"] or range(2, len(widths)):
-        maps = stated["num_gates"] * (widths[level - 1] if stated["gate"]["is_per_channel"] else 1)
+        maps = stated["num_gates"] * (widths[level - 1] if stated["gate"].get("is_per_channel") else 1)
         shapes[level] = (len(image), maps, *(length // 2 ** (level - 1) for length in image.shape[2:]))
     return shapes
 
