@@ -39,10 +39,20 @@ class Labels:
 
 
 def matching_name(name: str) -> str:
-    """Return ``name`` without case and separators: ``Right Kidney`` and ``right_kidney`` -> ``rightkidney``."""
+    """Return ``name`` without case and separators: ``Right Kidney`` and ``right_kidney`` -> ``rightkidney``.
+
+    Examples:
+        >>> matching_name("Right Kidney") == matching_name("right_kidney")
+        True
+    """
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def class_name(name: str) -> str:
-    """Return a dataset's name of a class in our spelling: ``Prostate/Uterus`` -> ``prostate_uterus``."""
+    """Return a dataset's name of a class in our spelling: ``Prostate/Uterus`` -> ``prostate_uterus``.
+
+    Examples:
+        >>> class_name("Prostate/Uterus")
+        'prostate_uterus'
+    """
     return re.sub(r"[\W_]+", "_", name.strip()).strip("_").lower()

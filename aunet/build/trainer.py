@@ -141,7 +141,7 @@ def build_own_callbacks(trainer: TrainerConfig) -> list[Callback]:
     """Return the user's callbacks, ``trainer.callbacks``.
 
     Raises:
-        UserError: an entry does not name one of Lightning's callbacks, or two of a kind cannot be told apart.
+        UserError: an entry does not name one of Lightning's callbacks, or two of a kind cannot be distinguished.
     """
     built: list[Callback] = []
     for number, node in enumerate(trainer.callbacks):

@@ -53,7 +53,7 @@ SWAPPED_SIDES = Kind(
 )
 UPSIDE_DOWN = Kind("axes exchanged", Severity.WARNING, "Look at the picture and repair the affine of image and label.")
 SAME_IMAGE = Kind(
-    "same image as another case", Severity.WARNING, "Keep one of them: they must not stand on both sides of a split."
+    "same image as another case", Severity.WARNING, "Keep one of them: they must not be on both sides of a split."
 )
 NO_MODALITY = Kind(
     "modality not known", Severity.WARNING, "Set data.modality=ct, mr, pet or picture; without it nothing is trained."

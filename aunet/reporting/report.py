@@ -14,9 +14,10 @@ from aunet.runs.epoch_rows import read_columns
 from aunet.runs.run_folder import AttentionFolder, RunFolder
 
 _AREA_NOTE = (
-    "How well a coefficient tells inside from outside: the probability that a place inside the class has a larger "
-    "coefficient than one outside all classes (area under the ROC curve, on the map's own grid; mean over the recorded "
-    "validation cases). 1: all places inside are above all outside; 0.5 (dotted): the map does not tell them apart."
+    "How well a coefficient distinguishes inside from outside: the probability that a place inside the class has a "
+    "larger coefficient than one outside all classes (area under the ROC curve, on the map's own grid; mean over the "
+    "recorded validation cases). 1: all places inside are above all outside; 0.5 (dotted): the map does not tell them "
+    "apart."
 )
 _RATIO_NOTE = "Mean coefficient inside over the mean outside all classes; 1 (dotted): no contrast."
 _LEVEL_NOTE = (

@@ -75,7 +75,7 @@ class LocalQueue:
                 continue
         signal.signal(signal.SIGTERM, self._handler_before)
         if kind is KeyboardInterrupt:
-            _log.warning("Stopped. The same command goes on.")
+            _log.warning("Stopped. The same command continues.")
 
     def _stop_all(self, number: signal.Signals) -> None:
         for process in self.running:

@@ -45,7 +45,7 @@ def compiled(network: nn.Module, forward: Forward, image: Tensor, autocast_type:
 
 
 def _give_up(reason: str) -> None:
-    _log.warning("trainer.compile=true: not compiled, as %s; the run goes on without.", reason)
+    _log.warning("trainer.compile=true: not compiled, as %s; the run continues without.", reason)
 
 
 def _gpus(image: Tensor) -> list[torch.device]:

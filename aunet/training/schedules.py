@@ -18,7 +18,12 @@ def constant(progress: float) -> float:
 
 
 def polynomial(progress: float, power: float = 0.9, warmup: float = 0.0) -> float:
-    """Return (1 - progress)**power, after a linear rise over the first ``warmup`` share of the training."""
+    """Return (1 - progress)**power, after a linear rise over the first ``warmup`` share of the training.
+
+    Examples:
+        >>> polynomial(0.5, power=1.0)
+        0.5
+    """
     if progress < warmup:
         return max(progress, 1e-3 * warmup) / warmup
     return (1.0 - progress) ** power
@@ -30,7 +35,12 @@ def halving(progress: float, times: int = 3) -> float:
 
 
 def halving_every(progress: float, epochs: int, max_epochs: int) -> float:
-    """Halve the learning rate every ``epochs`` epochs of a training of ``max_epochs`` (released code: every 250)."""
+    """Halve the learning rate every ``epochs`` epochs of a training of ``max_epochs`` (released code: every 250).
+
+    Examples:
+        >>> halving_every(0.5, epochs=250, max_epochs=1000)
+        0.25
+    """
     return 0.5 ** int(progress * max_epochs / epochs + 1e-9)
 
 

@@ -87,7 +87,12 @@ class EpochTimes:
 
 
 def duration_in_seconds(duration: str | None) -> float | None:
-    """Return the seconds of DD:HH:MM:SS; None for None."""
+    """Return the seconds of DD:HH:MM:SS; None for None.
+
+    Examples:
+        >>> duration_in_seconds("00:00:10:00")
+        600.0
+    """
     if duration is None:
         return None
     days, hours, minutes, seconds = (int(part) for part in duration.split(":"))
