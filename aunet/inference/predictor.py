@@ -17,6 +17,7 @@ from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.native_space import restore_label_map
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
+from aunet.inference.window_layout import Window
 from aunet.networks.memory_layout import lay_out_channels_last
 
 Precision = Literal["float32", "bf16", "fp16"]
@@ -87,6 +88,11 @@ class Predictor:
         self._window_batch = window_batch
         self._one_pass_voxels = one_pass_voxels
         self._in_channels = in_channels
+
+    @property
+    def window(self) -> Window:
+        """Return the sliding window of ``predict_preprocessed``."""
+        return Window(self.patch_size, self._overlap, self.size_multiple, self._window_batch, self._one_pass_voxels)
 
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
         """Label one scan: NIfTI, a folder of DICOM or a picture, or one file per channel in the order of training."""

@@ -1,0 +1,67 @@
+"""The parts of a finished run that a probe needs: its predictor, its cases, and the same network before training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from aunet.build.data import build_cohort, build_network, load_run
+from aunet.config.composition import NETWORK_ALONE, SOURCE_ALONE, load_run_config, load_run_settings
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.split_file import read_splits
+from aunet.errors import UserError
+from aunet.inference.predictor import Predictor
+from aunet.training.transfer import checkpoint_of_run
+
+
+@dataclass(frozen=True)
+class ProbedRun:
+    """A finished run: its folder, model, predictor, cohort, and the cases of one part of its splits."""
+
+    folder: Path
+    model: str
+    predictor: Predictor
+    cohort: Cohort
+    cases: Sequence[Case]
+    settings: dict[str, Any]
+
+    def untrained_network(self, seed: int) -> nn.Module:
+        """Return the network with fresh weights, other than those with which the run began."""
+        network = build_network(self.settings | {"seed": self.settings["seed"] + 1_000_003 + seed})
+        return network.to(self.predictor.device).eval()
+
+
+def read_probed_run(folder: Path, part: str, most_cases: int | None, device: str | None) -> ProbedRun:
+    """Load the run in ``folder`` with its validation or test cases (``part`` is "validation" or "test").
+
+    Raises:
+        UserError: the folder holds no run, no checkpoint, or its cases are gone.
+    """
+    settings = load_run_settings(folder)
+    checkpoint_of_run(folder)  # before the data are read, which may take minutes
+    splits_file = folder / "splits.json"
+    if not splits_file.is_file():
+        raise UserError(f"{splits_file}: no such file; a run writes it when it starts. Restore it from a copy.")
+    config = load_run_config(folder, built=(*NETWORK_ALONE, *SOURCE_ALONE))
+    cohort = build_cohort(config)
+    split = settings["data"]["split"]
+    splits = read_splits(splits_file, cohort.cases, None, split["val"], split["seed"])
+    by_id = {case.case_id: case for case in cohort.cases}
+    cases = [by_id[case_id] for case_id in (splits.val if part == "validation" else splits.test)]
+    predictor = load_run(folder, device)
+    return ProbedRun(folder, settings["model"]["name"], predictor, cohort, cases[:most_cases], settings)
+
+
+def load_other_run(folder: Path, option: str, run: ProbedRun) -> Predictor:
+    """Load another run for the comparison with ``run``; raise UserError if it has other classes or channels."""
+    settings = load_run_settings(folder)
+    for key, meaning in (("class_names", "classes"), ("in_channels", "channels")):
+        own, other = run.settings["dataset"][key], settings["dataset"][key]
+        if own != other:
+            raise UserError(
+                f"{option} {folder}: trained on the {meaning} {other}, {run.folder} on {own}. Give a run on the same"
+                " data."
+            )
+    return load_run(folder, str(run.predictor.device))
