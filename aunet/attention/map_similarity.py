@@ -14,8 +14,8 @@ from monai.metrics.regression import compute_ssim_and_cs
 from numpy.typing import NDArray
 from scipy import stats
 
-# Two maps that share less than a quarter of the variance of their ranks (0.5^2) are called different; of structural
-# similarity, 0 for unrelated and 1 for equal maps, it is the middle.
+# Maps that share at most a quarter of the variance of their ranks (0.5^2) are called different; of the structural
+# similarity, 0 for unrelated and 1 for equal maps, 0.5 is the middle.
 LARGEST_CORRELATION = 0.5
 LARGEST_SSIM = 0.5
 

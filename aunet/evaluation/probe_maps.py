@@ -20,6 +20,9 @@ from aunet.networks.slice_by_slice import SliceBySlice
 Row = dict[str, Any]
 Maps = Mapping[GateKey, CaseMap]
 
+# One draw of weights may make a map alike by chance, as it can only correlate or anti-correlate with the image.
+NUM_DRAWS = 3
+
 COEFFICIENTS = "coefficients"
 GRAD_CAM = "Grad-CAM"
 

@@ -11,6 +11,7 @@ from aunet.attention.localisation import CHANCES, MEASURES
 from aunet.attention.map_similarity import LARGEST_CORRELATION, LARGEST_SSIM, Similarity
 from aunet.evaluation.paired_statistics import patient_means
 from aunet.evaluation.probe_changes import Verdict
+from aunet.evaluation.probe_maps import NUM_DRAWS
 from aunet.reporting.tables import METRIC_NAMES, PaperTable, digits_of
 
 _DASH = "–"
@@ -19,9 +20,11 @@ INTERVAL_NOTE = (
     " more). The intervals are not corrected for their number."
 )
 SIMILARITY_NOTE = (
-    f"Maps differ if the rank correlation lies within ±{LARGEST_CORRELATION:g}, so that they share less than a quarter of"
-    f" the variance of their ranks, and the structural similarity is at most {LARGEST_SSIM:g}, the middle between"
-    " unrelated (0) and equal maps (1). A map that stays alike shows the image, not what was learned. Means over cases."
+    "Rank correlation: absolute value, as an inverted map shows the same structure; mean over the cases, and over"
+    f" {NUM_DRAWS} draws of the weights. Maps differ if it is at most {LARGEST_CORRELATION:g}, so that they share at"
+    " most a quarter of the variance of their ranks, and if the structural similarity is at most"
+    f" {LARGEST_SSIM:g}, the middle between unrelated (0) and equal maps (1). A map that stays alike shows the image,"
+    " not what was learned."
 )
 LOCALISATION_NOTE = (
     "AUC: area under the ROC curve, inside the organ against outside all organs; by chance 0.5. Pointing: share of the"
@@ -63,13 +66,13 @@ def verdict_table(verdicts: Sequence[Verdict], margin: float) -> PaperTable:
 
 
 def summarise_similarity(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Return the means over cases of ``probe_maps.compare_maps``, and whether the maps differ (None: undefined)."""
+    """Return the means over cases and draws of ``probe_maps.compare_maps``, and whether the maps differ or None."""
     means: list[dict[str, Any]] = []
     keys = ["changed", "level", "gate"]
     groups: Any = pd.DataFrame(list(rows)).groupby(keys, sort=False)
     for (changed, level, gate), cases in groups:
-        found = Similarity(*(float(cases[name].mean()) for name in ("rank_correlation", "ssim")))
-        names = {"changed": changed, "level": level, "gate": gate, "cases": int(cases["rank_correlation"].count())}
+        found = Similarity(float(cases["rank_correlation"].abs().mean()), float(cases["ssim"].mean()))
+        names = {"changed": changed, "level": level, "gate": gate, "cases": int(cases["case_id"].nunique())}
         means.append({**names, **vars(found), "is_different": found.is_different})
     return pd.DataFrame(means)
 
@@ -87,7 +90,7 @@ def similarity_table(summary: pd.DataFrame) -> PaperTable:
         )
         for row in summary.astype(object).to_dict("records")
     )
-    columns = ("Changed", "Map", "Rank correlation", "SSIM", "Differs")
+    columns = ("Changed", "Map", "Rank correlation ±", "SSIM", "Differs")
     return PaperTable("Do the maps depend on what was learned?", columns, (rows,), (SIMILARITY_NOTE,))
 
 
@@ -111,7 +114,7 @@ def localisation_table(summary: pd.DataFrame) -> PaperTable:
         for row in rows.to_dict("records"):
             gate = "" if pd.isna(row["gate"]) else f" gate {row['gate']:.0f}"
             place = (str(of_class) if not lines else "", str(row["model"]), str(row["map"]), f"{row['layer']}{gate}")
-            chances = (f"{_number(row[name])} ({_number(row[chance])})" for name, chance in CHANCES.items())
+            chances = (f"{_number(row[name], 3)} ({_number(row[chance], 3)})" for name, chance in CHANCES.items())
             lines.append((*place, _number(row["auc"]), *chances, str(row["cases"])))
         groups.append(tuple(lines))
     columns = ("Class", "Model", "Map", "Layer", "AUC", "Pointing", "Energy", "Cases")
@@ -127,8 +130,8 @@ def _change(row: dict[str, Any], metric: str) -> str:
     return f"{row['mean']:+.{digits}f}{interval}{undefined}"
 
 
-def _number(value: float) -> str:
-    return _DASH if math.isnan(value) else f"{value:.2f}"
+def _number(value: float, digits: int = 2) -> str:
+    return _DASH if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _mean(values: Any) -> float:

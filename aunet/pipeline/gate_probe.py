@@ -23,6 +23,7 @@ from aunet.evaluation.probe_cases import (
     targets_of,
 )
 from aunet.evaluation.probe_maps import (
+    NUM_DRAWS,
     Row,
     compare_maps,
     localise_coefficients,
@@ -99,13 +100,14 @@ class GateProbing:
     @property
     def num_steps(self) -> int:
         """Return the number of steps over all cases, each about as long as a prediction."""
-        of_gates = self.plan.num_predictions + len(self.levels) + (self._against is not None) if self._has_gates else 0
+        of_maps = NUM_DRAWS * len(self.levels) + (self._against is not None)
+        of_gates = self.plan.num_predictions + of_maps if self._has_gates else 0
         return len(self._run.cases) * (of_gates + 1 + (self._unet is not None))
 
     def run(self, advance: Callable[[], None]) -> ProbeFindings:
         """Probe every case; ``advance`` is called after each step."""
         findings = ProbeFindings(notes=self._notes())
-        changed = self._changed_networks() if self._has_gates else {}
+        changed = self._changed_networks() if self._has_gates else []
         for number, listed in enumerate(self._run.cases):
             case = self._read(listed)
             if self._has_gates:
@@ -130,13 +132,18 @@ class GateProbing:
             drawn.write()
 
     def _check_maps(
-        self, case: ProbeCase, changed: dict[str, GateProbe], findings: ProbeFindings, advance: Callable[[], None]
+        self,
+        case: ProbeCase,
+        changed: Sequence[tuple[int, GateProbe]],
+        findings: ProbeFindings,
+        advance: Callable[[], None],
     ) -> None:
         """Compare the maps with those of networks with one level re-initialised, and of the run on other labels."""
         own = self._probe.watch(case.image).maps
         findings.locations += localise_coefficients(case, own, self._run.predictor.labels, self._run.model)
-        for level, (name, probe) in zip(self.levels, changed.items(), strict=True):
+        for level, probe in changed:
             of_level = {key: found for key, found in own.items() if key.level == level}
+            name = f"weights of level {level} drawn anew"
             findings.similarities += compare_maps(case, of_level, probe.watch(case.image).maps, name)
             advance()
         if self._against and self._against_probe:
@@ -153,10 +160,11 @@ class GateProbing:
             findings.locations += _grad_cam_rows(seen, self._unet, _name(self._options.unet))
             advance()
 
-    def _changed_networks(self) -> dict[str, GateProbe]:
-        fresh = self._run.untrained_network(self._options.seed)
-        predictor = self._run.predictor
-        return {f"weights of level {level} drawn anew": reinitialised(predictor, fresh, level) for level in self.levels}
+    def _changed_networks(self) -> list[tuple[int, GateProbe]]:
+        """Return each level with the networks in which its weights are drawn anew."""
+        seeds = range(NUM_DRAWS * self._options.seed, NUM_DRAWS * (self._options.seed + 1))
+        fresh = [self._run.untrained_network(seed) for seed in seeds]
+        return [(level, reinitialised(self._run.predictor, one, level)) for level in self.levels for one in fresh]
 
     def _read(self, case: Case) -> ProbeCase:
         return read_probe_case(case, self._run.cohort, self._run.predictor.preprocessing)

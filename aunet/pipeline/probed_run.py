@@ -50,8 +50,9 @@ def read_probed_run(folder: Path, part: str, most_cases: int | None, device: str
     splits = read_splits(splits_file, cohort.cases, None, split["val"], split["seed"])
     by_id = {case.case_id: case for case in cohort.cases}
     cases = [by_id[case_id] for case_id in (splits.val if part == "validation" else splits.test)]
-    predictor = load_run(folder, device)
-    return ProbedRun(folder, settings["model"]["name"], predictor, cohort, cases[:most_cases], settings)
+    chosen = cases[:most_cases]
+    _check_files(chosen, splits_file)
+    return ProbedRun(folder, settings["model"]["name"], load_run(folder, device), cohort, chosen, settings)
 
 
 def load_other_run(folder: Path, option: str, run: ProbedRun) -> Predictor:
@@ -65,3 +66,15 @@ def load_other_run(folder: Path, option: str, run: ProbedRun) -> Predictor:
                 " data."
             )
     return load_run(folder, str(run.predictor.device))
+
+
+def _check_files(cases: Sequence[Case], splits_file: Path) -> None:
+    """Raise UserError for the first case whose files are gone, before any is predicted."""
+    missing = [(case, path) for case in cases for path in case.files if not path.exists()]
+    if missing:
+        case, path = missing[0]
+        num_cases = len({case.case_id for case, _ in missing})
+        raise UserError(
+            f"{path}: no such file. {splits_file} names case {case.case_id}, and {num_cases} of the {len(cases)} cases"
+            " lack files. Restore the data that the run was trained on."
+        )

@@ -21,7 +21,7 @@ from aunet.metrics.overlap import dice
 from aunet.networks import AttentionUNet, UNet
 from aunet.networks.slice_by_slice import SliceBySlice
 from tests.attention.hand_made_gates import Ignored, OnlyPath
-from tests.networks.model_options import OURS, small_network, settings_of
+from tests.networks.model_options import OURS, settings_of, small_network
 
 KEY = GateKey(1, 1)
 
@@ -147,7 +147,9 @@ def test_open_gates_are_those_of_a_network_whose_scores_are_huge() -> None:
     network, image = AttentionUNet(channels=(2, 4, 8), num_classes=2), random(1, 16, 16, 16)
     predictor = predictor_of(network, (16, 16, 16))
     probe = GateProbe(predictor)
-    opened = probe.predict(image, {key: found.with_values(torch.ones_like(found.values)) for key, found in probe.watch(image).maps.items()})
+    opened = probe.predict(
+        image, {key: found.with_values(torch.ones_like(found.values)) for key, found in probe.watch(image).maps.items()}
+    )
     for gate in gates_of(network).values():
         gate.psi.bias.data.fill_(100.0)
     assert torch.allclose(opened, probe.watch(image).logits, atol=1e-5)
@@ -174,7 +176,15 @@ def test_every_gate_of_conf_model_can_be_watched_and_replaced(option: str) -> No
 def test_a_2d_network_sees_the_slices_of_a_replaced_map() -> None:
     network = SliceBySlice(AttentionUNet(2, channels=(2, 4, 8), num_classes=2))
     image = random(1, 16, 16, 3)
-    probe = GateProbe(Predictor(network, Preprocessing(None, "mr", None), Labels(("background", "one")), (16, 16, 1), size_multiple=(4, 4, 1)))
+    probe = GateProbe(
+        Predictor(
+            network,
+            Preprocessing(None, "mr", None),
+            Labels(("background", "one")),
+            (16, 16, 1),
+            size_multiple=(4, 4, 1),
+        )
+    )
     watched = probe.watch(image)
     assert torch.allclose(probe.predict(image, watched.maps), watched.logits, atol=1e-6)
 
