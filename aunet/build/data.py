@@ -33,6 +33,7 @@ from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.runs.run_folder import checkpoint_of_run
 from aunet.training.hardware import (
     HardwareChoice,
     check_can_be_sharded,
@@ -40,7 +41,6 @@ from aunet.training.hardware import (
     choose_for_prediction,
     set_tf32,
 )
-from aunet.training.transfer import checkpoint_of_run
 
 Settings = dict[str, Any]
 

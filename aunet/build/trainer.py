@@ -17,6 +17,7 @@ from aunet.build.data import Settings
 from aunet.data.datamodule import SegmentationData
 from aunet.networks import UNet
 from aunet.runs import ranks
+from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
 from aunet.training.callbacks.accumulation import GroupMean, count_steps
 from aunet.training.callbacks.epoch_tables import EpochTables
@@ -26,10 +27,10 @@ from aunet.training.callbacks.progress import ProgressDisplay
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.callbacks.weight_average import WeightAverage, WeightsBack
 from aunet.training.hardware import HardwareChoice
-from aunet.training.pace import BatchShape
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.sharding import WholeForValidation
 from aunet.training.time_plan import duration_in_seconds
+from aunet.training.trial_steps import BatchShape
 
 
 def build_clock(settings: Settings) -> RunClock:
@@ -132,7 +133,7 @@ def build_recorder(
     if not has_softmax_gates(task.network):
         task.watch(case["case_id"] for case in shown)
     return AttentionRecorder(
-        folder / "attention",
+        RunFolder(folder).attention.path,
         [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
         predict=lambda network, case: task.predict_watched(case.case_id, case.image),
         labels=data.cohort.labels,

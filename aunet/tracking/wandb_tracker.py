@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 
+from aunet.runs.run_folder import RunFolder
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -28,7 +30,7 @@ class WandbTracker:
     def __init__(self, folder: Path, run_id: str, project: str, group: str, settings: Mapping[str, Any]) -> None:
         import wandb
 
-        (folder / "wandb").mkdir(parents=True, exist_ok=True)  # else W&B would silently write elsewhere
+        RunFolder(folder).wandb.mkdir(parents=True, exist_ok=True)  # else W&B would silently write elsewhere
         mode = wandb_mode()
         self._is_offline = mode == "offline"
         self._run = wandb.init(
@@ -87,12 +89,14 @@ class WandbTracker:
 
 def wandb_media_bytes(folder: Path) -> int:
     """Return the size of the media of all parts of the run in ``folder`` on disk."""
-    return sum(path.stat().st_size for path in folder.glob("wandb/*run-*/files/media/**/*") if path.is_file())
+    return sum(
+        path.stat().st_size for path in RunFolder(folder).wandb.glob("*run-*/files/media/**/*") if path.is_file()
+    )
 
 
 def wandb_run_id(folder: Path) -> str | None:
     """Return the id of the run in ``folder``, from the names (offline-)run-TIME-ID of its parts; None in a new run."""
-    parts = sorted(folder.glob("wandb/*run-*-*"))
+    parts = sorted(RunFolder(folder).wandb.glob("*run-*-*"))
     return parts[0].name.rpartition("-")[2] if parts else None
 
 

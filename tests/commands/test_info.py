@@ -10,8 +10,9 @@ from aunet.build.data import describe_cohort, with_facts
 from aunet.commands.main import main
 from aunet.config.composition import compose_config
 from aunet.training.callbacks.forecast import Forecast
-from aunet.training.pace import BatchShape, Pace
+from aunet.training.pace import Pace
 from aunet.training.segmentation_task import SegmentationTask
+from aunet.training.trial_steps import BatchShape
 
 TINY = ["model.network.channels=[4,8,8]", "data.patch_size=[16,16,16]", "data.batch_size=3"]
 

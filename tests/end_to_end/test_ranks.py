@@ -17,7 +17,7 @@ from aunet.build.data import build_cohort, load_run
 from aunet.commands.main import main
 from aunet.config.composition import compose_config
 from aunet.evaluation.test_scores import score_test_cases
-from aunet.training.callbacks.progress_bar import run_progress
+from aunet.terminal import run_progress
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 

@@ -10,7 +10,7 @@ import pytest
 from compared_runs import RECORD, case_scores, with_settings, write_run
 
 from aunet.errors import UserError
-from aunet.evaluation.compared_run import ComparedRun, flatten, read_compared_run, read_record, shortened
+from aunet.evaluation.compared_run import ComparedRun, flatten, read_compared_run, read_record
 
 
 def read(folder: Path, **settings: object) -> ComparedRun:
@@ -188,8 +188,3 @@ def test_scores_without_a_row_for_each_case_and_class_are_refused(
 
 def test_settings_are_flattened_to_dotted_keys() -> None:
     assert flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
-
-
-def test_long_lists_of_names_end_in_a_count() -> None:
-    assert shortened(["a", "b"]) == "a, b"
-    assert shortened(list("abcdefgh")) == "a, b, c, d, e and 3 more"

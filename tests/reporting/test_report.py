@@ -2,13 +2,13 @@
 
 import json
 import re
-from html import escape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from blank_pictures import blank_pictures
+from markupsafe import escape
 from PIL import Image
 
 from aunet.classes import Labels
@@ -182,7 +182,7 @@ def test_phantom_is_named_exactly_where_the_data_are_one(run_folder: Path, is_ph
 def test_unfinished_run_has_a_report_that_says_what_is_missing(tmp_path: Path) -> None:
     write_facts(tmp_path, status="interrupted")
     text = build_report(tmp_path).read_text()
-    for words in ("status is &#x27;interrupted&#x27;", "No epoch", "not been scored", "No attention"):
+    for words in (escape("status is 'interrupted'"), "No epoch", "not been scored", "No attention"):
         assert words in text
 
 

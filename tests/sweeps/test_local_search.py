@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sweeps.jobs import make_job, run_programs
-from sweeps.test_local_sweep import WAIT_FOR_STOP, interrupt_when_ready
+from sweeps.test_local_queue import WAIT_FOR_STOP, interrupt_when_ready
 
 from aunet.errors import UserError
 from aunet.sweeps.job import Job

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from aunet.data.io.json_files import read_json
 from aunet.errors import UserError
+from aunet.files import read_json
 
 
 def read_dataset_json(file: Path) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pytorch_lightning import Callback
 
+from aunet import terminal
+from aunet.messages import clock_words
+from aunet.terminal import TimeLeftColumn, run_progress
 from aunet.training.callbacks import progress as progress_module
-from aunet.training.callbacks import progress_bar as bar_module
 from aunet.training.callbacks.progress import ProgressDisplay
-from aunet.training.callbacks.progress_bar import TimeLeftColumn, run_progress
 from aunet.training.callbacks.run_clock import RunClock
-from aunet.training.time_words import clock_words
 from tests.training.toy_training import LinearTask, ToyTime, train
 
 
@@ -43,7 +43,7 @@ class BarNotes(Callback):
 @pytest.fixture
 def toy_time(monkeypatch: pytest.MonkeyPatch) -> ToyTime:
     time = ToyTime().take_the_place_of_time(monkeypatch)
-    for module in (progress_module, bar_module):
+    for module in (progress_module, terminal):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=time.monotonic))
     return time
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aunet.sweeps.machine_shares import gpu_share, thread_share, visible_gpus
+from aunet.sweeps.job_process import gpu_share, thread_share, visible_gpus
 
 
 def test_cores_are_divided_and_nobody_goes_without(monkeypatch: pytest.MonkeyPatch) -> None:

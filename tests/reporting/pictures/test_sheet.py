@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from aunet.reporting.pictures.picture_columns import write_columns
+from aunet.reporting.pictures.sheet import write_columns
 
 
 def test_the_columns_stand_side_by_side(tmp_path: Path) -> None:
