@@ -60,8 +60,7 @@ def probe(arguments: argparse.Namespace) -> None:
     from aunet.pipeline.gate_probe import GateProbing
     from aunet.pipeline.probe_files import write_findings
     from aunet.pipeline.probed_run import read_probed_run
-    from aunet.reporting.tables import table_console
-    from aunet.training.callbacks.progress_bar import run_progress
+    from aunet.terminal import run_progress, table_console
 
     run = read_probed_run(arguments.run, arguments.cases, arguments.max_cases, checked_device(arguments.device))
     probing = GateProbing(run, _options(arguments), arguments.output)

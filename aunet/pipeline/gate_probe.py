@@ -68,6 +68,7 @@ class ProbeFindings:
     similarities: list[Row] = field(default_factory=list[Row])
     locations: list[Row] = field(default_factory=list[Row])
     notes: list[str] = field(default_factory=list[str])
+    pictured_cases: list[str] = field(default_factory=list[str])
 
 
 class GateProbing:
@@ -128,8 +129,8 @@ class GateProbing:
 
         predictions = predict_interventions(self._probe, case, donor, self.plan, number)
         findings.scores += score_predictions(predictions, case, run.cohort, run.predictor.preprocessing, see)
-        if drawn is not None:
-            drawn.write()
+        if drawn is not None and drawn.write():
+            findings.pictured_cases.append(case.case.case_id)
 
     def _check_maps(
         self,

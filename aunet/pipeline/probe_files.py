@@ -19,11 +19,13 @@ from aunet.evaluation.probe_tables import (
     verdict_table,
 )
 from aunet.files import replaced_atomically, write_json
+from aunet.messages import counted
 from aunet.metrics.case_scores import METRICS, count_cases, join_scores
 from aunet.pipeline.gate_probe import GateProbing, ProbeFindings
 from aunet.pipeline.probed_run import ProbedRun
-from aunet.reporting.probe_section import write_probe_report
+from aunet.reporting.probe_section import FINDINGS, write_probe_page
 from aunet.reporting.tables import PaperTable
+from aunet.runs.run_folder import ScoreFolder
 
 
 def write_findings(
@@ -38,12 +40,12 @@ def write_findings(
     shown: list[PaperTable] = []
     folded: list[PaperTable] = []
     verdicts: list[dict[str, str]] = []
-    cases = f"{len(run.cases)} cases"
+    cases = counted(len(run.cases), "case")
     if findings.scores:
         scores, targets = join_scores(findings.scores), probing.plan.targets
         cases = count_cases(scores.drop_duplicates("case_id"))
         changes = score_changes(scores, lambda groups: progress.track(groups, description="Testing the changes"))
-        _write_csv(folder / "case_scores.csv", scores)
+        _write_csv(ScoreFolder(folder).case_scores, scores)
         _write_csv(folder / "changes.csv", changes)
         whole = [target.name for target in targets if "gate" not in target.name]
         judged = judge_levels(changes, whole, margin) if "mean" in probing.plan.interventions else []
@@ -59,11 +61,12 @@ def write_findings(
         "is_phantom": run.cohort.is_phantom,
         "margin": margin,
         "notes": findings.notes,
+        "pictured_cases": findings.pictured_cases,
         "verdicts": verdicts,
         "tables": [*_as_json(shown, is_folded=False), *_as_json(folded, is_folded=True)],
     }
-    write_json(folder / "probe.json", content)
-    write_probe_report(folder)
+    write_json(folder / FINDINGS, content)
+    write_probe_page(folder)
     return shown
 
 

@@ -15,6 +15,7 @@ from aunet.attention.probed_network import gates_of
 from aunet.evaluation.probe_cases import NOTHING, Prediction, ProbeCase
 from aunet.pipeline.probed_run import ProbedRun
 from aunet.reporting.pictures.planes import LabelledScan
+from aunet.reporting.probe_section import PICTURES
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ class CasePicture:
             [(level, coefficients)] = maps.items()
             self._replaced.setdefault(level, {})[prediction.intervention] = ReplacedLevel(coefficients, label)
 
-    def write(self) -> None:
-        """Write the picture as pictures/<case_id>.png; nothing if no whole level was changed."""
+    def write(self) -> bool:
+        """Write pictures/<case_id>.png unless no whole level was changed; return whether it was written."""
         if not self._replaced:
-            return
+            return False
         case, run = self.case, self.book.run
         gates = gates_of(run.predictor.network)
         intervention_picture(
@@ -67,10 +68,11 @@ class CasePicture:
             self._own,
             self._replaced,
             run.predictor.labels,
-            self.book.folder / "pictures" / f"{case.case.case_id}.png",
+            self.book.folder / PICTURES / f"{case.case.case_id}.png",
             title=f"{case.case.case_id}: interventions on all gates of one level",
             is_relative=any(gate.is_normalized_over_space for gate in gates.values()),
         )
+        return True
 
 
 def _target(level: int) -> str:

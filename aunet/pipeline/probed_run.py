@@ -13,7 +13,7 @@ from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.split_file import read_splits
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
-from aunet.training.transfer import checkpoint_of_run
+from aunet.runs.run_folder import RunFolder, checkpoint_of_run
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def read_probed_run(folder: Path, part: str, most_cases: int | None, device: str
     """
     settings = load_run_settings(folder)
     checkpoint_of_run(folder)  # before the data are read, which may take minutes
-    splits_file = folder / "splits.json"
+    splits_file = RunFolder(folder).splits
     if not splits_file.is_file():
         raise UserError(f"{splits_file}: no such file; a run writes it when it starts. Restore it from a copy.")
     config = load_run_config(folder, built=(*NETWORK_ALONE, *SOURCE_ALONE))

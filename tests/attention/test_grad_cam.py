@@ -50,9 +50,8 @@ def test_the_map_is_that_of_monai_where_the_class_is_predicted_everywhere() -> N
     predictor = predictor_of(network, (16, 8, 24))
     ours = grad_cam(predictor, image, predictor.predict_preprocessed(image).logits, {"features": network.features})
     network.head[0].inplace = False
-    theirs = GradCAM(network, "features", upsampler=lambda values, size: values, postprocessing=lambda values: values)(
-        image[None].clone().requires_grad_(), class_idx=1
-    )
+    raw = {"upsampler": lambda _size: nn.Identity(), "postprocessing": lambda values: values}
+    theirs = GradCAM(network, "features", **raw)(image[None].clone().requires_grad_(), class_idx=1)
     assert torch.allclose(ours["features"].over_image[0], torch.as_tensor(theirs)[0, 0].detach(), rtol=1e-4, atol=1e-7)
     assert ours["features"].over_image.abs().sum() > 0
 
