@@ -59,17 +59,19 @@ def _channel_weights(
 ) -> dict[str, Tensor]:
     """Return w (K - 1, channels) of each layer, from a backward pass per class and window, in float32."""
     layout, device = layout_of(predictor, image), predictor.device
-    padded, shares = layout.pad(image.to(device)), _window_shares(layout).to(device)
+    padded = layout.pad(image.to(device))
+    importance, total_importance = layout.importance().to(device), _total_importance(layout).to(device)
     classes = layout.pad(predicted[None].to(device))[0]
     sums: dict[str, Tensor] = {}
     cells: dict[str, int] = {}
-    for number, corner in enumerate(layout.corners):
+    for corner in layout.corners:
         window = layout.cut(padded, corner)[None]
+        share = importance / layout.cut(total_importance, corner)  # of the window in the stitched value of its voxels
         with torch.enable_grad(), ExitStack() as hooks:
             features = {name: _kept(module, hooks) for name, module in layers.items()}
             logits = predictor.network(window.requires_grad_()).float()
             for index in range(1, num_classes):
-                counted = (layout.cut(classes[None], corner) == index) * shares[number]
+                counted = (layout.cut(classes[None], corner) == index) * share
                 if not counted.any():
                     continue
                 inputs = [kept[0] for kept in features.values()]
@@ -83,13 +85,12 @@ def _channel_weights(
     return {name: total / cells[name] for name, total in sums.items()}
 
 
-def _window_shares(layout: WindowLayout) -> Tensor:
-    """Return for each window (windows, *window) the share that it has in the stitched value of its voxels."""
-    importance = layout.importance()
-    total = torch.zeros(1, *layout.padded_size)
+def _total_importance(layout: WindowLayout) -> Tensor:
+    """Return the sum (1, *padded_size) of the weights that all windows have in each voxel."""
+    importance, total = layout.importance(), torch.zeros(1, *layout.padded_size)
     for corner in layout.corners:
         layout.cut(total, corner).add_(importance)
-    return torch.cat([importance / layout.cut(total, corner) for corner in layout.corners])
+    return total
 
 
 def _kept(module: nn.Module, hooks: ExitStack) -> list[Tensor]:
@@ -131,7 +132,8 @@ class _ClassActivation(nn.Module):
             logits = self.network(image)
         maps: dict[int, Tensor] = {}
         for key, (name, [kept]) in enumerate(features.items(), start=1):
-            values = torch.einsum("kc,bc...->bk...", self._weights[name], kept.float())
+            with torch.autocast(kept.device.type, enabled=False):
+                values = torch.einsum("kc,bc...->bk...", self._weights[name], kept.float())
             maps[key] = values if values.ndim == image.ndim else _as_volumes(values, image)
         return logits, maps
 
