@@ -64,7 +64,9 @@ def intervention_picture(
         maps, changes = sheet.panels[2 * row], sheet.panels[2 * row + 1]
         _draw_maps(maps, view, coefficients, replaced[level], labels, is_relative=is_relative)
         _draw_changes(changes, view, unchanged, replaced[level], labels)
-    titles = [[level_title(level, is_relative=is_relative).replace(" (", "\n("), "prediction"] for level in own.values()]
+    titles = [
+        [level_title(level, is_relative=is_relative).replace(" (", "\n("), "prediction"] for level in own.values()
+    ]
     sheet.add_row_titles([text for pair in titles for text in pair])
     if not is_relative:
         add_color_bar(sheet, COLOR_BAR_TITLE)

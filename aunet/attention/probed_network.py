@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from aunet.inference.sliding_window import VolumePrediction
 from aunet.inference.window_layout import Triple, WindowLayout, window_layout
 from aunet.networks import GridGate, HardGate, UNet
 from aunet.networks.gates import IdentitySkip
+from aunet.networks.protocols import AttentionNetwork
 from aunet.networks.slice_by_slice import SliceBySlice
 
 
@@ -125,7 +126,7 @@ class _WindowedNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, gates: Mapping[GateKey, GridGate]) -> None:
         super().__init__()
-        self.network: Any = network
+        self.network = network
         self._gates = gates
         self._replaced: Mapping[GateKey, CaseMap] = {}
         self._window: Triple = (0, 0, 0)
@@ -146,7 +147,9 @@ class _WindowedNetwork(nn.Module):
 
     def forward_with_attention(self, windows: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
         """Return logits and {level: coefficients} of the next windows (B, C, H, W, D), with nothing replaced."""
-        return self.network.forward_with_attention(windows) if self._gates else (self.network(windows), {})
+        if not isinstance(self.network, AttentionNetwork):
+            return self.network(windows), {}
+        return self.network.forward_with_attention(windows)
 
 
 def _replacing(values: Tensor) -> Callable[[nn.Module, Sequence[Tensor], Tensor], Tensor]:

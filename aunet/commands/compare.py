@@ -29,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Print the comparison and write comparison.md, comparison.csv and, for two or more, paired_differences.csv."""
-
     from aunet.evaluation.comparison import comparison_table, difference_tables, settings_table
     from aunet.evaluation.comparison_scores import comparison_rows, differences_to_first
     from aunet.files import replaced_atomically, write_text

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aunet.classes import Labels, matching_name
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
-from aunet.data.io.volume import Volume, check_same_grid, read_label, stem
+from aunet.data.io.volume import Volume, align, check_same_grid, read_label, stem
 from aunet.errors import UserError
 from aunet.evaluation.folder_scores import label_maps
 from aunet.messages import shortened
@@ -90,6 +90,7 @@ def score_cohort(
 
 def _score(path: Path, case: Case, classes: MatchedClasses, cohort: Cohort, is_other_background: bool) -> pd.DataFrame:
     reference, predicted = read_reference(case, cohort), read_label(path)
+    reference = align(reference, predicted)
     check_same_grid(reference, predicted, case.case_id)
     unknown = sorted(set(np.unique(predicted.array).tolist()) - classes.predicted.keys())
     if unknown and not is_other_background:

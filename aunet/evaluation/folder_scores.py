@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from aunet.data.io.volume import Volume, check_same_grid, is_image, read_label, stem
+from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_label, stem
 from aunet.errors import UserError
 from aunet.messages import shortened
 from aunet.metrics.case_scores import COLUMNS, join_scores
@@ -67,13 +67,14 @@ def score_pairs(
 
 
 def label_maps(folder: Path) -> dict[str, Path]:
-    """Return case_id -> label map for the NIfTI, PNG and TIFF files of ``folder``."""
+    """Return case_id -> label map for the files of every readable format in ``folder``."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder that holds the label maps.")
     files = [file for file in folder.iterdir() if is_image(file)]
     if not files:
         raise UserError(
-            f"{folder}: holds no NIfTI file (.nii.gz or .nii), PNG or TIFF; give the folder that holds the label maps."
+            f"{folder}: holds no NIfTI file (.nii.gz or .nii), NRRD, MetaImage, DICOM, PNG, TIFF or JPEG; give the"
+            " folder that holds the label maps."
         )
     found: dict[str, Path] = {}
     for file in sorted(files):
@@ -88,6 +89,8 @@ def _score_files(
 ) -> tuple[pd.DataFrame, float]:
     """Return the scores of one case and the diagonal of its scan (mm), which a case without any class has too."""
     expected, predicted = read_label(reference), read_label(prediction)
+    predicted = align(predicted, expected)
+    expected = align(expected, predicted)
     check_same_grid(expected, predicted, case_id)
     found = _values_in(expected) | _values_in(predicted)
     if value_of_class is None:

@@ -30,7 +30,7 @@ from aunet.runs.ranks import num_ranks
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_record import RunRecord
 from aunet.terminal import run_progress, table_console
-from aunet.tracking.guarded_tracker import GuardedTracker
+from aunet.tracking.tracker_group import TrackerGroup
 from aunet.training.callbacks.checkpoints import Checkpoints
 from aunet.training.hardware import HardwareChoice
 from aunet.training.probes.learning_rate import LearningRateTest, smooth, suggest_learning_rate
@@ -51,7 +51,7 @@ class Probe:
     data: SegmentationData
     task: SegmentationTask
     choice: HardwareChoice
-    tracker: GuardedTracker | None = None
+    tracker: TrackerGroup | None = None
 
     def trainer(self, callbacks: Sequence[Callback]) -> Trainer:
         """Return a trainer with ``callbacks``, without which it shows no progress bar and saves nothing."""
@@ -59,7 +59,7 @@ class Probe:
 
 
 def run_probe(
-    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: GuardedTracker | None = None
+    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: TrackerGroup | None = None
 ) -> None:
     """Run the probe ``trainer.probe``; log its answer, write it below ``folder`` and keep it in the run's record."""
     if num_ranks() > 1:

@@ -16,7 +16,7 @@ from aunet.build.data import Settings, build_splits, choose_hardware, load_run, 
 from aunet.build.preprocessing import build_digests, with_intensities
 from aunet.build.start import build_start, start_from
 from aunet.build.task import build_data, build_task
-from aunet.build.trainer import build_callbacks, build_clock, build_forecast, build_trainer
+from aunet.build.trainer import build_callbacks, build_clock, build_forecast, build_own_callbacks, build_trainer
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.content_digest import dataset_fingerprint
 from aunet.data.cohort.split_file import read_splits, write_splits
@@ -33,8 +33,8 @@ from aunet.runs.ranks import first_rank_first, num_ranks, rank
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_record import RunRecord
 from aunet.terminal import run_progress, table_console
-from aunet.tracking.guarded_tracker import GuardedTracker
 from aunet.tracking.tracker import Tracker
+from aunet.tracking.tracker_group import TrackerGroup
 from aunet.training.callbacks.checkpoints import Checkpoints
 from aunet.training.callbacks.forecast import ForecastLine
 from aunet.training.callbacks.run_clock import RunClock
@@ -46,10 +46,11 @@ _log = logging.getLogger(__name__)
 
 
 def train_run(
-    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: GuardedTracker | None
+    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: TrackerGroup | None
 ) -> Splits:
     """Train until the epochs, the time or the patience run out; continue an earlier run from its newest checkpoint."""
     start = time.monotonic()
+    own = build_own_callbacks(settings)
     run = RunFolder(folder)
     is_begun = run.splits.is_file()
     splits = _splits(settings, cohort, folder)
@@ -80,7 +81,7 @@ def train_run(
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(
-                settings, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step")
+                settings, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step"), own
             )
             forecast = build_forecast(settings, choice, data.validation_shapes())
             line = ForecastLine(forecast, clock, lambda speed: record.update(speed=speed))

@@ -22,7 +22,7 @@ SPLITS = {"train": ["ball_000"], "val": ["ball_001"], "test": ["ball_002", "ball
 
 
 def write_run(folder: Path, data: Path, *words: str, seed: int = 0) -> Path:
-    """A run as a training leaves it, with the weights it began with."""
+    """Write a run as a training leaves it, with the weights it began with."""
     size = ["data.patch_size=[16,16,16]", "data.spacing=[2,2,2]", f"seed={seed}"]
     config = compose_config(["data=msd", f"data.root={data}", *size, *words])
     check_config(config)

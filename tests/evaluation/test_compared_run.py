@@ -18,7 +18,7 @@ def read(folder: Path, **settings: object) -> ComparedRun:
 
 
 def older(scores: pd.DataFrame) -> pd.DataFrame:
-    """The table that f8e6fcc wrote."""
+    """Return the table that f8e6fcc wrote."""
     renamed = scores.rename(columns={"voxel_assd_mm": "surface_distance_mm"})
     return renamed.drop(columns=["patient", "assd_mm", "diagonal_mm"])
 
@@ -39,7 +39,7 @@ def test_a_finished_run_is_read_from_its_folder(tmp_path: Path) -> None:
     assert (training.epochs, training.steps, training.precision) == (12, 288, "float32")
 
 
-def test_what_an_older_run_lacks_is_not_recorded(tmp_path: Path) -> None:
+def test_facts_that_an_older_run_lacks_are_not_recorded(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", older(case_scores([0.5, 0.7])))
     (folder / "run.json").write_text(json.dumps({key: RECORD[key] for key in list(RECORD)[:9]}))
     (folder / "splits.json").unlink()
