@@ -115,6 +115,6 @@ def _draw_changes(
             "other class": (before > 0) & (after > 0) & (before != after),
         }
         show_image(axes, view)
-        show_regions(axes, view, [(regions[name], color) for name, color in _CHANGES.items()], 0.8)
-        show_contours(axes, view, view.label, labels, width=0.6)
+        show_contours(axes, view, view.label, labels, width=0.5)
+        show_regions(axes, view, [(regions[name], color) for name, color in _CHANGES.items()], 0.9)
         finish_panel(axes, window)
