@@ -58,6 +58,12 @@ class GridGate(nn.Module):
         applied: the coefficients (B, M, *spatial) pass through it before they multiply the skip, so that a forward hook
             can replace them in a trained network. It has no weights.
         without_effect: settings that were given but change nothing, with the reason.
+
+    Examples:
+        >>> gate = GridGate(Layers(spatial_dims=2), skip_channels=4, gating_channels=8)
+        >>> gated, coefficients = gate(torch.randn(1, 4, 16, 16), torch.randn(1, 8, 8, 8))
+        >>> gated.shape, coefficients.shape
+        (torch.Size([1, 4, 16, 16]), torch.Size([1, 1, 16, 16]))
     """
 
     is_normalized_over_space = False

@@ -19,6 +19,12 @@ ATTENTION = {"model.name": "attention", "model.network.norm": "group"}
 LOSS = {"loss.name": "dice", "loss.function._target_": "monai.losses.DiceLoss"}
 
 
+def read_draft(folder: Path) -> SimpleNamespace:
+    """Return a stand-in for ``load_draft``'s result, of a file that holds a few keys only and is not checked."""
+    config = OmegaConf.load(folder / "config.yaml")
+    return SimpleNamespace(as_plain=lambda is_resolved: OmegaConf.to_container(config, resolve=is_resolved))
+
+
 @pytest.fixture(autouse=True)
 def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Run folders whose network was asked for: each is one convolution of two channels."""
@@ -28,10 +34,8 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         loaded.append(folder)
         return SimpleNamespace(network=nn.Conv3d(2, 3, 1))
 
-    monkeypatch.setattr("aunet.build.data.load_run", load_run)
-    monkeypatch.setattr(
-        "aunet.config.composition.load_run_config", lambda folder: OmegaConf.load(folder / "config.yaml")
-    )
+    monkeypatch.setattr("aunet.build.model.load_run", load_run)
+    monkeypatch.setattr("aunet.config.draft.load_draft", read_draft)
     return loaded
 
 

@@ -133,7 +133,9 @@ def test_groups_of_the_split_are_the_patients_and_the_table_says_so() -> None:
 
 def test_runs_that_recorded_the_voxel_distance_alone_are_compared_by_it() -> None:
     older, newer = runs(case_scores(FIRST, assd_mm=np.nan, voxel_assd_mm=3.0), case_scores(SECOND, voxel_assd_mm=2.0))
-    older = replace(older, distances=("voxel_assd_mm",), scores=older.scores.assign(diagonal_mm=np.nan))
+    older = replace(
+        older, metrics=("dice", "precision", "recall", "voxel_assd_mm"), scores=older.scores.assign(diagonal_mm=np.nan)
+    )
 
     table = table_of([older, newer])
 
@@ -145,7 +147,7 @@ def test_runs_that_recorded_the_voxel_distance_alone_are_compared_by_it() -> Non
 
 def test_a_distance_that_one_run_lacks_is_not_recorded_and_not_compared() -> None:
     older, newer = runs()
-    older = replace(older, distances=())
+    older = replace(older, metrics=("dice", "precision", "recall"))
 
     assert rows_titled(table_of([older, newer]), "ASSD (mm)")[0] == ("pancreas", "3", "not recorded", "1.00 ± 0.00")
     assert rows_titled(differences_of([older, newer]), "ASSD (mm)") == [("all", "not recorded", *["–"] * 5)]
@@ -222,7 +224,7 @@ def test_one_model_with_two_losses_is_titled_by_them() -> None:
 def test_every_number_is_in_a_row_of_run_metric_form_and_class() -> None:
     rows = comparison_rows(runs())
 
-    assert len(rows) == 2 * 5 * 2
+    assert len(rows) == 2 * 8 * 2
     found = rows.set_index(["run", "metric", "form", "class"]).loc[("unet", "dice", "common cases", "pancreas")]
     assert found["mean"] == pytest.approx(0.6)
     assert (found["patients"], found["cases"], found["undefined"], found["parameters"]) == (2, 2, 1, 5_888_004)
