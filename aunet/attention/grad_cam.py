@@ -51,7 +51,9 @@ def grad_cam(predictor: Predictor, image: Tensor, logits: Tensor, layers: Layers
     stitcher = copy(predictor)
     stitcher.network = _ClassActivation(predictor.network, layers, weights)
     maps = stitcher.predict_preprocessed(layout.pad(image), with_attention=True).coefficients
-    return {name: case_map(maps[key].relu(), layout) for key, name in enumerate(layers, start=1)}
+    return {
+        name: case_map(torch.from_numpy(maps[key].values).relu(), layout) for key, name in enumerate(layers, start=1)
+    }
 
 
 def _channel_weights(

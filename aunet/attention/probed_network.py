@@ -14,7 +14,7 @@ from aunet.attention.interventions import GateKind
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.inference.sliding_window import VolumePrediction
-from aunet.inference.window_layout import Triple, WindowLayout, window_layout
+from aunet.inference.window_layout import Triple, WindowLayout
 from aunet.networks import GridGate, HardGate, UNet
 from aunet.networks.gates import IdentitySkip
 from aunet.networks.protocols import AttentionNetwork
@@ -83,8 +83,9 @@ class GateProbe:
         layout = layout_of(self._predictor, image)
         prediction = self._predict(image, layout, {}, with_attention=True)
         maps: dict[GateKey, CaseMap] = {}
-        for level, values in prediction.coefficients.items():
+        for level, coefficients in prediction.coefficients.items():
             keys = [key for key in self.gates if key.level == level]
+            values = torch.from_numpy(coefficients.values)
             for key, part in zip(keys, values.chunk(len(keys)), strict=True):
                 is_binary = kind_of(self.gates[key]).is_binary  # overlapping windows may disagree: the majority counts
                 maps[key] = case_map((part >= 0.5).float() if is_binary else part, layout)
@@ -109,10 +110,7 @@ class GateProbe:
 
 def layout_of(predictor: Predictor, image: Tensor) -> WindowLayout:
     """Return the windows in which ``predictor`` predicts ``image`` (C, H, W, D)."""
-    window = predictor.window
-    return window_layout(
-        image.shape[1:], window.patch_size, window.overlap, window.size_multiple, window.one_pass_voxels
-    )
+    return predictor.window.lay_out(image.shape[1:])
 
 
 def _over_image(values: Tensor, layout: WindowLayout) -> Tensor:

@@ -56,13 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def probe(arguments: argparse.Namespace) -> None:
     """Probe the run, print the tables, and write them with pictures, probe.json and probe.html."""
     _check(arguments)
-    from aunet.commands.predict import checked_device
+    from aunet.commands.predict import check_device
     from aunet.pipeline.gate_probe import GateProbing
     from aunet.pipeline.probe_files import write_findings
     from aunet.pipeline.probed_run import read_probed_run
     from aunet.terminal import run_progress, table_console
 
-    run = read_probed_run(arguments.run, arguments.cases, arguments.max_cases, checked_device(arguments.device))
+    run = read_probed_run(arguments.run, arguments.cases, arguments.max_cases, check_device(arguments.device))
     probing = GateProbing(run, _options(arguments), arguments.output)
     with run_progress() as progress:
         bar = progress.add_task(f"Probing {len(run.cases)} cases", total=probing.num_steps)

@@ -11,7 +11,7 @@ import pandas as pd
 from aunet.attention.interventions import MEAN
 from aunet.evaluation.paired_statistics import paired_difference, patient_means
 from aunet.evaluation.probe_cases import NOTHING
-from aunet.metrics.case_scores import METRICS, patients
+from aunet.metrics.case_scores import patients, recorded_metrics
 
 Judgement = Literal["decoration", "needed", "undecided"]
 
@@ -42,7 +42,7 @@ def score_changes(scores: pd.DataFrame, shown: Callable[[Sequence[Any]], Iterabl
     for (target, intervention), of_kind in shown(list(changed)):
         for of_class, cases in of_kind.groupby("class", sort=False):
             before = unchanged.loc[of_class].loc[list(cases["case_id"])]
-            for metric in METRICS:
+            for metric in recorded_metrics(scores):
                 of_patients = list(cases["patient"])
                 difference = paired_difference(before[metric], cases[metric], of_patients)
                 names = {"target": target, "intervention": intervention, "metric": metric, "class": of_class}

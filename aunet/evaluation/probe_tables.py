@@ -12,7 +12,8 @@ from aunet.attention.map_similarity import LARGEST_CORRELATION, LARGEST_SSIM, Si
 from aunet.evaluation.paired_statistics import patient_means
 from aunet.evaluation.probe_changes import Verdict
 from aunet.evaluation.probe_maps import NUM_DRAWS
-from aunet.reporting.tables import METRIC_NAMES, PaperTable, digits_of
+from aunet.metrics.registry import METRIC_OF
+from aunet.reporting.tables import PaperTable
 
 _DASH = "–"
 INTERVAL_NOTE = (
@@ -46,9 +47,9 @@ def change_table(changes: pd.DataFrame, metric: str, targets: Sequence[str], tit
             lines.append((str(target) if not lines else "", str(intervention), *changed))
         groups.append(tuple(lines))
     before = rows.drop_duplicates("class").set_index("class")["unchanged"]
-    unchanged = [f"{name} ({before[name]:.{digits_of(metric)}f})" for name in classes]
+    unchanged = [f"{name} ({before[name]:.{METRIC_OF[metric].digits}f})" for name in classes]
     return PaperTable(
-        f"{METRIC_NAMES[metric]}: {title}", ("Gates", "Intervention", *unchanged), tuple(groups), (INTERVAL_NOTE,)
+        f"{METRIC_OF[metric].heading}: {title}", ("Gates", "Intervention", *unchanged), tuple(groups), (INTERVAL_NOTE,)
     )
 
 
@@ -124,7 +125,7 @@ def localisation_table(summary: pd.DataFrame) -> PaperTable:
 def _change(row: dict[str, Any], metric: str) -> str:
     if not row["patients"]:
         return _DASH
-    digits = digits_of(metric)
+    digits = METRIC_OF[metric].digits
     interval = "" if math.isnan(row["low"]) else f" ({row['low']:+.{digits}f} to {row['high']:+.{digits}f})"
     undefined = f" [{row['undefined']} undefined]" if row["undefined"] else ""
     return f"{row['mean']:+.{digits}f}{interval}{undefined}"

@@ -77,11 +77,6 @@ class Predictor:
         self.device = torch.device(device)
         self._in_channels = in_channels
 
-    @property
-    def window(self) -> Window:
-        """Return the sliding window of ``predict_preprocessed``."""
-        return Window(self.patch_size, self._overlap, self.size_multiple, self._window_batch, self._one_pass_voxels)
-
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
         """Label one scan: NIfTI, a folder of DICOM or a picture, or one file per channel in the order of training."""
         return self.predict_volume(self.read(scan))

@@ -20,7 +20,7 @@ from aunet.evaluation.probe_tables import (
 )
 from aunet.files import replaced_atomically, write_json
 from aunet.messages import counted
-from aunet.metrics.case_scores import METRICS, count_cases, join_scores
+from aunet.metrics.case_scores import SHOWN_METRICS, count_cases, join_scores
 from aunet.pipeline.gate_probe import GateProbing, ProbeFindings
 from aunet.pipeline.probed_run import ProbedRun
 from aunet.reporting.probe_section import FINDINGS, write_probe_page
@@ -73,7 +73,7 @@ def write_findings(
 def _further_tables(changes: pd.DataFrame, targets: Sequence[Target]) -> list[PaperTable]:
     """Return the tables that the report folds: every metric for all targets."""
     names = [target.name for target in targets]
-    return [change_table(changes, metric, names, "change by each intervention, all gates") for metric in METRICS]
+    return [change_table(changes, metric, names, "change by each intervention, all gates") for metric in SHOWN_METRICS]
 
 
 def _map_tables(folder: Path, findings: ProbeFindings) -> list[PaperTable]:

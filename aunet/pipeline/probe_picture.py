@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from aunet.attention.case_map import CaseMap
 from aunet.attention.intervention_picture import ReplacedLevel, intervention_picture
-from aunet.attention.panels import LevelCoefficients
 from aunet.attention.probed_network import gates_of
 from aunet.evaluation.probe_cases import NOTHING, Prediction, ProbeCase
+from aunet.inference.coefficients import LevelCoefficients
 from aunet.pipeline.probed_run import ProbedRun
 from aunet.reporting.pictures.planes import LabelledScan
 from aunet.reporting.probe_section import PICTURES

@@ -13,6 +13,7 @@ from aunet.attention.grad_cam import grad_cam, layers_of
 from aunet.classes import Labels
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.predictor import Predictor
+from aunet.inference.window_layout import Window
 from aunet.networks import AttentionUNet, UNet
 from aunet.networks.slice_by_slice import SliceBySlice
 
@@ -26,7 +27,7 @@ def image_of(*size: int) -> Tensor:
 def predictor_of(
     network: nn.Module, patch: tuple[int, int, int], multiple: tuple[int, int, int] = (8, 8, 8)
 ) -> Predictor:
-    return Predictor(network, Preprocessing(None, "mr", None), LABELS, patch, size_multiple=multiple)
+    return Predictor(network, Preprocessing(None, "mr", None), LABELS, Window(patch, size_multiple=multiple))
 
 
 class Everywhere(nn.Module):

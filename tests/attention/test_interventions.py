@@ -16,7 +16,7 @@ from aunet.commands import probe as command
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
-from aunet.inference.window_layout import window_layout
+from aunet.inference.window_layout import Window
 from aunet.metrics.overlap import dice
 from aunet.networks import AttentionUNet, UNet
 from aunet.networks.slice_by_slice import SliceBySlice
@@ -31,13 +31,13 @@ def random(*size: int, seed: int = 0) -> Tensor:
 
 
 def gate_map(own: Tensor, size: tuple[int, int, int], **others: object) -> GateMap:
-    layout = window_layout(size, size, 0.5, (8, 8, 8))
+    layout = Window(size, 0.5, (8, 8, 8)).lay_out(size)
     return GateMap(case_map(own, layout), **{"donor": None, "spacing": (1.0, 1.0, 1.0), **others})
 
 
 def predictor_of(network: torch.nn.Module, patch: tuple[int, int, int], **others: object) -> Predictor:
     preprocessing, labels = Preprocessing(None, "mr", None), Labels(("background", "bright"))
-    return Predictor(network, preprocessing, labels, patch, size_multiple=(2, 2, 2), **others)
+    return Predictor(network, preprocessing, labels, Window(patch, size_multiple=(2, 2, 2), **others))
 
 
 def replaced_predictions(predictor: Predictor, image: Tensor, donor: Tensor) -> Mapping[str, Tensor]:
@@ -76,7 +76,7 @@ def test_shuffling_repeats_with_its_seed_and_moves_all_maps_of_a_gate_alike() ->
 def test_padding_enters_no_mean_and_is_not_shuffled_into_the_image() -> None:
     own = torch.full((1, 8, 8, 8), 7.0)
     own[:, 2:6, 1:7] = random(1, 4, 6, 8)
-    layout = window_layout((4, 6, 8), (8, 8, 8), 0.5, (8, 8, 8))
+    layout = Window((8, 8, 8), 0.5, (8, 8, 8)).lay_out((4, 6, 8))
     gate = GateMap(case_map(own, layout), None, (1.0, 1.0, 1.0))
     assert torch.allclose(intervene("mean", gate).values, own[:, 2:6, 1:7].mean())
     shuffled = intervene("shuffled", gate)
@@ -160,7 +160,9 @@ def test_every_gate_of_conf_model_can_be_watched_and_replaced(option: str) -> No
     network = small_network(settings_of(option, 3), levels=3)
     image, size = random(2, 24, 16, 16), (16, 16, 16)
     labels = Labels(("background", "ball", "box"))
-    probe = GateProbe(Predictor(network, Preprocessing(None, "mr", None), labels, size, size_multiple=(8, 8, 8)))
+    probe = GateProbe(
+        Predictor(network, Preprocessing(None, "mr", None), labels, Window(size, size_multiple=(8, 8, 8)))
+    )
     watched = probe.watch(image)
     assert set(watched.maps) == set(probe.gates)
     gates = {
@@ -181,8 +183,7 @@ def test_a_2d_network_sees_the_slices_of_a_replaced_map() -> None:
             network,
             Preprocessing(None, "mr", None),
             Labels(("background", "one")),
-            (16, 16, 1),
-            size_multiple=(4, 4, 1),
+            Window((16, 16, 1), size_multiple=(4, 4, 1)),
         )
     )
     watched = probe.watch(image)

@@ -8,7 +8,7 @@ import torch
 
 from aunet.attention.case_map import case_map
 from aunet.attention.localisation import fractions_on, localise
-from aunet.inference.window_layout import window_layout
+from aunet.inference.window_layout import Window
 
 SIZE = (8, 8, 8)
 
@@ -21,7 +21,7 @@ def label_of_box() -> np.ndarray:
 
 
 def measures(values: np.ndarray, index: int = 1) -> dict[str, float]:
-    grid = case_map(torch.zeros(1, *values.shape), window_layout(SIZE, SIZE, 0.5, SIZE))
+    grid = case_map(torch.zeros(1, *values.shape), Window(SIZE, 0.5, SIZE).lay_out(SIZE))
     return localise(values, fractions_on(grid, label_of_box(), 3), index)
 
 
@@ -48,6 +48,6 @@ def test_the_map_of_another_organ_points_away() -> None:
 
 def test_an_organ_that_is_absent_and_a_map_of_zeros_have_no_measures() -> None:
     assert all(math.isnan(value) for value in measures(np.zeros(SIZE)).values())
-    grid = case_map(torch.zeros(1, *SIZE), window_layout(SIZE, SIZE, 0.5, SIZE))
+    grid = case_map(torch.zeros(1, *SIZE), Window(SIZE, 0.5, SIZE).lay_out(SIZE))
     fractions = fractions_on(grid, np.zeros(SIZE, np.uint8), 3)
     assert all(math.isnan(value) for value in localise(np.ones(SIZE), fractions, 1).values())

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from PIL import Image
 
-from aunet.build.data import build_cohort, build_network, with_facts
+from aunet.build.data import build_cohort, fill_in_facts
+from aunet.build.model import build_network
 from aunet.commands.main import main
-from aunet.config.composition import check_config, compose_config
+from aunet.config.draft import compose_draft, write_run_config
 from tests.scans import write_msd_task
 
 SPLITS = {"train": ["ball_000"], "val": ["ball_001"], "test": ["ball_002", "ball_003"], "patients": {}}
@@ -24,13 +24,12 @@ SPLITS = {"train": ["ball_000"], "val": ["ball_001"], "test": ["ball_002", "ball
 def write_run(folder: Path, data: Path, *words: str, seed: int = 0) -> Path:
     """Write a run as a training leaves it, with the weights it began with."""
     size = ["data.patch_size=[16,16,16]", "data.spacing=[2,2,2]", f"seed={seed}"]
-    config = compose_config(["data=msd", f"data.root={data}", *size, *words])
-    check_config(config)
-    settings = with_facts(config, build_cohort(config))
+    draft = compose_draft(["data=msd", f"data.root={data}", *size, *words])
+    config = fill_in_facts(draft, build_cohort(draft.data))
     torch.manual_seed(seed)
-    network = build_network(settings)
+    network = build_network(config)
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+    write_run_config(config, folder)
     (folder / "splits.json").write_text(json.dumps(SPLITS), encoding="utf-8")
     weights = {f"network.{name}": value for name, value in network.state_dict().items()}
     torch.save({"state_dict": weights}, folder / "checkpoints" / "best.ckpt")
