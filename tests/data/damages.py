@@ -301,7 +301,7 @@ WHOLE_DATASET = {
     ),
     "splits without a part": Damage("folder", splits(train=["case_0"], val=["case_1"]), "must each list"),
     "a case in two parts": Damage(
-        "folder", splits(train=["case_0"], val=["case_1"], test=["case_0"]), "stands 2 times.*Keep one"
+        "folder", splits(train=["case_0"], val=["case_1"], test=["case_0"]), "appears 2 times.*Keep one"
     ),
     "a patient in two parts": Damage(
         "table", splits(train=["Fall 0"], val=["Fall 1"], test=["Fall 2"]), "patient 0 is in train.*keep all cases"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from aunet.data.cohort.case import Case
 from aunet.data.cohort.content_digest import ContentDigests
@@ -59,6 +60,8 @@ def read_splits(
     content = read_json(file, "data.split.file is the splits.json of a run or nnU-Net's splits_final.json.")
     parts = _fold_of(content, fold, file) if isinstance(content, list) else _whole(content, fold, file)
     known = {case.case_id: case for case in cases}
+    # Runs of earlier versions kept names as the file system stored them, with composed or decomposed accents.
+    parts = {part: [normalize("NFC", name) for name in case_ids] for part, case_ids in parts.items()}
     parts = {part: _present(case_ids, part, known, file, on_error) for part, case_ids in parts.items()}
     if "test" not in parts:
         training = [known[case_id] for case_id in parts["train"]]
@@ -124,4 +127,4 @@ def _check_once(splits: Splits, file: Path) -> None:
     for case_id, count in counts.items():
         if count > 1:
             parts = [part for part, case_ids in splits.as_dict().items() if case_id in case_ids]
-            raise UserError(f"{file}: case {case_id} stands {count} times, in {' and '.join(parts)}. Keep one of them.")
+            raise UserError(f"{file}: case {case_id} appears {count} times, in {' and '.join(parts)}. Keep one of them.")
