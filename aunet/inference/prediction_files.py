@@ -12,7 +12,6 @@ from aunet.data.io.pictures import is_picture
 from aunet.data.io.volume import Volume, label_suffix, stem
 from aunet.errors import UserError
 
-
 # Bytes: file systems allow 255, of which a temporary prefix takes 10.
 _LONGEST_NAME = 240
 

@@ -46,9 +46,7 @@ def join_sharing_cases(cases: Sequence[Case]) -> tuple[Case, ...]:
             _warn(uses)
     joined = {patient for patient in leader if _root(leader, patient) != patient}
     joined |= {_root(leader, patient) for patient in joined}
-    return tuple(
-        replace(case, group=_root(leader, case.patient)) if case.patient in joined else case for case in cases
-    )
+    return tuple(replace(case, group=_root(leader, case.patient)) if case.patient in joined else case for case in cases)
 
 
 def _root(leader: Mapping[str, str], patient: str) -> str:

@@ -127,4 +127,6 @@ def _check_once(splits: Splits, file: Path) -> None:
     for case_id, count in counts.items():
         if count > 1:
             parts = [part for part, case_ids in splits.as_dict().items() if case_id in case_ids]
-            raise UserError(f"{file}: case {case_id} appears {count} times, in {' and '.join(parts)}. Keep one of them.")
+            raise UserError(
+                f"{file}: case {case_id} appears {count} times, in {' and '.join(parts)}. Keep one of them."
+            )

@@ -73,8 +73,8 @@ def bids_cohort(
     for kind, found in zip(kinds, channels, strict=True):
         if not found:
             raise UserError(
-                f"data.source.images={kind}: no file sub-*_{kind} in {folder}/sub-*. Name the suffix of the images, such"
-                " as T1w, FLAIR or ct, with data.root at the folder that holds sub-*."
+                f"data.source.images={kind}: no file sub-*_{kind} in {folder}/sub-*. Name the suffix of the images,"
+                " such as T1w, FLAIR or ct, with data.root at the folder that holds sub-*."
             )
     place = _derivatives(folder, labels, derivatives)
     label_files = _files(place, labels)
@@ -82,7 +82,10 @@ def bids_cohort(
     used: set[Path] = set()
 
     def case(first: _File) -> Case:
-        files = [first, *(_partner(first, channel, kind) for channel, kind in zip(channels[1:], kinds[1:], strict=True))]
+        files = [
+            first,
+            *(_partner(first, channel, kind) for channel, kind in zip(channels[1:], kinds[1:], strict=True)),
+        ]
         label = _partner(first, label_files, labels, ignoring=_OF_LABELS)
         used.add(label.path)
         for file in (*files, label):
@@ -131,8 +134,8 @@ def _derivatives(folder: Path, labels: str, name: str | None) -> Path:
         found = f"{len(candidates)} folders with them" if candidates else "none with them"
         names = ", ".join(path.name for path in candidates or pipelines) or "nothing"
         raise UserError(
-            f"{place}: label maps *_{labels} are looked for in one folder of it, and it holds {found} ({names}). Name it"
-            " with data.source.derivatives=NAME, and their suffix with data.source.labels=dseg."
+            f"{place}: label maps *_{labels} are looked for in one folder of it, and it holds {found} ({names}). Name"
+            " it with data.source.derivatives=NAME, and their suffix with data.source.labels=dseg."
         )
     return candidates[0]
 
@@ -144,8 +147,8 @@ def _partner(image: _File, others: Sequence[_File], kind: str, ignoring: frozens
     best = [other for other in fitting if _num_alike(image, other) == most]
     if not best:
         raise UserError(
-            f"{image.path}: case {image.case_id} has no {kind} of the same subject and session. Add it, or take the case"
-            " out with data.cases or data.on_error=skip."
+            f"{image.path}: case {image.case_id} has no {kind} of the same subject and session. Add it, or take the"
+            " case out with data.cases or data.on_error=skip."
         )
     if len(best) > 1:
         raise UserError(

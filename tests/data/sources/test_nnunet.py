@@ -1,6 +1,7 @@
 """Raw folders of nnU-Net, whole and damaged."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 from scans import write_nifti, write_nnunet_dataset
 
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.references import read_scan_and_reference
+from aunet.data.sources.msd import msd_cohort
 from aunet.data.sources.nnunet import nnunet_cohort
 from aunet.errors import UserError
 
@@ -101,3 +105,37 @@ def test_folders_that_are_not_there_are_named(tmp_path: Path) -> None:
         nnunet_cohort(None)
     with pytest.raises(UserError, match=r"dataset\.json: not found"):
         nnunet_cohort(str(tmp_path))
+
+
+@pytest.mark.parametrize("num_channels", [1, 2])
+@pytest.mark.parametrize("read", [nnunet_cohort, msd_cohort])
+def test_remedies_a_folder_of_version_1_is_read_by_either_name(
+    read: Callable[..., Cohort], num_channels: int, tmp_path: Path
+) -> None:
+    write_nnunet_dataset(tmp_path, num_channels=num_channels)
+    names = [f"ball {number:03d}.nii.gz" for number in range(4)]
+    content = {
+        "name": "Balls",
+        "modality": {str(channel): "CT" for channel in range(num_channels)},
+        "labels": {"0": "background", "1": "ball", "2": "box"},
+        "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names],
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    cohort = read(str(tmp_path))
+    assert cohort.labels.names == ("background", "ball", "box")
+    assert cohort.class_of_value == {0: 0, 1: 1, 2: 2}
+    assert [case.case_id for case in cohort.cases] == ["ball 000", "ball 001", "ball 002", "ball 003"]
+    assert all(len(case.images) == num_channels for case in cohort.cases)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nii"])
+def test_formats_of_nnunet_are_those_of_its_file_ending(ending: str, tmp_path: Path) -> None:
+    itk = pytest.importorskip("SimpleITK")
+    edit(write_nnunet_dataset(tmp_path), file_ending=ending)
+    for path in sorted(tmp_path.glob("*Tr/*.nii.gz")):
+        itk.WriteImage(itk.ReadImage(str(path)), str(path).removesuffix(".nii.gz") + ending)
+        path.unlink()
+    cohort = nnunet_cohort(str(tmp_path))
+    assert len(cohort.cases) == 4
+    channels, label = read_scan_and_reference(cohort.cases[0], cohort)
+    assert channels[0].shape == label.shape == (20, 18, 16)
