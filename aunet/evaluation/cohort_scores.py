@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from aunet.classes import Labels, matching_name
+from aunet.classes import IGNORED, Labels, matching_name
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.data.io.volume import Volume, align, check_same_grid, read_label, stem
@@ -56,7 +56,7 @@ def match_classes(value_of_name: Mapping[str, int], cohort: Cohort) -> MatchedCl
         predicted=dict.fromkeys(value_of_name.values(), 0)
         | {value_of_match[matching_name(name)]: numbers[k] for k, name in common.items()}
         | {0: 0},
-        reference={k: numbers.get(k, 0) for k in range(cohort.labels.num_classes)},
+        reference={k: numbers.get(k, 0) for k in range(cohort.labels.num_classes)} | {IGNORED: IGNORED},
         left_out=(
             *(f"{name} is not among the predicted classes" for name in unpredicted),
             *(f"{name} is not annotated by {cohort.name}" for name in unknown),
@@ -102,7 +102,9 @@ def _score(path: Path, case: Case, classes: MatchedClasses, cohort: Cohort, is_o
             f"{path}: holds the values {unknown[:10]}, which have no name. Name them with --classes NAME=VALUE, or take"
             " them as background with --others-are-background."
         )
-    annotated = frozenset(number for k, number in classes.reference.items() if number and case.annotates(k))
+    annotated = frozenset(
+        number for k, number in classes.reference.items() if number not in (0, IGNORED) and case.annotates(k)
+    )
     return score_case(
         case.case_id,
         _renumbered(predicted, classes.predicted),

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.metrics.case_scores import COLUMNS, FILE_METRICS
 from aunet.metrics.overlap import Mask, dice, precision, recall
 from aunet.metrics.surface_distance import average_surface_distance, voxel_surface_distance
@@ -31,7 +31,7 @@ def score_case(
     Args:
         case_id: Name of the case.
         prediction: Integer label map (H, W, D).
-        reference: Integer label map on the same grid.
+        reference: Integer label map on the same grid; voxels that it ignores are background in both.
         spacing: Voxel size in mm along each axis.
         labels: Classes by integer.
         annotated: Classes that the reference annotates; None means all. Of the others only the predicted volume is
@@ -39,6 +39,9 @@ def score_case(
         patient: Patient of the case; the case itself if empty.
     """
     index_of_class = {name: index for index, name in labels.foreground}
+    is_ignored = reference == IGNORED
+    if is_ignored.any():
+        prediction, reference = np.where(is_ignored, 0, prediction), np.where(is_ignored, 0, reference)
     scores = score_values(case_id, prediction, reference, spacing, index_of_class, patient)
     unknown = [name for name, index in index_of_class.items() if annotated is not None and index not in annotated]
     scores.loc[scores["class"].isin(unknown), [*FILE_METRICS, "reference_ml"]] = float("nan")

@@ -27,8 +27,7 @@ def nnunet_cohort(
     """Read the folder ``root``, such as nnUNet_raw/Dataset004_Hippocampus.
 
     Regions (labels that are lists of values) can be used unless they overlap; if they do, ``classes`` names the
-    disjoint parts. A dataset with an ``ignore`` label is refused, as its voxels without reference would be taught as
-    background.
+    disjoint parts. Voxels of a label ``ignore`` are neither learned from nor scored.
 
     Args:
         root: the folder that holds dataset.json.
@@ -83,11 +82,6 @@ def _values_of_name(content: dict[str, Any], file: Path) -> dict[str, list[int]]
     numbers = [value for values in values_of_name.values() for value in values]
     if not all(isinstance(value, int) and value >= 0 for value in numbers) or values_of_name.get("background") != [0]:
         raise UserError(f"{file}: 'labels' is {entries}: each must be a whole number or a list of them, background 0.")
-    if "ignore" in values_of_name:
-        raise UserError(
-            f"{file}: has an 'ignore' label, for voxels without reference, which is not supported: they would be taught"
-            " as background. Give a class to them in the files and take it out of 'labels'."
-        )
     return values_of_name
 
 

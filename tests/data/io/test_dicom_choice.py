@@ -124,13 +124,7 @@ def test_guessing_the_series_two_scans_with_a_uid_for_every_slice_stay_two(tmp_p
     def uid_of_its_own(header: Dataset, index: int) -> None:
         header.SeriesInstanceUID, header.SeriesNumber = f"1.2.{index}", 5
 
-    write_series(
-        tmp_path / "b",
-        values(),
-        AXIAL,
-        edit=lambda header, at: setattr(header, "SeriesInstanceUID", f"1.2.{at}"),
-        **second,
-    )
+    write_series(tmp_path / "b", values(), AXIAL, edit=uid_of_its_own)
     with pytest.raises(UserError, match=r"(?s)2 series.*8 slices.*8 slices"):
         read_volume(tmp_path)
     assert read_volume(Path(f"{tmp_path}#5")).shape == (6, 5, 8)

@@ -59,7 +59,7 @@ def test_files_listed_by_dataset_json_lie_where_it_says(tmp_path: Path) -> None:
         ({"labels": {"1": "ball", "2": "box"}}, "data=msd"),
         ({"labels": {"background": 0, "ball": "one"}}, "whole number"),
         ({"labels": {"background": 1, "ball": 2}}, "background 0"),
-        ({"labels": {"background": 0, "ball": 1, "box": 2, "ignore": 3}}, "'ignore' label"),
+        ({"labels": {"background": 0, "ball": 1, "box": 2, "ignore": 2}}, "ignore: the value 2 already belongs to box"),
         ({"labels": {"background": 0, "whole": [1, 2], "box": 2}}, "overlap"),
         ({"channel_names": None}, "'channel_names' is None"),
         ({"channel_names": {"1": "T1"}}, "'channel_names'"),
