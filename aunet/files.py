@@ -7,8 +7,10 @@ import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
+
+from aunet.errors import UserError
 
 
 @contextmanager
@@ -68,6 +70,32 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Replace the content of ``path`` by ``content`` as indented JSON; raise ValueError for NaN, which JSON lacks."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(file: Path, remedy: str) -> Any:
+    """Read ``file``, with or without a byte order mark; raise UserError, ending in ``remedy``, if it is not JSON."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}). {remedy}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file}: not valid JSON ({error}). {remedy}") from None
+
+
+def read_json_object(file: Path, remedy: str) -> dict[str, Any]:
+    """Read ``file`` as ``read_json`` does; raise UserError, ending in ``remedy``, unless it holds one JSON object."""
+    content = read_json(file, remedy)
+    if not isinstance(content, dict):
+        raise UserError(f"{file}: not a JSON object. {remedy}")
+    return cast(dict[str, Any], content)
+
+
+def read_json_if_sound(file: Path) -> dict[str, Any]:
+    """Return the JSON object in ``file``; empty if the file is missing, half-written or damaged."""
+    try:
+        return read_json_object(file, "")
+    except UserError:
+        return {}
 
 
 def _rename_unless_present(temporary: Path, folder: Path) -> None:

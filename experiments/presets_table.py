@@ -68,7 +68,7 @@ def network(settings: Settings) -> str:
 
 
 def loss(settings: Settings) -> str:
-    """The name of the loss and of its class; only MONAI's say in their arguments whether they count the background."""
+    """Return the name of the loss and of its class; only MONAI's have an argument for the background."""
     function = settings["loss"]["function"]
     is_included = function.get("include_background", True)
     background = "background included" if is_included else "background left out"
@@ -204,7 +204,7 @@ ROWS = (
 
 
 def comparison() -> list[str]:
-    """The lines of the table of settings."""
+    """Return the lines of the table of settings."""
     columns = [settings_of(words) for words in COLUMNS.values()]
     lines = [f"| | {' | '.join(COLUMNS)} |", "|---|---|---|---|"]
     for row in ROWS:
@@ -214,7 +214,7 @@ def comparison() -> list[str]:
 
 
 def studies() -> list[str]:
-    """The lines of the table of experiments."""
+    """Return the lines of the table of experiments."""
     lines = ["| `experiment=` | train / test | batches an epoch | model |", "|---|---|---|---|"]
     for study in STUDIES:
         settings = settings_of([f"experiment={study}", "data.root=/scans"])

@@ -98,13 +98,13 @@ def test_make_installs_nothing_when_nothing_changed(repository: Path, tmp_path: 
     (tmp_path / "venv" / "bin").mkdir(parents=True)
     for stamp in ("bin/python", ".installed", ".installed-dev"):
         (tmp_path / "venv" / stamp).touch()
-    for target in ("train", "test", "test-slow", "check"):
+    for target in ("train", "test", "test-slow", "check", "docs"):
         commands = _dry_run(repository, tmp_path, target)
         assert "pip install" not in commands
         assert "-m venv" not in commands
 
 
-def test_make_tells_when_no_python_fits(repository: Path, tmp_path: Path) -> None:
+def test_make_reports_that_no_python_fits(repository: Path, tmp_path: Path) -> None:
     words = ["make", "train", f"VENV={tmp_path / 'venv'}", "PYTHON=no-such-python"]
     process = subprocess.run(words, cwd=repository, capture_output=True, text=True, timeout=60)
     assert process.returncode == 2
@@ -127,6 +127,10 @@ def test_a_wheel_brings_its_configuration(repository: Path, tmp_path: Path) -> N
     options = {file.relative_to(repository / "conf") for file in (repository / "conf").rglob("*.yaml")}
     assert options == {
         file.relative_to(installed / "aunet" / "conf") for file in (installed / "aunet" / "conf").rglob("*.yaml")
+    }
+    assert {file.name for file in (installed / "aunet" / "reporting" / "templates").iterdir()} == {
+        "report.html",
+        "style.css",
     }
     program = "from aunet.config.composition import compose_config; print(compose_config(['model=unet']).model.name)"
     process = subprocess.run(

@@ -21,7 +21,7 @@ from aunet.attention.panels import LevelCoefficients
 from aunet.errors import UserError
 from aunet.files import replaced_atomically, write_text
 from aunet.reporting.pictures.planes import Triple
-from aunet.runs.epoch_rows import read_rows
+from aunet.runs.run_folder import AttentionFolder, read_table
 
 _STEPS = 255
 
@@ -34,26 +34,26 @@ class AttentionArchive:
             raise UserError(
                 f"attention.max_epochs_kept={max_epochs_kept}: the first and the last epoch are kept; give 2 or more."
             )
-        self._folder = folder
+        self._folder = AttentionFolder(folder)
         self._max_epochs_kept = max_epochs_kept
 
     def picture_path(self, case_id: str, epoch: int) -> Path:
         """Return the path of the picture of a case and epoch."""
-        return self._folder / "pictures" / case_id / f"epoch_{epoch:04d}.png"
+        return self._folder.picture(case_id, epoch)
 
     def film_path(self, case_id: str) -> Path:
         """Return the path of the contact sheet of a case."""
-        return self._folder / f"film_{case_id}.png"
+        return self._folder.film(case_id)
 
     def write_volumes(self, case_id: str, epoch: int, levels: Sequence[LevelCoefficients]) -> None:
         """Write the coefficients of one case and epoch, rounded to 1/255 of each map's largest value."""
-        with replaced_atomically(self._volume_path(case_id, epoch)) as temporary, temporary.open("wb") as file:
+        with replaced_atomically(self._folder.volume(case_id, epoch)) as temporary, temporary.open("wb") as file:
             arrays = {name: array for level in levels for name, array in _compact(level).items()}
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def read_volumes(self, case_id: str, epoch: int) -> list[LevelCoefficients]:
         """Read what ``write_volumes`` wrote, finest level first."""
-        with np.load(self._volume_path(case_id, epoch), allow_pickle=False) as arrays:
+        with np.load(self._folder.volume(case_id, epoch), allow_pickle=False) as arrays:
             numbers = sorted(int(name.removeprefix("level_")) for name in arrays.files if name.startswith("level_"))
             return [_expanded(level, arrays) for level in numbers]
 
@@ -63,35 +63,27 @@ class AttentionArchive:
 
     def replace_statistics(self, epoch: int, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write the ``rows`` of ``epoch``, replacing those that an interrupted run left of this and later epochs."""
-        earlier = [row for row in read_rows(self._statistics_path) if int(row["epoch"]) < epoch]
+        earlier = [row for row in read_table(self._folder.statistics) if int(row["epoch"]) < epoch]
         table = io.StringIO()
         writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows([*earlier, *({name: _cell(value) for name, value in row.items()} for row in rows)])
-        write_text(self._statistics_path, table.getvalue())
+        write_text(self._folder.statistics, table.getvalue())
 
     def recorded_epochs(self) -> list[int]:
         """Return all epochs with statistics, in order."""
-        return sorted({int(row["epoch"]) for row in read_rows(self._statistics_path)})
+        return sorted({int(row["epoch"]) for row in read_table(self._folder.statistics)})
 
     def kept_epochs(self) -> list[int]:
         """Return the epochs with volumes and pictures, in order."""
-        return sorted({_epoch_of(path) for path in self._folder.glob("volumes/*/epoch_*.npz")})
+        return sorted({AttentionFolder.epoch_of(path) for path in self._folder.volumes})
 
     def remove_surplus(self) -> None:
         """Delete volumes and pictures beyond the limit, and those of epochs that have no statistics (any more)."""
         kept = set(epochs_to_keep(self.recorded_epochs(), self._max_epochs_kept))
-        for pattern in ("volumes/*/epoch_*.npz", "pictures/*/epoch_*.png"):
-            for path in self._folder.glob(pattern):
-                if _epoch_of(path) not in kept:
-                    path.unlink()
-
-    @property
-    def _statistics_path(self) -> Path:
-        return self._folder / "statistics.csv"
-
-    def _volume_path(self, case_id: str, epoch: int) -> Path:
-        return self._folder / "volumes" / case_id / f"epoch_{epoch:04d}.npz"
+        for path in (*self._folder.volumes, *self._folder.pictures):
+            if AttentionFolder.epoch_of(path) not in kept:
+                path.unlink()
 
 
 def epochs_to_keep(epochs: Sequence[int], limit: int) -> list[int]:
@@ -132,10 +124,6 @@ def _expanded(level: int, arrays: Mapping[str, NDArray[Any]]) -> LevelCoefficien
 def _triple(array: NDArray[Any]) -> Triple:
     first, second, third = array.tolist()
     return first, second, third
-
-
-def _epoch_of(path: Path) -> int:
-    return int(path.stem.removeprefix("epoch_"))
 
 
 def _cell(value: float | str) -> float | str:

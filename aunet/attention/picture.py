@@ -9,9 +9,8 @@ from aunet.attention.panels import COLOR_BAR_TITLE, LevelCoefficients, add_color
 from aunet.classes import Labels
 from aunet.reporting.pictures.figure_files import save_png
 from aunet.reporting.pictures.panels import finish_panel, legend_lines, show_contours, show_image
-from aunet.reporting.pictures.picture_columns import Box
 from aunet.reporting.pictures.planes import AxialView, LabelledScan, clearest_view, whole_window
-from aunet.reporting.pictures.sheet import Margins, Sheet, panel_sheet, panel_size
+from aunet.reporting.pictures.sheet import Box, Margins, Sheet, panel_sheet, panel_size
 
 _PANEL_INCHES = 2.3
 

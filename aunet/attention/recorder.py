@@ -18,8 +18,8 @@ from aunet.attention.picture import attention_picture
 from aunet.attention.statistics import attention_statistics, label_fractions
 from aunet.attention.validation_image import ValidationImage, patch_on_organ
 from aunet.classes import Labels
-from aunet.reporting.pictures.picture_columns import Box, write_columns
 from aunet.reporting.pictures.planes import Triple
+from aunet.reporting.pictures.sheet import Box, write_columns
 from aunet.tracking.tracker import Tracker
 
 _log = logging.getLogger(__name__)

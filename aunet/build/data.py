@@ -32,7 +32,9 @@ from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 from aunet.networks import UNet
+from aunet.networks.protocols import SizedNetwork
 from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.runs.run_folder import checkpoint_of_run
 from aunet.training.hardware import (
     HardwareChoice,
     check_can_be_sharded,
@@ -40,7 +42,6 @@ from aunet.training.hardware import (
     choose_for_prediction,
     set_tf32,
 )
-from aunet.training.transfer import checkpoint_of_run
 
 Settings = dict[str, Any]
 
@@ -115,7 +116,7 @@ def build_window(settings: Settings, network: nn.Module) -> Window:
     """Return the sliding window of validation and prediction."""
     inference, patch_size = settings["inference"], tuple(settings["dataset"]["patch_size"])
     told = settings["model"]["size_multiple"] or _USUAL_SIZE_MULTIPLE
-    multiple: tuple[int, ...] = getattr(network, "size_multiple", (told,) * len(patch_size))
+    multiple = network.size_multiple if isinstance(network, SizedNetwork) else (told,) * len(patch_size)
     if settings["dataset"]["spatial_dims"] == 2:
         multiple = (*multiple[:2], 1)
     if any(length % unit for length, unit in zip(patch_size, multiple, strict=True)):

@@ -13,8 +13,7 @@ from aunet.data.datamodule import SegmentationData
 from aunet.data.patches.augmentation import Augmentation
 from aunet.runs import ranks
 from aunet.training.callbacks.run_clock import RunClock
-from aunet.training.fused_optimizer import fused_where_possible
-from aunet.training.hardware import HardwareChoice
+from aunet.training.hardware import HardwareChoice, fused_where_possible
 from aunet.training.schedules import rising
 from aunet.training.segmentation_task import SegmentationTask
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pytorch_lightning import Callback, Trainer
@@ -13,10 +13,12 @@ from torch import nn
 
 from aunet.attention.recorder import AttentionRecorder, has_softmax_gates
 from aunet.attention.validation_image import ValidationImage
-from aunet.build.data import Settings
+from aunet.build.data import Settings, build_object
 from aunet.data.datamodule import SegmentationData
+from aunet.errors import UserError
 from aunet.networks import UNet
 from aunet.runs import ranks
+from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
 from aunet.training.callbacks.accumulation import GroupMean, count_steps
 from aunet.training.callbacks.epoch_tables import EpochTables
@@ -26,10 +28,10 @@ from aunet.training.callbacks.progress import ProgressDisplay
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.callbacks.weight_average import WeightAverage, WeightsBack
 from aunet.training.hardware import HardwareChoice
-from aunet.training.pace import BatchShape
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.sharding import WholeForValidation
 from aunet.training.time_plan import duration_in_seconds
+from aunet.training.trial_steps import BatchShape
 
 
 def build_clock(settings: Settings) -> RunClock:
@@ -105,13 +107,19 @@ def build_callbacks(
     progress: Progress,
     tracker: Tracker | None = None,
     extended_at: int | None = None,
+    own: Sequence[Callback] = (),
 ) -> list[Callback]:
-    """Return the callbacks of the training in the order of their calls; ``extended_at`` is as in ``Patience``."""
+    """Return the callbacks of the training in the order of their calls; ``extended_at`` is as in ``Patience``.
+
+    Those of the user (``own``) precede the tables, which then have what they log, and see the weights that are
+    validated.
+    """
     patience, decay = settings["trainer"]["patience"], settings["trainer"]["ema"]
     average = None if decay is None else WeightAverage(decay)
     recorder = build_recorder(settings, folder, data, task, tracker)
     return [
         *([average] if average else []),
+        *own,
         clock,
         *([Patience(patience, extended_at)] if patience else []),
         ProgressDisplay(progress, clock),
@@ -120,6 +128,30 @@ def build_callbacks(
         *([WeightsBack(average)] if average else []),
         *([WholeForValidation()] if task.is_sharded else []),
     ]
+
+
+def build_own_callbacks(settings: Settings) -> list[Callback]:
+    """Return the user's callbacks, ``trainer.callbacks``.
+
+    Raises:
+        UserError: an entry does not name one of Lightning's callbacks, or two of a kind cannot be told apart.
+    """
+    built: list[Callback] = []
+    for number, node in enumerate(settings["trainer"]["callbacks"]):
+        key = f"trainer.callbacks[{number}]"
+        found: object = build_object(node) if isinstance(node, Mapping) and "_target_" in node else None
+        if not isinstance(found, Callback):
+            raise UserError(
+                f"{key}={node}: not a callback of Lightning. Write {{_target_: my_package.MyCallback}}, a subclass of"
+                " pytorch_lightning.Callback, and its arguments."
+            )
+        if found.state_key in [callback.state_key for callback in built]:
+            raise UserError(
+                f"{key}={node}: a callback before it has the same state_key, {found.state_key!r}, under which a"
+                " checkpoint keeps its state. Leave one of them out, or give their class a state_key of its own."
+            )
+        built.append(found)
+    return built
 
 
 def build_recorder(
@@ -132,7 +164,7 @@ def build_recorder(
     if not has_softmax_gates(task.network):
         task.watch(case["case_id"] for case in shown)
     return AttentionRecorder(
-        folder / "attention",
+        RunFolder(folder).attention.path,
         [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
         predict=lambda network, case: task.predict_watched(case.case_id, case.image),
         labels=data.cohort.labels,

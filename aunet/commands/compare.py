@@ -29,12 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Print the comparison and write comparison.md, comparison.csv and, for two or more, paired_differences.csv."""
-    from rich.progress import track
-
     from aunet.evaluation.comparison import comparison_table, difference_tables, settings_table
     from aunet.evaluation.comparison_scores import comparison_rows, differences_to_first
     from aunet.files import replaced_atomically, write_text
-    from aunet.reporting.tables import table_console
+    from aunet.terminal import shown, table_console
 
     runs, differences = read_runs(arguments.runs, arguments.folds, arguments.allow_differences)
     runs, timing_note = measure_forward_pass(runs)
@@ -43,7 +41,7 @@ def compare(arguments: argparse.Namespace) -> None:
     if differences:
         tables.append(settings_table(runs, differences))
     if len(runs) > 1:
-        paired = differences_to_first(runs, lambda others: track(others, "Testing the differences"))
+        paired = differences_to_first(runs, lambda others: shown(others, "Testing the differences"))
         frames["paired_differences.csv"] = paired
         tables += difference_tables(runs, paired, differences)
 
@@ -101,10 +99,10 @@ def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedR
 
     import numpy as np
     import torch
-    from rich.progress import track
 
     from aunet.build.data import load_run
     from aunet.evaluation.forward_time import device_name, forward_rounds
+    from aunet.terminal import shown
 
     networks = [load_run(run.folder).network for run in runs]
     channels = [int(run.settings["dataset.in_channels"]) for run in runs]
@@ -115,7 +113,7 @@ def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedR
         for run, of_run in zip(runs, channels, strict=True)
     ]
     rounds = forward_rounds(networks, images, _MOST_ROUNDS, fewest=_FEWEST_ROUNDS, seconds=_TIMING_SECONDS)
-    seconds = list(track(rounds, "Timing the forward passes", total=_MOST_ROUNDS))
+    seconds = list(shown(rounds, "Timing the forward passes", _MOST_ROUNDS))
     timed = [
         replace(run, forward_seconds=float(median))
         for run, median in zip(runs, np.median(seconds, axis=0), strict=True)

@@ -105,7 +105,7 @@ def _show_and_write(
     from aunet.doctor.cohort_statistics import cohort_statistics
     from aunet.doctor.finding_files import write_findings
     from aunet.doctor.finding_tables import finding_table, settings_table, statistics_tables
-    from aunet.reporting.tables import table_console
+    from aunet.terminal import table_console
 
     facts = [case for case in examination.facts if case.case_id not in examination.unusable]
     statistics = cohort_statistics(facts, cohort) if facts else None

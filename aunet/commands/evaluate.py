@@ -52,14 +52,16 @@ def evaluate(arguments: argparse.Namespace) -> None:
         summary_as_mapping,
         write_case_scores,
     )
-    from aunet.reporting.tables import score_table, table_console
+    from aunet.reporting.tables import score_table
+    from aunet.runs.run_folder import ScoreFolder
+    from aunet.terminal import table_console
 
     value_of_class = parse_classes(arguments.classes) if arguments.classes else None
     score = _against_dataset if names_dataset(arguments.references) else _against_folder
     scores, left_out = score(arguments, value_of_class)
-    summary = summarise(scores)
+    summary, output = summarise(scores), ScoreFolder(arguments.output)
 
-    write_case_scores(arguments.output / "case_scores.csv", scores)
+    write_case_scores(output.case_scores, scores)
     content = {
         "cases": scores["case_id"].nunique(),
         "patients": patients(scores).nunique() if has_patients(scores) else None,
@@ -68,7 +70,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         "penalty": PENALTY,
         "left_out": left_out,
     }
-    write_json(arguments.output / "summary.json", content)
+    write_json(output.summary, content)
     console, references = table_console(), " ".join(map(str, arguments.references))
     console.print(score_table(summary, f"{arguments.predictions} against {references}: {count_cases(scores)}"))
     for note in left_out:

@@ -56,7 +56,7 @@ def predict(arguments: argparse.Namespace) -> None:
 def predict_files(predictor: "Predictor", files: "Sequence[ScanFile]") -> int:
     """Predict and write each file, showing progress; return the number of failed scans, each logged in one line."""
     from aunet.inference.prediction_files import read_ahead
-    from aunet.training.callbacks.progress_bar import run_progress
+    from aunet.terminal import run_progress
 
     failed = 0
     with run_progress() as progress:

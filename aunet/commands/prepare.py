@@ -15,8 +15,9 @@ def prepare(words: Sequence[str]) -> None:
     from aunet.build.preprocessing import build_store, with_intensities
     from aunet.config.composition import check_config, compose_config
     from aunet.data.cohort.faulty_cases import without_faulty
-    from aunet.data.store_room import gigabytes
-    from aunet.reporting.tables import PaperTable, table_console
+    from aunet.messages import gigabytes
+    from aunet.reporting.tables import PaperTable
+    from aunet.terminal import table_console
 
     config = compose_config(overrides)
     check_config(config)

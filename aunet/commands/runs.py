@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aunet.errors import UserError
+from aunet.runs.run_folder import is_run_folder
 
 if TYPE_CHECKING:
     from aunet.runs.run_state import RunState
-
-_MARKS = ("run.json", "config.yaml")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def runs(arguments: argparse.Namespace) -> None:
     """Print a table of the runs, the newest last."""
-    from aunet.reporting.tables import table_console
-    from aunet.sweeps.job_tables import run_table
+    from aunet.reporting.run_tables import run_table
+    from aunet.terminal import table_console
 
     folder: Path = arguments.folder
     if not folder.is_dir():
@@ -47,8 +46,8 @@ def runs(arguments: argparse.Namespace) -> None:
 
 def run_folders(folder: Path) -> Iterator[Path]:
     """Yield the run folders at and below ``folder``, without searching inside a run's folder."""
-    for path, names, files in os.walk(folder):
-        if any(mark in files for mark in _MARKS):
+    for path, names, _ in os.walk(folder):
+        if is_run_folder(Path(path)):
             names.clear()
             yield Path(path)
 

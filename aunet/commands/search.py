@@ -82,9 +82,9 @@ def _job(study: "Study", trial: "Trial | FrozenTrial", folder: Path) -> "Job":
 
 def _print_result(study: "Study", folder: Path) -> None:
     from aunet.files import write_text
-    from aunet.reporting.tables import table_console
     from aunet.runs.run_state import read_run_state
     from aunet.sweeps.job_tables import trial_table
+    from aunet.terminal import table_console
 
     rows = [(trial.params, read_run_state(folder / f"trial_{trial.number:03d}")) for trial in study.trials]
     table = trial_table(f"Search {folder.name}", rows)

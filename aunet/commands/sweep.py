@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from aunet.errors import UserError
 from aunet.files import write_text
-from aunet.reporting.tables import table_console
 from aunet.runs.code_state import read_code_state
 from aunet.runs.run_lock import locked_folder
 from aunet.sweeps.job import Job
 from aunet.sweeps.job_tables import job_table
-from aunet.sweeps.local_sweep import run_jobs_here
+from aunet.sweeps.local_queue import run_jobs_here
 from aunet.sweeps.sweep_plan import SweepPlan, plan_sweep, write_plan
+from aunet.terminal import table_console
 
 _log = logging.getLogger(__name__)
 

@@ -154,6 +154,7 @@ def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number
     from aunet.build.start import build_start
     from aunet.build.task import build_data
     from aunet.pipeline.launch import train_on_ranks
+    from aunet.runs.run_folder import RunFolder
     from aunet.training.init_overlap import check_overlap
 
     _check_new(config, folder)
@@ -165,7 +166,7 @@ def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number
         settings["dataset"]["batch_size"],
     )
     splits = build_splits(settings, cohort)
-    settings = with_intensities(settings, cohort, splits, is_begun=(folder / "splits.json").is_file())
+    settings = with_intensities(settings, cohort, splits, is_begun=RunFolder(folder).splits.is_file())
     if config.init and not config.resume:
         check_overlap(build_start(settings, cohort, splits), is_allowed=config.init_overlap == "allow")
     build_data(settings, cohort, splits, num_ranks=number).setup("fit")
@@ -174,10 +175,11 @@ def _launch(config: "DictConfig", folder: Path, overrides: Sequence[str], number
 
 
 def _check_new(config: "DictConfig", folder: Path) -> None:
+    from aunet.runs.run_folder import RunFolder
     from aunet.runs.run_lock import check_unlocked
 
     check_unlocked(folder)
-    if config.resume is None and (folder / "run.json").exists():
+    if config.resume is None and RunFolder(folder).record.exists():
         raise UserError(
             f"hydra.run.dir={folder}: holds a run already. Give another folder, or go on with resume={folder}."
         )

@@ -29,6 +29,7 @@ from aunet.config.overrides import (
 from aunet.config.trust import check_targets
 from aunet.config.validation import check_rules, known_keys, typed
 from aunet.errors import UserError
+from aunet.runs.run_folder import RunFolder
 
 # Parts of a configuration for ``check_targets``: those that a prediction builds, those that reading a dataset builds.
 NETWORK_ALONE = ("model.network",)
@@ -90,7 +91,7 @@ def load_run_config(
     ``built`` is passed to ``check_targets``.
     """
     config = _read_run_config(run_folder, trusted_modules)
-    with _naming(run_folder / "config.yaml"):
+    with _naming(RunFolder(run_folder).config):
         check_config(config, built)
     return config
 
@@ -102,7 +103,7 @@ def load_run_settings(run_folder: Path, trusted_modules: Sequence[str] = ()) -> 
         UserError: as ``load_run_config``, and for a missing fact of the dataset.
     """
     config = _read_run_config(run_folder, trusted_modules)
-    with _naming(run_folder / "config.yaml"):
+    with _naming(RunFolder(run_folder).config):
         return resolve_config(config, {}, NETWORK_ALONE)
 
 
@@ -117,10 +118,10 @@ def _naming(file: Path) -> Generator[None]:
 
 def _read_run_config(run_folder: Path, trusted_modules: Sequence[str]) -> DictConfig:
     """Return ``config.yaml`` with the keys that were added since it was written, not yet checked."""
-    file = run_folder / "config.yaml"
+    file = RunFolder(run_folder).config
     if not file.is_file():
         raise UserError(
-            f"{run_folder}: not a run folder, as it has no config.yaml. Give the folder that training printed."
+            f"{run_folder}: not a run folder, as it has no {file.name}. Give the folder that training printed."
         )
     try:
         config = OmegaConf.load(file)

@@ -9,6 +9,14 @@ from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
 
+
+def _former_tracker(config: DictConfig) -> dict[str, Any]:
+    """Return the tracker that ``logger.name`` chose."""
+    classes = {"wandb": "WandbTracker", "tensorboard": "TensorBoardTracker"}
+    name = str(config.logger.name)
+    return {name: {"_target_": f"aunet.tracking.{classes[name]}"}} if name in classes else {}
+
+
 # Dotted key -> value, or a function of the run's configuration that returns the value.
 ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
     "data.modality": None,
@@ -20,6 +28,10 @@ ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
     # Deep supervision summed the losses of the levels with weights 1, 1/2, 1/4, ...
     "loss.level_reduction": "sum",
     "inference.one_pass_voxels": 0,
+    "trainer.callbacks": [],
+    "logger.entity": None,
+    "logger.tags": [],
+    "logger.trackers": _former_tracker,
 }
 
 # Arguments that classes gained, by the key of ADDED_KEYS that came with them: class -> argument -> value that keeps the

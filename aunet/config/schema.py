@@ -190,17 +190,21 @@ class TrainerConfig:
     patience: int | None = required(AT_LEAST_ONE)
     on_nonfinite: str = required(one_of("stop", "skip"))
     probe: str | None = required(one_of("overfit", "lr_find", "profile"))
+    callbacks: list[Any] = required()
 
 
 @dataclass
 class LoggerConfig:
-    """The tracker that shows the run, besides its own folder."""
+    """The trackers that show the run, besides its own folder."""
 
-    name: str = required(one_of("wandb", "tensorboard", "csv"))
+    name: str | None = required()
     project: str = required()
+    entity: str | None = required()
     group: str | None = required()
+    tags: list[str] = required()
     media_mib: float = required(NOT_NEGATIVE)
     checkpoints: str = required(one_of("none", "best"))
+    trackers: dict[str, Any] = required()
 
 
 @dataclass

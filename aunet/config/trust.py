@@ -19,6 +19,7 @@ ALLOWED_MODULES = (
     "aunet.networks",
     "aunet.losses",
     "aunet.data",
+    "aunet.tracking",
     "aunet.training.schedules",
     "monai.networks.nets",
     "monai.losses",

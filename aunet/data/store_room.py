@@ -12,6 +12,7 @@ import numpy as np
 from aunet.data.cohort.case import Case
 from aunet.data.io.volume import read_grid
 from aunet.errors import NoRoomError
+from aunet.messages import gigabytes
 
 # Measured: a clipped CT takes 1.1 bytes per voxel with its label, noise over the whole range of float16 takes 2.
 _STORED_BYTES_PER_VOXEL = 2.0
@@ -83,11 +84,6 @@ def folder_bytes(folder: Path) -> int:
             except FileNotFoundError:
                 continue
     return total
-
-
-def gigabytes(num_bytes: float) -> str:
-    """Format a number of bytes for people: 6.1 GB, 12.3 MB."""
-    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 1e8 else f"{num_bytes / 1e6:.1f} MB"
 
 
 def _what_is_there(folder: Path) -> str:

@@ -21,6 +21,7 @@ from aunet.doctor.finding import (
     UPSIDE_DOWN,
     Finding,
 )
+from aunet.messages import shortened
 
 # HU. Air is -1000; lungs and padding reach it too. Some scanners pad with even lower values.
 _AIR = -700
@@ -74,7 +75,9 @@ def check_label(case: Case, cohort: Cohort, facts: CaseFacts) -> Iterator[Findin
     """Yield the findings about the values of one label map."""
     unknown = [value for value in facts.values if value not in cohort.class_of_value]
     if unknown and not cohort.is_other_background:
-        yield Finding(UNKNOWN_VALUES, case.case_id, f"values {shortened(unknown)}; known are {known_values(cohort)}")
+        yield Finding(
+            UNKNOWN_VALUES, case.case_id, f"values {shortened(unknown, _MOST_SHOWN)}; known are {known_values(cohort)}"
+        )
     if not facts.classes and not (unknown and not cohort.is_other_background):
         yield Finding(EMPTY_LABEL, case.case_id, "no voxel of any class")
     elif len(facts.values) == 1 and 0 not in facts.values:
@@ -85,12 +88,6 @@ def known_values(cohort: Cohort) -> str:
     """List the values that have a class, as in ``0 background, 1 spleen``."""
     name_of = cohort.labels.name_of
     return ", ".join(f"{value} {name_of(index)}" for value, index in sorted(cohort.class_of_value.items()))
-
-
-def shortened(values: list[int]) -> str:
-    """List the first few values and count the rest."""
-    rest = len(values) - _MOST_SHOWN
-    return ", ".join(map(str, values[:_MOST_SHOWN])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def check_positions(case_id: str, centers: Mapping[str, Point]) -> Iterator[Finding]:
@@ -125,8 +122,7 @@ def _are_apart(places: Mapping[str, Point], left: str, right: str) -> bool:
 
 
 def _told(pairs: list[tuple[str, str]]) -> str:
-    more = f" and {len(pairs) - _MOST_TOLD} pairs more" if len(pairs) > _MOST_TOLD else ""
-    return ", ".join(f"{left} lies right of {right}" for left, right in pairs[:_MOST_TOLD]) + more
+    return shortened([f"{left} lies right of {right}" for left, right in pairs], _MOST_TOLD)
 
 
 def _plain(name: str) -> str:

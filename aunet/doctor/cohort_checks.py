@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aunet.data.cohort.case import Cohort
-from aunet.data.store_room import Load, gigabytes
+from aunet.data.store_room import Load
 from aunet.doctor.case_facts import CaseFacts
 from aunet.doctor.finding import (
     ABSENT_CLASS,
@@ -23,6 +23,7 @@ from aunet.doctor.finding import (
     SAME_PATIENT,
     Finding,
 )
+from aunet.messages import gigabytes
 
 # Cases farther from the median are reported, in robust deviations (1.4826 times the median absolute deviation).
 _FAR = 5.0

@@ -6,6 +6,7 @@ from pathlib import Path
 from aunet.data.preprocessing.image_intensities import PERCENTILES
 from aunet.doctor.cohort_statistics import ClassStatistics, CohortStatistics, Range
 from aunet.doctor.finding import KINDS, Finding
+from aunet.messages import shortened
 from aunet.reporting.tables import PaperTable
 
 _MOST_CASES, _LONGEST_MESSAGE = 4, 240
@@ -69,13 +70,12 @@ def _row(findings: Sequence[Finding], root: Path | None) -> tuple[str, ...]:
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]}…"
     example = f"{names[0]}: {message}" if len(names) > 1 else message
-    return kind.name, kind.severity.value, _shortened(names), f"{example.rstrip('.')}. → {kind.remedy}"
+    return kind.name, kind.severity.value, _list_cases(names), f"{example.rstrip('.')}. → {kind.remedy}"
 
 
-def _shortened(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MOST_CASES])
-    rest = len(names) - _MOST_CASES
-    return f"{len(names)}: {shown} and {rest} more" if rest > 0 else shown
+def _list_cases(names: Sequence[str]) -> str:
+    count = f"{len(names)}: " if len(names) > _MOST_CASES else ""
+    return count + shortened(names, _MOST_CASES)
 
 
 def _ranged(values: Range) -> str:

@@ -8,18 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from aunet.classes import IGNORED, Labels, matching_name
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.data.io.volume import Volume, align, check_same_grid, read_label, stem
 from aunet.errors import UserError
-from aunet.evaluation.compared_run import shortened
 from aunet.evaluation.folder_scores import label_maps
+from aunet.messages import shortened
 from aunet.metrics.case_scores import join_scores
 from aunet.metrics.label_map_scores import score_case
+from aunet.terminal import shown
 
 
 @dataclass(frozen=True)
@@ -85,10 +84,7 @@ def score_cohort(
     pairs: Sequence[tuple[Path, Case]], classes: MatchedClasses, cohort: Cohort, *, is_other_background: bool = False
 ) -> pd.DataFrame:
     """Return a row per case and common class, by ``label_map_scores.score_case``; unannotated ones are undefined."""
-    tables = [
-        _score(path, case, classes, cohort, is_other_background)
-        for path, case in track(pairs, "Scoring cases", console=Console(stderr=True))
-    ]
+    tables = [_score(path, case, classes, cohort, is_other_background) for path, case in shown(pairs, "Scoring cases")]
     return join_scores(tables)
 
 
@@ -99,8 +95,8 @@ def _score(path: Path, case: Case, classes: MatchedClasses, cohort: Cohort, is_o
     unknown = sorted(set(np.unique(predicted.array).tolist()) - classes.predicted.keys())
     if unknown and not is_other_background:
         raise UserError(
-            f"{path}: holds the values {unknown[:10]}, which have no name. Name them with --classes NAME=VALUE, or take"
-            " them as background with --others-are-background."
+            f"{path}: holds the values [{shortened(unknown)}], which have no name. Name them with --classes NAME=VALUE,"
+            " or take them as background with --others-are-background."
         )
     annotated = frozenset(
         number for k, number in classes.reference.items() if number not in (0, IGNORED) and case.annotates(k)

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from aunet.errors import UserError
-from aunet.evaluation.compared_run import ComparedRun, Unit, shortened
+from aunet.evaluation.compared_run import ComparedRun, Unit
 from aunet.evaluation.setting_differences import SettingDifference, model_differences, refused_concerns
+from aunet.messages import shortened
 
 _UNITS: tuple[Unit, ...] = ("patient", "group", "case")
 # More differences make a name too long: the folder's is shorter, and a table lists the differences.

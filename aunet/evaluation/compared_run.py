@@ -1,6 +1,5 @@
 """The runs of a comparison, read from their folders; facts that older versions did not write are "not recorded"."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from aunet.data.cohort.case import Case
 from aunet.data.cohort.groups import groups_by_name
 from aunet.errors import UserError
 from aunet.metrics.case_scores import DISTANCES, has_patients, read_case_scores
+from aunet.runs.run_folder import RunFolder, runs_inside
 
 RECORD_KEYS = (
     "status",
@@ -96,7 +96,7 @@ def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping
         settings: nested containers of its config.yaml, with the keys that were added since.
     """
     flat, training = flatten(settings), _read_training(folder, record)
-    scores = read_case_scores(folder / "test" / "case_scores.csv")
+    scores = read_case_scores(RunFolder(folder).test.case_scores)
     _check_rows(scores, record["class_names"][1:], folder)
     distances = _recorded_distances(scores, flat)
     scores, unit = _with_patients(scores, training, flat.get("data.split.group"))
@@ -122,12 +122,13 @@ def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping
 
 def read_record(folder: Path) -> dict[str, Any]:
     """Return run.json of a finished run; raise UserError, with a remedy, if it is missing, invalid or unfinished."""
-    path = folder / "run.json"
+    run = RunFolder(folder)
+    path = run.record
     if not path.is_file():
-        inside = sorted(str(found.parent) for found in folder.glob("*/run.json"))
-        remedy = f"give the runs in it: {' '.join(inside)}" if inside else "give the folder of a run"
-        raise UserError(f"{folder}: not a run folder, it holds no run.json; {remedy}.")
-    record = _read_json(path)
+        inside = " ".join(map(str, runs_inside(folder)))
+        remedy = f"give the runs in it: {inside}" if inside else "give the folder of a run"
+        raise UserError(f"{folder}: not a run folder, it holds no {path.name}; {remedy}.")
+    record = run.read_record()
     if missing := [key for key in RECORD_KEYS if key not in record]:
         raise UserError(f"{path}: lacks {', '.join(missing)}; was the run made by an older version? Train it again.")
     for key, kind in _RECORD_TYPES.items():
@@ -154,14 +155,9 @@ def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def shortened(names: Sequence[str], limit: int = 5) -> str:
-    """Return the names joined by commas, those beyond ``limit`` as a count."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
-
-
 def _read_training(folder: Path, record: Mapping[str, Any]) -> Training:
-    parts = _read_splits(folder / "splits.json")
+    run = RunFolder(folder)
+    parts = _read_splits(run)
     train, val, test = (frozenset(parts[part]) if part in parts else None for part in ("train", "val", "test"))
     hardware, versions = record.get("hardware", {}), record.get("versions", {})
     environment = {
@@ -175,7 +171,7 @@ def _read_training(folder: Path, record: Mapping[str, Any]) -> Training:
         val,
         test,
         patients=parts.get("patients"),
-        epochs=record.get("epochs", _count_epochs(folder / "metrics.csv")),
+        epochs=record.get("epochs", len(run.read_epochs()) or None),
         steps=record.get("steps"),
         precision=record.get("computing", {}).get("precision"),
         extended_from=record.get("extended_from_epochs"),
@@ -183,11 +179,9 @@ def _read_training(folder: Path, record: Mapping[str, Any]) -> Training:
     )
 
 
-def _read_splits(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    splits = _read_json(path)
-    if not all(_are_names(splits.get(part)) for part in ("train", "val", "test")):
+def _read_splits(run: RunFolder) -> dict[str, Any]:
+    path, splits = run.splits, run.read_splits()
+    if splits and not all(_are_names(splits.get(part)) for part in ("train", "val", "test")):
         raise UserError(
             f"{path}: 'train', 'val' and 'test' must each be a list of case ids. Restore the run's own file."
         )
@@ -200,31 +194,9 @@ def _are_names(values: Any) -> bool:
     return isinstance(values, list) and all(isinstance(value, str) for value in cast(list[Any], values))
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid JSON ({error}); the file is damaged, train the run again.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: not a JSON object; the file is damaged, train the run again.")
-    return cast(dict[str, Any], content)
-
-
-def _count_epochs(metrics: Path) -> int | None:
-    """Count the rows of metrics.csv, one per epoch: older runs record their number nowhere else."""
-    if not metrics.is_file():
-        return None
-    try:
-        return len(pd.read_csv(metrics))
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{metrics}: not a table of epochs ({str(error).strip()}). Restore the run's own file."
-        ) from error
-
-
 def _check_rows(scores: pd.DataFrame, classes: Sequence[str], folder: Path) -> None:
     """Raise UserError unless ``scores`` hold a row for every case and class of the run."""
-    path = folder / "test" / "case_scores.csv"
+    path = RunFolder(folder).test.case_scores
     if scores.empty:
         raise UserError(f"{path}: holds no row; it must have one per test case and class. Restore the run's own file.")
     expected = {(case_id, name) for case_id in scores["case_id"] for name in classes}

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from aunet.errors import UserError
-from aunet.evaluation.compared_run import ComparedRun, shortened
+from aunet.evaluation.compared_run import ComparedRun
 from aunet.evaluation.setting_differences import has_equal_settings
+from aunet.messages import shortened
 from aunet.metrics.case_scores import DISTANCES, join_scores
+from aunet.runs.run_folder import RunFolder
 
 
 def gather_folds(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
@@ -72,6 +74,6 @@ def _cases_of(run: ComparedRun) -> frozenset[str]:
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         raise UserError(
-            f"{run.folder / 'splits.json'}: no such file; --folds needs it. Give a run as training left it."
+            f"{RunFolder(run.folder).splits}: no such file; --folds needs it. Give a run as training left it."
         )
     return frozenset[str]().union(*known)

@@ -7,14 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
-from rich.console import Console
-from rich.progress import track
 
 from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_label, stem
 from aunet.errors import UserError
-from aunet.evaluation.compared_run import shortened
+from aunet.messages import shortened
 from aunet.metrics.case_scores import COLUMNS, join_scores
 from aunet.metrics.label_map_scores import class_boxes, scan_diagonal, score_values
+from aunet.terminal import shown
 
 _logger = logging.getLogger(__name__)
 
@@ -57,9 +56,7 @@ def score_pairs(
     # Decompressing, searching boxes and neighbours and counting release the GIL: threads are enough.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
         try:
-            scored = list(
-                track(pool.map(score, pairs), "Scoring cases", total=len(pairs), console=Console(stderr=True))
-            )
+            scored = list(shown(pool.map(score, pairs), "Scoring cases", len(pairs)))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -101,8 +98,8 @@ def _score_files(
     elif not is_other_background and (unknown := found - set(value_of_class.values())):
         known = " ".join(f"{name}={value}" for name, value in value_of_class.items())
         raise UserError(
-            f"case {case_id}: {prediction} or {reference} holds the values {sorted(unknown)[:10]}, and --classes names "
-            f"only {known}. Name them too, or take them as background with --others-are-background."
+            f"case {case_id}: {prediction} or {reference} holds the values [{shortened(sorted(unknown))}], and"
+            f" --classes names only {known}. Name them too, or take them as background with --others-are-background."
         )
     scores = score_values(case_id, predicted.array, expected.array, expected.spacing, value_of_class)
     return scores, scan_diagonal(expected.shape, expected.spacing)

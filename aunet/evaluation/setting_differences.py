@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aunet.evaluation.compared_run import ComparedRun, Training, shortened
+from aunet.evaluation.compared_run import ComparedRun, Training
+from aunet.messages import shortened
 
 NOT_RECORDED = "not recorded"
 NOT_SET = "not set"

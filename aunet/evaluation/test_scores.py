@@ -23,6 +23,7 @@ from aunet.metrics.label_map_scores import score_case
 from aunet.reporting.pictures.planes import in_ras_order
 from aunet.reporting.pictures.prediction import prediction_picture
 from aunet.runs.ranks import gathered, rank, share_of
+from aunet.runs.run_folder import ScoreFolder
 
 
 def score_test_cases(
@@ -53,10 +54,11 @@ def score_test_cases(
         raise UserError(f"None of the {len(cases)} test cases can be scored, for the reasons above. Mend them.")
     scores = join_scores(sorted(of_all_ranks, key=lambda table: order[str(table["case_id"].iloc[0])]))
     summary = summarise(scores)
+    scored = ScoreFolder(folder)
     if rank() == 0:
-        write_class_names(folder / "predictions", predictor.labels)
-        write_case_scores(folder / "case_scores.csv", scores)
-        write_json(folder / "summary.json", summary_as_mapping(summary))
+        write_class_names(scored.predictions, predictor.labels)
+        write_case_scores(scored.case_scores, scores)
+        write_json(scored.summary, summary_as_mapping(summary))
     return summary
 
 
@@ -65,10 +67,10 @@ def _score_case(predictor: Predictor, case: Case, cohort: Cohort, folder: Path) 
     reference = align(read_reference(case, cohort), channels[0])
     check_same_grid(channels[0], reference, case.case_id)
     prediction = predictor.predict_volume(channels)
-    prediction.write(folder / "predictions" / (case.case_id + label_suffix(case.images[0])))
-    path = folder / "pictures" / f"{case.case_id}.png"
+    scored = ScoreFolder(folder)
+    prediction.write(scored.predictions / (case.case_id + label_suffix(case.images[0])))
     shown = replace(reference, array=np.where(reference.array == IGNORED, 0, reference.array))
-    _draw(path, case.case_id, channels[0], shown, prediction, predictor.preprocessing)
+    _draw(scored.picture(case.case_id), case.case_id, channels[0], shown, prediction, predictor.preprocessing)
     maps = prediction.label, reference.array
     return score_case(case.case_id, *maps, reference.spacing, cohort.labels, case.annotated, case.patient)
 

@@ -7,18 +7,17 @@ from typing import Any
 from aunet.classes import Labels
 from aunet.errors import UserError
 from aunet.files import write_json
-
-_FILE = "class_names.json"
+from aunet.runs.run_folder import CLASS_NAMES
 
 
 def write_class_names(folder: Path, labels: Labels) -> None:
     """Write the names in the order of their values."""
-    write_json(folder / _FILE, {"class_names": list(labels.names)})
+    write_json(folder / CLASS_NAMES, {"class_names": list(labels.names)})
 
 
 def read_class_names(folder: Path) -> Labels | None:
     """Read the names that ``write_class_names`` wrote; None if it wrote nothing."""
-    file = folder / _FILE
+    file = folder / CLASS_NAMES
     if not file.is_file():
         return None
     try:

@@ -17,7 +17,7 @@ from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.native_space import restore_label_map
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
-from aunet.networks.memory_layout import lay_out_channels_last
+from aunet.networks.layers import lay_out_channels_last
 
 Precision = Literal["float32", "bf16", "fp16"]
 

@@ -6,7 +6,6 @@ Letters: C channels, K classes, H, W, D voxels of the volume; h, w, d cells of a
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 
 from aunet.inference.window_layout import Triple, WindowLayout, window_layout, window_slices
 from aunet.networks.processor_convolutions import ProcessorConvolutions
+from aunet.networks.protocols import AttentionNetwork, has_softmax_gates
 
 _LOGITS = 0  # key of the logits among the maps of a window; levels of coefficients count from 1
 
@@ -65,15 +65,15 @@ def predict_volume(
 
 
 def _window_maps(
-    network: Any, padded: Tensor, layout: WindowLayout, window_batch: int, with_attention: bool
+    network: nn.Module, padded: Tensor, layout: WindowLayout, window_batch: int, with_attention: bool
 ) -> Iterator[tuple[Triple, dict[int, Tensor]]]:
     """Yield each window's corner and the network's output there: {0: logits, level: coefficients}, each (maps, ...)."""
-    has_attention = with_attention and hasattr(network, "forward_with_attention")
+    attending = network if with_attention and isinstance(network, AttentionNetwork) else None
     for first in range(0, len(layout.corners), window_batch):
         corners = layout.corners[first : first + window_batch]
         windows = torch.stack([layout.cut(padded, corner) for corner in corners])
-        logits, coefficients = network.forward_with_attention(windows) if has_attention else (network(windows), {})
-        assert not coefficients or len(layout.corners) == 1 or not getattr(network, "is_softmax_gate", False), (
+        logits, coefficients = attending.forward_with_attention(windows) if attending else (network(windows), {})
+        assert not coefficients or len(layout.corners) == 1 or not has_softmax_gates(network), (
             "a softmax over one window cannot be stitched with another window's: predict one patch"
         )
         for index, corner in enumerate(corners):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from aunet.errors import UserError
 from aunet.networks.blocks import ConvolutionUnit
 from aunet.networks.gates import GateFactory, GridGate, SeveralGates
-from aunet.networks.initialization import initialize_as_released
+from aunet.networks.layers import initialize_as_released
 from aunet.networks.unet import Architecture, UNet
 
 _log = logging.getLogger(__name__)

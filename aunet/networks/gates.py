@@ -15,10 +15,8 @@ from torch.nn import functional
 
 from aunet.errors import UserError
 from aunet.networks.blocks import ConvolutionUnit
-from aunet.networks.initialization import initialize_as_released
-from aunet.networks.layers import Layers, PerAxis
+from aunet.networks.layers import Layers, PerAxis, initialize_as_released, keep_layout_in_backward
 from aunet.networks.linear_resizing import resize_linearly
-from aunet.networks.memory_layout import keep_layout_in_backward
 
 GateFactory = Callable[[Layers, int, int, PerAxis], nn.Module]
 Combination = Literal["additive", "multiplicative"]

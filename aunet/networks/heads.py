@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aunet.networks.layers import Layers
+from aunet.networks.layers import Layers, keep_layout_in_backward
 from aunet.networks.linear_resizing import resize_linearly
-from aunet.networks.memory_layout import keep_layout_in_backward
 
 HeadFactory = Callable[[Layers, Sequence[int], int], nn.Module]
 

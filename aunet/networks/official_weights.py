@@ -11,6 +11,7 @@ from functools import partial
 from torch import Tensor
 
 from aunet.errors import UserError
+from aunet.messages import shortened
 from aunet.networks.attention_unet import AttentionUNet
 from aunet.networks.gates import GridGate
 from aunet.networks.unet import UNet
@@ -87,5 +88,4 @@ def _released_name(name: str) -> str:
 
 def _refuse(keys: list[str], reason: str) -> None:
     if keys:
-        shown = ", ".join(keys[:5]) + (f" and {len(keys) - 5} more" if len(keys) > 5 else "")
-        raise UserError(f"official weights: {shown}: {reason}.")
+        raise UserError(f"official weights: {shortened(keys)}: {reason}.")

@@ -18,7 +18,7 @@ def print_costs(config: "DictConfig") -> None:
     from aunet.networks.inspection.cost import measure_cost
     from aunet.networks.slice_by_slice import SliceBySlice
     from aunet.pipeline.info_forecast import forecast_lines
-    from aunet.reporting.tables import table_console
+    from aunet.terminal import table_console
 
     # The configuration of an earlier run holds the facts of its data, which may be gone.
     cohort = None if config.resume else describe_cohort(config)

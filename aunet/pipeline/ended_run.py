@@ -5,6 +5,7 @@ import math
 import os
 from pathlib import Path
 
+from aunet.runs.run_folder import CheckpointFolder, RunFolder
 from aunet.runs.run_state import read_run_state
 from aunet.training.time_plan import duration_in_seconds
 
@@ -22,10 +23,10 @@ def is_nothing_left(folder: Path, max_time: str | None) -> bool:
 
     Write the report if the process that finished the run did not get to it.
     """
-    run = read_run_state(folder)
+    run, run_folder = read_run_state(folder), RunFolder(folder)
     if run.status != "finished" or (run.ended_by == "max_time" and is_longer(max_time, run.max_time)):
         return False
-    if _is_last_damaged(folder / "checkpoints"):
+    if _is_last_damaged(run_folder.checkpoints):
         return False  # training resumes from the checkpoint before it and writes it again
     if int(os.environ.get("RANK", 0)) == 0:  # only one of torchrun's processes logs
         _log.info(
@@ -37,16 +38,16 @@ def is_nothing_left(folder: Path, max_time: str | None) -> bool:
             folder,
             "max_time=DD:HH:MM:SS" if run.ended_by == "max_time" else "max_epochs=N",
         )
-        if not (folder / "report.html").is_file():
+        if not run_folder.report.is_file():
             from aunet.reporting.report import build_report
 
             _log.info("Report: %s", build_report(folder))
     return True
 
 
-def _is_last_damaged(checkpoints: Path) -> bool:
+def _is_last_damaged(checkpoints: CheckpointFolder) -> bool:
     """Return whether the last checkpoint is unreadable and the one before exists to repeat the end of the training."""
     from aunet.training.callbacks.checkpoints import is_readable
 
-    last, previous = checkpoints / "last.ckpt", checkpoints / "previous.ckpt"
+    last, previous = checkpoints.last, checkpoints.previous
     return last.is_file() and previous.is_file() and not is_readable(last)

@@ -15,10 +15,10 @@ from aunet.errors import UserError
 from aunet.files import write_text
 from aunet.pipeline.ended_run import is_longer
 from aunet.runs.ranks import is_started_as_rank
+from aunet.runs.run_folder import RunFolder, checkpoint_of_run
 from aunet.runs.run_record import RunRecord
 from aunet.runs.run_state import RunState, read_run_state
 from aunet.training.callbacks.accumulation import count_steps
-from aunet.training.transfer import checkpoint_of_run
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def extend_run(config: DictConfig, folder: Path, limits: Mapping[str, Any]) -> N
     settings = resolve_config(config, {})
     _say_what_the_schedule_does(settings, run, steps)
     RunRecord(folder).update(status="interrupted", extended_at_step=steps, extended_from_epochs=run.max_epochs)
-    write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
+    write_text(RunFolder(folder).config, yaml.safe_dump(settings, sort_keys=False))
 
 
 def _check_is_finished(run: RunState) -> None:
@@ -69,7 +69,7 @@ def _check_is_longer(run: RunState, max_epochs: int | None, max_time: str | None
 
 
 def _steps_done(folder: Path) -> int:
-    last = folder / "checkpoints" / "last.ckpt"
+    last = RunFolder(folder).checkpoints.last
     path = last if last.is_file() else checkpoint_of_run(folder)
     return int(torch.load(path, map_location="meta", weights_only=True)["global_step"])
 

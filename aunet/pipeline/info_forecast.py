@@ -12,6 +12,7 @@ from aunet.classes import Labels
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.patches.planning import expected_shape
 from aunet.data.sources.phantom.space import FIELD_OF_VIEW
+from aunet.runs.run_folder import RunFolder
 from aunet.training.callbacks.checkpoints import is_readable
 from aunet.training.callbacks.forecast import TrialStepError, not_measured
 from aunet.training.callbacks.run_clock import RunClock
@@ -73,8 +74,8 @@ def _is_there(case: Case) -> bool:
 
 def _position(folder: Path, clock: RunClock) -> tuple[int, int]:
     """Return the steps and epochs of an earlier run and restore ``clock``; 0 and 0 without a readable checkpoint."""
-    for name in ("last.ckpt", "previous.ckpt"):
-        path = folder / "checkpoints" / name
+    checkpoints = RunFolder(folder).checkpoints
+    for path in (checkpoints.last, checkpoints.previous):
         if path.is_file() and is_readable(path):
             checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             clock.load_state_dict(checkpoint["callbacks"][clock.state_key])

@@ -24,14 +24,14 @@ from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.files import write_text
 from aunet.pipeline.steps import choose_for_run, saved_with_batch, start_record
-from aunet.reporting.learning_rate_curve import learning_rate_curve
+from aunet.reporting.curves import draw_range_test
 from aunet.reporting.report import build_report
-from aunet.reporting.tables import table_console
 from aunet.runs.ranks import num_ranks
+from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_record import RunRecord
-from aunet.tracking.guarded_tracker import GuardedTracker
+from aunet.terminal import run_progress, table_console
+from aunet.tracking.tracker_group import TrackerGroup
 from aunet.training.callbacks.checkpoints import Checkpoints
-from aunet.training.callbacks.progress_bar import run_progress
 from aunet.training.hardware import HardwareChoice
 from aunet.training.probes.learning_rate import LearningRateTest, smooth, suggest_learning_rate
 from aunet.training.probes.overfit import ENOUGH, OverfitCheck, batch_with_most_classes, repeated
@@ -51,7 +51,7 @@ class Probe:
     data: SegmentationData
     task: SegmentationTask
     choice: HardwareChoice
-    tracker: GuardedTracker | None = None
+    tracker: TrackerGroup | None = None
 
     def trainer(self, callbacks: Sequence[Callback]) -> Trainer:
         """Return a trainer with ``callbacks``, without which it shows no progress bar and saves nothing."""
@@ -59,7 +59,7 @@ class Probe:
 
 
 def run_probe(
-    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: GuardedTracker | None = None
+    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: TrackerGroup | None = None
 ) -> None:
     """Run the probe ``trainer.probe``; log its answer, write it below ``folder`` and keep it in the run's record."""
     if num_ranks() > 1:
@@ -69,8 +69,8 @@ def run_probe(
     data = build_data(settings, cohort, splits)
     choice = choose_for_run(settings, record)
     task = build_task(settings, cohort.labels, data.augmentation, build_clock(settings), choice)
-    write_splits(folder / "splits.json", splits, cohort.cases, build_digests(settings))
-    write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
+    write_splits(RunFolder(folder).splits, splits, cohort.cases, build_digests(settings))
+    write_text(RunFolder(folder).config, yaml.safe_dump(settings, sort_keys=False))
     start_record(settings, cohort, task.network, record, {"computing": choice.as_record()})
     data.setup("fit")
     answer = _PROBES[settings["trainer"]["probe"]](Probe(settings, folder, data, task, choice, tracker))
@@ -114,7 +114,7 @@ def _find_learning_rate(probe: Probe) -> dict[str, Any]:
     table = pd.DataFrame({"learning_rate": test.rates, "loss": test.losses, "smoothed_loss": smoothed})
     write_text(probe.folder / "learning_rate.csv", table.to_csv(index=False))
     curve = probe.folder / "learning_rate.png"
-    learning_rate_curve(test.rates, test.losses, list(smoothed), suggestion, curve)
+    draw_range_test(test.rates, test.losses, list(smoothed), suggestion, curve)
     if suggestion is None:
         _log.warning("The loss fell at no learning rate between %g and %g: %s", test.rates[0], test.rates[-1], curve)
     else:
@@ -135,7 +135,7 @@ def _profile(probe: Probe) -> dict[str, Any]:
             probe.settings, probe.folder, clock, probe.data, probe.task, progress, probe.tracker
         )
         tables, saving = PartEnd(times, "tables and tracker"), PartEnd(times, "checkpoints")
-        checkpoints = Checkpoints(probe.folder / "checkpoints")
+        checkpoints = Checkpoints(RunFolder(probe.folder).checkpoints.path)
         probe.trainer([times, *callbacks, tables, checkpoints, saving]).fit(probe.task, datamodule=probe.data)
     epochs, steps = probe.settings["data"]["max_epochs"], probe.settings["data"]["batches_per_epoch"]
     in_run = times.run_parts(epochs, steps, _end_of_run(probe))

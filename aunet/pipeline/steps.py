@@ -16,7 +16,7 @@ from aunet.build.data import Settings, build_splits, choose_hardware, load_run, 
 from aunet.build.preprocessing import build_digests, with_intensities
 from aunet.build.start import build_start, start_from
 from aunet.build.task import build_data, build_task
-from aunet.build.trainer import build_callbacks, build_clock, build_forecast, build_trainer
+from aunet.build.trainer import build_callbacks, build_clock, build_forecast, build_own_callbacks, build_trainer
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.content_digest import dataset_fingerprint
 from aunet.data.cohort.split_file import read_splits, write_splits
@@ -28,35 +28,37 @@ from aunet.files import replaced_atomically, write_text
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
-from aunet.reporting.tables import score_table, table_console
+from aunet.reporting.tables import score_table
 from aunet.runs.ranks import first_rank_first, num_ranks, rank
+from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_record import RunRecord
-from aunet.tracking.guarded_tracker import GuardedTracker
+from aunet.terminal import run_progress, table_console
 from aunet.tracking.tracker import Tracker
+from aunet.tracking.tracker_group import TrackerGroup
 from aunet.training.callbacks.checkpoints import Checkpoints
 from aunet.training.callbacks.forecast import ForecastLine
-from aunet.training.callbacks.progress_bar import run_progress
 from aunet.training.callbacks.run_clock import RunClock
-from aunet.training.hardware import HardwareChoice, set_tf32
+from aunet.training.hardware import HardwareChoice, peak_memory_bytes, set_tf32
 from aunet.training.init_overlap import check_overlap, note_on_validation
-from aunet.training.peak_memory import peak_memory_bytes
 from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
 
 _log = logging.getLogger(__name__)
 
 
 def train_run(
-    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: GuardedTracker | None
+    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: TrackerGroup | None
 ) -> Splits:
     """Train until the epochs, the time or the patience run out; continue an earlier run from its newest checkpoint."""
     start = time.monotonic()
-    is_begun = (folder / "splits.json").is_file()
+    own = build_own_callbacks(settings)
+    run = RunFolder(folder)
+    is_begun = run.splits.is_file()
     splits = _splits(settings, cohort, folder)
     settings = with_intensities(settings, cohort, splits, is_begun=is_begun)
     data = build_data(settings, cohort, splits)
     clock, choice = build_clock(settings), choose_for_run(settings, record)
     task = build_task(settings, cohort.labels, data.augmentation, clock, choice)
-    checkpoints = Checkpoints(folder / "checkpoints", settings["trainer"]["checkpoint_minutes"])
+    checkpoints = Checkpoints(run.checkpoints.path, settings["trainer"]["checkpoint_minutes"])
     newest = checkpoints.newest()
     is_fresh = newest is None and settings["init"] is not None
     facts: dict[str, Any] = _start_from(settings, cohort, splits, task.network) if is_fresh else {}
@@ -64,8 +66,8 @@ def train_run(
     facts["flips"] = data.augmentation.flips.as_record()
     _log.info(data.augmentation.flips.describe())
     if rank() == 0:  # before the record: a folder with a record can be resumed
-        write_splits(folder / "splits.json", splits, cohort.cases, build_digests(settings))
-        write_text(folder / "config.yaml", yaml.safe_dump(settings, sort_keys=False))
+        write_splits(run.splits, splits, cohort.cases, build_digests(settings))
+        write_text(run.config, yaml.safe_dump(settings, sort_keys=False))
     start_record(settings, cohort, task.network, record, facts)
     if tracker:
         tracker.start()
@@ -73,13 +75,13 @@ def train_run(
         with first_rank_first():
             data.setup("fit")
         if data.splits != splits and rank() == 0:
-            write_splits(folder / "splits.json", data.splits, cohort.cases, build_digests(settings))
+            write_splits(run.splits, data.splits, cohort.cases, build_digests(settings))
         splits = data.splits
         _warn_of_absent_classes(data)
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(
-                settings, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step")
+                settings, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step"), own
             )
             forecast = build_forecast(settings, choice, data.validation_shapes())
             line = ForecastLine(forecast, clock, lambda speed: record.update(speed=speed))
@@ -147,7 +149,7 @@ def score_run(
             predictor,
             [by_id[case_id] for case_id in splits.test],
             cohort,
-            folder / "test",
+            RunFolder(folder).test.path,
             progress,
             on_error=settings["data"]["on_error"],
         )
@@ -159,14 +161,15 @@ def score_run(
 
 
 def _show_scores(tracker: Tracker, settings: Settings, summary: pd.DataFrame, splits: Splits, folder: Path) -> None:
+    run = RunFolder(folder)
     for case_id in splits.test:
-        path = folder / "test" / "pictures" / f"{case_id}.png"
+        path = run.test.picture(case_id)
         if path.is_file():  # a skipped case has none
             tracker.picture(f"test/{case_id}", path)
     tracker.table("test/scores", summary)
-    tracker.table("test/case_scores", pd.read_csv(folder / "test" / "case_scores.csv"))
+    tracker.table("test/case_scores", pd.read_csv(run.test.case_scores))
     if settings["logger"]["checkpoints"] == "best":
-        tracker.keep_file("best", folder / "checkpoints" / "best.ckpt")
+        tracker.keep_file("best", run.checkpoints.best)
 
 
 def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path, caveats: Sequence[str]) -> None:
@@ -178,7 +181,7 @@ def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path, caveats: Seq
 
 def _splits(settings: Settings, cohort: Cohort, folder: Path) -> Splits:
     """Return the splits that the run began with, or new ones."""
-    file, split = folder / "splits.json", settings["data"]["split"]
+    file, split = RunFolder(folder).splits, settings["data"]["split"]
     is_begun = file.is_file()
     splits = (
         read_splits(file, cohort.cases, None, split["val"], split["seed"])
@@ -261,7 +264,7 @@ def start_record(
 
 def saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
     """Save the batch whose loss is not finite, and return an error that names the remedies."""
-    path = folder / "failed_batch.pt"
+    path = RunFolder(folder).failed_batch
     with replaced_atomically(path) as temporary:
         torch.save({"step": error.step, **error.batch}, temporary)
     return UserError(

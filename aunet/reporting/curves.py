@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,15 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from aunet.classes import Labels
-from aunet.reporting.pictures.figure_files import svg_text
+from aunet.reporting.pictures.figure_files import save_png, svg_text
 
 Columns = Mapping[str, NDArray[Any]]
 Color = tuple[float, float, float] | str
 
 INK = "#1f2937"
 QUIET = "#6b7280"
+_FAINT = "#9ca3af"
+_MARK = "#d97706"
 PANEL_INCHES = (3.5, 2.5)
 
 
@@ -95,3 +98,22 @@ def draw_panel(
         axes.set_xlabel("epoch", fontsize=8, color=QUIET)
     if has_legend and len(series) > 1:
         axes.legend(fontsize=8, frameon=False, loc="lower right")
+
+
+def draw_range_test(
+    rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], suggestion: float | None, path: Path
+) -> None:
+    """Draw the loss of a range test against the learning rate to ``path`` (PNG), the suggested rate marked."""
+    figure = Figure(figsize=(5.0, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(rates, losses, color=_FAINT, linewidth=0.8, label="loss")
+    axes.plot(rates, smoothed, color=INK, linewidth=1.5, label="smoothed")
+    if suggestion is not None:
+        axes.axvline(suggestion, color=_MARK, linewidth=1.2, label=f"{suggestion:g}")
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate", fontsize=9)
+    axes.set_ylabel("loss", fontsize=9)
+    axes.tick_params(labelsize=8)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=8, frameon=False)
+    save_png(figure, path)

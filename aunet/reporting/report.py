@@ -1,18 +1,16 @@
 """``report.html``: a run in one self-contained file, made from the run's folder alone."""
 
 from collections.abc import Mapping
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from aunet.classes import Labels
 from aunet.files import write_text
-from aunet.reporting.attention_curves import AREA, LEVEL, RATIO, attention_curves, is_recorded
+from aunet.reporting.attention_curves import AREA, LEVEL, RATIO, Quantity, attention_curves, is_recorded
 from aunet.reporting.curves import training_curves
-from aunet.reporting.html import drawing, folded, listing, page, paragraph, picture, section, table, tiles
+from aunet.reporting.html import Cell, HtmlTable, Picture, Tile, embed_drawing, embed_picture, render_page
 from aunet.reporting.score_section import dice_tiles, score_section
 from aunet.reporting.tables import PHANTOM_NOTE
-from aunet.runs.run_folder import Columns, RunFiles
+from aunet.runs.run_folder import AttentionFolder, RunFolder, read_columns
 
 _AREA_NOTE = (
     "How well a coefficient tells inside from outside: the probability that a place inside the class has a larger "
@@ -24,7 +22,6 @@ _LEVEL_NOTE = (
     "The level of the coefficients has no meaning, as the convolution and norm after a gate undo any common factor. "
     "Compare lines within a panel only."
 )
-_NOT_RECORDED = "The contrast of inside and outside (area under the ROC curve, ratio) was not recorded by this run."
 _FILM_NOTE = (
     "Coefficients of the gates (colour) over an axial plane of a validation case, or all of a picture, with the "
     "contours of the reference label; a patient's right is on the left. Level 2 has half the image's resolution, each "
@@ -32,96 +29,102 @@ _FILM_NOTE = (
 )
 
 
+@dataclass(frozen=True)
+class AttentionSection:
+    """Films and curves of the coefficients; ``contrasts`` are empty in older runs, which did not record them."""
+
+    films: list[Picture]
+    contrasts: list[Picture]
+    levels: Picture
+
+
 def build_report(run_folder: Path) -> Path:
     """Write ``report.html`` to ``run_folder`` and return its path; it can be rebuilt at any time.
 
     If files are missing, as in an interrupted run, a line says so in place of their part.
     """
-    run = RunFiles(run_folder)
-    title = f"{run.facts.get('model', 'network')} on {run.facts.get('data', 'data')}"
-    sections = [_header(run, title), _learning(run), score_section(run), _attention(run), _facts(run)]
-    path = run_folder / "report.html"
-    write_text(path, page(title, sections))
-    return path
-
-
-def _header(run: RunFiles, title: str) -> str:
-    facts = run.facts
-    lines = [f"<header>\n<h1>{escape(title)}</h1>", paragraph(str(facts.get("data_description", "")), "quiet")]
-    if facts.get("is_phantom"):
-        lines.append(paragraph(PHANTOM_NOTE, "banner"))
-    lines += [paragraph(caveat, "banner") for caveat in run.caveats]
-    if facts.get("status") != "finished":
-        lines.append(
-            paragraph(f"This run is not finished: its status is '{facts.get('status', 'unknown')}'.", "banner")
-        )
-    shown = [
-        (_number(facts[key]), name, "")
-        for key, name in (("parameters", "parameters"), ("best_epoch", "best epoch"), ("seed", "seed"))
-        if facts.get(key) is not None
-    ]
-    return "\n".join([*lines, tiles([*dice_tiles(run), *shown]), "</header>"])
-
-
-def _learning(run: RunFiles) -> str:
-    if run.metrics is None:
-        return section("Learning", paragraph("No epoch is in metrics.csv yet.", "quiet"))
-    svg = training_curves(run.metrics, run.labels)
-    return section("Learning", drawing(svg, "Training loss, validation Dice and learning rate by epoch"))
-
-
-def _attention(run: RunFiles) -> str:
-    statistics = run.attention_statistics
-    if statistics is None:
-        return section("Attention", paragraph("No attention was recorded: this network gates no skip.", "quiet"))
-    films = [
-        picture(film, f"Attention over the epochs: {film.stem.removeprefix('film_')}", escape(_FILM_NOTE), widest=2000)
-        for film in run.films
-    ]
-    return section("Attention over the epochs", *films[:1], *_attention_curves(statistics, run.labels), *films[1:])
-
-
-def _attention_curves(statistics: Columns, labels: Labels) -> list[str]:
-    levels = drawing(attention_curves(statistics, labels, LEVEL), "Mean coefficients by epoch", escape(_LEVEL_NOTE))
-    if not is_recorded(statistics, AREA):
-        return [paragraph(_NOT_RECORDED, "quiet"), levels]
-    return [
-        drawing(attention_curves(statistics, labels, AREA), "Area under the ROC curve by epoch", escape(_AREA_NOTE)),
-        drawing(attention_curves(statistics, labels, RATIO), "Ratio inside / outside by epoch", escape(_RATIO_NOTE)),
-        folded("Mean coefficients inside and outside", levels),
-    ]
-
-
-def _facts(run: RunFiles) -> str:
+    run = RunFolder(run_folder)
     facts = {key: value for key, value in run.facts.items() if key != "scores"}
-    rows = [(escape(key), escape(value)) for key, value in _flattened(facts)]
-    config = run.config
-    return section(
-        "The run",
-        folded("Facts (run.json)", table((), rows, is_of_words=True)),
-        folded("Configuration (config.yaml)", listing(config)) if config else "",
+    text = render_page(
+        "report.html",
+        title=f"{facts.get('model', 'network')} on {facts.get('data', 'data')}",
+        description=str(facts.get("data_description", "")),
+        banners=_banners(run),
+        tiles=[*dice_tiles(run), *_fact_tiles(run)],
+        curves=_training_curves(run),
+        scores=score_section(run),
+        attention=_attention(run),
+        facts=HtmlTable((), [(Cell(key), Cell(value)) for key, value in _flatten(facts)]),
+        config=run.config.read_text(encoding="utf-8") if run.config.is_file() else None,
+    )
+    write_text(run.report, text)
+    return run.report
+
+
+def _banners(run: RunFolder) -> list[str]:
+    """Return the sentences that qualify the whole report."""
+    status = run.facts.get("status", "unknown")
+    unfinished = [] if status == "finished" else [f"This run is not finished: its status is '{status}'."]
+    return [*([PHANTOM_NOTE] if run.facts.get("is_phantom") else []), *run.caveats, *unfinished]
+
+
+def _fact_tiles(run: RunFolder) -> list[Tile]:
+    names = {"parameters": "parameters", "best_epoch": "best epoch", "seed": "seed"}
+    return [Tile(_format(run.facts[key]), name) for key, name in names.items() if run.facts.get(key) is not None]
+
+
+def _training_curves(run: RunFolder) -> Picture | None:
+    metrics = read_columns(run.metrics)
+    if metrics is None:
+        return None
+    svg = training_curves(metrics, run.labels)
+    return embed_drawing(svg, "Training loss, validation Dice and learning rate by epoch")
+
+
+def _attention(run: RunFolder) -> AttentionSection | None:
+    statistics = read_columns(run.attention.statistics)
+    if statistics is None:
+        return None
+    films = [
+        embed_picture(film, f"Attention over the epochs: {AttentionFolder.case_of_film(film)}", _FILM_NOTE, widest=2000)
+        for film in run.attention.films
+    ]
+
+    def draw(quantity: Quantity, description: str, note: str) -> Picture:
+        return embed_drawing(attention_curves(statistics, run.labels, quantity), description, note)
+
+    contrasts = (
+        (AREA, "Area under the ROC curve by epoch", _AREA_NOTE),
+        (RATIO, "Ratio inside / outside by epoch", _RATIO_NOTE),
+    )
+    return AttentionSection(
+        films,
+        [draw(*contrast) for contrast in contrasts] if is_recorded(statistics, AREA) else [],
+        draw(LEVEL, "Mean coefficients by epoch", _LEVEL_NOTE),
     )
 
 
-def _flattened(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flatten(facts: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """Return (dotted key, value as text) of nested facts."""
     rows: list[tuple[str, str]] = []
     for key, value in facts.items():
         if isinstance(value, Mapping):
-            rows += _flattened(value, f"{prefix}{key}.")
+            rows += _flatten(value, f"{prefix}{key}.")
         else:
-            rows.append((prefix + str(key), _number(value)))
+            rows.append((prefix + str(key), _format(value)))
     return rows
 
 
-def _number(value: Any) -> str:
+def _format(value: object) -> str:
     """Return the value as text: thousands separated, no needless digits, lists with commas."""
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "–"}[value]
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list):
-        return ", ".join(_number(part) for part in value) or "–"
+        return ", ".join(_format(part) for part in value) or "–"
     return str(value)

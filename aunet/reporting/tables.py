@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 from rich.box import HORIZONTALS
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -68,12 +68,6 @@ class PaperTable:
         rows = (self.columns, rules, *(row for rows in self.groups for row in rows))
         lines = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
         return "\n\n".join([f"**{self.title}**", lines, *self.notes]) + "\n"
-
-
-def table_console() -> Console:
-    """Return the console for tables: the terminal at its width, a file or pipe at 140 columns."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=140)
 
 
 def score_table(

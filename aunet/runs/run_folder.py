@@ -1,37 +1,243 @@
-"""The files that a report reads from a run folder; those that the run has not written (yet) are None or empty."""
+"""The names of all files and folders of a run, and their readers, which accept the folders of older versions.
 
-import json
+No other module knows these names. A file, column or key that an older version did not write is "not recorded": None or
+empty, never an error. A damaged file is a UserError that names it.
+"""
+
+import csv
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-import pandas as pd
-from numpy.typing import NDArray
+import yaml
 
 from aunet.classes import Labels
 from aunet.errors import UserError
-from aunet.metrics.case_scores import read_case_scores
+from aunet.files import read_json_object
 
-Columns = dict[str, NDArray[Any]]
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+Columns = dict[str, "NDArray[Any]"]
+
+CONFIG, RECORD, SPLITS = "config.yaml", "run.json", "splits.json"
+METRICS, TIMING = "metrics.csv", "timing.csv"
+CHECKPOINTS, LAST, PREVIOUS, BEST = "checkpoints", "last.ckpt", "previous.ckpt", "best.ckpt"
+CLASS_NAMES = "class_names.json"
+_RESTORE = "Restore the run's own file."
 
 
 @dataclass(frozen=True)
-class RunFiles:
-    """The files of one run, read on demand."""
+class CheckpointFolder:
+    """The folder ``checkpoints/`` of a run."""
 
-    folder: Path
+    path: Path
+
+    @property
+    def last(self) -> Path:
+        """Return the path of the newest checkpoint."""
+        return self.path / LAST
+
+    @property
+    def previous(self) -> Path:
+        """Return the path of the checkpoint before the last, for a last one that is damaged."""
+        return self.path / PREVIOUS
+
+    @property
+    def best(self) -> Path:
+        """Return the path of the checkpoint of the best epoch."""
+        return self.path / BEST
+
+
+@dataclass(frozen=True)
+class AttentionFolder:
+    """The folder ``attention/`` of a run: statistics of all epochs, volumes and pictures of some, films."""
+
+    path: Path
+
+    @property
+    def statistics(self) -> Path:
+        """Return the path of the table with a row per epoch, case, level and map."""
+        return self.path / "statistics.csv"
+
+    @property
+    def films(self) -> list[Path]:
+        """Return the contact sheets of the recorded cases."""
+        return sorted(self.path.glob("film_*.png"))
+
+    def film(self, case_id: str) -> Path:
+        """Return the path of the contact sheet of a case."""
+        return self.path / f"film_{case_id}.png"
+
+    @staticmethod
+    def case_of_film(film: Path) -> str:
+        """Return the case whose contact sheet this is."""
+        return film.stem.removeprefix("film_")
+
+    @staticmethod
+    def epoch_of(file: Path) -> int:
+        """Return the epoch of a volume or picture."""
+        return int(file.stem.removeprefix("epoch_"))
+
+    def volume(self, case_id: str, epoch: int) -> Path:
+        """Return the path of the coefficients of a case and epoch."""
+        return self.path / "volumes" / case_id / f"epoch_{epoch:04d}.npz"
+
+    def picture(self, case_id: str, epoch: int) -> Path:
+        """Return the path of the picture of a case and epoch."""
+        return self.path / "pictures" / case_id / f"epoch_{epoch:04d}.png"
+
+    @property
+    def volumes(self) -> list[Path]:
+        """Return the volumes of all cases and kept epochs."""
+        return sorted(self.path.glob("volumes/*/epoch_*.npz"))
+
+    @property
+    def pictures(self) -> list[Path]:
+        """Return the pictures of all cases and kept epochs."""
+        return sorted(self.path.glob("pictures/*/epoch_*.png"))
+
+
+@dataclass(frozen=True)
+class ScoreFolder:
+    """The folder ``test/`` of a run, or the output of ``aunet evaluate``: scores, predictions and their pictures."""
+
+    path: Path
+
+    @property
+    def case_scores(self) -> Path:
+        """Return the path of the table with a row per case and class."""
+        return self.path / "case_scores.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Return the path of the mean scores."""
+        return self.path / "summary.json"
+
+    @property
+    def predictions(self) -> Path:
+        """Return the folder of the predicted label maps."""
+        return self.path / "predictions"
+
+    def picture(self, case_id: str) -> Path:
+        """Return the path of the picture of a case."""
+        return self.path / "pictures" / f"{case_id}.png"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The folder of one run; its files are read on demand."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Return the path of the resolved configuration."""
+        return self.path / CONFIG
+
+    @property
+    def record(self) -> Path:
+        """Return the path of the run's record."""
+        return self.path / RECORD
+
+    @property
+    def splits(self) -> Path:
+        """Return the path of the parts of the cases."""
+        return self.path / SPLITS
+
+    @property
+    def metrics(self) -> Path:
+        """Return the path of the table of losses and scores, a row per epoch."""
+        return self.path / METRICS
+
+    @property
+    def timing(self) -> Path:
+        """Return the path of the table of speeds, a row per epoch."""
+        return self.path / TIMING
+
+    @property
+    def lock(self) -> Path:
+        """Return the path of the lock that the process of the run holds."""
+        return self.path / "run.lock"
+
+    @property
+    def report(self) -> Path:
+        """Return the path of the report."""
+        return self.path / "report.html"
+
+    @property
+    def failed_batch(self) -> Path:
+        """Return the path of the batch whose loss was not finite."""
+        return self.path / "failed_batch.pt"
+
+    @property
+    def checkpoints(self) -> CheckpointFolder:
+        """Return the folder of the checkpoints."""
+        return CheckpointFolder(self.path / CHECKPOINTS)
+
+    @property
+    def attention(self) -> AttentionFolder:
+        """Return the folder of the recorded attention."""
+        return AttentionFolder(self.path / "attention")
+
+    @property
+    def test(self) -> ScoreFolder:
+        """Return the folder of the test cases' scores."""
+        return ScoreFolder(self.path / "test")
+
+    @property
+    def wandb(self) -> Path:
+        """Return the folder that Weights & Biases writes."""
+        return self.path / "wandb"
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """Return the content of ``run.json``; raise UserError if it is missing or not JSON."""
-        path = self.folder / "run.json"
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; a report is made of a run's folder, which holds run.json.")
+        """Return the content of the record; raise UserError if it is missing or damaged."""
+        if not self.record.is_file():
+            raise UserError(f"{self.record}: no such file. Give the folder of a run, which holds {RECORD}.")
+        return self.read_record()
+
+    def read_record(self) -> dict[str, Any]:
+        """Return the content of the record; empty before the run has started."""
+        return read_json_object(self.record, f"{_RESTORE} or train again.") if self.record.is_file() else {}
+
+    def read_splits(self) -> dict[str, Any]:
+        """Return the parts of the cases by name, with what identifies the cases; empty if they are not recorded."""
+        return read_json_object(self.splits, _RESTORE) if self.splits.is_file() else {}
+
+    def read_config(self) -> dict[str, Any]:
+        """Return the configuration as written, unchecked; empty if there is none yet.
+
+        ``config.composition.load_run_config`` adds the keys that were added since, and checks it.
+        """
+        if not self.config.is_file():
+            return {}
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}: not readable as JSON ({error}); restore it from a copy of the run.") from error
+            content: Any = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{self.config}: not readable as YAML ({' '.join(str(error).split())}). {_RESTORE}"
+            ) from None
+        if not isinstance(content, dict):
+            raise UserError(f"{self.config}: not a mapping of settings. {_RESTORE}")
+        return cast(dict[str, Any], content)
+
+    def read_epochs(self) -> list[dict[str, str]]:
+        """Return the cells of the table of metrics by column, a row per epoch; empty if it is not recorded."""
+        return read_table(self.metrics)
+
+    def read_timing(self) -> list[dict[str, str]]:
+        """Return the cells of the table of speeds by column, a row per epoch; empty if it is not recorded."""
+        return read_table(self.timing)
+
+    def read_case_scores(self) -> "pd.DataFrame | None":
+        """Return the scores of the test cases, a row per case and class; None before the test."""
+        # pandas takes half a second to import, which listing many runs does without.
+        from aunet.metrics.case_scores import read_case_scores
+
+        return read_case_scores(self.test.case_scores) if self.test.case_scores.is_file() else None
 
     @property
     def caveats(self) -> list[str]:
@@ -40,47 +246,70 @@ class RunFiles:
 
     @property
     def labels(self) -> Labels:
-        """Return the classes of the run."""
+        """Return the classes of the run; raise UserError if the record lacks them."""
         names = self.facts.get("class_names")
         if not names:
-            raise UserError(f"{self.folder / 'run.json'}: lacks 'class_names'; a run writes them when it starts.")
+            raise UserError(f"{self.record}: lacks 'class_names'; a run writes them when it starts. {_RESTORE}")
         return Labels(tuple(str(name) for name in names))
 
-    @property
-    def metrics(self) -> Columns | None:
-        """Return the columns of ``metrics.csv``, a value per epoch."""
-        return _columns(self.folder / "metrics.csv")
 
-    @property
-    def attention_statistics(self) -> Columns | None:
-        """Return the columns of ``attention/statistics.csv``, a value per epoch, case, level and map."""
-        return _columns(self.folder / "attention" / "statistics.csv")
-
-    @property
-    def films(self) -> list[Path]:
-        """Return the contact sheets of the recorded cases."""
-        return sorted((self.folder / "attention").glob("film_*.png"))
-
-    @property
-    def case_scores(self) -> pd.DataFrame | None:
-        """Return ``test/case_scores.csv``, a row per test case and class."""
-        path = self.folder / "test" / "case_scores.csv"
-        return read_case_scores(path) if path.is_file() else None
-
-    @property
-    def config(self) -> str | None:
-        """Return the text of ``config.yaml``."""
-        path = self.folder / "config.yaml"
-        return path.read_text(encoding="utf-8") if path.is_file() else None
-
-    def test_picture(self, case_id: str) -> Path | None:
-        """Return the picture of a test case."""
-        path = self.folder / "test" / "pictures" / f"{case_id}.png"
-        return path if path.is_file() else None
+def is_run_folder(folder: Path) -> bool:
+    """Return whether ``folder`` holds the record or the configuration of a run."""
+    run = RunFolder(folder)
+    return run.record.is_file() or run.config.is_file()
 
 
-def _columns(path: Path) -> Columns | None:
+def runs_inside(folder: Path) -> list[Path]:
+    """Return the folders directly in ``folder`` that hold the record of a run."""
+    return sorted(found.parent for found in folder.glob(f"*/{RECORD}"))
+
+
+def checkpoint_of_run(folder: Path) -> Path:
+    """Return the best checkpoint of a run, else the last, else the previous one; raise UserError without any."""
+    checkpoints = RunFolder(folder).checkpoints
+    paths = (checkpoints.best, checkpoints.last, checkpoints.previous)
+    found = next((path for path in paths if path.is_file()), None)
+    if found is None:
+        raise UserError(f"{folder}: no checkpoint in {CHECKPOINTS}/. Give the folder of a run that has trained.")
+    return found
+
+
+def run_of_checkpoint(checkpoint: Path) -> RunFolder | None:
+    """Return the run whose checkpoint this is; None for a file outside ``checkpoints/`` of a run."""
+    run = RunFolder(checkpoint.parent.parent)
+    return run if checkpoint.parent.name == CHECKPOINTS and run.config.is_file() else None
+
+
+def read_columns(path: Path) -> Columns | None:
+    """Return the columns of a CSV file by name, for curves; None if there is no such file or no row in it.
+
+    Raises:
+        UserError: the file is not a table.
+    """
+    import pandas as pd
+
     if not path.is_file():
         return None
-    table: Any = pd.read_csv(path, dtype={"case_id": str})
+    try:
+        table: Any = pd.read_csv(path, dtype={"case_id": str})
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a table of epochs ({str(error).strip()}). {_RESTORE}") from None
     return {str(name): table[name].to_numpy() for name in table.columns} if len(table) else None
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the cells of a table of epochs (CSV) by column; empty if there is no such file.
+
+    Raises:
+        UserError: the file is empty or not text.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if reader.fieldnames is None:
+                raise UserError(f"{path}: not a table of epochs (it is empty). {_RESTORE}")
+            return [{name: cell or "" for name, cell in row.items()} for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a table of epochs ({error}). {_RESTORE}") from None

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from aunet.errors import UserError
+from aunet.files import read_json_if_sound
+from aunet.runs.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
-_NAME = "run.lock"
 # A process that only checks the lock holds it for a moment, so an attempt to take it is repeated.
 _ATTEMPTS, _PAUSE_SECONDS = 10, 0.05
 
@@ -30,7 +31,7 @@ def locked_folder(folder: Path) -> Generator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _NAME).open("a+", encoding="utf-8") as file:
+    with RunFolder(folder).lock.open("a+", encoding="utf-8") as file:
         if not _is_taken_over(file.fileno(), folder):
             raise _in_use(folder)
         file.truncate(0)
@@ -48,7 +49,7 @@ def check_unlocked(folder: Path) -> None:
 def is_locked(folder: Path) -> bool:
     """Return whether a living process holds the lock of ``folder``."""
     try:
-        with (folder / _NAME).open("rb") as file:
+        with RunFolder(folder).lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -59,10 +60,7 @@ def is_locked(folder: Path) -> bool:
 
 def holder(folder: Path) -> dict[str, Any]:
     """Return ``host`` and ``process`` (id) that held the lock of ``folder`` last; empty if none ever did."""
-    try:
-        return json.loads((folder / _NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    return read_json_if_sound(RunFolder(folder).lock)
 
 
 def _is_taken_over(descriptor: int, folder: Path) -> bool:

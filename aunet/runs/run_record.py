@@ -1,6 +1,5 @@
 """``run.json``: code, data, model, hardware, duration and scores of a run."""
 
-import json
 import os
 import platform
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import torch
 from aunet.files import write_json
 from aunet.runs.code_state import keep_patch, read_code_state
 from aunet.runs.ranks import rank
+from aunet.runs.run_folder import RunFolder
 
 Status = Literal["running", "finished", "interrupted", "failed", "pruned"]
 _PACKAGES = ("torch", "monai", "pytorch-lightning", "hydra-core", "wandb", "numpy", "aunet")
@@ -22,8 +22,9 @@ class RunRecord:
     """The ``run.json`` of a run folder, kept up to date; a resumed run adds to it."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / "run.json"
-        self.facts: dict[str, Any] = json.loads(self._path.read_text()) if self._path.is_file() else {}
+        run = RunFolder(folder)
+        self._path = run.record
+        self.facts: dict[str, Any] = run.read_record()
 
     def start(self, **facts: Any) -> None:
         """Write the facts that are known when the training starts."""

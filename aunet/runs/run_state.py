@@ -1,15 +1,14 @@
 """The state of a run, read from its folder during the training or after."""
 
-import csv
-import json
 import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
+from aunet.errors import UserError
+from aunet.files import read_json_if_sound
+from aunet.runs.run_folder import RunFolder, read_table
 from aunet.runs.run_lock import holder, is_locked
 
 _T = TypeVar("_T")
@@ -61,9 +60,9 @@ class RunState:
 
 def read_run_state(folder: Path) -> RunState:
     """Read the state of the run in ``folder``; missing or half-written files contribute nothing."""
-    facts = _read_json(folder / "run.json")
-    scores: dict[str, Any] = facts.get("scores", {})
-    started, trainer = facts.get("started"), _trainer_settings(folder / "config.yaml")
+    run = RunFolder(folder)
+    facts, trainer = read_json_if_sound(run.record), _trainer_settings(run)
+    started = _typed(facts.get("started"), str)
     return RunState(
         folder=folder,
         status=_status(folder, facts),
@@ -75,10 +74,10 @@ def read_run_state(folder: Path) -> RunState:
         max_epochs=_typed(trainer.get("max_epochs"), int),
         max_time=_typed(trainer.get("max_time"), str),
         recorded_end=_typed(facts.get("ended_by"), str),
-        validation_dice=tuple(_column(folder / "metrics.csv", "val/dice")),
-        test_dice={name: of["dice"]["mean"] for name, of in scores.items() if of["dice"]["count"]},
+        validation_dice=tuple(_column(run.metrics, "val/dice")),
+        test_dice=_test_dice(facts.get("scores")),
         caveats=tuple(map(str, facts.get("caveats", ()))),
-        seconds=sum(facts.get("durations", {}).values()) or sum(_column(folder / "timing.csv", "epoch_seconds")),
+        seconds=sum(facts.get("durations", {}).values()) or sum(_column(run.timing, "epoch_seconds")),
     )
 
 
@@ -96,10 +95,18 @@ def _status(folder: Path, facts: dict[str, Any]) -> str:
     return "died" if recorded == "running" else recorded
 
 
-def _trainer_settings(path: Path) -> dict[str, Any]:
+def _trainer_settings(run: RunFolder) -> dict[str, Any]:
     try:
-        return dict(yaml.safe_load(path.read_text(encoding="utf-8"))["trainer"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError):
+        return dict(run.read_config()["trainer"])
+    except (UserError, KeyError, TypeError, ValueError):
+        return {}
+
+
+def _test_dice(scores: Any) -> dict[str, float]:
+    """Return the mean Dice of each class that a test case defines."""
+    try:
+        return {str(name): float(of["dice"]["mean"]) for name, of in scores.items() if of["dice"]["count"]}
+    except (AttributeError, KeyError, TypeError, ValueError):
         return {}
 
 
@@ -109,14 +116,7 @@ def _typed(value: object, wanted: type[_T]) -> _T | None:
 
 def _column(path: Path, name: str) -> list[float]:
     """Return the numbers of one column of an epoch table; NaN for missing ones."""
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [float(row.get(name) or "nan") for row in csv.DictReader(file)]
-
-
-def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+        return [float(row.get(name) or "nan") for row in read_table(path)]
+    except (UserError, ValueError):
+        return []

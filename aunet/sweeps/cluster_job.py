@@ -11,8 +11,7 @@ from pathlib import Path
 from submitit import JobEnvironment
 from submitit.helpers import DelayedSubmission
 
-from aunet.sweeps.job_process import JOB_MODULE, LOG_NAME, job_environment
-from aunet.sweeps.machine_shares import thread_share
+from aunet.sweeps.job_process import JOB_MODULE, LOG_NAME, job_environment, thread_share
 
 _PAUSE_SECONDS = 0.5
 # Time from SIGTERM, which a preempted job gets first, to the signal on which submitit queues it again.

@@ -9,6 +9,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from aunet.files import write_text
+from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_state import RunState, read_run_state
 
 
@@ -38,7 +39,7 @@ class Job:
 
     def prepare(self) -> None:
         """Write the configuration from which its process starts, unless a started run has written its own."""
-        file = self.folder / "config.yaml"
+        file = RunFolder(self.folder).config
         if not file.is_file():
             write_text(file, yaml.safe_dump(dict(self.settings), sort_keys=False))
 

@@ -1,14 +1,13 @@
-"""Tables of many runs, with the state and the scores of each."""
+"""Tables of the jobs of a sweep and of the trials of a search."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from aunet.messages import duration_digits
+from aunet.reporting.run_tables import caveat_notes, dice_text, epochs_of
 from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
 from aunet.runs.run_state import RunState
 from aunet.sweeps.job import Job
-
-_DIED_NOTE = "died: its process ended without a word (killed, out of memory, power); resume=RUN goes on with it."
 
 
 def job_table(title: str, jobs: Sequence[Job]) -> PaperTable:
@@ -22,7 +21,7 @@ def job_table(title: str, jobs: Sequence[Job]) -> PaperTable:
             epochs_of(state),
             dice_text(state.best_dice),
             *(dice_text(state.test_dice.get(of_class)) for of_class in classes),
-            duration_text(state.seconds),
+            duration_digits(state.seconds),
         )
         for name, state in named
     )
@@ -43,43 +42,13 @@ def trial_table(title: str, trials: Sequence[tuple[Mapping[str, Any], RunState]]
             *(_value_text(chosen.get(key)) for key in keys),
             epochs_of(state),
             dice_text(state.best_dice),
-            duration_text(state.seconds),
+            duration_digits(state.seconds),
         )
         for chosen, state in trials
     )
     names = ("Trial", "Status", *keys)
     named = [(state.folder.name, state) for _, state in trials]
     return _table(title, names, ("Epochs", "Best val. Dice", "Time"), rows, named)
-
-
-def run_table(title: str, states: Sequence[tuple[str, RunState]]) -> PaperTable:
-    """Return a table of runs by name, each with its data, model, scores and age."""
-    rows = tuple(
-        (
-            name,
-            state.status,
-            f"{state.data} (PHANTOM)" if state.is_phantom else state.data,
-            state.model,
-            epochs_of(state),
-            dice_text(state.best_dice),
-            dice_text(_mean(list(state.test_dice.values()))),
-            age_text(state.started),
-        )
-        for name, state in states
-    )
-    has_died = any(state.status.startswith("died") for _, state in states)
-    has_phantom = any(state.is_phantom for _, state in states)
-    return PaperTable(
-        title=title,
-        columns=("Run", "Status", "Data", "Model", "Epochs", "Best val. Dice", "Test Dice", "Age"),
-        groups=(rows,),
-        notes=(
-            *((_DIED_NOTE,) if has_died else ()),
-            *((PHANTOM_NOTE,) if has_phantom else ()),
-            *_caveats(states),
-        ),
-        name_columns=4,
-    )
 
 
 def _table(
@@ -94,49 +63,11 @@ def _table(
         title=f"{title} (PHANTOM)" if is_phantom else title,
         columns=(*names, *numbers),
         groups=(rows,),
-        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), *_caveats(named)),
+        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), *caveat_notes(named)),
         name_columns=len(names),
     )
-
-
-def _caveats(named: Sequence[tuple[str, RunState]]) -> list[str]:
-    """Return each sentence that qualifies scores once, with the names of its runs."""
-    runs: dict[str, list[str]] = {}
-    for name, state in named:
-        for caveat in state.caveats:
-            runs.setdefault(caveat, []).append(name)
-    return [f"{', '.join(names)}: {caveat}" for caveat, names in runs.items()]
 
 
 def _value_text(value: Any) -> str:
     """Format a chosen value, a float with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def epochs_of(state: RunState) -> str:
-    """Format the epochs done, of how many: 12/100."""
-    return f"{len(state.validation_dice)}/{state.max_epochs or '?'}"
-
-
-def dice_text(value: float | None) -> str:
-    """Format a Dice as papers print it; a dash if there is none."""
-    return "–" if value is None else f"{value:.3f}"
-
-
-def duration_text(seconds: float) -> str:
-    """Format a duration in hours, minutes and seconds."""
-    return str(timedelta(seconds=round(seconds)))
-
-
-def age_text(start: datetime | None) -> str:
-    """Format the time since ``start`` in its largest unit; a dash if there is none."""
-    if start is None:
-        return "–"
-    minutes = int((datetime.now(UTC) - start).total_seconds() // 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from aunet.messages import duration_digits
+from aunet.reporting.run_tables import dice_text, epochs_of
 from aunet.sweeps.job import Job
 from aunet.sweeps.job_process import last_message, log_of
-from aunet.sweeps.job_tables import dice_text, duration_text, epochs_of
 
 _REFRESH_SECONDS = 1.0
 
@@ -64,5 +65,5 @@ class QueueDisplay:
             "Running", "Epoch", "Best val. Dice", "Time", title=f"{done} of {self._total} jobs done, {waiting} wait"
         )
         for job, state, seconds in rows:
-            table.add_row(job.name, epochs_of(state), dice_text(state.best_dice), duration_text(seconds))
+            table.add_row(job.name, epochs_of(state), dice_text(state.best_dice), duration_digits(seconds))
         self._live.update(table, refresh=True)

@@ -1,11 +1,16 @@
 """The fastest precision and memory layout for the hardware, by a fixed rule, so that equal runs stay equal."""
 
+import inspect
 import logging
-from collections.abc import Mapping
+import resource
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Literal, cast
 
 import torch
+from torch.optim import Optimizer
 
 from aunet.errors import UserError
 
@@ -114,6 +119,19 @@ def choose_for_prediction(precision: str, channels_last: str | bool, device: str
     return choose_for_hardware(precision if is_possible else "auto", channels_last, accelerator)
 
 
+def fused_where_possible(factory: Callable[..., Optimizer]) -> Callable[..., Optimizer]:
+    """Return ``factory`` with ``fused=True`` if its optimizer has such a step and the user did not choose another.
+
+    A fused step runs in one kernel instead of one per tensor. On two cores a step over the paper's 6.4 million
+    parameters took 0.36 of the time with AdamW, 0.89 with Adam and 0.65 with SGD with momentum
+    (``experiments/benchmarks/optimizer_step.py``).
+    """
+    parameters: dict[str, Any] = dict(inspect.signature(factory).parameters)
+    chosen: dict[str, Any] = factory.keywords if isinstance(factory, partial) else {}
+    has_choice = any(chosen.get(name) is not None for name in ("fused", "foreach", "capturable", "differentiable"))
+    return partial(factory, fused=True) if "fused" in parameters and not has_choice else factory
+
+
 def set_tf32(is_tf32: bool) -> None:
     """Set whether CUDA rounds the factors of float32 products to TF32; torch's default does so in convolutions."""
     if torch.cuda.is_available():
@@ -145,6 +163,12 @@ def check_can_be_sharded(trainer: Mapping[str, Any]) -> None:
                 f"trainer.{key}={trainer[key]}: does not go with trainer.strategy=fsdp. Leave it out, or take"
                 " trainer.strategy=ddp."
             )
+
+
+def peak_memory_bytes() -> int:
+    """Return the peak resident memory of this process in bytes (macOS counts bytes, Linux kibibytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _device(accelerator: str) -> tuple[Device, bool]:

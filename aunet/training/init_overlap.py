@@ -6,6 +6,8 @@ from pathlib import Path
 
 from aunet.data.cohort.splits import Splits
 from aunet.errors import UserError
+from aunet.messages import shortened
+from aunet.runs.run_folder import RunFolder
 from aunet.training.weight_lineage import CaseNames, Lineage, SeenCases, read_lineage
 
 _MOST_NAMED = 3
@@ -67,8 +69,9 @@ def note_on_validation(start: Start) -> str | None:
     trained = read_lineage(start.source).among(start.splits.val, start.names, ("train",))
     if not trained:
         return None
+    names = shortened(trained, _MOST_NAMED)
     return (
-        f"{len(trained)} of the {len(start.splits.val)} validation cases were trained on: {_shortened(trained)}. Their"
+        f"{len(trained)} of the {len(start.splits.val)} validation cases were trained on: {names}. Their"
         " Dice is too good, and the best epoch is chosen by it."
     )
 
@@ -76,9 +79,10 @@ def note_on_validation(start: Start) -> str | None:
 def _refusal(start: Start, lineage: Lineage, tested: Sequence[str]) -> str:
     run = next(run for run in lineage.runs if run.among(tested, start.names, ("train", "val")))
     trained = len(lineage.among(tested, start.names, ("train",)))
+    names = shortened(tested, _MOST_NAMED)
     return (
         f"init={start.source}: {len(tested)} of the {len(start.splits.test)} test cases were used by {run.folder}"
-        f" ({trained} to train, {len(tested) - trained} to choose the best epoch): {_shortened(tested)}. Their scores"
+        f" ({trained} to train, {len(tested) - trained} to choose the best epoch): {names}. Their scores"
         f" would not be of unseen patients. {_remedy(start, lineage)}, or let it be with init_overlap=allow, which"
         " marks the run's record and all its tables."
     )
@@ -89,12 +93,7 @@ def _remedy(start: Start, lineage: Lineage) -> str:
     for run in lineage.runs:
         is_known = {*run.train, *run.val, *run.test} <= start.names.patients.keys()
         if is_known and run.test and not lineage.among(run.test, start.names):
-            return f"Use the same parts: data.split.file={run.folder}/splits.json" + (
+            return f"Use the same parts: data.split.file={RunFolder(run.folder).splits}" + (
                 " data.fold=null" if start.has_fold else ""
             )
     return "Test on other cases (data.split.file), start from other weights"
-
-
-def _shortened(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more

@@ -1,21 +1,15 @@
 """The speed of a training on this machine, measured ahead on random batches, without changing anything."""
 
 import math
-import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from aunet.data.patches.sampling import Sample, joined
-from aunet.evaluation.forward_time import wait_for
-from aunet.inference.sliding_window import predict_volume
-from aunet.inference.window_layout import window_layout
-from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.inference.window_layout import Window, window_layout
+from aunet.training.segmentation_task import SegmentationTask
+from aunet.training.trial_steps import BatchShape, restored_after, time_batch, time_update, time_window
 
 # Timing stops after so many seconds, which are enough against clock noise, or so many batches.
 _ENOUGH_SECONDS, _ENOUGH_BATCHES = 0.5, 5
@@ -23,21 +17,6 @@ _ENOUGH_SECONDS, _ENOUGH_BATCHES = 0.5, 5
 # _LONGEST_BATCH seconds: two batches of 4 s keep a measurement within 10 s.
 _SMALL_BATCH_VOXELS = 150_000
 _LONGEST_BATCH = 4.0
-
-
-@dataclass(frozen=True)
-class BatchShape:
-    """Shape of a batch: (patches, channels, *patch_size) voxels, with labels of ``num_classes`` classes."""
-
-    patches: int
-    channels: int
-    patch_size: tuple[int, ...]
-    num_classes: int
-
-    @property
-    def voxels(self) -> int:
-        """Return the number of voxels of all patches together."""
-        return self.patches * math.prod(self.patch_size)
 
 
 @dataclass(frozen=True)
@@ -85,12 +64,12 @@ def measure_pace(task: SegmentationTask, shape: BatchShape, accumulate: int = 1)
     Raises:
         torch.OutOfMemoryError: the GPU's memory does not hold a step.
     """
-    with _restored(task, task.device):
+    with restored_after(task, task.device):
         measured = _measurable(task, shape)
         trial = _try(task, measured).scaled(shape.voxels / measured.voxels)
         # Windows are whole patches, one at a time.
         window_seconds = trial.window_seconds * measured.patches / shape.patches
-        update_seconds = _update_seconds(task)
+        update_seconds = time_update(task)
     if task.device.type == "cuda":  # a run records the peak memory of its training alone
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -119,8 +98,8 @@ def _measurable(task: SegmentationTask, shape: BatchShape) -> BatchShape:
     if task.is_compiled or shape.voxels <= _SMALL_BATCH_VOXELS or smallest.voxels >= shape.voxels:
         return shape
     try:
-        _batch_seconds(task, smallest)  # warm-up
-        seconds_per_voxel = _batch_seconds(task, smallest) / smallest.voxels
+        time_batch(task, smallest)  # warm-up
+        seconds_per_voxel = time_batch(task, smallest) / smallest.voxels
     except (RuntimeError, ValueError):  # raised by networks for one size only
         return shape
     return _part(shape, multiple, int(_LONGEST_BATCH / seconds_per_voxel))
@@ -143,93 +122,11 @@ def _part(shape: BatchShape, multiple: Sequence[int], most_voxels: int) -> Batch
 def _try(task: SegmentationTask, shape: BatchShape) -> _Trial:
     """Time batches of ``shape`` after a warm-up batch, whose FLOP are counted, and a window of the validation."""
     with FlopCounterMode(display=False) as counter:
-        first = _batch_seconds(task, shape)
+        first = time_batch(task, shape)
     seconds: list[float] = []
     while not seconds or (sum(seconds) < _ENOUGH_SECONDS and len(seconds) < _ENOUGH_BATCHES):
         if first > 2 * _LONGEST_BATCH:  # the machine is slower than expected
             seconds.append(first)
             break
-        seconds.append(_batch_seconds(task, shape))
-    return _Trial(sum(seconds) / len(seconds), _window_seconds(task, shape), counter.get_total_flops())
-
-
-def _window_seconds(task: SegmentationTask, shape: BatchShape) -> float:
-    """Return the seconds of one patch in validation; a quick one is timed again after this warm-up."""
-    image, multiple = torch.rand(shape.channels, *shape.patch_size), task.window.size_multiple
-
-    def predict() -> None:
-        with task.autocast():
-            predict_volume(task.network, image, shape.patch_size, size_multiple=multiple)
-
-    first = _seconds(predict, task.device)
-    return first if first > _ENOUGH_SECONDS / 2 else _seconds(predict, task.device)
-
-
-def _batch_seconds(task: SegmentationTask, shape: BatchShape) -> float:
-    augmentation = task.augmentation.for_patches_of(shape.patch_size)
-    batch = random_batch(shape, lambda number: augmentation.geometry.draw(0, 0, number).box[1])
-    batch = {key: value.to(task.device) if isinstance(value, Tensor) else value for key, value in batch.items()}
-    task.network.zero_grad()
-    return _seconds(lambda: task.trial_step(batch, augmentation), task.device)
-
-
-def random_batch(shape: BatchShape, box_of: Callable[[int], Sequence[int]]) -> Sample:
-    """Return a batch of random images and labels in the form of ``sampling.joined``.
-
-    ``box_of`` returns the size (voxels) of the box to read for each patch.
-    """
-    draw = torch.Generator().manual_seed(0)
-
-    def sample(number: int) -> Sample:
-        box = tuple(box_of(number))
-        return {
-            "image": torch.rand(shape.channels, *box, generator=draw),
-            "label": torch.randint(shape.num_classes, (1, *box), generator=draw, dtype=torch.uint8),
-            "case_id": "random",
-            "key": torch.tensor((0, number)),
-            "move": torch.zeros(3),
-        }
-
-    return joined([sample(number) for number in range(shape.patches)])
-
-
-def _update_seconds(task: SegmentationTask) -> float:
-    """Return the seconds of the optimizer's second step, on copies of the weights with the current gradients."""
-    copies: list[nn.Parameter] = []
-    for parameter in task.network.parameters():
-        copies.append(nn.Parameter(parameter.detach().clone()))
-        copies[-1].grad = parameter.grad
-    optimizer: Any = task.new_optimizer(copies)
-    optimizer.step()  # creates its state
-    return _seconds(optimizer.step, task.device)
-
-
-def _seconds(work: Callable[[], Any], device: torch.device) -> float:
-    wait_for(device)
-    start = time.perf_counter()
-    work()
-    wait_for(device)
-    return time.perf_counter() - start
-
-
-@contextmanager
-def _restored(module: nn.Module, device: torch.device) -> Generator[None]:
-    """Restore, after the block, everything that a step without its update changes."""
-    buffers = [
-        (owner, name, buffer, buffer.clone())
-        for owner in module.modules()
-        for name, buffer in owner.named_buffers(recurse=False)
-    ]
-    gradients = [(parameter, parameter.grad) for parameter in module.parameters()]
-    try:
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            for parameter, _ in gradients:
-                parameter.grad = None
-            yield
-    finally:
-        with torch.no_grad():
-            for owner, name, buffer, kept in buffers:
-                buffer.copy_(kept)
-                setattr(owner, name, buffer)  # a module may have put another tensor in its place
-        for parameter, gradient in gradients:
-            parameter.grad = gradient
+        seconds.append(time_batch(task, shape))
+    return _Trial(sum(seconds) / len(seconds), time_window(task, shape), counter.get_total_flops())

@@ -2,9 +2,9 @@
 
 import torch
 
+from aunet.messages import clock_words, counted, duration_words, rounded
 from aunet.training.hardware import HardwareChoice
 from aunet.training.time_plan import Remainder
-from aunet.training.time_words import clock_words, duration_words
 
 
 def computer_words(choice: HardwareChoice) -> str:
@@ -18,7 +18,7 @@ def _device_words(device: str) -> str:
         return torch.cuda.get_device_name()
     if device == "cpu":
         threads = torch.get_num_threads()
-        return f"CPU ({threads} {'thread' if threads == 1 else 'threads'})"
+        return f"CPU ({counted(threads, 'thread')})"
     return device.upper()
 
 
@@ -28,11 +28,6 @@ def speed_words(steps_per_second: float, share: float | None) -> str:
     return rate if share is None else f"{rate}, {100 * share:.0f} % of this machine's matrix rate"
 
 
-def rounded(value: float) -> str:
-    """Format with two significant digits, from 10 on as a whole number: 0.13, 1.6, 23, 120."""
-    return f"{value:.0f}" if value >= 9.95 else f"{value:#.2g}"
-
-
 def end_words(left: Remainder, max_time: str | None = None, patience: int | None = None) -> str:
     """Return what is left and its end, as in "240 steps and 6 validations end at about 14:32 (2 min 40 s)".
 
@@ -40,12 +35,8 @@ def end_words(left: Remainder, max_time: str | None = None, patience: int | None
     """
     if left.steps == 0:
         return "no step is left"
-    work = f"{_number(left.steps, 'step')} and {_number(left.validations, 'validation')}"
+    work = f"{counted(left.steps, 'step')} and {counted(left.validations, 'validation')}"
     end = f"{clock_words(left.seconds)} ({duration_words(left.seconds)})"
     if left.is_cut:
         return f"about {work} fit into trainer.max_time={max_time}, which ends at {end}"
     return f"{work} end at about {end}" + (f", or earlier by trainer.patience={patience}" if patience else "")
-
-
-def _number(count: int, name: str) -> str:
-    return f"{count} {name}" if count == 1 else f"{count} {name}s"

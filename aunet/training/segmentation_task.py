@@ -18,8 +18,10 @@ from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.inference.window_layout import Window
 from aunet.losses.ignored_voxels import hide_ignored, without_ignored
 from aunet.losses.marginal_logits import marginal_logits
-from aunet.networks.memory_layout import channels_last, lay_out_channels_last
+from aunet.losses.protocols import is_over_batch
+from aunet.networks.layers import channels_last, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
+from aunet.networks.protocols import supervised_logits
 from aunet.runs.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.training.compilation import Forward, compiled
 from aunet.training.score_function import expected_loss
@@ -32,7 +34,7 @@ _log = logging.getLogger(__name__)
 class SegmentationTask(LightningModule):
     """Training of any network with ``forward(image) -> logits``.
 
-    A network with ``supervised_logits(image)`` has a loss for each of these; the total is the weighted mean of the
+    A ``SupervisedNetwork`` has a loss for each of these; the total is the weighted mean of the
     levels' losses, each level weighing half of the one before. One with drawn gates is trained by the score function.
 
     Args:
@@ -75,7 +77,7 @@ class SegmentationTask(LightningModule):
             lay_out_channels_last(network)
         self.network = network
         self.labels = labels
-        self._is_loss_of_batch = any(getattr(module, "batch", False) for module in loss.modules())
+        self._is_loss_of_batch = is_over_batch(loss)
         self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
         self._is_level_mean = level_reduction == "mean"
         self.new_optimizer = optimizer
@@ -86,7 +88,7 @@ class SegmentationTask(LightningModule):
         self._seed = seed
         self._is_channels_last = is_channels_last
         self._autocast_type = autocast_type
-        self._forward: Forward = partial(_supervised_logits, network)
+        self._forward: Forward = partial(supervised_logits, network)
         self.is_compiled = False
         self._is_nonfinite_skipped = is_nonfinite_skipped
         self.is_sharded = is_sharded
@@ -109,7 +111,7 @@ class SegmentationTask(LightningModule):
     def configure_model(self) -> None:
         """Shard the network among the ranks if requested; Lightning calls this once they have met."""
         if self.is_sharded and self.device_mesh is not None and not self._sharded:
-            self._sharded = (ShardedForward(_supervised_logits, self.network, self.device_mesh["data_parallel"]),)
+            self._sharded = (ShardedForward(supervised_logits, self.network, self.device_mesh["data_parallel"]),)
             self._forward = self.sharded_forward.__call__
 
     @property
@@ -274,11 +276,6 @@ class NonFiniteLossError(Exception):
 
 def _case_ids(batch: dict[str, Any]) -> str:
     return ", ".join(batch["case_id"])
-
-
-def _supervised_logits(network: Any, image: Tensor) -> list[Tensor]:
-    """Return the logits that have a loss, full resolution first; without ``supervised_logits`` these are the output."""
-    return network.supervised_logits(image) if hasattr(network, "supervised_logits") else [network(image)]
 
 
 def _mean_over_ranks(value: float) -> float:

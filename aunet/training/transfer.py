@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from aunet.errors import UserError
+from aunet.messages import shortened
+from aunet.runs.run_folder import checkpoint_of_run, run_of_checkpoint
 
 _log = logging.getLogger(__name__)
 
 Weights = Mapping[str, Tensor]
 # Prefixes that wrappers add to names: our training task and 2D networks on volumes, torch's data parallel.
 _PREFIXES = ("network.", "module.")
+_MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Transfer:
         parts = f", {len(self.by_class)} for the classes both know" if self.by_class else ""
         _log.info("Weights of %s: %d of %d tensors match%s.", self.source, len(self.matched), total, parts)
         if self.left or self.unused:
-            _log.warning("Left at their start: %s. Not used: %s.", _listed(self.left), _listed(self.unused))
+            left, unused = (shortened(names, _MOST_NAMED) or "nothing" for names in (self.left, self.unused))
+            _log.warning("Left at their start: %s. Not used: %s.", left, unused)
 
 
 def read_weights(source: Path) -> SourceWeights:
@@ -72,15 +75,6 @@ def read_weights(source: Path) -> SourceWeights:
     tensors = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     named = {_plain_name(name): value for name, value in tensors.items() if isinstance(value, Tensor)}
     return SourceWeights(path, named, _class_names(path))
-
-
-def checkpoint_of_run(folder: Path) -> Path:
-    """Return the best checkpoint of a run, else the last, else the previous one; raise UserError without any."""
-    paths = [folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt", "previous.ckpt")]
-    found = next((path for path in paths if path.is_file()), None)
-    if found is None:
-        raise UserError(f"{folder}: no checkpoint in checkpoints/. Give the folder of a run that has trained.")
-    return found
 
 
 def transfer_weights(
@@ -157,12 +151,12 @@ def _entries(chosen: Sequence[str], classes: Sequence[str], num_blocks: int, len
 
 def _class_names(checkpoint: Path) -> tuple[str, ...] | None:
     """Return the classes of the run that contains ``checkpoint``; None outside a run."""
-    file = checkpoint.parent.parent / "config.yaml"
-    if checkpoint.parent.name != "checkpoints" or not file.is_file():
+    run = run_of_checkpoint(checkpoint)
+    if run is None:
         return None
     try:
-        return tuple(str(name) for name in yaml.safe_load(file.read_text(encoding="utf-8"))["dataset"]["class_names"])
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        return tuple(str(name) for name in run.read_config()["dataset"]["class_names"])
+    except (UserError, KeyError, TypeError):
         return None
 
 
@@ -171,8 +165,3 @@ def _plain_name(name: str) -> str:
     while name.startswith(_PREFIXES):
         name = name.partition(".")[2]
     return name
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:4]) or "nothing"
-    return f"{shown} and {len(names) - 4} more" if len(names) > 4 else shown

@@ -1,14 +1,13 @@
 """The runs that weights come from, and the cases that these runs have seen."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from aunet.data.cohort.case import Case
+from aunet.files import read_json_if_sound
+from aunet.runs.run_folder import RunFolder
 
 Names = Mapping[str, str]
 
@@ -115,20 +114,20 @@ def read_lineage(source: Path) -> Lineage:
 def _run_of(source: Path) -> Path | None:
     """Return the run's folder of weights, given as that folder or as a file in it or in ``checkpoints/``; else None."""
     folders = (source,) if source.is_dir() else (source.parent, source.parent.parent)
-    return next((folder for folder in folders if (folder / "splits.json").is_file()), None)
+    return next((folder for folder in folders if RunFolder(folder).splits.is_file()), None)
 
 
 def _read_seen(folder: Path) -> SeenCases | None:
     """Read the parts of a run; None if they are not recorded or not readable."""
     try:
-        content: Any = json.loads((folder / "splits.json").read_text(encoding="utf-8"))
+        run = RunFolder(folder)
+        content = run.read_splits()
         train, val, test = (tuple(map(str, content[part])) for part in ("train", "val", "test"))
         patients, digests = dict(content.get("patients", {})), dict(content.get("digests", {}))
-        config: Any = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-        root = config["data"]["root"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
+        root = run.read_config()["data"]["root"]
+    except (ValueError, KeyError, TypeError, AttributeError):  # a damaged file is a UserError, which is a ValueError
         return None
-    is_phantom = bool(_facts(folder).get("is_phantom"))
+    is_phantom = bool(read_json_if_sound(RunFolder(folder).record).get("is_phantom"))
     names = CaseNames(patients, digests, None if root is None else data_folder(root), is_phantom)
     return SeenCases(folder, train, val, test, names)
 
@@ -140,13 +139,5 @@ def data_folder(root: str) -> Path:
 
 def _started_from(folder: Path) -> Path | None:
     """Return the weights from which the run in ``folder`` started; None if they were random."""
-    init: Any = _facts(folder).get("init")
+    init: Any = read_json_if_sound(RunFolder(folder).record).get("init")
     return Path(str(init["source"])) if isinstance(init, Mapping) and "source" in init else None
-
-
-def _facts(folder: Path) -> dict[str, Any]:
-    try:
-        facts: Any = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}

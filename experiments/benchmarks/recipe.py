@@ -35,9 +35,9 @@ from aunet.build.task import build_data, build_schedule  # noqa: E402
 from aunet.config.composition import check_config, compose_config  # noqa: E402
 from aunet.data.datamodule import SegmentationData  # noqa: E402
 from aunet.inference.sliding_window import predict_volume  # noqa: E402
-from aunet.networks.memory_layout import channels_last, lay_out_channels_last  # noqa: E402
+from aunet.networks.layers import channels_last, lay_out_channels_last  # noqa: E402
 from aunet.networks.processor_convolutions import ProcessorConvolutions  # noqa: E402
-from aunet.training.fused_optimizer import fused_where_possible  # noqa: E402
+from aunet.training.hardware import fused_where_possible  # noqa: E402
 from aunet.training.validation_dice import means_by_class, score_case  # noqa: E402
 
 

@@ -66,7 +66,7 @@ PANELS = (
 
 def main() -> None:
     """Draw the runs below the folder given."""
-    parser = argparse.ArgumentParser(description="What every gate option looks at.")
+    parser = argparse.ArgumentParser(description="Coefficients of every gate option on one slice.")
     parser.add_argument("runs", type=Path, help="the folder of the sweep")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("gates.png"))
     arguments = parser.parse_args()
@@ -80,12 +80,14 @@ def runs_by_option(folder: Path) -> dict[str, Path]:
     runs = {str(load_run_config(file.parent).model.name): file.parent for file in folder.glob("*/config.yaml")}
     absent = {panel.option for panel in PANELS} - set(runs)
     if absent:
-        raise SystemExit(f"{folder} has no run of {', '.join(sorted(absent))}: train them as told on top of this file.")
+        raise SystemExit(
+            f"{folder} has no run of {', '.join(sorted(absent))}: train them as the top of this file says."
+        )
     return runs
 
 
 def validation_patch(run: Path) -> tuple[ValidationImage, Labels]:
-    """The organs of the first validation case: one patch, as coefficients of a softmax cannot be stitched."""
+    """Return the organs of the first validation case: one patch, as coefficients of a softmax cannot be stitched."""
     config = load_run_config(run)
     settings, cohort = resolve_config(config, {}), build_cohort(config)
     data = build_data(settings, cohort, build_splits(settings, cohort))
@@ -96,7 +98,7 @@ def validation_patch(run: Path) -> tuple[ValidationImage, Labels]:
 
 
 def level_of(run: Path, case: ValidationImage) -> LevelCoefficients:
-    """The coefficients of a run's best checkpoint at the finest gated level."""
+    """Return the coefficients of a run's best checkpoint at the finest gated level."""
     prediction = load_run(run).predict_preprocessed(case.image, with_attention=True)
     values = prediction.coefficients[LEVEL].float().numpy()
     return LevelCoefficients(LEVEL, values, prediction.cell_size[LEVEL], prediction.offset[LEVEL])
@@ -118,7 +120,7 @@ def draw(case: ValidationImage, labels: Labels, levels: dict[str, LevelCoefficie
 
 
 def draw_image(axes: Axes, view: AxialView, labels: Labels) -> None:
-    """The slice and its reference."""
+    """Draw the slice and its reference."""
     show_image(axes, view)
     show_contours(axes, view, view.label, labels)
     finish_panel(axes, whole_window(view.scan), has_marks=True)
@@ -126,7 +128,7 @@ def draw_image(axes: Axes, view: AxialView, labels: Labels) -> None:
 
 
 def draw_gate(axes: Axes, view: AxialView, labels: Labels, panel: Panel, level: LevelCoefficients) -> None:
-    """The coefficients over the slice, from their lowest there to their highest, which the title tells."""
+    """Draw the coefficients over the slice, from their lowest there to their highest, which the title states."""
     shown = LevelCoefficients(level.level, panel.show(level.values)[None], level.cell_size, level.offset)
     plane = shown.axial_plane(view.index)
     low, high = float(plane.min()), float(plane.max())

@@ -1,4 +1,4 @@
-"""What stays on disk of the attention of a run."""
+"""The attention files that stay on disk."""
 
 from pathlib import Path
 

@@ -105,7 +105,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_statistics_tell_the_known_coefficients_inside_and_outside(tmp_path: Path) -> None:
+def test_statistics_recover_the_known_coefficients_inside_and_outside(tmp_path: Path) -> None:
     recorder_in(tmp_path).record(Gated(), 3)
     (row,) = statistics_of(tmp_path)
     assert (row["epoch"], row["case_id"], row["level"], row["map"]) == ("3", "case_1", "2", "0")
@@ -145,7 +145,7 @@ def test_the_contrast_of_a_recorded_epoch_is_the_mean_over_its_cases(tmp_path: P
     )
 
 
-def test_a_run_recorded_before_contrasts_were_goes_on_with_empty_columns(tmp_path: Path) -> None:
+def test_a_run_recorded_before_contrasts_were_continues_with_empty_columns(tmp_path: Path) -> None:
     old = "epoch,case_id,level,map,mean,entropy,mean_inside_pancreas,mean_inside_spleen,mean_outside"
     (tmp_path / "statistics.csv").write_text(f"{old}\n0,case_1,2,0,0.1,0.9,0.5,1,0\n")
     recorder_in(tmp_path).record(Gated(), 1)
@@ -228,7 +228,7 @@ def test_interrupted_and_resumed_recording_equals_an_uninterrupted_one_byte_by_b
     assert files_of(tmp_path / "parts") == files_of(tmp_path / "whole")
 
 
-def test_network_without_gates_is_told_once_and_leaves_nothing(
+def test_network_without_gates_is_reported_once_and_leaves_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     recorder = recorder_in(tmp_path, predict=lambda network, image: KnownPrediction())
@@ -286,7 +286,7 @@ def test_check_before_training_is_not_an_epoch(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*")) == []
 
 
-# Lightning gives advice on loader workers, and asks torch for trees in a way that torch has deprecated.
+# Lightning advises on loader workers, and asks torch for trees in a way that torch has deprecated.
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*LeafSpec:FutureWarning")
 def test_lightning_records_each_epoch_and_leaves_a_film(tmp_path: Path) -> None:
     data = DataLoader(torch.ones(2, 1))

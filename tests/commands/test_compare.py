@@ -38,7 +38,7 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def unet_and_other(
     folder: Path, settings: dict[str, Any] | None = None, gain: float = 0.1, **changes: Any
 ) -> tuple[Path, Path]:
-    """A U-Net and a run whose Dice is larger by ``gain``; of two slices each of eight patients."""
+    """Return a U-Net and a run whose Dice is larger by ``gain``; of two slices each of eight patients."""
     dices, patients = np.random.default_rng(0).uniform(0.5, 0.8, 16), [f"patient {number // 2}" for number in range(16)]
     first = write_run(folder / "0", case_scores(list(dices), patients))
     other = {"model": "attention", **changes}

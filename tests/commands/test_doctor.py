@@ -76,7 +76,9 @@ def test_a_case_that_cannot_be_used_is_status_2_and_files_and_picture_say_why(
     assert digests(root) == before
 
 
-def test_what_the_source_itself_refuses_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cases_that_the_source_refuses_do_not_stop_the_doctor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = write_abdomens(tmp_path / "scans", abdomens(3))
     (root / "labels" / "case_1.nii.gz").unlink()
     assert main(["doctor", *words_for(root), "--output", str(tmp_path / "out")]) == 2
@@ -86,7 +88,7 @@ def test_what_the_source_itself_refuses_stops_nothing(tmp_path: Path, capsys: py
     assert "case_1 has no label map" in finding["message"]
 
 
-def test_a_dataset_without_a_usable_case_is_told_with_every_reason(
+def test_a_dataset_without_a_usable_case_is_reported_with_every_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = write_abdomens(tmp_path / "scans", abdomens(2))
@@ -138,7 +140,7 @@ def test_two_values_without_a_class_are_not_guessed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["attention", "unet", "monai_unet"])
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 5.0)])
-def test_what_is_proposed_is_accepted(model: str, spacing: tuple[float, float, float], tmp_path: Path) -> None:
+def test_proposed_settings_are_accepted(model: str, spacing: tuple[float, float, float], tmp_path: Path) -> None:
     root = write_msd_task(tmp_path / "task", num_cases=0)
     names = ("one", "two")
     for number, name in enumerate(names):

@@ -79,7 +79,7 @@ def test_discs_in_pictures_are_as_far_as_their_contours(tmp_path: Path) -> None:
     run(tmp_path / "predictions", tmp_path / "references", "--output", tmp_path / "scores")
 
     scores = read_case_scores(tmp_path / "scores" / "case_scores.csv")
-    # Brute force over all pairs of border pixels gives 3.61.
+    # Brute force over all pairs of border pixels yields 3.61.
     assert scores.loc[0, "assd_mm"] == pytest.approx(3.61, abs=0.1)
     assert scores.loc[0, "voxel_assd_mm"] == pytest.approx(3.61, abs=0.01)
     assert scores.loc[0, "diagonal_mm"] == pytest.approx(100 * np.sqrt(2))
@@ -120,13 +120,13 @@ def test_the_summary_counts_what_is_undefined(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["spleen", "spleen=", "=1", "spleen=one", "spleen=0", "spleen=-1", "spleen=1.5"])
-def test_a_class_that_is_no_name_and_whole_number_is_refused(word: str) -> None:
+def test_a_class_that_is_not_a_name_and_a_whole_number_is_refused(word: str) -> None:
     with pytest.raises(UserError, match=f"--classes {word}: write NAME=VALUE"):
         parse_classes([word])
 
 
 @pytest.mark.parametrize("word", ["spleen=2", "liver=1"])
-def test_a_name_or_value_that_stands_twice_is_refused(word: str) -> None:
+def test_a_repeated_name_or_value_is_refused(word: str) -> None:
     with pytest.raises(UserError, match="appears twice"):
         parse_classes(["spleen=1", word])
 
@@ -141,7 +141,7 @@ def test_predictions_without_names_need_classes_to_be_scored_on_a_dataset(tmp_pa
 
 
 @pytest.mark.parametrize("word", ["model=unet", "somewhere"])
-def test_beside_a_dataset_only_its_settings_may_stand(tmp_path: Path, word: str) -> None:
+def test_beside_a_dataset_only_its_settings_are_accepted(tmp_path: Path, word: str) -> None:
     with pytest.raises(UserError, match=f"{word}: beside a dataset only its settings"):
         run(write_cubes(tmp_path, 2), "data=msd", word, "--output", tmp_path, "--classes", "cube=1")
 

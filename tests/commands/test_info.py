@@ -10,15 +10,16 @@ from aunet.build.data import describe_cohort, with_facts
 from aunet.commands.main import main
 from aunet.config.composition import compose_config
 from aunet.training.callbacks.forecast import Forecast
-from aunet.training.pace import BatchShape, Pace
+from aunet.training.pace import Pace
 from aunet.training.segmentation_task import SegmentationTask
+from aunet.training.trial_steps import BatchShape
 
 TINY = ["model.network.channels=[4,8,8]", "data.patch_size=[16,16,16]", "data.batch_size=3"]
 
 
 @pytest.fixture(autouse=True)
 def measured_pace(monkeypatch: pytest.MonkeyPatch) -> Pace:
-    """A step of half a second and a window of a fifth, of half of the machine's rate, in place of a measurement."""
+    """Replace the measurement by a step of 0.5 s and a window of 0.2 s, at half of the machine's rate."""
     pace = Pace(0.5, 0.2, 1e9, BatchShape(3, 1, (16, 16, 16), 4))
 
     def measure(forecast: Forecast, task: SegmentationTask) -> Pace:
@@ -39,7 +40,7 @@ def output_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def forecast_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The text behind the table, in one line."""
+    """Return the text behind the table, in one line."""
     return " ".join(output_of(words, capsys).split()).rpartition("are left out. ")[2]
 
 
@@ -68,7 +69,7 @@ def test_training_shows_the_same_table_with_info(capsys: pytest.CaptureFixture[s
 SHORT = ["trainer.max_epochs=6", "trainer.batches_per_epoch=40"]
 
 
-def test_the_speed_and_the_end_are_told_without_data(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_speed_and_the_end_are_reported_without_data(capsys: pytest.CaptureFixture[str]) -> None:
     """240 steps of 0.5 s and 6 validations of 3 phantoms in 5 mm: 9 x 7 x 6 windows of 16 voxels each, of 0.2 s.
 
     Windows share at least half: along 77, 64 and 51 voxels at steps of 8 that are 9, 7 and 6.
@@ -82,7 +83,7 @@ def test_the_speed_and_the_end_are_told_without_data(capsys: pytest.CaptureFixtu
     assert told.endswith("Assumed: 3 validation cases of 77x64x51 voxels, the phantom's field of view.")
 
 
-def test_a_time_limit_is_the_end_that_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_time_limit_is_the_end_that_is_stated(capsys: pytest.CaptureFixture[str]) -> None:
     """After 6 steps of 0.5 s a validation of 16 x 16 x 16 voxels, one window of 0.2 s, in each of its 3 cases."""
     words = ["data.patch_size=[80,64,64]", *TINY[::2], "trainer.max_epochs=1000", "trainer.batches_per_epoch=6"]
     told = forecast_of(["info", "model=unet", *words, "trainer.max_time=00:00:01:12"], capsys)

@@ -30,7 +30,7 @@ def trained_run(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def scans(tmp_path: Path) -> Path:
-    """A scan in each geometry, the names those of the geometries."""
+    """Write a scan in each geometry, named after it."""
     folder = tmp_path / "scans"
     folder.mkdir()
     for seed, (name, affine) in enumerate(GEOMETRIES.items()):
@@ -54,7 +54,7 @@ def test_each_scan_gets_a_label_map_of_its_name_shape_and_affine(scans: Path, tm
         assert np.array_equal(np.asarray(label.dataobj), image > image.mean())
 
 
-def test_a_bad_scan_is_told_in_one_line_and_the_others_are_done(
+def test_a_bad_scan_is_reported_in_one_line_and_the_others_are_done(
     scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     truncated = scans / "oblique.nii.gz"

@@ -15,7 +15,7 @@ from aunet.commands.main import main
 from aunet.config.composition import check_config, compose_config, load_run_config, resolve_config, split_sweep
 from tests.config.test_every_option import FACTS
 
-# What both take from the paper: intensities and spacing, patch, batch (of 2 to 4), crops, flips in the axial plane.
+# Shared with the paper: intensities and spacing, patch, batch (of 2 to 4), crops, flips in the axial plane.
 SHARED = {
     "data.window": None,
     "data.spacing": [2.0, 2.0, 2.0],

@@ -76,7 +76,7 @@ def test_every_name_that_aunet_data_exports_is_found(name: str) -> None:
     assert name in dir(aunet.data)
 
 
-def test_what_aunet_data_lacks_is_an_attribute_error() -> None:
+def test_a_name_that_aunet_data_lacks_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_name"):
         aunet.data.__getattr__("no_such_name")
 
@@ -98,7 +98,7 @@ def test_a_former_name_on_the_command_line_builds_the_same_object() -> None:
     assert build_object(config.data.source, are_phantoms_made=False).cases
 
 
-def test_a_sweep_begun_under_former_names_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_begun_under_former_names_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     plan = plan_sweep(["model=unet,attention", f"hydra.sweep.dir={tmp_path}/sweep"])
     write_plan(plan)

@@ -32,7 +32,7 @@ def test_a_resolver_that_reads_something_else_is_refused(text: str) -> None:
         check_interpolations(OmegaConf.create({"name": "oc.env", "b": [{"c": text}]}))
 
 
-def test_a_broken_interpolation_on_the_command_line_is_told() -> None:
+def test_a_broken_interpolation_on_the_command_line_is_reported() -> None:
     with pytest.raises(UserError, match=r"model\.name"):
         compose_config(["model.name='${model.name'"])
 
@@ -50,7 +50,7 @@ def test_a_value_that_turns_into_an_interpolation_is_refused() -> None:
         check_config(config)
 
 
-def test_a_reference_to_nothing_is_told_with_its_key() -> None:
+def test_a_reference_to_nothing_is_reported_with_its_key() -> None:
     config = compose_config([])
     config.model.name = "${model.nmae}"
     with pytest.raises(UserError, match=r"model\.name: .*model\.nmae"):

@@ -1,4 +1,4 @@
-"""A mistake on the command line is told in one message that names it and what was meant."""
+"""A mistake on the command line ends in one message that names it and what was meant."""
 
 import pytest
 
@@ -103,6 +103,6 @@ def test_glob_takes_the_options_of_a_group() -> None:
 
 
 @pytest.mark.parametrize("override", ["model=glob(nothing*)", "seed=interval(0,1)"])
-def test_a_sweep_without_jobs_is_told(override: str) -> None:
+def test_a_sweep_without_jobs_is_reported(override: str) -> None:
     with pytest.raises(UserError, match="sweep"):
         split_sweep([override])

@@ -20,7 +20,7 @@ from tests.config.test_every_option import FACTS
 
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
-    """A folder with the resolved configuration of a run, as training leaves it."""
+    """Return a folder with the resolved configuration of a run, as training leaves it."""
     _write(tmp_path, resolve_config(compose_config([]), FACTS))
     return tmp_path
 
@@ -82,7 +82,7 @@ def test_trust_given_by_the_caller_is(run_folder: Path, monkeypatch: pytest.Monk
         ("no_such_key: 1", "no such key"),
     ],
 )
-def test_what_is_no_runs_configuration_is_refused(
+def test_a_file_that_is_not_a_runs_configuration_is_refused(
     text: str, message: str, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(run_folder)
@@ -92,18 +92,18 @@ def test_what_is_no_runs_configuration_is_refused(
     assert not (run_folder / "ran").exists()
 
 
-def test_bytes_that_are_no_text_are_refused(run_folder: Path) -> None:
+def test_bytes_that_are_not_text_are_refused(run_folder: Path) -> None:
     (run_folder / "config.yaml").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(UserError, match="plain YAML"):
         load_run_config(run_folder)
 
 
-def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no config\.yaml"):
         load_run_config(tmp_path)
 
 
-def test_facts_that_are_missing_are_told_before_anything_is_built() -> None:
+def test_facts_that_are_missing_are_reported_before_anything_is_built() -> None:
     with pytest.raises(UserError, match=r"dataset\.batch_size has no value"):
         resolve_config(compose_config([]), {})
 

@@ -65,7 +65,7 @@ def test_a_dangerous_target_is_refused(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", [None, 3, ["os.system"], {"_target_": "os.system"}])
-def test_a_target_that_is_no_text_is_refused(target: object) -> None:
+def test_a_target_that_is_not_text_is_refused(target: object) -> None:
     with pytest.raises(UserError, match="not the dotted name"):
         find_target(target)
 

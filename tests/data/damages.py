@@ -1,7 +1,7 @@
 """Damaged inputs of every kind that users meet: what is done to a sound dataset, and what must be said of it.
 
 A kind is one line: of ``FAULTS`` where its case cannot be used, of ``WHOLE_DATASET`` where nothing can, of ``ODDITIES``
-where it is told but usable, of ``HARMLESS`` where it is used as if nothing were.
+if it is reported but usable, of ``HARMLESS`` if it is used without a message.
 """
 
 import shutil
@@ -58,7 +58,7 @@ RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
 @dataclass(frozen=True)
 class Damage:
-    """What is done to a sound dataset, and what must be said of it.
+    """A change of a sound dataset, and the message that it must cause.
 
     ``said`` is a pattern of what is wrong and what to do, ``names`` what names the case, by default its id, and
     ``left`` the cases that must stay usable, by default the others.
@@ -113,7 +113,7 @@ FAULTS = {
         "folder", moved(IMAGE, lambda affine: affine @ np.diag([1e6, 1e6, 1e6, 1])), "wide.*repair.*micrometres"
     ),
     "voxels of no size": Damage("folder", header(IMAGE, sform_code=0, pixdim__1=0), "pixdim.*Set the voxel size"),
-    # Images that are no scans.
+    # Images that are not scans.
     "an image with NaN": Damage("folder", voxels(IMAGE, with_value(np.nan, np.float32)), "NaN.*replace"),
     "an image with an infinite voxel": Damage("folder", voxels(IMAGE, with_value(np.inf, np.float32)), "inf.*replace"),
     "complex voxels": Damage("folder", voxels(IMAGE, stored_in(np.complex64)), "complex64.*save each part"),

@@ -31,7 +31,7 @@ def data_of(words: list[str], cache: Path) -> SegmentationData:
     return data
 
 
-def test_batches_tell_which_classes_each_case_annotates(tmp_path: Path) -> None:
+def test_batches_state_which_classes_each_case_annotates(tmp_path: Path) -> None:
     root = write_totalsegmentator_cases(tmp_path / "scans")
     (root / "s0001" / "segmentations" / "kidney_left.nii.gz").unlink()
     data = data_of(["data=totalsegmentator", f"data.root={root}"], tmp_path)
@@ -50,7 +50,7 @@ def test_batches_of_a_wholly_annotated_cohort_carry_nothing_more(tmp_path: Path)
     assert data.validation_cases()[0]["annotated"].all()
 
 
-def test_what_is_annotated_in_some_or_no_case_is_said(tmp_path: Path) -> None:
+def test_classes_annotated_in_some_or_no_case_are_reported(tmp_path: Path) -> None:
     root = write_totalsegmentator_cases(tmp_path / "scans")
     (root / "s0001" / "segmentations" / "kidney_left.nii.gz").unlink()
     assert annotation_notes(build_cohort(compose_config(["data=totalsegmentator", f"data.root={root}"]))) == [

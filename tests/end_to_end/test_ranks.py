@@ -17,7 +17,7 @@ from aunet.build.data import build_cohort, load_run
 from aunet.commands.main import main
 from aunet.config.composition import compose_config
 from aunet.evaluation.test_scores import score_test_cases
-from aunet.training.callbacks.progress_bar import run_progress
+from aunet.terminal import run_progress
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
@@ -151,7 +151,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(
 
 
 def _ranks_of(folder: Path) -> list[int]:
-    """Processes that train in ``folder``, as /proc tells, without the ones that started them."""
+    """Return the processes that train in ``folder`` according to /proc, without those that started them."""
     found: list[int] = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:

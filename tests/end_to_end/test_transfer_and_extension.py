@@ -30,7 +30,7 @@ def trained_run(plain_settings: list[str], tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def short_run(trained_run: Path, tmp_path: Path) -> Path:
-    """A copy of a run of two epochs, which a test may change."""
+    """Return a copy of a run of two epochs, which a test may change."""
     return shutil.copytree(trained_run, tmp_path / "short")
 
 
@@ -101,7 +101,7 @@ def test_weights_from_a_file_are_marked_as_of_unknown_cases(
     assert sum("are not recorded" in message for message in caplog.messages) == 1
 
 
-def test_an_extended_run_goes_on_where_it_ended(short_run: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_extended_run_continues_where_it_ended(short_run: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = pd.read_csv(short_run / "metrics.csv")
     assert main(["train", f"extend={short_run}", "trainer.max_epochs=4"]) == 0
     after = pd.read_csv(short_run / "metrics.csv")

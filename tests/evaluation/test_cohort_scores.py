@@ -69,7 +69,7 @@ def test_each_row_names_the_patient_of_its_case(tmp_path: Path) -> None:
     assert count_cases(scores) == "2 cases of 1 patient"
 
 
-def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+def test_classes_and_cases_left_out_are_reported(tmp_path: Path) -> None:
     cohort = cohort_of(tmp_path)
     assert match_classes(PREDICTED, cohort).left_out == (
         "liver is not among the predicted classes",

@@ -10,7 +10,7 @@ import pytest
 from compared_runs import RECORD, case_scores, with_settings, write_run
 
 from aunet.errors import UserError
-from aunet.evaluation.compared_run import ComparedRun, flatten, read_compared_run, read_record, shortened
+from aunet.evaluation.compared_run import ComparedRun, flatten, read_compared_run, read_record
 
 
 def read(folder: Path, **settings: object) -> ComparedRun:
@@ -18,7 +18,7 @@ def read(folder: Path, **settings: object) -> ComparedRun:
 
 
 def older(scores: pd.DataFrame) -> pd.DataFrame:
-    """The table that f8e6fcc wrote."""
+    """Return the table that f8e6fcc wrote."""
     renamed = scores.rename(columns={"voxel_assd_mm": "surface_distance_mm"})
     return renamed.drop(columns=["patient", "assd_mm", "diagonal_mm"])
 
@@ -39,7 +39,7 @@ def test_a_finished_run_is_read_from_its_folder(tmp_path: Path) -> None:
     assert (training.epochs, training.steps, training.precision) == (12, 288, "float32")
 
 
-def test_what_an_older_run_lacks_is_not_recorded(tmp_path: Path) -> None:
+def test_facts_that_an_older_run_lacks_are_not_recorded(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", older(case_scores([0.5, 0.7])))
     (folder / "run.json").write_text(json.dumps({key: RECORD[key] for key in list(RECORD)[:9]}))
     (folder / "splits.json").unlink()
@@ -188,8 +188,3 @@ def test_scores_without_a_row_for_each_case_and_class_are_refused(
 
 def test_settings_are_flattened_to_dotted_keys() -> None:
     assert flatten({"a": {"b": {"c": 1}, "d": [2]}, "e": None}) == {"a.b.c": 1, "a.d": [2], "e": None}
-
-
-def test_long_lists_of_names_end_in_a_count() -> None:
-    assert shortened(["a", "b"]) == "a, b"
-    assert shortened(list("abcdefgh")) == "a, b, c, d, e and 3 more"

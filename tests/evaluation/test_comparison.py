@@ -151,7 +151,7 @@ def test_a_distance_that_one_run_lacks_is_not_recorded_and_not_compared() -> Non
     assert rows_titled(differences_of([older, newer]), "ASSD (mm)") == [("all", "not recorded", *["–"] * 5)]
 
 
-def test_size_speed_and_training_stand_below_the_scores() -> None:
+def test_size_speed_and_training_are_listed_below_the_scores() -> None:
     patients = {"a": "Ann", "b": "Ann"}
     compared = [replace(run, trainings=(replace(run.trainings[0], patients=patients),)) for run in runs()]
     facts = facts_of(table_of(compared))
@@ -219,7 +219,7 @@ def test_one_model_with_two_losses_is_titled_by_them() -> None:
     assert "Paired differences: loss=dice minus loss=dice_ce" in differences_of([first, second]).title
 
 
-def test_every_number_stands_in_a_row_of_run_metric_form_and_class() -> None:
+def test_every_number_is_in_a_row_of_run_metric_form_and_class() -> None:
     rows = comparison_rows(runs())
 
     assert len(rows) == 2 * 5 * 2
@@ -273,7 +273,7 @@ def test_tables_fit_a_terminal_of_100_columns_without_folding_a_cell() -> None:
     assert any("pancreas" in line and "[" in line and "]" in line and "-0.100" in line for line in lines)
 
 
-def test_pooled_folds_are_told_in_the_table() -> None:
+def test_pooled_folds_are_noted_in_the_table() -> None:
     folds = tuple(Training(train=frozenset("abcd"[: 3 + fold % 2]), epochs=12) for fold in range(5))
     pooled = [replace(run, trainings=folds) for run in runs()]
     text = printed(table_of(pooled))

@@ -121,7 +121,7 @@ def test_without_names_every_value_found_anywhere_is_a_class_of_every_case(tmp_p
     assert scores["diagonal_mm"].notna().all()
 
 
-def test_a_value_that_only_predictions_hold_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_value_that_only_predictions_hold_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     reference = random_label(0, largest=1)
 
     with caplog.at_level(logging.WARNING):

@@ -55,7 +55,7 @@ def scores_of(dices: dict[str, list[float]]) -> pd.DataFrame:
 
 
 def organ(kind: str, case_id: str) -> dict[str, str | float]:
-    """A row of an organ that is found, misplaced, missed, invented, absent from both, or not annotated."""
+    """Return a row of an organ that is found, misplaced, missed, invented, absent from both, or not annotated."""
     nan = math.nan
     dice, precision, recall, distance, reference, predicted = {
         "found": (0.8, 0.7, 0.9, 2.0, 50.0, 60.0),

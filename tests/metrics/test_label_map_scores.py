@@ -91,7 +91,7 @@ def test_missed_and_invented_classes_follow_the_convention(of_class: str, expect
     np.testing.assert_array_equal(scores[list(METRICS)].astype(float), expected)
 
 
-def test_the_edge_of_a_scan_is_no_surface_and_the_edge_of_a_crop_is_none_either() -> None:
+def test_neither_the_edge_of_a_scan_nor_that_of_a_crop_is_a_surface() -> None:
     """A vessel through the scan, off its middle, of 4x4 voxels in one map and of 6x6 in the other."""
     prediction, reference = np.zeros((2, 20, 20, 7), dtype=np.uint8)
     prediction[8:12, 8:12], reference[7:13, 7:13] = 1, 1
@@ -110,7 +110,7 @@ def test_a_volume_of_one_slice_is_scored_between_contours(axis: int) -> None:
 
     scores = score_case("a", *(np.expand_dims(disc, axis).astype(np.uint8) for disc in maps), spacing, LABELS)
 
-    # Brute force over all pairs of border pixels gives 3.61.
+    # Brute force over all pairs of border pixels yields 3.61.
     assert row(scores, "pancreas")["assd_mm"] == pytest.approx(3.61, abs=0.1)
     assert row(scores, "pancreas")["voxel_assd_mm"] == pytest.approx(3.61, abs=0.01)
 
@@ -135,7 +135,7 @@ def test_storage_order_and_integer_type_change_nothing() -> None:
     pd.testing.assert_frame_equal(plain, stored)
 
 
-def test_classes_may_stand_as_any_integers() -> None:
+def test_classes_may_be_any_integers() -> None:
     prediction, reference = label_maps()
     values = np.array([0, 300, 7, 41])
 

@@ -32,7 +32,7 @@ def option_of_part(part: str) -> str:
 def settings_of(
     option: str, spatial_dims: int, in_channels: int = IN_CHANNELS, num_classes: int = NUM_CLASSES
 ) -> dict[str, Any]:
-    """The resolved settings of a run with ``option``, ``attention_hard`` or ``gate/hard``, on small isotropic data."""
+    """Return the resolved settings of ``option`` (``attention_hard``, ``gate/hard``) on small isotropic data."""
     facts = {
         "in_channels": in_channels,
         "num_classes": num_classes,
@@ -54,7 +54,7 @@ def composed(option: str) -> DictConfig:
 
 
 def small_network(settings: dict[str, Any], seed: int = 0, levels: int = 4, width: int = 4) -> nn.Module:
-    """The network of ``settings``, built as a run builds it, with ``width`` channels or so at the finest level.
+    """Return the network of ``settings``, built as a run builds it, with ``width`` channels or so at the finest level.
 
     Ours keep their ``levels`` finest levels, and the proportions of their widths where the paper's begin with 16.
     """

@@ -1,4 +1,4 @@
-"""What holds for every option of conf/model and of its parts: a new YAML file is picked up by itself."""
+"""Properties of every option of conf/model and of its parts; a new YAML file is picked up by itself."""
 
 import io
 from typing import Any
@@ -129,7 +129,7 @@ def test_bf16_is_close_to_float32(network: nn.Module, image: Tensor) -> None:
     assert (rounded - exact).norm() / exact.norm() < 0.05
 
 
-def test_coefficients_are_told_without_changing_the_logits(
+def test_coefficients_are_reported_without_changing_the_logits(
     network: Any, settings: dict[str, Any], image: Tensor
 ) -> None:
     """A map for each gate, and for each channel where the option says so, in [0, 1] at the size of the skip."""
@@ -156,13 +156,13 @@ def _stated_shapes(settings: dict[str, Any], network: Any, image: Tensor) -> dic
 
 
 def _softmax_biases(network: nn.Module) -> set[str]:
-    """A softmax does not change when all scores rise by the same bias."""
+    """Return the names of biases that softmax ignores, as it does not change when all scores rise alike."""
     gates = [(name, gate) for name, gate in network.named_modules() if isinstance(gate, GridGate)]
     return {f"{name}.psi.bias" for name, gate in gates if gate.is_normalized_over_space}
 
 
 def _shifts_of_gates(network: nn.Module) -> set[str]:
-    """The 1x1 convolution and norm that combine the gates take out what shifts a whole channel of one gate's output."""
+    """Return the names of biases that only shift a channel of one gate's output, which the next norm removes."""
     gates = [(name, gate) for name, gate in network.named_modules() if isinstance(gate, GridGate)]
     return {f"{name}.output.1.bias" for name, gate in gates if isinstance(gate.output, nn.Sequential)}
 

@@ -17,7 +17,7 @@ class UnwatchedTask(SegmentationTask):
 
 
 def training_loss(network: nn.Module, image: Tensor, label: Tensor) -> Tensor:
-    """The loss of one training step: every supervised level, and every draw of gates that are drawn."""
+    """Return the loss of one training step: every supervised level, and every draw of gates that are drawn."""
     task = UnwatchedTask(
         network=network,
         loss=DiceCELoss(softmax=True, to_onehot_y=True),

@@ -2,13 +2,13 @@
 
 import json
 import re
-from html import escape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from blank_pictures import blank_pictures
+from markupsafe import escape
 from PIL import Image
 
 from aunet.classes import Labels
@@ -42,7 +42,7 @@ def run_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The report of ``run_folder`` as it is written, made once."""
+    """Return the report of ``run_folder`` as it is written, made once."""
     return build_report(write_run(tmp_path_factory.mktemp("run"))).read_text()
 
 
@@ -126,7 +126,7 @@ def test_report_shows_names_as_text_never_as_markup(report: str) -> None:
     assert "# &lt;b&gt;" in report
 
 
-def test_report_tells_scores_with_the_count_of_undefined_and_the_convention(report: str) -> None:
+def test_report_shows_scores_with_the_count_of_undefined_and_the_convention(report: str) -> None:
     assert CONVENTION in report
     # The kidney's Dice: 0 once, 1 in five cases, undefined in one. Mean 5/6, sd sqrt(1/6).
     assert "0.833 ± 0.408<small>1 undefined</small>" in report
@@ -182,11 +182,11 @@ def test_phantom_is_named_exactly_where_the_data_are_one(run_folder: Path, is_ph
 def test_unfinished_run_has_a_report_that_says_what_is_missing(tmp_path: Path) -> None:
     write_facts(tmp_path, status="interrupted")
     text = build_report(tmp_path).read_text()
-    for words in ("status is &#x27;interrupted&#x27;", "No epoch", "not been scored", "No attention"):
+    for words in (escape("status is 'interrupted'"), "No epoch", "not been scored", "No attention"):
         assert words in text
 
 
-def test_folder_that_is_no_run_is_refused_by_name(tmp_path: Path) -> None:
+def test_folder_that_is_not_a_run_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=re.escape(f"{tmp_path}/run.json")):
         build_report(tmp_path)
 

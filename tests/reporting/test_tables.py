@@ -33,7 +33,7 @@ def printed(table: PaperTable, width: int = 100) -> str:
     ("mean", "sd", "expected"),
     [(0.84, 0.0871, "0.840 ± 0.087"), (0.84, math.nan, "0.840"), (math.nan, math.nan, "–")],
 )
-def test_a_mean_stands_with_its_sd_where_both_are_defined(mean: float, sd: float, expected: str) -> None:
+def test_a_mean_is_shown_with_its_sd_if_both_are_defined(mean: float, sd: float, expected: str) -> None:
     assert mean_and_sd(mean, sd, "dice") == expected
 
 
@@ -45,7 +45,7 @@ def test_a_score_table_groups_rows_by_metric_then_class() -> None:
     assert rows[-1][1:] == ("left_kidney", "0.84 ± 0.09", "0.73", "7/8 +2", "7", "1")
 
 
-def test_a_score_table_tells_the_convention_for_undefined_values() -> None:
+def test_a_score_table_states_the_convention_for_undefined_values() -> None:
     table = score_table(summary(), "Test cases")
 
     assert CONVENTION in " ".join(printed(table).split())

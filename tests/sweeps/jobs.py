@@ -13,7 +13,7 @@ MakeJob = Callable[..., Job]
 
 
 def make_job(folder: Path, program: str) -> Job:
-    """A job that runs ``program``, with the job's folder in ``folder``."""
+    """Return a job that runs ``program``, with the job's folder in ``folder``."""
     settings = {"trusted_modules": [], "program": program, "trainer": {"devices": 1}}
     job = Job((folder.name,), folder, settings)
     job.prepare()

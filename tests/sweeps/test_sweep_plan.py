@@ -55,7 +55,7 @@ def test_each_job_starts_from_a_configuration_that_later_changes_of_conf_do_not_
     assert plan.jobs[0].arguments() == [f"resume={tmp_path}/model=unet"]
 
 
-def test_what_a_started_run_wrote_is_kept(tmp_path: Path) -> None:
+def test_the_files_of_a_started_run_are_kept(tmp_path: Path) -> None:
     words = ["seed=0,1", f"hydra.sweep.dir={tmp_path}"]
     write_plan(plan_sweep(words))
     (tmp_path / "seed=0" / "config.yaml").write_text("with the facts of the data")
@@ -77,7 +77,7 @@ def test_a_sweep_grows_in_its_folder(tmp_path: Path) -> None:
         write_plan(plan_sweep(["seed=0,1", "trainer=smoke", f"hydra.sweep.dir={tmp_path}"]))
 
 
-def test_the_packages_a_user_trusts_are_told_to_the_jobs() -> None:
+def test_the_packages_a_user_trusts_are_passed_to_the_jobs() -> None:
     plan = plan_sweep(["seed=0,1", "trusted_modules=[mine,yours]"])
     assert plan.jobs[0].arguments()[1:] == ["trusted_modules=[mine,yours]"]
 

@@ -1,10 +1,15 @@
 """Precision and layout follow from what the hardware can, or from what is set."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import pytest
 import torch
+from torch.optim import SGD, Adadelta, Adam, AdamW, Optimizer
 
 from aunet.errors import UserError
-from aunet.training.hardware import choose_for_hardware, choose_for_prediction
+from aunet.training.hardware import choose_for_hardware, choose_for_prediction, fused_where_possible
 
 
 @pytest.fixture
@@ -28,7 +33,7 @@ def test_a_processor_computes_in_bf16_where_it_multiplies_it(
 
 
 @pytest.mark.usefixtures("processor_only")
-def test_what_is_set_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_user_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     choice = choose_for_hardware("float32", False, "auto")
     assert (choice.precision, choice.is_channels_last, choice.lightning_precision) == ("float32", False, "32-true")
@@ -63,7 +68,36 @@ def test_deterministic_training_on_a_gpu_is_refused_with_its_operations() -> Non
 
 
 @pytest.mark.usefixtures("gpu")
-def test_tf32_is_told_where_it_rounds() -> None:
+def test_tf32_is_reported_if_it_rounds() -> None:
     assert "(TF32)" in choose_for_hardware("float32", "auto", "auto").description
     assert "(TF32)" not in choose_for_hardware("float32", "auto", "auto", is_tf32=False).description
     assert "(TF32)" not in choose_for_hardware("bf16", "auto", "auto").description
+
+
+def steps(factory: Callable[..., Optimizer]) -> torch.Tensor:
+    torch.manual_seed(0)
+    parameter = torch.nn.Parameter(torch.randn(50))
+    optimizer = factory([parameter])
+    for _ in range(5):
+        parameter.grad = parameter.detach().sin()
+        optimizer.step()
+    return parameter.detach()
+
+
+@pytest.mark.parametrize("optimizer", [AdamW, Adam, partial(SGD, momentum=0.9, nesterov=True)])
+def test_a_fused_step_is_the_plain_one(optimizer: Callable[..., Optimizer]) -> None:
+    factory: Callable[..., Any] = partial(optimizer, lr=0.1, weight_decay=0.01)
+    fused = fused_where_possible(factory)
+    assert fused([torch.nn.Parameter(torch.zeros(1))]).defaults["fused"] is True
+    torch.testing.assert_close(steps(fused), steps(factory))
+
+
+@pytest.mark.parametrize("choice", [{"fused": False}, {"foreach": True}])
+def test_the_users_choice_stays(choice: dict[str, bool]) -> None:
+    factory = partial(AdamW, lr=0.1, **choice)
+    assert fused_where_possible(factory) is factory
+
+
+def test_an_optimizer_without_a_fused_step_is_left_alone() -> None:
+    factory = partial(Adadelta, lr=0.1)
+    assert fused_where_possible(factory) is factory

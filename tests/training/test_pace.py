@@ -14,12 +14,12 @@ from torch import nn
 from aunet.classes import Labels
 from aunet.data.patches.augmentation import Augmentation
 from aunet.networks import AttentionUNet
-from aunet.training import pace as pace_module
+from aunet.training import trial_steps
 from aunet.training.callbacks.forecast import Forecast, TrialStepError
 from aunet.training.hardware import HardwareChoice
-from aunet.training.matrix_rate import matrix_rate
-from aunet.training.pace import BatchShape, count_windows, measure_pace
+from aunet.training.pace import count_windows, measure_pace
 from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.training.trial_steps import BatchShape, matrix_rate
 
 SHAPE = BatchShape(patches=2, channels=1, patch_size=(16, 16, 16), num_classes=3)
 LABELS = Labels(("background", "ball", "box"))
@@ -64,11 +64,11 @@ class ClockedTask(SegmentationTask):
 
 @pytest.fixture
 def clocked_task(monkeypatch: pytest.MonkeyPatch) -> ClockedTask:
-    """A task whose batches take time, and whose windows and updates take none."""
+    """Return a task whose batches take time, and whose windows and updates take none."""
     task: Any = task_of(nn.Conv3d(1, 3, 1), (64, 64, 64))
     task.__class__ = ClockedTask
     task.clock, task.trials = SimpleNamespace(seconds=0.0), []
-    monkeypatch.setattr(pace_module, "time", SimpleNamespace(perf_counter=lambda: task.clock.seconds))
+    monkeypatch.setattr(trial_steps, "time", SimpleNamespace(perf_counter=lambda: task.clock.seconds))
     return task
 
 
@@ -147,7 +147,7 @@ def test_a_volume_of_one_pass_counts_by_its_padded_voxels() -> None:
 def test_the_matrix_rate_is_the_flop_of_the_fastest_product_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """Products of two 1024 x 1024 matrices that take 4, 1, 0.5, 2, 1 and 3 s, the first of which warms up."""
     ticks = iter([0, 4, 4, 5, 5, 5.5, 5.5, 7.5, 7.5, 8.5, 8.5, 11.5])
-    monkeypatch.setattr("aunet.training.matrix_rate.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+    monkeypatch.setattr("aunet.training.trial_steps.time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     matrix_rate.cache_clear()
     assert matrix_rate(torch.device("cpu"), torch.float32) == 2 * 1024**3 / 0.5
     assert matrix_rate(torch.device("cpu"), torch.float32) == 2 * 1024**3 / 0.5  # no further product
@@ -169,7 +169,7 @@ def test_buffers_are_put_back_even_if_a_module_replaces_them(clocked_task: Segme
     assert clocked_task.state_dict()["network.0.seen"].item() == 0
 
 
-def test_a_trial_step_that_fails_is_told_with_its_reason(
+def test_a_trial_step_that_fails_is_reported_with_its_reason(
     clocked_task: SegmentationTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(batch: dict[str, Any], augmentation: Augmentation) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aunet.training.hardware import HardwareChoice
-from aunet.training.pace_words import computer_words, end_words, rounded, speed_words
+from aunet.training.pace_words import computer_words, end_words, speed_words
 from aunet.training.time_plan import EpochTimes, Remainder
 
 
@@ -18,13 +18,6 @@ def test_the_computer_is_named_with_precision_and_layout(monkeypatch: pytest.Mon
 
 def test_the_speed_is_given_beside_the_share_of_the_matrix_rate() -> None:
     assert speed_words(1.6, 0.48) == "1.6 steps/s, 48 % of this machine's matrix rate"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(9.96, "10"), (0.1251, "0.13"), (1.62, "1.6"), (4.0, "4.0"), (23.4, "23"), (120, "120")]
-)
-def test_a_speed_has_two_digits_and_no_exponent(value: float, text: str) -> None:
-    assert rounded(value) == text
 
 
 def test_the_end_is_that_of_all_steps_and_validations() -> None:
@@ -44,7 +37,7 @@ def test_limits_that_may_end_a_training_are_named_with_their_values() -> None:
     assert end_words(Remainder(0, 0, 0.0)) == "no step is left"
 
 
-def test_what_is_left_takes_its_steps_and_validations() -> None:
+def test_the_time_left_counts_steps_and_validations() -> None:
     """Epochs of 10 steps of 2 s and a validation of 30 s: 4 steps of this epoch and two more epochs."""
     times = EpochTimes(10, 2.0, 30.0)
     assert times.remainder(24, 3) == Remainder(24, 3, 24 * 2.0 + 3 * 30.0)

@@ -33,7 +33,7 @@ def test_halving_every_counts_epochs_however_many_there_are(max_epochs: int) -> 
         assert halving_every(epoch / max_epochs, epochs=250, max_epochs=max_epochs) == (1.0 if epoch < 250 else 0.5)
 
 
-def test_an_extended_run_goes_on_halving_every_250_epochs() -> None:
+def test_an_extended_run_continues_to_halve_every_250_epochs() -> None:
     settings = resolve_config(compose_config(["experiment=released_ct150"]), FACTS)
     settings["trainer"]["max_epochs"] = 2000  # as extend= does: the schedule in config.yaml still says 1000
     schedule = build_schedule(settings)

@@ -1,4 +1,4 @@
-"""What a training step hands to the loss."""
+"""The arguments that a training step passes to the loss."""
 
 from typing import Any, TypeVar
 

@@ -19,7 +19,7 @@ _SETTINGS = {"accelerator": "cpu", "sync_batchnorm": False, "deterministic": Fal
 
 
 class ToyTime:
-    """Seconds that pass when they are told to."""
+    """A clock whose seconds pass on demand."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0

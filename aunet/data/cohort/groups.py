@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from rich.progress import track
 
 from aunet.classes import IGNORED
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.data.cohort.splits import Presence
 from aunet.errors import UserError
+from aunet.terminal import shown
 
 # Each thread holds a label map in memory.
 _THREADS = 4
@@ -44,10 +44,5 @@ def present_classes(cohort: Cohort) -> Presence:
         return frozenset(int(value) for value in values if value not in (0, IGNORED))
 
     with ThreadPoolExecutor(_THREADS) as threads:
-        found = track(
-            threads.map(read, cohort.cases),
-            description="Reading which classes each case has",
-            total=len(cohort.cases),
-            transient=True,
-        )
+        found = shown(threads.map(read, cohort.cases), "Reading which classes each case has", len(cohort.cases))
         return {case.case_id: classes for case, classes in zip(cohort.cases, found, strict=True)}

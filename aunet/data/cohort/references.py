@@ -9,8 +9,11 @@ import numpy as np
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.io.volume import Volume, align, check_same_grid, read_channels, read_label
 from aunet.errors import UserError
+from aunet.messages import shortened
 
 _logger = logging.getLogger(__name__)
+
+_MOST_NAMED = 8
 
 
 def read_scan_and_reference(case: Case, cohort: Cohort) -> tuple[list[Volume], Volume]:
@@ -47,9 +50,9 @@ def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
     if unknown and not cohort.is_other_background:
         known = {value: cohort.labels.name_of(index) for value, index in cohort.class_of_value.items()}
         raise UserError(
-            f"{label.name}: case {case.case_id} has label values {_shorten(unknown)}; known are {known}. Map them with"
-            " data.classes='{NAME: VALUE, …}' or, if the dataset has no names for them, take them as background"
-            " with data.other_labels=background."
+            f"{label.name}: case {case.case_id} has label values {shortened(unknown, _MOST_NAMED)}; known are"
+            f" {known}. Map them with data.classes='{{NAME: VALUE, …}}' or, if the dataset has no names for them, take"
+            " them as background with data.other_labels=background."
         )
     classes = np.zeros_like(label.array, dtype=np.uint8)
     for value in values:
@@ -79,11 +82,7 @@ def _read_mask(path: Path, case: Case) -> Volume:
     values = np.unique(mask.array)
     if len(values) > 2 or (len(values) == 2 and 0 not in values):
         raise UserError(
-            f"{path}: the mask of case {case.case_id} holds the values {_shorten(values.tolist())}; a mask holds 0 and"
-            " one other. Is it a label map of several classes?"
+            f"{path}: the mask of case {case.case_id} holds the values {shortened(values.tolist(), _MOST_NAMED)}; a"
+            " mask holds 0 and one other. Is it a label map of several classes?"
         )
     return mask
-
-
-def _shorten(values: list[int]) -> str:
-    return ", ".join(map(str, values[:8])) + (f" and {len(values) - 8} more" if len(values) > 8 else "")

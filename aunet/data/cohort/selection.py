@@ -12,10 +12,9 @@ from pathlib import Path
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.faulty_cases import each_usable
 from aunet.data.cohort.shared_files import join_sharing_cases
-from aunet.data.io.json_files import read_json
 from aunet.data.io.volume import read_grid
 from aunet.errors import UserError
-from aunet.files import write_json
+from aunet.files import read_json, write_json
 
 _logger = logging.getLogger(__name__)
 

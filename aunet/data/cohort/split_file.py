@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -11,9 +10,9 @@ from aunet.data.cohort.case import Case
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.cohort.faulty_cases import tell_skipped
 from aunet.data.cohort.splits import Splits, carve_validation, check_patients
-from aunet.data.io.json_files import read_json
 from aunet.errors import UserError
-from aunet.files import write_json
+from aunet.files import read_json, write_json
+from aunet.messages import nearest, shortened
 
 _MOST_NAMED = 3
 _DIGEST_DIGITS = 16  # 64 bits: two of a million scans agree by chance with a probability of 3e-8
@@ -110,9 +109,9 @@ def _present(case_ids: Sequence[str], part: str, known: dict[str, Case], file: P
     missing = [case_id for case_id in case_ids if case_id not in known]
     present = tuple(case_id for case_id in case_ids if case_id in known)
     if missing:
-        near = [name for case_id in missing[:_MOST_NAMED] for name in get_close_matches(case_id, known, n=1, cutoff=0)]
+        near = [nearest(case_id, known) for case_id in missing[:_MOST_NAMED]]
         error = UserError(
-            f"{file}: {part} names {len(missing)} cases that are not in the data: {', '.join(missing[:_MOST_NAMED])}."
+            f"{file}: {part} names {len(missing)} cases that are not in the data: {shortened(missing, _MOST_NAMED)}."
             f" The nearest of its {len(known)} cases: {', '.join(dict.fromkeys(near))}. Restore them, or use the file"
             " with the data it was made for."
         )

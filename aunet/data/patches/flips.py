@@ -12,6 +12,7 @@ from aunet.classes import IGNORED
 from aunet.data.cohort.case import Modality
 from aunet.data.cohort.class_sides import paired, place_in
 from aunet.errors import UserError
+from aunet.messages import shortened
 
 _AXES = ("right-left", "back-front", "feet-head")
 _AXES_OF_PICTURES = ("right-left", "bottom-top")
@@ -208,5 +209,4 @@ def _automatic(axis: int, name: str, classes: _PlacedClasses) -> AxisFlip:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return ", ".join(names[:_MOST_NAMED]) + more
+    return shortened(names, _MOST_NAMED)

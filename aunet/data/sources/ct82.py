@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from rich.progress import track
-
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.class_mapping import Classes, label_map
 from aunet.data.cohort.faulty_cases import tell_skipped
@@ -21,6 +19,7 @@ from aunet.data.io.dicom_slices import read_dicom_file
 from aunet.data.sources.ct82_labels import placed_label
 from aunet.data.sources.file_patterns import FilesOfCase, existing_folder
 from aunet.errors import UserError
+from aunet.terminal import shown
 
 _logger = logging.getLogger(__name__)
 
@@ -112,7 +111,7 @@ def _usable(numbers: Sequence[str], case: Callable[[str], Case], on_error: str) 
             return None
 
     with ThreadPoolExecutor(_THREADS) as threads:
-        attempts = track(threads.map(attempt, numbers), "Placing labels", total=len(numbers), transient=True)
+        attempts = shown(threads.map(attempt, numbers), "Placing labels", len(numbers))
         usable = tuple(found for found in attempts if found)
     if not usable:
         raise UserError(f"None of the {len(numbers)} cases can be used, for the reasons above. Mend them one by one.")

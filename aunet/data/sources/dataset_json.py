@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from aunet.data.io.json_files import read_json
 from aunet.data.sources.listed_paths import listed_path
 from aunet.errors import UserError
+from aunet.files import read_json
 
 
 def read_dataset_json(file: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from aunet.data.io.formats import SUFFIXES
 from aunet.data.io.pictures import is_picture
 from aunet.data.sources.listed_paths import listed_path, plain_name
 from aunet.errors import UserError
+from aunet.messages import shortened
 
 _logger = logging.getLogger(__name__)
 
@@ -177,11 +178,8 @@ def the_file(paths: Sequence[Path], case_id: str) -> Path:
 def tell_unused(labels: Iterable[Path]) -> None:
     """Log in one line which label maps belong to no image."""
     if unused := sorted(labels):
-        more = f" and {len(unused) - _MOST_NAMED} more" if len(unused) > _MOST_NAMED else ""
-        named = ", ".join(path.name for path in unused[:_MOST_NAMED])
-        _logger.warning(
-            "%s: no image belongs to the label maps %s%s; they are left out.", unused[0].parent, named, more
-        )
+        named = shortened([path.name for path in unused], _MOST_NAMED)
+        _logger.warning("%s: no image belongs to the label maps %s; they are left out.", unused[0].parent, named)
 
 
 def check_is_there(path: Path, case_id: str, place: str = "") -> None:

@@ -21,9 +21,10 @@ from aunet.data.cohort.references import read_scan_and_reference
 from aunet.data.preprocessing.steps import PreprocessedVolume, Preprocessing
 from aunet.data.store.chunked_array import DamagedArrayError
 from aunet.data.store.stored_case import StoredCase, open_stored_case, write_stored_case
-from aunet.data.store_room import check_room, gigabytes, load_of, num_threads
+from aunet.data.store_room import check_room, load_of, num_threads
 from aunet.errors import NoRoomError, is_disk_full
 from aunet.files import folder_created_atomically, held_alone
+from aunet.messages import gigabytes
 from aunet.terminal import shown
 
 _log = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.files import replaced_atomically
 from aunet.runs.ranks import any_rank, rank
+from aunet.runs.run_folder import CheckpointFolder
 from aunet.training.callbacks.accumulation import makes_step
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Checkpoints(Callback):
     """
 
     def __init__(self, folder: Path, minutes: float | None = None) -> None:
-        self._folder = folder
+        self._folder = CheckpointFolder(folder)
         self._minutes = minutes
         self._last_save = time.monotonic()
         self.best_score = float("-inf")
@@ -61,8 +62,7 @@ class Checkpoints(Callback):
 
     def newest(self) -> Path | None:
         """Return the newest readable checkpoint, or None in a new run; damaged ones are renamed with a warning."""
-        for name in ("last.ckpt", "previous.ckpt"):
-            path = self._folder / name
+        for path in (self._folder.last, self._folder.previous):
             if not path.is_file():
                 continue
             if is_readable(path):
@@ -89,7 +89,7 @@ class Checkpoints(Callback):
             return
         is_stop = any_rank(self._is_stop_requested)
         if is_stop or any_rank(self._is_save_due()):
-            self._save(trainer, "last.ckpt")
+            self._save(trainer, self._folder.last)
         if is_stop:
             raise RunInterruptedError
 
@@ -99,10 +99,10 @@ class Checkpoints(Callback):
         if is_better(score, self.best_score):
             self.best_score = self.best_score if math.isnan(score) else score
             self.best_epoch = trainer.current_epoch
-            self._save(trainer, "best.ckpt")
+            self._save(trainer, self._folder.best)
             self._copy_best_as_last()
         else:
-            self._save(trainer, "last.ckpt")
+            self._save(trainer, self._folder.last)
         if any_rank(self._is_stop_requested):
             raise RunInterruptedError
 
@@ -131,15 +131,14 @@ class Checkpoints(Callback):
         self._is_stop_requested = True
         _log.warning("Stopping after this step, with a checkpoint; once more to stop at once.")
 
-    def _save(self, trainer: Trainer, name: str) -> None:
-        path = self._folder / name
+    def _save(self, trainer: Trainer, path: Path) -> None:
         self._last_save = time.monotonic()
         if rank() != 0:
             trainer.save_checkpoint(path)  # a collective call; only rank 0 writes
             return
         with replaced_atomically(path) as temporary:
             trainer.save_checkpoint(temporary, weights_only=False)  # with optimizer and progress; read as tensors only
-            if name == "last.ckpt":
+            if path == self._folder.last:
                 self._keep_previous()
 
     def _copy_best_as_last(self) -> None:
@@ -148,14 +147,14 @@ class Checkpoints(Callback):
         The copy is not a link, so that damage to one of the files does not reach the other.
         """
         if rank() == 0:
-            with replaced_atomically(self._folder / "last.ckpt") as temporary:
-                shutil.copyfile(self._folder / "best.ckpt", temporary)
+            with replaced_atomically(self._folder.last) as temporary:
+                shutil.copyfile(self._folder.best, temporary)
                 self._keep_previous()
 
     def _keep_previous(self) -> None:
-        last = self._folder / "last.ckpt"
+        last = self._folder.last
         if last.exists():
-            last.replace(self._folder / "previous.ckpt")
+            last.replace(self._folder.previous)
 
 
 def is_readable(path: Path) -> bool:

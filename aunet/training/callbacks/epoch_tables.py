@@ -1,7 +1,7 @@
 """``metrics.csv`` and ``timing.csv``, one row per epoch; equal seeds produce equal metrics, timing varies."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,15 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.classes import Labels
 from aunet.runs.epoch_rows import Row, replace_row
+from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
-from aunet.training.peak_memory import peak_memory_bytes
+from aunet.training.hardware import peak_memory_bytes
 
 
 class EpochTables(Callback):
     """Callback that writes both tables after each epoch; after a resume, rows of repeated epochs are replaced.
+
+    ``metrics.csv`` has a column for every value that the task logs with ``self.log``.
 
     Args:
         folder: folder of the run.
@@ -33,7 +36,7 @@ class EpochTables(Callback):
         tracker: Tracker | None = None,
         further_values: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
-        self._folder = folder
+        self._run = RunFolder(folder)
         self._labels = labels
         self._batch_size = batch_size
         self._tracker = tracker
@@ -72,15 +75,25 @@ class EpochTables(Callback):
         """Write the epoch's row of each table."""
         if not trainer.is_global_zero:
             return
-        names = [f"val/dice/{name}" for _, name in self._labels.foreground]
-        columns = ["train/loss", "val/dice", *names, "learning_rate"]
-        values = {name: float(trainer.callback_metrics[name]) for name in columns if name in trainer.callback_metrics}
-        replace_row(self._folder / "metrics.csv", {"epoch": trainer.current_epoch, **values})
+        logged = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        values = {name: logged[name] for name in self._columns(logged)}
+        replace_row(self._run.metrics, {"epoch": trainer.current_epoch, **values})
         timing = self._timing()
-        replace_row(self._folder / "timing.csv", {"epoch": trainer.current_epoch, **timing})
+        replace_row(self._run.timing, {"epoch": trainer.current_epoch, **timing})
         if self._tracker:
             told = {f"timing/{name}": value for name, value in timing.items() if value != ""}
             self._tracker.metrics({**values, **told, **self._further_values()}, trainer.current_epoch)
+
+    def _columns(self, logged: Collection[str]) -> list[str]:
+        """Return the names of the epoch's values: loss, Dice and learning rate first, further ones by name.
+
+        Lightning adds ``_step`` to the name of a single step's value and, beside the plain name, ``_epoch``.
+        """
+        dice = ["val/dice", *(f"val/dice/{name}" for _, name in self._labels.foreground)]
+        usual = ["train/loss", *dice, "learning_rate"]
+        repeated = {f"{name}_epoch" for name in logged}
+        steps = {name for name in logged if name.endswith("_step")}
+        return [*(name for name in usual if name in logged), *sorted({*logged} - {*usual} - repeated - steps)]
 
     def _timing(self) -> Row:
         trained = self._waiting + self._stepping

@@ -11,10 +11,10 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from aunet.runs.ranks import num_ranks, rank
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.hardware import HardwareChoice
-from aunet.training.matrix_rate import matrix_rate
-from aunet.training.pace import BatchShape, Pace, count_windows, measure_pace
+from aunet.training.pace import Pace, count_windows, measure_pace
 from aunet.training.pace_words import computer_words, end_words, speed_words
 from aunet.training.segmentation_task import SegmentationTask
+from aunet.training.trial_steps import BatchShape, matrix_rate
 
 _log = logging.getLogger(__name__)
 

@@ -7,9 +7,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.progress import Progress
 
+from aunet.messages import clock_words, duration_words, rounded
 from aunet.training.callbacks.run_clock import RunClock
-from aunet.training.pace_words import rounded
-from aunet.training.time_words import clock_words, duration_words
 
 _log = logging.getLogger(__name__)
 

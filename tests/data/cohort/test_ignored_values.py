@@ -27,7 +27,7 @@ CLASSES = {"ball": 1, "box": 2}
 
 
 def with_values(root: Path, *values: int) -> Path:
-    """The first slices of the first label map hold the values."""
+    """Write the values into the first slices of the first label map."""
     path = root / "labels" / "case_0.nii.gz"
     image: Any = nibabel.load(path)
     label = np.asarray(image.dataobj).astype(np.int16)

@@ -24,7 +24,7 @@ def values(shape: tuple[int, int, int] = (6, 5, 8)) -> NDArray[np.int16]:
 
 
 def of_slice(number: int, **elements: Any) -> Callable[[Dataset, int], None]:
-    """An edit of one slice; an element of None is taken out."""
+    """Return an edit of one slice; an element of None is taken out."""
 
     def edit(header: Dataset, index: int) -> None:
         for name, value in elements.items() if index == number else ():
@@ -142,7 +142,7 @@ def without_preamble(path: Path) -> None:
 
 
 def without_meta(path: Path) -> None:
-    """The dataset alone, implicitly encoded, as old programs wrote it."""
+    """Write the dataset alone, implicitly encoded, as old programs did."""
     header = dcmread(path)
     bare = Dataset()
     bare.update({element.tag: element for element in header})

@@ -27,7 +27,7 @@ LABEL[10:14, 4:9, 6] = 2
 def write_seg(
     path: Path, label: NDArray[np.uint8], affine: NDArray[np.float64], kind: str = "BINARY", overlap: bool = False
 ) -> Path:
-    """A SEG as scanners' software writes it: a frame a segment and slice, empty ones left out."""
+    """Write a SEG with a frame for each segment and slice, empty ones left out."""
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
     column, row, step = lps[:3, 0], lps[:3, 1], lps[:3, 2]
     header, shared, frames, planes = Dataset(), Dataset(), list[Dataset](), list[NDArray[np.uint8]]()

@@ -17,7 +17,7 @@ LABEL = np.random.default_rng(0).integers(0, 5, (3, 4, 5)).astype(np.uint8)
 
 
 def reordered(affine: np.ndarray, order: tuple[int, ...], signs: tuple[int, ...]) -> Volume:
-    """The label map stored with its axes in another order and direction, by nibabel."""
+    """Return the label map stored with its axes in another order and direction, by nibabel."""
     orientation = np.array([[axis, sign] for axis, sign in zip(order, signs, strict=True)])
     array = nibabel.orientations.apply_orientation(LABEL, orientation)
     return Volume(np.asarray(array), affine @ inv_ornt_aff(orientation, LABEL.shape))

@@ -17,7 +17,7 @@ AFFINE = np.diag([-1.5, -1.5, 3.0, 1.0])
 
 
 def save(path: Path, affine: np.ndarray = AFFINE, unit: str = "mm", **fields: Any) -> Path:
-    """A file with both transforms; fields of its header are then overwritten, ``pixdim__1`` for one element."""
+    """Write a file with both transforms; fields of its header are then overwritten, ``pixdim__1`` for one element."""
     image = nibabel.Nifti1Image(ARRAY, affine)
     image.set_sform(affine, 1)
     image.set_qform(affine, 1)

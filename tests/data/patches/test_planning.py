@@ -60,7 +60,7 @@ def test_a_job_of_a_sweep_that_has_seen_no_data_yet_is_planned_as_set(tmp_path: 
     assert with_facts(config, build_cohort(config))["dataset"]["batch_size"] == 3
 
 
-def test_what_is_set_stays(tmp_path: Path) -> None:
+def test_given_sizes_stay(tmp_path: Path) -> None:
     plan = plan_patches(scans(tmp_path, (20, 20, 20)), (2.0, 2.0, 2.0), (64, 64, 32), 3)
     assert (plan.spacing, plan.patch_size, plan.batch_size) == ((2.0, 2.0, 2.0), (64, 64, 32), 3)
 

@@ -1,4 +1,4 @@
-"""What is CT, MR or PET: said by the user, by names, DICOM headers and voxels, and refused where nothing says it."""
+"""CT, MR or PET, decided by the user, names, DICOM headers or voxels, and refused if nothing decides it."""
 
 import json
 from pathlib import Path
@@ -173,7 +173,7 @@ def test_a_modality_that_cannot_be_is_refused(tmp_path: Path, given: str, messag
         cohort_of(folder_words(write_mr_folder(tmp_path), f"data.modality={given}"))
 
 
-def test_the_users_word_holds_against_the_datasets_and_is_told(
+def test_the_users_modality_overrides_the_datasets_and_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = write_msd_task(tmp_path)
@@ -221,7 +221,7 @@ def test_ct_in_other_numbers_than_hounsfield_trains_without_a_window(
     assert "its voxels are not HU" in caplog.text
 
 
-def test_ct_that_is_said_to_be_mr_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_ct_that_is_declared_mr_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_abdomens(tmp_path, abdomens(2))
     cohort = cohort_of(folder_words(root, "data.modality=mr", "data.other_labels=background"))
     check_modalities(cohort, ["mr"], cohort.cases, None)

@@ -72,7 +72,7 @@ def test_a_pattern_that_nothing_fits_is_named(tmp_path: Path, key: str) -> None:
         cohort_of(write_folder_pair(tmp_path), **{key: "none"})
 
 
-def test_an_image_without_a_label_is_told_the_patterns(tmp_path: Path) -> None:
+def test_an_image_without_a_label_is_refused_with_the_patterns(tmp_path: Path) -> None:
     touch(tmp_path, "images/a_0000.nii.gz", "labels/a.nii.gz")
     with pytest.raises(UserError, match=r"case a_0000 has no label map.*data\.source\.images=\['images'\]"):
         cohort_of(tmp_path)

@@ -22,7 +22,7 @@ def edit(root: Path, **changes: object) -> None:
     file.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
 
 
-def test_classes_channels_and_cases_are_told(tmp_path: Path) -> None:
+def test_classes_channels_and_cases_are_reported(tmp_path: Path) -> None:
     cohort = nnunet_cohort(str(write_nnunet_dataset(tmp_path / "Dataset001_Balls", num_channels=2)))
     assert cohort.labels.names == ("background", "ball", "box")
     assert (cohort.name, cohort.num_channels, cohort.modality) == ("Dataset001_Balls", 2, "mr")

@@ -1,4 +1,4 @@
-"""Each public cohort, made up in the layout it is distributed in, gives the paper's classes through its preset."""
+"""Each public cohort, generated in its distributed layout, yields the paper's classes through its preset."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ AMOS = (
 
 
 def write_pair(image: Path, label: Path, num_values: int) -> None:
-    """A label of slabs, value after value, and an image of as many HU."""
+    """Return a label of slabs, value after value, and an image of as many HU."""
     slabs = np.repeat(np.arange(num_values, dtype=np.uint8), 2)[:, None, None] * np.ones((1, 4, 4), np.uint8)
     write_nifti(image, slabs.astype(np.int16))
     write_nifti(label, slabs)

@@ -6,7 +6,6 @@ The files of a case depend on the content of its label map, on the settings and 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from aunet.data.sources.phantom.fitted_anatomy import draw_fitted_anatomy
 from aunet.data.sources.phantom.organ_shapes import ORGANS, read_organ_shapes
 from aunet.data.sources.phantom.rendering import draw_scanner, render_image, render_label
 from aunet.errors import UserError
+from aunet.messages import nearest
 
 FITTING_VERSION = 1
 """Raised whenever the same label map gives other files."""
@@ -93,9 +93,9 @@ def _organ_of_value(organs: OrganValues) -> dict[int, str]:
     names: dict[int, str] = {}
     for name, values in organs.items():
         if name not in ORGANS:
-            near = get_close_matches(name, ORGANS, n=1, cutoff=0)[0]
             raise UserError(
-                f"data.phantom.organs: no organ {name!r}. Did you mean {near}? There are {', '.join(ORGANS)}."
+                f"data.phantom.organs: no organ {name!r}. Did you mean {nearest(name, ORGANS)}?"
+                f" There are {', '.join(ORGANS)}."
             )
         for value in [values] if isinstance(values, int) else values:
             if value in names or value < 1:

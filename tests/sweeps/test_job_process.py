@@ -1,8 +1,8 @@
-"""What each of several processes gets of a machine."""
+"""The share of a machine that each of several processes gets."""
 
 import pytest
 
-from aunet.sweeps.machine_shares import gpu_share, thread_share, visible_gpus
+from aunet.sweeps.job_process import gpu_share, thread_share, visible_gpus
 
 
 def test_cores_are_divided_and_nobody_goes_without(monkeypatch: pytest.MonkeyPatch) -> None:

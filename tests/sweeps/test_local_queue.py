@@ -13,7 +13,7 @@ from sweeps.jobs import FINISH, make_job, run_programs
 from aunet.runs.run_lock import locked_folder
 from aunet.sweeps.job import Job
 from aunet.sweeps.job_process import last_message
-from aunet.sweeps.local_sweep import run_jobs_here
+from aunet.sweeps.local_queue import run_jobs_here
 
 WAIT_FOR_STOP = """
 def stop(number, frame):
