@@ -73,7 +73,7 @@ def _check_id(case: Case, found: dict[str, Case]) -> None:
     name = case.case_id
     if not name or name.startswith(".") or not name.isprintable() or set(name) & set("/\\"):
         raise UserError(
-            f"{_where(case)}: the case id {name!r} is no plain file name. Predictions are named by it: use letters,"
+            f"{_where(case)}: the case id {name!r} is not a plain file name. Predictions are named by it: use letters,"
             " digits, blanks, '-', '_' and '.', not at the beginning."
         )
     if (length := len(name.encode())) > _LONGEST_ID:

@@ -205,7 +205,7 @@ def _automatic(axis: int, name: str, classes: _PlacedClasses) -> AxisFlip:
         return AxisFlip(axis, name, False, reason=f"{_listed(named)} differ by their place along it")
     if len(foreground) == 1:
         return AxisFlip(axis, name, True)
-    return AxisFlip(axis, name, False, reason="no class name tells a side, and alike classes may differ by it alone")
+    return AxisFlip(axis, name, False, reason="no class name names a side, and alike classes may differ by it alone")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ def file_named_in(file: Path, name: object) -> Path:
     """
     folder = file.parent
     if not isinstance(name, str) or not name or "\0" in name:
-        raise UserError(f"{file}: {name!r} is no path. Paths in it are text, relative to {folder}.")
+        raise UserError(f"{file}: {name!r} is not a path. Paths in it are text, relative to {folder}.")
     try:
         listed = listed_path(name, folder, str(file))
         path = listed.resolve()

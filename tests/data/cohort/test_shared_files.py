@@ -88,7 +88,7 @@ def test_cases_that_share_nothing_stay_as_they_are(tmp_path: Path, caplog: pytes
     assert not caplog.records
 
 
-def test_empty_label_maps_and_an_atlas_of_all_cases_are_no_leak(
+def test_empty_label_maps_and_an_atlas_of_all_cases_do_not_join(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_folder_pair(tmp_path)

@@ -130,7 +130,7 @@ def test_guessing_the_series_two_scans_with_a_uid_for_every_slice_stay_two(tmp_p
     assert read_volume(Path(f"{tmp_path}#5")).shape == (6, 5, 8)
 
 
-def test_guessing_the_series_slices_missing_among_uids_of_their_own_are_told(tmp_path: Path) -> None:
+def test_guessing_the_series_slices_missing_among_uids_of_their_own_are_named(tmp_path: Path) -> None:
     write_series(tmp_path, values(), AXIAL, edit=uid_of_each, names="{}.dcm".format)
     (tmp_path / "3.dcm").unlink()
     with pytest.raises(UserError, match="slices are missing"):

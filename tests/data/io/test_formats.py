@@ -169,7 +169,7 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("name", ["scan.nrrd", "scan.mha", "scan.mhd"])
-def test_a_truncated_file_of_a_format_is_told_as_damage(name: str, tmp_path: Path) -> None:
+def test_a_truncated_file_of_a_format_is_reported_as_damage(name: str, tmp_path: Path) -> None:
     path = write_itk(tmp_path / name, ARRAY, np.eye(4))
     voxels = files_of(path)[-1]
     voxels.write_bytes(voxels.read_bytes()[:-100])
@@ -258,7 +258,7 @@ def test_a_wrong_format_compression_is_known_by_content_and_suffixes_in_any_case
 
 
 @pytest.mark.parametrize(("name", "said"), [("scan.nii.gz", "NRRD.*ends in .nrrd"), ("scan.mha", "NRRD.*ends in")])
-def test_a_wrong_format_that_is_readable_is_told_to_be_renamed(name: str, said: str, tmp_path: Path) -> None:
+def test_a_wrong_format_that_is_readable_asks_for_another_name(name: str, said: str, tmp_path: Path) -> None:
     write_itk(tmp_path / "a.nrrd", ARRAY, np.eye(4)).rename(tmp_path / name)
     with pytest.raises(UserError, match=said):
         read_volume(tmp_path / name)

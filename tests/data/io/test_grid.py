@@ -63,7 +63,7 @@ def turned_about_z(angle: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("degrees", [0.01, 0.03, 0.05])
-def test_float_noise_of_a_qform_is_no_other_grid(degrees: float, tmp_path: Path) -> None:
+def test_float_noise_of_a_qform_is_the_same_grid(degrees: float, tmp_path: Path) -> None:
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     affine = np.array(
         [[-cosine * 0.7, sine * 0.7, 0, 90], [-sine * 0.7, -cosine * 0.7, 0, 100], [0, 0, 3, -40], [0, 0, 0, 1]]

@@ -70,7 +70,7 @@ def test_files_listed_by_dataset_json_lie_where_it_says(tmp_path: Path) -> None:
         ({"dataset": {"a": {"images": ["../x.nii.gz"], "label": "y"}}}, "lies outside"),
         (
             {"dataset": {"../a": {"images": ["imagesTr/ball 000_0000.nii.gz"], "label": "labelsTr/ball 000.nii.gz"}}},
-            "no plain",
+            "not a plain",
         ),
     ],
 )
