@@ -53,7 +53,9 @@ SWAPPED_SIDES = Kind(
 )
 UPSIDE_DOWN = Kind("axes exchanged", Severity.WARNING, "Look at the picture and repair the affine of image and label.")
 SAME_IMAGE = Kind(
-    "same image as another case", Severity.WARNING, "Keep one of them; until then they are kept on one side of every split."
+    "same image as another case",
+    Severity.WARNING,
+    "Keep one of them; they are kept on one side of every split.",
 )
 SAME_LABEL = Kind(
     "same label as another case",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from aunet.classes import IGNORED, Labels, class_name, matching_name
 from aunet.errors import UserError
@@ -11,7 +11,7 @@ _BACKGROUND = "background"
 _IGNORE = "ignore"
 
 # Class -> its name or integer in the dataset, several of them, or None if the dataset does not annotate it.
-Classes = Mapping[str, Any]
+Classes = Mapping[str, object]
 ValuesOfName = Mapping[str, Sequence[int]]
 
 
@@ -72,7 +72,7 @@ def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_label
     )
 
 
-def _ignored_values(entries: Any, values_of_name: ValuesOfName, source: str) -> list[int]:
+def _ignored_values(entries: object, values_of_name: ValuesOfName, source: str) -> list[int]:
     values_of_match = {matching_name(name): values for name, values in values_of_name.items()}
     return [
         value
@@ -81,14 +81,14 @@ def _ignored_values(entries: Any, values_of_name: ValuesOfName, source: str) -> 
     ]
 
 
-def label_entries(entries: Any) -> list[Any]:
+def label_entries(entries: object) -> list[object]:
     """Return the labels of a class as a list: none for ``None``, one for a single name or value."""
     if entries is None:
         return []
-    return cast(list[Any], entries) if isinstance(entries, list) else [entries]
+    return cast(list[object], entries) if isinstance(entries, list) else [entries]
 
 
-def _is_unannotated(entries: Any) -> bool:
+def _is_unannotated(entries: object) -> bool:
     return not label_entries(entries)
 
 
@@ -109,7 +109,7 @@ def _class_of_value(wanted: Classes, names: Sequence[str], values_of_name: Value
 
 
 def _values(
-    name: str, entry: Any, values_of_match: ValuesOfName, values_of_name: ValuesOfName, source: str
+    name: str, entry: object, values_of_match: ValuesOfName, values_of_name: ValuesOfName, source: str
 ) -> Sequence[int]:
     """Return the values of one entry of a class: an integer itself, or the values of the label with that name."""
     if isinstance(entry, int) and not isinstance(entry, bool):

@@ -79,7 +79,7 @@ def _whole(content: Any, fold: int | None, file: Path) -> dict[str, tuple[str, .
     return _parts(content, ("train", "val", "test"), file)
 
 
-def _fold_of(content: list[Any], fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:
+def _fold_of(content: list[object], fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:
     if fold is None or not 0 <= fold < len(content):
         raise UserError(
             f"{file}: holds {len(content)} folds, and data.fold={'null' if fold is None else fold} is none of them."
@@ -100,7 +100,7 @@ def _parts(content: Any, names: Sequence[str], file: Path) -> dict[str, tuple[st
     return {name: tuple(content[name]) for name in names}
 
 
-def _is_list_of_names(value: Any) -> bool:
+def _is_list_of_names(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
 
 

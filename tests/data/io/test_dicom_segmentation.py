@@ -77,7 +77,9 @@ def test_a_segmentation_lies_on_the_grid_of_its_scan(geometry: str, place: str, 
     assert not [found for found in findings if found.kind.name.startswith(("cannot", "image and"))]
 
 
-def test_overlapping_segments_are_reported_and_the_later_counts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_of_overlapping_segments_the_later_counts_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     label = read_label(write_seg(tmp_path / "a.dcm", LABEL, GEOMETRIES["anisotropic"], overlap=True))
     assert "72 voxels lie in two segments" in caplog.text
     assert set(np.unique(label.array)) == {0, 2}
