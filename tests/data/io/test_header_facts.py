@@ -79,7 +79,7 @@ def test_header_facts_a_label_map_is_written_in_mm(tmp_path: Path) -> None:
         ({"sform_code": 0, "qform_code": 0}, "neither sform nor qform is set"),
     ],
 )
-def test_header_facts_that_contradict_each_other_are_told_in_one_line_with_what_is_used(
+def test_header_facts_that_contradict_each_other_cost_one_warning_with_what_is_used(
     fields: dict[str, Any], said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     volume = read_volume(save(tmp_path / "a.nii", **fields))
@@ -128,7 +128,7 @@ def test_float_noise_that_makes_a_quaternion_longer_than_1_is_clamped(excess: fl
     assert np.allclose(read_volume(path).affine, AFFINE, atol=1e-5)
 
 
-def test_a_quaternion_that_is_no_rotation_stays_refused(tmp_path: Path) -> None:
+def test_a_quaternion_far_from_a_rotation_stays_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a readable NIfTI"):
         read_volume(save(tmp_path / "a.nii", sform_code=0, quatern_b=0.9, quatern_c=0.9, quatern_d=0.9))
 
