@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from aunet.errors import UserError
 
+IGNORED = 255
+"""Value, in label maps of classes, of a voxel without reference: it is neither learned from nor scored."""
+
 # Okabe and Ito's colours: distinguishable also with the common colour vision deficiencies, and on a grey CT.
 _COLORS = ("#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#999999")
 
@@ -30,6 +33,10 @@ class Labels:
     def foreground(self) -> tuple[tuple[int, str], ...]:
         """Return (integer, name) of each class but the background."""
         return tuple(enumerate(self.names))[1:]
+
+    def name_of(self, index: int) -> str:
+        """Return the name of a class, or "ignore" for ``IGNORED``."""
+        return "ignore" if index == IGNORED else self.names[index]
 
     def color(self, index: int) -> tuple[float, float, float]:
         """Return red, green and blue in 0..1 of foreground class ``index``, from 1; colours repeat after eight."""

@@ -7,8 +7,10 @@ from aunet.data.sources.listed_paths import listed_path
 from aunet.errors import UserError
 from aunet.files import read_json
 
+JsonObject = dict[str, Any]
 
-def read_dataset_json(file: Path) -> dict[str, Any]:
+
+def read_dataset_json(file: Path) -> JsonObject:
     """Read the JSON object in ``file``; raise UserError if it is missing, unreadable or not a JSON object."""
     if not file.is_file():
         raise UserError(f"{file}: not found. data.root must be the unpacked folder of a dataset, with dataset.json.")
