@@ -126,6 +126,7 @@ def build_callbacks(
     return [
         *([average] if average else []),
         *own,
+        *([task.schedule] if isinstance(task.schedule, Callback) else []),
         clock,
         *([Patience(patience, extended_at)] if patience else []),
         ProgressDisplay(progress, clock),

@@ -10,7 +10,8 @@ from aunet.reporting.curves import training_curves
 from aunet.reporting.html import Cell, HtmlTable, Picture, Tile, embed_drawing, embed_picture, render_page
 from aunet.reporting.score_section import dice_tiles, score_section
 from aunet.reporting.tables import PHANTOM_NOTE
-from aunet.runs.run_folder import AttentionFolder, RunFolder, read_columns
+from aunet.runs.epoch_rows import read_columns
+from aunet.runs.run_folder import AttentionFolder, RunFolder
 
 _AREA_NOTE = (
     "How well a coefficient distinguishes inside from outside: the probability that a place inside the class has a "

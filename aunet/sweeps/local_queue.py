@@ -3,9 +3,8 @@
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
-from typing import Any
 
 from aunet.runs.run_lock import is_locked
 from aunet.sweeps.job import Job
@@ -31,7 +30,7 @@ class LocalQueue:
     def __init__(self, at_once: int) -> None:
         self._slots: list[JobProcess | None] = [None] * at_once
         self._gpus = visible_gpus()
-        self._handler_before: Any = None
+        self._handler_before: signal.Handlers | int | Callable[[int, FrameType | None], object] | None = None
 
     @property
     def running(self) -> list[JobProcess]:

@@ -83,7 +83,7 @@ class SegmentationTask(LightningModule):
         self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
         self._is_level_mean = level_reduction == "mean"
         self.new_optimizer = optimizer
-        self._schedule = schedule
+        self.schedule = schedule
         self._progress = progress
         self.window = window
         self.augmentation = augmentation
@@ -131,7 +131,7 @@ class SegmentationTask(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate of this step, and the seed of the network's own random draws."""
         torch.manual_seed(network_seed(self._seed, self.trainer.current_epoch, batch_idx, rank()))
-        share = self._schedule(self._progress(self.trainer.global_step))
+        share = self.schedule(self._progress(self.trainer.global_step))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * share
 

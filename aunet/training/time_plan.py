@@ -22,7 +22,7 @@ class RecentMean:
         self._count = min(self._count + 1, self._length)
         self.value += (seconds - self.value) / self._count
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Return mean and count as plain values."""
         return {"value": self.value, "count": self._count}
 
