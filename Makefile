@@ -1,6 +1,6 @@
 # make train       virtual environment, installation, then the main job: make train ARGS="trainer=smoke seed=1"
 # make test        the default tier of tests          make test-slow   the slow tier
-# make check       lint, format, types, floors
+# make check       lint, format, types, floors, prose make docs        the generated pages of docs/
 # Tests that need a GPU or real scans: .venv/bin/python -m pytest -m gpu, … -m realdata
 #
 # Each target installs what it needs once and again only after pyproject.toml or constraints.txt changed.
@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: train test test-slow check
+.PHONY: train test test-slow check docs
 .DELETE_ON_ERROR:
 
 train: $(VENV)/.installed
@@ -31,6 +31,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_prose.py tests/test_package_size.py
+
+docs: $(VENV)/.installed
+	$(BIN)/python experiments/presets_table.py
+	$(BIN)/python experiments/settings_page.py
 
 $(BIN)/python:
 	@for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python); do \

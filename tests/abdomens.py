@@ -63,6 +63,6 @@ def write_abdomens(root: Path, cases: dict[str, Abdomen]) -> Path:
 
 
 def words_for(root: Path, *words: str) -> list[str]:
-    """What to say to a command about these scans."""
+    """Return the overrides that name these scans."""
     classes = ", ".join(f"{name}: {value}" for name, value in CLASSES.items())
     return ["data=folder", f"data.root={root}", f"data.classes={{{classes}}}", *words]

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from aunet.evaluation.compared_run import ComparedRun, Training, flatten
-from aunet.metrics.case_scores import COLUMNS, NUMBERS, write_case_scores
+from aunet.metrics.case_scores import NUMBERS, columns_of, write_case_scores
 
 CLASSES = ("pancreas", "spleen")
 SETTINGS: dict[str, Any] = {
@@ -63,7 +63,7 @@ def case_scores(
         )
         for name, value in zip(CLASSES, (dice, of_spleen), strict=True)
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).assign(**changes)
+    return pd.DataFrame(rows, columns=columns_of()).assign(**changes)
 
 
 def compared_run(
@@ -72,7 +72,7 @@ def compared_run(
     training: dict[str, Any] | None = None,
     **changes: Any,
 ) -> ComparedRun:
-    """A U-Net of 12 epochs; ``settings`` by dotted key, ``training`` by the fields of ``Training``."""
+    """Return a U-Net of 12 epochs; ``settings`` by dotted key, ``training`` by the fields of ``Training``."""
     course = Training(train=frozenset("abcdefgh"), val=frozenset("ij"), epochs=12, steps=288, precision="float32")
     run = ComparedRun(
         folder=Path(folder),
@@ -100,7 +100,7 @@ def write_run(
     splits: dict[str, Any] | None = None,
     **changes: Any,
 ) -> Path:
-    """The folder of a finished run; ``changes`` are those of run.json."""
+    """Return the folder of a finished run; ``changes`` are those of run.json."""
     parts = {"train": ["x", "y"], "val": ["z"], "test": sorted(set(scores["case_id"])), "patients": {}}
     write_case_scores(folder / "test" / "case_scores.csv", scores)
     (folder / "run.json").write_text(json.dumps({**RECORD, **changes}), encoding="utf-8")

@@ -50,7 +50,7 @@ def _quick_composing() -> Generator[None]:
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    """The folder with pyproject.toml."""
+    """Return the folder with pyproject.toml."""
     return ROOT
 
 

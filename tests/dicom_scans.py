@@ -55,7 +55,7 @@ def slice_header(
 
 
 def write_enhanced(path: Path, array: NDArray[np.int16], affine: NDArray[np.float64], **elements: object) -> Path:
-    """The same slices as frames of one file, in reverse, with the geometry in functional groups."""
+    """Write the same slices as frames of one file, in reverse, with the geometry in functional groups."""
     header = _header(ENHANCED_CT, 0, elements)
     measures, orientation, scale, shared = Dataset(), Dataset(), Dataset(), Dataset()
     _, orientation.ImageOrientationPatient, measures.PixelSpacing = _place(affine, 0)
@@ -72,7 +72,7 @@ def write_enhanced(path: Path, array: NDArray[np.int16], affine: NDArray[np.floa
 
 
 def write_segmentation(path: Path) -> Path:
-    """A DICOM object that is no scan."""
+    """Write a DICOM object that is not a scan."""
     header = _header(SEGMENTATION, 0, {"Modality": "SEG", "SeriesInstanceUID": SERIES + ".9"})
     save(header, path)
     return path
@@ -129,5 +129,5 @@ def _texts(numbers: NDArray[np.float64] | list[float]) -> list[str]:
 
 
 def _text(number: float) -> str:
-    """A decimal string has at most 16 characters."""
+    """Format a number as a decimal string, which has at most 16 characters."""
     return f"{number:.8f}"[:16]

@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def disc(shape: tuple[int, int], seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A grey picture (rows, columns) of noise with a bright disc, and the mask of the disc: 0 and 1."""
+    """Return a grey picture (rows, columns) of noise with a bright disc, and the mask of the disc: 0 and 1."""
     draw = np.random.default_rng(seed)
     rows, columns = np.indices(shape)
     middle = np.array(shape) * draw.uniform(0.35, 0.65, 2)

@@ -12,7 +12,7 @@ AFFINE = np.array([[-1.0, 0, 0, 10], [0, 0, 1.2, -5], [0, -1.5, 0, 20], [0, 0, 0
 
 
 def ball_and_box(shape: tuple[int, int, int], seed: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """An image and its label: 1 a ball, 2 a box, each at a place of its own."""
+    """Return an image and its label: 1 a ball, 2 a box, each at a place of its own."""
     draw = np.random.default_rng(seed)
     grid = np.stack(np.meshgrid(*(np.arange(length) for length in shape), indexing="ij"))
     third = np.array(shape) / 3
@@ -31,8 +31,13 @@ def write_nifti(path: Path, array: NDArray[np.generic], affine: NDArray[np.float
     return path
 
 
-def write_msd_task(root: Path, num_cases: int = 6, shape: tuple[int, int, int] = (20, 18, 16)) -> Path:
-    """A task folder of the Medical Segmentation Decathlon with ``num_cases`` labelled cases and one test image."""
+def write_msd_task(
+    root: Path,
+    num_cases: int = 6,
+    shape: tuple[int, int, int] = (20, 18, 16),
+    names_of_classes: tuple[str, str] = ("Ball", "Box"),
+) -> Path:
+    """Write a task of the Medical Segmentation Decathlon with ``num_cases`` labelled cases and one test image."""
     names = [f"ball_{number:03d}" for number in range(num_cases)]
     for number, name in enumerate(names):
         image, label = ball_and_box(shape, number)
@@ -42,7 +47,7 @@ def write_msd_task(root: Path, num_cases: int = 6, shape: tuple[int, int, int] =
     content = {
         "name": "Balls",
         "modality": {"0": "MRI"},
-        "labels": {"0": "background", "1": "Ball", "2": "Box"},
+        "labels": {"0": "background", "1": names_of_classes[0], "2": names_of_classes[1]},
         "training": [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in names],
         "test": ["./imagesTs/ball_100.nii.gz"],
     }
@@ -60,7 +65,7 @@ def write_folder_pair(root: Path, num_cases: int = 4, shape: tuple[int, int, int
 
 
 def write_nnunet_dataset(root: Path, num_cases: int = 4, num_channels: int = 1) -> Path:
-    """A raw folder of nnU-Net, version 2; channel 1 is the first one inverted."""
+    """Write a raw folder of nnU-Net, version 2; channel 1 is the first one inverted."""
     for number in range(num_cases):
         image, label = ball_and_box((20, 18, 16), number)
         for channel in range(num_channels):
@@ -77,7 +82,7 @@ def write_nnunet_dataset(root: Path, num_cases: int = 4, num_channels: int = 1) 
 
 
 def write_totalsegmentator_cases(root: Path, num_cases: int = 4) -> Path:
-    """A folder a case with ``ct.nii.gz`` and a mask an organ: the ball is a spleen, the box split into two kidneys."""
+    """Write a folder per case with ``ct.nii.gz`` and a mask per organ: the ball is a spleen, the box two kidneys."""
     for number in range(num_cases):
         image, label = ball_and_box((20, 18, 16), number)
         folder = root / f"s{number:04d}"

@@ -30,7 +30,7 @@ def test_waiting_threads_spin_for_less_long() -> None:
 
 
 @pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"])
-def test_what_the_user_has_set_stays(name: str) -> None:
+def test_environment_variables_of_the_user_stay(name: str) -> None:
     environment = {name: "chosen"}
     prepare_process(environment)
     assert environment == {name: "chosen"}

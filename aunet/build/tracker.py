@@ -1,44 +1,57 @@
-"""Construction of the tracker that shows a run; ``TRACKERS`` lists trackers by the name of their option."""
+"""Construction of the trackers that show a run."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from uuid import uuid4
+from typing import cast
 
-from aunet.build.data import Settings
+from aunet.build.data import build_object
+from aunet.config.schema import RunConfig, Target, as_plain
+from aunet.errors import UserError
 from aunet.tracking.guarded_tracker import GuardedTracker
-from aunet.tracking.tensorboard_tracker import TensorBoardTracker
-from aunet.tracking.tracker import Tracker
-from aunet.tracking.wandb_tracker import WandbTracker, wandb_media_bytes, wandb_run_id
+from aunet.tracking.tracker import TrackedRun, Tracker
+from aunet.tracking.tracker_group import TrackerGroup
+from aunet.tracking.wandb_tracker import wandb_media_bytes
+
+# Runs of earlier versions hold the option of logger= as the run's name.
+_FORMER_OPTIONS = ("wandb", "tensorboard", "csv")
+_TITLES = {"wandb": "W&B", "tensorboard": "TensorBoard"}
 
 
-def build_tracker(settings: Settings, folder: Path) -> GuardedTracker | None:
-    """Return the tracker of the run in ``folder``, not yet started; None for a run recorded in its folder only."""
-    logger = settings["logger"]
-    if logger["name"] not in TRACKERS:
-        return None
-    title, recipe = TRACKERS[logger["name"]]
-    return GuardedTracker(
-        title,
-        recipe(settings, folder),
-        media_bytes=logger["media_mib"] * 2**20,
-        media_bytes_before=wandb_media_bytes(folder),
+def build_tracker(config: RunConfig, folder: Path) -> TrackerGroup | None:
+    """Return the trackers of the run in ``folder``, not yet started; None for a run recorded in its folder only.
+
+    Raises:
+        UserError: an entry of ``logger.trackers`` is not a class with its arguments.
+    """
+    logger = config.logger
+    is_named = logger.name is not None and logger.name not in _FORMER_OPTIONS
+    run = TrackedRun(
+        folder=folder,
+        name=str(logger.name) if is_named else "/".join(folder.parts[-2:]),
+        project=logger.project,
+        entity=logger.entity,
+        group=logger.group or config.data.name,
+        tags=tuple(logger.tags),
+        settings=as_plain(config),
     )
+    chosen = {name: node for name, node in logger.trackers.items() if node is not None}
+    trackers = [
+        GuardedTracker(
+            _TITLES.get(name, name),
+            _prepare(name, node, run),
+            media_bytes=logger.media_mib * 2**20,
+            media_bytes_before=wandb_media_bytes(folder),
+        )
+        for name, node in chosen.items()
+    ]
+    return TrackerGroup(trackers) if trackers else None
 
 
-def _wandb(settings: Settings, folder: Path) -> Callable[[], Tracker]:
-    """Return a function that starts the tracker; all parts of an interrupted run are one run in W&B."""
-    run_id = wandb_run_id(folder) or uuid4().hex[:8]
-    logger = settings["logger"]
-    group = logger["group"] or settings["data"]["name"]
-    return partial(WandbTracker, folder, run_id, logger["project"], group, settings)
-
-
-def _tensorboard(settings: Settings, folder: Path) -> Callable[[], Tracker]:
-    return partial(TensorBoardTracker, folder / "tensorboard", settings)
-
-
-TRACKERS: dict[str, tuple[str, Callable[[Settings, Path], Callable[[], Tracker]]]] = {
-    "wandb": ("W&B", _wandb),
-    "tensorboard": ("TensorBoard", _tensorboard),
-}
+def _prepare(name: str, node: object, run: TrackedRun) -> Callable[[], Tracker]:
+    """Return the function that starts a tracker, which can be sent to another process."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        raise UserError(
+            f"logger.trackers.{name}={node}: a tracker is a class with its arguments. Write"
+            f" logger.trackers.{name}._target_=my_package.MyTracker, or null for none."
+        )
+    return build_object(cast(Target, node), run=run, _partial_=True)

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from aunet.evaluation.arms import Arm
@@ -67,9 +67,7 @@ def read_runs(
     Raises:
         UserError: the runs cannot be compared or, unless allowed, differ in more than the model.
     """
-    from omegaconf import OmegaConf
-
-    from aunet.config.composition import load_run_config
+    from aunet.config.draft import load_draft
     from aunet.errors import UserError
     from aunet.evaluation.comparability import (
         check_comparable,
@@ -86,8 +84,7 @@ def read_runs(
     runs: list[ComparedRun] = []
     for folder in folders:
         record = read_record(folder)  # first: its error is the clearest if the folder is not a run
-        settings: Any = OmegaConf.to_container(load_run_config(folder), resolve=True)
-        runs.append(read_compared_run(folder, record, settings))
+        runs.append(read_compared_run(folder, record, load_draft(folder).as_plain(is_resolved=True)))
     runs = gather_folds(runs) if has_folds else runs
     check_comparable(runs)
     differences = setting_differences(runs)
@@ -128,7 +125,7 @@ def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedR
     import numpy as np
     import torch
 
-    from aunet.build.data import load_run
+    from aunet.build.model import load_run
     from aunet.evaluation.forward_time import device_name, forward_rounds
     from aunet.networks.inspection.cost import measure_cost
     from aunet.terminal import shown

@@ -1,7 +1,7 @@
 """Measurements of one case, small enough to keep for a whole cohort."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -65,7 +65,7 @@ def with_classes(label: Volume, class_of_value: Mapping[int, int], values: Mappi
     array = np.empty(label.shape, dtype=np.uint8, order="F")
     for source, target in zip(_planes(label.array), _planes(array), strict=True):
         target[...] = classes[np.searchsorted(known, source)]
-    return Volume(array, label.affine, label.path)
+    return replace(label, array=array)
 
 
 def measured_classes(image: Volume | None, label: Volume) -> dict[int, ClassFacts]:

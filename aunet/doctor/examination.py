@@ -4,11 +4,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
-from aunet.data.io.volume import Volume, check_same_grid, read_channels, read_label
+from aunet.data.io.volume import Volume, align, check_same_grid, read_channels, read_label
 from aunet.data.preprocessing.image_intensities import measured_intensities
 from aunet.doctor.case_checks import check_image, check_label, check_positions
 from aunet.doctor.case_facts import (
@@ -69,10 +70,11 @@ def examine_case(case: Case, cohort: Cohort) -> tuple[CaseFacts | None, list[Fin
         label = attempt(lambda: read_integers(case, cohort), UNREADABLE)
         is_same_grid = image is not None and label is not None
         if image is not None and label is not None:
-            is_same_grid = attempt(lambda: _on_one_grid(image, label, case), OTHER_GRID) is True
+            label = align(label, image)
+            is_same_grid = attempt(partial(_on_one_grid, image, label, case), OTHER_GRID) is True
         facts = None
         if image is not None and label is not None:
-            facts = attempt(lambda: _measure(case, cohort, image, label, is_same_grid=is_same_grid), UNREADABLE)
+            facts = attempt(partial(_measure, case, cohort, image, label, is_same_grid=is_same_grid), UNREADABLE)
     if facts is not None:
         findings += _checked(case, cohort, facts)
     findings += [Finding(REMARK, case.case_id, " ".join(message.split())) for message in dict.fromkeys(remarks)]

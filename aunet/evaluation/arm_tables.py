@@ -15,7 +15,8 @@ from aunet.evaluation.comparison_scores import ScoreForm
 from aunet.evaluation.setting_differences import NOT_RECORDED
 from aunet.evaluation.sign_flip_test import DRAWS, FEWEST, MOST_EXACT
 from aunet.metrics.case_scores import detections
-from aunet.reporting.tables import DETECTED_NOTE, PaperTable, Rows, digits_of
+from aunet.metrics.registry import METRIC_OF
+from aunet.reporting.tables import DETECTED_NOTE, PaperTable, Rows
 
 MISSING = "missing"
 MODELS_NOTE = (
@@ -97,7 +98,7 @@ def _score_rows(form: ScoreForm, table: pd.DataFrame, names: Sequence[str]) -> R
         return ((metric_title(form), "all", "–", *(NOT_RECORDED for _ in names)),)
     rows: list[tuple[str, ...]] = []
     for number, (of_class, scores) in enumerate(chosen.groupby("class", sort=False)):
-        cells, patients = _cells(scores, names, digits_of(form.metric))
+        cells, patients = _cells(scores, names, METRIC_OF[form.metric].digits)
         rows.append(("" if number else metric_title(form), str(of_class), str(patients), *cells))
     return tuple(rows)
 
@@ -178,7 +179,7 @@ def _grouped(
             NOT_RECORDED if rows[["baseline_trainings", "other_trainings"]].to_numpy().all(axis=1).any() else MISSING
         )
         return ((metric_title(form), "all", state, *["–"] * others),)
-    digits = digits_of(form.metric)
+    digits = METRIC_OF[form.metric].digits
     return tuple(
         ("" if number else metric_title(form), str(row["class"]), *cells_of(row, digits))
         for number, row in enumerate(found)

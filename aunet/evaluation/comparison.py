@@ -18,12 +18,10 @@ from aunet.evaluation.setting_differences import (
 )
 from aunet.messages import duration_words
 from aunet.metrics.case_scores import PENALTY
+from aunet.metrics.registry import METRIC_OF, notes_on
 from aunet.reporting.tables import (
     DETECTED_NOTE,
-    DISTANCE_NOTE,
-    METRIC_NAMES,
     PHANTOM_NOTE,
-    VOXEL_DISTANCE_NOTE,
     PaperTable,
     Rows,
     mean_and_sd,
@@ -41,7 +39,6 @@ FOLDS_NOTE = (
 )
 GROUP_NOTE = "Patients: the groups of cases that data.split.group={} finds in their names."
 UNIT_NOTE = "Patients are not recorded; each case counts as one."
-DISTANCE_NOTES = {"assd_mm": DISTANCE_NOTE, "voxel_assd_mm": VOXEL_DISTANCE_NOTE}
 SETTINGS_NOTE = "Each of these, unless only noted, may explain a difference of scores as well as the model does."
 
 
@@ -100,8 +97,8 @@ def mark_of(runs: Sequence[ComparedRun], differences: Sequence[SettingDifference
 
 def metric_title(form: ScoreForm) -> str:
     """Return the name of a metric in one of its forms."""
-    name = METRIC_NAMES[form.metric]
-    return name.replace(" (mm)", ", penalised (mm)") if form.is_penalised else name
+    metric = METRIC_OF[form.metric]
+    return metric.penalised_heading if form.is_penalised else metric.heading
 
 
 def _group(
@@ -193,11 +190,11 @@ def run_notes(runs: Sequence[ComparedRun], are_arms: bool = False) -> tuple[str,
 
 
 def _score_notes(forms: Sequence[ScoreForm]) -> tuple[str, ...]:
-    distance = forms[-1].metric
+    notes = notes_on(tuple(dict.fromkeys(form.metric for form in forms)))
     return (
         "n: patients (cases, if they are more) with a value in every run; mean and sd (n - 1) are over the means of"
         f" these patients, the same for all runs. {DETECTED_NOTE}. Invented: other cases in which it is predicted.",
-        f"{DISTANCE_NOTES[distance]} {PENALTY}",
+        f"{notes} {PENALTY}",
     )
 
 

@@ -9,7 +9,7 @@ from rich.progress import Progress
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.faulty_cases import tell_skipped
 from aunet.data.cohort.references import read_reference
-from aunet.data.io.volume import Volume, check_same_grid, label_suffix, read_channels
+from aunet.data.io.volume import Volume, align, check_same_grid, label_suffix, read_channels
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.files import write_json
@@ -61,7 +61,7 @@ def score_test_cases(
 
 def _score_case(predictor: Predictor, case: Case, cohort: Cohort, folder: Path) -> pd.DataFrame:
     channels = [channel for path in case.images for channel in read_channels(path)]
-    reference = read_reference(case, cohort)
+    reference = align(read_reference(case, cohort), channels[0])
     check_same_grid(channels[0], reference, case.case_id)
     prediction = predictor.predict_volume(channels)
     scored = ScoreFolder(folder)

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from aunet.messages import counted
-from aunet.reporting.tables import METRIC_NAMES, digits_of
+from aunet.metrics.registry import METRIC_OF
 
 LEVEL = 0.05
 
@@ -28,8 +28,8 @@ def _verdict(row: Mapping[str, Any]) -> str:
         return f"{subject}, {row['class']}: nothing can be said, as no training of {missing} finished."
     if not row["patients"]:
         return f"{subject}, {row['class']}: nothing can be said, as no test case is defined by all trainings."
-    digits = digits_of(row["metric"])
-    change = f"{row['arm']} changed {row['class']} {METRIC_NAMES[row['metric']]} by {row['mean']:+.{digits}f}"
+    digits = METRIC_OF[row["metric"]].digits
+    change = f"{row['arm']} changed {row['class']} {METRIC_OF[row['metric']].title} by {row['mean']:+.{digits}f}"
     if not math.isnan(row["low"]):
         change += f" ({row['low']:+.{digits}f} to {row['high']:+.{digits}f})"
     sizes = f"{_trainings(row)}, {counted(row['patients'], 'patient')}"

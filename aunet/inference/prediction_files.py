@@ -7,9 +7,9 @@ from pathlib import Path
 
 from aunet.data.cohort.case import Case
 from aunet.data.io.dicom_files import dicom_scans_in, is_folder_of_files, series_of_path
+from aunet.data.io.formats import DICOM, READABLE, format_of_name, is_scan
 from aunet.data.io.pictures import is_picture
 from aunet.data.io.volume import Volume, label_suffix, stem
-from aunet.data.sources.file_patterns import is_nifti
 from aunet.errors import UserError
 
 
@@ -27,11 +27,14 @@ class ScanFile:
         return (self.scan, *self.further_channels) if self.further_channels else self.scan
 
 
-def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
+def scan_files(
+    inputs: Sequence[Path], output: Path, *, is_overwriting: bool = False, suffix: str | None = None
+) -> list[ScanFile]:
     """Return the scans in files, folders of them and folders of DICOM, each with ``output/<name of the scan>.nii.gz``.
 
     A folder with DICOM files is one scan. If several folders below a given one hold some, each is a scan. The label map
-    of a picture is a PNG.
+    has the format of its scan if that can hold one, else NIfTI; ``suffix`` (.nii.gz, .nrrd) asks for another. That of a
+    picture is a PNG.
 
     Raises:
         UserError: for an input that does not exist, a folder without scans, two scans of one name, and a label map that
@@ -39,14 +42,16 @@ def scan_files(inputs: Sequence[Path], output: Path, *, is_overwriting: bool = F
     """
     scans = list(dict.fromkeys(scan for path in inputs for scan in _scans_at(path)))
     return _checked(
-        [ScanFile(scan, output / (_name(scan) + label_suffix(scan))) for scan in scans], output, is_overwriting
+        [ScanFile(scan, output / (_name(scan) + label_suffix(scan, suffix))) for scan in scans], output, is_overwriting
     )
 
 
-def scan_files_of_cases(cases: Sequence[Case], output: Path, *, is_overwriting: bool = False) -> list[ScanFile]:
-    """Return the images of ``cases``, each with ``output/<case_id>.nii.gz`` or .png; errors as in ``scan_files``."""
+def scan_files_of_cases(
+    cases: Sequence[Case], output: Path, *, is_overwriting: bool = False, suffix: str | None = None
+) -> list[ScanFile]:
+    """Return the images of ``cases``, each with ``output/<case_id>`` and a suffix; see ``scan_files``."""
     files = [
-        ScanFile(case.images[0], output / (case.case_id + label_suffix(case.images[0])), case.images[1:])
+        ScanFile(case.images[0], output / (case.case_id + label_suffix(case.images[0], suffix)), case.images[1:])
         for case in cases
     ]
     return _checked(files, output, is_overwriting)
@@ -79,17 +84,15 @@ def _scans_at(path: Path) -> list[Path]:
     if path.is_file() or (is_folder_of_files(path) and not path.is_dir()):
         return [path]
     if not path.is_dir():
-        raise UserError(
-            f"{path}: no such file or folder; give NIfTI files (.nii.gz or .nii), PNG or TIFF, or folders of them or of"
-            " DICOM."
-        )
+        raise UserError(f"{path}: no such file or folder; give {READABLE}, or folders of them.")
     # Pictures last: beside scans they are previews.
     files = sorted(path.iterdir())
-    scans = list(filter(is_nifti, files)) or dicom_scans_in(path) or list(filter(is_picture, files))
+    scans = [file for file in files if is_scan(file) and format_of_name(file) is not DICOM]
+    scans = scans or dicom_scans_in(path) or list(filter(is_picture, files))
     if not scans:
         raise UserError(
-            f"{path}: the folder holds no NIfTI file (.nii.gz or .nii), no DICOM, PNG or TIFF; give the folder of the"
-            " scans."
+            f"{path}: the folder holds no NIfTI file (.nii.gz or .nii), no DICOM, NRRD, MetaImage, PNG, TIFF or JPEG;"
+            " give the folder of the scans."
         )
     return scans
 

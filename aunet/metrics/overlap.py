@@ -11,6 +11,12 @@ def dice(prediction: Mask, reference: Mask) -> float:
     return ratio(2 * _shared(prediction, reference), _count(prediction) + _count(reference))
 
 
+def iou(prediction: Mask, reference: Mask) -> float:
+    """Return |P and R| / |P or R| (Jaccard); NaN if both are empty."""
+    shared = _shared(prediction, reference)
+    return ratio(shared, _count(prediction) + _count(reference) - shared)
+
+
 def precision(prediction: Mask, reference: Mask) -> float:
     """Return |P and R| / |P|, the share of the prediction that is right; NaN if nothing was predicted."""
     return ratio(_shared(prediction, reference), _count(prediction))

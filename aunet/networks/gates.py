@@ -15,10 +15,8 @@ from torch.nn import functional
 
 from aunet.errors import UserError
 from aunet.networks.blocks import ConvolutionUnit
-from aunet.networks.initialization import initialize_as_released
-from aunet.networks.layers import Layers, PerAxis
+from aunet.networks.layers import Layers, PerAxis, initialize_as_released, keep_layout_in_backward
 from aunet.networks.linear_resizing import resize_linearly
-from aunet.networks.memory_layout import keep_layout_in_backward
 
 GateFactory = Callable[[Layers, int, int, PerAxis], nn.Module]
 Combination = Literal["additive", "multiplicative"]
@@ -58,6 +56,12 @@ class GridGate(nn.Module):
 
     Attributes:
         without_effect: settings that were given but change nothing, with the reason.
+
+    Examples:
+        >>> gate = GridGate(Layers(spatial_dims=2), skip_channels=4, gating_channels=8)
+        >>> gated, coefficients = gate(torch.randn(1, 4, 16, 16), torch.randn(1, 8, 8, 8))
+        >>> gated.shape, coefficients.shape
+        (torch.Size([1, 4, 16, 16]), torch.Size([1, 1, 16, 16]))
     """
 
     is_normalized_over_space = False

@@ -3,33 +3,39 @@
 A 2D image is a volume one voxel thick, so that images, slices of scans and volumes share one path through the data.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
+
+from aunet.networks.protocols import (
+    AttentionNetwork,
+    SizedNetwork,
+    gates_per_skip,
+    has_softmax_gates,
+    supervised_logits,
+)
 
 
 class SliceBySlice(nn.Module):
     """Any 2D network with ``forward(image) -> logits``, applied to volumes (B, C, H, W, D).
 
-    It passes on what else our networks offer: attention, supervised logits, size multiple.
+    It has the protocols of the 2D network: attention, supervised logits, size multiple (``aunet.networks.protocols``).
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network: Any = network
-        if hasattr(network, "size_multiple"):
-            self.size_multiple = (*self.network.size_multiple, 1)
+        self.network = network
+        if isinstance(network, SizedNetwork):
+            self.size_multiple = (*network.size_multiple, 1)
 
     @property
     def is_softmax_gate(self) -> bool:
         """Return the network's ``is_softmax_gate``; false if it has none."""
-        return bool(getattr(self.network, "is_softmax_gate", False))
+        return has_softmax_gates(self.network)
 
     @property
     def num_gates(self) -> int | None:
         """Return the network's number of gates per skip; None if it has no gates."""
-        return getattr(self.network, "num_gates", None)
+        return gates_per_skip(self.network)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (B, K, H, W, D) for an image (B, C, H, W, D)."""
@@ -37,16 +43,14 @@ class SliceBySlice(nn.Module):
 
     def forward_with_attention(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
         """Return logits (B, K, H, W, D) and {level: coefficients (B, M, h, w, D)}, which is empty without gates."""
-        if not hasattr(self.network, "forward_with_attention"):
+        if not isinstance(self.network, AttentionNetwork):
             return self(image), {}
         logits, coefficients = self.network.forward_with_attention(_as_slices(image))
         return _as_volumes(logits, image), {level: _as_volumes(maps, image) for level, maps in coefficients.items()}
 
     def supervised_logits(self, image: Tensor) -> list[Tensor]:
         """Return the logits that have a loss, each (B, K, h, w, D), for an image (B, C, H, W, D)."""
-        if not hasattr(self.network, "supervised_logits"):
-            return [self(image)]
-        return [_as_volumes(logits, image) for logits in self.network.supervised_logits(_as_slices(image))]
+        return [_as_volumes(logits, image) for logits in supervised_logits(self.network, _as_slices(image))]
 
 
 def _as_slices(volumes: Tensor) -> Tensor:

@@ -2,20 +2,29 @@
 
 import math
 from collections.abc import Collection, Sequence
-from typing import TypedDict
+from typing import Literal, TypedDict
 
+import torch
 from torch import Tensor, nn
 
 from aunet.errors import UserError
 from aunet.networks.blocks import BlockFactory, ConvolutionBlock
-from aunet.networks.decoder import DecoderLevel, Upsampling
-from aunet.networks.encoder import Encoder
 from aunet.networks.gates import IdentitySkip
 from aunet.networks.heads import HeadFactory, MultiscaleHead
-from aunet.networks.initialization import initialize_as_released
-from aunet.networks.layers import Activation, Layers, Norm, PerAxis
+from aunet.networks.layers import (
+    Activation,
+    Layers,
+    Norm,
+    PerAxis,
+    initialize_as_released,
+    keep_layout_in_backward,
+)
+from aunet.networks.linear_resizing import resize_linearly
 from aunet.networks.pooling_plan import resolve_pooling
+from aunet.networks.protocols import NormalizedGate
 from aunet.networks.recomputation import recompute
+
+Upsampling = Literal["linear", "transposed"]
 
 
 class Architecture(TypedDict, total=False):
@@ -59,6 +68,12 @@ class UNet(nn.Module):
         num_classes: classes of the logits, the background included.
         channels: width of each level, finest first; the last one is the bottleneck.
         block: as in ``Architecture``, like all arguments below.
+
+    Examples:
+        >>> sum(parameter.numel() for parameter in UNet().parameters())
+        5888004
+        >>> UNet(channels=(4, 8, 16), spacing=[1.0, 1.0, 3.0]).size_multiple
+        (4, 4, 2)
     """
 
     def __init__(
@@ -87,6 +102,7 @@ class UNet(nn.Module):
         self.size_multiple = tuple(math.prod(along_axis) for along_axis in zip(*self.strides, strict=True))
         self.recomputed_levels = frozenset(recomputed_levels)
         self.is_gated_by_decoder = True
+        self.num_gates: int | None = None
         self.encoder = Encoder(layers, in_channels, channels, self.strides, kernels, block, recomputed_levels)
         self.gating: nn.Module = nn.Identity()
         self.skips = nn.ModuleList(IdentitySkip() for _ in self.strides)
@@ -109,7 +125,7 @@ class UNet(nn.Module):
     @property
     def is_softmax_gate(self) -> bool:
         """Return whether a gate's coefficients sum to 1 over space, so that they are comparable in one image only."""
-        return any(getattr(module, "is_normalized_over_space", False) for module in self.skips.modules())
+        return any(isinstance(gate, NormalizedGate) and gate.is_normalized_over_space for gate in self.skips.modules())
 
     @property
     def is_local(self) -> bool:
@@ -169,6 +185,76 @@ class UNet(nn.Module):
                 f"image of size {size}: this network takes multiples of {self.size_multiple}."
                 f" Pad the image to {padded}."
             )
+
+
+class Encoder(nn.Module):
+    """One block per level, with max pooling between levels."""
+
+    def __init__(
+        self,
+        layers: Layers,
+        in_channels: int,
+        channels: Sequence[int],
+        strides: Sequence[Sequence[int]],
+        kernel_sizes: Sequence[Sequence[int]],
+        block: BlockFactory,
+        recomputed_levels: Collection[int] = (),
+    ) -> None:
+        super().__init__()
+        self.recomputed_levels = frozenset(recomputed_levels)
+        inputs = (in_channels, *channels[:-1])
+        self.levels = nn.ModuleList(
+            block(layers, before, after, kernel)
+            for before, after, kernel in zip(inputs, channels, kernel_sizes, strict=True)
+        )
+        self.pooling = nn.ModuleList([nn.Identity(), *(layers.max_pooling(stride) for stride in strides)])
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return the features of each level, finest first, of an image (B, C, *spatial)."""
+        features: list[Tensor] = []
+        coarse = image
+        for number, (pooling, level) in enumerate(zip(self.pooling, self.levels, strict=True), start=1):
+            with torch.autocast(coarse.device.type, enabled=False):  # would pool in float32 on a CPU
+                coarse = pooling(coarse)
+            coarse = recompute(level, level, coarse) if number in self.recomputed_levels else level(coarse)
+            features.append(coarse)
+        return features
+
+
+class DecoderLevel(nn.Module):
+    """A level that upsamples the coarser features, concatenates the skip with them and applies one block.
+
+    ``upsampling`` is "linear" (bilinear or trilinear, the paper's) or "transposed", a learned convolution to the
+    skip's width.
+    """
+
+    def __init__(
+        self,
+        layers: Layers,
+        coarse_channels: int,
+        skip_channels: int,
+        stride: PerAxis,
+        kernel_size: PerAxis,
+        block: BlockFactory,
+        upsampling: Upsampling = "linear",
+        is_recomputed: bool = False,
+    ) -> None:
+        super().__init__()
+        self.is_recomputed = is_recomputed
+        self.upsampling: nn.Module = nn.Identity()
+        if upsampling == "transposed":
+            self.upsampling = layers.transposed_convolution(coarse_channels, skip_channels, stride)
+            coarse_channels = skip_channels
+        self.block = block(layers, skip_channels + coarse_channels, skip_channels, kernel_size)
+
+    def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
+        """Merge coarse (B, coarse, *spatial / stride) and skip (B, skip, *spatial) -> (B, skip, *spatial)."""
+        return recompute(self, self._merge, coarse, skip) if self.is_recomputed else self._merge(coarse, skip)
+
+    def _merge(self, coarse: Tensor, skip: Tensor) -> Tensor:
+        upsampled = resize_linearly(self.upsampling(coarse), skip.shape[2:])
+        parts = [keep_layout_in_backward(part) for part in (skip, upsampled)]
+        return self.block(torch.cat(parts, dim=1))
 
 
 def _check_architecture(channels: Sequence[int], upsampling: str, recomputed_levels: Collection[int]) -> None:

@@ -1,1 +1,1 @@
-"""How does a command become a finished run?"""
+"""The way from a command to a finished run."""

@@ -17,10 +17,10 @@ from aunet.evaluation.ranking import ranking_stability
 from aunet.evaluation.setting_differences import setting_differences
 from aunet.evaluation.verdicts import verdicts
 from aunet.files import replaced_atomically, write_text
-from aunet.metrics.case_scores import DISTANCES, METRICS
+from aunet.metrics.registry import METRIC_OF, METRICS
 from aunet.pipeline.comparison_pictures import write_figures
 from aunet.reporting.latex import as_latex
-from aunet.reporting.tables import METRIC_NAMES, PaperTable
+from aunet.reporting.tables import PaperTable
 from aunet.terminal import shown, table_console
 
 
@@ -35,8 +35,9 @@ class ComparisonOptions:
     @property
     def margins(self) -> dict[str, float]:
         """Return the margin of each metric that has one."""
-        of_distances = {} if self.margin_mm is None else dict.fromkeys(DISTANCES, self.margin_mm)
-        return {metric: self.margin for metric in METRICS if metric not in DISTANCES} | of_distances
+        of_unit = {"": self.margin, "mm": self.margin_mm}
+        found = {metric.key: of_unit.get(metric.unit) for metric in METRICS if metric.direction != "zero"}
+        return {key: margin for key, margin in found.items() if margin is not None}
 
 
 def write_comparison(
@@ -60,7 +61,7 @@ def write_comparison(
         frames["effects.csv"] = rows
         frames["ranks.csv"] = pd.concat([found.assign(**{"class": name}) for name, found in ranks.items()])
         tables += [*_effect_tables(arms, rows, forms), planning_table(rows)]
-        tables.append(ranking_table(ranks, METRIC_NAMES["dice"]))
+        tables.append(ranking_table(ranks, METRIC_OF["dice"].title))
         sentences = verdicts(rows)
         if all(len(arm.runs) == 1 for arm in arms):
             frames["paired_differences.csv"] = differences_to_first(runs)

@@ -2,33 +2,35 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
 from PIL import Image
+
+from aunet.tracking.tracker import TrackedRun
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 class TensorBoardTracker:
-    """A tracker with event files below ``folder``; every part of an interrupted run adds one.
+    """A tracker with event files below ``tensorboard/`` of the run's folder; every part of an interrupted run adds one.
 
     Args:
-        folder: ``tensorboard/`` of the run.
-        settings: the run's configuration.
+        run: the run to show.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, run: TrackedRun) -> None:
         try:
             from torch.utils.tensorboard.writer import SummaryWriter
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(f"{error.name} is missing: pip install 'aunet[tensorboard]'") from None
 
+        folder = run.folder / "tensorboard"
         self.description = f"tensorboard --logdir {folder}"
         self._writer = SummaryWriter(str(folder))
-        self._writer.add_text("config", f"```\n{yaml.safe_dump(dict(settings), sort_keys=False)}```")
+        self._writer.add_text("config", f"```\n{yaml.safe_dump(dict(run.settings), sort_keys=False)}```")
 
     def metrics(self, values: Mapping[str, float], epoch: int) -> None:
         """Write scalars, on disk at once."""

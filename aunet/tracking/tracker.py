@@ -1,15 +1,42 @@
 """The interface of a tracker. Everything sent to it is in the run's folder too."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True)
+class TrackedRun:
+    """The run that a tracker shows.
+
+    Attributes:
+        folder: of the run.
+        name: by which people know it, ``logger.name`` or the last two names of its folder.
+        project: of runs on one question.
+        entity: the user or team that owns the project; None for the user's own.
+        group: of runs that belong together.
+        tags: the user's words for it.
+        settings: its configuration.
+    """
+
+    folder: Path
+    name: str
+    project: str = "aunet"
+    entity: str | None = None
+    group: str | None = None
+    tags: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
 class Tracker(Protocol):
-    """A display of a run elsewhere. It may raise or hang: ``GuardedTracker`` protects the run."""
+    """A display of a run elsewhere, built with its ``TrackedRun`` in a process of its own.
+
+    It may raise or hang: ``GuardedTracker`` protects the run.
+    """
 
     @property
     def description(self) -> str:

@@ -1,4 +1,7 @@
-"""Weights & Biases: online if the user is logged in, else offline; it never prompts."""
+"""Weights & Biases: online if the user is logged in, else offline; it never prompts.
+
+The user's own settings of W&B, in its environment variables or settings files, replace those of the run.
+"""
 
 import netrc
 import os
@@ -6,46 +9,61 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
+from uuid import uuid4
 
 from aunet.runs.run_folder import RunFolder
+from aunet.tracking.tracker import TrackedRun
 
 if TYPE_CHECKING:
     import pandas as pd
+    from wandb import Settings
 
 Mode = Literal["online", "offline", "disabled"]
-_HOST = "https://api.wandb.ai"
+# An unreachable service costs the run nothing before its first epoch: by then it has been given up.
+_ANSWER_SECONDS = 20
+_ID_FILE = "run_id"
+# Arguments of wandb.init -> the fields of wandb.Settings that hold what the user has set.
+_FIELDS = {
+    "project": "project",
+    "entity": "entity",
+    "group": "run_group",
+    "name": "run_name",
+    "tags": "run_tags",
+    "id": "run_id",
+    "resume": "resume",
+    "dir": "root_dir",
+}
 
 
 class WandbTracker:
-    """A started W&B run that writes below ``folder``; it is created in a child of the run's process.
+    """A started W&B run that writes below the run's folder; it is created in a child of the run's process.
+
+    All parts of an interrupted run are one run in W&B. If the service does not answer, it writes offline.
 
     Args:
-        folder: of the run; its last two names are the name in W&B.
-        run_id: the same for all parts of an interrupted run.
-        project: in W&B.
-        group: of runs that belong together.
-        settings: the run's configuration.
+        run: the run to show.
     """
 
-    def __init__(self, folder: Path, run_id: str, project: str, group: str, settings: Mapping[str, Any]) -> None:
+    def __init__(self, run: TrackedRun) -> None:
         import wandb
 
-        RunFolder(folder).wandb.mkdir(parents=True, exist_ok=True)  # else W&B would silently write elsewhere
-        mode = wandb_mode()
+        RunFolder(run.folder).wandb.mkdir(parents=True, exist_ok=True)  # else W&B would silently write elsewhere
+        chosen = wandb.setup().settings
+        mode, reason = choose_mode(chosen, os.environ), ""
+        run_id = wandb_run_id(run.folder) or uuid4().hex[:8]
+        try:
+            self._run = wandb.init(**choose_arguments(run, run_id, mode, chosen))
+        except wandb.Error as error:
+            if mode != "online":
+                raise
+            wandb.teardown()  # its service would refuse the id of the run that it has failed to start
+            mode, reason = "offline", f", as the service cannot be used ({str(error).splitlines()[0]})"
+            self._run = wandb.init(**choose_arguments(run, run_id, mode, chosen))
+        if "root_dir" in chosen.model_fields_set:
+            (RunFolder(run.folder).wandb / _ID_FILE).write_text(self._run.id, encoding="utf-8")
         self._is_offline = mode == "offline"
-        self._run = wandb.init(
-            project=project,
-            group=group,
-            name="/".join(folder.parts[-2:]),
-            id=run_id,
-            resume="allow" if mode == "online" else None,  # offline parts are joined when they are sent
-            dir=folder,
-            mode=mode,
-            config=dict(settings),
-            settings=wandb.Settings(silent=True, init_timeout=60, console="off", x_stats_pid=os.getppid()),
-        )
         self._run.define_metric("*", step_metric="epoch")  # else an epoch repeated after a resume is a step back
-        self.description = mode + ("; send it later with 'wandb sync --append'" if mode == "offline" else "")
+        self.description = mode + reason + ("; send it later with 'wandb sync --append'" if self._is_offline else "")
 
     def metrics(self, values: Mapping[str, float], epoch: int) -> None:
         """Log a row of the history, with the epoch's pictures."""
@@ -95,24 +113,70 @@ def wandb_media_bytes(folder: Path) -> int:
 
 
 def wandb_run_id(folder: Path) -> str | None:
-    """Return the id of the run in ``folder``, from the names (offline-)run-TIME-ID of its parts; None in a new run."""
-    parts = sorted(RunFolder(folder).wandb.glob("*run-*-*"))
+    """Return the id of the run in ``folder``; None in a new run.
+
+    It is in the names (offline-)run-TIME-ID of the parts, or in a file if ``WANDB_DIR`` puts the parts elsewhere.
+    """
+    file = RunFolder(folder).wandb / _ID_FILE
+    if file.is_file():
+        return file.read_text(encoding="utf-8").strip()
+    parts = sorted(folder.glob("wandb/*run-*-*"))
     return parts[0].name.rpartition("-")[2] if parts else None
 
 
-def wandb_mode() -> Mode:
-    """Return the mode set in the environment, else online if the user is logged in, else offline."""
-    chosen = os.environ.get("WANDB_MODE")
-    if chosen in ("online", "offline", "disabled"):
-        return chosen
-    return "online" if _is_logged_in() else "offline"
+def choose_mode(chosen: "Settings", environment: Mapping[str, str]) -> Mode:
+    """Return the mode that the user has set, else online if the user is logged in, else offline.
+
+    ``WANDB_DISABLED`` is a variable of earlier releases of W&B, which other tools still set and read.
+    """
+    if environment.get("WANDB_DISABLED", "").lower() in ("1", "true", "yes", "on"):
+        return "disabled"
+    if "mode" in chosen.model_fields_set:
+        return _MODES[chosen.mode]
+    return "online" if _is_logged_in(chosen) else "offline"
 
 
-def _is_logged_in() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
+# "shared" is a way to be online, "dryrun" a former name.
+_MODES: dict[str, Mode] = {
+    "disabled": "disabled",
+    "offline": "offline",
+    "dryrun": "offline",
+    "online": "online",
+    "shared": "online",
+}
+
+
+def choose_arguments(run: TrackedRun, run_id: str, mode: Mode, chosen: "Settings") -> dict[str, Any]:
+    """Return the arguments of ``wandb.init``: the run's own values, except where the user has ``chosen`` others."""
+    import wandb
+
+    arguments: dict[str, Any] = {
+        "project": run.project,
+        "entity": run.entity,
+        "group": run.group,
+        "name": run.name,
+        "tags": list(run.tags) or None,
+        "id": run_id,
+        "resume": "allow" if mode == "online" else None,  # offline parts are joined when they are sent
+        "dir": run.folder,
+    }
+    settings: dict[str, Any] = {"silent": True, "init_timeout": _ANSWER_SECONDS, "console": "off"}
+    is_set = chosen.model_fields_set
+    own = {name: value for name, value in settings.items() if name not in is_set}
+    return {name: value for name, value in arguments.items() if _FIELDS[name] not in is_set} | {
+        "mode": mode,
+        "config": dict(run.settings),
+        "settings": wandb.Settings(**own, x_stats_pid=os.getppid()),
+    }
+
+
+def _is_logged_in(chosen: "Settings") -> bool:
+    if chosen.api_key or chosen.identity_token_file:
         return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", _HOST)).hostname or ""
+    # W&B's own service, whose host has changed, also accepts the login for its former host.
+    hosts = [urlparse(chosen.base_url).netloc, *(["api.wandb.ai"] if "base_url" not in chosen.model_fields_set else [])]
     try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+        logins = netrc.netrc(os.environ.get("NETRC"))
+        return any(logins.authenticators(host) is not None for host in hosts)
     except (OSError, netrc.NetrcParseError):
         return False

@@ -17,8 +17,10 @@ from aunet.data.patches.augmentation import Augmentation
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.inference.window_layout import Window
 from aunet.losses.marginal_logits import marginal_logits
-from aunet.networks.memory_layout import channels_last, lay_out_channels_last
+from aunet.losses.protocols import is_over_batch
+from aunet.networks.layers import channels_last, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
+from aunet.networks.protocols import supervised_logits
 from aunet.runs.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.training.compilation import Forward, compiled
 from aunet.training.score_function import expected_loss
@@ -27,11 +29,14 @@ from aunet.training.validation_dice import CaseDice, defined_mean, means_by_clas
 
 _log = logging.getLogger(__name__)
 
+Batch = dict[str, Any]
+"""A batch or a case as it comes from the loader: image, label, case_id and, for partial references, annotated."""
+
 
 class SegmentationTask(LightningModule):
     """Training of any network with ``forward(image) -> logits``.
 
-    A network with ``supervised_logits(image)`` has a loss for each of these; the total is the weighted mean of the
+    A ``SupervisedNetwork`` has a loss for each of these; the total is the weighted mean of the
     levels' losses, each level weighing half of the one before. One with drawn gates is trained by the score function.
 
     Args:
@@ -74,7 +79,7 @@ class SegmentationTask(LightningModule):
             lay_out_channels_last(network)
         self.network = network
         self.labels = labels
-        self._is_loss_of_batch = any(getattr(module, "batch", False) for module in loss.modules())
+        self._is_loss_of_batch = is_over_batch(loss)
         self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
         self._is_level_mean = level_reduction == "mean"
         self.new_optimizer = optimizer
@@ -85,7 +90,7 @@ class SegmentationTask(LightningModule):
         self._seed = seed
         self._is_channels_last = is_channels_last
         self._autocast_type = autocast_type
-        self._forward: Forward = partial(_supervised_logits, network)
+        self._forward: Forward = partial(supervised_logits, network)
         self.is_compiled = False
         self._is_nonfinite_skipped = is_nonfinite_skipped
         self.is_sharded = is_sharded
@@ -108,7 +113,7 @@ class SegmentationTask(LightningModule):
     def configure_model(self) -> None:
         """Shard the network among the ranks if requested; Lightning calls this once they have met."""
         if self.is_sharded and self.device_mesh is not None and not self._sharded:
-            self._sharded = (ShardedForward(_supervised_logits, self.network, self.device_mesh["data_parallel"]),)
+            self._sharded = (ShardedForward(supervised_logits, self.network, self.device_mesh["data_parallel"]),)
             self._forward = self.sharded_forward.__call__
 
     @property
@@ -123,14 +128,14 @@ class SegmentationTask(LightningModule):
             group["initial_lr"] = group["lr"]
         return optimizer
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate of this step, and the seed of the network's own random draws."""
         torch.manual_seed(network_seed(self._seed, self.trainer.current_epoch, batch_idx, rank()))
         share = self._schedule(self._progress(self.trainer.global_step))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * share
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the loss of one augmented batch; None to skip it."""
         loss = self._loss_of_batch(batch, self.augmentation)
         if any_rank(not bool(loss.detach().isfinite())):
@@ -140,7 +145,7 @@ class SegmentationTask(LightningModule):
         self.log("train/loss_step", loss.detach(), logger=False)
         return loss
 
-    def _skip(self, batch: dict[str, Any]) -> None:
+    def _skip(self, batch: Batch) -> None:
         """Skip the step with a warning after a non-finite loss, or raise if that is not allowed or not possible."""
         if not self._is_nonfinite_skipped or num_ranks() > 1:
             raise NonFiniteLossError(self.trainer.global_step, batch)
@@ -158,7 +163,7 @@ class SegmentationTask(LightningModule):
         if gradient_clip_val:
             nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 
-    def validation_step(self, case: dict[str, Any], batch_idx: int) -> None:
+    def validation_step(self, case: Batch, batch_idx: int) -> None:
         """Score one whole case; do nothing if this rank has fewer cases than another."""
         if not case:
             return
@@ -170,7 +175,7 @@ class SegmentationTask(LightningModule):
         self._case_dice[case_id] = score_case(label_map, case["label"].cpu().numpy(), case["annotated"].tolist())
 
     def on_validation_epoch_start(self) -> None:
-        """Copy rank 0's running statistics, so that every rank validates what a checkpoint would hold."""
+        """Copy rank 0's running statistics, so that every rank validates the state that a checkpoint would hold."""
         self._watched.clear()
         share_buffers(self.network)
 
@@ -200,18 +205,8 @@ class SegmentationTask(LightningModule):
 
     def predict_case(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return the logits of a whole case (C, *spatial) by sliding window, and its coefficients if requested."""
-        window = self.window
         with self.autocast():
-            return predict_volume(
-                self.network,
-                image.to(self.device),
-                window.patch_size,
-                overlap=window.overlap,
-                size_multiple=window.size_multiple,
-                window_batch=window.window_batch,
-                one_pass_voxels=window.one_pass_voxels,
-                with_attention=with_attention,
-            )
+            return predict_volume(self.network, image.to(self.device), self.window, with_attention=with_attention)
 
     def autocast(self) -> torch.autocast:
         """Return the context of the training's precision, for computations outside the trainer."""
@@ -225,7 +220,7 @@ class SegmentationTask(LightningModule):
         """Restore the loss sums of an unfinished epoch."""
         self._loss_sum, self._num_losses = checkpoint["loss_sums"]
 
-    def trial_step(self, batch: dict[str, Any], augmentation: Augmentation) -> None:
+    def trial_step(self, batch: Batch, augmentation: Augmentation) -> None:
         """Run a step's forward and backward pass in the training's precision without a trainer, to time them.
 
         Running statistics, gradients and the state of random numbers change.
@@ -234,7 +229,7 @@ class SegmentationTask(LightningModule):
             loss = self._loss_of_batch(batch, augmentation)
         self.backward(loss)
 
-    def _loss_of_batch(self, batch: dict[str, Any], augmentation: Augmentation) -> Tensor:
+    def _loss_of_batch(self, batch: Batch, augmentation: Augmentation) -> Tensor:
         """Augment one batch and return its loss."""
         with torch.autocast(self.device.type, enabled=False):
             augmented = augmentation(batch, self._seed)
@@ -262,19 +257,14 @@ class SegmentationTask(LightningModule):
 class NonFiniteLossError(Exception):
     """A loss that is NaN or infinite; ``batch`` is the step's batch as it came from the loader."""
 
-    def __init__(self, step: int, batch: dict[str, Any]) -> None:
+    def __init__(self, step: int, batch: Batch) -> None:
         super().__init__(f"the loss of step {step} is not finite; its cases are {_case_ids(batch)}")
         self.step = step
         self.batch = batch
 
 
-def _case_ids(batch: dict[str, Any]) -> str:
+def _case_ids(batch: Batch) -> str:
     return ", ".join(batch["case_id"])
-
-
-def _supervised_logits(network: Any, image: Tensor) -> list[Tensor]:
-    """Return the logits that have a loss, full resolution first; without ``supervised_logits`` these are the output."""
-    return network.supervised_logits(image) if hasattr(network, "supervised_logits") else [network(image)]
 
 
 def _mean_over_ranks(value: float) -> float:

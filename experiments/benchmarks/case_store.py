@@ -2,7 +2,7 @@
 
 python experiments/benchmarks/case_store.py [--cases 10 40 150] [--patches 100] [--folder DIR] [--quick]
 
-Makes 512x512x200 int16 CTs as NIfTI.gz, gives every dataset the same preprocessing and reads patches of 96³ and
+Makes 512x512x200 int16 CTs as NIfTI.gz, applies the same preprocessing to every dataset and reads patches of 96³ and
 160x160x96 one after another in one process. Four CTs are distinct, the others are hard links under other names, which
 every dataset treats as cases of their own; so all reads come from the page cache, which favours the larger files.
 Each measurement is a process of its own; memory is its peak, beyond what the imports take and in all. Cold: nothing
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The options; --measure is how the program calls itself."""
+    """Return the parser of the options; the program calls itself with --measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, nargs="+", default=[10, 40, 150])
     parser.add_argument("--patches", type=int, default=100)
@@ -84,7 +84,7 @@ def parse() -> argparse.Namespace:
 
 
 def row(name: str, number: int, folder: Path, arguments: argparse.Namespace) -> list[str]:
-    """The cells of one row, each from a process of its own."""
+    """Return the cells of one row, each from a process of its own."""
     in_memory = number * np.prod(arguments.shape) * 5 / 2**20  # float32 image and uint8 label
     if name == "CacheDataset":
         if in_memory / 1024 > arguments.memory:
@@ -111,7 +111,7 @@ def mib(measured: dict[str, Any]) -> str:
 
 
 def in_process(name: str, number: int, folder: Path, work: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """What ``measure`` gives in a fresh Python."""
+    """Return the result of ``measure`` in a fresh Python."""
     words = ["--measure", name, str(number), str(folder), work, "--patches", str(arguments.patches)]
     shape = ["--shape", *map(str, arguments.shape)]
     process = subprocess.run([sys.executable, __file__, *words, *shape], stdout=subprocess.PIPE, check=True, text=True)
@@ -143,7 +143,7 @@ def link_stored(name: str, pairs: list[dict[str, str]], folder: Path) -> None:
 
 
 def link_ours(pairs: list[dict[str, str]], folder: Path) -> None:
-    """Stored cases are folders whose name begins with the case; the digests of the linked files are learnt too."""
+    """Link the stored cases, which are folders named after the case, and the digests of their files."""
     store, cases = our_store(pairs, folder)
     made = store.prepare(cases[:DISTINCT])
     for index in range(DISTINCT, len(cases)):
@@ -154,7 +154,7 @@ def link_ours(pairs: list[dict[str, str]], folder: Path) -> None:
 
 
 def link_persistent(pairs: list[dict[str, str]], folder: Path) -> None:
-    """Cached items are files named by the hash of their paths."""
+    """Link the cached items, which are files named by the hash of their paths."""
     from monai.data.utils import pickle_hashing
 
     persistent(pairs[:DISTINCT], folder)
@@ -187,7 +187,7 @@ def ours(pairs: list[dict[str, str]], folder: Path) -> Callable[[int, tuple[int,
 
 
 def our_store(pairs: list[dict[str, str]], folder: Path) -> tuple[Any, tuple[Any, ...]]:
-    """The store in ``folder`` and its cases."""
+    """Return the store in ``folder`` and its cases."""
     from aunet.classes import Labels
     from aunet.data.cohort.case import Case, Cohort
     from aunet.data.cohort.content_digest import ContentDigests
@@ -220,7 +220,7 @@ def cached(pairs: list[dict[str, str]], folder: Path) -> Callable[[int, tuple[in
 
 
 def transforms() -> Any:
-    """The preprocessing of aunet in MONAI's transforms."""
+    """Return the preprocessing of aunet in MONAI's transforms."""
     from monai.transforms import (
         Compose,
         EnsureTyped,
@@ -242,7 +242,7 @@ def transforms() -> Any:
 
 
 def cropped(dataset: Any) -> Callable[[int, tuple[int, ...]], Any]:
-    """A patch anywhere: the cheapest crop of MONAI, which does not look for classes as ours does."""
+    """Return a patch anywhere: the cheapest crop of MONAI, which does not look for classes as ours does."""
     from monai.transforms import RandSpatialCropd
 
     crops = {size: RandSpatialCropd(["image", "label"], size, random_size=False) for size in PATCHES}
@@ -277,7 +277,7 @@ def scans(folder: Path, number: int) -> list[dict[str, str]]:
 
 
 def import_both_sides() -> None:
-    """What both sides import is no part of the time or memory of either."""
+    """Import what both sides need, so that it counts for neither."""
     for module in ("monai.data", "monai.transforms", "aunet.data.store.case_store", "aunet.data.patches.sampling"):
         importlib.import_module(module)
 
@@ -290,7 +290,7 @@ class PeakMemory:
         self._before = self._kibibytes("VmRSS")
 
     def in_bytes(self) -> dict[str, int]:
-        """The peak since."""
+        """Return the peak since construction."""
         peak = self._kibibytes("VmHWM")
         return {"memory": 1024 * (peak - self._before), "whole_memory": 1024 * peak}
 

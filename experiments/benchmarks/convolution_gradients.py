@@ -1,4 +1,4 @@
-"""Three exact ways to the gradient of a 3D convolution's weight on a processor: which of oneDNN's kernels is fastest?
+"""Three exact ways to the gradient of a 3D convolution's weight on a processor, to find oneDNN's fastest kernel.
 
 python experiments/benchmarks/convolution_gradients.py [--precision bf16] [--size 64] [--repeats 4]
 
@@ -16,7 +16,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.nn import functional
 
-from aunet.networks.memory_layout import channels_last
+from aunet.networks.layers import channels_last
 from aunet.process_settings import prepare_process
 
 # Channels in and out, and the network's level, of its convolutions of 3x3x3.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _CLASSES = 4
 _CHANNELS = (16, 32, 64, 128, 256)
-# Side of the square factors whose product gives the machine's rate: 137 GFLOP, a second on two cores.
+# Side of the square factors whose product measures the machine's rate: 137 GFLOP, a second on two cores.
 _MATRIX_SIDE = 4096
 _COPIED_BYTES = 2**28  # larger than any cache
 _RATE_REPEATS = 3
@@ -111,7 +111,7 @@ def measure(contender: Contender, kind: str, size: Sequence[int], repeats: int) 
     network = build_network(contender.network).to(device, memory_format=layout)
     image = torch.randn(*size, device=device).contiguous(memory_format=layout)
     if contender.is_ours:  # as training and prediction do
-        from aunet.networks.memory_layout import channels_last, lay_out_channels_last
+        from aunet.networks.layers import channels_last, lay_out_channels_last
 
         lay_out_channels_last(network)
         image = channels_last(image)

@@ -1,7 +1,7 @@
 """The paper's Attention U-Net in torch's plain operators, layer for layer as the authors' released code builds it.
 
 It is the contender "authors" of ``peers.py``. ``aunet.networks`` computes the same function with its own resizing, head
-and initialization, which the authors' code lacks, so it cannot stand in for that code where time is measured.
+and initialization, which the authors' code lacks, so it cannot replace that code in a measurement of time.
 Source: ozan-oktay/Attention-Gated-Networks, ``unet_CT_multi_att_dsv_3D`` without its gating convolution. The names of
 the layers are the authors', so ``aunet.networks.load_official_weights`` reads the weights.
 """
@@ -75,7 +75,7 @@ class ReleasedUpsampling(nn.Module):
         self.conv = ReleasedBlock(coarse_channels + channels, channels)
 
     def forward(self, skip: Tensor, coarse: Tensor) -> Tensor:
-        """skip (B, F, *spatial), coarse (B, C, *spatial / 2) -> (B, F, *spatial)."""
+        """Map skip (B, F, *spatial) and coarse (B, C, *spatial / 2) to (B, F, *spatial)."""
         return self.conv(torch.cat([skip, _resize(coarse, skip.shape[2:])], dim=1))
 
 

@@ -83,7 +83,7 @@ def test_a_uniform_map_has_entropy_one_and_a_single_cell_zero() -> None:
     assert [row["entropy"] for row in rows] == pytest.approx([1, 0])
 
 
-def test_what_lies_past_the_edge_of_the_label_does_not_count() -> None:
+def test_cells_past_the_edge_of_the_label_do_not_count() -> None:
     label = random_label((4, 4, 4))
     coefficients = np.random.default_rng(2).random((1, 4, 4, 4))
     padded = np.pad(coefficients, ((0, 0), (2, 1), (0, 0), (0, 0)), constant_values=9.0)

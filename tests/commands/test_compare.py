@@ -20,6 +20,12 @@ ATTENTION = {"model.name": "attention", "model.network.norm": "group"}
 LOSS = {"loss.name": "dice", "loss.function._target_": "monai.losses.DiceLoss"}
 
 
+def read_draft(folder: Path) -> SimpleNamespace:
+    """Return a stand-in for ``load_draft``'s result, of a file that holds a few keys only and is not checked."""
+    config = OmegaConf.load(folder / "config.yaml")
+    return SimpleNamespace(as_plain=lambda is_resolved: OmegaConf.to_container(config, resolve=is_resolved))
+
+
 @pytest.fixture(autouse=True)
 def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Run folders whose network was asked for: each is one convolution of two channels."""
@@ -29,17 +35,15 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         loaded.append(folder)
         return SimpleNamespace(network=nn.Conv3d(2, 3, 1))
 
-    monkeypatch.setattr("aunet.build.data.load_run", load_run)
-    monkeypatch.setattr(
-        "aunet.config.composition.load_run_config", lambda folder: OmegaConf.load(folder / "config.yaml")
-    )
+    monkeypatch.setattr("aunet.build.model.load_run", load_run)
+    monkeypatch.setattr("aunet.config.draft.load_draft", read_draft)
     return loaded
 
 
 def unet_and_other(
     folder: Path, settings: dict[str, Any] | None = None, gain: float = 0.1, **changes: Any
 ) -> tuple[Path, Path]:
-    """A U-Net and a run whose Dice is larger by ``gain``; of two slices each of eight patients."""
+    """Return a U-Net and a run whose Dice is larger by ``gain``; of two slices each of eight patients."""
     dices, patients = np.random.default_rng(0).uniform(0.5, 0.8, 16), [f"patient {number // 2}" for number in range(16)]
     first = write_run(folder / "0", case_scores(list(dices), patients))
     other = {"model": "attention", **changes}
@@ -157,7 +161,7 @@ def test_one_run_alone_is_refused(tmp_path: Path) -> None:
 
 
 def study(folder: Path, seeds: int = 3) -> list[Path]:
-    """A U-Net and a run whose Dice is larger by 0.1, of several seeds each."""
+    """Write a U-Net and a run whose Dice is larger by 0.1, of several seeds each."""
     random, folders = np.random.default_rng(0), list[Path]()
     dices = random.uniform(0.5, 0.8, 8)
     for name, settings, gain in (("unet", {}, 0.0), ("attention", ATTENTION, 0.1)):

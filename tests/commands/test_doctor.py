@@ -11,9 +11,10 @@ import pytest
 from abdomens import abdomens, words_for, write_abdomens
 from scans import ball_and_box, write_msd_task, write_nifti
 
-from aunet.build.data import build_cohort, build_network, build_window, describe_cohort, with_facts
+from aunet.build.data import build_cohort, describe_cohort, fill_in_facts
+from aunet.build.model import build_network, build_window
 from aunet.commands.main import main
-from aunet.config.composition import check_config, compose_config
+from aunet.config.draft import compose_draft
 from aunet.data.cohort.references import read_reference
 
 
@@ -76,7 +77,9 @@ def test_a_case_that_cannot_be_used_is_status_2_and_files_and_picture_say_why(
     assert digests(root) == before
 
 
-def test_what_the_source_itself_refuses_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cases_that_the_source_refuses_do_not_stop_the_doctor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = write_abdomens(tmp_path / "scans", abdomens(3))
     (root / "labels" / "case_1.nii.gz").unlink()
     assert main(["doctor", *words_for(root), "--output", str(tmp_path / "out")]) == 2
@@ -86,7 +89,7 @@ def test_what_the_source_itself_refuses_stops_nothing(tmp_path: Path, capsys: py
     assert "case_1 has no label map" in finding["message"]
 
 
-def test_a_dataset_without_a_usable_case_is_told_with_every_reason(
+def test_a_dataset_without_a_usable_case_is_reported_with_every_reason(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = write_abdomens(tmp_path / "scans", abdomens(2))
@@ -120,7 +123,7 @@ def test_the_fixes_make_the_rest_usable_and_leave_the_files_as_they_are(
 
     mended = [*words, f"data.fixes={fixes}"]
     assert main(["doctor", *mended, "--output", str(tmp_path / "again")]) == 0
-    cohort = build_cohort(compose_config(mended))
+    cohort = build_cohort(compose_draft(mended).data)
     assert [case.case_id for case in cohort.cases] == ["case_0", "case_1"]
     assert set(np.unique(read_reference(cohort.cases[0], cohort).array)) == {0, 1, 2, 3, 4}
     assert digests(root) == before
@@ -138,7 +141,7 @@ def test_two_values_without_a_class_are_not_guessed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", ["attention", "unet", "monai_unet"])
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 5.0)])
-def test_what_is_proposed_is_accepted(model: str, spacing: tuple[float, float, float], tmp_path: Path) -> None:
+def test_proposed_settings_are_accepted(model: str, spacing: tuple[float, float, float], tmp_path: Path) -> None:
     root = write_msd_task(tmp_path / "task", num_cases=0)
     names = ("one", "two")
     for number, name in enumerate(names):
@@ -152,15 +155,14 @@ def test_what_is_proposed_is_accepted(model: str, spacing: tuple[float, float, f
     assert main(["doctor", *words, "--output", str(tmp_path / "out")]) == 0
 
     proposed = list(report(tmp_path / "out")["proposed"])
-    config = compose_config([*words, *proposed])
-    check_config(config)
-    settings = with_facts(config, describe_cohort(config))
-    network = build_network(settings)
-    window = build_window(settings, network)
-    assert list(window.patch_size) == settings["data"]["patch_size"]
-    assert settings["data"]["spacing"] == list(spacing)
+    draft = compose_draft([*words, *proposed])
+    config = fill_in_facts(draft, describe_cohort(draft.data))
+    network = build_network(config)
+    window = build_window(config.inference, config.dataset, config.model, network)
+    assert list(window.patch_size) == config.data.patch_size
+    assert config.data.spacing == list(spacing)
     if model != "monai_unet":
-        strides = settings["model"]["network"]["strides"]
+        strides = config.model.network["strides"]
         halvings = np.prod(strides, axis=0)
         assert (np.array(window.patch_size) // halvings >= 4)[halvings > 1].all()
         assert (strides[0] == [2, 2, 1]) == (spacing[2] > 2 * spacing[0])

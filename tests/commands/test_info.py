@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
-from aunet.build.data import describe_cohort, with_facts
+from aunet.build.data import describe_cohort, fill_in_facts
 from aunet.commands.main import main
-from aunet.config.composition import compose_config
+from aunet.config.draft import compose_draft, write_run_config
 from aunet.training.callbacks.forecast import Forecast
 from aunet.training.pace import Pace
 from aunet.training.segmentation_task import SegmentationTask
@@ -19,7 +18,7 @@ TINY = ["model.network.channels=[4,8,8]", "data.patch_size=[16,16,16]", "data.ba
 
 @pytest.fixture(autouse=True)
 def measured_pace(monkeypatch: pytest.MonkeyPatch) -> Pace:
-    """A step of half a second and a window of a fifth, of half of the machine's rate, in place of a measurement."""
+    """Replace the measurement by a step of 0.5 s and a window of 0.2 s, at half of the machine's rate."""
     pace = Pace(0.5, 0.2, 1e9, BatchShape(3, 1, (16, 16, 16), 4))
 
     def measure(forecast: Forecast, task: SegmentationTask) -> Pace:
@@ -40,7 +39,7 @@ def output_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def forecast_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The text behind the table, in one line."""
+    """Return the text behind the table, in one line."""
     return " ".join(output_of(words, capsys).split()).rpartition("are left out. ")[2]
 
 
@@ -69,7 +68,7 @@ def test_training_shows_the_same_table_with_info(capsys: pytest.CaptureFixture[s
 SHORT = ["trainer.max_epochs=6", "trainer.batches_per_epoch=40"]
 
 
-def test_the_speed_and_the_end_are_told_without_data(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_speed_and_the_end_are_reported_without_data(capsys: pytest.CaptureFixture[str]) -> None:
     """240 steps of 0.5 s and 6 validations of 3 phantoms in 5 mm: 9 x 7 x 6 windows of 16 voxels each, of 0.2 s.
 
     Windows share at least half: along 77, 64 and 51 voxels at steps of 8 that are 9, 7 and 6.
@@ -83,7 +82,7 @@ def test_the_speed_and_the_end_are_told_without_data(capsys: pytest.CaptureFixtu
     assert told.endswith("Assumed: 3 validation cases of 77x64x51 voxels, the phantom's field of view.")
 
 
-def test_a_time_limit_is_the_end_that_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_time_limit_is_the_end_that_is_stated(capsys: pytest.CaptureFixture[str]) -> None:
     """After 6 steps of 0.5 s a validation of 16 x 16 x 16 voxels, one window of 0.2 s, in each of its 3 cases."""
     words = ["data.patch_size=[80,64,64]", *TINY[::2], "trainer.max_epochs=1000", "trainer.batches_per_epoch=6"]
     told = forecast_of(["info", "model=unet", *words, "trainer.max_time=00:00:01:12"], capsys)
@@ -116,10 +115,9 @@ def test_the_recipe_for_scans_can_be_asked_for_without_them(capsys: pytest.Captu
 
 
 def test_an_earlier_run_is_shown_without_its_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    config = compose_config(["model=unet", *TINY])
-    settings = with_facts(config, describe_cohort(config))
-    settings["data"]["root"] = "/no/longer/there"
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    draft = compose_draft(["model=unet", *TINY])
+    config = fill_in_facts(draft, describe_cohort(draft.data))
+    write_run_config(replace(config, data=replace(config.data, root="/no/longer/there")), tmp_path)
     assert table_of(["info", f"resume={tmp_path}"], capsys) == table_of(["info", "model=unet", *TINY], capsys)
 
 

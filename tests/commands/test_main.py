@@ -1,4 +1,4 @@
-"""What the command line answers, and its exit status."""
+"""The command line's answers and exit status."""
 
 import subprocess
 import sys
@@ -84,7 +84,7 @@ def test_help_loads_nothing_heavy(words: list[str], repository: Path) -> None:
     assert process.returncode == 0, process.stderr
 
 
-def test_train_py_tells_a_misspelled_override_with_status_2(repository: Path, tmp_path: Path) -> None:
+def test_train_py_reports_a_misspelled_override_with_status_2(repository: Path, tmp_path: Path) -> None:
     process = subprocess.run(
         [sys.executable, repository / "train.py", "modle=attention"],
         cwd=tmp_path,

@@ -1,4 +1,4 @@
-"""`aunet runs` tells of every run below a folder where it stands."""
+"""`aunet runs` shows the state of every run below a folder."""
 
 import json
 from pathlib import Path
@@ -46,13 +46,13 @@ def test_a_death_on_another_machine_is_a_guess(tmp_path: Path, capsys: pytest.Ca
     assert ["far", "died?", "on", "elsewhere"] in [row[:4] for row in rows(tmp_path, capsys)]
 
 
-def test_what_a_run_keeps_in_its_folder_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_inside_a_run_are_not_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = write_run(tmp_path / "run", status="finished")
     write_run(run / "wandb" / "files", status="finished")
     assert not [row for row in rows(tmp_path, capsys) if row and row[0].startswith("run/")]
 
 
-def test_a_folder_without_runs_and_one_that_is_not_there_are_told(
+def test_a_folder_without_runs_and_one_that_is_not_there_are_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert "No run in" in " ".join(map(" ".join, rows(tmp_path, capsys)))

@@ -9,24 +9,24 @@ from aunet.config.composition import compose_config
 from aunet.errors import UserError
 
 
-def test_a_folder_without_train_yaml_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_train_yaml_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"No train\.yaml"):
         compose_config([], tmp_path)
 
 
-def test_a_key_that_the_schema_does_not_know_is_told_with_the_one_it_resembles(tmp_path: Path) -> None:
+def test_a_key_that_the_schema_does_not_know_is_reported_with_the_one_it_resembles(tmp_path: Path) -> None:
     (tmp_path / "train.yaml").write_text("trainer: {max_epoch: 3}\n")
     with pytest.raises(UserError, match=r"trainer\.max_epoch: .* Did you mean trainer\.max_epochs\?"):
         compose_config([], tmp_path)
 
 
-def test_a_word_where_keys_belong_is_told(tmp_path: Path) -> None:
+def test_a_word_where_keys_belong_is_reported(tmp_path: Path) -> None:
     (tmp_path / "train.yaml").write_text("trainer: fast\n")
     with pytest.raises(UserError, match="trainer=fast: trainer is a group of keys"):
         compose_config([], tmp_path)
 
 
-def test_broken_yaml_is_told(tmp_path: Path) -> None:
+def test_broken_yaml_is_reported(tmp_path: Path) -> None:
     (tmp_path / "train.yaml").write_text("trainer: [\n")
     with pytest.raises(UserError, match="cannot be composed"):
         compose_config([], tmp_path)
@@ -38,7 +38,7 @@ def test_numbers_in_quotes_become_numbers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "# Mine.\n# @package model.network.gate\n"])
-def test_a_part_of_the_network_that_does_not_say_first_where_it_belongs_is_told(
+def test_a_part_of_the_network_without_its_package_line_is_reported(
     header: str, repository: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(repository / "conf", tmp_path / "conf")

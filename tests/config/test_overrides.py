@@ -1,8 +1,9 @@
-"""A mistake on the command line is told in one message that names it and what was meant."""
+"""A mistake on the command line ends in one message that names it and what was meant."""
 
 import pytest
 
-from aunet.config.composition import check_config, compose_config, split_sweep
+from aunet.config.composition import compose_config, split_sweep
+from aunet.config.draft import Draft
 from aunet.errors import UserError
 
 
@@ -37,7 +38,7 @@ from aunet.errors import UserError
         ("+model.network.droput=0.1", "has no argument 'droput'"),
         ("hydra.rn.dir=elsewhere", "Did you mean hydra.run.dir?"),
         ("model=unet,attention", "Add -m"),
-        ("data.root=/a=b", "quotes"),
+        ("logger.group=a=b", "quotes"),
         ("seed", "Write key=value"),
         ("=3", "names no key"),
         ("--multirn", "Write key=value"),
@@ -45,7 +46,7 @@ from aunet.errors import UserError
 )
 def test_the_message_names_the_override_and_the_remedy(override: str, message: str) -> None:
     with pytest.raises(UserError) as raised:
-        check_config(compose_config([override]))
+        Draft(compose_config([override]))
     told = str(raised.value)
     assert message in told
     assert override.lstrip("~+").partition("=")[0] in told
@@ -76,7 +77,7 @@ def test_the_runs_folder_follows_data_and_model() -> None:
 
 def test_an_argument_that_no_yaml_lists_can_be_added() -> None:
     config = compose_config(["model=monai_unet", "+model.network.dropout=0.1"])
-    check_config(config)
+    Draft(config)
     assert config.model.network.dropout == 0.1
 
 
@@ -103,6 +104,6 @@ def test_glob_takes_the_options_of_a_group() -> None:
 
 
 @pytest.mark.parametrize("override", ["model=glob(nothing*)", "seed=interval(0,1)"])
-def test_a_sweep_without_jobs_is_told(override: str) -> None:
+def test_a_sweep_without_jobs_is_reported(override: str) -> None:
     with pytest.raises(UserError, match="sweep"):
         split_sweep([override])

@@ -1,4 +1,4 @@
-"""What happens to the files of a dataset: each act takes the root of a sound one and damages it."""
+"""Acts that damage the files of a dataset: each takes the root of a sound one."""
 
 import gzip
 import json
@@ -17,27 +17,27 @@ Act = Callable[[Path], object]
 
 
 def holds(name: str, content: bytes) -> Act:
-    """The file holds this."""
+    """Write ``content`` into the file."""
     return lambda root: (root / name).write_bytes(content)
 
 
 def cut(name: str, share: float) -> Act:
-    """The file ends early."""
+    """Truncate the file."""
     return lambda root: (root / name).write_bytes((content := (root / name).read_bytes())[: int(share * len(content))])
 
 
 def gone(name: str) -> Act:
-    """The file is not there."""
+    """Delete the file."""
     return lambda root: (root / name).unlink()
 
 
 def goes_on(name: str, more: bytes) -> Act:
-    """The file holds more than it should."""
+    """Append bytes to the file."""
     return lambda root: (root / name).write_bytes((root / name).read_bytes() + more)
 
 
 def byte_flipped(name: str, at: int) -> Act:
-    """A bit of the byte ``at`` is another."""
+    """Flip a bit of the byte ``at``."""
 
     def act(root: Path) -> None:
         content = bytearray((root / name).read_bytes())
@@ -48,7 +48,7 @@ def byte_flipped(name: str, at: int) -> Act:
 
 
 def unpacked(name: str, new_name: str, share: float = 1.0) -> Act:
-    """A .nii.gz is a .nii, of which a share is there."""
+    """Unpack a .nii.gz and keep a share of it."""
 
     def act(root: Path) -> None:
         content = gzip.decompress((root / name).read_bytes())
@@ -76,7 +76,7 @@ def header(name: str, **fields: Any) -> Act:
 
 
 def voxels(name: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Act:
-    """The array of a NIfTI file is changed."""
+    """Change the array of a NIfTI file."""
 
     def act(root: Path) -> None:
         image: Any = nibabel.load(root / name)
@@ -97,7 +97,7 @@ def with_value(value: float, dtype: type[np.generic]) -> Callable[[NDArray[Any]]
 
 
 def moved(name: str, change: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Act:
-    """The affine of a NIfTI file is changed."""
+    """Change the affine of a NIfTI file."""
 
     def act(root: Path) -> None:
         image: Any = nibabel.load(root / name)
@@ -107,7 +107,7 @@ def moved(name: str, change: Callable[[NDArray[np.float64]], NDArray[np.float64]
 
 
 def link(name: str, target: str) -> Act:
-    """A link stands in place of the file."""
+    """Replace the file by a link."""
 
     def act(root: Path) -> None:
         (root / name).unlink()
@@ -117,7 +117,7 @@ def link(name: str, target: str) -> Act:
 
 
 def elsewhere(name: str) -> Act:
-    """The file lies outside of the dataset, with a link to it in its place."""
+    """Move the file out of the dataset and leave a link in its place."""
 
     def act(root: Path) -> None:
         (root / name).rename(root.parent / "elsewhere.nii.gz")
@@ -127,7 +127,7 @@ def elsewhere(name: str) -> Act:
 
 
 def folder_in_place(name: str) -> Act:
-    """A folder stands in place of the file."""
+    """Replace the file by a folder."""
 
     def act(root: Path) -> None:
         (root / name).unlink()
@@ -137,7 +137,7 @@ def folder_in_place(name: str) -> Act:
 
 
 def pipe(name: str) -> Act:
-    """A named pipe stands in place of the file: whoever opens it waits for ever."""
+    """Replace the file by a named pipe, which blocks whoever opens it."""
 
     def act(root: Path) -> None:
         (root / name).unlink()
@@ -152,7 +152,7 @@ def also(*acts: Act) -> Act:
 
 
 def copied(name: str, new_name: str) -> Act:
-    """The file is there again under another name."""
+    """Copy the file under another name."""
     return lambda root: shutil.copy(root / name, root / new_name)
 
 
@@ -168,7 +168,7 @@ def described(**changes: Any) -> Act:
 
 
 def first_entry(**changes: Any) -> Act:
-    """The first case that dataset.json lists is so described."""
+    """Change the first case that dataset.json lists."""
 
     def act(root: Path) -> None:
         entries = json.loads((root / "dataset.json").read_text())["training"]
@@ -185,7 +185,7 @@ def listed_twice(root: Path) -> None:
 
 
 def emptied(name: str) -> Act:
-    """The folder is there, and nothing in it; "" is the root."""
+    """Empty the folder; "" is the root."""
 
     def act(root: Path) -> None:
         shutil.rmtree(root / name)
@@ -195,19 +195,19 @@ def emptied(name: str) -> Act:
 
 
 def table(change: Callable[[str], str]) -> Act:
-    """The text of cases.csv is changed."""
+    """Change the text of cases.csv."""
     return lambda root: (root / "cases.csv").write_text(
         change((root / "cases.csv").read_text(encoding="utf-8")), encoding="utf-8"
     )
 
 
 def splits(**parts: list[str]) -> Act:
-    """A file of splits lies beside the data."""
+    """Write a file of splits beside the data."""
     return lambda root: (root / "splits.json").write_text(json.dumps(parts))
 
 
 def renamed_everywhere(root: Path) -> None:
-    """The names of files are as people write them."""
+    """Rename files as people write names."""
     for kind in ("images", "labels"):
         for file in sorted((root / kind).iterdir()):
             file.rename(file.with_name(file.name.replace("case_0", "Müller, Zoë (2) 腹部 'a' #1 [x]")))

@@ -1,7 +1,7 @@
 """Damaged inputs of every kind that users meet: what is done to a sound dataset, and what must be said of it.
 
 A kind is one line: of ``FAULTS`` where its case cannot be used, of ``WHOLE_DATASET`` where nothing can, of ``ODDITIES``
-where it is told but usable, of ``HARMLESS`` where it is used as if nothing were.
+if it is reported but usable, of ``HARMLESS`` if it is used without a message.
 """
 
 import shutil
@@ -58,7 +58,7 @@ RGB = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
 @dataclass(frozen=True)
 class Damage:
-    """What is done to a sound dataset, and what must be said of it.
+    """A change of a sound dataset, and the message that it must cause.
 
     ``said`` is a pattern of what is wrong and what to do, ``names`` what names the case, by default its id, and
     ``left`` the cases that must stay usable, by default the others.
@@ -81,9 +81,6 @@ FAULTS = {
     "a gzip file with more behind it": Damage("folder", goes_on(IMAGE, b"more"), "Not a gzipped.*copy it again"),
     "a .nii file cut short": Damage("folder", unpacked(IMAGE, "images/case_0.nii", 0.7), "truncated.*copy it again"),
     "a text file named .nii.gz": Damage("folder", holds(IMAGE, b"no scan" * 99), "not a readable.*what its name says"),
-    "a .nii file named .nii.gz": Damage(
-        "folder", also(unpacked(IMAGE, "x"), lambda root: (root / "x").rename(root / IMAGE)), "Not a gzipped.*its name"
-    ),
     "a label map cut short": Damage("folder", cut(LABEL, 0.5), "labels/.*truncated.*copy it again"),
     "a folder in place of an image": Damage("folder", folder_in_place(IMAGE), "no DICOM file.*give"),
     "a folder in place of a label map": Damage(
@@ -116,7 +113,7 @@ FAULTS = {
         "folder", moved(IMAGE, lambda affine: affine @ np.diag([1e6, 1e6, 1e6, 1])), "wide.*repair.*micrometres"
     ),
     "voxels of no size": Damage("folder", header(IMAGE, sform_code=0, pixdim__1=0), "pixdim.*Set the voxel size"),
-    # Images that are no scans.
+    # Images that are not scans.
     "an image with NaN": Damage("folder", voxels(IMAGE, with_value(np.nan, np.float32)), "NaN.*replace"),
     "an image with an infinite voxel": Damage("folder", voxels(IMAGE, with_value(np.inf, np.float32)), "inf.*replace"),
     "complex voxels": Damage("folder", voxels(IMAGE, stored_in(np.complex64)), "complex64.*save each part"),
@@ -166,7 +163,7 @@ FAULTS = {
     "an entry that is no path": Damage("msd", first_entry(image=7), "7 is no path", names="dataset.json"),
     "a file that is listed but not there": Damage("msd", gone("labelsTr/ball_000.nii.gz"), "not there. Unpack"),
     "a case listed twice": Damage(
-        "msd", listed_twice, "stands twice.*Give", left=("ball_000", "ball_001", "ball_002", "ball_003")
+        "msd", listed_twice, "appears twice.*Give", left=("ball_000", "ball_001", "ball_002", "ball_003")
     ),
     "an nnU-Net image without its number": Damage(
         "nnunet",
@@ -192,19 +189,19 @@ FAULTS = {
     "a row with an empty column": Damage(
         "table",
         table(lambda text: text.replace("Größe 0/label.nii.gz", "")),
-        "row 2: the column label is empty",
-        names="row 2",
+        "line 2: the column label is empty",
+        names="line 2",
     ),
     "a row whose path leads out": Damage(
         "table",
         table(lambda text: text.replace("Größe 0/t1", "../t1")),
-        "row 2: .*lies outside.*absolute",
-        names="row 2",
+        "line 2: .*lies outside.*absolute",
+        names="line 2",
     ),
     "two rows of one case": Damage(
         "table",
         table(lambda text: text.replace("Fall 1", "Fall 0")),
-        "Fall 0 stands twice",
+        "Fall 0 appears twice",
         left=("Fall 0", "Fall 2", "Fall 3"),
     ),
     # DICOM.
@@ -284,12 +281,12 @@ WHOLE_DATASET = {
     "channels that are not counted": Damage(
         "nnunet", described(channel_names={"7": "CT"}), "'channel_names'.*must name"
     ),
-    "files of a kind that is not read": Damage("nnunet", described(file_ending=".nrrd"), "'file_ending'.*Convert"),
+    "files of a kind that is not read": Damage("nnunet", described(file_ending=".npz"), "'file_ending'.*Convert"),
     "a table without a column": Damage(
         "table", table(lambda text: text.replace("label", "mask")), "lacks the columns label"
     ),
-    "a table with semicolons": Damage(
-        "table", table(lambda text: text.replace(",", ";")), "must be case_id,image,label"
+    "a table separated by blanks": Damage(
+        "table", table(lambda text: text.replace(",", " ")), "must be case_id,image,label"
     ),
     "a table of no rows": Damage("table", table(lambda text: text.splitlines()[0]), "lists no case. Write a line"),
     "a table in another encoding": Damage(
@@ -343,6 +340,10 @@ ODDITIES = {
 }
 
 HARMLESS = {
+    "a .nii file named .nii.gz": Damage(
+        "folder", also(unpacked(IMAGE, "x"), lambda root: (root / "x").rename(root / IMAGE)), ""
+    ),
+    "a table with semicolons": Damage("table", table(lambda text: text.replace(",", ";")), ""),
     "unicode, blanks and marks in names": Damage("folder", renamed_everywhere, ""),
     "a folder in unicode": Damage("dicom", renamed_folder, ""),
     "hidden files of other systems": Damage("folder", holds("images/._case_0.nii.gz", b""), ""),

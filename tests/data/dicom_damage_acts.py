@@ -1,4 +1,4 @@
-"""What happens to DICOM files."""
+"""Acts that damage DICOM files."""
 
 import shutil
 from pathlib import Path
@@ -74,7 +74,7 @@ def tilted(root: Path) -> None:
 
 
 def renamed_folder(root: Path) -> None:
-    """The folder of the first patient has a name as people give them."""
+    """Rename the first patient's folder as people write names."""
     name = "Müller, Zoë #3 腹部"
     (root / "patient_0").rename(root / name)
     table = root / "cases.csv"

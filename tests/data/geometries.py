@@ -22,7 +22,7 @@ def affine_of(axes: str, spacing: Sequence[float], angle: float = 0.0) -> Affine
 
 
 def sheared_affine() -> Affine:
-    """A CT with tilted gantry: each slice lies a little behind the one below."""
+    """Return a CT with tilted gantry: each slice lies a little behind the one below."""
     affine = affine_of("LAS", (0.9, 0.9, 3.0))
     affine[1, 2] = 0.8
     return affine

@@ -1,4 +1,4 @@
-"""What happens to pictures."""
+"""Acts that damage pictures."""
 
 import struct
 import zlib
@@ -14,12 +14,12 @@ from tests.data.damage_acts import Act
 
 
 def picture(name: str, array: NDArray[Any]) -> Act:
-    """The picture holds this."""
+    """Write ``array`` as the picture."""
     return lambda root: save_picture(root / name, array)
 
 
 def png_of(width: int, height: int, depth: int = 8, colour: int = 0) -> bytes:
-    """A PNG whose header tells of this size, with a few pixels."""
+    """Write a PNG whose header claims this size, with few pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

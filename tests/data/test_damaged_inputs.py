@@ -30,7 +30,7 @@ _LONGEST_MESSAGE = 900
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a sound dataset, written once."""
+    """Return the folder of a sound dataset, written once."""
 
     @cache
     def write(source: str) -> Path:
@@ -43,7 +43,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def damaged(sound: Callable[[str], Path], tmp_path: Path) -> Callable[[str], tuple[Damage, Path]]:
-    """A damage and the folder of a copy that it was done to."""
+    """Return a damage and the folder of a copy that it was done to."""
 
     def damage(kind: str) -> tuple[Damage, Path]:
         root = tmp_path / "data"
@@ -136,7 +136,7 @@ def test_a_damaged_case_is_skipped_with_one_line_and_the_others_are_usable(
 
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
 @pytest.mark.parametrize("kind", WHOLE_DATASET)
-def test_what_is_wrong_with_a_whole_dataset_is_told_before_anything_is_written(
+def test_faults_of_a_whole_dataset_are_reported_before_anything_is_written(
     kind: str, on_error: str, damaged: Callable[[str], tuple[Damage, Path]], caplog: pytest.LogCaptureFixture
 ) -> None:
     damage, root = damaged(kind)
@@ -151,7 +151,7 @@ def test_what_is_wrong_with_a_whole_dataset_is_told_before_anything_is_written(
 
 @pytest.mark.parametrize("on_error", ["stop", "skip"])
 @pytest.mark.parametrize("kind", ODDITIES)
-def test_what_is_odd_but_usable_is_told_in_one_line(
+def test_odd_but_usable_data_are_reported_in_one_line(
     kind: str, on_error: str, damaged: Callable[[str], tuple[Damage, Path]], caplog: pytest.LogCaptureFixture
 ) -> None:
     damage, root = damaged(kind)
@@ -162,7 +162,7 @@ def test_what_is_odd_but_usable_is_told_in_one_line(
 
 
 @pytest.mark.parametrize("kind", HARMLESS)
-def test_what_is_unusual_but_sound_is_used_without_a_word(
+def test_unusual_but_sound_data_are_used_without_a_message(
     kind: str, damaged: Callable[[str], tuple[Damage, Path]], caplog: pytest.LogCaptureFixture
 ) -> None:
     damage, root = damaged(kind)

@@ -1,4 +1,4 @@
-"""The disk that prepared cases need is told before it is full."""
+"""The disk space that prepared cases need is reported before the disk is full."""
 
 import shutil
 from collections import namedtuple
@@ -23,7 +23,7 @@ def test_the_need_is_that_of_the_store(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("free", "num_findings"), [(2_000_000_000, 0), (900_000_000, 1)])
-def test_too_little_is_told_also_for_a_folder_that_is_not_there_yet(
+def test_too_little_room_is_reported_also_for_a_folder_that_is_not_there_yet(
     free: int, num_findings: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, free))

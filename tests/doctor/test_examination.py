@@ -30,7 +30,7 @@ def found(examination: Examination) -> list[tuple[str, str]]:
 
 
 def flip(case: Abdomen, axis: int) -> None:
-    """The affine says the opposite of what the voxels are."""
+    """Flip the affine, so that it contradicts the voxels."""
     for affine in (case.affine, case.label_affine):
         affine[axis, axis] *= -1
         affine[axis, 3] *= -1
@@ -156,7 +156,7 @@ def test_a_planted_fault_is_found_in_its_case_alone(
     assert any(finding.kind.name == kind and message in finding.message for finding in findings), findings
 
 
-def test_a_label_without_background_is_told(tmp_path: Path) -> None:
+def test_a_label_without_background_is_reported(tmp_path: Path) -> None:
     cases = abdomens(3)
     fill(cases["case_1"])
     assert ("case_1", "empty label") in found(examined(write_abdomens(tmp_path, cases)))
@@ -176,7 +176,7 @@ def remove(path: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [truncate, write_nonsense, remove])
 @pytest.mark.parametrize("part", ["images", "labels"])
-def test_a_file_that_cannot_be_read_is_told_and_stops_nothing(
+def test_a_file_that_cannot_be_read_is_reported_and_stops_nothing(
     spoil: Callable[[Path], None], part: str, tmp_path: Path
 ) -> None:
     cohort = cohort_in(write_abdomens(tmp_path, abdomens(3)))
@@ -189,7 +189,7 @@ def test_a_file_that_cannot_be_read_is_told_and_stops_nothing(
     assert [facts.case_id for facts in examination.facts] == ["case_0", "case_2"]
 
 
-def test_nan_is_told(tmp_path: Path) -> None:
+def test_nan_is_reported(tmp_path: Path) -> None:
     cases = abdomens(3)
     cases["case_1"].image[5, 5, 5] = np.nan
     examination = examined(write_abdomens(tmp_path, cases))
@@ -213,7 +213,7 @@ def test_the_same_scan_twice_is_found_though_stored_in_another_orientation(tmp_p
     assert examination.findings[0].message == "voxel for voxel the image of case_1, with the same label"
 
 
-def test_several_cases_of_a_patient_are_told(tmp_path: Path) -> None:
+def test_several_cases_of_a_patient_are_reported(tmp_path: Path) -> None:
     write_abdomens(tmp_path, abdomens(3))
     rows = [f"case_{i},images/case_{i}.nii.gz,labels/case_{i}.nii.gz,{'ann' if i else 'bob'}" for i in range(3)]
     (tmp_path / "cases.csv").write_text("case_id,image,label,patient\n" + "\n".join(rows) + "\n")
@@ -224,7 +224,7 @@ def test_several_cases_of_a_patient_are_told(tmp_path: Path) -> None:
     assert examination.findings[0].kind.severity is Severity.NOTE
 
 
-def test_what_is_measured_is_what_was_drawn(tmp_path: Path) -> None:
+def test_measured_values_are_those_that_were_drawn(tmp_path: Path) -> None:
     cases = abdomens(1)
     [facts] = examined(write_abdomens(tmp_path, cases)).facts
     case = cases["case_0"]

@@ -1,4 +1,4 @@
-"""What readers warn of is heard by the thread that reads, and by nobody else."""
+"""Warnings of readers reach the thread that reads, and no other."""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ def test_nothing_is_shown_meanwhile_and_all_is_afterwards(caplog: pytest.LogCapt
     assert [record.getMessage() for record in caplog.records] == ["shown"]
 
 
-def test_a_remark_of_the_reader_stands_with_its_case(tmp_path: Path) -> None:
+def test_a_remark_of_the_reader_appears_with_its_case(tmp_path: Path) -> None:
     path = tmp_path / "scan.nii.gz"
     image = nibabel.Nifti1Image(np.arange(60, dtype=np.float32).reshape(3, 4, 5), None)
     image.to_filename(path)

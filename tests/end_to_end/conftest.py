@@ -19,7 +19,7 @@ def task_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_settings(task_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """A network and a training that take seconds."""
+    """Return a network and a training that take seconds."""
     return [
         "data=msd",
         f"data.root={task_folder}",
@@ -48,7 +48,7 @@ def without_pictures() -> Generator[None]:
 
 @pytest.fixture(scope="session")
 def finished_run(attention_settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with W&B offline, the default logger."""
+    """Return a run with W&B offline, the default logger."""
     folder = tmp_path_factory.mktemp("runs") / "attention"
     assert main(["train", *attention_settings, f"hydra.run.dir={folder}"]) == 0
     return folder

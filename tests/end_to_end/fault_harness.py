@@ -1,7 +1,7 @@
 """Kill a training again and again without warning, resume it each time, and compare it with one never interrupted.
 
 As a script: python tests/end_to_end/fault_harness.py KILLS FOLDER key=value ... trains as the overrides say, with as
-many kills at random moments, and tells what differs in the end.
+many kills at random moments, and reports what differs in the end.
 """
 
 import os
@@ -90,7 +90,7 @@ def _cut_short(checkpoint: Path, share: float) -> None:
 
 
 def descendants(number: int) -> Iterator[int]:
-    """Processes that the process ``number`` started, and those that they did."""
+    """Return the descendants of the process ``number``."""
     for task in Path(f"/proc/{number}/task").glob("*"):
         for child in (task / "children").read_text().split():
             yield int(child)

@@ -1,4 +1,4 @@
-"""Runs that their epochs, their time or their patience ended: resumed they stay as they are, extended they go on."""
+"""Runs ended by epochs, time or patience: resumed they stay as they are, extended they continue."""
 
 import json
 import os
@@ -15,7 +15,7 @@ import yaml
 from blank_pictures import blank_pictures
 
 from aunet.commands.main import main
-from aunet.commands.train import words_of_ranks
+from aunet.pipeline.launch import words_of_ranks
 from aunet.training.segmentation_task import SegmentationTask
 from tests.training.toy_training import ToyTime
 
@@ -163,7 +163,7 @@ def test_a_finished_run_without_a_report_gets_one(run_ended_by: CopyOfRun, train
     assert (run / "report.html").is_file()
 
 
-def test_a_finished_run_that_the_clock_ended_goes_on_with_more_time(
+def test_a_finished_run_that_the_clock_ended_continues_with_more_time(
     run_ended_by: CopyOfRun, train: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = run_ended_by("max_time")

@@ -1,4 +1,4 @@
-"""A full disk, a tracker that cannot write, hangs or is full: the run goes on, or ends so that it can be resumed."""
+"""A full disk, a tracker that fails or hangs: the run continues, or ends so that it can be resumed."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ def fill(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_a_run_on_a_full_disk_ends_with_its_checkpoint_and_goes_on_when_there_is_room(
+def test_a_run_on_a_full_disk_ends_with_its_checkpoint_and_continues_when_there_is_room(
     attention_settings: list[str],
     finished_run: Path,
     small_disk: Path,

@@ -1,4 +1,4 @@
-"""A run that is killed without warning goes on from its last checkpoint and ends as one never interrupted."""
+"""A run that is killed without warning continues from its last checkpoint and ends as one never interrupted."""
 
 from pathlib import Path
 

@@ -16,7 +16,7 @@ from aunet.metrics.case_scores import read_case_scores
 
 @pytest.fixture(scope="module")
 def old_runs(repository: Path) -> tuple[str, str]:
-    """A U-Net, and an attention network with another loss, half the epochs and half the training cases."""
+    """Return a U-Net, and an attention network with another loss, half the epochs and half the training cases."""
     folder = repository / "tests" / "fixtures" / "old_run"
     return str(folder / "unet"), str(folder / "attention_half")
 

@@ -14,7 +14,7 @@ from aunet.training.probes.time_profile import FIXED_PARTS, TimeProfile
 
 @pytest.fixture(scope="session")
 def probe_settings(attention_settings: list[str]) -> list[str]:
-    """The lengths of the probes are their own."""
+    """Return settings without the length of the training, as probes have their own."""
     left_out = ("trainer.max_epochs", "trainer.batches_per_epoch")
     return [*(word for word in attention_settings if not word.startswith(left_out)), "logger=csv"]
 
@@ -39,7 +39,7 @@ def test_a_network_learns_one_batch_by_heart(
     assert "is above 0.95" in caplog.text
 
 
-def test_a_batch_that_cannot_be_learned_is_told(
+def test_a_batch_that_cannot_be_learned_is_reported(
     probe_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = [word for word in probe_settings if "factory.lr" not in word]
@@ -64,7 +64,7 @@ def test_the_learning_rate_test_writes_a_curve_and_suggests_a_value(
     assert (run / "learning_rate.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_profile_tells_where_the_time_goes(
+def test_the_profile_shows_where_the_time_goes(
     probe_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"

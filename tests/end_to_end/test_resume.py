@@ -1,4 +1,4 @@
-"""A run that was stopped goes on as if it never had been."""
+"""A run that was stopped continues as if it had not been."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a run leaves, and that a second one leaves the same."""
+"""A run's folder, and that a second run leaves the same."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_run_json_tells_what_ran_and_how_it_scored(finished_run: Path) -> None:
+def test_run_json_records_what_ran_and_how_it_scored(finished_run: Path) -> None:
     record = json.loads((finished_run / "run.json").read_text())
     assert record["status"] == "finished"
     assert (record["data"], record["model"], record["is_phantom"], record["repeatable"]) == (

@@ -42,7 +42,7 @@ def extend(run: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("word", ["trainer.ema=0.9", "trainer.compile=true", "trainer.sync_batchnorm=true"])
-def test_what_does_not_go_with_parts_of_tensors_is_refused(
+def test_settings_that_need_whole_tensors_are_refused_with_fsdp(
     word: str, attention_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*attention_settings, *PARALLEL, "trainer.strategy=fsdp", word, f"hydra.run.dir={tmp_path}/run"]

@@ -1,4 +1,4 @@
-"""With data.on_error=skip faulty cases are told, left out and gone from the run's splits; the others train."""
+"""With data.on_error=skip faulty cases are reported and removed from the run's splits; the others train."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ def words(task: Path, *more: str) -> list[str]:
     return ["train", *SMALL, f"data.root={task}", f"data.cache={folder}/cache", f"hydra.run.dir={folder}/run", *more]
 
 
-def test_faulty_cases_are_told_and_the_others_train(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_faulty_cases_are_reported_and_the_others_train(task: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["data.on_error=skip", "trainer=smoke", "data.split.val=0.3"]
     assert main(words(task, *more)) == 0
     errors = " ".join(capsys.readouterr().err.split())

@@ -1,4 +1,4 @@
-"""What a run computes with is written down when it starts, and kept when it goes on."""
+"""The precision and layout of a run are recorded when it starts, and kept when it continues."""
 
 import json
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_resumed_run_keeps_its_choice_where_the_machine_would_now_choose_other
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU can do both")
-def test_what_a_processor_cannot_do_is_refused(
+def test_precision_that_a_processor_lacks_is_refused(
     plain_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [word for word in plain_settings if "precision" not in word]
@@ -58,7 +58,7 @@ def test_deterministic_operations_train_on_a_processor(plain_settings: list[str]
         torch.use_deterministic_algorithms(False)
 
 
-def test_without_a_compiler_the_run_goes_on_with_one_line(
+def test_without_a_compiler_the_run_continues_with_one_line(
     plain_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(inductor_config.cpp, "cxx", ("no-such-compiler",))

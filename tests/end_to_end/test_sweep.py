@@ -1,4 +1,4 @@
-"""A sweep survives what happens to its jobs and to itself; the same command goes on."""
+"""A sweep survives faults of its jobs and of itself; the same command continues it."""
 
 import os
 import signal
@@ -53,7 +53,7 @@ def test_a_job_may_train_in_two_processes(sweep_words: list[str], tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_killed_sweep_leaves_no_process_behind_and_goes_on_to_what_an_unkilled_one_gives(
+def test_a_killed_sweep_leaves_no_process_behind_and_continues_to_the_result_of_an_unkilled_one(
     sweep_words: list[str], tmp_path: Path
 ) -> None:
     words = [*sweep_words, "trainer.max_epochs=20", "optimizer.factory.lr=0.01,0.02"]
@@ -111,10 +111,10 @@ def test_a_search_ends_with_the_best_settings_to_copy(
 
 
 @pytest.mark.slow
-def test_the_jobs_of_a_cluster_are_stopped_with_a_checkpoint_and_go_on_when_queued_again(
+def test_the_jobs_of_a_cluster_are_stopped_with_a_checkpoint_and_continue_when_queued_again(
     sweep_words: list[str], tmp_path: Path
 ) -> None:
-    """submitit runs the jobs on this machine as it would on a node, and tells one that it is preempted."""
+    """Jobs run on this machine through submitit as on a node; one of them gets the signal of a preemption."""
     pytest.importorskip("submitit", reason="the extra 'slurm' is not installed")
     from aunet.sweeps.cluster_queue import ClusterQueue
     from aunet.sweeps.sweep_plan import plan_sweep, write_plan

@@ -1,4 +1,4 @@
-"""When a training saves, stops early, or gives up."""
+"""When a training saves, stops early, or fails."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def plain_settings(small_settings: list[str]) -> list[str]:
     return ["model=unet", "logger=csv", *(word for word in small_settings if "factory.lr" not in word)]
 
 
-def test_a_loss_that_is_no_number_ends_the_run_with_its_batch_saved(
+def test_a_loss_of_nan_ends_the_run_with_its_batch_saved(
     plain_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
@@ -36,7 +36,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_batch_saved(
     assert json.loads((folder / "run.json").read_text())["status"] == "failed"
 
 
-def test_a_step_whose_loss_is_no_number_can_be_skipped(
+def test_a_step_whose_loss_is_nan_can_be_skipped(
     plain_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     words = [*plain_settings, OVERFLOW, "trainer.on_nonfinite=skip", "trainer.max_epochs=1"]

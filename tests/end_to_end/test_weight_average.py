@@ -1,4 +1,4 @@
-"""trainer.ema: the average is validated, kept as the best and tested; the training goes on with its own weights."""
+"""trainer.ema: the average is validated, kept as the best and tested; the training continues with its own weights."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import pytest
 import torch
 from blank_pictures import blank_pictures
 
-from aunet.build.data import load_run
+from aunet.build.model import load_run
 from aunet.commands.main import main
 from aunet.training.segmentation_task import SegmentationTask
 from tests.end_to_end.fault_harness import differences
@@ -81,7 +81,7 @@ def test_a_resumed_run_ends_with_the_same_average(
     [["model.network.dropout=0.1"], ["model=attention_hard", "trainer.ema=0.9"]],
     ids=["dropout", "hard gates with an average"],
 )
-def test_what_a_network_draws_is_drawn_again_after_a_resume(
+def test_random_draws_of_a_network_are_repeated_after_a_resume(
     words: list[str], attention_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = [*attention_settings, "logger=csv", *words]

@@ -11,7 +11,7 @@ import yaml
 from abdomens import abdomens, write_abdomens
 from blank_pictures import blank_pictures
 
-from aunet.build.data import load_run
+from aunet.build.model import load_run
 from aunet.commands.main import main
 from aunet.data.io.volume import read_volume
 from aunet.data.preprocessing.intensity_scale import IntensityScale
@@ -75,7 +75,7 @@ def test_the_numbers_of_the_training_cases_are_kept_and_predict(run: Path, words
     assert main(["predict", str(run), str(scan), "--output", str(run.parent / "out")]) == 0
 
 
-def test_a_stopped_run_goes_on_with_its_numbers(
+def test_a_stopped_run_continues_with_its_numbers(
     words: list[str], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "stopped"

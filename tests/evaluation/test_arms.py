@@ -56,7 +56,7 @@ def test_scores_become_a_row_each_with_the_fold_that_tested_the_case() -> None:
 
 
 def test_a_metric_that_one_training_of_an_arm_lacks_is_left_out_for_that_arm() -> None:
-    table = tidy_scores(gather_arms([unet(0), unet(1, distances=()), attention(0)]))
+    table = tidy_scores(gather_arms([unet(0), unet(1, metrics=("dice",)), attention(0)]))
     assert set(table.loc[table["metric"] == "assd_mm", "arm"]) == {"attention"}
 
 

@@ -1,4 +1,4 @@
-"""Which runs may stand side by side, how those that may not are refused, and what each is called."""
+"""Which runs are comparable, how the others are refused, and how each is named."""
 
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def test_runs_that_differ_in_their_model_and_seed_are_not_refused() -> None:
     ],
     ids=["model", "part of the model", "loss", "one setting", "cases", "seed", "folder", "model and epochs"],
 )
-def test_runs_are_named_by_what_tells_them_apart(others: list[dict[str, Any]], expected: list[str] | None) -> None:
+def test_runs_are_named_by_what_distinguishes_them(others: list[dict[str, Any]], expected: list[str] | None) -> None:
     runs = [compared_run(), *(compared_run(f"run_{number}", **of) for number, of in enumerate(others, start=1))]
 
     names = [named.name for named in with_unique_names(runs, setting_differences(runs))]

@@ -31,7 +31,7 @@ def read(folder: Path) -> ComparedRun:
 
 
 def p_values(folder: Path, seed: int, shift: float = 0.0) -> tuple[float, float]:
-    """p of the comparison of two run folders, and of the signed-rank test over slices as f8e6fcc did."""
+    """Return p of the comparison of two run folders, and of the signed-rank test over slices as f8e6fcc did."""
     tables = slices(np.random.default_rng(seed), shift)
     for name, scores in zip(("0", "1"), tables, strict=True):
         write_case_scores(folder / name / "test" / "case_scores.csv", scores)

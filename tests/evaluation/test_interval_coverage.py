@@ -37,7 +37,7 @@ def t_interval(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def bca_interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """The interval of f8e6fcc."""
+    """Return the interval of f8e6fcc."""
     random = np.random.default_rng(0)
     result = stats.bootstrap((values,), np.mean, n_resamples=1000, method="BCa", rng=random)
     return result.confidence_interval.low, result.confidence_interval.high

@@ -44,7 +44,9 @@ def concerns(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     ],
     ids=lambda value: next(iter(value)),
 )
-def test_what_shapes_training_or_scoring_forbids_a_comparison(settings: dict[str, Any], expected: list[str]) -> None:
+def test_settings_that_shape_training_or_scoring_forbid_a_comparison(
+    settings: dict[str, Any], expected: list[str]
+) -> None:
     assert concerns({}, {"settings": settings}) == expected
 
 
@@ -62,7 +64,7 @@ def test_what_shapes_training_or_scoring_forbids_a_comparison(settings: dict[str
     ],
     ids=lambda settings: next(iter(settings)),
 )
-def test_the_model_and_what_leaves_the_scores_alone_are_no_difference(settings: dict[str, Any]) -> None:
+def test_the_model_and_settings_without_effect_on_scores_are_not_differences(settings: dict[str, Any]) -> None:
     assert setting_differences([compared_run(), compared_run("second", settings)]) == []
 
 
@@ -126,7 +128,7 @@ def test_an_argument_that_an_older_source_lacks_is_noted() -> None:
     assert not difference.is_refused
 
 
-def test_what_a_network_takes_over_from_the_data_is_no_difference_of_models() -> None:
+def test_facts_that_a_network_takes_from_the_data_are_not_a_difference_of_models() -> None:
     runs = [compared_run(), compared_run("second", {"model.network.spacing": [1, 1, 1], "model.network.norm": "group"})]
 
     assert model_differences(runs) == {"model.network.norm": ("batch", "group")}

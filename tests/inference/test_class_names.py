@@ -1,4 +1,4 @@
-"""What the values of a folder of label maps mean."""
+"""The names of the values in a folder of label maps."""
 
 from pathlib import Path
 

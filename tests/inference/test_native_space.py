@@ -1,4 +1,4 @@
-"""Predictions told at the scan's own voxels: round trips through preprocessing, and closed forms."""
+"""Predictions at the scan's own voxels: round trips through preprocessing, and closed forms."""
 
 from collections.abc import Sequence
 
@@ -63,7 +63,7 @@ def test_an_organ_returns_with_dice_of_at_least_099_from_a_finer_grid(affine: np
 
 
 @PARALLEL
-def test_an_ellipsoid_known_at_half_the_resolution_is_told_with_dice_of_at_least_099(affine: np.ndarray) -> None:
+def test_an_ellipsoid_known_at_half_the_resolution_is_restored_with_dice_of_at_least_099(affine: np.ndarray) -> None:
     """Logits that fall linearly with the distance from the surface, as a good network's do near it."""
     native = Volume(np.zeros((64, 60, 40), np.uint8), affine)
     grid = Preprocessing(tuple(2 * side for side in ras_spacing(affine)), "mr", (0, 1)).label(native)

@@ -1,4 +1,4 @@
-"""Real scans go to the network's grid and back; generated twins stand in test_native_space and test_preprocessing."""
+"""Real scans go to the network's grid and back; generated twins are in test_native_space and test_preprocessing."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def scan(name: str, shared_data: Path) -> tuple[Volume, Volume]:
 
 
 def round_trip(label: Volume, spacing: tuple[float, ...] | None) -> np.ndarray:
-    """The label map on the network's grid and back, with logits as sure as a label is."""
+    """Resample the label map to the network's grid and back, with logits as certain as a label."""
     values, places = np.unique(label.array, return_inverse=True)
     classes = places.reshape(label.shape).astype(np.uint8)
     prepared = Preprocessing(spacing, "ct", (-160.0, 240.0)).label(Volume(classes, label.affine))

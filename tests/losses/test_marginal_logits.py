@@ -1,4 +1,4 @@
-"""What an un-annotated class may and may not learn."""
+"""Losses of a class that a case does not annotate."""
 
 import pytest
 import torch

@@ -20,7 +20,7 @@ def body(
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0),
     extent: float = 60.0,
 ) -> np.ndarray:
-    """An ellipsoid in a scan of ``extent`` mm along each axis; the centre of the scan is no special voxel's."""
+    """Return an ellipsoid in a scan of ``extent`` mm along each axis, whose centre is not a voxel's."""
     axes = [np.arange(-extent / 2, extent / 2, side) - place for side, place in zip(spacing, centre, strict=True)]
     grid = np.meshgrid(*axes, indexing="ij", sparse=True)
     return sum((axis / radius) ** 2 for axis, radius in zip(grid, semi_axes, strict=True)) <= 1

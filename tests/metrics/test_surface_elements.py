@@ -106,7 +106,7 @@ def test_the_ends_of_a_line_are_points_of_area_one() -> None:
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0, 1.0, 4.0)])
-def test_the_edge_of_the_array_is_no_surface(spacing: tuple[float, ...]) -> None:
+def test_the_edge_of_the_array_is_not_a_surface(spacing: tuple[float, ...]) -> None:
     half = np.zeros((8, 8, 8), dtype=bool)
     half[:4] = True
 

@@ -1,4 +1,4 @@
-"""What the blocks compute, against their formulas written out."""
+"""Outputs of the blocks against their formulas written out."""
 
 from functools import partial
 from typing import Any

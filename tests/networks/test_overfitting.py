@@ -23,7 +23,7 @@ LEARNING_RATES = {
 
 
 def patch(length: int) -> tuple[Tensor, Tensor]:
-    """A ball and a box of ``length`` x 32 x 32 voxels, told apart by four times the noise of each of two channels."""
+    """Return a ball and a box, ``length`` x 32 x 32 voxels; they differ by 4 times the noise of a channel."""
     grid = torch.stack(torch.meshgrid(torch.arange(float(length)), *[torch.arange(32.0)] * 2, indexing="ij"))
     label = torch.zeros(1, 1, length, 32, 32, dtype=torch.uint8)
     label[0, 0][(grid - 11).square().sum(0) < 49] = 1
@@ -37,7 +37,7 @@ def test_fifty_steps_on_one_patch_reach_a_dice_of_95_percent(option: str) -> Non
     torch.manual_seed(0)
     settings = settings_of(option, spatial_dims=3)
     network = small_network(settings, width=8)
-    image, label = patch(2 * max(16, settings["model"]["size_multiple"] or 0))  # a norm needs more than one voxel
+    image, label = patch(2 * max(16, settings.model.size_multiple or 0))  # a norm needs more than one voxel
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATES.get(option, 5e-3))
     for _ in range(50):
         optimizer.zero_grad()
@@ -51,7 +51,7 @@ def test_fifty_steps_on_one_patch_reach_a_dice_of_95_percent(option: str) -> Non
 
 @contextmanager
 def _statistics_of_the_batch(network: nn.Module) -> Generator[None]:
-    """Evaluation, with hard gates as they are at test time, but batch norms as in training.
+    """Evaluate with hard gates as they are at test time, but batch norms as in training.
 
     After 50 steps their running variance still holds half a percent of the 1 it started from, a thousand times the
     variance of a skip behind a softmax over all places.

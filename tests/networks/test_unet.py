@@ -9,7 +9,7 @@ import torch
 from aunet.errors import UserError
 from aunet.networks import AttentionUNet, GridGate, Layers, UNet
 from aunet.networks.blocks import ConvolutionBlock
-from aunet.networks.decoder import DecoderLevel
+from aunet.networks.unet import DecoderLevel
 
 RELEASED = partial(GridGate, is_pass_through_start=False)
 

@@ -7,7 +7,8 @@ from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
 from aunet.classes import Labels
-from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.inference.window_layout import Window
+from aunet.training.segmentation_task import SegmentationTask
 
 
 class UnwatchedTask(SegmentationTask):
@@ -17,7 +18,7 @@ class UnwatchedTask(SegmentationTask):
 
 
 def training_loss(network: nn.Module, image: Tensor, label: Tensor) -> Tensor:
-    """The loss of one training step: every supervised level, and every draw of gates that are drawn."""
+    """Return the loss of one training step: every supervised level, and every draw of gates that are drawn."""
     task = UnwatchedTask(
         network=network,
         loss=DiceCELoss(softmax=True, to_onehot_y=True),

@@ -15,11 +15,11 @@ from aunet.classes import Labels
 from aunet.errors import UserError
 from aunet.metrics.case_scores import CONVENTION, PENALTY, join_scores, read_case_scores, write_case_scores
 from aunet.metrics.label_map_scores import score_case
+from aunet.metrics.registry import METRIC_OF
 from aunet.reporting.attention_curves import AREA, LEVEL, RATIO, attention_curves
 from aunet.reporting.curves import training_curves
 from aunet.reporting.report import build_report
 from aunet.reporting.score_section import ranked_cases
-from aunet.reporting.tables import VOXEL_DISTANCE_NOTE
 
 LABELS = Labels(("background", "left <kidney>", "spleen"))
 FACTS = {
@@ -42,7 +42,7 @@ def run_folder(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The report of ``run_folder`` as it is written, made once."""
+    """Return the report of ``run_folder`` as it is written, made once."""
     return build_report(write_run(tmp_path_factory.mktemp("run"))).read_text()
 
 
@@ -126,7 +126,7 @@ def test_report_shows_names_as_text_never_as_markup(report: str) -> None:
     assert "# &lt;b&gt;" in report
 
 
-def test_report_tells_scores_with_the_count_of_undefined_and_the_convention(report: str) -> None:
+def test_report_shows_scores_with_the_count_of_undefined_and_the_convention(report: str) -> None:
     assert CONVENTION in report
     # The kidney's Dice: 0 once, 1 in five cases, undefined in one. Mean 5/6, sd sqrt(1/6).
     assert "0.833 ± 0.408<small>1 undefined</small>" in report
@@ -158,7 +158,7 @@ def test_report_of_an_older_run_shows_the_distance_that_it_recorded(run_folder: 
         text = build_report(run_folder).read_text()
     assert "<th>Voxel ASSD (mm)</th>" in text
     assert "<th>ASSD (mm)</th>" not in text
-    assert escape(VOXEL_DISTANCE_NOTE) in text
+    assert escape(METRIC_OF["voxel_assd_mm"].note) in text
     assert "<small>penalised: not recorded</small>" in text
     assert "<td>not recorded</td>" in text
 
@@ -186,7 +186,7 @@ def test_unfinished_run_has_a_report_that_says_what_is_missing(tmp_path: Path) -
         assert words in text
 
 
-def test_folder_that_is_no_run_is_refused_by_name(tmp_path: Path) -> None:
+def test_folder_that_is_not_a_run_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=re.escape(f"{tmp_path}/run.json")):
         build_report(tmp_path)
 

@@ -16,7 +16,7 @@ def git(folder: Path, *words: str) -> str:
 
 @pytest.fixture
 def module(tmp_path: Path) -> Path:
-    """A tracked file of a new checkout."""
+    """Return a tracked file of a new checkout."""
     path = tmp_path / "checkout" / "package" / "module.py"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"first\r\nsecond\n")
@@ -62,7 +62,7 @@ def test_other_changes_of_a_resumed_run_are_kept_beside_the_first(tmp_path: Path
     assert (tmp_path / "changes_2.patch").read_bytes() == b"two"
 
 
-def test_a_patch_too_large_to_keep_is_told(
+def test_a_patch_too_large_to_keep_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(code_state, "_LARGEST_PATCH_BYTES", 3)

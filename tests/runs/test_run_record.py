@@ -1,4 +1,4 @@
-"""``run.json`` tells which code ran."""
+"""``run.json`` records which code ran."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from aunet.runs.run_record import RunRecord
 
 
 @pytest.mark.parametrize(("patch", "name"), [(b"diff", "changes.patch"), (b"", None)])
-def test_the_commit_stands_beside_the_name_of_the_file_with_the_changes(
+def test_the_commit_is_beside_the_name_of_the_file_with_the_changes(
     patch: bytes, name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run_record, "read_code_state", lambda: CodeState("abc", patch))

@@ -1,4 +1,4 @@
-"""Where a run stands, told by the files in its folder."""
+"""The state of a run, read from the files in its folder."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a cluster is asked for, and what a node does."""
+"""Requests to a cluster, and the work of a node."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from aunet.sweeps.sweep_plan import plan_sweep
 
 @dataclass
 class Node:
-    """What submitit tells a task of its job."""
+    """The environment that submitit provides to a task."""
 
     num_nodes: int
     job_id: str = "123_4"
@@ -49,7 +49,7 @@ def test_a_job_on_the_processor_asks_for_no_gpu() -> None:
     assert parameters("trainer.accelerator=cpu")["gpus_per_node"] == 0
 
 
-def test_a_machine_without_slurm_and_a_wrong_value_are_told(tmp_path: Path) -> None:
+def test_a_machine_without_slurm_and_a_wrong_value_are_reported(tmp_path: Path) -> None:
     plan = plan_sweep(
         ["hydra/launcher=submitit_slurm", f"hydra.sweep.dir={tmp_path}", "hydra.launcher.cluster=nowhere"]
     )
@@ -57,7 +57,9 @@ def test_a_machine_without_slurm_and_a_wrong_value_are_told(tmp_path: Path) -> N
         ClusterQueue(tmp_path, plan.launcher_settings, None).submit(plan.jobs)
 
 
-def test_a_node_stops_its_process_and_gives_what_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_stops_its_process_and_returns_the_job_that_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = (
         "import pathlib, signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"

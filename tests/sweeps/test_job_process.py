@@ -1,4 +1,4 @@
-"""What each of several processes gets of a machine."""
+"""The share of a machine that each of several processes gets."""
 
 import pytest
 

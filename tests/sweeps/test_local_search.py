@@ -1,4 +1,4 @@
-"""A search on this machine: trials are watched while they run, and a command given again goes on."""
+"""A search on this machine: trials are watched while they run, and a repeated command continues."""
 
 import json
 import signal
@@ -72,7 +72,7 @@ def test_a_trial_that_does_worse_than_the_others_is_stopped(tmp_path: Path) -> N
     assert json.loads((tmp_path / "trial_005" / "run.json").read_text())["status"] == "pruned"
 
 
-def test_a_search_that_was_stopped_goes_on_with_its_trials(tmp_path: Path) -> None:
+def test_a_search_that_was_stopped_continues_with_its_trials(tmp_path: Path) -> None:
     study = study_in(tmp_path)
     started: list[Job] = []
 

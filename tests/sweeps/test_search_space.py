@@ -51,6 +51,6 @@ def test_every_option_and_both_ends_are_in_the_corners() -> None:
         ("seed=range(3,3)", "empty"),
     ],
 )
-def test_a_space_that_cannot_be_searched_is_told(override: str, message: str) -> None:
+def test_a_space_that_cannot_be_searched_is_reported(override: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_search_space([override])

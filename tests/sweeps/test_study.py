@@ -1,4 +1,4 @@
-"""A study remembers its trials, chooses by seed and gives up what does worse than the others."""
+"""A study remembers its trials, chooses by seed and stops trials that do worse than the others."""
 
 from pathlib import Path
 

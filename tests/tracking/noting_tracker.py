@@ -1,4 +1,4 @@
-"""A tracker that notes in a file what it is told, and may throw or hang."""
+"""A tracker that notes its calls in a file, and may throw or hang."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A tracker that fails, hangs or fills up costs one line; the run goes on."""
+"""A tracker that fails, hangs or fills up causes one warning; the run continues."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
 
-def test_a_tracker_has_noted_what_it_is_told_when_the_call_comes_back(picture: Path, tmp_path: Path) -> None:
+def test_a_tracker_has_noted_what_it_was_sent_when_the_call_returns(picture: Path, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     tracker = guarded(notes)
     tracker.picture("attention", picture, 3)
@@ -90,7 +90,7 @@ def test_one_whose_process_dies_costs_one_line(tmp_path: Path, caplog: pytest.Lo
     assert len(warnings_of(caplog)) == 1
 
 
-def test_pictures_end_with_the_budget_and_metrics_go_on(
+def test_pictures_end_with_the_budget_and_metrics_continue(
     picture: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker = guarded(tmp_path / "notes", media_bytes=350, media_bytes_before=100)
@@ -105,7 +105,7 @@ def test_pictures_end_with_the_budget_and_metrics_go_on(
     assert "logger.media_mib" in line
 
 
-def test_the_tracker_of_a_killed_run_ends_with_what_it_was_told(tmp_path: Path) -> None:
+def test_the_tracker_of_a_killed_run_ends_with_what_it_was_sent(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     code = (
         "from tests.tracking.test_guarded_tracker import *\n"

@@ -1,4 +1,4 @@
-"""TensorBoard reads back what it was told."""
+"""TensorBoard reads back what it was sent."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from aunet.tracking.tensorboard_tracker import TensorBoardTracker
+from aunet.tracking import TensorBoardTracker, TrackedRun
 
 
 def test_scalars_pictures_and_tables_are_read_back(tmp_path: Path) -> None:
@@ -14,7 +14,7 @@ def test_scalars_pictures_and_tables_are_read_back(tmp_path: Path) -> None:
 
     picture = tmp_path / "picture.png"
     Image.new("RGB", (9, 7), (255, 0, 0)).save(picture)
-    tracker = TensorBoardTracker(tmp_path / "tensorboard", {"seed": 0})
+    tracker = TensorBoardTracker(TrackedRun(tmp_path, "run", settings={"seed": 0}))
     for epoch in range(3):
         tracker.picture("attention/level_1/a", picture, epoch)
         tracker.metrics({"val/dice": 0.25 * epoch}, epoch)
@@ -30,7 +30,7 @@ def test_scalars_pictures_and_tables_are_read_back(tmp_path: Path) -> None:
     assert "| pancreas | 0.5 |" in text.tensor_proto.string_val[0].decode()
 
 
-def test_without_the_package_the_remedy_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_message_holds_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard.writer", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'aunet\[tensorboard\]'"):
-        TensorBoardTracker(tmp_path, {})
+        TensorBoardTracker(TrackedRun(tmp_path, "run"))

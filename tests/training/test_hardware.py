@@ -33,7 +33,7 @@ def test_a_processor_computes_in_bf16_where_it_multiplies_it(
 
 
 @pytest.mark.usefixtures("processor_only")
-def test_what_is_set_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_user_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     choice = choose_for_hardware("float32", False, "auto")
     assert (choice.precision, choice.is_channels_last, choice.lightning_precision) == ("float32", False, "32-true")
@@ -68,7 +68,7 @@ def test_deterministic_training_on_a_gpu_is_refused_with_its_operations() -> Non
 
 
 @pytest.mark.usefixtures("gpu")
-def test_tf32_is_told_where_it_rounds() -> None:
+def test_tf32_is_reported_if_it_rounds() -> None:
     assert "(TF32)" in choose_for_hardware("float32", "auto", "auto").description
     assert "(TF32)" not in choose_for_hardware("float32", "auto", "auto", is_tf32=False).description
     assert "(TF32)" not in choose_for_hardware("bf16", "auto", "auto").description

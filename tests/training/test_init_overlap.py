@@ -27,7 +27,7 @@ def write_run(
     init: Path | None = None,
     **names: dict[str, str],
 ) -> Path:
-    """A run's folder as far as its cases are concerned; ``names`` are patients and digests."""
+    """Return a run's folder as far as its cases are concerned; ``names`` are patients and digests."""
     (folder / "checkpoints").mkdir(parents=True)
     parts: dict[str, Any] = {"train": train, "val": val, "test": test}
     (folder / "splits.json").write_text(json.dumps(parts | names))
@@ -38,7 +38,7 @@ def write_run(
 
 
 def start(source: Path, *, train: list[str], val: list[str], test: list[str], **changes: Any) -> Start:
-    """A run of ten cases that starts from ``source``."""
+    """Return a run of ten cases that starts from ``source``."""
     patients = changes.get("patients", {})
     cases = [Case(name, (), None, group=patients.get(name, "")) for name in NAMES]
     root = changes.get("root", "/scans")
@@ -80,7 +80,7 @@ def test_test_cases_that_chose_the_best_epoch_are_refused_too(tmp_path: Path) ->
         check_overlap(start(run, **parts), is_allowed=False)
 
 
-def test_what_is_allowed_is_a_sentence_for_every_table(tmp_path: Path) -> None:
+def test_an_allowed_overlap_is_a_sentence_in_every_table(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", **PARTS)
     [caveat] = check_overlap(start(run, **OTHER), is_allowed=True)
     assert caveat.startswith("3 of the 3 test cases were used before")
@@ -172,7 +172,7 @@ def test_weights_whose_cases_are_not_known_are_a_caveat(kind: str, tmp_path: Pat
     assert ("lost" in caveat) == (kind == "lost ancestor")
 
 
-def test_validation_cases_that_were_trained_on_are_told(tmp_path: Path) -> None:
+def test_validation_cases_that_were_trained_on_are_reported(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", **PARTS)
     begun = start(run, train=NAMES[1:8], val=NAMES[:1], test=NAMES[8:])
     assert check_overlap(begun, is_allowed=False) == []

@@ -13,12 +13,13 @@ from torch import nn
 
 from aunet.classes import Labels
 from aunet.data.patches.augmentation import Augmentation
+from aunet.inference.window_layout import Window
 from aunet.networks import AttentionUNet
 from aunet.training import trial_steps
 from aunet.training.callbacks.forecast import Forecast, TrialStepError
 from aunet.training.hardware import HardwareChoice
 from aunet.training.pace import count_windows, measure_pace
-from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.trial_steps import BatchShape, matrix_rate
 
 SHAPE = BatchShape(patches=2, channels=1, patch_size=(16, 16, 16), num_classes=3)
@@ -64,7 +65,7 @@ class ClockedTask(SegmentationTask):
 
 @pytest.fixture
 def clocked_task(monkeypatch: pytest.MonkeyPatch) -> ClockedTask:
-    """A task whose batches take time, and whose windows and updates take none."""
+    """Return a task whose batches take time, and whose windows and updates take none."""
     task: Any = task_of(nn.Conv3d(1, 3, 1), (64, 64, 64))
     task.__class__ = ClockedTask
     task.clock, task.trials = SimpleNamespace(seconds=0.0), []
@@ -169,7 +170,7 @@ def test_buffers_are_put_back_even_if_a_module_replaces_them(clocked_task: Segme
     assert clocked_task.state_dict()["network.0.seen"].item() == 0
 
 
-def test_a_trial_step_that_fails_is_told_with_its_reason(
+def test_a_trial_step_that_fails_is_reported_with_its_reason(
     clocked_task: SegmentationTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(batch: dict[str, Any], augmentation: Augmentation) -> None:

@@ -37,7 +37,7 @@ def test_limits_that_may_end_a_training_are_named_with_their_values() -> None:
     assert end_words(Remainder(0, 0, 0.0)) == "no step is left"
 
 
-def test_what_is_left_takes_its_steps_and_validations() -> None:
+def test_the_time_left_counts_steps_and_validations() -> None:
     """Epochs of 10 steps of 2 s and a validation of 30 s: 4 steps of this epoch and two more epochs."""
     times = EpochTimes(10, 2.0, 30.0)
     assert times.remainder(24, 3) == Remainder(24, 3, 24 * 2.0 + 3 * 30.0)

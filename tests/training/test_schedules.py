@@ -1,5 +1,7 @@
 """The learning rate's share at named places."""
 
+from dataclasses import replace
+
 import pytest
 
 from aunet.build.task import build_schedule
@@ -33,8 +35,8 @@ def test_halving_every_counts_epochs_however_many_there_are(max_epochs: int) -> 
         assert halving_every(epoch / max_epochs, epochs=250, max_epochs=max_epochs) == (1.0 if epoch < 250 else 0.5)
 
 
-def test_an_extended_run_goes_on_halving_every_250_epochs() -> None:
+def test_an_extended_run_continues_to_halve_every_250_epochs() -> None:
     settings = resolve_config(compose_config(["experiment=released_ct150"]), FACTS)
-    settings["trainer"]["max_epochs"] = 2000  # as extend= does: the schedule in config.yaml still says 1000
-    schedule = build_schedule(settings)
+    longer = replace(settings.trainer, max_epochs=2000)  # as extend= does: the schedule in config.yaml still says 1000
+    schedule = build_schedule(settings.optimizer, longer)
     assert [schedule(epoch / 2000) for epoch in (0, 250, 500, 1000, 1999)] == [1, 0.5, 0.25, 1 / 16, 1 / 128]

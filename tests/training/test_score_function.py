@@ -71,7 +71,7 @@ def test_its_value_is_the_mean_loss_of_the_draws(network: TwoDrawnGates) -> None
 
 
 def test_the_baseline_lowers_the_variance(network: TwoDrawnGates) -> None:
-    """Contrast: loss times log probability, as it stands without a baseline, over as many draws."""
+    """Contrast: loss times log probability without a baseline, over as many draws."""
     with_baseline = _estimates(network, 500)[:, :2].var(dim=0)
     plain = torch.stack([_without_baseline(network) for _ in range(500)]).var(dim=0)
     assert (with_baseline < 0.2 * plain).all()

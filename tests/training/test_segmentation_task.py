@@ -1,4 +1,4 @@
-"""What a training step hands to the loss."""
+"""The arguments that a training step passes to the loss."""
 
 from typing import Any, TypeVar
 
@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from aunet.classes import Labels
+from aunet.inference.window_layout import Window
 from aunet.networks import DeepSupervisionHead, MultiscaleHead, UNet
-from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.training.segmentation_task import SegmentationTask
 
 Loss = TypeVar("Loss", bound=nn.Module)
 

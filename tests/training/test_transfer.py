@@ -120,7 +120,7 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["absent.pt", "text.pt", "text.safetensors"])
-def test_a_file_without_weights_is_told(name: str, tmp_path: Path) -> None:
+def test_a_file_without_weights_is_reported(name: str, tmp_path: Path) -> None:
     for broken in ("text.pt", "text.safetensors"):
         (tmp_path / broken).write_text("no weights")
     with pytest.raises(UserError, match="cannot be read"):

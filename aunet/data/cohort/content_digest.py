@@ -15,6 +15,7 @@ from typing import Any
 
 from aunet.data.cohort.case import Case
 from aunet.data.io.dicom_files import files_of_scan, is_folder_of_files, series_of_path
+from aunet.data.io.formats import files_of
 from aunet.errors import UserError
 from aunet.files import write_text
 from aunet.terminal import shown
@@ -70,7 +71,10 @@ class ContentDigests:
 
     def _of_path(self, path: Path, case_id: str) -> bytes:
         try:
-            return self._of_folder(path) if is_folder_of_files(path) else self._of_file(path)
+            if is_folder_of_files(path):
+                return self._of_folder(path)
+            digests = [self._of_file(file) for file in files_of(path)]
+            return digests[0] if len(digests) == 1 else hashlib.sha256(b"".join(digests)).digest()
         except OSError as error:
             raise UserError(
                 f"{path}: the file of case {case_id} cannot be read ({error.strerror})."

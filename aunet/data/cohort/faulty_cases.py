@@ -76,7 +76,7 @@ def _check_id(case: Case, found: dict[str, Case]) -> None:
         )
     if name in found:
         raise UserError(
-            f"{_where(case)}: the case id {name} stands twice, also for {_where(found[name])}. Give each case its own."
+            f"{_where(case)}: the case id {name} appears twice, also for {_where(found[name])}. Give each case its own."
         )
 
 

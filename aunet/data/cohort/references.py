@@ -1,12 +1,13 @@
 """Mapping from the integers of a case's reference to the classes of the cohort."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.io.volume import Volume, check_same_grid, read_channels, read_label
+from aunet.data.io.volume import Volume, align, check_same_grid, read_channels, read_label
 from aunet.errors import UserError
 from aunet.messages import shortened
 
@@ -16,14 +17,17 @@ _MOST_NAMED = 8
 
 
 def read_scan_and_reference(case: Case, cohort: Cohort) -> tuple[list[Volume], Volume]:
-    """Read the channels of ``case`` and its reference in classes; raise UserError unless all lie on one grid."""
+    """Read the channels of ``case`` and its reference in classes, in the axis order of the image.
+
+    Raises UserError unless all lie on one grid.
+    """
     channels = [channel for path in case.images for channel in read_channels(path)]
     if len(channels) != cohort.num_channels:
         raise UserError(
             f"{case.images[0]}: case {case.case_id} has {len(channels)} channels,"
             f" its dataset {cohort.num_channels}. Save those that the others have, or take the case out."
         )
-    label = read_reference(case, cohort)
+    label = align(read_reference(case, cohort), channels[0])
     check_same_grid(channels[0], label, case.case_id)
     return channels, label
 
@@ -40,7 +44,7 @@ def read_reference(case: Case, cohort: Cohort) -> Volume:
 def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
     """Return the label map (H, W, D) uint8 in ``cohort``'s classes; a value without one is refused or background."""
     if cohort.has_instances:
-        return Volume((label.array > 0).astype(np.uint8), label.affine, label.path)
+        return replace(label, array=(label.array > 0).astype(np.uint8))
     values = np.unique(label.array)
     unknown = [int(value) for value in values if int(value) not in cohort.class_of_value]
     if unknown and not cohort.is_other_background:
@@ -53,7 +57,7 @@ def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
     classes = np.zeros_like(label.array, dtype=np.uint8)
     for value in values:
         classes[label.array == value] = cohort.class_of_value.get(int(value), 0)
-    return Volume(classes, label.affine, label.path)
+    return replace(label, array=classes)
 
 
 def _merged_masks(case: Case) -> Volume:
@@ -62,7 +66,8 @@ def _merged_masks(case: Case) -> Volume:
     first = masks[0][1]
     merged = np.zeros(first.shape, dtype=np.uint16)
     overlap = 0
-    for value, mask in masks:
+    for value, unaligned in masks:
+        mask = align(unaligned, first)
         check_same_grid(first, mask, case.case_id)
         is_inside = mask.array != 0
         overlap += np.count_nonzero(merged[is_inside])

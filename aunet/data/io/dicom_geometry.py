@@ -33,6 +33,7 @@ def order_slices(slices: Sequence[Slice], scan: Path) -> tuple[list[Slice], NDAr
     normal = _normal(first)
     for plane in slices:
         _check_parallel(plane, first, scan)
+        _check_values(plane, first, scan)
     ordered = sorted(slices, key=lambda plane: float(plane.position @ normal))
     positions = np.array([plane.position for plane in ordered])
     heights = positions @ normal
@@ -40,7 +41,9 @@ def order_slices(slices: Sequence[Slice], scan: Path) -> tuple[list[Slice], NDAr
     _check_steps(ordered, heights, scan)
     step = (positions[-1] - positions[0]) / (len(ordered) - 1) if len(ordered) > 1 else _pitch(first, scan) * normal
     _check_line(ordered, positions, step, scan)
-    return ordered, _affine(ordered[0], step)
+    lowest = ordered[0]
+    column, row = lowest.along_row * lowest.spacing[0], lowest.along_column * lowest.spacing[1]
+    return ordered, grid_affine(column, row, step, lowest.position)
 
 
 def gantry_tilt(affine: NDArray[np.float64]) -> float:
@@ -57,10 +60,12 @@ def _normal(plane: Slice) -> NDArray[np.float64]:
     return normal * np.sign(along_axes[np.abs(along_axes).argmax()])
 
 
-def _affine(first: Slice, step: NDArray[np.float64]) -> NDArray[np.float64]:
-    along_columns, along_rows = (first.along_row * first.spacing[0], first.along_column * first.spacing[1])
+def grid_affine(
+    column: NDArray[np.float64], row: NDArray[np.float64], step: NDArray[np.float64], position: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the affine (4, 4) to RAS+ mm: steps to the next column, row and slice, and the first voxel, in LPS+ mm."""
     affine = np.eye(4)
-    affine[:3] = _LPS_TO_RAS @ np.column_stack([along_columns, along_rows, step, first.position])
+    affine[:3] = _LPS_TO_RAS @ np.column_stack([column, row, step, position])
     return affine
 
 
@@ -81,6 +86,20 @@ def _check_parallel(plane: Slice, first: Slice, scan: Path) -> None:
                 f"{scan}: the slices of one volume must be alike, but the {what} of {plane.file.name} are"
                 f" {np.round(value, 4).tolist()} and of {first.file.name} {np.round(expected, 4).tolist()}."
                 " Keep the slices of one volume in the folder."
+            )
+
+
+def _check_values(plane: Slice, first: Slice, scan: Path) -> None:
+    """Raise UserError if only some slices say how their numbers are scaled, or if their units differ."""
+    for what, value, expected in (
+        ("RescaleIntercept", "present" if plane.has_scale else "missing", "present" if first.has_scale else "missing"),
+        ("unit of the values", plane.unit, first.unit),
+    ):
+        if value != expected:
+            raise UserError(
+                f"{scan}: the slices of one volume must be alike, but the {what} of {_name(plane)} is"
+                f" {value or 'missing'} and of {_name(first)} {expected or 'missing'}. Export the series again, or keep"
+                " the slices of one volume in the folder."
             )
 
 

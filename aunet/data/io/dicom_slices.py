@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,15 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom import config as pydicom_config
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import get_decoder, pixel_array
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGExtended12Bit,
+)
 
 from aunet.errors import UserError
 
@@ -29,14 +38,16 @@ _GEOMETRY = {
     "SpacingBetweenSlices": "PixelMeasuresSequence",
     "RescaleSlope": "PixelValueTransformationSequence",
     "RescaleIntercept": "PixelValueTransformationSequence",
+    "RescaleType": "PixelValueTransformationSequence",
 }
 _TAGS = [
     *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "ImageType", "PatientID"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "GantryDetectorTilt"),
+    *("RescaleType", "Units", "FrameOfReferenceUID", "StudyInstanceUID", "BitsStored"),
     *("ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_GEOMETRY),
 ]
 _READ_ERRORS = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError)
-_HEADER_ERRORS = (*_READ_ERRORS, InvalidDicomError, BytesLengthException, struct.error)
+HEADER_ERRORS = (*_READ_ERRORS, InvalidDicomError, BytesLengthException, struct.error)
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,8 @@ class Slice:
 
     ``along_row`` and ``along_column`` are unit vectors towards the next column and the next row; ``spacing`` is the
     distance of neighbouring columns, then of neighbouring rows; ``pitch`` is that of slices, 0 if the header lacks it.
-    The value of a voxel, in HU for CT, is ``slope`` times the stored number, plus ``intercept``.
+    The value of a voxel, in HU for CT, is ``slope`` times the stored number, plus ``intercept``; ``has_scale`` says
+    whether the header has them. ``unit`` is that of the values, such as HU or BQML, if the header names it.
     """
 
     file: Path
@@ -58,11 +70,16 @@ class Slice:
     pitch: float
     slope: float
     intercept: float
+    has_scale: bool = True
+    unit: str = ""
 
 
 @dataclass(frozen=True)
 class DicomFile:
-    """A file of a series; it has no slices if it is not an image of a volume, such as a segmentation or a report."""
+    """A file of a series; it has no slices if it is not an image of a volume, such as a segmentation or a report.
+
+    ``kind`` is the SOP class UID. ``frame_of_reference`` names the coordinate system of the patient.
+    """
 
     path: Path
     series: str
@@ -74,6 +91,9 @@ class DicomFile:
     tilt: float
     is_white_lowest: bool
     slices: tuple[Slice, ...]
+    kind: str = ""
+    study: str = ""
+    frame_of_reference: str = ""
 
 
 def read_dicom_file(path: Path) -> DicomFile:
@@ -82,23 +102,52 @@ def read_dicom_file(path: Path) -> DicomFile:
     Raises UserError if it is damaged, or if it is an image of a volume that has colours or lacks its position.
     """
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+        header = read_dataset(path, stop_before_pixels=True, specific_tags=_TAGS)
         return _described(header, path)
     except UserError:
         raise
-    except _HEADER_ERRORS as error:
+    except HEADER_ERRORS as error:
         raise UserError(f"{path}: not a readable DICOM file ({error}); it may be truncated: copy it again.") from error
 
 
 def read_pixels(plane: Slice) -> NDArray[np.float32]:
     """Read a slice (rows, columns), in HU for CT; raise UserError if the file is damaged or cannot be decompressed."""
     try:
-        stored: NDArray[Any] = pixel_array(plane.file, index=plane.frame)
-    except (*_HEADER_ERRORS, RuntimeError) as error:
+        stored: NDArray[Any] = _decoded(plane)
+    except (*HEADER_ERRORS, RuntimeError) as error:
         raise UserError(f"{plane.file}: {_why_unreadable(plane.file, error)}") from error
     if stored.shape != plane.shape:
         raise UserError(f"{plane.file}: {stored.shape} pixels where its header says {plane.shape}; copy it again.")
     return (stored * plane.slope + plane.intercept).astype(np.float32)
+
+
+def read_dataset(path: Path, **options: Any) -> Any:
+    """Read a file with or without preamble, its transfer syntax included; errors of pydicom pass through.
+
+    ``options`` are those of ``pydicom.dcmread``. A file that names no transfer syntax has the one it was read with.
+    """
+    header: Any = pydicom.dcmread(path, force=not _has_preamble(path), **options)
+    if not header.file_meta.get("TransferSyntaxUID"):
+        if not header.get("Rows") and not header.get("SOPClassUID"):
+            raise EOFError("it ends before it says how it is written")
+        is_implicit, is_little = header.original_encoding
+        explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
+        header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
+    return header
+
+
+def _has_preamble(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _decoded(plane: Slice) -> NDArray[Any]:
+    """Decode one frame straight from the file; a file that pydicom cannot decode so is read whole first."""
+    if _has_preamble(plane.file):
+        meta = read_file_meta_info(plane.file)
+        if meta.get("TransferSyntaxUID") not in (None, DeflatedExplicitVRLittleEndian):
+            return pixel_array(plane.file, index=plane.frame)
+    return pixel_array(read_dataset(plane.file), index=plane.frame)
 
 
 def _described(header: Any, path: Path) -> DicomFile:
@@ -112,14 +161,15 @@ def _described(header: Any, path: Path) -> DicomFile:
         image_type=tuple(str(word).upper() for word in header.get("ImageType") or ()),
         tilt=_number(header.get("GantryDetectorTilt"), 0.0),
         is_white_lowest=header.get("PhotometricInterpretation") == "MONOCHROME1",
-        slices=_slices(header, path) if _sop_class(header) in _IMAGE_CLASSES else (),
+        slices=_slices(header, path) if sop_class(header) in _IMAGE_CLASSES else (),
+        kind=sop_class(header),
+        study=str(header.get("StudyInstanceUID") or ""),
+        frame_of_reference=str(header.get("FrameOfReferenceUID") or ""),
     )
 
 
-def _sop_class(header: Any) -> str:
+def sop_class(header: Any) -> str:
     """Return the kind of object, read from the very beginning of the file, so that a truncated file still has it."""
-    if not header.file_meta.get("TransferSyntaxUID"):
-        raise EOFError("it ends before it tells how it is written")
     return str(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
 
 
@@ -145,6 +195,8 @@ def _slice(frame: int, levels: Sequence[Any], path: Path) -> Slice:
     row_distance, column_distance = _numbers("PixelSpacing", 2, levels, path).tolist()
     pitch = _value("SpacingBetweenSlices", levels) or _value("SliceThickness", levels)
     slope, intercept = _number(_value("RescaleSlope", levels), 1.0), _number(_value("RescaleIntercept", levels), 0.0)
+    has_scale = _value("RescaleIntercept", levels) is not None
+    unit = str(_value("RescaleType", levels) or levels[-1].get("Units") or "")
     header = levels[-1]
     if not slope or min(row_distance, column_distance) <= 0:
         raise UserError(
@@ -162,6 +214,8 @@ def _slice(frame: int, levels: Sequence[Any], path: Path) -> Slice:
         pitch=abs(_number(pitch, 0.0)),
         slope=slope,
         intercept=intercept,
+        has_scale=has_scale,
+        unit="" if unit == "US" else unit,  # "unspecified"
     )
 
 
@@ -194,11 +248,14 @@ def _number(value: Any, otherwise: float) -> float:
 
 
 def _why_unreadable(path: Path, error: Exception) -> str:
-    syntax = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta.TransferSyntaxUID
+    header = read_dataset(path, stop_before_pixels=True, specific_tags=["BitsStored", "Rows", "SOPClassUID"])
+    syntax = header.file_meta.TransferSyntaxUID
     try:
-        is_readable = get_decoder(syntax).is_available
+        decoder = get_decoder(syntax)
     except NotImplementedError:
         return f"compressed as {syntax.name}, which cannot be read; convert the series to NIfTI."
-    if not is_readable:
+    # Pillow, which pydicom uses for it, decodes only 8 bits.
+    needs_more = syntax == JPEGExtended12Bit and int(header.get("BitsStored") or 8) > 8
+    if not decoder.is_available or (needs_more and find_spec("gdcm") is None):
         return f"compressed as {syntax.name}; install what decompresses it: pip install 'aunet[dicom]'."
     return f"its pixels cannot be read ({error}); the file may be truncated: copy it again."

@@ -1,84 +1,82 @@
-"""A reader of NIfTI files: the voxels and affine of a sound file, or an error that says what is wrong with it."""
+"""NIfTI files (.nii, .nii.gz, .hdr with .img): the voxels and affine of a sound file, or what is wrong with it."""
 
 import gzip
 import logging
-import math
 import zlib
 from collections.abc import Callable
-from itertools import product
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
+import nibabel
 import numpy as np
 from nibabel.arrayproxy import ArrayProxy
-from nibabel.nifti1 import Nifti1Header
-from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
+from aunet.data.io.format import Format, StoredVoxels
+from aunet.data.io.grid import Affine, Shape
+from aunet.data.io.nifti_header import LARGEST_COMPRESSION, CheckedHeader, read_header
 from aunet.errors import UserError
+from aunet.files import replaced_atomically
 
 _logger = logging.getLogger(__name__)
 
 # Raised by nibabel and the decompressor for a file that is not NIfTI, is truncated or may not be read.
 _READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, OverflowError, HeaderDataError, WrapStructError)
-# Deflate packs at most 1032 bytes into one.
-_LARGEST_COMPRESSION = 1032
-_LARGEST_SIDE = 1000.0  # mm of a voxel
-_VISIBLE_DISAGREEMENT = 0.5  # of the smallest voxel side
-_NIFTI2_HEADER_BYTES = 540
+_GZIP = b"\x1f\x8b"
+_PAIRS = {".hdr": ".img", ".img": ".hdr"}
 _DRAINED_AT_ONCE = 2**20
-
-Affine = NDArray[np.float64]
-
-
-class _Remarks:
-    """A log for nibabel's remarks on headers that it mends, which do not name the file."""
-
-    def __init__(self) -> None:
-        self.messages: list[str] = []
-
-    def log(self, level: int, message: str) -> None:
-        if level >= logging.WARNING:
-            self.messages.append(message)
+_SCANNER_CODE = 1
+_Result = TypeVar("_Result")
+_Streams = tuple[BinaryIO, BinaryIO]
 
 
 def read_nifti_grid(path: Path) -> tuple[tuple[int, ...], Affine]:
     """Read shape and affine (4, 4) to RAS+ mm from the header alone; errors as in ``read_nifti``."""
 
-    def take(stream: BinaryIO) -> tuple[tuple[int, ...], Affine]:
-        header, _ = _checked_header(stream, path)
-        return header.get_data_shape(), _usable_affine(header, path)
+    def take(streams: _Streams, checked: CheckedHeader) -> tuple[tuple[int, ...], Affine]:
+        return checked.header.get_data_shape(), checked.affine
 
     return _read(path, take)
 
 
-def read_nifti(path: Path, dtype: type[np.generic] | None = None) -> tuple[NDArray[Any], Affine]:
-    """Read voxels, their stored scale applied, as ``dtype`` or the file's type, and their affine (4, 4) to RAS+ mm.
+def read_nifti(path: Path, dtype: type[np.generic] | None = None) -> tuple[NDArray[Any], CheckedHeader]:
+    """Read voxels, their stored scale applied, as ``dtype`` or the file's type, and the header with their affine.
 
     Oddities of a usable file are logged. Raises UserError if the file is missing, not NIfTI, truncated or otherwise
     damaged, if its voxels are not real numbers, and if its affine places them nowhere.
     """
 
-    def take(stream: BinaryIO) -> tuple[NDArray[Any], Affine]:
-        header, remarks = _checked_header(stream, path)
-        affine = _usable_affine(header, path)
-        array = np.asanyarray(ArrayProxy(stream, header), dtype=dtype)
-        _read_to_the_end(stream)
-        _tell_oddities(header, remarks, path)
-        return array, affine
+    def take(streams: _Streams, checked: CheckedHeader) -> tuple[NDArray[Any], CheckedHeader]:
+        array = np.asanyarray(ArrayProxy(streams[1], checked.header), dtype=dtype)
+        _read_to_the_end(streams[1])
+        for remark in checked.remarks:
+            _logger.warning("%s: %s", path, remark)
+        return array, checked
 
     return _read(path, take)
 
 
-def _read(path: Path, take: Callable[[BinaryIO], Any]) -> Any:
-    if not path.is_file():
-        fault = "a folder, not a file" if path.is_dir() else "no such file"
-        raise UserError(f"{path}: {fault}; give the path of a NIfTI file (.nii.gz or .nii).")
+def files_of_nifti(path: Path) -> list[Path]:
+    """Return the file itself, or the header and the voxels of a pair."""
+    header, voxels = _header_and_voxels(path)
+    return [header] if header == voxels else [header, voxels]
+
+
+def _read(path: Path, take: Callable[[_Streams, CheckedHeader], _Result]) -> _Result:
+    header, voxels = _header_and_voxels(path)
+    for file in (header, voxels):
+        if not file.is_file():
+            fault = "a folder, not a file" if file.is_dir() else "no such file"
+            raise UserError(f"{file}: {fault}; give the path of a NIfTI file (.nii.gz or .nii, or .hdr beside .img).")
+    is_pair = header != voxels
     try:
-        with cast(BinaryIO, gzip.open(path)) if _is_compressed(path) else path.open("rb") as stream:
-            return take(stream)
+        with ExitStack() as stack:
+            streams = (stack.enter_context(_opened(header)), stack.enter_context(_opened(voxels)))
+            most = voxels.stat().st_size * (LARGEST_COMPRESSION if _is_compressed(voxels) else 1)
+            return take(streams, read_header(streams[0], path, most, is_pair=is_pair))
     except UserError:
         raise
     except _READ_ERRORS as error:
@@ -88,59 +86,26 @@ def _read(path: Path, take: Callable[[BinaryIO], Any]) -> Any:
         ) from error
 
 
+def _header_and_voxels(path: Path) -> tuple[Path, Path]:
+    """Return the file of the header and that of the voxels, one and the same unless they are a pair."""
+    compressed = path.suffix if path.suffix.lower() == ".gz" else ""
+    plain = path.name.removesuffix(compressed)
+    suffix = Path(plain).suffix
+    if suffix.lower() not in _PAIRS:
+        return path, path
+    partner = _PAIRS[suffix.lower()]
+    other = path.with_name(plain.removesuffix(suffix) + (partner.upper() if suffix.isupper() else partner) + compressed)
+    return (path, other) if suffix.lower() == ".hdr" else (other, path)
+
+
+def _opened(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if _is_compressed(path) else path.open("rb")
+
+
 def _is_compressed(path: Path) -> bool:
-    return path.name.endswith(".gz")
-
-
-def _checked_header(stream: BinaryIO, path: Path) -> tuple[Any, list[str]]:
-    """Return the header and nibabel's remarks on it; raise UserError if it describes impossible voxels."""
-    num_bytes = np.frombuffer(stream.read(4), np.int32)
-    stream.seek(0)
-    is_second = _NIFTI2_HEADER_BYTES in (*num_bytes, *num_bytes.byteswap())
-    kind: Any = Nifti2Header if is_second else Nifti1Header
-    header = kind(stream.read(kind.template_dtype.itemsize), check=False)
-    sides = np.array(header["pixdim"][1:4])
-    remarks = _Remarks()
-    header.check_fix(logger=remarks)
-    if not sides.all() and int(header["sform_code"]) == 0:
-        raise UserError(
-            f"{path}: its voxels are {sides.tolist()} mm wide (pixdim), and there is no sform to tell otherwise. Set"
-            " the voxel size, or convert the scan again from its source."
-        )
-    _check_voxels(header, path)
-    return header, remarks.messages
-
-
-def _check_voxels(header: Any, path: Path) -> None:
-    """Raise UserError for impossible voxels before memory is allocated, as a damaged header may claim any size."""
-    shape, dtype = header.get_data_shape(), header.get_data_dtype()
-    if dtype.kind not in "iuf":
-        raise UserError(
-            f"{path}: its voxels are {header.get_value_label('datatype')}; a scan or label map has one real number a"
-            " voxel: save each part as a file of its own."
-        )
-    needed = header.get_data_offset() + math.prod(shape) * dtype.itemsize
-    most = path.stat().st_size * (_LARGEST_COMPRESSION if _is_compressed(path) else 1)
-    if needed > most:
-        raise UserError(
-            f"{path}: its header tells of {'×'.join(map(str, shape))} voxels, {needed:,} bytes, and the file holds"
-            f" {most:,} at most; it is truncated or damaged: copy it again."
-        )
-
-
-def _usable_affine(header: Any, path: Path) -> Affine:
-    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise UserError(
-            f"{path}: its affine {affine.tolist()} has no inverse or is not finite; repair the sform or qform."
-        )
-    sides = np.linalg.norm(affine[:3, :3], axis=0)
-    if sides.max() > _LARGEST_SIDE:
-        raise UserError(
-            f"{path}: its voxels are {' × '.join(f'{side:g}' for side in sides)} mm wide, more than any scanner's;"
-            " repair the sform or qform. Are they micrometres?"
-        )
-    return affine
+    """Return whether the file is compressed, by its first bytes: names err in both directions."""
+    with path.open("rb") as file:
+        return file.read(len(_GZIP)) == _GZIP
 
 
 def _read_to_the_end(stream: BinaryIO) -> None:
@@ -150,32 +115,57 @@ def _read_to_the_end(stream: BinaryIO) -> None:
             pass
 
 
-def _tell_oddities(header: Any, remarks: list[str], path: Path) -> None:
-    for remark in remarks:
-        _logger.warning("%s: %s", path, remark)
-    sform, qform = header.get_sform(coded=True)[0], _qform(header)
-    if sform is None and qform is None:
-        _logger.warning("%s: neither sform nor qform is set; its orientation is a guess from the voxel size.", path)
-    if sform is not None and qform is not None:
-        distance = largest_corner_distance(header.get_data_shape()[:3], sform, qform)
-        if distance > _VISIBLE_DISAGREEMENT * np.linalg.norm(sform[:3, :3], axis=0).min():
-            _logger.warning(
-                "%s: its sform and qform place the same voxel up to %.3g mm apart; the sform holds here, other programs"
-                " may take the qform.",
-                path,
-                distance,
-            )
+def _recognises(head: bytes) -> bool:
+    """Return whether a header of NIfTI-1 or NIfTI-2 begins here, in either byte order."""
+    size = head[:4]
+    is_first = size in ((348).to_bytes(4, "little"), (348).to_bytes(4, "big")) and head[344:347] in (b"n+1", b"ni1")
+    is_second = size in ((540).to_bytes(4, "little"), (540).to_bytes(4, "big")) and head[4:7] in (b"n+2", b"ni2")
+    return is_first or is_second
 
 
-def _qform(header: Any) -> Affine | None:
-    """Return the qform; None if it is not set or its numbers are not a rotation."""
-    try:
-        return header.get_qform(coded=True)[0]
-    except ValueError:
-        return None
+def _read_grid(path: Path) -> tuple[Shape, Affine]:
+    shape, affine = read_nifti_grid(path)
+    if len(shape) < 3 or min(shape) < 1:
+        raise UserError(f"{path}: shape {shape}; a volume of three axes is needed: export the scan again.")
+    height, width, depth = shape[:3]
+    return (height, width, depth), affine
 
 
-def largest_corner_distance(shape: tuple[int, ...], first: Affine, second: Affine) -> float:
-    """Return the largest distance in mm between the corners of a voxel grid (H, W, D) as placed by two affines."""
-    corners = np.array([(*corner, 1) for corner in product(*((0, size - 1) for size in shape))])
-    return float(np.linalg.norm(corners @ (first - second).T, axis=1).max())
+def _read_image(path: Path) -> StoredVoxels:
+    array, checked = read_nifti(path, np.float32)
+    channels = tuple(np.moveaxis(array, 3, 0)) if array.ndim == 4 else (array,)
+    return StoredVoxels(channels, checked.affine, checked.affine_error)
+
+
+def _read_label(path: Path) -> StoredVoxels:
+    array, checked = read_nifti(path)
+    return StoredVoxels((array,), checked.affine, checked.affine_error)
+
+
+def _write_label(path: Path, array: NDArray[np.uint8], affine: Affine) -> None:
+    image = nibabel.Nifti1Image(array, affine)
+    image.header.set_xyzt_units("mm")
+    image.header["cal_max"] = array.max(initial=0)
+    _set_both_transforms(image, affine)
+    with replaced_atomically(path) as temporary:
+        image.to_filename(temporary)
+
+
+def _set_both_transforms(image: Any, affine: Affine) -> None:
+    """Set sform and qform; leave the qform unset if it cannot hold the shear, so that every reader takes the sform."""
+    image.set_sform(affine, code=_SCANNER_CODE)
+    image.set_qform(affine, code=_SCANNER_CODE)
+    if not np.allclose(image.get_qform(), affine, rtol=0, atol=1e-3):
+        image.set_qform(None, code=0)
+
+
+NIFTI = Format(
+    name="NIfTI",
+    suffixes=(".nii.gz", ".nii", ".hdr", ".hdr.gz"),
+    recognises=_recognises,
+    read_grid=_read_grid,
+    read_image=_read_image,
+    read_label=_read_label,
+    write_label=_write_label,
+    files=files_of_nifti,
+)

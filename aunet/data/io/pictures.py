@@ -1,4 +1,4 @@
-"""Pictures in two dimensions, PNG and TIFF, as volumes one voxel thick.
+"""Pictures in two dimensions, PNG, TIFF and JPEG, as volumes one voxel thick.
 
 A picture has no place in a patient. Here, as in ITK, its columns run to the patient's left, its rows to the back, and
 a pixel is 1 mm wide: reports show it upright, and a prediction is written back row by row.
@@ -10,24 +10,29 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
+from aunet.data.io.format import Format, StoredVoxels
+from aunet.data.io.grid import Affine, Shape
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
 
-PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".PNG", ".TIF", ".TIFF")
+PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 # From (row, column, 0) to RAS+ mm.
 PICTURE_AFFINE = np.array([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
-_FORMATS = ("PNG", "TIFF")
+_FORMATS = ("PNG", "TIFF", "JPEG")
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"\xff\xd8\xff")
+# Markers of a JPEG that begin its frame; the byte behind the length is the number of bits of a pixel.
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _READ_ERRORS = (OSError, EOFError, ValueError, TypeError, SyntaxError)
 _GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 _NUM_CHANNELS = {"RGB": 3, "RGBA": 3, "P": 3, "LA": 1, "PA": 3} | dict.fromkeys(_GREY_MODES, 1)
 
 
 def is_picture(path: Path) -> bool:
-    """Return whether the name is that of a PNG or TIFF file; hidden files are not."""
-    return path.suffix in PICTURE_SUFFIXES and not path.name.startswith(".")
+    """Return whether the name is that of a PNG, TIFF or JPEG file; hidden files are not."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
 def picture_shape(path: Path) -> tuple[int, int, int]:
@@ -65,7 +70,7 @@ def write_picture_label(path: Path, array: NDArray[np.uint8], affine: NDArray[np
     if path.suffix.lower() != ".png" or array.shape[2:] != (1,) or not np.array_equal(affine, PICTURE_AFFINE):
         raise UserError(
             f"{path}: a picture holds no place in a patient, and only PNG is written. End the name of a picture's label"
-            " map in .png, that of a scan in .nii.gz or .nii."
+            " map in .png, that of a scan in .nii.gz, .nii, .nrrd or .mha."
         )
     with replaced_atomically(path) as temporary:
         Image.fromarray(array[..., 0]).save(temporary, format="PNG")
@@ -73,7 +78,7 @@ def write_picture_label(path: Path, array: NDArray[np.uint8], affine: NDArray[np
 
 def _read(path: Path, take: Callable[[Image.Image], Any]) -> Any:
     if not path.is_file():
-        raise UserError(f"{path}: no such file; give the path of a picture (.png, .tif or .tiff).")
+        raise UserError(f"{path}: no such file; give the path of a picture (.png, .tif, .tiff or .jpg).")
     try:
         with Image.open(path, formats=_FORMATS) as picture:
             _check_readable(picture, path)
@@ -82,23 +87,39 @@ def _read(path: Path, take: Callable[[Image.Image], Any]) -> Any:
         raise
     except Image.DecompressionBombError as error:
         raise UserError(
-            f"{path}: its header tells of more pixels than a picture may have ({error}); copy it again if it is"
+            f"{path}: its header describes more pixels than a picture may have ({error}); copy it again if it is"
             " damaged, or cut it into tiles."
         ) from None
     except _READ_ERRORS as error:
+        if (bits := _jpeg_bits(path)) not in (0, 8):
+            raise UserError(f"{path}: a JPEG of {bits} bits cannot be read; convert it to PNG or TIFF.") from None
         raise UserError(
-            f"{path}: not a readable PNG or TIFF file ({error}); it may be damaged: copy it again."
+            f"{path}: not a readable PNG, TIFF or JPEG file ({error}); it may be damaged: copy it again."
         ) from None
 
 
+def _jpeg_bits(path: Path) -> int:
+    """Return the bits of a pixel by the header of a JPEG file, which Pillow does not name; 0 for another file."""
+    try:
+        with path.open("rb") as file:
+            is_jpeg = file.read(2) == b"\xff\xd8"
+            while is_jpeg and len(segment := file.read(5)) == 5 and segment[0] == 0xFF:
+                if segment[1] in _JPEG_FRAMES:
+                    return segment[4]
+                file.seek(int.from_bytes(segment[2:4], "big") - 3, 1)
+    except OSError:
+        return 0
+    return 0
+
+
 def _check_readable(picture: Image.Image, path: Path) -> None:
-    if getattr(picture, "n_frames", 1) > 1:
+    if _num_pages(picture) > 1:
         raise UserError(
             f"{path}: holds several pages; a picture has one: save each as a file, or all as a NIfTI volume."
         )
     if picture.mode not in _NUM_CHANNELS:
         raise UserError(f"{path}: colours as {picture.mode}; a picture is grey or RGB: convert it.")
-    if picture.mode not in _GREY_MODES and any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ())):
+    if picture.mode not in _GREY_MODES and any(";16" in str(tile[3]) for tile in _tiles(picture)):
         raise UserError(f"{path}: colour of 16 bits cannot be read whole; save each channel as a grey file, or 8 bits.")
 
 
@@ -109,3 +130,37 @@ def _pixels(picture: Image.Image, path: Path) -> NDArray[Any]:
             raise UserError(f"{path}: its alpha channel hides pixels, so their values are open; save it without alpha.")
         return np.asarray(picture.convert("L" if picture.mode == "LA" else "RGB"))
     return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
+
+
+def _num_pages(picture: Image.Image) -> int:
+    pages = vars(type(picture)).get("n_frames")
+    return int(pages.fget(picture)) if isinstance(pages, property) and pages.fget else 1
+
+
+def _tiles(picture: Image.Image) -> list[Any]:
+    return picture.tile if isinstance(picture, ImageFile.ImageFile) else []
+
+
+def _grid(path: Path) -> tuple[Shape, Affine]:
+    return picture_shape(path), PICTURE_AFFINE
+
+
+def _image(path: Path) -> StoredVoxels:
+    return StoredVoxels(tuple(channel.astype(np.float32) for channel in read_picture(path)), PICTURE_AFFINE)
+
+
+def _label(path: Path) -> StoredVoxels:
+    return StoredVoxels((read_picture_label(path),), PICTURE_AFFINE)
+
+
+PICTURE = Format(
+    name="PNG, TIFF or JPEG",
+    suffixes=PICTURE_SUFFIXES,
+    recognises=lambda head: head.startswith(_SIGNATURES),
+    read_grid=_grid,
+    read_image=_image,
+    read_label=_label,
+    label_suffix=".png",
+    write_label=write_picture_label,
+    is_flat=True,
+)

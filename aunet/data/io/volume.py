@@ -1,79 +1,35 @@
-"""Images and label maps as arrays with a place in the patient: NIfTI, folders of DICOM, PNG and TIFF."""
+"""Images and label maps as arrays with a place in the patient, from files of every format in ``formats``."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from aunet.data.io.dicom_files import is_folder_of_files
-from aunet.data.io.dicom_series import read_series, read_series_grid
-from aunet.data.io.nifti import largest_corner_distance, read_nifti, read_nifti_grid
-from aunet.data.io.pictures import (
-    PICTURE_AFFINE,
-    is_picture,
-    picture_shape,
-    read_picture,
-    read_picture_label,
-    write_picture_label,
-)
+from aunet.data.io.formats import FORMATS, NIFTI, PICTURE, format_of, format_of_name
+from aunet.data.io.formats import stem as stem
+from aunet.data.io.grid import Affine, Shape
+from aunet.data.io.grid import Volume as Volume
+from aunet.data.io.grid import align as align
+from aunet.data.io.grid import check_same_grid as check_same_grid
 from aunet.errors import UserError
-from aunet.files import replaced_atomically
 
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
-# Of the smallest voxel side: writers round affines to float32 or to six digits, which moves a corner far less.
-_GRID_TOLERANCE = 0.01
-_SCANNER_CODE = 1
 _LARGEST_LABEL = 2**31
+# A label that was stored through a scaled int16 or a float32 returns within this of its whole number.
+_LABEL_ROUNDING = 1e-3
 
 
-@dataclass(frozen=True)
-class Volume:
-    """Voxels (H, W, D) in stored axis order; ``affine`` (4, 4) takes voxel indices to RAS+ coordinates in mm."""
-
-    array: NDArray[Any]
-    affine: NDArray[np.float64]
-    path: Path | None = None
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Return the number of voxels along each stored axis."""
-        height, width, depth = self.array.shape
-        return height, width, depth
-
-    @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Return the distance in mm between the centres of neighbouring voxels along each stored axis."""
-        first, second, third = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
-        return first, second, third
-
-    @property
-    def name(self) -> str:
-        """Return the file or folder it was read from, for messages."""
-        return str(self.path) if self.path else "volume in memory"
-
-
-def read_grid(path: Path) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
+def read_grid(path: Path) -> tuple[Shape, Affine]:
     """Read the shape along the three spatial axes and the affine from the header; errors as in ``read_volume``."""
-    if is_folder_of_files(path):
-        return read_series_grid(path)
-    if is_picture(path):
-        return picture_shape(path), PICTURE_AFFINE
-    shape, affine = read_nifti_grid(path)
-    if len(shape) < 3 or min(shape) < 1:
-        raise UserError(f"{path}: shape {shape}; a volume of three axes is needed: export the scan again.")
-    height, width, depth = shape[:3]
-    return (height, width, depth), affine
+    return format_of(path).read_grid(path)
 
 
 def read_volume(path: Path) -> Volume:
     """Read an image of one channel as float32 with its stored intensity scale applied; see ``read_channels``.
 
-    A trailing axis of length 1 is dropped. Raises UserError for a file that is missing, not NIfTI, truncated, not 3D,
-    without a usable affine or with NaN, for a folder without one whole series of evenly spaced slices, and for a
-    picture as ``pictures.read_picture``.
+    A trailing axis of length 1 is dropped. Raises UserError for a file that is missing, of an unknown format,
+    truncated, not 3D, without a usable affine or with NaN, for a folder without one whole series of evenly spaced
+    slices, and for a picture as ``pictures.read_picture``.
     """
     channels = read_channels(path)
     if len(channels) > 1:
@@ -84,75 +40,74 @@ def read_volume(path: Path) -> Volume:
 def read_channels(path: Path) -> list[Volume]:
     """Read the channels of an image, each a volume of float32.
 
-    A 3D NIfTI file, a folder with a DICOM series and a grey picture have one, a picture in colour three, a 4D file one
-    per index of its last axis.
+    A 3D file, a folder with a DICOM series and a grey picture have one, a picture in colour three, a 4D file one per
+    index of its last axis.
     """
-    if is_folder_of_files(path):
-        return [Volume(*read_series(path), path)]
-    if is_picture(path):
-        channels = [_finite(channel.astype(np.float32), path) for channel in read_picture(path)]
-        return [Volume(channel, PICTURE_AFFINE, path) for channel in channels]
-    array, affine = read_nifti(path, np.float32)
-    channels = np.moveaxis(array, 3, 0) if _finite(array, path).ndim == 4 else [array]
-    return [Volume(_three_axes(channel, path), affine, path) for channel in channels]
+    stored = format_of(path).read_image(path)
+    return [
+        Volume(
+            _three_axes(_finite(channel.astype(np.float32, copy=False), path), path),
+            stored.affine,
+            path,
+            stored.affine_error,
+        )
+        for channel in stored.channels
+    ]
 
 
 def read_label(path: Path) -> Volume:
-    """Read a label map, NIfTI or a picture, as integers; errors as in ``read_volume``, and for other numbers."""
-    if is_picture(path):
-        return Volume(_as_integers(read_picture_label(path), path), PICTURE_AFFINE, path)
-    array, affine = read_nifti(path)
-    return Volume(_as_integers(_three_axes(array, path), path), affine, path)
+    """Read a label map as integers; errors as in ``read_volume``, and for numbers that are not whole within 0.001."""
+    stored = format_of(path).read_label(path)
+    first, *more = stored.channels
+    if more:
+        shape = (*first.shape, len(stored.channels))
+        raise UserError(f"{path}: shape {shape}; a volume of three axes is needed: one file per channel or time.")
+    array = _as_integers(_three_axes(first, path), path)
+    return Volume(array, stored.affine, path, stored.affine_error, stored.is_sparse)
 
 
-def write_label(path: Path, array: NDArray[np.uint8], affine: NDArray[np.float64]) -> None:
-    """Write a label map (H, W, D) as NIfTI, or of a picture as PNG, in one step: the whole file appears or none."""
-    if is_picture(path):
-        write_picture_label(path, array, affine)
-        return
-    if not path.name.endswith(NIFTI_SUFFIXES):
+def write_label(path: Path, array: NDArray[np.uint8], affine: Affine) -> None:
+    """Write a label map (H, W, D) in the format that the name ends as: the whole file appears or none.
+
+    Raises UserError if that format cannot hold a label map.
+    """
+    named = format_of_name(path)
+    is_whole = named is not None and (named.is_flat or path.name.endswith(_written_suffixes()))
+    if named is None or named.write_label is None or not is_whole:
         raise UserError(
-            f"{path}: a label map is written as NIfTI, a picture's as PNG; end its name in .nii.gz or .nii."
+            f"{path}: a label map is written as {', '.join(_written_suffixes(with_pictures=False))}, a picture's as"
+            " .png; end its name in one of them."
         )
     assert array.ndim == 3, f"label map of shape {array.shape}"
     assert array.dtype == np.uint8, f"label map of type {array.dtype}"
-    image = nibabel.Nifti1Image(array, affine)
-    image.header.set_xyzt_units("mm")
-    image.header["cal_max"] = array.max(initial=0)
-    _set_both_transforms(image, affine)
-    with replaced_atomically(path) as temporary:
-        image.to_filename(temporary)
+    named.write_label(path, array, affine)
 
 
 def is_image(path: Path) -> bool:
-    """Return whether the name is that of a NIfTI, PNG or TIFF file; hidden files are not."""
-    return is_picture(path) or (path.name.endswith(NIFTI_SUFFIXES) and not path.name.startswith("."))
+    """Return whether the name is that of a file of a readable format; hidden files are not."""
+    return format_of_name(path) is not None
 
 
-def label_suffix(image: Path) -> str:
-    """Return the suffix of a label map of ``image``: .png for a picture, .nii.gz for a scan."""
-    return ".png" if is_picture(image) else ".nii.gz"
+def label_suffix(image: Path, wanted: str | None = None) -> str:
+    """Return the suffix of a label map of ``image``: ``wanted``, or that of its own format if it can hold one.
 
-
-def stem(path: Path) -> str:
-    """Return the file name without its suffix: ``scan.nii.gz`` -> ``scan``."""
-    suffix = next((suffix for suffix in NIFTI_SUFFIXES if path.name.endswith(suffix)), path.suffix)
-    return path.name.removesuffix(suffix)
-
-
-def check_same_grid(image: Volume, label: Volume, case_id: str) -> None:
-    """Raise UserError unless both have one shape and their corners lie within 1 % of a voxel of each other."""
-    if image.shape != label.shape:
+    ``wanted`` is a suffix such as .nii.gz or .nrrd; a picture, which has no place in a patient, is always .png.
+    """
+    own = format_of_name(image) or NIFTI
+    if wanted is None or own is PICTURE:
+        return own.label_suffix
+    suffix = wanted if wanted.startswith(".") else f".{wanted}"
+    if suffix not in (written := _written_suffixes(with_pictures=False)):
         raise UserError(
-            f"case {case_id}: {image.name} has shape {image.shape}, {label.name} has {label.shape}; "
-            "both must lie on one voxel grid. Resample one onto the other."
+            f"{wanted}: label maps of scans are not written in this format; known are {', '.join(written)}."
         )
-    distance = largest_corner_distance(image.shape, image.affine, label.affine)
-    if distance > _GRID_TOLERANCE * min(image.spacing):
-        raise UserError(
-            f"case {case_id}: {image.name} and {label.name} have affines that place the same voxel up to "
-            f"{distance:.3g} mm apart; both must lie on one voxel grid. Copy the image's affine if the label fits it."
-        )
+    return suffix
+
+
+def _written_suffixes(*, with_pictures: bool = True) -> tuple[str, ...]:
+    """Return the suffixes of files that can be written; a header beside its voxels cannot appear in one step."""
+    own = (kind.label_suffix for kind in FORMATS if kind.write_label and (with_pictures or not kind.is_flat))
+    return (*own, ".nii")
 
 
 def _finite(array: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -171,18 +126,12 @@ def _three_axes(array: NDArray[Any], path: Path) -> NDArray[Any]:
 def _as_integers(array: NDArray[Any], path: Path) -> NDArray[Any]:
     if np.issubdtype(array.dtype, np.integer):
         return array.astype(array.dtype.newbyteorder("="), copy=False)
-    is_whole = (np.abs(array) < _LARGEST_LABEL) & (np.rint(array) == array)
+    whole = np.rint(array)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        is_whole = (np.abs(array) < _LARGEST_LABEL) & (np.abs(whole - array) <= _LABEL_ROUNDING)
     if not is_whole.all():
         raise UserError(
             f"{path}: a label map holds whole numbers, but {array[~is_whole].flat[0]} was found; "
             "is it an image or a map of probabilities?"
         )
-    return array.astype(np.int32)
-
-
-def _set_both_transforms(image: Any, affine: NDArray[np.float64]) -> None:
-    """Set sform and qform; leave the qform unset if it cannot hold the shear, so that every reader takes the sform."""
-    image.set_sform(affine, code=_SCANNER_CODE)
-    image.set_qform(affine, code=_SCANNER_CODE)
-    if not np.allclose(image.get_qform(), affine, rtol=0, atol=1e-3):
-        image.set_qform(None, code=0)
+    return whole.astype(np.int32)

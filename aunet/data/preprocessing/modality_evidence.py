@@ -12,6 +12,7 @@ from aunet.data.cohort.case import Case, Cohort, Modality
 from aunet.data.cohort.modality_names import modality_of_words, shared_modality, words_of
 from aunet.data.io.dicom_files import files_of_scan, is_dicom, is_folder_of_files
 from aunet.data.io.dicom_slices import read_dicom_file
+from aunet.data.io.formats import DICOM, format_of_name
 from aunet.data.io.volume import read_channels, stem
 from aunet.data.preprocessing.image_intensities import PERCENTILES, Intensities, measured_intensities
 from aunet.data.preprocessing.intensity_scale import Window
@@ -198,7 +199,7 @@ def _dicom_modality(paths: Sequence[Path]) -> Modality | None:
 
 def _modality_of_series(path: Path) -> Modality | None:
     """Return the modality in the header of the first slice; None for a file of another format."""
-    if not is_folder_of_files(path):
+    if not is_folder_of_files(path) and format_of_name(path) is not DICOM:
         return None
     headers = (read_dicom_file(file) for file in files_of_scan(path) if is_dicom(file))
     return next((_DICOM_MODALITIES.get(header.modality) for header in headers if header.slices), None)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from aunet.data.sources.listed_paths import listed_path
 from aunet.errors import UserError
 from aunet.files import read_json
 
@@ -26,13 +27,14 @@ def file_named_in(file: Path, name: object) -> Path:
     if not isinstance(name, str) or not name or "\0" in name:
         raise UserError(f"{file}: {name!r} is no path. Paths in it are text, relative to {folder}.")
     try:
-        path = (folder / name).resolve()
+        listed = listed_path(name, folder, str(file))
+        path = listed.resolve()
         is_inside = path.is_relative_to(folder.resolve())
-        is_file = is_inside and path.is_file()
+        is_file = is_inside and (path.is_file() or path.is_dir())
     except (OSError, RuntimeError):
         raise UserError(f"{file}: {name} is a link that leads to itself. Put the file in its place.") from None
     if not is_inside:
         raise UserError(f"{file}: {name} lies outside {folder}. Paths in it must stay inside that folder.")
     if not is_file:
         raise UserError(f"{file}: {name} is listed but not there. Unpack the dataset again.")
-    return folder / name
+    return listed

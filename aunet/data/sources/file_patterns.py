@@ -1,16 +1,19 @@
-"""Images and label maps found by patterns in which ``*`` stands for the case: ``img/img*`` and ``label/label*``."""
+"""Images and label maps found by patterns in which ``*`` is the case: ``img/img*`` and ``label/label*``."""
 
 import glob
 import logging
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aunet.data.cohort.case import Case
 from aunet.data.cohort.faulty_cases import usable_cases
-from aunet.data.io.dicom_files import is_folder_of_files
-from aunet.data.io.volume import NIFTI_SUFFIXES
+from aunet.data.io.dicom_files import holds_dicom, is_folder_of_files
+from aunet.data.io.formats import SUFFIXES
+from aunet.data.io.pictures import is_picture
+from aunet.data.sources.listed_paths import plain_name
 from aunet.errors import UserError
 from aunet.messages import shortened
 
@@ -21,6 +24,7 @@ LAYOUTS = """
   ROOT/imagesTr/NAME.nii.gz  and ROOT/labelsTr/NAME.nii.gz
   ROOT/NAME/image.nii.gz (or ct.nii.gz, mri.nii.gz) and ROOT/NAME/label.nii.gz
   ROOT/NAME_image.nii.gz (or NAME_ct.nii.gz) and ROOT/NAME_label.nii.gz
+in any format: .nii.gz, .nii, .hdr, .nrrd, .nhdr, .mha, .mhd, .dcm, or a folder of DICOM in place of a file
 """
 _PATTERNS = (
     (("images/*",), "labels/*"),
@@ -29,6 +33,7 @@ _PATTERNS = (
     (("*_image", "*_ct", "*_mri"), "*_label"),
 )
 _MOST_NAMED = 5
+_FORMS = ("NFC", "NFD")
 
 # Case id -> its files of one kind, of which there should be one.
 FilesOfCase = Mapping[str, tuple[Path, ...]]
@@ -36,13 +41,14 @@ FilesOfCase = Mapping[str, tuple[Path, ...]]
 
 @dataclass(frozen=True)
 class FileKind:
-    """A kind of files: their name in messages, and how their names end."""
+    """A kind of files: their name in messages, how their names end, and whether a folder of DICOM may be one."""
 
     name: str
     suffixes: Sequence[str]
+    has_folders: bool = False
 
 
-SCANS = FileKind("NIfTI file (.nii.gz or .nii)", NIFTI_SUFFIXES)
+SCANS = FileKind("NIfTI file (.nii.gz or .nii), NRRD, MetaImage, DICOM or picture", SUFFIXES, has_folders=True)
 
 
 def existing_folder(root: str | None, key: str = "data.root") -> Path:
@@ -53,11 +59,6 @@ def existing_folder(root: str | None, key: str = "data.root") -> Path:
     if not folder.is_dir():
         raise UserError(f"{key}={root}: there is no such folder. Give the folder that holds the images and labels.")
     return folder
-
-
-def is_nifti(path: Path) -> bool:
-    """Return whether the name is that of a NIfTI file; hidden files are not."""
-    return path.name.endswith(NIFTI_SUFFIXES) and not path.name.startswith(".")
 
 
 def cases_in_folder(root: Path, on_error: str = "stop") -> tuple[Case, ...]:
@@ -86,25 +87,54 @@ def cases_by_patterns(
     return paired_cases(channels, _fitting(root, "labels", labels, kind), remedy, on_error, annotated)
 
 
-def files_by_case(root: Path, pattern: str, suffixes: Sequence[str] = NIFTI_SUFFIXES) -> FilesOfCase:
-    """Map case id to the files below ``root`` that have one of ``suffixes`` and fit ``pattern``; several are a mistake.
+def files_by_case(root: Path, pattern: str, kind: FileKind = SCANS) -> FilesOfCase:
+    """Map case id to the files and folders of DICOM below ``root`` that fit ``pattern``; several are a mistake.
 
-    All stars stand for the same case id. A pattern without a star is a folder: ``images`` equals ``images/*``. The
-    suffix may be left out. The user's own pattern may be absolute.
+    All stars are the same case id, in composed form (NFC). A pattern without a star is a folder: ``images`` equals
+    ``images/*``. The suffix may be left out. The user's own pattern may be absolute. Pictures beside a scan of the same
+    case are previews and left out.
     """
-    stem = next((pattern.removesuffix(suffix) for suffix in suffixes if pattern.endswith(suffix)), pattern)
+    ending = _suffix(pattern, kind)
+    stem = pattern[: len(pattern) - len(ending)]
     parts = (stem if "*" in stem else f"{stem}/*").split("*")
     fixed, _, first = parts[0].rpartition("/")
     folder = root / (fixed or ("/" if parts[0].startswith("/") else ""))
     literals = [first, *parts[1:]]
-    expression = re.escape(literals[0]) + "(?P<case>[^/]+?)" + "(?P=case)".join(map(re.escape, literals[1:]))
+    expression = re.escape(plain_name(literals[0])) + "(?P<case>[^/]+?)"
+    expression += "(?P=case)".join(re.escape(plain_name(literal)) for literal in literals[1:])
     found: dict[str, tuple[Path, ...]] = {}
-    for suffix in suffixes if "**" not in stem and folder.is_dir() else ():
-        for path in sorted(folder.glob("*".join(map(glob.escape, literals)) + suffix)):
-            match = re.fullmatch(expression + re.escape(suffix), path.relative_to(folder).as_posix())
-            if match and not path.name.startswith("."):
-                found[match["case"]] = (*found.get(match["case"], ()), path)
-    return found
+    for path in _candidates(folder, literals) if "**" not in stem and folder.is_dir() else ():
+        suffix = _suffix(path.name, kind)
+        if not suffix and not (kind.has_folders and path.is_dir() and holds_dicom(path)):
+            continue
+        name = path.relative_to(folder).as_posix()
+        match = re.fullmatch(expression, plain_name(name[: len(name) - len(suffix)]))
+        if match and not path.name.startswith("."):
+            found[match["case"]] = (*found.get(match["case"], ()), path)
+    return {case_id: _preferred(paths, ending) for case_id, paths in found.items()}
+
+
+def _candidates(folder: Path, literals: Sequence[str]) -> list[Path]:
+    """Return what may fit, whatever its suffix, also if accents are stored in the other form."""
+    found: set[Path] = set()
+    for form in _FORMS:
+        wild = "*".join(glob.escape(unicodedata.normalize(form, literal)) for literal in literals)
+        found.update(folder.glob(wild if wild.endswith("*") else f"{wild}*"))
+    return sorted(found)
+
+
+def _suffix(name: str, kind: FileKind) -> str:
+    """Return the suffix of ``name`` as it is written, if it is one of the kind."""
+    lower = name.lower()
+    length = max((len(suffix) for suffix in kind.suffixes if lower.endswith(suffix)), default=0)
+    return name[len(name) - length :]
+
+
+def _preferred(paths: tuple[Path, ...], ending: str) -> tuple[Path, ...]:
+    """Return the files with the suffix that the pattern ends in, if there are any, else scans before pictures."""
+    asked = tuple(path for path in paths if ending and path.name.endswith(ending))
+    scans = tuple(path for path in paths if not is_picture(path))
+    return asked or scans or paths
 
 
 def paired_cases(
@@ -152,18 +182,22 @@ def tell_unused(labels: Iterable[Path]) -> None:
         _logger.warning("%s: no image belongs to the label maps %s; they are left out.", unused[0].parent, named)
 
 
-def check_is_there(path: Path, case_id: str) -> None:
-    """Raise UserError for a link that leads nowhere or to itself, and for anything but a file or a folder of DICOM."""
+def check_is_there(path: Path, case_id: str, place: str = "") -> None:
+    """Raise UserError for a link that leads nowhere or to itself, and for anything but a file or a folder of DICOM.
+
+    ``place`` names where the path is listed.
+    """
     if not (path.is_file() or is_folder_of_files(path)):
         what = "a link that leads to no file" if path.is_symlink() else "no file"
-        raise UserError(f"{path}: case {case_id}: {what}. Put the file in its place, or take the case out.")
+        listed = f"{place}: " if place else ""
+        raise UserError(f"{listed}{path}: case {case_id}: {what}. Put the file in its place, or take the case out.")
 
 
 def _fitting(root: Path, key: str, pattern: str, kind: FileKind) -> FilesOfCase:
-    found = files_by_case(root, pattern, kind.suffixes)
+    found = files_by_case(root, pattern, kind)
     if not found:
         raise UserError(
             f"data.source.{key}={pattern}: no {kind.name} in {root} fits. Name a folder below data.root, or a pattern"
-            " in which * stands for the case, such as img/img*."
+            " in which * is the case, such as img/img*."
         )
     return found

@@ -1,4 +1,4 @@
-"""Two-dimensional pictures with masks: two folders of PNG or TIFF, matched by file name."""
+"""Two-dimensional pictures with masks: two folders of PNG, TIFF or JPEG, matched by file name."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from aunet.data.io.pictures import PICTURE_SUFFIXES, num_picture_channels
 from aunet.data.sources.file_patterns import FileKind, cases_by_patterns, existing_folder
 from aunet.errors import UserError
 
-PICTURES = FileKind("picture (.png, .tif or .tiff)", PICTURE_SUFFIXES)
+PICTURES = FileKind("picture (.png, .tif, .tiff or .jpg)", PICTURE_SUFFIXES)
 _ANY = "any"
 
 

@@ -1,15 +1,16 @@
 """Any task of the Medical Segmentation Decathlon, as its archives unpack, and datasets described in the same way."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.class_mapping import Classes, label_map
 from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.cohort.modality_names import modalities_of_names, shared_modality
-from aunet.data.io.volume import stem
+from aunet.data.io.formats import stem
 from aunet.data.sources.dataset_json import file_named_in, read_dataset_json
 from aunet.data.sources.file_patterns import existing_folder
+from aunet.data.sources.listed_paths import listed_path, plain_name
 from aunet.errors import UserError
 
 
@@ -34,8 +35,8 @@ def msd_cohort(
     def case(entry: Any) -> Case:
         if not isinstance(entry, dict) or not {"image", "label"} <= entry.keys():
             raise UserError(f"{file}: 'training' lists {entry}; each of its cases needs an 'image' and a 'label'.")
-        image, label = (file_named_in(file, entry[kind]) for kind in ("image", "label"))
-        return Case(stem(image), (image,), label, annotated=labels.annotated)
+        images, label = _images(entry["image"], len(channels), file), file_named_in(file, entry["label"])
+        return Case(_case_id(entry["image"]), images, label, annotated=labels.annotated)
 
     cases = usable_cases(_training_entries(content, file), case, on_error)
     name = str(content.get("name") or folder.name)
@@ -53,6 +54,21 @@ def msd_cohort(
     )
 
 
+def _images(name: Any, num_channels: int, file: Path) -> tuple[Path, ...]:
+    """Return the listed image; if it is not there but NAME_0000 is, as in nnU-Net 1, the files of its channels."""
+    if isinstance(name, str):
+        listed = PurePosixPath(name.replace("\\", "/"))
+        ending = listed.name[len(stem(Path(listed.name))) :]
+        parts = [str(listed.with_name(f"{_case_id(name)}_{number:04d}{ending}")) for number in range(num_channels)]
+        if not listed_path(name, file.parent, str(file)).exists() and (file.parent / parts[0]).is_file():
+            return tuple(file_named_in(file, part) for part in parts)
+    return (file_named_in(file, name),)
+
+
+def _case_id(name: Any) -> str:
+    return plain_name(stem(Path(str(name).replace("\\", "/"))))
+
+
 def _values_of_name(content: dict[str, Any], file: Path) -> dict[str, list[int]]:
     entries = content.get("labels")
     if isinstance(entries, dict) and "background" in entries and "0" not in entries:
@@ -67,7 +83,7 @@ def _values_of_name(content: dict[str, Any], file: Path) -> dict[str, list[int]]
         )
     values_of_name = {name: [value] for value, name in sorted(name_of_value.items())}
     if len(values_of_name) < len(name_of_value):
-        raise UserError(f"{file}: 'labels' is {entries}: a name stands twice; give each value its own.")
+        raise UserError(f"{file}: 'labels' is {entries}: a name appears twice; give each value its own.")
     return values_of_name
 
 

@@ -1,4 +1,4 @@
-"""A raw dataset folder of nnU-Net, version 2: ``dataset.json``, ``imagesTr/NAME_0000.nii.gz``, ``labelsTr``."""
+"""A raw dataset folder of nnU-Net, version 2 or 1: ``dataset.json``, ``imagesTr/NAME_0000.nii.gz``, ``labelsTr``."""
 
 import re
 from collections.abc import Callable
@@ -10,9 +10,11 @@ from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.class_mapping import Classes, label_entries, label_map
 from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.cohort.modality_names import modalities_of_names, shared_modality
-from aunet.data.io.volume import NIFTI_SUFFIXES
+from aunet.data.io.formats import SUFFIXES
+from aunet.data.io.volume import is_image
 from aunet.data.sources.dataset_json import file_named_in, read_dataset_json
-from aunet.data.sources.file_patterns import check_is_there, existing_folder, is_nifti, tell_unused
+from aunet.data.sources.file_patterns import check_is_there, existing_folder, tell_unused
+from aunet.data.sources.listed_paths import plain_name
 from aunet.errors import UserError
 
 # Channel number -> image, and the label map; called case by case, so that one faulty entry affects only its case.
@@ -72,8 +74,10 @@ def nnunet_cohort(
 
 def _values_of_name(content: dict[str, Any], file: Path) -> dict[str, list[int]]:
     entries = content.get("labels")
+    if _is_version_1(content):
+        return {str(name): [int(value)] for value, name in content["labels"].items()}
     if not isinstance(entries, dict) or any(str(name).isdecimal() for name in entries):
-        hint = " Version 1 and the Decathlon write it the other way round: data=msd." if entries else ""
+        hint = " The Decathlon writes it the other way round: data=msd." if entries else ""
         raise UserError(f"{file}: 'labels' is {entries}: it must map class names to whole numbers.{hint}")
     values_of_name = {str(name): label_entries(values) for name, values in entries.items()}
     numbers = [value for values in values_of_name.values() for value in values]
@@ -87,8 +91,17 @@ def _values_of_name(content: dict[str, Any], file: Path) -> dict[str, list[int]]
     return values_of_name
 
 
+def _is_version_1(content: dict[str, Any]) -> bool:
+    """Return whether the labels map distinct values to names, as nnU-Net 1 and the Decathlon write them."""
+    entries = content.get("labels")
+    if not isinstance(entries, dict) or not {"0"} < entries.keys():
+        return False
+    names = [str(name) for name in entries.values()]
+    return all(str(value).isdecimal() for value in entries) and len(set(names)) == len(names)
+
+
 def _channels(content: dict[str, Any], file: Path) -> dict[str, Any]:
-    channels = content.get("channel_names")
+    channels = content.get("channel_names", content.get("modality"))
     if not isinstance(channels, dict) or sorted(channels) != sorted(
         str(number) for number in range(len(channels) or 1)
     ):
@@ -98,23 +111,26 @@ def _channels(content: dict[str, Any], file: Path) -> dict[str, Any]:
 
 def _files_found(content: dict[str, Any], file: Path) -> dict[str, Files]:
     """Return the files of ``imagesTr`` by case, with the label of each in ``labelsTr``."""
-    ending = content.get("file_ending")
-    if ending not in NIFTI_SUFFIXES:
-        raise UserError(f"{file}: 'file_ending' is {ending!r}: {' and '.join(NIFTI_SUFFIXES)} can be read. Convert it.")
+    ending = content.get("file_ending", ".nii.gz" if _is_version_1(content) else None)
+    if ending not in SUFFIXES:
+        raise UserError(f"{file}: 'file_ending' is {ending!r}: {', '.join(SUFFIXES)} can be read. Convert it.")
     images, labels = (existing_folder(str(file.parent / name)) for name in ("imagesTr", "labelsTr"))
     found: dict[str, dict[int, Path]] = {}
     misnamed: list[Path] = []
     for path in sorted(images.iterdir()):
-        match = re.fullmatch(r"([^.].*)_(\d{4})" + re.escape(ending), path.name)
+        match = re.fullmatch(r"([^.].*)_(\d{4})" + re.escape(ending), plain_name(path.name))
         if match:
             found.setdefault(match[1], {})[int(match[2])] = path
         elif path.name.endswith(ending) and not path.name.startswith("."):
             misnamed.append(path)
     if not found and not misnamed:
         raise UserError(f"{images}: holds no images named NAME_0000{ending}. Give the folder that nnU-Net calls raw.")
-    label_of_case = {case_id: labels / f"{case_id}{ending}" for case_id in found}
+    label_of_name = {plain_name(path.name): path for path in sorted(labels.iterdir()) if is_image(path)}
+    label_of_case = {
+        case_id: label_of_name.get(f"{case_id}{ending}", labels / f"{case_id}{ending}") for case_id in found
+    }
     known = {*label_of_case.values(), *(labels / path.name for path in misnamed)}
-    tell_unused(path for path in labels.iterdir() if is_nifti(path) and path not in known)
+    tell_unused(path for path in label_of_name.values() if path not in known)
     files: dict[str, Files] = {
         case_id: partial(_pair, paths, label_of_case[case_id]) for case_id, paths in found.items()
     }

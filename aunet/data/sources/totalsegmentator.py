@@ -7,8 +7,8 @@ from aunet.data.cohort.case import Case, Cohort, Modality
 from aunet.data.cohort.class_mapping import Classes, LabelMap, label_map
 from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.cohort.modality_names import modality_of_words, words_of
-from aunet.data.io.volume import NIFTI_SUFFIXES, stem
-from aunet.data.sources.file_patterns import existing_folder, files_by_case, is_nifti, the_file
+from aunet.data.io.formats import VOLUME_SUFFIXES, is_scan, stem
+from aunet.data.sources.file_patterns import existing_folder, files_by_case, the_file
 from aunet.errors import UserError
 
 
@@ -58,7 +58,7 @@ def totalsegmentator_cohort(
 def _mask_names(images: Iterable[Sequence[Path]]) -> list[str]:
     """Return the names of the masks that any of the cases has."""
     folders = [paths[0].parent / "segmentations" for paths in images]
-    masks = (path for folder in folders if folder.is_dir() for path in folder.iterdir() if is_nifti(path))
+    masks = (path for folder in folders if folder.is_dir() for path in folder.iterdir() if is_scan(path))
     return sorted({stem(path) for path in masks})
 
 
@@ -83,4 +83,4 @@ def _case(case_id: str, image: Path, value_of_name: Mapping[str, int], labels: L
 
 
 def _mask(folder: Path, name: str) -> Path | None:
-    return next((path for suffix in NIFTI_SUFFIXES if (path := folder / (name + suffix)).is_file()), None)
+    return next((path for suffix in VOLUME_SUFFIXES if (path := folder / (name + suffix)).is_file()), None)

@@ -8,7 +8,6 @@ import copy
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +15,14 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.hooks import RemovableHandle
 
 from aunet.networks.gates import IdentitySkip
+from aunet.networks.inspection.features import first_tensor, hooked
 from aunet.networks.unet import UNet
 
 ELSEWHERE = "elsewhere"
-"""The part that stands for what belongs to no other."""
+"""Name of the part for operations and parameters outside all others."""
 
 Parts = Mapping[str, Sequence[nn.Module]]
 
@@ -117,16 +118,13 @@ class _Meter:
     @contextmanager
     def watching(self, parts: Parts) -> Generator[None]:
         """Watch when each part is entered and left."""
-        handles: list[Any] = []
+        hooks: list[RemovableHandle] = []
         for name, modules in parts.items():
             for module in modules:
-                handles.append(module.register_forward_pre_hook(lambda *_, cost=self.costs[name]: self._enter(cost)))
-                handles.append(module.register_forward_hook(lambda _, __, output: self._leave(output)))
-        try:
+                hooks.append(module.register_forward_pre_hook(lambda *_, cost=self.costs[name]: self._enter(cost)))
+                hooks.append(module.register_forward_hook(lambda _, __, output: self._leave(output)))
+        with hooked(hooks):
             yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def keep(self, tensor: Tensor) -> None:
         """Count a tensor that is kept for the backward pass, unless its storage is known already."""
@@ -139,7 +137,7 @@ class _Meter:
         self._current = cost
         self._flop_at_entry.append(self.flop)
 
-    def _leave(self, output: Any) -> None:
+    def _leave(self, output: object) -> None:
         self._current.flop += self.flop - self._flop_at_entry.pop()
         _note_features(self._current, output)
 
@@ -156,22 +154,12 @@ def _count_parameters(modules: Sequence[nn.Module]) -> int:
     return sum(parameter.numel() for parameter in nn.ModuleList(modules).parameters())
 
 
-def _note_features(cost: PartCost, output: Any) -> None:
+def _note_features(cost: PartCost, output: object) -> None:
     """Record size and channels of the first tensor in ``output`` (B, C, *spatial)."""
     features = first_tensor(output)
     if features is not None:
         cost.size, cost.channels = tuple(features.shape[2:]), features.shape[1]
 
 
-def first_tensor(output: Any) -> Tensor | None:
-    """Return the first tensor of a module's output: itself, or the first of a list or of a mapping's values."""
-    while not isinstance(output, Tensor):
-        entries = list(output.values()) if isinstance(output, Mapping) else output
-        if not isinstance(entries, list | tuple) or not entries:
-            return None
-        output = entries[0]
-    return output
-
-
-def _not_run_backward(kept: Any) -> Any:
+def _not_run_backward(kept: object) -> Tensor:
     raise AssertionError("nothing is run backward here")

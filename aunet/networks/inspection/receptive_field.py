@@ -20,11 +20,11 @@ from torch.nn.modules.instancenorm import _InstanceNorm  # pyright: ignore[repor
 from torch.overrides import TorchFunctionMode
 
 from aunet.networks.hard_gate import BernoulliDraw, StraightThroughGumbel
-from aunet.networks.inspection.cost import first_tensor
+from aunet.networks.inspection.features import first_tensor, hooked
 from aunet.networks.norms import UnevenGroupNorm
 
 Field = tuple[int | None, ...]
-"""Voxels along each axis; None where it is no less than the patch."""
+"""Voxels along each axis; None if it is at least as long as the patch."""
 
 
 def receptive_fields(
@@ -95,24 +95,22 @@ class _Slab:
         image.narrow(self.dim, self.length - depth if is_behind else 0, depth).fill_(torch.nan)
         seen: dict[str, bool] = {}
 
-        def note(name: str, output: Any) -> None:
+        def note(name: str, output: object) -> None:
             features = first_tensor(output)
             assert features is not None
             seen[name] = bool(features.select(self.dim, features.shape[self.dim] // 2).isnan().any())
             if name == last:
                 raise _SeenEnoughError
 
-        handles = [
+        hooks = (
             module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
             for name, module in self.watched.items()
-        ]
-        try:
-            self.network(image)
-        except _SeenEnoughError:
-            return seen
-        finally:
-            for handle in handles:
-                handle.remove()
+        )
+        with hooked(hooks):
+            try:
+                self.network(image)
+            except _SeenEnoughError:
+                return seen
         raise AssertionError(f"{last} was not run")
 
 
@@ -154,12 +152,8 @@ _OUT_CHANNELS_DIM = {
 def _norms_as_identity(network: nn.Module) -> Generator[None]:
     """Make modules whose statistics span the image, and the draws of hard gates, return their input."""
     passing = [module for module in network.modules() if _spans_space_or_compares(module)]
-    handles = [module.register_forward_hook(lambda _, inputs, __: inputs[0].clone()) for module in passing]
-    try:
+    with hooked(module.register_forward_hook(lambda _, inputs, __: inputs[0].clone()) for module in passing):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _spans_space_or_compares(module: nn.Module) -> bool:

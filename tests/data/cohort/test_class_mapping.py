@@ -88,7 +88,7 @@ def test_a_region_is_all_of_its_values() -> None:
         (None, {"background": [0], "Left": [1], "left": [2]}, "error", "not distinct"),
     ],
 )
-def test_what_cannot_be_mapped_is_refused_with_the_remedy(
+def test_classes_that_cannot_be_mapped_are_refused_with_the_remedy(
     classes: Any, names: dict[str, list[int]], other: str, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):

@@ -86,7 +86,7 @@ def test_a_file_written_a_moment_ago_is_not_remembered(case: Case, tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 1, "files": {"x": [1, 2, 3, "zz"]}}'])
-def test_a_damaged_memory_is_told_and_made_again(
+def test_a_damaged_memory_is_reported_and_made_again(
     case: Case, tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     memory = tmp_path / "digests.json"
@@ -124,7 +124,7 @@ def test_two_series_of_one_folder_have_digests_of_their_own(tmp_path: Path) -> N
     assert len(set(ContentDigests().of_cases([first, second]))) == 2
 
 
-def test_a_file_that_is_gone_is_told_with_its_case(case: Case) -> None:
+def test_a_file_that_is_gone_is_reported_with_its_case(case: Case) -> None:
     case.images[0].unlink()
     with pytest.raises(UserError, match=r"image\.nii: the file of case a cannot be read"):
         ContentDigests().of_cases([case])

@@ -1,4 +1,4 @@
-"""Faulty cases stop, or are told and left out."""
+"""Faulty cases stop a run, or are reported and left out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_the_first_fault_stops() -> None:
         usable_cases(["a", "bad 1", "bad 2"], case_of, "stop")
 
 
-def test_faults_are_told_one_line_each(caplog: pytest.LogCaptureFixture) -> None:
+def test_faults_are_reported_one_line_each(caplog: pytest.LogCaptureFixture) -> None:
     assert [case.case_id for case in usable_cases(["bad 1", "a", "bad 2"], case_of, "skip")] == ["a"]
     assert [record.getMessage() for record in caplog.records] == [
         "Skipped, as data.on_error=skip: bad 1 is bad",
@@ -38,7 +38,7 @@ def test_faults_are_told_one_line_each(caplog: pytest.LogCaptureFixture) -> None
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".a", "a/b", "a\\b", "a\nb", "a\0b"])
-def test_an_id_that_is_no_file_name_is_refused(name: str) -> None:
+def test_an_id_that_is_not_a_file_name_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="no plain file name"):
         usable_cases([name], case_of, "stop")
 
@@ -49,7 +49,7 @@ def test_blanks_and_letters_of_any_language_are_welcome(name: str) -> None:
 
 
 def test_an_id_twice_is_refused_or_skipped() -> None:
-    with pytest.raises(UserError, match="the case id a stands twice"):
+    with pytest.raises(UserError, match="the case id a appears twice"):
         usable_cases(["a", "a"], case_of, "stop")
     assert len(usable_cases(["a", "a"], case_of, "skip")) == 1
 
@@ -74,7 +74,7 @@ def test_faulty_cases_are_found_by_halving(faulty: set[str]) -> None:
     assert len(prepared) <= 1 + 6 * len(faulty)
 
 
-def test_a_lack_of_room_is_no_fault_of_a_case() -> None:
+def test_a_lack_of_room_is_not_the_fault_of_a_case() -> None:
     def prepare(some: Sequence[Case]) -> None:
         raise NoRoomError("the disk is full")
 

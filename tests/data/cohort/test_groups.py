@@ -1,4 +1,4 @@
-"""What is known of cases before they are split."""
+"""Facts of cases before they are split."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from aunet.errors import UserError
 
 
 @pytest.mark.parametrize(("pattern", "group"), [("SC-(HF|N)-", "HF"), (r"SC-\w+-\d+", "SC-HF-01")])
-def test_the_name_of_a_case_tells_its_group(pattern: str, group: str) -> None:
+def test_the_name_of_a_case_determines_its_group(pattern: str, group: str) -> None:
     assert groups_by_name([Case("SC-HF-01-IM-7", (), None)], pattern) == {"SC-HF-01-IM-7": group}
 
 

@@ -1,4 +1,4 @@
-"""A file of fixes leaves cases out and gives values a class, and says so where it does not fit."""
+"""A file of fixes leaves cases out and assigns values to classes; one that does not fit is refused."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ def cohort() -> Cohort:
     return Cohort("balls", cases, Labels(("background", "ball")), {0: 0, 1: 1}, "mr", "3 balls")
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_written_fixes_are_read_back(tmp_path: Path) -> None:
     fixes = CaseFixes({"b": "too dark", "a": "ü"}, {255: "ball"})
     write_fixes(tmp_path / "fixes.json", fixes)
     assert read_fixes(tmp_path / "fixes.json") == fixes

@@ -25,7 +25,7 @@ def write(file: Path, content: object) -> Path:
     return file
 
 
-def test_what_a_run_wrote_is_read_back(tmp_path: Path) -> None:
+def test_the_splits_that_a_run_wrote_are_read_back(tmp_path: Path) -> None:
     splits = split_cases(CASES, SplitSizes(val=0.25, test=0.2), seed=0)
     write_splits(tmp_path / "splits.json", splits, CASES, ContentDigests())
     assert read(tmp_path / "splits.json") == splits
@@ -88,7 +88,7 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, content: object, fo
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "not valid JSON"), (None, "cannot be read")])
-def test_a_file_that_is_no_json_or_not_there_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
+def test_a_file_that_is_missing_or_not_json_is_refused(tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / "splits.json").write_text(text)
     with pytest.raises(UserError, match=message):

@@ -36,7 +36,7 @@ def canonical(volume: Volume) -> tuple[NDArray[Any], NDArray[np.float64]]:
 
 
 def set_to(**elements: object) -> Edit:
-    """An edit of the fourth slice alone."""
+    """Return an edit of the fourth slice alone."""
 
     def edit(header: Dataset, index: int) -> None:
         for name, value in elements.items() if index == 3 else ():
@@ -46,7 +46,7 @@ def set_to(**elements: object) -> Edit:
 
 
 def shifted(millimetres: Callable[[int], float], axis: int = 2) -> Edit:
-    """An edit that moves each slice of an index along an axis of the patient."""
+    """Return an edit that moves each slice of an index along an axis of the patient."""
 
     def edit(header: Dataset, index: int) -> None:
         position = [float(number) for number in header.ImagePositionPatient]
@@ -73,7 +73,7 @@ def test_an_axial_series_is_stored_from_foot_to_head_with_columns_first(tmp_path
     np.testing.assert_allclose(volume.affine, AXIAL, atol=1e-6)
 
 
-def test_the_headers_alone_tell_the_grid(tmp_path: Path) -> None:
+def test_the_headers_alone_determine_the_grid(tmp_path: Path) -> None:
     folder = write_series(tmp_path, values(), AXIAL)
     shape, affine = read_grid(folder)
     volume = read_volume(folder)
@@ -107,7 +107,7 @@ def test_twelve_signed_bits_in_sixteen_keep_their_sign(tmp_path: Path) -> None:
     assert np.array_equal(read_volume(write_series(tmp_path, values(), AXIAL, edit=edit)).array, values().clip(-2048))
 
 
-def test_white_for_the_lowest_value_leaves_the_numbers_alone_and_is_told(
+def test_white_for_the_lowest_value_leaves_the_numbers_alone_and_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     volume = read_volume(write_series(tmp_path, values(), AXIAL, PhotometricInterpretation="MONOCHROME1"))
@@ -161,7 +161,7 @@ def test_slices_compressed_as_nothing_installed_reads_name_what_to_install(
         read_volume(tmp_path)
 
 
-def test_a_tilted_gantry_is_told_and_its_slices_return_to_their_own_voxels(
+def test_a_tilted_gantry_is_reported_and_its_slices_return_to_their_own_voxels(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     label = (values((12, 10, 8)) > 0).astype(np.int16)
@@ -173,7 +173,7 @@ def test_a_tilted_gantry_is_told_and_its_slices_return_to_their_own_voxels(
     assert np.mean(restored == volume.array) > 0.98  # averaging rounds off some corners
 
 
-def test_a_tilt_that_the_positions_do_not_show_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_tilt_that_the_positions_do_not_show_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     read_volume(write_series(tmp_path, values(), AXIAL, GantryDetectorTilt=12.5))
     assert "GantryDetectorTilt is 12.5 degrees, but" in caplog.text
 
@@ -187,27 +187,28 @@ def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even(tmp_path: Path) -
     assert read_volume(folder).spacing[2] == pytest.approx(0.625, abs=0.003)
 
 
-def test_files_that_are_no_dicom_are_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_that_are_not_dicom_are_left_out_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = write_series(tmp_path, values(), AXIAL)
     for name in ("notes.txt", "DICOMDIR.bak", ".hidden.dcm"):
         (folder / name).write_text("no image")
     with caplog.at_level("INFO"):
         assert read_volume(folder).shape == (6, 5, 8)
-    assert "2 files are not DICOM" in caplog.text
+    assert "1 file left out as not DICOM: DICOMDIR.bak" in caplog.text
 
 
-def test_localizers_and_other_objects_are_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_localizers_and_other_objects_are_left_out_and_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write_series(tmp_path, values(), AXIAL)
     scout = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "SeriesInstanceUID": SERIES + ".1"}
     write_series(tmp_path / "scout", values()[:, :, :1], GEOMETRIES["sagittal"], **scout)
     write_segmentation(tmp_path / "organ.dcm")
     with caplog.at_level("INFO"):
         assert np.array_equal(read_volume(tmp_path).array, values())
-    assert "1 CT files are left out: localizers" in caplog.text
-    assert "1 SEG files are left out: no slices" in caplog.text
+    assert "1 SEG files, 1 CT files beside the series are left out" in caplog.text
 
 
-def test_a_derived_series_gives_way_to_the_original_and_is_told(
+def test_a_derived_series_yields_to_the_original_and_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_series(tmp_path / "axial", values(), AXIAL)
@@ -243,7 +244,7 @@ def test_a_series_is_chosen_by_its_number_or_uid(two_series: Path, choice: str, 
     assert read_grid(path)[0] == (6, 5, slices)
 
 
-def test_a_series_that_is_not_there_is_told_with_those_that_are(two_series: Path) -> None:
+def test_a_missing_series_is_reported_with_those_present(two_series: Path) -> None:
     with pytest.raises(UserError, match=r"(?s)no series 9 .*#2 'portal venous'.*#5 'arterial'"):
         read_volume(two_series.with_name("study#9"))
 
@@ -353,7 +354,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_slices_that_are_no_even_stack_are_refused_by_their_fault(fault: str, tmp_path: Path) -> None:
+def test_slices_that_are_not_an_even_stack_are_refused_by_their_fault(fault: str, tmp_path: Path) -> None:
     edit, message = FAULTS[fault]
     with pytest.raises(UserError, match=message):
         read_volume(write_series(tmp_path, values(), AXIAL, edit=edit))
@@ -377,7 +378,7 @@ def test_slices_of_another_size_in_one_series_are_refused(tmp_path: Path) -> Non
         read_volume(tmp_path)
 
 
-def test_a_folder_with_other_objects_alone_is_told_what_it_holds(tmp_path: Path) -> None:
+def test_a_folder_with_other_objects_alone_is_refused_with_what_it_holds(tmp_path: Path) -> None:
     write_segmentation(tmp_path / "organ.dcm")
     with pytest.raises(UserError, match="1 SEG files, but no slices of a volume"):
         read_volume(tmp_path)
@@ -388,9 +389,10 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         read_volume(tmp_path)
 
 
-def test_a_folder_is_no_label_map(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="a folder, not a file"):
-        read_label(write_series(tmp_path, values(), AXIAL))
+def test_a_label_map_written_as_slices_is_read_from_their_folder(tmp_path: Path) -> None:
+    label = read_label(write_series(tmp_path, values(), AXIAL))
+    assert np.issubdtype(label.array.dtype, np.integer)
+    assert np.array_equal(label.array, values())
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -124,7 +124,7 @@ def several_pages(path: Path) -> None:
     page.save(path, save_all=True, append_images=[page])
 
 
-def test_what_cannot_be_read_whole_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_whole_are_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "deep.png").write_bytes(deep_colour_png())
     several_pages(tmp_path / "pages.tif")
     Image.new("CMYK", (COLUMNS, ROWS)).save(tmp_path / "ink.tif")

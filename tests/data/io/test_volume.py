@@ -50,7 +50,7 @@ def test_an_image_keeps_its_stored_axis_order_and_affine(image_file: Path) -> No
     assert volume.spacing == pytest.approx((0.7, 0.9, 3.0), abs=1e-6)
 
 
-def test_the_header_alone_tells_shape_and_affine(image_file: Path) -> None:
+def test_the_header_alone_holds_shape_and_affine(image_file: Path) -> None:
     shape, affine = read_grid(image_file)
     assert shape == (3, 4, 5)
     assert np.array_equal(affine, read_volume(image_file).affine)
@@ -91,7 +91,7 @@ def test_a_label_map_stored_as_float_becomes_integer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e12])
-def test_a_label_map_with_a_value_that_is_no_class_is_refused(tmp_path: Path, value: float) -> None:
+def test_a_label_map_with_a_value_that_is_not_a_class_is_refused(tmp_path: Path, value: float) -> None:
     array = np.zeros((2, 2, 2))
     array[1, 0, 1] = value
     with pytest.raises(UserError, match=r"label\.nii\.gz.*whole numbers"):
@@ -129,7 +129,7 @@ def test_an_image_without_exactly_three_axes_is_refused(tmp_path: Path, shape: t
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_an_image_with_a_voxel_that_is_no_number_is_refused(tmp_path: Path, value: float) -> None:
+def test_an_image_with_a_nan_voxel_is_refused(tmp_path: Path, value: float) -> None:
     array = np.zeros((3, 3, 3), np.float32)
     array[1, 1, 1] = value
     with pytest.raises(UserError, match=r"a\.nii\.gz.*NaN or infinite"):
@@ -146,7 +146,7 @@ def test_an_affine_without_inverse_is_refused(tmp_path: Path, entry: float) -> N
         read_volume(path)
 
 
-def test_an_orientation_that_is_a_guess_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_orientation_that_is_a_guess_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     image = nibabel.Nifti1Image(np.zeros((3, 3, 3), np.float32), None)
     image.to_filename(tmp_path / "unplaced.nii")
     read_volume(tmp_path / "unplaced.nii")
@@ -186,9 +186,9 @@ def test_equal_label_maps_give_equal_files(tmp_path: Path) -> None:
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
 
 
-def test_a_label_map_needs_the_name_of_a_nifti_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"label\.nrrd.*\.nii\.gz or \.nii"):
-        write_label(tmp_path / "label.nrrd", np.zeros((2, 2, 2), np.uint8), np.eye(4))
+def test_a_label_map_needs_the_name_of_a_format_that_is_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"label\.npy.*\.nii\.gz, \.nrrd, \.mha, \.nii"):
+        write_label(tmp_path / "label.npy", np.zeros((2, 2, 2), np.uint8), np.eye(4))
 
 
 @pytest.mark.parametrize(

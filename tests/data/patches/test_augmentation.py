@@ -19,7 +19,7 @@ STRONG = {
 
 
 def read(augmentation: Augmentation, keys: Sequence[tuple[int, int]], seed: int = 0) -> Sample:
-    """A batch as it is read of a volume with stripes 6 voxels wide, labelled 1 and 0, that shows 10 and 0."""
+    """Return a batch as it is read of a volume with stripes 6 voxels wide, labelled 1 and 0, that shows 10 and 0."""
     samples: list[Sample] = []
     for key in keys:
         start, size = augmentation.geometry.draw(seed, *key).box

@@ -58,7 +58,7 @@ def test_listed_axes_are_mirrored_whatever_the_names_and_exchange_their_pairs() 
     assert "left ventricle, right ventricle without a mirror image" in flips.describe()
 
 
-def test_a_line_tells_what_is_mirrored_exchanged_and_off_and_how_to_change_it() -> None:
+def test_a_line_states_what_is_mirrored_exchanged_and_off_and_how_to_change_it() -> None:
     assert choose_flips("auto", SIZE, KIDNEYS, "ct").describe() == (
         "Flips: right-left (exchanging left_kidney and Right Kidney). Off: back-front and feet-head (no class name"
         " tells a side, and alike classes may differ by it alone). To mirror anyway:"
@@ -83,7 +83,7 @@ def test_other_axes_are_refused(flip_axes: Any) -> None:
 
 
 def flipped(names: tuple[str, ...], label: torch.Tensor, **more: torch.Tensor) -> list[Sample]:
-    """What 40 draws of the right-left flip make of one label (*size), whose image is equal to it."""
+    """Return the results of 40 draws of the right-left flip of one label (*size), whose image equals it."""
     augmentation = Augmentation(SIZE, flip_axes="auto", class_names=names)
     batches = [
         {"image": label[None, None].float(), "label": label[None, None], "key": torch.tensor([[0, sample]]), **more}

@@ -45,7 +45,7 @@ def test_only_a_share_of_the_patches_is_changed(name: str) -> None:
     assert share == pytest.approx(0.3, abs=0.12)
 
 
-def test_no_strength_or_no_probability_is_no_change() -> None:
+def test_no_strength_or_no_probability_changes_nothing() -> None:
     assert intensity_changes(0.0, **STRENGTHS) == []
     assert intensity_changes(1.0, noise=0.0, blur=0.0) == []
 

@@ -19,7 +19,7 @@ SCAN = (40, 44, 30)
 
 
 def shown_label(geometry: PatchGeometry, label: np.ndarray, voxel: tuple[int, ...], seed: int) -> torch.Tensor:
-    """The augmented label (*size) of a patch placed to show ``voxel``; zeros beyond the scan."""
+    """Return the augmented label (*size) of a patch placed to show ``voxel``; zeros beyond the scan."""
     placement = place_patch(geometry, voxel, label.shape, np.random.default_rng(seed))
     moved = geometry.moved(placement.move)
     offset, size = moved.box
@@ -56,7 +56,7 @@ def test_far_from_the_border_the_voxel_lies_uniformly_in_the_patch() -> None:
         assert stats.kstest(jittered, uniform.cdf).pvalue > 1e-3
 
 
-def test_what_is_shown_lies_within_a_scan_that_has_room_for_it() -> None:
+def test_a_patch_lies_within_a_scan_that_has_room_for_it() -> None:
     shape, draw = (60, 60, 60), np.random.default_rng(1)
     for sample in range(200):
         geometry = PAPER.draw(0, 0, sample)

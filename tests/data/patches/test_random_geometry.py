@@ -16,7 +16,7 @@ SPACINGS = [(1.0, 1.0, 1.0), (0.7, 0.7, 5.0), (5.0, 0.7, 0.7), (0.8, 0.8, 2.0), 
 
 
 def matrix_in_mm(geometry: PatchGeometry, spacing: Sequence[float]) -> NDArray[np.float64]:
-    """The map from mm in the patch to mm in the scan."""
+    """Return the map from mm in the patch to mm in the scan."""
     return np.diag(spacing) @ geometry.matrix @ np.diag(1 / np.array(spacing))
 
 

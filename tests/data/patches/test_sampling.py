@@ -66,7 +66,7 @@ def test_a_patch_reads_only_the_chunks_it_touches(tmp_path: Path, monkeypatch: p
     assert len(unpacked) == 2 * 1 * 2
 
 
-def test_a_resumed_order_goes_on_behind_what_was_consumed(cases: list[StoredCase]) -> None:
+def test_a_resumed_order_continues_after_the_consumed_batches(cases: list[StoredCase]) -> None:
     whole, resumed = batches(cases, 0), batches(cases, 0, position=3)
     assert len(resumed) == 5
     for expected, batch in zip(whole[3:], resumed, strict=True):
@@ -90,7 +90,7 @@ def test_patches_without_margin_hold_each_class_at_least_a_third_of_the_time(cas
         assert np.mean([bool((label == index).any()) for label in labels]) > 0.3
 
 
-def test_what_is_read_is_the_box_of_what_the_patch_will_show(cases: list[StoredCase]) -> None:
+def test_the_box_that_is_read_is_the_one_that_the_patch_will_show(cases: list[StoredCase]) -> None:
     dataset = PatchDataset(cases, TURNED, seed=5)
     for sample in range(3):
         read = dataset[0, sample]

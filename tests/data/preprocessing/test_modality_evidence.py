@@ -1,4 +1,4 @@
-"""What is CT, MR or PET: said by the user, by names, DICOM headers and voxels, and refused where nothing says it."""
+"""CT, MR or PET, decided by the user, names, DICOM headers or voxels, and refused if nothing decides it."""
 
 import json
 from pathlib import Path
@@ -9,10 +9,10 @@ from abdomens import abdomen, abdomens, write_abdomens
 from dicom_scans import write_series
 from scans import write_msd_task, write_nifti, write_nnunet_dataset, write_table, write_totalsegmentator_cases
 
-from aunet.build.data import build_cohort, with_facts
-from aunet.build.preprocessing import build_preprocessing, build_store, with_intensities
+from aunet.build.data import build_cohort, fill_in_facts
+from aunet.build.preprocessing import build_preprocessing, build_store, fill_in_intensities
 from aunet.commands.main import main
-from aunet.config.composition import check_config, compose_config
+from aunet.config.draft import compose_draft
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.modality_names import modalities_of_names
 from aunet.data.cohort.splits import Splits
@@ -40,15 +40,13 @@ def write_mr_folder(root: Path, num_cases: int = 4, scale: float = 1.0) -> Path:
 
 
 def cohort_of(words: list[str]) -> Cohort:
-    config = compose_config(words)
-    check_config(config)
-    return build_cohort(config)
+    draft = compose_draft(words)
+    return build_cohort(draft.data)
 
 
 def facts_of(words: list[str]) -> dict[str, object]:
-    config = compose_config(words)
-    check_config(config)
-    return with_facts(config, build_cohort(config))["dataset"]
+    draft = compose_draft(words)
+    return fill_in_facts(draft, build_cohort(draft.data)).dataset
 
 
 def folder_words(root: Path, *more: str) -> list[str]:
@@ -173,7 +171,7 @@ def test_a_modality_that_cannot_be_is_refused(tmp_path: Path, given: str, messag
         cohort_of(folder_words(write_mr_folder(tmp_path), f"data.modality={given}"))
 
 
-def test_the_users_word_holds_against_the_datasets_and_is_told(
+def test_the_users_modality_overrides_the_datasets_and_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     root = write_msd_task(tmp_path)
@@ -199,18 +197,18 @@ def test_mr_that_is_said_to_be_ct_is_refused_with_the_share_that_would_be_clippe
     root = write_mr_folder(tmp_path)
     given = [] if source == "ct150" else ["data.modality=ct"]
     words = [f"data={source}", *folder_words(root, f"data.window={window}", *given)[1:], f"data.cache={tmp_path}/cache"]
-    config = compose_config(words)
-    cohort = build_cohort(config)
+    draft = compose_draft(words)
+    cohort = build_cohort(draft.data)
     names = tuple(case.case_id for case in cohort.cases)
-    settings, splits = with_facts(config, cohort), Splits(names[:2], names[2:3], names[3:])
+    settings, splits = fill_in_facts(draft, cohort), Splits(names[:2], names[2:3], names[3:])
     images = [read_volume(case.images[0]).array for case in cohort.cases[:2]]
     bright = np.median([(image > 300).mean() for image in images])
     message = rf"data\.modality=ct: .*{bright:.0%} of the voxels .*data\.modality=mr"
     with pytest.raises(UserError, match=message) as refusal:
-        with_intensities(settings, cohort, splits)
+        fill_in_intensities(settings, cohort, splits)
     clipped = np.median([((image < -160) | (image > 240)).mean() for image in images])
     assert (f"would clip {clipped:.0%}" in str(refusal.value)) == (window != "auto")
-    assert with_intensities(settings, cohort, splits, is_begun=True)  # an older run that is resumed
+    assert fill_in_intensities(settings, cohort, splits, is_begun=True)  # an older run that is resumed
 
 
 def test_ct_in_other_numbers_than_hounsfield_trains_without_a_window(
@@ -221,7 +219,7 @@ def test_ct_in_other_numbers_than_hounsfield_trains_without_a_window(
     assert "its voxels are not HU" in caplog.text
 
 
-def test_ct_that_is_said_to_be_mr_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_ct_that_is_declared_mr_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_abdomens(tmp_path, abdomens(2))
     cohort = cohort_of(folder_words(root, "data.modality=mr", "data.other_labels=background"))
     check_modalities(cohort, ["mr"], cohort.cases, None)
@@ -247,12 +245,14 @@ def test_a_case_that_cannot_be_read_is_left_out_of_the_evidence(tmp_path: Path) 
 
 
 def test_a_resumed_run_keeps_the_modality_that_it_began_with(tmp_path: Path) -> None:
-    config = compose_config(folder_words(write_mr_folder(tmp_path)))
-    config.dataset.modality = "ct"  # as the config.yaml of an older run, which took every scan for CT
-    config.data.window = [-160.0, 240.0]
-    settings = with_facts(config, build_cohort(config))
-    assert (settings["dataset"]["modality"], settings["dataset"]["modalities"]) == ("ct", None)
-    assert build_preprocessing(settings) == Preprocessing(tuple(settings["dataset"]["spacing"]), "ct", (-160.0, 240.0))
+    draft = compose_draft(folder_words(write_mr_folder(tmp_path)))
+    # as the config.yaml of an older run, which took every scan for CT
+    draft = draft.with_values({"dataset.modality": "ct", "data.window": [-160.0, 240.0]})
+    settings = fill_in_facts(draft, build_cohort(draft.data))
+    assert (settings.dataset.modality, settings.dataset.modalities) == ("ct", None)
+    assert build_preprocessing(settings.data, settings.dataset) == Preprocessing(
+        tuple(settings.dataset.spacing), "ct", (-160.0, 240.0)
+    )
 
 
 def test_the_doctor_reports_a_modality_that_nothing_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -279,13 +279,11 @@ def test_of_ct_beside_mr_only_the_ct_is_measured_and_clipped(tmp_path: Path) -> 
     root = write_nnunet_dataset(tmp_path / "task", num_channels=2)
     content = json.loads((root / "dataset.json").read_text())
     (root / "dataset.json").write_text(json.dumps(content | {"channel_names": {"0": "CT", "1": "T1"}}))
-    config = compose_config(
-        ["data=nnunet", f"data.root={root}", f"data.cache={tmp_path}", "data.patch_size=[16,16,16]"]
-    )
-    cohort = build_cohort(config)
+    draft = compose_draft(["data=nnunet", f"data.root={root}", f"data.cache={tmp_path}", "data.patch_size=[16,16,16]"])
+    cohort = build_cohort(draft.data)
     names = tuple(case.case_id for case in cohort.cases)
-    settings = with_intensities(with_facts(config, cohort), cohort, Splits(names[:2], names[2:3], names[3:]))
-    facts, preprocessing = settings["dataset"], build_preprocessing(settings)
+    settings = fill_in_intensities(fill_in_facts(draft, cohort), cohort, Splits(names[:2], names[2:3], names[3:]))
+    facts, preprocessing = settings.dataset, build_preprocessing(settings.data, settings.dataset)
     assert (facts["modality"], facts["modalities"]) == ("mixed", ["ct", "mr"])
     assert (facts["intensities"][0] is not None, facts["intensities"][1]) == (True, None)
     [stored] = build_store(settings, cohort).prepare(cohort.cases[:1])

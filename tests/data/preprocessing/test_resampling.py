@@ -121,7 +121,7 @@ def test_averaging_goes_over_into_interpolation_as_the_voxels_become_equal() -> 
     assert torch.allclose(area, linear, atol=0.01)
 
 
-def test_beyond_the_source_its_border_goes_on_in_coarser_voxels_too() -> None:
+def test_beyond_the_source_its_border_continues_in_coarser_voxels_too() -> None:
     image = torch.arange(1.0, 7.0).reshape(6, 1, 1)
     affine = np.diag([2.0, 1, 1, 1])
     affine[0, 3] = -4.5

@@ -1,4 +1,4 @@
-"""What a network sees of a scan: orientation by nibabel, resampling and intensities by closed forms."""
+"""A scan as a network sees it: orientation by nibabel, resampling and intensities by closed forms."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ def random_volume(affine: np.ndarray, seed: int = 0) -> Volume:
 
 
 def ball(affine: np.ndarray, radius: float) -> Volume:
-    """A ball of class 1 in a shell of class 2 around the middle of the volume."""
+    """Return a ball of class 1 in a shell of class 2 around the middle of the volume."""
     positions = positions_mm(SHAPE, affine)
     distance = np.linalg.norm(positions - positions.mean(axis=(1, 2, 3), keepdims=True), axis=0)
     return Volume(((distance < radius).astype(int) + (distance < 0.6 * radius)).astype(np.uint8), affine)

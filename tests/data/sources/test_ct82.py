@@ -101,7 +101,7 @@ def test_a_placed_label_is_made_once_and_again_when_the_label_changes(tmp_path: 
     assert np.array_equal(read_label(second).array, read_label(first).array)
 
 
-def test_a_label_without_its_scan_is_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_label_without_its_scan_is_left_out_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     root = write_pancreas_ct(tmp_path, [1, 2])
     label_file(root, 25).write_bytes(label_file(root, 1).read_bytes())
     with caplog.at_level("INFO"):
@@ -144,7 +144,7 @@ def test_a_series_with_a_missing_slice_leaves_the_other_patients_usable(
     assert "slices are missing" in caplog.text
 
 
-def test_none_of_the_cases_being_usable_is_told(tmp_path: Path) -> None:
+def test_none_of_the_cases_being_usable_is_reported(tmp_path: Path) -> None:
     root = write_pancreas_ct(tmp_path, [1])
     label_file(root, 1).write_bytes(b"")
     with pytest.raises(UserError, match="None of the 1 cases can be used"):
@@ -159,6 +159,6 @@ def test_a_patient_who_is_there_twice_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("root", "message"), [(None, r"data\.root is not set"), ("", "no scan of NIH Pancreas-CT")])
-def test_a_root_without_the_dataset_is_told_the_layout(root: str | None, message: str, tmp_path: Path) -> None:
+def test_a_root_without_the_dataset_is_refused_with_the_layout(root: str | None, message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"(?s){message}.*TCIA_pancreas_labels-02-05-2017/label0001"):
         ct82_cohort(None if root is None else str(tmp_path), str(tmp_path))

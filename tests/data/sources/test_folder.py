@@ -72,7 +72,7 @@ def test_a_pattern_that_nothing_fits_is_named(tmp_path: Path, key: str) -> None:
         cohort_of(write_folder_pair(tmp_path), **{key: "none"})
 
 
-def test_an_image_without_a_label_is_told_the_patterns(tmp_path: Path) -> None:
+def test_an_image_without_a_label_is_refused_with_the_patterns(tmp_path: Path) -> None:
     touch(tmp_path, "images/a_0000.nii.gz", "labels/a.nii.gz")
     with pytest.raises(UserError, match=r"case a_0000 has no label map.*data\.source\.images=\['images'\]"):
         cohort_of(tmp_path)
@@ -108,16 +108,16 @@ def test_a_table_may_name_files_anywhere_by_absolute_paths(tmp_path: Path) -> No
     ("text", "message"),
     [
         ("", "lacks the columns case_id, image, label; it has none"),
-        ("case_id;image;label\na;b;c\n", "with commas"),
+        ("case_id image label\na b c\n", "with commas"),
         ("case_id,image\na,b\n", "lacks the columns label"),
         ("case_id,image,label\n", "lists no case"),
-        ("case_id,image,label\na,,labels/a.nii.gz\n", "row 2: the column image is empty"),
-        ("case_id,image,label\na,images/a.nii.gz\n", "row 2: the column label is empty"),
-        ("case_id,image,image_2,label\na,images/a.nii.gz,,labels/a.nii.gz\n", "row 2: the column image_2 is empty"),
-        ("case_id,image,label\na,../a.nii.gz,labels/a.nii.gz\n", "row 2: ../a.nii.gz lies outside"),
+        ("case_id,image,label\na,,labels/a.nii.gz\n", "line 2: the column image is empty"),
+        ("case_id,image,label\na,images/a.nii.gz\n", "line 2: the column label is empty"),
+        ("case_id,image,image_2,label\na,images/a.nii.gz,,labels/a.nii.gz\n", "line 2: the column image_2 is empty"),
+        ("case_id,image,label\na,../a.nii.gz,labels/a.nii.gz\n", "line 2: ../a.nii.gz lies outside"),
         ("case_id,image,label\na,images/b.nii.gz,labels/a.nii.gz\n", "b.nii.gz: case a: no file"),
         ("case_id,image,label\n../a,images/a.nii.gz,labels/a.nii.gz\n", "no plain file name"),
-        ("case_id,image,label\n" + "a,images/a.nii.gz,labels/a.nii.gz\n" * 2, "case id a stands twice"),
+        ("case_id,image,label\n" + "a,images/a.nii.gz,labels/a.nii.gz\n" * 2, "case id a appears twice"),
         ('case_id,image,label\n"a,images/a.nii.gz', "not a readable CSV file"),
     ],
 )

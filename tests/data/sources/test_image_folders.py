@@ -72,7 +72,7 @@ def test_pictures_in_colour_have_three_channels_each_standardised_over_all_its_p
     np.testing.assert_allclose(upright, wanted, atol=1e-5)
 
 
-def test_the_patient_of_a_cardiac_slice_stands_in_its_name(repository: Path, tmp_path: Path) -> None:
+def test_the_patient_of_a_cardiac_slice_is_part_of_its_name(repository: Path, tmp_path: Path) -> None:
     line = next(line for line in (repository / "conf/data/cardiac.yaml").read_text().splitlines() if "group:" in line)
     names = ["SC-HF-NI-03-IM-0001-0048", "SC-HF-NI-03-IM-0212-0059", "SC-HF-I-03-IM-0001-0048", "SC-N-40-IM-0001-1"]
     cohort = images_cohort(str(write_pictures(tmp_path, names)), "images", "labels", {"left_ventricle": 255})

@@ -18,7 +18,7 @@ def edit(root: Path, **changes: object) -> None:
     file.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
 
 
-def test_classes_channels_and_cases_are_told(tmp_path: Path) -> None:
+def test_classes_channels_and_cases_are_reported(tmp_path: Path) -> None:
     cohort = nnunet_cohort(str(write_nnunet_dataset(tmp_path / "Dataset001_Balls", num_channels=2)))
     assert cohort.labels.names == ("background", "ball", "box")
     assert (cohort.name, cohort.num_channels, cohort.modality) == ("Dataset001_Balls", 2, "mr")
@@ -51,7 +51,8 @@ def test_files_listed_by_dataset_json_lie_where_it_says(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"labels": None}, "'labels' is None"),
-        ({"labels": {"0": "background", "1": "ball"}}, "data=msd"),
+        ({"labels": {"0": "background"}}, "data=msd"),
+        ({"labels": {"1": "ball", "2": "box"}}, "data=msd"),
         ({"labels": {"background": 0, "ball": "one"}}, "whole number"),
         ({"labels": {"background": 1, "ball": 2}}, "background 0"),
         ({"labels": {"background": 0, "ball": 1, "box": 2, "ignore": 3}}, "'ignore' label"),
@@ -59,7 +60,7 @@ def test_files_listed_by_dataset_json_lie_where_it_says(tmp_path: Path) -> None:
         ({"channel_names": None}, "'channel_names' is None"),
         ({"channel_names": {"1": "T1"}}, "'channel_names'"),
         ({"channel_names": {"0": "T1", "1": "T2"}}, r"ball 000 has the channels 0000; .* names 2"),
-        ({"file_ending": ".nrrd"}, r"'file_ending' is '.nrrd'"),
+        ({"file_ending": ".npz"}, r"'file_ending' is '.npz'"),
         ({"dataset": {}}, "'dataset' is"),
         ({"dataset": {"a": {"images": "x"}}}, "case a must hold"),
         ({"dataset": {"a": {"images": ["../x.nii.gz"], "label": "y"}}}, "lies outside"),

@@ -1,4 +1,4 @@
-"""What the sources make of folders as people have them, and of damaged ones."""
+"""Sources read folders as people have them, and refuse damaged ones."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ def ct150(root: Path, **changes: object) -> object:
     return ct150_cohort(str(root), cache="", phantom_spacing=(8, 8, 8), phantom_seed=0, **arguments)
 
 
-def test_a_decathlon_task_tells_its_classes_and_modality(tmp_path: Path) -> None:
+def test_a_decathlon_task_states_its_classes_and_modality(tmp_path: Path) -> None:
     cohort = msd_cohort(str(write_msd_task(tmp_path)))
     assert cohort.labels.names == ("background", "ball", "box")
     assert cohort.modality == "mr"
@@ -38,7 +38,7 @@ def edit(root: Path, **changes: object) -> None:
         ({"labels": {}}, "'labels'"),
         ({"labels": {"1": "ball"}}, "0 for the background"),
         ({"labels": {"zero": "background"}}, "map integers"),
-        ({"labels": {"0": "background", "1": "Ball", "2": "Ball"}}, "stands twice"),
+        ({"labels": {"0": "background", "1": "Ball", "2": "Ball"}}, "appears twice"),
         ({"labels": {"background": 0, "Ball": 1}}, "data=nnunet"),
         ({"modality": None}, "'modality'"),
         ({"training": []}, "'training'"),
@@ -69,7 +69,7 @@ def test_a_damaged_dataset_json_is_refused_by_its_rule(
     ],
     ids=["cut", "binary", "deep", "list"],
 )
-def test_a_dataset_json_that_is_no_json_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_dataset_json_that_is_not_json_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "dataset.json").write_bytes(content)
     with pytest.raises(UserError, match=message):
         msd_cohort(str(tmp_path))
@@ -78,7 +78,7 @@ def test_a_dataset_json_that_is_no_json_is_refused(tmp_path: Path, content: byte
 def test_a_case_listed_twice_is_named(tmp_path: Path) -> None:
     entry = {"image": "imagesTr/ball_000.nii.gz", "label": "labelsTr/ball_000.nii.gz"}
     edit(write_msd_task(tmp_path, num_cases=1), training=[entry, entry])
-    with pytest.raises(UserError, match="the case id ball_000 stands twice"):
+    with pytest.raises(UserError, match="the case id ball_000 appears twice"):
         msd_cohort(str(tmp_path))
 
 
@@ -171,7 +171,7 @@ def test_a_broken_link_is_named(tmp_path: Path) -> None:
         cases_in_folder(tmp_path)
 
 
-def test_hidden_files_of_other_systems_are_no_scans(tmp_path: Path) -> None:
+def test_hidden_files_of_other_systems_are_not_scans(tmp_path: Path) -> None:
     (write_folder_pair(tmp_path) / "images" / "._case_0.nii.gz").write_bytes(b"")
     assert len(cases_in_folder(tmp_path)) == 4
 

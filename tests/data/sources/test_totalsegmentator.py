@@ -74,7 +74,7 @@ def test_masks_of_two_grids_are_refused(tmp_path: Path) -> None:
         read_reference(cohort.cases[0], cohort)
 
 
-def test_masks_that_overlap_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_masks_that_overlap_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_totalsegmentator_cases(tmp_path)
     everywhere = np.ones((20, 18, 16), np.uint8)
     write_nifti(tmp_path / "s0000" / "segmentations" / "spleen.nii.gz", everywhere)
@@ -83,7 +83,7 @@ def test_masks_that_overlap_are_told(tmp_path: Path, caplog: pytest.LogCaptureFi
     assert "voxels lie in two masks" in caplog.text
 
 
-def test_what_is_no_such_dataset_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_such_a_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no case found"):
         cohort_of(tmp_path)
     write_nifti(tmp_path / "s0000" / "ct.nii.gz", np.zeros((2, 2, 2)))

@@ -100,7 +100,7 @@ def flip_last_bit(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["image.chunks", "label.chunks", "positions.chunks", "case.json"])
 @pytest.mark.parametrize("damage", ["cut short", "gone"])
-def test_a_damaged_case_is_told_and_made_again(
+def test_a_damaged_case_is_reported_and_made_again(
     task: Path, name: str, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder, untouched = prepared(task)
@@ -163,7 +163,7 @@ case_store.CaseStore(Path(sys.argv[2]), cohort, settings, ContentDigests()).prep
 """
 
 
-def test_what_a_killed_process_finished_is_kept_and_the_rest_of_it_removed(task: Path) -> None:
+def test_finished_cases_of_a_killed_process_are_kept_and_the_rest_removed(task: Path) -> None:
     process = subprocess.run([sys.executable, "-c", KILLED, task, task.parent / "store"], timeout=120)
     assert process.returncode == -9
     [folder] = (task.parent / "store").iterdir()

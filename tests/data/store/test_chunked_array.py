@@ -1,4 +1,4 @@
-"""What is cut from chunks is what numpy cuts from the array; what is damaged is told before it is used."""
+"""Parts cut from chunks equal those numpy cuts from the array; damage is reported before use."""
 
 import pickle
 from pathlib import Path
@@ -17,7 +17,7 @@ def noise(shape: tuple[int, ...], dtype: str) -> NDArray[np.generic]:
 
 @pytest.fixture
 def volume(tmp_path: Path) -> tuple[Path, NDArray[np.generic]]:
-    """Two channels of a volume that is no multiple of the chunk, as read and as a file."""
+    """Two channels of a volume that is not a multiple of the chunk, as read and as a file."""
     array = noise((2, 70, 33, 40), "float16")
     write_chunked(tmp_path / "image.chunks", array, spatial_dims=3)
     return tmp_path / "image.chunks", array
@@ -61,20 +61,22 @@ def flip(path: Path, place: int) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 20, 200])
-def test_a_changed_bit_in_the_frame_is_told_on_opening(volume: tuple[Path, NDArray[np.generic]], place: int) -> None:
+def test_a_changed_bit_in_the_frame_is_reported_on_opening(
+    volume: tuple[Path, NDArray[np.generic]], place: int
+) -> None:
     flip(volume[0], place)
     with pytest.raises(DamagedArrayError, match=r"image\.chunks is damaged"):
         ChunkedArray(volume[0])
 
 
 @pytest.mark.parametrize("length", [0, 10, 100, 5000, -1])
-def test_a_file_cut_short_is_told_on_opening(volume: tuple[Path, NDArray[np.generic]], length: int) -> None:
+def test_a_file_cut_short_is_reported_on_opening(volume: tuple[Path, NDArray[np.generic]], length: int) -> None:
     volume[0].write_bytes(volume[0].read_bytes()[:length])
     with pytest.raises(DamagedArrayError, match=r"image\.chunks"):
         ChunkedArray(volume[0])
 
 
-def test_a_changed_bit_in_a_chunk_is_told_by_who_reads_it_and_by_verify(
+def test_a_changed_bit_in_a_chunk_is_reported_by_its_reader_and_by_verify(
     volume: tuple[Path, NDArray[np.generic]],
 ) -> None:
     path, array = volume

@@ -1,4 +1,4 @@
-"""What parts of a network cost, against counts by hand and against real tensors."""
+"""Costs of the parts of a network, against counts by hand and against real tensors."""
 
 import copy
 
@@ -27,7 +27,7 @@ def by_name(network: nn.Module, patch_size: tuple[int, ...], batch_size: int = 1
 
 
 def convolution_flop(inputs: int, outputs: int, kernel: int, voxels: int) -> int:
-    """A multiply and an add for each weight at each voxel of the output."""
+    """Count a multiply and an add for each weight at each voxel of the output."""
     return 2 * inputs * outputs * kernel**3 * voxels
 
 
@@ -71,13 +71,13 @@ def test_parts_add_up_to_the_network(network: nn.Module) -> None:
     assert (total.size, total.channels) == ((16, 16, 8), 3)
 
 
-def test_parts_of_an_attention_unet_stand_in_the_order_they_run() -> None:
+def test_parts_of_an_attention_unet_are_listed_in_the_order_they_run() -> None:
     names = [cost.name for cost in measure_cost(AttentionUNet(**SMALL), 1, (8, 8, 8), 1)]
     encoder, decoder = ["encoder 1", "encoder 2", "encoder 3"], ["decoder 2", "decoder 1"]
     assert names == [*encoder, "skip 2", *decoder, "head", "total"]
 
 
-def test_what_belongs_to_no_part_has_a_row_of_its_own() -> None:
+def test_modules_outside_every_part_have_a_row_of_their_own() -> None:
     class Scaled(nn.Sequential):
         def __init__(self) -> None:
             super().__init__(nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1))
@@ -144,7 +144,7 @@ def test_the_network_stays_as_it_was() -> None:
     assert network(torch.zeros(1, 1, 8, 8, 8)).isfinite().all()
 
 
-def test_modules_that_stand_at_several_places_count_once() -> None:
+def test_modules_that_are_used_at_several_places_count_once() -> None:
     shared = nn.Conv2d(1, 1, 3, padding=1)
     network = nn.Sequential(nn.Sequential(shared, nn.ReLU()), nn.Sequential(shared, nn.ReLU()))
     costs = by_name(network, (8, 8))

@@ -135,7 +135,7 @@ def test_the_network_stays_as_it_was() -> None:
 
 
 def linear_twin(network: UNet) -> UNet:
-    """The same architecture without anything that hides part of a gradient: averages for maxima, no activation."""
+    """Return the same architecture without what hides part of a gradient: averages for maxima, no activation."""
     for parent in [*network.modules()]:
         for name, child in parent.named_children():
             if isinstance(child, nn.ReLU | nn.BatchNorm2d):

@@ -214,6 +214,6 @@ def test_sides_are_marked_on_scans_and_not_on_pictures(tmp_path: Path) -> None:
         prediction_picture(image, label, label, (1.0, 1.0, 1.0), LABELS, tmp_path / "a.png")
         with Image.open(tmp_path / "a.png") as picture:
             pixels = np.asarray(picture.convert("RGB"))
-        middle = pixels.shape[0] // 2  # where R and L stand
+        middle = pixels.shape[0] // 2  # the row of R and L
         num_white[depth] = near(pixels[middle - 10 : middle + 10], "#FFFFFF", 20)
     assert num_white[2] > num_white[1] + 20

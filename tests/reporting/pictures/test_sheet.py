@@ -1,4 +1,4 @@
-"""Columns cut out of a picture stand side by side, as they were."""
+"""Columns cut out of a picture, side by side as they were."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from PIL import Image
 from aunet.reporting.pictures.sheet import write_columns
 
 
-def test_the_columns_stand_side_by_side(tmp_path: Path) -> None:
+def test_the_columns_are_side_by_side(tmp_path: Path) -> None:
     pixels = np.arange(10 * 20 * 3, dtype=np.uint8).reshape(10, 20, 3)
     Image.fromarray(pixels).save(tmp_path / "whole.png")
     write_columns(tmp_path / "whole.png", {tmp_path / "part.png": [(0.0, 0.1, 0.25, 0.8), (0.5, 0.1, 0.6, 0.8)]})

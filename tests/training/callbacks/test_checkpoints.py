@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from, and which epoch counts as the best."""
+"""Which checkpoint a run continues from, and which epoch counts as the best."""
 
 from math import nan
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_the_last_one_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None], ids=["empty", "garbage", "truncated"])
-def test_a_damaged_last_one_is_told_and_left_for_the_one_before(
+def test_a_damaged_last_one_is_reported_and_left_for_the_one_before(
     tmp_path: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     previous, last = write(tmp_path / "previous.ckpt"), write(tmp_path / "last.ckpt")

@@ -1,4 +1,4 @@
-"""What the user sees while a training runs."""
+"""The lines and bars shown while a training runs."""
 
 import logging
 from types import SimpleNamespace
@@ -58,7 +58,7 @@ def train_two_epochs(toy_time: ToyTime) -> list[tuple[str, str]]:
     return notes.shown
 
 
-def test_the_bar_tells_speed_and_end_of_the_whole_training(toy_time: ToyTime) -> None:
+def test_the_bar_shows_speed_and_end_of_the_whole_training(toy_time: ToyTime) -> None:
     shown = train_two_epochs(toy_time)
     descriptions, left = [text for text, _ in shown], [text.partition(",")[0] for _, text in shown]
     assert descriptions[0].startswith("Epoch 1/2  loss ")
@@ -71,10 +71,10 @@ def test_the_bar_tells_speed_and_end_of_the_whole_training(toy_time: ToyTime) ->
         "1 min",
         "1 min",
         "0 s",
-    ]  # all steps made, the last validation goes on
+    ]  # all steps made, the last validation is running
 
 
-def test_the_time_of_day_at_the_end_is_told_with_the_time_left(toy_time: ToyTime) -> None:
+def test_the_time_of_day_at_the_end_is_reported_with_the_time_left(toy_time: ToyTime) -> None:
     before = clock_words(130.0)
     _, text = train_two_epochs(toy_time)[0]
     assert text.partition(", until ")[2] in (before, clock_words(130.0))

@@ -192,7 +192,7 @@ class LeftNotes(Callback):
 def noted_ends(
     toy_time: ToyTime, expected: tuple[float, float], validation_seconds: float = 30.0, limit: float | None = None
 ) -> tuple[list[float], float]:
-    """The ends that are expected in a training of 3 epochs of 10 steps of a second, and when it did end."""
+    """Return the forecast ends of a training of 3 epochs of 10 steps of 1 s, and when it ended."""
     clock = RunClock(3, BATCHES, limit)
     clock.expect(*expected)
     notes = LeftNotes(clock, toy_time)

@@ -1,4 +1,4 @@
-"""What the range test of learning rates reads from its losses."""
+"""The range test of learning rates and its reading of the losses."""
 
 import numpy as np
 import pytest

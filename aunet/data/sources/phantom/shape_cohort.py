@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from aunet.data.cohort.case import Case
-from aunet.data.io.volume import stem
-from aunet.data.sources.file_patterns import existing_folder, is_nifti
+from aunet.data.io.formats import is_scan, stem
+from aunet.data.sources.file_patterns import existing_folder
 from aunet.data.sources.phantom.contrast import draw_attenuation
 from aunet.data.sources.phantom.drawn_files import (
     SUPERSAMPLING,
@@ -76,7 +76,7 @@ def shaped_cases(
     """
     check_spacing(spacing)
     organ_of_value = _organ_of_value(organs)
-    paths = [path for path in sorted(existing_folder(anatomy, "data.phantom.anatomy").iterdir()) if is_nifti(path)]
+    paths = [path for path in sorted(existing_folder(anatomy, "data.phantom.anatomy").iterdir()) if is_scan(path)]
     if not paths:
         raise UserError(f"data.phantom.anatomy={anatomy}: holds no label map (.nii.gz or .nii).")
     settings = [FITTING_VERSION, seed, list(spacing), sorted(organ_of_value.items()), is_other_ignored]

@@ -117,7 +117,7 @@ def test_a_kidney_lies_on_each_side_of_the_spine_the_left_one_higher_as_a_rule(a
     assert np.mean([left[2] > right[2] for left, right in pairs]) > 0.6
 
 
-def test_organs_stand_to_each_other_as_experts_outline_them(anatomies: list[Anatomy]) -> None:
+def test_organs_lie_to_each_other_as_experts_outline_them(anatomies: list[Anatomy]) -> None:
     """Mean offsets from the left kidney's centre in 18 expert outlines: spleen (-29, 5, 57), pancreas (54, 60, 22)."""
     for tissue, expected in ((Tissue.SPLEEN, (-29, 5, 57)), (Tissue.PANCREAS, (54, 60, 22))):
         offsets = [center(anatomy, tissue) - kidneys(anatomy)[0].mean(axis=0) for anatomy in anatomies]

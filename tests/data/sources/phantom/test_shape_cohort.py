@@ -63,7 +63,7 @@ def test_only_the_planes_of_the_label_map_are_rendered(tmp_path: Path) -> None:
     assert highest - 8 < bottom + 8 * phantom.label.shape[2] <= highest
 
 
-def test_a_map_whose_header_has_the_feet_above_is_turned_and_told(tmp_path: Path) -> None:
+def test_a_map_whose_header_has_the_feet_above_is_turned_and_reported(tmp_path: Path) -> None:
     upright, upside_down = (
         draw_on_shapes(
             write_label_map(tmp_path / f"{turned}.nii.gz", is_upside_down=turned),

@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from aunet.networks import AttentionUNet
-from aunet.networks.memory_layout import channels_last, keep_layout_in_backward, lay_out_channels_last
+from aunet.networks.layers import channels_last, keep_layout_in_backward, lay_out_channels_last
 
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 # Operations whose kernels of a processor have a slow branch for tensors that are not channels-last.

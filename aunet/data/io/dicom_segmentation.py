@@ -1,0 +1,112 @@
+"""DICOM segmentation objects (SEG) as label maps: the number of a segment is its value."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.pixels import pixel_array
+
+from aunet.data.io.dicom_geometry import grid_affine
+from aunet.data.io.dicom_slices import HEADER_ERRORS, read_dataset
+from aunet.data.io.grid import Affine, Shape
+from aunet.errors import UserError
+
+_logger = logging.getLogger(__name__)
+
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
+OUTLINES = "1.2.840.10008.5.1.4.1.1.481.3"
+_LABEL_MAP = SEGMENTATIONS[1]
+# Of the distance between slices.
+_OFF_GRID = 0.05
+
+
+def read_segmentation(path: Path) -> tuple[NDArray[Any], Affine]:
+    """Read the label map (columns, rows, slices) of the slices that are stored, and its affine (4, 4) to RAS+ mm.
+
+    Slices without a segment are usually not stored: those between others are filled with 0. If segments overlap, the
+    later one counts, with a warning.
+
+    Raises:
+        UserError: for fractional segmentations, frames without a place, and frames that form no voxel grid.
+    """
+    header, frames, places = _header_and_places(path)
+    heights, affine, shape = _grid(header, frames, path)
+    try:
+        pixels: NDArray[Any] = pixel_array(header)
+    except (*HEADER_ERRORS, RuntimeError) as error:
+        raise UserError(
+            f"{path}: its pixels cannot be read ({error}); the file may be truncated: copy it again."
+        ) from None
+    label = np.zeros(shape[::-1], np.uint16)
+    overlap = 0
+    for plane, height, segment in zip(pixels.reshape(-1, *shape[1::-1]), heights, places, strict=True):
+        is_inside = plane > 0
+        overlap += int(np.count_nonzero(label[height][is_inside]))
+        label[height][is_inside] = plane[is_inside] if segment is None else segment
+    if overlap:
+        _logger.warning("%s: %d voxels lie in two segments; the later of them counts", path, overlap)
+    return label.transpose(2, 1, 0), affine
+
+
+def read_segmentation_grid(path: Path) -> tuple[Shape, Affine]:
+    """Read the shape and affine of ``read_segmentation``; errors as there."""
+    header, frames, _ = _header_and_places(path)
+    _, affine, shape = _grid(header, frames, path)
+    return shape, affine
+
+
+def _header_and_places(path: Path) -> tuple[Any, list[Any], list[int | None]]:
+    """Return the object, the groups of each frame, and the segment of each; None if pixels hold its number."""
+    try:
+        header = read_dataset(path)
+        frames = list(header.PerFrameFunctionalGroupsSequence)
+        if header.get("SegmentationType") == "FRACTIONAL":
+            raise UserError(f"{path}: a fractional segmentation; a label map is needed: convert it to a binary one.")
+        if header.get("SOPClassUID") == _LABEL_MAP:
+            return header, frames, [None] * len(frames)
+        return header, frames, [int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber) for frame in frames]
+    except UserError:
+        raise
+    except (*HEADER_ERRORS, IndexError) as error:
+        raise UserError(
+            f"{path}: a DICOM segmentation, but no slices of a volume; give another export of it ({error})."
+        ) from None
+
+
+def _grid(header: Any, frames: Sequence[Any], path: Path) -> tuple[list[int], Affine, Shape]:
+    """Return the slice of each frame, the affine, and the shape (columns, rows, slices)."""
+    try:
+        shared = header.SharedFunctionalGroupsSequence[0]
+        orientation = np.array(_group(frames[0], shared, "PlaneOrientationSequence").ImageOrientationPatient, float)
+        measures = _group(frames[0], shared, "PixelMeasuresSequence")
+        rows, columns = (float(side) for side in measures.PixelSpacing)
+        positions = np.array(
+            [_group(frame, shared, "PlanePositionSequence").ImagePositionPatient for frame in frames], float
+        )
+        told = float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0)
+    except (*HEADER_ERRORS, IndexError) as error:
+        raise UserError(f"{path}: its frames have no place in the patient ({error}); export it again.") from None
+    normal = np.cross(orientation[:3], orientation[3:])
+    normal *= np.sign((normal * (-1, -1, 1))[np.abs(normal).argmax()])
+    along = positions @ normal
+    steps = np.array(np.diff(np.unique(np.round(along, 3))), dtype=np.float64)
+    step = float(steps.min()) if steps.size else told
+    # Slices that are all stored at every second place, say, lie on a finer grid by the header.
+    ratios = steps / (told or 1.0)
+    step = told if told and np.allclose(ratios, np.rint(ratios), atol=_OFF_GRID) else step
+    if not step:
+        raise UserError(f"{path}: a single slice without a thickness has no depth; export it again.")
+    places = (along - along.min()) / step
+    if np.abs(places - np.rint(places)).max() > _OFF_GRID:
+        raise UserError(f"{path}: its slices are unevenly spaced; a voxel grid needs equal steps. Export it again.")
+    first = positions[int(along.argmin())]
+    affine = grid_affine(orientation[:3] * columns, orientation[3:] * rows, step * normal, first)
+    numbers = np.rint(places).astype(int).tolist()
+    return numbers, affine, (int(header.Columns), int(header.Rows), max(numbers) + 1)
+
+
+def _group(frame: Any, shared: Any, name: str) -> Any:
+    return (frame.get(name) or shared.get(name) or [None])[0]

@@ -1,0 +1,129 @@
+"""Voxel grids: where voxels lie in the patient, and whether two grids agree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aunet.errors import UserError
+
+Affine = NDArray[np.float64]
+Shape = tuple[int, int, int]
+
+# Of the smallest voxel side: writers round affines to float32 or to six digits, which moves a corner far less.
+_GRID_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels (H, W, D) in stored axis order; ``affine`` (4, 4) takes voxel indices to RAS+ coordinates in mm.
+
+    ``affine_error`` is the distance in mm by which the rounding of the file's header may misplace a corner. A volume
+    that ``is_sparse`` was stored without its empty slices and margins: 0 outside is meant, not unknown.
+    """
+
+    array: NDArray[Any]
+    affine: Affine
+    path: Path | None = None
+    affine_error: float = 0.0
+    is_sparse: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        """Return the number of voxels along each stored axis."""
+        height, width, depth = self.array.shape
+        return height, width, depth
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Return the distance in mm between the centres of neighbouring voxels along each stored axis."""
+        first, second, third = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
+        return first, second, third
+
+    @property
+    def name(self) -> str:
+        """Return the file or folder it was read from, for messages."""
+        return str(self.path) if self.path else "volume in memory"
+
+
+def largest_corner_distance(shape: tuple[int, ...], first: Affine, second: Affine) -> float:
+    """Return the largest distance in mm between the corners of a voxel grid (H, W, D) as placed by two affines."""
+    corners = np.array([(*corner, 1) for corner in product(*((0, size - 1) for size in shape))])
+    return float(np.linalg.norm(corners @ (first - second).T, axis=1).max())
+
+
+def check_same_grid(image: Volume, label: Volume, case_id: str) -> None:
+    """Raise UserError unless both have one shape and their corners lie within 1 % of a voxel of each other.
+
+    The rounding of either header to float32 is allowed on top.
+    """
+    if image.shape != label.shape:
+        raise UserError(
+            f"case {case_id}: {image.name} has shape {image.shape}, {label.name} has {label.shape}; "
+            "both must lie on one voxel grid. Resample one onto the other."
+        )
+    distance = largest_corner_distance(image.shape, image.affine, label.affine)
+    if distance > _tolerance(image, label):
+        raise UserError(
+            f"case {case_id}: {image.name} and {label.name} have affines that place the same voxel up to "
+            f"{distance:.3g} mm apart; both must lie on one voxel grid. Copy the image's affine if the label fits it."
+        )
+
+
+def align(label: Volume, image: Volume) -> Volume:
+    """Return ``label`` in the axis order of ``image`` if both lie on one lattice, else ``label`` itself.
+
+    Axes are only permuted and reversed, so every voxel keeps its value. The volume must cover the image exactly, or be
+    ``is_sparse``: it is then extended by 0. An affine that differs from the image's by rounding becomes the image's.
+    """
+    if image.shape == label.shape:
+        distance = largest_corner_distance(image.shape, image.affine, label.affine)
+        if distance <= _GRID_TOLERANCE * min(image.spacing):
+            return label
+        if distance <= _tolerance(image, label):
+            return replace(label, affine=image.affine)
+    relative = np.linalg.inv(label.affine) @ image.affine
+    whole = np.rint(relative)
+    axes = np.abs(whole[:3, :3]).argmax(axis=0)
+    is_permutation = np.array_equal(np.sort(np.abs(whole[:3, :3]), axis=None), [0] * 6 + [1] * 3)
+    if not is_permutation or len(set(axes.tolist())) < 3:
+        return label
+    if largest_corner_distance(image.shape, image.affine, label.affine @ whole) > _tolerance(image, label):
+        return label
+    array, starts = _turned(label.array, whole, axes.tolist())
+    if array.shape == image.shape and not any(starts):
+        return replace(label, array=np.ascontiguousarray(array), affine=image.affine)
+    if not label.is_sparse:
+        return label
+    return replace(label, array=_placed(array, starts, image.shape), affine=image.affine)
+
+
+def _tolerance(image: Volume, label: Volume) -> float:
+    return _GRID_TOLERANCE * min(image.spacing) + image.affine_error + label.affine_error
+
+
+def _turned(array: NDArray[Any], whole: NDArray[np.float64], axes: list[int]) -> tuple[NDArray[Any], list[int]]:
+    """Return ``array`` with its axes in the image's order and direction, and its index at the image's first voxel."""
+    turned, starts = array.transpose(axes), list[int]()
+    for axis, stored in enumerate(axes):
+        start = int(whole[stored, 3])
+        if whole[stored, axis] < 0:
+            turned, start = np.flip(turned, axis), array.shape[stored] - 1 - start
+        starts.append(start)
+    return turned, starts
+
+
+def _placed(array: NDArray[Any], starts: Sequence[int], shape: Shape) -> NDArray[Any]:
+    """Return the part of ``array`` from ``starts`` on in a volume of ``shape`` that is 0 elsewhere."""
+    placed = np.zeros(shape, array.dtype)
+    source, target = list[slice](), list[slice]()
+    for start, size, length in zip(starts, shape, array.shape, strict=True):
+        first, last = max(start, 0), min(start + size, length)
+        source.append(slice(first, max(first, last)))
+        target.append(slice(first - start, max(first, last) - start))
+    placed[tuple(target)] = array[tuple(source)]
+    return placed
