@@ -148,7 +148,12 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by their dotted keys."""
+    """Return nested settings by their dotted keys.
+
+    Examples:
+        >>> flatten({"optimizer": {"name": "adamw"}, "seed": 0})
+        {'optimizer.name': 'adamw', 'seed': 0}
+    """
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):

@@ -15,7 +15,7 @@ LEVEL = 0.05
 def verdicts(rows: pd.DataFrame, metric: str = "dice") -> list[str]:
     """Return a sentence per row of ``effects.effects`` in the given metric, over the common cases.
 
-    >>> "attention changed pancreas Dice by +0.004 (-0.003 to +0.011), 5 seeds, 40 patients: no difference shown; ..."
+    Such as: attention changed pancreas Dice by +0.004 (-0.003 to +0.011), 5 seeds, 40 patients: no difference; ...
     """
     chosen: Any = rows[(rows["metric"] == metric) & (rows["form"] == "common cases")]
     return [_verdict(row) for row in chosen.to_dict("records")]
@@ -28,8 +28,9 @@ def _verdict(row: Mapping[str, Any]) -> str:
         return f"{subject}, {row['class']}: nothing can be said, as no training of {missing} finished."
     if not row["patients"]:
         return f"{subject}, {row['class']}: nothing can be said, as no test case is defined by all trainings."
-    digits = METRIC_OF[row["metric"]].digits
-    change = f"{row['arm']} changed {row['class']} {METRIC_OF[row['metric']].title} by {row['mean']:+.{digits}f}"
+    metric = METRIC_OF[row["metric"]]
+    digits = metric.digits
+    change = f"{row['arm']} changed {row['class']} {metric.title} by {row['mean']:+.{digits}f}"
     if not math.isnan(row["low"]):
         change += f" ({row['low']:+.{digits}f} to {row['high']:+.{digits}f})"
     sizes = f"{_trainings(row)}, {counted(row['patients'], 'patient')}"

@@ -18,7 +18,8 @@ from aunet.reporting.comparison_figures import (
     score_against_volume,
     seed_curves,
 )
-from aunet.runs.run_folder import Columns, RunFolder, read_columns
+from aunet.runs.epoch_rows import Columns, read_columns
+from aunet.runs.run_folder import RunFolder
 
 _NOT_IN_NAMES = re.compile(r"[^\w.=+-]+")
 _AREA = "area under the ROC curve,\ninside against outside"
