@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from aunet.errors import UserError
 
+IGNORED = 255
+"""Value, in label maps of classes, of a voxel without reference: it is neither learned from nor scored."""
+
 # Okabe and Ito's colours: distinguishable also with the common colour vision deficiencies, and on a grey CT.
 _COLORS = ("#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#F0E442", "#D55E00", "#0072B2", "#999999")
 
@@ -19,7 +22,7 @@ class Labels:
         if len(self.names) < 2 or self.names[0] != "background":
             raise UserError(f"class names {list(self.names)}: the first must be 'background', followed by one or more.")
         if len(set(self.names)) != len(self.names):
-            raise UserError(f"class names {list(self.names)}: a name stands twice; give each class its own.")
+            raise UserError(f"class names {list(self.names)}: a name appears twice; give each class its own.")
 
     @property
     def num_classes(self) -> int:
@@ -31,6 +34,10 @@ class Labels:
         """Return (integer, name) of each class but the background."""
         return tuple(enumerate(self.names))[1:]
 
+    def name_of(self, index: int) -> str:
+        """Return the name of a class, or "ignore" for ``IGNORED``."""
+        return "ignore" if index == IGNORED else self.names[index]
+
     def color(self, index: int) -> tuple[float, float, float]:
         """Return red, green and blue in 0..1 of foreground class ``index``, from 1; colours repeat after eight."""
         code = _COLORS[(index - 1) % len(_COLORS)]
@@ -39,10 +46,20 @@ class Labels:
 
 
 def matching_name(name: str) -> str:
-    """Return ``name`` without case and separators: ``Right Kidney`` and ``right_kidney`` -> ``rightkidney``."""
+    """Return ``name`` without case and separators: ``Right Kidney`` and ``right_kidney`` -> ``rightkidney``.
+
+    Examples:
+        >>> matching_name("Right Kidney") == matching_name("right_kidney")
+        True
+    """
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def class_name(name: str) -> str:
-    """Return a dataset's name of a class in our spelling: ``Prostate/Uterus`` -> ``prostate_uterus``."""
+    """Return a dataset's name of a class in our spelling: ``Prostate/Uterus`` -> ``prostate_uterus``.
+
+    Examples:
+        >>> class_name("Prostate/Uterus")
+        'prostate_uterus'
+    """
     return re.sub(r"[\W_]+", "_", name.strip()).strip("_").lower()

@@ -41,7 +41,7 @@ def build_window(inference: InferenceConfig, dataset: DatasetFacts, model: Model
     """Return the sliding window with which validation, test and ``aunet predict`` predict whole cases.
 
     Raises:
-        UserError: if the patch size is no multiple of what ``network`` takes, with the next larger one that is.
+        UserError: if the patch size is not a multiple that ``network`` accepts, with the next larger one that is.
     """
     patch_size = tuple(dataset.patch_size)
     stated = model.size_multiple or _USUAL_SIZE_MULTIPLE

@@ -1,6 +1,7 @@
 """Construction of the trackers that show a run."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -24,25 +25,25 @@ def build_tracker(config: RunConfig, folder: Path) -> TrackerGroup | None:
         UserError: an entry of ``logger.trackers`` is not a class with its arguments.
     """
     logger = config.logger
-    is_named = logger.name is not None and logger.name not in _FORMER_OPTIONS
+    given = logger.name or ""
     run = TrackedRun(
         folder=folder,
-        name=str(logger.name) if is_named else "/".join(folder.parts[-2:]),
+        name="/".join(folder.parts[-2:]) if given in ("", *_FORMER_OPTIONS) else given,
         project=logger.project,
         entity=logger.entity,
         group=logger.group or config.data.name,
         tags=tuple(logger.tags),
         settings=as_plain(config),
     )
-    chosen = {name: node for name, node in logger.trackers.items() if node is not None}
     trackers = [
         GuardedTracker(
-            _TITLES.get(name, name),
-            _prepare(name, node, run),
+            _TITLES.get(key, key),
+            _prepare(key, node, run),
             media_bytes=logger.media_mib * 2**20,
             media_bytes_before=wandb_media_bytes(folder),
         )
-        for name, node in chosen.items()
+        for key, node in logger.trackers.items()
+        if node is not None
     ]
     return TrackerGroup(trackers) if trackers else None
 
@@ -54,4 +55,5 @@ def _prepare(name: str, node: object, run: TrackedRun) -> Callable[[], Tracker]:
             f"logger.trackers.{name}={node}: a tracker is a class with its arguments. Write"
             f" logger.trackers.{name}._target_=my_package.MyTracker, or null for none."
         )
-    return build_object(cast(Target, node), run=run, _partial_=True)
+    made: Callable[..., Tracker] = build_object(cast(Target, node), _partial_=True)
+    return partial(made, run)

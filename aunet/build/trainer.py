@@ -126,6 +126,7 @@ def build_callbacks(
     return [
         *([average] if average else []),
         *own,
+        *([task.schedule] if isinstance(task.schedule, Callback) else []),
         clock,
         *([Patience(patience, extended_at)] if patience else []),
         ProgressDisplay(progress, clock),
@@ -140,7 +141,7 @@ def build_own_callbacks(trainer: TrainerConfig) -> list[Callback]:
     """Return the user's callbacks, ``trainer.callbacks``.
 
     Raises:
-        UserError: an entry does not name one of Lightning's callbacks, or two of a kind cannot be told apart.
+        UserError: an entry does not name one of Lightning's callbacks, or two of a kind cannot be distinguished.
     """
     built: list[Callback] = []
     for number, node in enumerate(trainer.callbacks):

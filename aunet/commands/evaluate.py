@@ -184,7 +184,12 @@ def parse_scoring(words: Sequence[str], *, has_lesions: bool = False) -> "Scorin
 
 
 def parse_classes(words: Sequence[str]) -> dict[str, int]:
-    """Parse ``["spleen=1", "pancreas=2"]`` to ``{"spleen": 1, "pancreas": 2}``; raise UserError for anything else."""
+    """Parse ``["spleen=1", "pancreas=2"]`` to ``{"spleen": 1, "pancreas": 2}``; raise UserError for anything else.
+
+    Examples:
+        >>> parse_classes(["spleen=1", "pancreas=2"])
+        {'spleen': 1, 'pancreas': 2}
+    """
     classes: dict[str, int] = {}
     for word in words:
         name, _, value = word.partition("=")

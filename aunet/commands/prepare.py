@@ -42,7 +42,7 @@ def _parser() -> ArgumentParser:
         prog="aunet prepare",
         description="Preprocess the training and validation cases once and keep them, so that training begins at once.",
         epilog="Settings are Hydra overrides, the same as for training: data=ct150 data.root=/scans."
-        " Cases that are stored already are kept; after a stop the same command goes on.",
+        " Cases that are stored already are kept; after a stop the same command continues.",
     )
     parser.add_argument("--verify", action="store_true", help="unpack all that is stored; make again what is damaged")
     return parser

@@ -54,7 +54,12 @@ def compose_config(overrides: Sequence[str], config_folder: Path | None = None) 
 
 
 def split_sweep(overrides: Sequence[str], config_folder: Path | None = None) -> list[list[str]]:
-    """Return the overrides of each job of ``-m overrides``: for ``model=unet,attention`` two lists of one."""
+    """Return the overrides of each job of ``-m overrides``: for ``model=unet,attention`` two lists of one.
+
+    Examples:
+        >>> split_sweep(["model=unet,attention", "seed=0"])
+        [['model=unet', 'seed=0'], ['model=attention', 'seed=0']]
+    """
     with _config_loader(config_folder) as loader:
         return split_parsed_sweep(parse_overrides(overrides, loader))
 

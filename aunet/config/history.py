@@ -1,8 +1,7 @@
-"""What older configurations lack or name otherwise, so that the ``config.yaml`` of an older run still loads.
+"""Keys and names that older configurations lack or spell differently, so that older runs still load.
 
 Each key that the schema gained maps to the value under which a run behaves as it did before the key existed. A value
-may be computed from the run's own configuration. Remove an entry only together with the support for runs that lack
-the key.
+may be computed from the run's own configuration. Remove an entry only together with the support for runs that lack it.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -17,7 +17,12 @@ ALLOWED_RESOLVERS = ("recipe_of_root", "now", "oc.select")
 
 
 def recipe_of_root(root: str | None) -> str:
-    """Return the recipe of a dataset: that for scans if their folder is given, else the phantom's."""
+    """Return the recipe of a dataset: that for scans if their folder is given, else the phantom's.
+
+    Examples:
+        >>> recipe_of_root(None)
+        'phantom'
+    """
     return "scans" if root else "phantom"
 
 

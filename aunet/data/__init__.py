@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aunet.data.patches.augmentation import Augmentation
+    from aunet.data.sources.bids import bids_cohort
     from aunet.data.sources.ct82 import ct82_cohort
     from aunet.data.sources.ct150 import ct150_cohort
     from aunet.data.sources.folder import folder_cohort
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Augmentation",
+    "bids_cohort",
     "ct82_cohort",
     "ct150_cohort",
     "folder_cohort",
@@ -30,6 +32,7 @@ __all__ = [
 
 _MODULES = {
     "Augmentation": "aunet.data.patches.augmentation",
+    "bids_cohort": "aunet.data.sources.bids",
     "ct82_cohort": "aunet.data.sources.ct82",
     "ct150_cohort": "aunet.data.sources.ct150",
     "folder_cohort": "aunet.data.sources.folder",

@@ -86,8 +86,8 @@ def check_label(case: Case, cohort: Cohort, facts: CaseFacts) -> Iterator[Findin
 
 def known_values(cohort: Cohort) -> str:
     """List the values that have a class, as in ``0 background, 1 spleen``."""
-    names = cohort.labels.names
-    return ", ".join(f"{value} {names[index]}" for value, index in sorted(cohort.class_of_value.items()))
+    name_of = cohort.labels.name_of
+    return ", ".join(f"{value} {name_of(index)}" for value, index in sorted(cohort.class_of_value.items()))
 
 
 def check_positions(case_id: str, centers: Mapping[str, Point]) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from aunet.doctor.finding import (
     OTHER_SPACING,
     OTHER_VOLUME,
     SAME_IMAGE,
+    SAME_LABEL,
     SAME_PATIENT,
     Finding,
 )
@@ -39,6 +40,7 @@ _SMALLEST_VOXEL, _LARGEST_VOXEL = 0.02, 30.0
 def check_cohort(facts: Sequence[CaseFacts], cohort: Cohort) -> Iterator[Finding]:
     """Yield the findings that only a comparison of the measured cases shows."""
     yield from _same_images(facts)
+    yield from _same_labels(facts)
     yield from _same_patients(facts)
     yield from _other_orientations(facts)
     yield from _other_spacings(facts)
@@ -62,6 +64,15 @@ def _same_images(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
         for other in others:
             label = "the same label" if other.label_digest == first.label_digest else "another label"
             yield Finding(SAME_IMAGE, other.case_id, f"voxel for voxel the image of {first.case_id}, with {label}")
+
+
+def _same_labels(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
+    """Yield a finding for each label map that is another's, voxel for voxel, if it marks something."""
+    marked = [case for case in facts if case.classes]
+    for first, *others in _grouped(marked, lambda case: case.label_digest):
+        for other in others:
+            if other.image_digest != first.image_digest:
+                yield Finding(SAME_LABEL, other.case_id, f"voxel for voxel the label of {first.case_id}")
 
 
 def _same_patients(facts: Sequence[CaseFacts]) -> Iterator[Finding]:

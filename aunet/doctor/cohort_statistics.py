@@ -49,7 +49,7 @@ class CohortStatistics:
 
 def cohort_statistics(facts: Sequence[CaseFacts], cohort: Cohort) -> CohortStatistics:
     """Compute the statistics of the measured cases, at least one."""
-    spacing, size = (np.array([getattr(case, key) for case in facts], float) for key in ("spacing", "shape"))
+    spacing, size = np.array([case.spacing for case in facts]), np.array([case.shape for case in facts], float)
     foreground = np.array([row for case in facts if (row := _foreground(case)) is not None])
     return CohortStatistics(
         num_cases=len(facts),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from aunet.classes import IGNORED
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.data.io.volume import Volume, align, check_same_grid, read_channels, read_label
@@ -89,10 +90,10 @@ def read_integers(case: Case, cohort: Cohort) -> Volume:
 
 
 def class_of_integer(case: Case, cohort: Cohort) -> dict[int, int]:
-    """Return the class of each value that ``read_integers`` may return."""
+    """Return the class of each value that ``read_integers`` may return; ignored voxels are measured as background."""
     if case.masks:
         return {index: index for index in range(cohort.labels.num_classes)}
-    return dict(cohort.class_of_value)
+    return {value: 0 if index == IGNORED else index for value, index in cohort.class_of_value.items()}
 
 
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:

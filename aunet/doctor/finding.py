@@ -53,7 +53,14 @@ SWAPPED_SIDES = Kind(
 )
 UPSIDE_DOWN = Kind("axes exchanged", Severity.WARNING, "Look at the picture and repair the affine of image and label.")
 SAME_IMAGE = Kind(
-    "same image as another case", Severity.WARNING, "Keep one of them: they must not stand on both sides of a split."
+    "same image as another case",
+    Severity.WARNING,
+    "Keep one of them; they are kept on one side of every split.",
+)
+SAME_LABEL = Kind(
+    "same label as another case",
+    Severity.WARNING,
+    "Was a label map copied to the wrong case? They are kept on one side of every split.",
 )
 NO_MODALITY = Kind(
     "modality not known", Severity.WARNING, "Set data.modality=ct, mr, pet or picture; without it nothing is trained."
@@ -90,6 +97,7 @@ KINDS = (
     SWAPPED_SIDES,
     UPSIDE_DOWN,
     SAME_IMAGE,
+    SAME_LABEL,
     NO_MODALITY,
     NOT_HOUNSFIELD,
     OTHER_INTENSITY,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aunet.classes import Labels, matching_name
+from aunet.classes import IGNORED, Labels, matching_name
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.data.io.volume import Volume, align, check_same_grid, read_label, stem
@@ -55,7 +55,7 @@ def match_classes(value_of_name: Mapping[str, int], cohort: Cohort) -> MatchedCl
         predicted=dict.fromkeys(value_of_name.values(), 0)
         | {value_of_match[matching_name(name)]: numbers[k] for k, name in common.items()}
         | {0: 0},
-        reference={k: numbers.get(k, 0) for k in range(cohort.labels.num_classes)},
+        reference={k: numbers.get(k, 0) for k in range(cohort.labels.num_classes)} | {IGNORED: IGNORED},
         left_out=(
             *(f"{name} is not among the predicted classes" for name in unpredicted),
             *(f"{name} is not annotated by {cohort.name}" for name in unknown),
@@ -108,7 +108,9 @@ def _score(
             f"{path}: holds the values [{shortened(unknown)}], which have no name. Name them with --classes NAME=VALUE,"
             " or take them as background with --others-are-background."
         )
-    annotated = frozenset(number for k, number in classes.reference.items() if number and case.annotates(k))
+    annotated = frozenset(
+        number for k, number in classes.reference.items() if number not in (0, IGNORED) and case.annotates(k)
+    )
     return score_case(
         case.case_id,
         _renumbered(predicted, classes.predicted),

@@ -60,7 +60,8 @@ class ComparedRun:
 
     ``unit`` is the kind of name in the column ``patient`` of ``scores``, which is empty for cases. ``metrics`` are
     the keys of the recorded metrics of ``scores``. ``settings`` is the configuration, dotted key -> value. ``caveats``
-    are sentences that every table of the run shows. The comparison itself measures ``forward_seconds``.
+    are sentences that every table of the run shows. The comparison itself measures ``forward_seconds`` and
+    ``gflop`` of the forward pass of one patch, a multiply-add counted as 2.
     """
 
     folder: Path
@@ -80,6 +81,8 @@ class ComparedRun:
     trainings: tuple[Training, ...] = (Training(),)
     caveats: tuple[str, ...] = ()
     forward_seconds: float = float("nan")
+    gflop: float = float("nan")
+    training_seconds: float = float("nan")
 
     @property
     def num_folds(self) -> int:
@@ -145,7 +148,12 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by their dotted keys."""
+    """Return nested settings by their dotted keys.
+
+    Examples:
+        >>> flatten({"optimizer": {"name": "adamw"}, "seed": 0})
+        {'optimizer.name': 'adamw', 'seed': 0}
+    """
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):

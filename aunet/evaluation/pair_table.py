@@ -36,9 +36,7 @@ def read_pairs(file: Path) -> PairTable:
         prediction, reference = (_label_map(file, line, column, str(row[column])) for column in _REQUIRED)
         case_id = str(row.get("case_id", "")) or stem(reference)
         if case_id in pairs:
-            raise UserError(
-                f"{file}: line {line} is of case {case_id} again. Give each case one row and its own case_id."
-            )
+            raise UserError(f"{file}: line {line} repeats case {case_id}. Give each case one row and its own case_id.")
         pairs[case_id] = (prediction, reference)
         patients[case_id] = str(row.get("patient", ""))
     return PairTable(pairs, patients)

@@ -1,11 +1,14 @@
 """The test of a run: its cases are predicted in their own grid, scored and pictured."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.progress import Progress
 
+from aunet.classes import IGNORED
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.faulty_cases import tell_skipped
 from aunet.data.cohort.references import read_reference
@@ -66,7 +69,8 @@ def _score_case(predictor: Predictor, case: Case, cohort: Cohort, folder: Path) 
     prediction = predictor.predict_volume(channels)
     scored = ScoreFolder(folder)
     prediction.write(scored.predictions / (case.case_id + label_suffix(case.images[0])))
-    _draw(scored.picture(case.case_id), case.case_id, channels[0], reference, prediction, predictor.preprocessing)
+    shown = replace(reference, array=np.where(reference.array == IGNORED, 0, reference.array))
+    _draw(scored.picture(case.case_id), case.case_id, channels[0], shown, prediction, predictor.preprocessing)
     maps = prediction.label, reference.array
     return score_case(case.case_id, *maps, reference.spacing, cohort.labels, case.annotated, case.patient)
 

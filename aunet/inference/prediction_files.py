@@ -12,6 +12,9 @@ from aunet.data.io.pictures import is_picture
 from aunet.data.io.volume import Volume, label_suffix, stem
 from aunet.errors import UserError
 
+# Bytes: file systems allow 255, of which a temporary prefix takes 10.
+_LONGEST_NAME = 240
+
 
 @dataclass(frozen=True)
 class ScanFile:
@@ -58,6 +61,7 @@ def scan_files_of_cases(
 
 
 def _checked(files: list[ScanFile], output: Path, is_overwriting: bool) -> list[ScanFile]:
+    _check_lengths(files)
     _check_distinct(files)
     _check_no_scan_replaced(files)
     if not is_overwriting:
@@ -102,6 +106,15 @@ def _name(scan: Path) -> str:
     if not folder.is_dir():
         return stem(scan)
     return folder.name if series is None else f"{folder.name}_{series}"
+
+
+def _check_lengths(files: Sequence[ScanFile]) -> None:
+    for file in files:
+        if (length := len(file.label_map.name.encode())) > _LONGEST_NAME:
+            raise UserError(
+                f"{file.scan}: its label map would be named by {length} bytes, at most {_LONGEST_NAME} are possible;"
+                " rename the scan."
+            )
 
 
 def _check_distinct(files: Sequence[ScanFile]) -> None:

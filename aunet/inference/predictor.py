@@ -36,9 +36,9 @@ class Prediction:
         """Return the voxel size in mm along each stored axis."""
         return Volume(self.label, self.affine).spacing
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the label map as NIfTI (.nii.gz or .nii), or that of a picture as PNG."""
-        write_label(path, self.label, self.affine)
+        write_label(Path(path), self.label, self.affine)
 
 
 class Predictor:

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.metrics.case_scores import columns_of, recorded_metrics
 from aunet.metrics.mask_pair import DEFAULT_TOLERANCE_MM, MaskPair
 from aunet.metrics.registry import METRICS
@@ -51,7 +51,7 @@ def score_case(
     Args:
         case_id: Name of the case.
         prediction: Integer label map (H, W, D).
-        reference: Integer label map on the same grid.
+        reference: Integer label map on the same grid; voxels that it ignores are background in both.
         spacing: Voxel size in mm along each axis.
         labels: Classes by integer.
         annotated: Classes that the reference annotates; None means all. Of the others only the predicted volume is
@@ -60,6 +60,9 @@ def score_case(
         scoring: Tolerances, and whether lesions are scored.
     """
     index_of_class = {name: index for index, name in labels.foreground}
+    is_ignored = reference == IGNORED
+    if is_ignored.any():
+        prediction, reference = np.where(is_ignored, 0, prediction), np.where(is_ignored, 0, reference)
     scores = score_values(case_id, prediction, reference, spacing, index_of_class, patient, scoring)
     unknown = [name for name, index in index_of_class.items() if annotated is not None and index not in annotated]
     scores.loc[scores["class"].isin(unknown), [*recorded_metrics(scores), "reference_ml"]] = float("nan")

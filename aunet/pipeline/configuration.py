@@ -1,6 +1,6 @@
 """The configuration of a run from the words of its command: a new one, or that of the run it resumes or extends.
 
-``extend=<run>`` gives a finished run more epochs or time; from then on it counts as interrupted.
+``extend=<run>`` trains a finished run for more epochs or time; from then on it counts as interrupted.
 """
 
 import logging

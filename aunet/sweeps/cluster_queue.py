@@ -119,7 +119,7 @@ def run_jobs_on_cluster(jobs: Sequence[Job], folder: Path, settings: Parameters,
         _watch(queue, list(jobs))
     except KeyboardInterrupt:
         _log.warning(
-            "The jobs go on; the same command watches them again, and scancel %s ends them.", " ".join(queue.ids())
+            "The jobs continue; the same command watches them again, and scancel %s ends them.", " ".join(queue.ids())
         )
         raise
 

@@ -55,6 +55,11 @@ class Job:
         return self.folder.name
 
     @property
+    def arm(self) -> str:
+        """Return the overrides without seed and fold: jobs that share them are trainings of one arm of a study."""
+        return " ".join(word for word in self.words if not word.startswith(("seed=", "data.fold=")))
+
+    @property
     def state(self) -> RunState:
         """Return the current state of its run."""
         return read_run_state(self.folder)

@@ -24,25 +24,31 @@ _PLAN = "sweep.json"
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """The jobs of a sweep, its folder, and the settings of Hydra's launcher."""
+    """The jobs of a sweep, its folder, the settings of Hydra's launcher, and the study's name.
+
+    ``study`` is the experiment that lists the jobs in ``hydra.sweeper.params``; empty if the command lists them.
+    """
 
     folder: Path
     jobs: tuple[Job, ...]
     launcher: str
     launcher_settings: Mapping[str, object]
+    study: str = ""
 
 
 def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
     """Compose and check every job of ``-m overrides``, without writing anything."""
-    lists = split_sweep(overrides)
+    own_lists = split_sweep(overrides)
+    study, axes = _study_axes(own_lists[0], {key_of(word) for word in overrides})
+    lists = split_sweep([*overrides, *axes]) if axes else own_lists
     varying = {word for words in lists for word in words if not all(word in others for others in lists)}
     keys = _short_keys({key_of(word) for word in varying})
-    name_of_sweep = name_sweep(overrides, "sweep", sorted(keys.values()))
+    name_of_sweep = name_sweep(overrides, study or "sweep", [] if study else sorted(keys.values()))
     drafts = [compose_draft([*words, *name_of_sweep]) for words in lists]
     launcher, folder = check_launcher(drafts[0].launcher), drafts[0].sweep_folder
     names = _unique([_name(_shortened(words, keys)) or "job" for words in lists])
     jobs = (Job.of_sweep(words, folder / name, draft) for words, name, draft in zip(lists, names, drafts, strict=True))
-    return SweepPlan(folder, tuple(jobs), launcher, drafts[0].launcher_settings)
+    return SweepPlan(folder, tuple(jobs), launcher, drafts[0].launcher_settings, study)
 
 
 def write_plan(plan: SweepPlan) -> None:
@@ -90,6 +96,18 @@ def check_launcher(name: str) -> str:
             " machine, or write hydra/launcher=submitit_slurm."
         )
     return name
+
+
+def _study_axes(words: Sequence[str], overridden: Collection[str]) -> tuple[str, list[str]]:
+    """Return the name of the experiment that lists its jobs in ``hydra.sweeper.params``, and its lists as overrides.
+
+    A list whose key is ``overridden`` on the command line is left out. Without such an experiment both are empty.
+    """
+    draft = compose_draft(words)
+    lists = draft.sweep_parameters
+    if not lists:
+        return "", []
+    return draft.experiment or "study", [f"{key}={values}" for key, values in lists.items() if key not in overridden]
 
 
 def _short_keys(keys: Collection[str]) -> dict[str, str]:

@@ -71,7 +71,7 @@ class HardwareChoice:
         kept = replace(self, **{**recorded, "device": self.device})
         if recorded["device"] != self.device:
             _log.warning(
-                "This run began on %s and goes on on %s: it will not end bit for bit as it would have there.",
+                "This run began on %s and continues on %s: it will not end bit for bit as it would have there.",
                 recorded["device"],
                 self.device,
             )

@@ -11,11 +11,12 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.data.keyed_randomness import network_seed
 from aunet.data.patches.augmentation import Augmentation
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.inference.window_layout import Window
+from aunet.losses.ignored_voxels import hide_ignored, without_ignored
 from aunet.losses.marginal_logits import marginal_logits
 from aunet.losses.protocols import is_over_batch
 from aunet.networks.layers import channels_last, lay_out_channels_last
@@ -83,7 +84,7 @@ class SegmentationTask(LightningModule):
         self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
         self._is_level_mean = level_reduction == "mean"
         self.new_optimizer = optimizer
-        self._schedule = schedule
+        self.schedule = schedule
         self._progress = progress
         self.window = window
         self.augmentation = augmentation
@@ -131,7 +132,7 @@ class SegmentationTask(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate of this step, and the seed of the network's own random draws."""
         torch.manual_seed(network_seed(self._seed, self.trainer.current_epoch, batch_idx, rank()))
-        share = self._schedule(self._progress(self.trainer.global_step))
+        share = self.schedule(self._progress(self.trainer.global_step))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * share
 
@@ -240,7 +241,8 @@ class SegmentationTask(LightningModule):
     def _loss_of(self, image: Tensor, label: Tensor, annotated: Tensor | None) -> Tensor:
         """Run one forward pass and return its loss, over the levels that have one.
 
-        ``annotated`` (B, K) marks the classes that each label annotates; nothing is learned about the others.
+        ``annotated`` (B, K) marks the classes that each label annotates; nothing is learned about the others, nor from
+        voxels that the label ignores.
         """
         with ProcessorConvolutions():
             logits = self._forward(image)
@@ -248,6 +250,8 @@ class SegmentationTask(LightningModule):
             levels = [level.float() for level in logits]
             if annotated is not None:
                 levels = [marginal_logits(level, annotated) for level in levels]
+            if (label == IGNORED).any():
+                levels, label = [hide_ignored(level, label) for level in levels], without_ignored(label)
             if self._is_loss_of_batch:
                 levels, label = [whole_batch(level) for level in levels], whole_batch(label)
             total = self._loss(levels, label)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aunet.classes import IGNORED
 from aunet.metrics.overlap import dice
 
 
@@ -23,8 +24,12 @@ class CaseDice:
 
 
 def score_case(prediction: NDArray[Any], reference: NDArray[Any], annotated: Sequence[bool]) -> CaseDice:
-    """Score label maps of the same shape; ``annotated`` (K,) marks the classes that the reference annotates."""
+    """Score label maps of the same shape; ``annotated`` (K,) marks the classes that the reference annotates.
+
+    Voxels that the reference ignores are background in both.
+    """
     classes = range(1, len(annotated))
+    prediction = np.where(reference == IGNORED, 0, prediction)
     return CaseDice(
         tuple(dice(prediction == k, reference == k) if annotated[k] else float("nan") for k in classes),
         tuple(bool(annotated[k] and (reference == k).any()) for k in classes),

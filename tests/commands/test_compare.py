@@ -50,22 +50,26 @@ def unet_and_other(
     return first, second
 
 
-def run(*words: str | Path) -> None:
+def run(*words: str | Path, figures: bool = False) -> None:
+    words = words if figures else (*words, "--no-figures")
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     compare(parser.parse_args([str(word) for word in words]))
 
 
-def test_two_runs_give_three_files_and_a_printed_table(
+def test_two_runs_give_tables_figures_and_a_summary(
     tmp_path: Path, networks: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = unet_and_other(tmp_path)
 
-    run(first, second, "--output", tmp_path / "comparison")
+    run(first, second, "--output", tmp_path / "comparison", figures=True)
 
     assert networks == [first, second]
     written = {path.name for path in (tmp_path / "comparison").iterdir()}
-    assert written == {"comparison.md", "comparison.csv", "paired_differences.csv"}
+    assert written == {
+        *("comparison.md", "comparison.tex", "comparison.csv", "effects.csv", "ranks.csv", "scores.csv"),
+        *("paired_differences.csv", "summary.txt", "figures"),
+    }
     printed = capsys.readouterr().out
     assert "ct150 (PHANTOM): mean ± sd over 8 patients (16 test cases)" in printed
     assert "Paired differences: attention minus unet" in printed
@@ -115,7 +119,7 @@ def test_runs_that_differ_in_more_than_the_model_are_refused_unless_allowed_and_
     run(first, second, "--allow-differences", "--output", tmp_path / "comparison")
 
     printed = capsys.readouterr().out
-    assert printed.count("NOT ONLY THE MODEL DIFFERS: loss") == 2
+    assert printed.count("NOT ONLY THE MODEL DIFFERS: loss") == 3
     assert "Settings that differ besides the model" in printed
 
 

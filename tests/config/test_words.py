@@ -154,7 +154,7 @@ def test_an_earlier_run_takes_one_value_of_a_key(word: str) -> None:
         parse_values([word])
 
 
-def test_a_file_with_an_equals_sign_is_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_with_an_equals_sign_is_not_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "te=5.nii").touch()
     monkeypatch.chdir(tmp_path)
     assert not is_setting("te=5.nii")

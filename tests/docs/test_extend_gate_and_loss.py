@@ -6,15 +6,15 @@ import shutil
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from hydra.utils import instantiate
 from torch.nn import functional
 
-from aunet.build.data import build_network
+from aunet.build.model import build_network
 from aunet.config.composition import compose_config, resolve_config
+from aunet.config.schema import RunConfig
 
 FACTS = {
     "in_channels": 2,
@@ -25,7 +25,7 @@ FACTS = {
     "patch_size": [16, 16, 16],
     "batch_size": 1,
 }
-Compose = Callable[[str, int], dict[str, Any]]
+Compose = Callable[[str, int], RunConfig]
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def compose(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     shutil.copytree(repository / "conf", tmp_path / "conf")
     monkeypatch.syspath_prepend(tmp_path)
 
-    def resolve(page: str, spatial_dims: int) -> dict[str, Any]:
+    def resolve(page: str, spatial_dims: int) -> RunConfig:
         blocks = re.findall(
             r"^```(\w+)\n(.*?)^```$", (repository / "docs" / page).read_text(), re.DOTALL | re.MULTILINE
         )
@@ -72,7 +72,7 @@ def test_a_gate_of_ones_own_is_one_python_and_one_yaml_file(compose: Compose, sp
 def test_a_loss_of_ones_own_is_one_python_and_one_yaml_file(compose: Compose) -> None:
     """Oracle: with a smoothing of 0.1, 0.9 of the cross-entropy and 0.1 of its mean over all classes."""
     settings = compose("extend_loss.md", 3)
-    loss = instantiate(settings["loss"]["function"], _convert_="all")
+    loss = instantiate(settings.loss.function, _convert_="all")
     logits = torch.randn(2, 3, 4, 4, 4, requires_grad=True)
     label = torch.randint(0, 3, (2, 1, 4, 4, 4), dtype=torch.uint8)
 

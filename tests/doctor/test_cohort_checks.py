@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from abdomens import CLASSES, abdomens, write_abdomens
+from scans import write_folder_pair
 
 from aunet.data.sources.folder import folder_cohort
 from aunet.data.store_room import load_of
 from aunet.doctor.cohort_checks import check_disk, needed_bytes
 from aunet.doctor.examination import examine_cohort
+from aunet.doctor.finding import SAME_LABEL
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -20,6 +22,17 @@ def test_the_need_is_that_of_the_store(tmp_path: Path) -> None:
     spacing = (2.0, 4.0, 8.0)
     expected = sum(load_of(case, spacing, 3).stored_bytes for case in cohort.cases)
     assert needed_bytes(examine_cohort(cohort).facts, spacing, 3) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_leaks_through_shared_files_a_label_map_of_another_case_is_a_finding(number: int, tmp_path: Path) -> None:
+    root = write_folder_pair(tmp_path)
+    shutil.copy(root / "labels" / "case_0.nii.gz", root / "labels" / f"case_{number}.nii.gz")
+    examination = examine_cohort(folder_cohort(str(root), "images", "labels", "ct", {"ball": 1, "box": 2}))
+    found = [finding for finding in examination.findings if finding.kind is SAME_LABEL]
+    assert [(finding.case_id, finding.message) for finding in found] == [
+        (f"case_{number}", "voxel for voxel the label of case_0")
+    ]
 
 
 @pytest.mark.parametrize(("free", "num_findings"), [(2_000_000_000, 0), (900_000_000, 1)])

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
@@ -127,7 +128,7 @@ def test_a_value_that_only_predictions_hold_is_reported(tmp_path: Path, caplog: 
     with caplog.at_level(logging.WARNING):
         scored(tmp_path, reference * 255, reference)
 
-    assert "value 255 stands in predictions only" in caplog.text
+    assert "value 255 appears in predictions only" in caplog.text
 
 
 def test_a_value_without_a_name_is_refused_unless_taken_as_background(tmp_path: Path) -> None:
@@ -168,3 +169,19 @@ def test_folders_of_empty_label_maps_hold_no_class(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="there is no class to score"):
         scored(tmp_path, empty, empty)
+
+
+@pytest.mark.parametrize("axes", ["RAS", "PIL", "SRA"])
+def test_predictions_in_another_axis_order_or_format_are_scored_alike(axes: str, tmp_path: Path) -> None:
+    affine = np.diag([-1.5, -1.5, 3.0, 1.0])
+    reference = np.random.default_rng(0).integers(0, 3, (6, 5, 4)).astype(np.uint8)
+    image = nibabel.Nifti1Image(np.roll(reference, 1, 0), affine)
+    turn = nibabel.orientations.ornt_transform(
+        nibabel.io_orientation(affine), nibabel.orientations.axcodes2ornt(tuple(axes))
+    )
+    (tmp_path / "turned").mkdir()
+    image.as_reoriented(turn).to_filename(tmp_path / "turned" / "a.nii")
+    for folder, label in (("ref", reference), ("same", np.roll(reference, 1, 0))):
+        write_label(tmp_path / folder / "a.nii.gz", label, affine)
+    same, turned = (score_pairs(match_files(tmp_path / name, tmp_path / "ref")) for name in ("same", "turned"))
+    pd.testing.assert_frame_equal(same, turned)

@@ -131,7 +131,9 @@ def test_bf16_is_close_to_float32(network: nn.Module, image: Tensor) -> None:
     assert (rounded - exact).norm() / exact.norm() < 0.05
 
 
-def test_coefficients_are_told_without_changing_the_logits(network: Any, settings: RunConfig, image: Tensor) -> None:
+def test_coefficients_are_returned_without_changing_the_logits(
+    network: Any, settings: RunConfig, image: Tensor
+) -> None:
     """A map for each gate, and for each channel where the option says so, in [0, 1] at the size of the skip."""
     if not isinstance(network, AttentionNetwork):
         pytest.skip("this network keeps its coefficients to itself, or has none")

@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
-from aunet.classes import Labels, class_name, matching_name
+from aunet.classes import IGNORED, Labels, class_name, matching_name
 from aunet.errors import UserError
 
 _BACKGROUND = "background"
+_IGNORE = "ignore"
 
 # Class -> its name or integer in the dataset, several of them, or None if the dataset does not annotate it.
-Classes = Mapping[str, Any]
+Classes = Mapping[str, object]
 ValuesOfName = Mapping[str, Sequence[int]]
 
 
@@ -33,7 +34,8 @@ def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_label
 
     Args:
         classes: the run's classes in their order; see ``Classes``. None or empty takes every name of the dataset.
-            Names match regardless of case and separators. A class ``background`` may list labels to ignore.
+            Names match regardless of case and separators. A class ``background`` may list labels to take as such, and
+            ``ignore`` labels of voxels without reference, which are neither learned from nor scored.
         values_of_name: the dataset's names and the values of each (a region has several); empty if it has none.
         other_labels: how to treat a label of the dataset that ``classes`` does not list: "error" or "background".
         source: the file or folder that holds the names, for messages.
@@ -41,11 +43,20 @@ def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_label
     Raises:
         UserError: if the dataset lacks a name, a value is in two classes, or labels are left over.
     """
-    wanted = classes or _every_name(values_of_name, source)
+    told = {name: values for name, values in values_of_name.items() if name != _IGNORE}
+    wanted = {name: entries for name, entries in (classes or _every_name(told, source)).items() if name != _IGNORE}
+    ignored = (classes or {}).get(_IGNORE, list(values_of_name.get(_IGNORE, ())))
     names = [_BACKGROUND, *(name for name in wanted if name != _BACKGROUND)]
     if all(_is_unannotated(wanted[name]) for name in names[1:]):
         raise UserError(f"data.classes={dict(wanted)}: name at least one label of {source} that is to be a class.")
     class_of_value = _class_of_value(wanted, names, values_of_name, source)
+    for value in _ignored_values(ignored, values_of_name, source):
+        if class_of_value.get(value, IGNORED) != IGNORED:
+            raise UserError(
+                f"data.classes.{_IGNORE}: the value {value} already belongs to {names[class_of_value[value]]}. A value"
+                " is either of a class or ignored: list it once."
+            )
+        class_of_value[value] = IGNORED
     left_over = _left_over(values_of_name, class_of_value)
     if left_over and other_labels != _BACKGROUND:
         raise UserError(
@@ -61,14 +72,23 @@ def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_label
     )
 
 
-def label_entries(entries: Any) -> list[Any]:
+def _ignored_values(entries: object, values_of_name: ValuesOfName, source: str) -> list[int]:
+    values_of_match = {matching_name(name): values for name, values in values_of_name.items()}
+    return [
+        value
+        for entry in label_entries(entries)
+        for value in _values(_IGNORE, entry, values_of_match, values_of_name, source)
+    ]
+
+
+def label_entries(entries: object) -> list[object]:
     """Return the labels of a class as a list: none for ``None``, one for a single name or value."""
     if entries is None:
         return []
-    return cast(list[Any], entries) if isinstance(entries, list) else [entries]
+    return cast(list[object], entries) if isinstance(entries, list) else [entries]
 
 
-def _is_unannotated(entries: Any) -> bool:
+def _is_unannotated(entries: object) -> bool:
     return not label_entries(entries)
 
 
@@ -89,7 +109,7 @@ def _class_of_value(wanted: Classes, names: Sequence[str], values_of_name: Value
 
 
 def _values(
-    name: str, entry: Any, values_of_match: ValuesOfName, values_of_name: ValuesOfName, source: str
+    name: str, entry: object, values_of_match: ValuesOfName, values_of_name: ValuesOfName, source: str
 ) -> Sequence[int]:
     """Return the values of one entry of a class: an integer itself, or the values of the label with that name."""
     if isinstance(entry, int) and not isinstance(entry, bool):

@@ -9,6 +9,8 @@ from aunet.errors import NoRoomError, UserError
 
 _logger = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
+# Bytes of UTF-8: file systems allow 255, temporary names and endings such as _attention.nii.gz need the rest.
+_LONGEST_ID = 200
 
 
 def usable_cases(entries: Iterable[_Item], build: Callable[[_Item], Case], on_error: str) -> tuple[Case, ...]:
@@ -71,8 +73,14 @@ def _check_id(case: Case, found: dict[str, Case]) -> None:
     name = case.case_id
     if not name or name.startswith(".") or not name.isprintable() or set(name) & set("/\\"):
         raise UserError(
-            f"{_where(case)}: the case id {name!r} is no plain file name. Predictions are named by it: use letters,"
+            f"{_where(case)}: the case id {name!r} is not a plain file name. Predictions are named by it: use letters,"
             " digits, blanks, '-', '_' and '.', not at the beginning."
+        )
+    if (length := len(name.encode())) > _LONGEST_ID:
+        raise UserError(
+            f"{_where(case)}: the case id {name[:20]}… has {length} bytes, at most {_LONGEST_ID} are possible: files of"
+            " the run are named by it, with endings. Rename the files, or list them in a table (data=folder) with"
+            " shorter ids."
         )
     if name in found:
         raise UserError(

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from aunet.classes import IGNORED
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.data.cohort.splits import Presence
@@ -40,7 +41,7 @@ def present_classes(cohort: Cohort) -> Presence:
 
     def read(case: Case) -> frozenset[int]:
         values = np.unique(read_reference(case, cohort).array)
-        return frozenset(int(value) for value in values if value)
+        return frozenset(int(value) for value in values if value not in (0, IGNORED))
 
     with ThreadPoolExecutor(_THREADS) as threads:
         found = shown(threads.map(read, cohort.cases), "Reading which classes each case has", len(cohort.cases))

@@ -48,7 +48,7 @@ def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
     values = np.unique(label.array)
     unknown = [int(value) for value in values if int(value) not in cohort.class_of_value]
     if unknown and not cohort.is_other_background:
-        known = {value: cohort.labels.names[index] for value, index in cohort.class_of_value.items()}
+        known = {value: cohort.labels.name_of(index) for value, index in cohort.class_of_value.items()}
         raise UserError(
             f"{label.name}: case {case.case_id} has label values {shortened(unknown, _MOST_NAMED)}; known are"
             f" {known}. Map them with data.classes='{{NAME: VALUE, …}}' or, if the dataset has no names for them, take"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.faulty_cases import each_usable
+from aunet.data.cohort.shared_files import join_sharing_cases
 from aunet.data.io.volume import read_grid
 from aunet.errors import UserError
 from aunet.files import read_json, write_json
@@ -21,7 +22,8 @@ _logger = logging.getLogger(__name__)
 def selected_cohort(cohort: Cohort, pattern: str | None, on_error: str) -> Cohort:
     """Select the cases whose id fits ``pattern`` (``amos_0[0-4]*``; None: all).
 
-    If ``on_error`` is "skip", cases whose files cannot be opened are left out.
+    If ``on_error`` is "skip", cases whose files cannot be opened are left out. Cases that share a file or its content
+    become one patient.
     """
     cases = [case for case in cohort.cases if pattern is None or fnmatchcase(case.case_id, pattern)]
     if not cases:
@@ -30,7 +32,7 @@ def selected_cohort(cohort: Cohort, pattern: str | None, on_error: str) -> Cohor
     usable = each_usable(cases, _open_headers, on_error) if on_error == "skip" else cases
     left_out = len(cohort.cases) - len(usable)
     note = f", {left_out} of them left out" if left_out else ""
-    return replace(cohort, cases=tuple(usable), description=cohort.description + note)
+    return replace(cohort, cases=join_sharing_cases(usable), description=cohort.description + note)
 
 
 def annotation_notes(cohort: Cohort) -> list[str]:

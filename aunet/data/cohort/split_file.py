@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from aunet.data.cohort.case import Case
 from aunet.data.cohort.content_digest import ContentDigests
@@ -58,6 +59,8 @@ def read_splits(
     content = read_json(file, "data.split.file is the splits.json of a run or nnU-Net's splits_final.json.")
     parts = _fold_of(content, fold, file) if isinstance(content, list) else _whole(content, fold, file)
     known = {case.case_id: case for case in cases}
+    # Runs of earlier versions kept names as the file system stored them, with composed or decomposed accents.
+    parts = {part: [normalize("NFC", name) for name in case_ids] for part, case_ids in parts.items()}
     parts = {part: _present(case_ids, part, known, file, on_error) for part, case_ids in parts.items()}
     if "test" not in parts:
         training = [known[case_id] for case_id in parts["train"]]
@@ -76,7 +79,7 @@ def _whole(content: Any, fold: int | None, file: Path) -> dict[str, tuple[str, .
     return _parts(content, ("train", "val", "test"), file)
 
 
-def _fold_of(content: list[Any], fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:
+def _fold_of(content: list[object], fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:
     if fold is None or not 0 <= fold < len(content):
         raise UserError(
             f"{file}: holds {len(content)} folds, and data.fold={'null' if fold is None else fold} is none of them."
@@ -97,7 +100,7 @@ def _parts(content: Any, names: Sequence[str], file: Path) -> dict[str, tuple[st
     return {name: tuple(content[name]) for name in names}
 
 
-def _is_list_of_names(value: Any) -> bool:
+def _is_list_of_names(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
 
 
@@ -123,4 +126,6 @@ def _check_once(splits: Splits, file: Path) -> None:
     for case_id, count in counts.items():
         if count > 1:
             parts = [part for part, case_ids in splits.as_dict().items() if case_id in case_ids]
-            raise UserError(f"{file}: case {case_id} stands {count} times, in {' and '.join(parts)}. Keep one of them.")
+            raise UserError(
+                f"{file}: case {case_id} appears {count} times, in {' and '.join(parts)}. Keep one of them."
+            )

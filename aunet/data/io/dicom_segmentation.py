@@ -3,15 +3,14 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from pydicom import Dataset
 from pydicom.pixels import pixel_array
 
 from aunet.data.io.dicom_geometry import grid_affine
 from aunet.data.io.dicom_slices import HEADER_ERRORS, read_dataset
-from aunet.data.io.grid import Affine, Shape
+from aunet.data.io.grid import Affine, Shape, Voxels
 from aunet.errors import UserError
 
 _logger = logging.getLogger(__name__)
@@ -23,7 +22,7 @@ _LABEL_MAP = SEGMENTATIONS[1]
 _OFF_GRID = 0.05
 
 
-def read_segmentation(path: Path) -> tuple[NDArray[Any], Affine]:
+def read_segmentation(path: Path) -> tuple[Voxels, Affine]:
     """Read the label map (columns, rows, slices) of the slices that are stored, and its affine (4, 4) to RAS+ mm.
 
     Slices without a segment are usually not stored: those between others are filled with 0. If segments overlap, the
@@ -35,7 +34,7 @@ def read_segmentation(path: Path) -> tuple[NDArray[Any], Affine]:
     header, frames, places = _header_and_places(path)
     heights, affine, shape = _grid(header, frames, path)
     try:
-        pixels: NDArray[Any] = pixel_array(header)
+        pixels: Voxels = pixel_array(header)
     except (*HEADER_ERRORS, RuntimeError) as error:
         raise UserError(
             f"{path}: its pixels cannot be read ({error}); the file may be truncated: copy it again."
@@ -58,7 +57,7 @@ def read_segmentation_grid(path: Path) -> tuple[Shape, Affine]:
     return shape, affine
 
 
-def _header_and_places(path: Path) -> tuple[Any, list[Any], list[int | None]]:
+def _header_and_places(path: Path) -> tuple[Dataset, list[Dataset], list[int | None]]:
     """Return the object, the groups of each frame, and the segment of each; None if pixels hold its number."""
     try:
         header = read_dataset(path)
@@ -76,7 +75,7 @@ def _header_and_places(path: Path) -> tuple[Any, list[Any], list[int | None]]:
         ) from None
 
 
-def _grid(header: Any, frames: Sequence[Any], path: Path) -> tuple[list[int], Affine, Shape]:
+def _grid(header: Dataset, frames: Sequence[Dataset], path: Path) -> tuple[list[int], Affine, Shape]:
     """Return the slice of each frame, the affine, and the shape (columns, rows, slices)."""
     try:
         shared = header.SharedFunctionalGroupsSequence[0]
@@ -108,5 +107,5 @@ def _grid(header: Any, frames: Sequence[Any], path: Path) -> tuple[list[int], Af
     return numbers, affine, (int(header.Columns), int(header.Rows), max(numbers) + 1)
 
 
-def _group(frame: Any, shared: Any, name: str) -> Any:
-    return (frame.get(name) or shared.get(name) or [None])[0]
+def _group(frame: Dataset, shared: Dataset, name: str) -> Dataset:
+    return (frame.get(name) or shared.get(name) or [Dataset()])[0]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom import Dataset
 from pydicom import config as pydicom_config
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_file_meta_info
@@ -22,6 +23,7 @@ from pydicom.uid import (
     JPEGExtended12Bit,
 )
 
+from aunet.data.io.grid import Voxels
 from aunet.errors import UserError
 
 # Scans break the rules of value types in many harmless ways; pydicom would warn of each in every file.
@@ -113,7 +115,7 @@ def read_dicom_file(path: Path) -> DicomFile:
 def read_pixels(plane: Slice) -> NDArray[np.float32]:
     """Read a slice (rows, columns), in HU for CT; raise UserError if the file is damaged or cannot be decompressed."""
     try:
-        stored: NDArray[Any] = _decoded(plane)
+        stored: Voxels = _decoded(plane)
     except (*HEADER_ERRORS, RuntimeError) as error:
         raise UserError(f"{plane.file}: {_why_unreadable(plane.file, error)}") from error
     if stored.shape != plane.shape:
@@ -121,12 +123,12 @@ def read_pixels(plane: Slice) -> NDArray[np.float32]:
     return (stored * plane.slope + plane.intercept).astype(np.float32)
 
 
-def read_dataset(path: Path, **options: Any) -> Any:
+def read_dataset(path: Path, **options: Any) -> Dataset:
     """Read a file with or without preamble, its transfer syntax included; errors of pydicom pass through.
 
     ``options`` are those of ``pydicom.dcmread``. A file that names no transfer syntax has the one it was read with.
     """
-    header: Any = pydicom.dcmread(path, force=not _has_preamble(path), **options)
+    header = pydicom.dcmread(path, force=not _has_preamble(path), **options)
     if not header.file_meta.get("TransferSyntaxUID"):
         if not header.get("Rows") and not header.get("SOPClassUID"):
             raise EOFError("it ends before it says how it is written")
@@ -141,7 +143,7 @@ def _has_preamble(path: Path) -> bool:
         return file.read(132)[128:] == b"DICM"
 
 
-def _decoded(plane: Slice) -> NDArray[Any]:
+def _decoded(plane: Slice) -> Voxels:
     """Decode one frame straight from the file; a file that pydicom cannot decode so is read whole first."""
     if _has_preamble(plane.file):
         meta = read_file_meta_info(plane.file)
@@ -150,7 +152,7 @@ def _decoded(plane: Slice) -> NDArray[Any]:
     return pixel_array(read_dataset(plane.file), index=plane.frame)
 
 
-def _described(header: Any, path: Path) -> DicomFile:
+def _described(header: Dataset, path: Path) -> DicomFile:
     return DicomFile(
         path=path,
         series=str(header.get("SeriesInstanceUID") or "unknown"),
@@ -168,12 +170,12 @@ def _described(header: Any, path: Path) -> DicomFile:
     )
 
 
-def sop_class(header: Any) -> str:
+def sop_class(header: Dataset) -> str:
     """Return the kind of object, read from the very beginning of the file, so that a truncated file still has it."""
     return str(header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID") or "")
 
 
-def _slices(header: Any, path: Path) -> tuple[Slice, ...]:
+def _slices(header: Dataset, path: Path) -> tuple[Slice, ...]:
     if header.get("ModalityLUTSequence"):
         raise UserError(f"{path}: its values follow a table (ModalityLUTSequence), not a scale; convert it to NIfTI.")
     if header.get("SamplesPerPixel", 1) != 1 or not str(header.get("PhotometricInterpretation")).startswith("MONO"):
@@ -188,7 +190,7 @@ def _slices(header: Any, path: Path) -> tuple[Slice, ...]:
     return tuple(_slice(index, [frame, *shared, header], path) for index, frame in enumerate(frames))
 
 
-def _slice(frame: int, levels: Sequence[Any], path: Path) -> Slice:
+def _slice(frame: int, levels: Sequence[Dataset], path: Path) -> Slice:
     """Build a slice; ``levels`` are the places where its geometry may be found, the frame's own first."""
     position = _numbers("ImagePositionPatient", 3, levels, path)
     orientation = _numbers("ImageOrientationPatient", 6, levels, path)
@@ -219,7 +221,7 @@ def _slice(frame: int, levels: Sequence[Any], path: Path) -> Slice:
     )
 
 
-def _value(name: str, levels: Sequence[Any]) -> Any:
+def _value(name: str, levels: Sequence[Dataset]) -> Any:
     """Return the value of the first level that has it, directly or in the sequence that files of many frames use."""
     for level in levels:
         groups = level.get(_GEOMETRY[name]) or []
@@ -229,7 +231,7 @@ def _value(name: str, levels: Sequence[Any]) -> Any:
     return None
 
 
-def _numbers(name: str, count: int, levels: Sequence[Any], path: Path) -> NDArray[np.float64]:
+def _numbers(name: str, count: int, levels: Sequence[Dataset], path: Path) -> NDArray[np.float64]:
     value = _value(name, levels)
     numbers = np.array([] if value is None else value, dtype=np.float64)
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
@@ -240,7 +242,7 @@ def _numbers(name: str, count: int, levels: Sequence[Any], path: Path) -> NDArra
     return numbers
 
 
-def _number(value: Any, otherwise: float) -> float:
+def _number(value: str | float | None, otherwise: float) -> float:
     number = otherwise if value in (None, "") else float(value)
     if not np.isfinite(number):
         raise ValueError(f"{value} where a number is needed")

@@ -3,19 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aunet.data.io.grid import Affine, Shape
+from aunet.data.io.grid import Affine, Shape, Voxels
 
 
 @dataclass(frozen=True)
 class StoredVoxels:
     """The voxels of a file as stored: channels (H, W, D) on one grid; see ``grid.Volume`` for the other fields."""
 
-    channels: tuple[NDArray[Any], ...]
+    channels: tuple[Voxels, ...]
     affine: Affine
     affine_error: float = 0.0
     is_sparse: bool = False

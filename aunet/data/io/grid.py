@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from aunet.errors import UserError
 
 Affine = NDArray[np.float64]
+Voxels = NDArray[Any]
+"""An array of whatever type a file stores."""
 Shape = tuple[int, int, int]
 
 # Of the smallest voxel side: writers round affines to float32 or to six digits, which moves a corner far less.
@@ -26,7 +28,7 @@ class Volume:
     that ``is_sparse`` was stored without its empty slices and margins: 0 outside is meant, not unknown.
     """
 
-    array: NDArray[Any]
+    array: Voxels
     affine: Affine
     path: Path | None = None
     affine_error: float = 0.0
@@ -106,7 +108,7 @@ def _tolerance(image: Volume, label: Volume) -> float:
     return _GRID_TOLERANCE * min(image.spacing) + image.affine_error + label.affine_error
 
 
-def _turned(array: NDArray[Any], whole: NDArray[np.float64], axes: list[int]) -> tuple[NDArray[Any], list[int]]:
+def _turned(array: Voxels, whole: NDArray[np.float64], axes: list[int]) -> tuple[Voxels, list[int]]:
     """Return ``array`` with its axes in the image's order and direction, and its index at the image's first voxel."""
     turned, starts = array.transpose(axes), list[int]()
     for axis, stored in enumerate(axes):
@@ -117,7 +119,7 @@ def _turned(array: NDArray[Any], whole: NDArray[np.float64], axes: list[int]) ->
     return turned, starts
 
 
-def _placed(array: NDArray[Any], starts: Sequence[int], shape: Shape) -> NDArray[Any]:
+def _placed(array: Voxels, starts: Sequence[int], shape: Shape) -> Voxels:
     """Return the part of ``array`` from ``starts`` on in a volume of ``shape`` that is 0 elsewhere."""
     placed = np.zeros(shape, array.dtype)
     source, target = list[slice](), list[slice]()

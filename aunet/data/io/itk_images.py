@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aunet.data.io.format import Format, StoredVoxels
-from aunet.data.io.grid import Affine, Shape
+from aunet.data.io.grid import Affine, Shape, Voxels
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
 
@@ -124,7 +124,7 @@ def _read(path: Path, image_io: str) -> StoredVoxels:
     reader, shape, affine = _reader(path, image_io)
     try:
         image = reader.Execute()
-        array: NDArray[Any] = _imported(path).GetArrayFromImage(image)
+        array: Voxels = _imported(path).GetArrayFromImage(image)
     except RuntimeError as error:
         raise UserError(f"{path}: {_unreadable(image_io, error)}") from None
     # SimpleITK returns (time, D, W, H, component); components and times are channels alike.

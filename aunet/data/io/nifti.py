@@ -16,7 +16,7 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from aunet.data.io.format import Format, StoredVoxels
-from aunet.data.io.grid import Affine, Shape
+from aunet.data.io.grid import Affine, Shape, Voxels
 from aunet.data.io.nifti_header import LARGEST_COMPRESSION, CheckedHeader, read_header
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
@@ -42,14 +42,14 @@ def read_nifti_grid(path: Path) -> tuple[tuple[int, ...], Affine]:
     return _read(path, take)
 
 
-def read_nifti(path: Path, dtype: type[np.generic] | None = None) -> tuple[NDArray[Any], CheckedHeader]:
+def read_nifti(path: Path, dtype: type[np.generic] | None = None) -> tuple[Voxels, CheckedHeader]:
     """Read voxels, their stored scale applied, as ``dtype`` or the file's type, and the header with their affine.
 
     Oddities of a usable file are logged. Raises UserError if the file is missing, not NIfTI, truncated or otherwise
     damaged, if its voxels are not real numbers, and if its affine places them nowhere.
     """
 
-    def take(streams: _Streams, checked: CheckedHeader) -> tuple[NDArray[Any], CheckedHeader]:
+    def take(streams: _Streams, checked: CheckedHeader) -> tuple[Voxels, CheckedHeader]:
         array = np.asanyarray(ArrayProxy(streams[1], checked.header), dtype=dtype)
         _read_to_the_end(streams[1])
         for remark in checked.remarks:

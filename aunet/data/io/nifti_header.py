@@ -2,9 +2,10 @@
 
 import logging
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from nibabel.nifti1 import Nifti1Header
@@ -47,7 +48,7 @@ class CheckedHeader:
     ``affine_error`` (mm) is how far the rounding of a qform may misplace a corner of the volume.
     """
 
-    header: Any
+    header: Nifti1Header
     affine: Affine
     affine_error: float
     remarks: tuple[str, ...]
@@ -61,7 +62,7 @@ def read_header(stream: BinaryIO, path: Path, num_bytes: int, *, is_pair: bool) 
     first = np.frombuffer(stream.read(4), np.int32)
     stream.seek(0)
     is_second = _NIFTI2_HEADER_BYTES in (*first, *first.byteswap())
-    kind: Any = Nifti2Header if is_second else Nifti1Header
+    kind: type[Nifti1Header] = Nifti2Header if is_second else Nifti1Header
     header = kind(stream.read(kind.template_dtype.itemsize), check=False)
     if not header["magic"].item() and header["sizeof_hdr"].item() == header.sizeof_hdr:
         raise UserError(
@@ -86,7 +87,7 @@ def read_header(stream: BinaryIO, path: Path, num_bytes: int, *, is_pair: bool) 
     return CheckedHeader(header, affine, _affine_error(header), (*facts, *remarks.messages, *contradictions))
 
 
-def _mend_offset(header: Any, stream: BinaryIO, path: Path) -> list[str]:
+def _mend_offset(header: Nifti1Header, stream: BinaryIO, path: Path) -> list[str]:
     """Let voxels begin behind the header, if they are said to begin inside it; raise UserError if that is a guess."""
     offset, first = float(header["vox_offset"]), int(header.single_vox_offset)
     is_sound = header["magic"].item() in _MAGICS and int(header["sizeof_hdr"]) == header.sizeof_hdr
@@ -101,7 +102,7 @@ def _mend_offset(header: Any, stream: BinaryIO, path: Path) -> list[str]:
     return [f"its voxels begin at byte {offset:g} (vox_offset), inside the header; they are read from byte {first} on"]
 
 
-def _mend_trailing_axes(header: Any) -> list[str]:
+def _mend_trailing_axes(header: Nifti1Header) -> list[str]:
     """Let axes behind the third have a length of at least 1."""
     num_axes = int(header["dim"][0])
     if not 3 < num_axes <= 7 or (header["dim"][4 : num_axes + 1] != 0).all():
@@ -111,7 +112,7 @@ def _mend_trailing_axes(header: Any) -> list[str]:
     return [f"its shape is {told}; an axis of no voxels behind the third is read as one of length 1"]
 
 
-def _clamp_quaternion(header: Any) -> None:
+def _clamp_quaternion(header: Nifti1Header) -> None:
     """Shorten a quaternion whose three stored numbers are a hair longer than 1, which leaves no root for the fourth."""
     names = [f"quatern_{letter}" for letter in "bcd"]
     square = sum(float(header[name]) ** 2 for name in names)
@@ -120,7 +121,7 @@ def _clamp_quaternion(header: Any) -> None:
             header[name] = float(header[name]) / math.sqrt(square)
 
 
-def _check_voxels(header: Any, path: Path, num_bytes: int) -> None:
+def _check_voxels(header: Nifti1Header, path: Path, num_bytes: int) -> None:
     """Raise UserError for impossible voxels before memory is allocated, as a damaged header may claim any size."""
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
     if dtype.kind not in "iuf":
@@ -136,7 +137,7 @@ def _check_voxels(header: Any, path: Path, num_bytes: int) -> None:
         )
 
 
-def _usable_affine(header: Any, path: Path) -> tuple[Affine, list[str]]:
+def _usable_affine(header: Nifti1Header, path: Path) -> tuple[Affine, list[str]]:
     """Return the affine in mm, and remarks if the header has another unit or an unusable sform."""
     affine, remarks = np.array(header.get_best_affine(), dtype=np.float64), list[str]()
     qform = _qform(header)
@@ -168,7 +169,7 @@ def _is_usable(affine: Affine) -> bool:
     return abs(float(np.linalg.det(affine[:3, :3] / sides))) > 1e-6
 
 
-def _affine_error(header: Any) -> float:
+def _affine_error(header: Nifti1Header) -> float:
     """Return how far in mm the rounding of the quaternion may move a corner; 0 if the sform counts.
 
     The first number of the quaternion follows from the three stored ones. Near 0, for turns by almost 180 degrees, it
@@ -186,7 +187,7 @@ def _affine_error(header: Any) -> float:
     return angle * float(np.linalg.norm(extent)) * factor
 
 
-def _contradictions(header: Any, has_remarks: bool) -> list[str]:
+def _contradictions(header: Nifti1Header, has_remarks: bool) -> list[str]:
     """Return a sentence if sform, qform and pixdim contradict each other, with what is used."""
     sform, qform = header.get_sform(coded=True)[0], _qform(header)
     if sform is None and qform is None:
@@ -209,11 +210,11 @@ def _contradictions(header: Any, has_remarks: bool) -> list[str]:
     return []
 
 
-def _sides(lengths: Any) -> str:
+def _sides(lengths: Iterable[float]) -> str:
     return " × ".join(f"{length:.4g}" for length in lengths)
 
 
-def _qform(header: Any) -> Affine | None:
+def _qform(header: Nifti1Header) -> Affine | None:
     """Return the qform; None if it is not set or its numbers are not a rotation."""
     try:
         return header.get_qform(coded=True)[0]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from aunet.data.io.format import Format, StoredVoxels
-from aunet.data.io.grid import Affine, Shape
+from aunet.data.io.grid import Affine, Shape, Voxels
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
 
@@ -46,7 +46,7 @@ def num_picture_channels(path: Path) -> int:
     return _NUM_CHANNELS[_read(path, lambda picture: picture.mode)]
 
 
-def read_picture(path: Path) -> list[NDArray[Any]]:
+def read_picture(path: Path) -> list[Voxels]:
     """Read the channels of a picture, each (H, W, 1) as stored, with up to 16 bits or in floating point.
 
     An alpha channel that hides nothing is left out. Raises UserError if it hides pixels, for several pages, for colour
@@ -57,7 +57,7 @@ def read_picture(path: Path) -> list[NDArray[Any]]:
     return [np.ascontiguousarray(channel[..., None]) for channel in channels]
 
 
-def read_picture_label(path: Path) -> NDArray[Any]:
+def read_picture_label(path: Path) -> Voxels:
     """Read the values (H, W, 1) of a label map, its indices if it has a palette; errors as in ``read_picture``."""
     array = _read(path, lambda picture: np.asarray(picture) if picture.mode == "P" else _pixels(picture, path))
     if array.ndim != 2:
@@ -123,7 +123,7 @@ def _check_readable(picture: Image.Image, path: Path) -> None:
         raise UserError(f"{path}: colour of 16 bits cannot be read whole; save each channel as a grey file, or 8 bits.")
 
 
-def _pixels(picture: Image.Image, path: Path) -> NDArray[Any]:
+def _pixels(picture: Image.Image, path: Path) -> Voxels:
     """Return (H, W) of a grey picture, (H, W, 3) of one in colour, a palette's colours included."""
     if picture.mode in ("LA", "PA", "RGBA") or (picture.mode == "P" and "transparency" in picture.info):
         if picture.convert("RGBA").getchannel("A").getextrema() != (255, 255):

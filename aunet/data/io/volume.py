@@ -1,14 +1,13 @@
 """Images and label maps as arrays with a place in the patient, from files of every format in ``formats``."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aunet.data.io.formats import FORMATS, NIFTI, PICTURE, format_of, format_of_name
 from aunet.data.io.formats import stem as stem
-from aunet.data.io.grid import Affine, Shape
+from aunet.data.io.grid import Affine, Shape, Voxels
 from aunet.data.io.grid import Volume as Volume
 from aunet.data.io.grid import align as align
 from aunet.data.io.grid import check_same_grid as check_same_grid
@@ -110,20 +109,20 @@ def _written_suffixes(*, with_pictures: bool = True) -> tuple[str, ...]:
     return (*own, ".nii")
 
 
-def _finite(array: NDArray[Any], path: Path) -> NDArray[Any]:
+def _finite(array: Voxels, path: Path) -> Voxels:
     if not np.isfinite(array).all():
         raise UserError(f"{path}: the image holds NaN or infinite voxels; replace them by numbers.")
     return array
 
 
-def _three_axes(array: NDArray[Any], path: Path) -> NDArray[Any]:
+def _three_axes(array: Voxels, path: Path) -> Voxels:
     squeezed = array.reshape(array.shape[:3]) if array.shape[3:] and set(array.shape[3:]) == {1} else array
     if squeezed.ndim != 3 or 0 in squeezed.shape:
         raise UserError(f"{path}: shape {array.shape}; a volume of three axes is needed: one file per channel or time.")
     return squeezed
 
 
-def _as_integers(array: NDArray[Any], path: Path) -> NDArray[Any]:
+def _as_integers(array: Voxels, path: Path) -> Voxels:
     if np.issubdtype(array.dtype, np.integer):
         return array.astype(array.dtype.newbyteorder("="), copy=False)
     whole = np.rint(array)

@@ -8,6 +8,7 @@ import torch
 from monai.transforms.transform import RandomizableTransform
 from torch import Tensor
 
+from aunet.classes import IGNORED
 from aunet.data.cohort.case import Modality
 from aunet.data.cohort.class_sides import paired, place_in
 from aunet.errors import UserError
@@ -97,7 +98,9 @@ class RandomFlip(RandomizableTransform):
         if self._exchange is None:
             return {**sample, "image": image, "label": label}
         exchange = self._exchange.to(label.device)
-        changed = {"image": image, "label": exchange[label.long()].to(label.dtype)}
+        known = label.long().clamp(max=len(exchange) - 1)
+        exchanged = torch.where(label == IGNORED, label, exchange[known].to(label.dtype))
+        changed = {"image": image, "label": exchanged}
         if sample["annotated"] is not None:
             changed["annotated"] = sample["annotated"][exchange]  # valid as an exchange is its own inverse
         return {**sample, **changed}
@@ -202,7 +205,7 @@ def _automatic(axis: int, name: str, classes: _PlacedClasses) -> AxisFlip:
         return AxisFlip(axis, name, False, reason=f"{_listed(named)} differ by their place along it")
     if len(foreground) == 1:
         return AxisFlip(axis, name, True)
-    return AxisFlip(axis, name, False, reason="no class name tells a side, and alike classes may differ by it alone")
+    return AxisFlip(axis, name, False, reason="no class name names a side, and alike classes may differ by it alone")
 
 
 def _listed(names: Sequence[str]) -> str:

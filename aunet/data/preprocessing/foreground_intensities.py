@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from aunet.classes import IGNORED
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.cohort.references import read_scan_and_reference
@@ -142,7 +143,7 @@ class _Counter:
 
     def _count(self, case: Case, path: Path) -> NDArray[np.int64]:
         volumes, label = read_scan_and_reference(case, self.cohort)
-        is_foreground = label.array > 0
+        is_foreground = (label.array > 0) & (label.array != IGNORED)
         counts = np.stack([histogram(volumes[channel].array[is_foreground]) for channel in self.channels])
         rows, bins = np.nonzero(counts)
         found = np.stack([rows, bins, counts[rows, bins]])
@@ -156,7 +157,9 @@ class _Counter:
             "version": _VERSION,
             "digest": self.digests.of_case(case),
             "masks": [value for value, _ in case.masks],
-            "foreground": sorted(value for value, index in self.cohort.class_of_value.items() if index),
+            "foreground": sorted(
+                value for value, index in self.cohort.class_of_value.items() if index not in (0, IGNORED)
+            ),
             "has_instances": self.cohort.has_instances,
             "channels": self.channels,
         }

@@ -67,7 +67,7 @@ def fitting_flip(image: Volume, label: Volume, case_id: str) -> _Flip:
 
 def _as_bytes(label: NDArray[np.integer], case: Case) -> NDArray[np.uint8]:
     if label.min() < 0 or label.max() > 255:
-        raise UserError(f"{case.label}: case {case.case_id} has label values beyond 0 to 255; it is no label map.")
+        raise UserError(f"{case.label}: case {case.case_id} has label values beyond 0 to 255; it is not a label map.")
     return label.astype(np.uint8)
 
 

@@ -7,8 +7,10 @@ from aunet.data.sources.listed_paths import listed_path
 from aunet.errors import UserError
 from aunet.files import read_json
 
+JsonObject = dict[str, Any]
 
-def read_dataset_json(file: Path) -> dict[str, Any]:
+
+def read_dataset_json(file: Path) -> JsonObject:
     """Read the JSON object in ``file``; raise UserError if it is missing, unreadable or not a JSON object."""
     if not file.is_file():
         raise UserError(f"{file}: not found. data.root must be the unpacked folder of a dataset, with dataset.json.")
@@ -25,7 +27,7 @@ def file_named_in(file: Path, name: object) -> Path:
     """
     folder = file.parent
     if not isinstance(name, str) or not name or "\0" in name:
-        raise UserError(f"{file}: {name!r} is no path. Paths in it are text, relative to {folder}.")
+        raise UserError(f"{file}: {name!r} is not a path. Paths in it are text, relative to {folder}.")
     try:
         listed = listed_path(name, folder, str(file))
         path = listed.resolve()

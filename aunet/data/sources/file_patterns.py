@@ -13,7 +13,7 @@ from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.io.dicom_files import holds_dicom, is_folder_of_files
 from aunet.data.io.formats import SUFFIXES
 from aunet.data.io.pictures import is_picture
-from aunet.data.sources.listed_paths import plain_name
+from aunet.data.sources.listed_paths import listed_path, plain_name
 from aunet.errors import UserError
 from aunet.messages import shortened
 
@@ -98,7 +98,7 @@ def files_by_case(root: Path, pattern: str, kind: FileKind = SCANS) -> FilesOfCa
     stem = pattern[: len(pattern) - len(ending)]
     parts = (stem if "*" in stem else f"{stem}/*").split("*")
     fixed, _, first = parts[0].rpartition("/")
-    folder = root / (fixed or ("/" if parts[0].startswith("/") else ""))
+    folder = listed_path(fixed or ("/" if parts[0].startswith("/") else ""), root, pattern)
     literals = [first, *parts[1:]]
     expression = re.escape(plain_name(literals[0])) + "(?P<case>[^/]+?)"
     expression += "(?P=case)".join(re.escape(plain_name(literal)) for literal in literals[1:])

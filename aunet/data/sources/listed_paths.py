@@ -47,6 +47,6 @@ def is_inside(path: Path, folder: Path, place: str, name: str) -> bool:
 
 def _exists(path: Path) -> bool:
     try:
-        return path.is_file() or is_folder_of_files(path)
+        return path.exists() or is_folder_of_files(path)
     except (OSError, ValueError):
         return False

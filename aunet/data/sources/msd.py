@@ -1,14 +1,13 @@
 """Any task of the Medical Segmentation Decathlon, as its archives unpack, and datasets described in the same way."""
 
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.class_mapping import Classes, label_map
 from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.cohort.modality_names import modalities_of_names, shared_modality
 from aunet.data.io.formats import stem
-from aunet.data.sources.dataset_json import file_named_in, read_dataset_json
+from aunet.data.sources.dataset_json import JsonObject, file_named_in, read_dataset_json
 from aunet.data.sources.file_patterns import existing_folder
 from aunet.data.sources.listed_paths import listed_path, plain_name
 from aunet.errors import UserError
@@ -32,7 +31,7 @@ def msd_cohort(
     channels = _channels(content, file)
     modalities = modalities_of_names(channels[key] for key in sorted(channels, key=_number))
 
-    def case(entry: Any) -> Case:
+    def case(entry: object) -> Case:
         if not isinstance(entry, dict) or not {"image", "label"} <= entry.keys():
             raise UserError(f"{file}: 'training' lists {entry}; each of its cases needs an 'image' and a 'label'.")
         images, label = _images(entry["image"], len(channels), file), file_named_in(file, entry["label"])
@@ -54,7 +53,7 @@ def msd_cohort(
     )
 
 
-def _images(name: Any, num_channels: int, file: Path) -> tuple[Path, ...]:
+def _images(name: object, num_channels: int, file: Path) -> tuple[Path, ...]:
     """Return the listed image; if it is not there but NAME_0000 is, as in nnU-Net 1, the files of its channels."""
     if isinstance(name, str):
         listed = PurePosixPath(name.replace("\\", "/"))
@@ -65,11 +64,11 @@ def _images(name: Any, num_channels: int, file: Path) -> tuple[Path, ...]:
     return (file_named_in(file, name),)
 
 
-def _case_id(name: Any) -> str:
+def _case_id(name: object) -> str:
     return plain_name(stem(Path(str(name).replace("\\", "/"))))
 
 
-def _values_of_name(content: dict[str, Any], file: Path) -> dict[str, list[int]]:
+def _values_of_name(content: JsonObject, file: Path) -> dict[str, list[int]]:
     entries = content.get("labels")
     if isinstance(entries, dict) and "background" in entries and "0" not in entries:
         raise UserError(f"{file}: 'labels' maps names to integers, as nnU-Net's do: read it with data=nnunet.")
@@ -87,7 +86,7 @@ def _values_of_name(content: dict[str, Any], file: Path) -> dict[str, list[int]]
     return values_of_name
 
 
-def _channels(content: dict[str, Any], file: Path) -> dict[str, Any]:
+def _channels(content: JsonObject, file: Path) -> JsonObject:
     channels = content.get("modality")
     if not isinstance(channels, dict) or not channels:
         raise UserError(f"{file}: 'modality' is {channels}: it must name the modality of each channel.")
@@ -99,7 +98,7 @@ def _number(key: str) -> tuple[int, str]:
     return (int(key), key) if key.isdecimal() else (0, key)
 
 
-def _training_entries(content: dict[str, Any], file: Path) -> list[Any]:
+def _training_entries(content: JsonObject, file: Path) -> list[object]:
     entries = content.get("training")
     if not entries or not isinstance(entries, list):
         raise UserError(f"{file}: 'training' must list the cases, each with its 'image' and 'label'.")

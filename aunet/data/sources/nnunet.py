@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.class_mapping import Classes, label_entries, label_map
@@ -12,7 +11,7 @@ from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.cohort.modality_names import modalities_of_names, shared_modality
 from aunet.data.io.formats import SUFFIXES
 from aunet.data.io.volume import is_image
-from aunet.data.sources.dataset_json import file_named_in, read_dataset_json
+from aunet.data.sources.dataset_json import JsonObject, file_named_in, read_dataset_json
 from aunet.data.sources.file_patterns import check_is_there, existing_folder, tell_unused
 from aunet.data.sources.listed_paths import plain_name
 from aunet.errors import UserError
@@ -27,8 +26,7 @@ def nnunet_cohort(
     """Read the folder ``root``, such as nnUNet_raw/Dataset004_Hippocampus.
 
     Regions (labels that are lists of values) can be used unless they overlap; if they do, ``classes`` names the
-    disjoint parts. A dataset with an ``ignore`` label is refused, as its voxels without reference would be taught as
-    background.
+    disjoint parts. Voxels of a label ``ignore`` are neither learned from nor scored.
 
     Args:
         root: the folder that holds dataset.json.
@@ -72,26 +70,22 @@ def nnunet_cohort(
     )
 
 
-def _values_of_name(content: dict[str, Any], file: Path) -> dict[str, list[int]]:
+def _values_of_name(content: JsonObject, file: Path) -> dict[str, list[int]]:
     entries = content.get("labels")
     if _is_version_1(content):
         return {str(name): [int(value)] for value, name in content["labels"].items()}
     if not isinstance(entries, dict) or any(str(name).isdecimal() for name in entries):
         hint = " The Decathlon writes it the other way round: data=msd." if entries else ""
         raise UserError(f"{file}: 'labels' is {entries}: it must map class names to whole numbers.{hint}")
-    values_of_name = {str(name): label_entries(values) for name, values in entries.items()}
+    listed = {str(name): label_entries(values) for name, values in entries.items()}
+    values_of_name = {name: [value for value in values if isinstance(value, int)] for name, values in listed.items()}
     numbers = [value for values in values_of_name.values() for value in values]
-    if not all(isinstance(value, int) and value >= 0 for value in numbers) or values_of_name.get("background") != [0]:
+    if listed != values_of_name or min(numbers, default=0) < 0 or values_of_name.get("background") != [0]:
         raise UserError(f"{file}: 'labels' is {entries}: each must be a whole number or a list of them, background 0.")
-    if "ignore" in values_of_name:
-        raise UserError(
-            f"{file}: has an 'ignore' label, for voxels without reference, which is not supported: they would be taught"
-            " as background. Give a class to them in the files and take it out of 'labels'."
-        )
     return values_of_name
 
 
-def _is_version_1(content: dict[str, Any]) -> bool:
+def _is_version_1(content: JsonObject) -> bool:
     """Return whether the labels map distinct values to names, as nnU-Net 1 and the Decathlon write them."""
     entries = content.get("labels")
     if not isinstance(entries, dict) or not {"0"} < entries.keys():
@@ -100,7 +94,7 @@ def _is_version_1(content: dict[str, Any]) -> bool:
     return all(str(value).isdecimal() for value in entries) and len(set(names)) == len(names)
 
 
-def _channels(content: dict[str, Any], file: Path) -> dict[str, Any]:
+def _channels(content: JsonObject, file: Path) -> JsonObject:
     channels = content.get("channel_names", content.get("modality"))
     if not isinstance(channels, dict) or sorted(channels) != sorted(
         str(number) for number in range(len(channels) or 1)
@@ -109,7 +103,7 @@ def _channels(content: dict[str, Any], file: Path) -> dict[str, Any]:
     return channels
 
 
-def _files_found(content: dict[str, Any], file: Path) -> dict[str, Files]:
+def _files_found(content: JsonObject, file: Path) -> dict[str, Files]:
     """Return the files of ``imagesTr`` by case, with the label of each in ``labelsTr``."""
     ending = content.get("file_ending", ".nii.gz" if _is_version_1(content) else None)
     if ending not in SUFFIXES:
@@ -145,7 +139,7 @@ def _pair(images: dict[int, Path], label: Path) -> tuple[dict[int, Path], Path]:
     return images, label
 
 
-def _files_named(content: dict[str, Any], file: Path) -> dict[str, Files]:
+def _files_named(content: JsonObject, file: Path) -> dict[str, Files]:
     """Return the files by case that dataset.json lists: ``{"dataset": {NAME: {"images": […], "label": …}}}``."""
     entries = content["dataset"]
     if not isinstance(entries, dict) or not entries:
@@ -153,7 +147,7 @@ def _files_named(content: dict[str, Any], file: Path) -> dict[str, Files]:
     return {str(case_id): partial(_files_of_entry, str(case_id), entry, file) for case_id, entry in entries.items()}
 
 
-def _files_of_entry(case_id: str, entry: Any, file: Path) -> tuple[dict[int, Path], Path]:
+def _files_of_entry(case_id: str, entry: object, file: Path) -> tuple[dict[int, Path], Path]:
     if not isinstance(entry, dict) or not isinstance(entry.get("images"), list) or "label" not in entry:
         raise UserError(f"{file}: 'dataset': case {case_id} must hold a list of 'images' and one 'label'.")
     return {n: file_named_in(file, name) for n, name in enumerate(entry["images"])}, file_named_in(file, entry["label"])

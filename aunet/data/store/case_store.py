@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 _VERSION = 2
 _THREADS_THAT_LOOK = 4
 _LONGEST_NAME = 60
+_MOST_BYTES = 180  # of 255 that file systems allow; a digest and a temporary prefix are added
 
 _Place = tuple[Case, Path]
 _Result = TypeVar("_Result")
@@ -175,4 +176,5 @@ def _entry_name(case: Case, digest: str) -> str:
 
 
 def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.=+-]", "-", name).lstrip(".")[:_LONGEST_NAME]
+    plain = re.sub(r"[^\w.=+-]", "-", name).lstrip(".")[:_LONGEST_NAME]
+    return plain.encode()[:_MOST_BYTES].decode(errors="ignore")

@@ -39,7 +39,7 @@ def test_faults_are_reported_one_line_each(caplog: pytest.LogCaptureFixture) -> 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".a", "a/b", "a\\b", "a\nb", "a\0b"])
 def test_an_id_that_is_not_a_file_name_is_refused(name: str) -> None:
-    with pytest.raises(UserError, match="no plain file name"):
+    with pytest.raises(UserError, match="not a plain file name"):
         usable_cases([name], case_of, "stop")
 
 

@@ -67,8 +67,8 @@ WHOLE = {"train": NAMES[:4], "val": NAMES[4:6], "test": NAMES[6:]}
     [
         ({**WHOLE, "test": ["liver_11"]}, None, r"test names 1 cases .*: liver_11\. The nearest .*: liver_1\."),
         ({**WHOLE, "train": NAMES[:3], "val": NAMES[3:6]}, None, r"patient patient_1 is in train \(liver_2\), val"),
-        ({**WHOLE, "val": NAMES[4:6] * 2}, None, "case liver_4 stands 2 times, in val"),
-        ({**WHOLE, "val": ["liver_4", "liver_0"]}, None, "case liver_0 stands 2 times, in train and val"),
+        ({**WHOLE, "val": NAMES[4:6] * 2}, None, "case liver_4 appears 2 times, in val"),
+        ({**WHOLE, "val": ["liver_4", "liver_0"]}, None, "case liver_0 appears 2 times, in train and val"),
         ({"train": NAMES}, None, "'train' and 'val' and 'test' must each list"),
         ({**WHOLE, "test": []}, None, "must each list at least one case id"),
         ({**WHOLE, "test": [1]}, None, "must each list at least one case id"),

@@ -10,7 +10,7 @@ from scans import write_nifti
 
 from aunet.build.data import build_cohort, fill_in_facts
 from aunet.build.preprocessing import build_preprocessing, fill_in_intensities
-from aunet.config.draft import compose_draft
+from aunet.config.draft import Draft, compose_draft
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.cohort.splits import Splits
@@ -187,6 +187,10 @@ def test_a_window_that_is_given_or_null_is_not_measured(scans: Path, tmp_path: P
         assert not (tmp_path / "intensities").exists()
 
 
+def _fill_in(draft: Draft) -> None:
+    fill_in_facts(draft, build_cohort(draft.data))
+
+
 @pytest.mark.parametrize(
     ("window", "message"),
     [
@@ -198,9 +202,9 @@ def test_a_window_that_is_given_or_null_is_not_measured(scans: Path, tmp_path: P
     ],
 )
 def test_a_window_that_is_none_is_refused(window: str, message: str, scans: Path) -> None:
-    draft = compose_draft(["data=folder", f"data.root={scans}", f"data.window={window}", "data.classes={a: 1}"])
+    words = ["data=folder", f"data.root={scans}", f"data.window={window}", "data.classes={a: 1}"]
     with pytest.raises(UserError, match=rf"data\.window=.*{message}"):
-        fill_in_facts(draft, build_cohort(draft.data))
+        _fill_in(compose_draft(words))
 
 
 def test_measuring_is_logged(scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,6 +13,7 @@ from aunet.build.data import build_cohort, fill_in_facts
 from aunet.build.preprocessing import build_preprocessing, build_store, fill_in_intensities
 from aunet.commands.main import main
 from aunet.config.draft import compose_draft
+from aunet.config.schema import DatasetFacts
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.modality_names import modalities_of_names
 from aunet.data.cohort.splits import Splits
@@ -44,7 +45,7 @@ def cohort_of(words: list[str]) -> Cohort:
     return build_cohort(draft.data)
 
 
-def facts_of(words: list[str]) -> dict[str, object]:
+def facts_of(words: list[str]) -> DatasetFacts:
     draft = compose_draft(words)
     return fill_in_facts(draft, build_cohort(draft.data)).dataset
 
@@ -103,15 +104,15 @@ def test_every_channel_is_normalised_by_its_own_rule() -> None:
 
 def test_a_folder_of_ct_with_air_and_tissue_is_ct(tmp_path: Path) -> None:
     facts = facts_of(folder_words(write_abdomens(tmp_path, abdomens(2)), "data.other_labels=background"))
-    assert (facts["modality"], facts["modalities"]) == ("ct", ["ct"])
+    assert (facts.modality, facts.modalities) == ("ct", ["ct"])
 
 
 def test_a_folder_of_mr_is_refused_until_its_modality_is_given(tmp_path: Path) -> None:
     root = write_mr_folder(tmp_path)
     with pytest.raises(UserError, match=r"data\.modality is not set, and nothing in .*Set data\.modality=ct or mr"):
         facts_of(folder_words(root))
-    assert facts_of(folder_words(root, "data.modality=mr"))["modalities"] == ["mr"]
-    assert facts_of(folder_words(root, "data.source.modality=mr"))["modalities"] == ["mr"]
+    assert facts_of(folder_words(root, "data.modality=mr")).modalities == ["mr"]
+    assert facts_of(folder_words(root, "data.source.modality=mr")).modalities == ["mr"]
 
 
 def test_the_refusal_is_one_message_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,7 +126,7 @@ def test_the_refusal_is_one_message_and_status_2(tmp_path: Path, capsys: pytest.
 
 def test_names_that_all_files_of_a_channel_share_say_its_modality(tmp_path: Path) -> None:
     facts = facts_of(["data=folder", f"data.root={write_table(tmp_path)}", "data.classes={ball: 1, box: 2}"])
-    assert facts["modalities"] == ["mr", "mr"]  # t1.nii.gz and t2.nii.gz in every folder
+    assert facts.modalities == ["mr", "mr"]  # t1.nii.gz and t2.nii.gz in every folder
 
 
 @pytest.mark.parametrize(("tag", "expected"), [("CT", "ct"), ("MR", "mr"), ("PT", "pet")])
@@ -138,7 +139,7 @@ def test_dicom_headers_say_the_modality(tmp_path: Path, tag: str, expected: str)
         write_nifti(tmp_path / f"label{number}.nii.gz", (array > 190).astype(np.uint8), affine)
         lines.append(f"p{number},p{number},label{number}.nii.gz")
     (tmp_path / "cases.csv").write_text("\n".join(lines))
-    assert facts_of(folder_words(tmp_path / "cases.csv"))["modality"] == expected
+    assert facts_of(folder_words(tmp_path / "cases.csv")).modality == expected
 
 
 def test_evidence_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
@@ -176,7 +177,7 @@ def test_the_users_modality_overrides_the_datasets_and_is_reported(
 ) -> None:
     root = write_msd_task(tmp_path)
     facts = facts_of(["data=msd", f"data.root={root}", "data.modality=pet"])
-    assert facts["modality"] == "pet"
+    assert facts.modality == "pet"
     assert "channel 0 is pet, although the dataset calls it mr" in caplog.text
 
 
@@ -186,7 +187,7 @@ def test_totalsegmentators_mr_is_known_by_the_name_of_its_images(tmp_path: Path)
     for file in sorted(root.glob("*/ct.nii.gz")):
         file.rename(file.with_name("mri.nii.gz"))
     words = ["data=totalsegmentator", f"data.root={root}", "data.source.image=mri"]
-    assert facts_of(words)["modality"] == "mr"
+    assert facts_of(words).modality == "mr"
 
 
 @pytest.mark.parametrize("window", ["auto", "[-160,240]"])
@@ -284,8 +285,8 @@ def test_of_ct_beside_mr_only_the_ct_is_measured_and_clipped(tmp_path: Path) -> 
     names = tuple(case.case_id for case in cohort.cases)
     settings = fill_in_intensities(fill_in_facts(draft, cohort), cohort, Splits(names[:2], names[2:3], names[3:]))
     facts, preprocessing = settings.dataset, build_preprocessing(settings.data, settings.dataset)
-    assert (facts["modality"], facts["modalities"]) == ("mixed", ["ct", "mr"])
-    assert (facts["intensities"][0] is not None, facts["intensities"][1]) == (True, None)
+    assert (facts.modality, facts.modalities) == ("mixed", ["ct", "mr"])
+    assert (facts.intensities[0] is not None, facts.intensities[1]) == (True, None)
     [stored] = build_store(settings, cohort).prepare(cohort.cases[:1])
     ct, mr = stored.image().astype(np.float64)
     scale = preprocessing.scales[0]

@@ -116,7 +116,7 @@ def test_a_table_may_name_files_anywhere_by_absolute_paths(tmp_path: Path) -> No
         ("case_id,image,image_2,label\na,images/a.nii.gz,,labels/a.nii.gz\n", "line 2: the column image_2 is empty"),
         ("case_id,image,label\na,../a.nii.gz,labels/a.nii.gz\n", "line 2: ../a.nii.gz lies outside"),
         ("case_id,image,label\na,images/b.nii.gz,labels/a.nii.gz\n", "b.nii.gz: case a: no file"),
-        ("case_id,image,label\n../a,images/a.nii.gz,labels/a.nii.gz\n", "no plain file name"),
+        ("case_id,image,label\n../a,images/a.nii.gz,labels/a.nii.gz\n", "not a plain file name"),
         ("case_id,image,label\n" + "a,images/a.nii.gz,labels/a.nii.gz\n" * 2, "case id a appears twice"),
         ('case_id,image,label\n"a,images/a.nii.gz', "not a readable CSV file"),
     ],

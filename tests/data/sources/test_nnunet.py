@@ -1,6 +1,7 @@
 """Raw folders of nnU-Net, whole and damaged."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 import pytest
 from scans import write_nifti, write_nnunet_dataset
 
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.references import read_scan_and_reference
+from aunet.data.sources.msd import msd_cohort
 from aunet.data.sources.nnunet import nnunet_cohort
 from aunet.errors import UserError
 
@@ -55,7 +59,7 @@ def test_files_listed_by_dataset_json_lie_where_it_says(tmp_path: Path) -> None:
         ({"labels": {"1": "ball", "2": "box"}}, "data=msd"),
         ({"labels": {"background": 0, "ball": "one"}}, "whole number"),
         ({"labels": {"background": 1, "ball": 2}}, "background 0"),
-        ({"labels": {"background": 0, "ball": 1, "box": 2, "ignore": 3}}, "'ignore' label"),
+        ({"labels": {"background": 0, "ball": 1, "box": 2, "ignore": 2}}, "ignore: the value 2 already belongs to box"),
         ({"labels": {"background": 0, "whole": [1, 2], "box": 2}}, "overlap"),
         ({"channel_names": None}, "'channel_names' is None"),
         ({"channel_names": {"1": "T1"}}, "'channel_names'"),
@@ -66,7 +70,7 @@ def test_files_listed_by_dataset_json_lie_where_it_says(tmp_path: Path) -> None:
         ({"dataset": {"a": {"images": ["../x.nii.gz"], "label": "y"}}}, "lies outside"),
         (
             {"dataset": {"../a": {"images": ["imagesTr/ball 000_0000.nii.gz"], "label": "labelsTr/ball 000.nii.gz"}}},
-            "no plain",
+            "not a plain",
         ),
     ],
 )
@@ -101,3 +105,37 @@ def test_folders_that_are_not_there_are_named(tmp_path: Path) -> None:
         nnunet_cohort(None)
     with pytest.raises(UserError, match=r"dataset\.json: not found"):
         nnunet_cohort(str(tmp_path))
+
+
+@pytest.mark.parametrize("num_channels", [1, 2])
+@pytest.mark.parametrize("read", [nnunet_cohort, msd_cohort])
+def test_remedies_a_folder_of_version_1_is_read_by_either_name(
+    read: Callable[..., Cohort], num_channels: int, tmp_path: Path
+) -> None:
+    write_nnunet_dataset(tmp_path, num_channels=num_channels)
+    names = [f"ball {number:03d}.nii.gz" for number in range(4)]
+    content = {
+        "name": "Balls",
+        "modality": {str(channel): "CT" for channel in range(num_channels)},
+        "labels": {"0": "background", "1": "ball", "2": "box"},
+        "training": [{"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"} for name in names],
+    }
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    cohort = read(str(tmp_path))
+    assert cohort.labels.names == ("background", "ball", "box")
+    assert cohort.class_of_value == {0: 0, 1: 1, 2: 2}
+    assert [case.case_id for case in cohort.cases] == ["ball 000", "ball 001", "ball 002", "ball 003"]
+    assert all(len(case.images) == num_channels for case in cohort.cases)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha", ".nii"])
+def test_formats_of_nnunet_are_those_of_its_file_ending(ending: str, tmp_path: Path) -> None:
+    itk = pytest.importorskip("SimpleITK")
+    edit(write_nnunet_dataset(tmp_path), file_ending=ending)
+    for path in sorted(tmp_path.glob("*Tr/*.nii.gz")):
+        itk.WriteImage(itk.ReadImage(str(path)), str(path).removesuffix(".nii.gz") + ending)
+        path.unlink()
+    cohort = nnunet_cohort(str(tmp_path))
+    assert len(cohort.cases) == 4
+    channels, label = read_scan_and_reference(cohort.cases[0], cohort)
+    assert channels[0].shape == label.shape == (20, 18, 16)

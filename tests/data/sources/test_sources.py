@@ -46,8 +46,8 @@ def edit(root: Path, **changes: object) -> None:
         ({"training": [{"image": "../../etc/passwd", "label": "x"}]}, "lies outside"),
         ({"training": [{"image": "/etc/passwd", "label": "x"}]}, "lies outside"),
         ({"training": [{"image": "imagesTr/none.nii.gz", "label": "x"}]}, "not there"),
-        ({"training": [{"image": 7, "label": "x"}]}, "is no path"),
-        ({"training": [{"image": "a\0b", "label": "x"}]}, "is no path"),
+        ({"training": [{"image": 7, "label": "x"}]}, "is not a path"),
+        ({"training": [{"image": "a\0b", "label": "x"}]}, "is not a path"),
     ],
 )
 def test_a_damaged_dataset_json_is_refused_by_its_rule(

@@ -1,0 +1,92 @@
+"""Label maps on the lattice of an image: axes in another order, rounding of headers, and slices left out."""
+
+from itertools import permutations, product
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from nibabel.orientations import inv_ornt_aff
+
+from aunet.data.io.grid import Volume, align, check_same_grid
+from aunet.data.io.volume import read_label, read_volume
+from aunet.errors import UserError
+from tests.data.geometries import GEOMETRIES
+
+LABEL = np.random.default_rng(0).integers(0, 5, (3, 4, 5)).astype(np.uint8)
+
+
+def reordered(affine: np.ndarray, order: tuple[int, ...], signs: tuple[int, ...]) -> Volume:
+    """Return the label map stored with its axes in another order and direction, by nibabel."""
+    orientation = np.array([[axis, sign] for axis, sign in zip(order, signs, strict=True)])
+    array = nibabel.orientations.apply_orientation(LABEL, orientation)
+    return Volume(np.asarray(array), affine @ inv_ornt_aff(orientation, LABEL.shape))
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+def test_a_label_in_another_axis_order_is_reordered_without_loss(name: str) -> None:
+    affine = GEOMETRIES[name]
+    image = Volume(np.zeros(LABEL.shape), affine)
+    for order, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
+        label = align(reordered(affine, order, signs), image)
+        assert np.array_equal(label.array, LABEL)
+        check_same_grid(image, label, "case")
+
+
+@pytest.mark.parametrize("change", [np.diag([2.0, 1, 1, 1]), np.diag([-1.0, 1, 1, 1])])
+def test_a_label_on_another_lattice_is_not_moved(change: np.ndarray) -> None:
+    affine = GEOMETRIES["oblique"]
+    label = Volume(LABEL, affine @ change)
+    aligned = align(label, Volume(np.zeros(LABEL.shape), affine))
+    assert aligned.affine is label.affine
+    with pytest.raises(UserError, match="mm apart"):
+        check_same_grid(Volume(np.zeros(LABEL.shape), affine), aligned, "case")
+
+
+def test_a_label_that_lacks_a_slice_is_not_extended_unless_it_was_stored_sparsely() -> None:
+    affine = GEOMETRIES["anisotropic"]
+    image, part = Volume(np.zeros(LABEL.shape), affine), affine.copy()
+    part[:3, 3] += affine[:3, :3] @ [1, 0, 2]
+    cut = Volume(LABEL[1:, :, 2:], part)
+    assert align(cut, image).shape == (2, 4, 3)
+    extended = align(Volume(cut.array, part, is_sparse=True), image)
+    expected = LABEL.copy()
+    expected[:1] = 0
+    expected[:, :, :2] = 0
+    assert np.array_equal(extended.array, expected)
+
+
+def turned_about_z(angle: float) -> np.ndarray:
+    affine = np.eye(4)
+    affine[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    return affine
+
+
+@pytest.mark.parametrize("degrees", [0.01, 0.03, 0.05])
+def test_float_noise_of_a_qform_is_the_same_grid(degrees: float, tmp_path: Path) -> None:
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    affine = np.array(
+        [[-cosine * 0.7, sine * 0.7, 0, 90], [-sine * 0.7, -cosine * 0.7, 0, 100], [0, 0, 3, -40], [0, 0, 0, 1]]
+    )
+    array = np.zeros((256, 256, 4), np.uint8)
+    nibabel.Nifti1Image(array, affine).to_filename(tmp_path / "image.nii.gz")
+    label = nibabel.Nifti1Image(array, affine)
+    label.set_qform(affine, 1)
+    label.set_sform(None, 0)
+    label.to_filename(tmp_path / "label.nii.gz")
+    image, read = read_volume(tmp_path / "image.nii.gz"), read_label(tmp_path / "label.nii.gz")
+    check_same_grid(image, read, "case")
+    assert np.array_equal(align(read, image).affine, image.affine)
+
+
+def test_a_qform_that_turns_the_label_visibly_is_another_grid(tmp_path: Path) -> None:
+    turned = np.array(
+        [[np.cos(0.02), -np.sin(0.02), 0, 0], [np.sin(0.02), np.cos(0.02), 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    )
+    label = nibabel.Nifti1Image(np.zeros((64, 64, 4), np.uint8), turned)
+    label.set_qform(turned, 1)
+    label.set_sform(None, 0)
+    label.to_filename(tmp_path / "label.nii.gz")
+    read = align(read_label(tmp_path / "label.nii.gz"), Volume(np.zeros((64, 64, 4)), np.eye(4)))
+    with pytest.raises(UserError, match="mm apart"):
+        check_same_grid(Volume(np.zeros((64, 64, 4)), np.eye(4)), read, "case")
