@@ -137,9 +137,7 @@ def _with_every_class(
     full = scores.set_index(["case_id", "class"]).reindex(rows).reset_index()
     for name in classes:
         if not full.loc[full["class"] == name, "reference_ml"].gt(0).any():
-            _logger.warning(
-                "value %s appears in predictions only, in no reference; do both number classes alike?", name
-            )
+            _logger.warning("value %s is in predictions only, in no reference; do both number classes alike?", name)
     full = full.fillna({"reference_ml": 0.0, "predicted_ml": 0.0})
     diagonals = [diagonal_of_case[str(case_id)] for case_id in full["case_id"]]
     tolerances = [scoring.tolerance_of(str(name)) for name in full["class"]]

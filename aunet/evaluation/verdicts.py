@@ -15,7 +15,7 @@ LEVEL = 0.05
 def verdicts(rows: pd.DataFrame, metric: str = "dice") -> list[str]:
     """Return a sentence per row of ``effects.effects`` in the given metric, over the common cases.
 
-    >>> "attention changed pancreas Dice by +0.004 (-0.003 to +0.011), 5 seeds, 40 patients: no difference shown; ..."
+    Such as: attention changed pancreas Dice by +0.004 (-0.003 to +0.011), 5 seeds, 40 patients: no difference; ...
     """
     chosen: Any = rows[(rows["metric"] == metric) & (rows["form"] == "common cases")]
     return [_verdict(row) for row in chosen.to_dict("records")]

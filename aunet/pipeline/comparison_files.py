@@ -35,9 +35,9 @@ class ComparisonOptions:
     @property
     def margins(self) -> dict[str, float]:
         """Return the margin of each metric that has one."""
-        of_unit = {"": self.margin, "mm": self.margin_mm}  # volumes have no margin
-        margins = {metric.key: of_unit.get(metric.unit) for metric in METRICS}
-        return {key: margin for key, margin in margins.items() if margin is not None}
+        of_unit = {"": self.margin, "mm": self.margin_mm}
+        found = {metric.key: of_unit.get(metric.unit) for metric in METRICS if metric.direction != "zero"}
+        return {key: margin for key, margin in found.items() if margin is not None}
 
 
 def write_comparison(

@@ -70,7 +70,7 @@ class ReduceOnPlateau(Callback):
         cooldown: int = 0,
         min_share: float = 0.0,
     ) -> None:
-        self._rate = SGD([nn.Parameter(torch.zeros(()))], lr=1.0)  # stands in for the share of the learning rate
+        self._rate = SGD([nn.Parameter(torch.zeros(()))], lr=1.0)  # carries the share of the learning rate
         self._plateau = ReduceLROnPlateau(
             self._rate, "max", factor, patience, threshold, cooldown=cooldown, min_lr=min_share
         )

@@ -1,6 +1,7 @@
 """`aunet compare` from run folders to tables, the networks made small and given in place of trained ones."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -157,3 +158,82 @@ def test_folds_of_one_model_give_one_table_over_all_cases(
 def test_one_run_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="needs two or more"):
         run(write_run(tmp_path / "0", case_scores([0.5])), "--output", tmp_path / "comparison")
+
+
+def study(folder: Path, seeds: int = 3) -> list[Path]:
+    """Write a U-Net and a run whose Dice is larger by 0.1, of several seeds each."""
+    random, folders = np.random.default_rng(0), list[Path]()
+    dices = random.uniform(0.5, 0.8, 8)
+    for name, settings, gain in (("unet", {}, 0.0), ("attention", ATTENTION, 0.1)):
+        for seed in range(seeds):
+            scores = case_scores(list(dices + gain + random.normal(0, 0.01, 8)))
+            words: dict[str, Any] = {**settings, "seed": seed}
+            folders.append(write_run(folder / f"{name}_{seed}", scores, words, model=name, seed=seed))
+    return folders
+
+
+def test_several_seeds_become_one_column_per_model_and_a_verdict_on_the_models(
+    tmp_path: Path, networks: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = study(tmp_path)
+
+    run(*folders, "--margin", "0.05", "--output", tmp_path / "comparison")
+
+    assert networks == [folders[0], folders[3]]
+    printed = capsys.readouterr().out
+    assert "speaks of these trainings" not in printed
+    summary = (tmp_path / "comparison" / "summary.txt").read_text("utf-8").splitlines()
+    assert summary[0].startswith("attention changed pancreas Dice by +0.1")
+    assert "3 seeds, 8 patients: higher (corrected p" in summary[0]
+    effects = pd.read_csv(tmp_path / "comparison" / "effects.csv").set_index(["metric", "form", "class"])
+    of_pancreas = effects.loc[("dice", "common cases", "pancreas")]
+    assert (of_pancreas["baseline_trainings"], of_pancreas["other_trainings"], of_pancreas["margin"]) == (3, 3, 0.05)
+    assert len(pd.read_csv(tmp_path / "comparison" / "comparison.csv")["run"].unique()) == 6
+    assert not (tmp_path / "comparison" / "paired_differences.csv").exists()
+    assert r"\toprule" in (tmp_path / "comparison" / "comparison.tex").read_text("utf-8")
+
+
+def test_a_seed_given_twice_is_refused(tmp_path: Path) -> None:
+    folders = study(tmp_path)
+    again = write_run(tmp_path / "again", case_scores([0.5] * 8), {"seed": 1}, seed=1)
+
+    with pytest.raises(UserError, match="both are seed 1 of the same settings"):
+        run(*folders, again, "--output", tmp_path / "comparison")
+
+
+def test_one_test_patient_is_shown_without_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = write_run(tmp_path / "0", case_scores([0.5]))
+    second = write_run(tmp_path / "1", case_scores([0.6]), ATTENTION, model="attention")
+
+    run(first, second, "--output", tmp_path / "comparison", figures=True)
+
+    assert "1 patient: too few patients for a test" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text.replace("0.6", "six"), "not a number"),
+        (lambda text: text[: len(text) // 2], "lacks"),
+        (lambda text: "", "not a table of case scores"),
+        (lambda text: text.replace("case_3", "other"), "only .* was tested on"),
+        (lambda text: text.replace("spleen", "liver"), "class"),
+    ],
+)
+def test_damaged_or_foreign_scores_are_refused_with_the_file(
+    tmp_path: Path, damage: Callable[[str], str], message: str
+) -> None:
+    folders = study(tmp_path)
+    table = folders[4] / "test" / "case_scores.csv"
+    table.write_text(damage(table.read_text("utf-8")), encoding="utf-8")
+
+    with pytest.raises(UserError, match=message):
+        run(*folders, "--output", tmp_path / "comparison")
+    assert not (tmp_path / "comparison").exists()
+
+
+@pytest.mark.parametrize("margin", ["0", "-1", "inf", "wide"])
+def test_a_margin_that_is_not_above_0_is_refused(tmp_path: Path, margin: str) -> None:
+    with pytest.raises(SystemExit) as refused:
+        run(tmp_path, tmp_path, "--margin", margin, "--output", tmp_path)
+    assert refused.value.code == 2

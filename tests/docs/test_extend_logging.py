@@ -18,6 +18,7 @@ from aunet.build.tracker import build_tracker
 from aunet.build.trainer import build_own_callbacks
 from aunet.classes import Labels
 from aunet.config.composition import compose_config, resolve_config
+from aunet.config.schema import RunConfig
 from aunet.errors import UserError
 from aunet.training.callbacks.epoch_tables import EpochTables
 from tests.docs.pages import blocks_of, write_files
@@ -47,7 +48,7 @@ def folder(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         sys.modules.pop(name, None)
 
 
-def settings_of(repository: Path, folder: Path, number: int) -> dict[str, Any]:
+def settings_of(repository: Path, folder: Path, number: int) -> RunConfig:
     """Return the settings of a command of the page."""
     blocks = blocks_of(repository / "docs" / "extend_logging.md")
     commands = [words for block in blocks if block.language == "sh" for words in block.commands()]
@@ -56,7 +57,7 @@ def settings_of(repository: Path, folder: Path, number: int) -> dict[str, Any]:
 
 @pytest.mark.filterwarnings("ignore")  # of Lightning's loops on a toy
 def test_what_a_callback_logs_is_a_column_of_the_metrics(repository: Path, folder: Path) -> None:
-    [callback] = build_own_callbacks(settings_of(repository, folder, 0))
+    [callback] = build_own_callbacks(settings_of(repository, folder, 0).trainer)
     task = LinearTask()
     task.layer.weight.data[:] = 2.0
     trainer = Trainer(
@@ -114,7 +115,7 @@ def test_several_options_of_logger_add_up(logger: str, names: str, folder: Path)
 def test_an_entry_that_is_not_a_callback_is_refused(word: str, message: str) -> None:
     settings = resolve_config(compose_config([word]), FACTS)
     with pytest.raises(UserError, match=message):
-        build_own_callbacks(settings)
+        build_own_callbacks(settings.trainer)
 
 
 def test_a_callback_of_a_module_that_is_not_trusted_is_refused_with_the_remedy() -> None:
@@ -124,9 +125,9 @@ def test_a_callback_of_a_module_that_is_not_trusted_is_refused_with_the_remedy()
 
 def test_two_callbacks_with_one_state_are_refused(repository: Path, folder: Path) -> None:
     settings = settings_of(repository, folder, 0)
-    settings["trainer"]["callbacks"] *= 2
+    settings.trainer.callbacks *= 2
     with pytest.raises(UserError, match=r"trainer.callbacks\[1\].*state_key"):
-        build_own_callbacks(settings)
+        build_own_callbacks(settings.trainer)
 
 
 def test_a_tracker_without_a_class_is_refused() -> None:

@@ -98,7 +98,7 @@ def test_one_patient_has_a_difference_but_no_certainty(random: np.random.Generat
     assert all(math.isnan(end) for end in found.interval())
 
 
-def test_equal_scores_are_no_difference_for_certain() -> None:
+def test_equal_scores_differ_by_exactly_0() -> None:
     scores = np.full((3, 8), 0.5)
     assert mean_difference([FoldScores(scores, scores)]).p_value() == 1
     assert mean_difference([FoldScores(scores, scores + 0.25)]).p_value() == 0

@@ -128,7 +128,7 @@ def test_a_value_that_only_predictions_hold_is_reported(tmp_path: Path, caplog: 
     with caplog.at_level(logging.WARNING):
         scored(tmp_path, reference * 255, reference)
 
-    assert "value 255 appears in predictions only" in caplog.text
+    assert "value 255 is in predictions only" in caplog.text
 
 
 def test_a_value_without_a_name_is_refused_unless_taken_as_background(tmp_path: Path) -> None:

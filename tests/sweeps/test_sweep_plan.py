@@ -85,3 +85,31 @@ def test_the_packages_a_user_trusts_are_passed_to_the_jobs() -> None:
 def test_a_repeated_name_takes_the_first_free_number() -> None:
     assert _unique(["a", "a", "a_2", "b"]) == ["a", "a_3", "a_2", "b"]
     assert _unique(["a", "a", "a"]) == ["a", "a_2", "a_3"]
+
+
+def test_a_study_lists_its_own_jobs_and_is_named_after_itself() -> None:
+    plan = plan_sweep(["experiment=gate_or_not", "seed=0"])
+
+    assert plan.study == "gate_or_not"
+    assert plan.folder.name.startswith("gate_or_not_")
+    assert {job.arm for job in plan.jobs} == {
+        f"experiment=gate_or_not model={model}" for model in ("unet", "unet_6m", "attention", "attention_open")
+    }
+
+
+def test_a_list_of_the_command_line_replaces_that_of_the_study() -> None:
+    plan = plan_sweep(["experiment=gate_or_not", "seed=7", "model=unet,attention"])
+    assert [job.words[1:] for job in plan.jobs] == [("seed=7", "model=unet"), ("seed=7", "model=attention")]
+
+
+def test_a_sweep_that_the_command_lists_is_no_study() -> None:
+    assert plan_sweep(["model=unet,attention"]).study == ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("study", "jobs"),
+    [("gate_or_not", 20), ("gate_ablation", 27), ("levels_ablation", 18), ("few_cases", 40), ("supervision", 18)],
+)
+def test_every_study_composes(study: str, jobs: int) -> None:
+    assert len(plan_sweep([f"experiment={study}", "data=msd_spleen", "data.root=/scans"]).jobs) == jobs

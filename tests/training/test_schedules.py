@@ -64,7 +64,7 @@ def test_a_plateau_reduces_the_rate_as_torch_does_and_continues_after_a_resume()
     assert schedule(0.5) < 1
 
 
-def test_an_undefined_dice_is_no_plateau() -> None:
+def test_an_undefined_dice_is_not_a_plateau() -> None:
     schedule = ReduceOnPlateau(patience=0)
     for _ in range(5):
         end_epoch(schedule, float("nan"))

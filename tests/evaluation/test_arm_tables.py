@@ -1,0 +1,137 @@
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from compared_runs import case_scores, compared_run
+from rich.console import Console
+
+from aunet.evaluation.arm_tables import MODELS_NOTE, arm_table, effect_table, size_table
+from aunet.evaluation.arms import Arm, tidy_scores
+from aunet.evaluation.comparison_scores import score_forms
+from aunet.evaluation.effects import effects
+from aunet.evaluation.planning_tables import planning_table, ranking_table
+from aunet.evaluation.ranking import ranking_stability
+from aunet.evaluation.verdicts import verdicts
+from aunet.reporting.tables import PaperTable
+
+
+@pytest.fixture
+def arms() -> list[Arm]:
+    random = np.random.default_rng(0)
+    dices = random.uniform(0.6, 0.8, 10)
+    made: list[Arm] = []
+    for name, gain in (("unet", 0.0), ("attention", 0.1)):
+        runs = [
+            compared_run(
+                f"{name} {seed}",
+                seed=seed,
+                name=f"{name} {seed}",
+                scores=case_scores(list(scores)),
+                training_seconds=60.0 * seed,
+            )
+            for seed, scores in enumerate(dices + gain + random.normal(0, 0.01, (3, 10)))
+        ]
+        made.append(Arm(name, tuple(runs)))
+    return [*made, Arm("failed", (), ("failed seed 0", "failed seed 1"))]
+
+
+def rows_of(arms: list[Arm]) -> pd.DataFrame:
+    return effects(tidy_scores(arms), [arm.name for arm in arms], {"dice": 0.02})
+
+
+def table_of(arms: list[Arm]) -> PaperTable:
+    forms = score_forms([run for arm in arms for run in arm.runs])
+    return arm_table(arms, tidy_scores(arms), forms, "ct150", "Timed.")
+
+
+def test_a_cell_is_mean_sd_over_patients_and_sd_over_trainings_worked_out_by_hand(arms: list[Arm]) -> None:
+    scores = np.stack([run.scores.loc[run.scores["class"] == "pancreas", "dice"] for run in arms[0].runs])
+    expected = f"{scores.mean():.3f} ± {scores.mean(axis=0).std(ddof=1):.3f} ({scores.mean(axis=1).std(ddof=1):.3f})"
+
+    assert table_of(arms).groups[0][0][:4] == ("Dice", "pancreas", "10", expected)
+
+
+def test_an_arm_without_a_finished_training_is_shown_as_missing(arms: list[Arm]) -> None:
+    table = table_of(arms)
+    facts = {row[0]: row[3:] for row in table.groups[-1]}
+
+    assert all(row[-1] == "missing" for group in table.groups[:-1] for row in group)
+    assert facts["Parameters"] == ("5.89 M", "5.89 M", "missing")
+    assert facts["Seeds"] == ("3", "3", "missing")
+    assert facts["Missing trainings"] == ("0", "0", "2")
+    assert "failed: failed seed 0, failed seed 1 did not finish." in table.notes
+
+
+def test_training_time_is_the_median_over_the_seeds(arms: list[Arm]) -> None:
+    facts = {row[0]: row[3:] for row in table_of(arms).groups[-1]}
+    assert facts["Training time"][:2] == ("1 min", "1 min")
+
+
+def test_a_difference_of_arms_speaks_of_models(arms: list[Arm]) -> None:
+    rows = rows_of(arms)
+    of_attention: Any = rows[rows["arm"] == "attention"]
+    table = effect_table(of_attention, score_forms(arms[0].runs), "title")
+
+    assert MODELS_NOTE in " ".join(table.notes)
+    assert table.groups[0][0][2].startswith("+0.1")
+    assert table.groups[0][0][-2:] == ("10", "0")
+
+
+def test_tables_of_a_missing_arm_say_so(arms: list[Arm]) -> None:
+    rows = rows_of(arms)
+    of_failed: Any = rows[rows["arm"] == "failed"]
+
+    assert effect_table(of_failed, score_forms(arms[0].runs), "title").groups[0] == (
+        ("Dice", "all", "missing", *["–"] * 6),
+    )
+    assert size_table(of_failed, score_forms(arms[0].runs), "title").groups[0] == (
+        ("Dice", "all", "missing", *["–"] * 5),
+    )
+    assert planning_table(rows).groups[0][-1][:3] == ("failed", "spleen", "missing")
+
+
+def test_the_summary_says_what_was_shown_and_what_was_not(arms: list[Arm]) -> None:
+    shown, equal, missing, _ = verdicts(rows_of(arms))
+
+    assert shown.startswith("attention changed pancreas Dice by +0.")
+    assert "against unet, 3 seeds, 10 patients: higher (corrected p" in shown
+    assert equal.endswith("no difference shown; equivalent within 0.02.")
+    assert missing == "failed against unet, pancreas: nothing can be said, as no training of failed finished."
+
+
+def test_the_summary_of_one_training_each_says_that_it_is_not_of_the_models(arms: list[Arm]) -> None:
+    single = [Arm(arm.name, arm.runs[:1]) for arm in arms[:2]]
+    first, _ = verdicts(rows_of(single))
+
+    assert "1 seed each, 10 patients" in first
+    assert first.endswith("; this speaks of two trainings, not of two models.")
+
+
+def test_one_patient_is_too_few_for_a_verdict() -> None:
+    runs = [compared_run(name, name=name, scores=case_scores([0.5 + number / 10])) for number, name in enumerate("ab")]
+    first, _ = verdicts(rows_of([Arm(run.name, (run,)) for run in runs]))
+
+    assert first == "b changed pancreas Dice by +0.100 against a, 1 seed each, 1 patient: too few patients for a test."
+
+
+def test_tables_fit_a_terminal_of_100_columns(arms: list[Arm]) -> None:
+    rows, forms = rows_of(arms), score_forms(arms[0].runs)
+    scores = tidy_scores(arms)
+    chosen: Any = scores[(scores["metric"] == "dice") & (scores["class"] == "pancreas")]
+    ranks = {"pancreas": ranking_stability(chosen, [arm.name for arm in arms], is_lower_better=False)}
+    of_attention: Any = rows[rows["arm"] == "attention"]
+    tables = [
+        effect_table(of_attention, forms, "t"),
+        size_table(of_attention, forms, "t"),
+        planning_table(rows),
+        ranking_table(ranks, "Dice"),
+    ]
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        for table in tables:
+            console.print(table)
+
+    text = capture.get()
+    assert "failed" in text
+    assert all(f"{name}" in text for name in ("Equivalent", "Kendall's tau", "Patients, 10 seeds"))

@@ -1,0 +1,86 @@
+"""Figures are checked by what they draw: points, lines, sizes and files."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from aunet.reporting.comparison_figures import (
+    COLORS,
+    difference_distributions,
+    paired_dots,
+    save_figure,
+    score_against_volume,
+    seed_curves,
+)
+
+
+@pytest.fixture
+def values() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    baseline = random.uniform(0.6, 0.9, 12)
+    return pd.DataFrame(
+        {
+            "class": ["pancreas"] * 6 + ["left kidney"] * 6,
+            "patient": [f"p{number}" for number in range(12)],
+            "volume_ml": random.uniform(40, 200, 12),
+            "unet": baseline,
+            "attention_open": baseline + random.normal(0, 0.02, 12),
+        }
+    )
+
+
+def test_paired_dots_join_both_scores_of_every_patient_and_both_means(values: pd.DataFrame) -> None:
+    panels = paired_dots(values, "unet", "attention_open").axes
+
+    assert [axes.get_title(loc="left") for axes in panels] == ["pancreas", "left kidney"]
+    drawn = [tuple(line.get_ydata()) for line in panels[1].lines]
+    kidney = values[6:]
+    assert drawn[:6] == list(zip(kidney["unet"], kidney["attention_open"], strict=True))
+    assert drawn[6] == pytest.approx((kidney["unet"].mean(), kidney["attention_open"].mean()))
+
+
+def test_differences_are_drawn_with_mean_interval_and_margin(values: pd.DataFrame) -> None:
+    effects = pd.DataFrame([{"class": "pancreas", "mean": 0.01, "low": -0.005, "high": 0.025}])
+    (axes,) = difference_distributions(values, "unet", "attention_open", effects, 0.02).axes
+
+    points = np.asarray(axes.collections[0].get_offsets())[:, 0]
+    assert points == pytest.approx((values["attention_open"] - values["unet"])[:6].to_numpy())
+    assert [list(line.get_xdata()) for line in axes.lines[1:]] == [[0.01], [-0.005, 0.025]]
+    assert axes.patches[0].get_extents().width > 0
+    assert axes.get_legend() is not None
+
+
+def test_scores_are_drawn_against_the_volume_on_a_logarithmic_axis(values: pd.DataFrame) -> None:
+    panels = score_against_volume(values, ["unet", "attention_open"]).axes
+
+    assert panels[0].get_xscale() == "log"
+    points = np.asarray(panels[0].collections[0].get_offsets())
+    assert points == pytest.approx(values.loc[:5, ["volume_ml", "unet"]].to_numpy())
+
+
+def test_a_band_spans_the_seeds_and_the_line_is_their_mean() -> None:
+    curves = pd.DataFrame(
+        [("b", seed, epoch, seed + epoch, "") for seed in (0, 2) for epoch in range(3)],
+        columns=["arm", "seed", "epoch", "value", "panel"],
+    )
+    (axes,) = seed_curves(curves, ["a", "b"], "Dice").axes
+
+    assert list(axes.lines[0].get_ydata()) == [1, 2, 3]
+    assert axes.lines[0].get_color() == COLORS[1]  # its own colour, although `a` has no curve
+    band = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == 0
+    assert band[:, 1].max() == 4
+
+
+def test_files_are_85_mm_wide_and_the_same_bytes_each_time(values: pd.DataFrame, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        save_figure(paired_dots(values, "unet", "attention_open"), tmp_path / name)
+
+    with Image.open(tmp_path / "first.png") as picture:
+        assert picture.width == pytest.approx(85 / 25.4 * 300, abs=1)
+    assert (tmp_path / "first.pdf").read_bytes().startswith(b"%PDF")
+    for ending in ("pdf", "png"):
+        assert (tmp_path / f"first.{ending}").read_bytes() == (tmp_path / f"second.{ending}").read_bytes()
