@@ -36,6 +36,7 @@ check: $(VENV)/.installed-dev
 docs: $(VENV)/.installed
 	$(BIN)/python experiments/presets_table.py
 	$(BIN)/python experiments/settings_page.py
+	$(BIN)/python experiments/metrics_table.py
 
 $(BIN)/python:
 	@for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python); do \

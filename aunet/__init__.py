@@ -6,7 +6,7 @@ Importing ``aunet`` loads neither torch nor anything heavy; the first access to 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aunet.build.data import load_run
+    from aunet.build.model import load_run
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_run"]
@@ -14,7 +14,7 @@ __all__ = ["__version__", "load_run"]
 
 def __getattr__(name: str) -> Any:
     if name == "load_run":
-        from aunet.build.data import load_run
+        from aunet.build.model import load_run
 
         return load_run
     raise AttributeError(f"module 'aunet' has no attribute {name!r}")

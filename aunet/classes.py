@@ -22,7 +22,7 @@ class Labels:
         if len(self.names) < 2 or self.names[0] != "background":
             raise UserError(f"class names {list(self.names)}: the first must be 'background', followed by one or more.")
         if len(set(self.names)) != len(self.names):
-            raise UserError(f"class names {list(self.names)}: a name stands twice; give each class its own.")
+            raise UserError(f"class names {list(self.names)}: a name appears twice; give each class its own.")
 
     @property
     def num_classes(self) -> int:
@@ -46,10 +46,20 @@ class Labels:
 
 
 def matching_name(name: str) -> str:
-    """Return ``name`` without case and separators: ``Right Kidney`` and ``right_kidney`` -> ``rightkidney``."""
+    """Return ``name`` without case and separators: ``Right Kidney`` and ``right_kidney`` -> ``rightkidney``.
+
+    Examples:
+        >>> matching_name("Right Kidney") == matching_name("right_kidney")
+        True
+    """
     return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def class_name(name: str) -> str:
-    """Return a dataset's name of a class in our spelling: ``Prostate/Uterus`` -> ``prostate_uterus``."""
+    """Return a dataset's name of a class in our spelling: ``Prostate/Uterus`` -> ``prostate_uterus``.
+
+    Examples:
+        >>> class_name("Prostate/Uterus")
+        'prostate_uterus'
+    """
     return re.sub(r"[\W_]+", "_", name.strip()).strip("_").lower()

@@ -31,13 +31,23 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the remedy as a sentence with a leading blank; empty if no name is close."""
+    """Return the remedy as a sentence with a leading blank; empty if no name is close.
+
+    Examples:
+        >>> did_you_mean("max_epochs", ["trainer.max_epochs", "seed"])
+        ' Did you mean trainer.max_epochs?'
+    """
     names = closest(word, known)
     return f" Did you mean {' or '.join(names)}?" if names else ""
 
 
 def shortened(names: Sequence[object], limit: int = 5) -> str:
-    """Return the names joined by commas, those beyond ``limit`` as a count: ``a, b and 7 more``."""
+    """Return the names joined by commas, those beyond ``limit`` as a count: ``a, b and 7 more``.
+
+    Examples:
+        >>> shortened(["a", "b", "c"], limit=2)
+        'a, b and 1 more'
+    """
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(map(str, names[:limit])) + more
 
@@ -58,7 +68,12 @@ def gigabytes(num_bytes: float) -> str:
 
 
 def duration_words(seconds: float) -> str:
-    """Return the two largest units of a duration, rounded: 8 s, 2 min 40 s, 3 h 20 min, 1 day 4 h."""
+    """Return the two largest units of a duration, rounded: 8 s, 2 min 40 s, 3 h 20 min, 1 day 4 h.
+
+    Examples:
+        >>> duration_words(160)
+        '2 min 40 s'
+    """
     for place, (_, unit) in enumerate(_UNITS[:-1]):
         smaller, size = _UNITS[place + 1]
         rounded_seconds = round(seconds / size) * size
@@ -75,7 +90,12 @@ def duration_digits(seconds: float) -> str:
 
 
 def clock_words(seconds: float, now: datetime | None = None) -> str:
-    """Return the local time of day ``seconds`` after ``now``, with its date unless that is today's: 14:32."""
+    """Return the local time of day ``seconds`` after ``now``, with its date unless that is today's: 14:32.
+
+    Examples:
+        >>> clock_words(90, datetime(2026, 11, 26, 14, 30))
+        '14:31'
+    """
     now = now or datetime.now().astimezone()
     then = now + timedelta(seconds=seconds)
     if then.date() == now.date():

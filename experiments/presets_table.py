@@ -7,15 +7,14 @@ checked against its text; [code] read in the released code; [run] measured by ru
 silent, so that the value is our choice.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aunet.build.data import build_network
+from aunet.build.model import build_network
 from aunet.config.composition import compose_config, resolve_config
-
-Settings = Mapping[str, Any]
+from aunet.config.schema import RunConfig, as_plain
 
 COLUMNS = {
     "paper": ["experiment=paper_ct150", "data.root=/scans"],
@@ -41,12 +40,12 @@ class Row:
     """A setting: how to read it from a configuration, and the marks of the paper and of the released code."""
 
     title: str
-    read: Callable[[Settings], str]
+    read: Callable[[RunConfig], str]
     paper: str
     released: str
 
 
-def settings_of(words: list[str]) -> Settings:
+def settings_of(words: list[str]) -> RunConfig:
     """Compose and resolve the run that ``words`` describe, for CT of one channel with the paper's classes."""
     config = compose_config(words)
     facts = {
@@ -62,28 +61,28 @@ def settings_of(words: list[str]) -> Settings:
     return resolve_config(config, facts)
 
 
-def network(settings: Settings) -> str:
-    parameters = sum(parameter.numel() for parameter in build_network(dict(settings)).parameters())
-    return f"{settings['model']['name']}, {parameters:,} parameters"
+def network(settings: RunConfig) -> str:
+    parameters = sum(parameter.numel() for parameter in build_network(settings).parameters())
+    return f"{settings.model.name}, {parameters:,} parameters"
 
 
-def loss(settings: Settings) -> str:
+def loss(settings: RunConfig) -> str:
     """Return the name of the loss and of its class; only MONAI's have an argument for the background."""
-    function = settings["loss"]["function"]
+    function = settings.loss.function
     is_included = function.get("include_background", True)
     background = "background included" if is_included else "background left out"
-    return f"{settings['loss']['name']} ({function['_target_'].rpartition('.')[2]}), {background}"
+    return f"{settings.loss.name} ({function['_target_'].rpartition('.')[2]}), {background}"
 
 
-def optimizer(settings: Settings) -> str:
-    factory = settings["optimizer"]["factory"]
+def optimizer(settings: RunConfig) -> str:
+    factory = settings.optimizer.factory
     name = factory["_target_"].rpartition(".")[2]
     nesterov = "Nesterov " if factory.get("nesterov") else ""
     return f"{name}, {nesterov}momentum {factory['momentum']:g}" if "momentum" in factory else name
 
 
-def schedule(settings: Settings) -> str:
-    values = settings["optimizer"]["schedule"]
+def schedule(settings: RunConfig) -> str:
+    values = settings.optimizer.schedule
     name = values["_target_"].rpartition(".")[2]
     told = {
         "constant": "constant",
@@ -93,44 +92,44 @@ def schedule(settings: Settings) -> str:
     return told[name]
 
 
-def warm_up(settings: Settings) -> str:
-    share = settings["optimizer"]["schedule"].get("warmup", 0.0)
+def warm_up(settings: RunConfig) -> str:
+    share = settings.optimizer.schedule.get("warmup", 0.0)
     return f"first {share:.0%} of the steps" if share else "none"
 
 
-def window(settings: Settings) -> str:
-    bounds = settings["data"]["window"]
+def window(settings: RunConfig) -> str:
+    bounds = settings.data.window
     if isinstance(bounds, list):
         return f"{bounds[0]:g} to {bounds[1]:g}"
     return "none" if bounds is None else "percentiles of the foreground"
 
 
-def standardisation(settings: Settings) -> str:
-    whose = "the foreground" if settings["data"]["window"] == "auto" else "each volume"
+def standardisation(settings: RunConfig) -> str:
+    whose = "the foreground" if settings.data.window == "auto" else "each volume"
     return f"zero mean and unit variance of {whose}"
 
 
-def sampling(settings: Settings) -> str:
+def sampling(settings: RunConfig) -> str:
     told = {"uniform": "anywhere in the volume", "balanced": "around a voxel of a class drawn evenly"}
-    return told[settings["data"]["sampling"]]
+    return told[settings.data.sampling]
 
 
-def flips(settings: Settings) -> str:
+def flips(settings: RunConfig) -> str:
     axes = augmentation("flip_axes")(settings)
     if isinstance(axes, list):
         return ", ".join(AXES[axis] for axis in axes) + ", p = 0.5 each"
     return "as the names of the classes allow, p = 0.5 each"
 
 
-def augmentation(key: str, default: object = None) -> Callable[[Settings], Any]:
-    return lambda settings: settings["data"]["augmentation"].get(key, default)
+def augmentation(key: str, default: object = None) -> Callable[[RunConfig], Any]:
+    return lambda settings: settings.data.augmentation.get(key, default)
 
 
-def key(path: str) -> Callable[[Settings], Any]:
+def key(path: str) -> Callable[[RunConfig], Any]:
     """Read the value of a dotted key; null is none."""
 
-    def read(settings: Settings) -> Any:
-        value: Any = settings
+    def read(settings: RunConfig) -> Any:
+        value: Any = as_plain(settings)
         for part in path.split("."):
             value = value[part]
         return "none" if value is None else value
@@ -138,7 +137,7 @@ def key(path: str) -> Callable[[Settings], Any]:
     return read
 
 
-def by(path: str) -> Callable[[Settings], str]:
+def by(path: str) -> Callable[[RunConfig], str]:
     """Read a list of numbers as ``160×160×96``."""
     return lambda settings: "×".join(f"{length:g}" for length in key(path)(settings))
 
@@ -147,23 +146,23 @@ def shown(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def patients(settings: Settings) -> str:
-    split = settings["data"]["split"]
-    train = "the others" if split["train"] is None else f"{split['train']:g}"
-    return f"{train} / {split['test']:g}" if split["test"] >= 1 else f"{train} / {split['test']:.0%}"
+def patients(settings: RunConfig) -> str:
+    split = settings.data.split
+    train = "the others" if split.train is None else f"{split.train:g}"
+    return f"{train} / {split.test:g}" if split.test >= 1 else f"{train} / {split.test:.0%}"
 
 
-def plane(settings: Settings) -> str:
+def plane(settings: RunConfig) -> str:
     told = {"axial": "the feet-head axis", "any": "all axes", "auto": "all axes, thick slices in their plane only"}
     return told[augmentation("rotation_plane")(settings)]
 
 
-def scale(settings: Settings) -> str:
+def scale(settings: RunConfig) -> str:
     most = augmentation("scale")(settings)
     return f"{1 - most:g} to {1 + most:g}"
 
 
-def percent(path: str) -> Callable[[Settings], str]:
+def percent(path: str) -> Callable[[RunConfig], str]:
     return lambda settings: f"{key(path)(settings):.0%}"
 
 
@@ -194,12 +193,12 @@ ROWS = (
     Row("learning rate", key("optimizer.factory.lr"), SILENT, CODE),
     Row("schedule", schedule, SILENT, CODE),
     Row("warm-up", warm_up, SILENT, SILENT),
-    Row("weight decay", lambda settings: settings["optimizer"]["factory"].get("weight_decay", 0.0), SILENT, CODE),
+    Row("weight decay", lambda settings: settings.optimizer.factory.get("weight_decay", 0.0), SILENT, CODE),
     Row("epochs", key("trainer.max_epochs"), SILENT, CODE),
     Row("batches an epoch", key("trainer.batches_per_epoch"), SILENT, CODE),
     Row("largest norm of the gradient", key("trainer.gradient_clip"), SILENT, SILENT),
     Row("precision", key("trainer.precision"), SILENT, SILENT),
-    Row("TF32", lambda settings: "yes" if settings["trainer"]["tf32"] else "no", SILENT, SILENT),
+    Row("TF32", lambda settings: "yes" if settings.trainer.tf32 else "no", SILENT, SILENT),
 )
 
 
@@ -218,7 +217,7 @@ def studies() -> list[str]:
     lines = ["| `experiment=` | train / test | batches an epoch | model |", "|---|---|---|---|"]
     for study in STUDIES:
         settings = settings_of([f"experiment={study}", "data.root=/scans"])
-        batches, model = settings["trainer"]["batches_per_epoch"], settings["model"]["name"]
+        batches, model = settings.trainer.batches_per_epoch, settings.model.name
         lines.append(f"| {study} | {patients(settings)} | {batches} | {model} |")
     return lines
 

@@ -49,7 +49,7 @@ SECTIONS = (
     Section("The loss (loss=dice_ce)", {"loss/dice_ce.yaml": "loss."}),
     Section("The optimizer (optimizer=adamw)", {"optimizer/adamw.yaml": "optimizer."}),
     Section("The trainer", {"trainer/default.yaml": "trainer."}),
-    Section("The tracker (logger=wandb)", {"logger/wandb.yaml": "logger."}),
+    Section("The trackers", {"logger/default.yaml": "logger."}),
     Section("The recording of attention", {"attention/default.yaml": "attention."}),
     Section("The prediction of whole cases", {"inference/default.yaml": "inference."}),
     Section(
@@ -74,6 +74,7 @@ class Key:
 def documented_keys(text: str, prefix: str = "") -> Iterator[Key]:
     """Yield the keys of a YAML file that hold values, each with the comment directly above it."""
     content, comment, path = yaml.safe_load(text), list[str](), list[tuple[int, str]]()
+    is_top = True  # the comment at the top of a file is about the file, so not about a key "name" below it
     for line in text.splitlines():
         stripped = line.strip()
         if stripped.startswith("#"):
@@ -83,11 +84,11 @@ def documented_keys(text: str, prefix: str = "") -> Iterator[Key]:
             path = [*(part for part in path if part[0] < indent), (indent, name)]
             keys = [key for _, key in path]
             if value and not set(keys) & {*UNLISTED, "hydra"}:
-                meaning = NAME if name == "name" else " ".join(comment)
+                meaning = NAME if name == "name" and (is_top or not comment) else " ".join(comment)
                 yield Key(prefix + ".".join(keys), _value(content, keys), meaning)
-            comment = []
+            comment, is_top = [], False
         else:
-            comment = []
+            comment, is_top = [], False
 
 
 def _value(content: Any, keys: list[str]) -> object:

@@ -10,7 +10,7 @@ import pandas as pd
 import yaml
 
 from aunet.evaluation.compared_run import ComparedRun, Training, flatten
-from aunet.metrics.case_scores import COLUMNS, NUMBERS, write_case_scores
+from aunet.metrics.case_scores import NUMBERS, columns_of, write_case_scores
 
 CLASSES = ("pancreas", "spleen")
 SETTINGS: dict[str, Any] = {
@@ -63,7 +63,7 @@ def case_scores(
         )
         for name, value in zip(CLASSES, (dice, of_spleen), strict=True)
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).assign(**changes)
+    return pd.DataFrame(rows, columns=columns_of()).assign(**changes)
 
 
 def compared_run(

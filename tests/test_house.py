@@ -86,6 +86,25 @@ def test_asking_the_package_for_what_it_lacks_is_an_attribute_error() -> None:
         aunet.__getattr__("no_such_name")
 
 
+# A read of a section's key from a dictionary, and OmegaConf's own containers.
+_SECTIONS = "data|model|loss|optimizer|trainer|logger|attention|inference|dataset"
+_DICTIONARY = re.compile(
+    rf"""(settings|config|values)\[['"]({_SECTIONS})['"]\]|\[['"]({_SECTIONS})['"]\]\[|omegaconf|DictConfig"""
+)
+
+
+def test_the_configuration_is_read_by_its_typed_sections_outside_its_package(repository: Path) -> None:
+    """``RunFolder.read_config`` alone reads the plain file, of a run that may be older than a section."""
+    found = [
+        f"{file.relative_to(repository)}:{number}: {line.strip()}"
+        for file in sorted((repository / "aunet").rglob("*.py"))
+        if file.parent.name != "config"
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1)
+        if _DICTIONARY.search(line) and "read_config()" not in line
+    ]
+    assert not found, "\n".join(found)
+
+
 def test_make_names_its_targets_without_touching_anything(repository: Path, tmp_path: Path) -> None:
     commands = _dry_run(repository, tmp_path, "train", "ARGS=trainer=smoke seed=1")
     assert "python train.py model=attention data=ct150 trainer=smoke seed=1" in commands

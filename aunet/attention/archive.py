@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aunet.attention.film import Frame
-from aunet.attention.panels import LevelCoefficients
 from aunet.errors import UserError
 from aunet.files import replaced_atomically, write_text
+from aunet.inference.coefficients import LevelCoefficients
 from aunet.reporting.pictures.planes import Triple
-from aunet.runs.run_folder import AttentionFolder, read_table
+from aunet.runs.epoch_rows import read_table
+from aunet.runs.run_folder import AttentionFolder
 
 _STEPS = 255
 

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 
 from aunet.attention.panels import (
     COLOR_BAR_TITLE,
-    LevelCoefficients,
     add_color_bar,
     level_title,
     show_level,
 )
 from aunet.classes import Labels
+from aunet.inference.coefficients import LevelCoefficients
 from aunet.reporting.pictures.figure_files import save_png
 from aunet.reporting.pictures.panels import finish_panel, legend_lines, show_contours, show_image
 from aunet.reporting.pictures.planes import AxialView, LabelledScan, clearest_view, whole_window
@@ -57,7 +57,7 @@ def attention_film(
     """Write a PNG: epochs as columns, each gate of each gated level as a row, with the label's contours.
 
     It shows the image and at most eight of ``frames``, which must all have the same levels and gates. ``is_relative``
-    as in ``overlays.attention_picture``.
+    as in ``picture.attention_picture``.
     """
     shown = choose_epochs([frame.epoch for frame in frames])
     columns = sorted((frame for frame in frames if frame.epoch in shown), key=lambda frame: frame.epoch)

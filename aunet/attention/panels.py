@@ -1,7 +1,5 @@
 """Attention coefficients laid over an image, each cell of their coarser grid over the voxels that it covers."""
 
-from dataclasses import dataclass
-
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,33 +9,15 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from aunet.inference.coefficients import LevelCoefficients
 from aunet.reporting.pictures.panels import show_image
-from aunet.reporting.pictures.planes import AxialView, Triple
+from aunet.reporting.pictures.planes import AxialView
 from aunet.reporting.pictures.sheet import Sheet
 
 # Only differences within a map have a meaning: a convolution and a norm follow each gate.
 COLOR_BAR_TITLE = "coefficient within its map"
 
 _OPACITY = 0.65
-
-
-@dataclass(frozen=True)
-class LevelCoefficients:
-    """The coefficients of one gated level over a scan: ``values`` (maps, h, w, d).
-
-    Along each axis, cell ``i`` covers the voxels of the scan from ``offset + i * cell_size`` to
-    ``offset + (i + 1) * cell_size``; it may extend beyond the scan's edge.
-    """
-
-    level: int
-    values: NDArray[np.floating]
-    cell_size: Triple
-    offset: Triple = (0.0, 0.0, 0.0)
-
-    def axial_plane(self, index: int) -> NDArray[np.floating]:
-        """Return the cells (maps, h, w) over the voxels with ``index`` along axis 2."""
-        cell = int((index + 0.5 - self.offset[2]) // self.cell_size[2])
-        return self.values[..., min(max(cell, 0), self.values.shape[3] - 1)]
 
 
 def level_title(level: LevelCoefficients, *, is_relative: bool = False) -> str:

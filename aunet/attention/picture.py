@@ -5,8 +5,9 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from aunet.attention.panels import COLOR_BAR_TITLE, LevelCoefficients, add_color_bar, level_title, show_level
+from aunet.attention.panels import COLOR_BAR_TITLE, add_color_bar, level_title, show_level
 from aunet.classes import Labels
+from aunet.inference.coefficients import LevelCoefficients
 from aunet.reporting.pictures.figure_files import save_png
 from aunet.reporting.pictures.panels import finish_panel, legend_lines, show_contours, show_image
 from aunet.reporting.pictures.planes import AxialView, LabelledScan, clearest_view, whole_window

@@ -3,22 +3,25 @@
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from aunet.attention.archive import AttentionArchive
 from aunet.attention.film import attention_film, choose_epochs
-from aunet.attention.panels import LevelCoefficients
 from aunet.attention.picture import attention_picture
 from aunet.attention.statistics import attention_statistics, label_fractions
-from aunet.attention.validation_image import ValidationImage, patch_on_organ
 from aunet.classes import Labels
-from aunet.reporting.pictures.planes import Triple
+from aunet.inference.coefficients import LevelCoefficients
+from aunet.networks.protocols import gates_per_skip, has_softmax_gates
+from aunet.reporting.pictures.planes import LabelledScan, Triple
 from aunet.reporting.pictures.sheet import Box, write_columns
 from aunet.tracking.tracker import Tracker
 
@@ -27,23 +30,18 @@ _log = logging.getLogger(__name__)
 Row = dict[str, Any]
 
 
-class CasePrediction(Protocol):
-    """The part of a prediction that the recorder needs, as defined by ``inference.sliding_window.VolumePrediction``."""
+@dataclass(frozen=True)
+class ValidationImage:
+    """A preprocessed case: ``image`` (C, h, w, d), ``label`` (h, w, d) integers, RAS order, ``spacing`` in mm."""
 
-    @property
-    def coefficients(self) -> Mapping[int, Tensor]:
-        """Return {level: (maps, h, w, d)}; empty if no skip is gated."""
-        ...
+    case_id: str
+    image: Tensor
+    label: NDArray[np.integer]
+    spacing: Triple
 
-    @property
-    def cell_size(self) -> Mapping[int, Triple]:
-        """Return {level: voxels that a cell spans along each axis}."""
-        ...
-
-    @property
-    def offset(self) -> Mapping[int, Triple]:
-        """Return {level: voxel at which the first cell begins}."""
-        ...
+    def as_scan(self) -> LabelledScan:
+        """Return the first channel with the label, for pictures."""
+        return LabelledScan(self.image[0].float().cpu().numpy(), self.label, self.spacing)
 
 
 class AttentionRecorder(Callback):
@@ -54,7 +52,7 @@ class AttentionRecorder(Callback):
     Args:
         folder: ``attention/`` of the run, to which all is written.
         cases: the validation cases to watch.
-        predict: (network, case) -> coefficients over the case's image.
+        predict: (network, case) -> coefficients over the case's image by level, finest first; none if no skip is gated.
         labels: the classes.
         patch_size: patch (voxels) of a case shown to a network with softmax gates, whose coefficients compete over all
             that it sees and cannot be stitched.
@@ -71,7 +69,7 @@ class AttentionRecorder(Callback):
         self,
         folder: Path,
         cases: Sequence[ValidationImage],
-        predict: Callable[[nn.Module, ValidationImage], CasePrediction],
+        predict: Callable[[nn.Module, ValidationImage], Mapping[int, LevelCoefficients]],
         labels: Labels,
         patch_size: Sequence[int],
         max_epochs_kept: int = 64,
@@ -85,7 +83,7 @@ class AttentionRecorder(Callback):
         self._tracker = tracker
         self.contrasts: dict[str, float] = {}
         self._is_ungated = False
-        self._has_told_mean = False
+        self._has_logged_mean = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch, except in Lightning's sanity check before the first one."""
@@ -98,7 +96,7 @@ class AttentionRecorder(Callback):
             self.write_films(_network(pl_module))
 
     def record(self, network: nn.Module, epoch: int) -> None:
-        """Record ``epoch`` for all cases, replacing what an interrupted run left of it and later ones."""
+        """Record ``epoch`` for all cases, replacing rows that an interrupted run left of it and later ones."""
         if self._is_ungated or not self._cases:
             return
         rows: list[Row] = []
@@ -139,26 +137,17 @@ class AttentionRecorder(Callback):
         return [patch_on_organ(case, self._patch_size) for case in self._cases]
 
     def _coefficients(self, network: nn.Module, case: ValidationImage) -> list[LevelCoefficients]:
-        prediction = self._predict(network, case)
-        return [
-            LevelCoefficients(
-                level,
-                self._map_of_each_gate(network, maps).float().cpu().numpy(),
-                prediction.cell_size[level],
-                prediction.offset[level],
-            )
-            for level, maps in sorted(prediction.coefficients.items())
-        ]
+        """Return one map per gate of each level, finest first."""
+        levels = self._predict(network, case).values()
+        return [self._average_gates(level, gates_per_skip(network) or len(level.values)) for level in levels]
 
-    def _map_of_each_gate(self, network: nn.Module, maps: Tensor) -> Tensor:
-        """Average the maps of each gate: (maps, h, w, d) -> (gates, h, w, d); a gate may have a map per channel."""
-        num_gates: Any = getattr(network, "num_gates", None) or len(maps)
-        if len(maps) == num_gates:
-            return maps
-        if not self._has_told_mean:
-            self._has_told_mean = True
+    def _average_gates(self, level: LevelCoefficients, num_gates: int) -> LevelCoefficients:
+        if len(level.values) == num_gates:
+            return level
+        if not self._has_logged_mean:
+            self._has_logged_mean = True
             _log.info("These gates have a map for each channel: attention is recorded as their mean.")
-        return maps.unflatten(0, (num_gates, -1)).mean(dim=1)
+        return level.average_gates(num_gates)
 
     def _statistics(self, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> list[Row]:
         rows: list[Row] = []
@@ -215,6 +204,25 @@ def _network(module: Any) -> nn.Module:
     return module.network
 
 
-def has_softmax_gates(network: nn.Module) -> bool:
-    """Return whether coefficients compete over all that the network sees, so that windows cannot be stitched."""
-    return bool(getattr(network, "is_softmax_gate", False))
+def patch_on_organ(case: ValidationImage, patch_size: tuple[int, ...]) -> ValidationImage:
+    """Return the patch at the centre of the foreground's bounding box; of the volume if there is no foreground.
+
+    It lies within the volume and is smaller than ``patch_size`` if the volume is.
+    """
+    places = np.argwhere(case.label > 0)
+    low, high = (places.min(axis=0), places.max(axis=0) + 1) if len(places) else (0, np.array(case.label.shape))
+    middles = (np.asarray(low) + np.asarray(high)) // 2
+    box = tuple(
+        slice(start, start + min(extent, size))
+        for start, extent, size in zip(
+            _starts(middles, patch_size, case.label.shape), patch_size, case.label.shape, strict=True
+        )
+    )
+    return replace(case, image=case.image[(slice(None), *box)], label=case.label[box])
+
+
+def _starts(middles: NDArray[np.integer], patch_size: tuple[int, ...], shape: tuple[int, ...]) -> list[int]:
+    return [
+        min(max(int(middle) - extent // 2, 0), max(size - extent, 0))
+        for middle, extent, size in zip(middles, patch_size, shape, strict=True)
+    ]

@@ -1,11 +1,13 @@
 """The weights that a run starts from: which of them fit, and whether they have seen its test cases."""
 
-from pathlib import Path
+from dataclasses import replace
 
 from torch import nn
 
-from aunet.build.data import Settings, build_network
+from aunet.build.model import build_network
 from aunet.build.preprocessing import build_digests
+from aunet.config.schema import DataConfig, RunConfig
+from aunet.config.words import path_of
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.split_file import image_digests
 from aunet.data.cohort.splits import Splits
@@ -17,19 +19,18 @@ from aunet.training.weight_lineage import CaseNames, data_folder
 _CLASS_ARGUMENTS = frozenset({"num_classes", "out_channels"})
 
 
-def start_from(settings: Settings, network: nn.Module) -> Transfer:
+def load_start_weights(config: RunConfig, init: str, network: nn.Module) -> Transfer:
     """Load the weights that ``init`` names into ``network``, as far as they fit."""
-    arguments, num_classes = settings["model"]["network"], settings["dataset"]["num_classes"]
+    arguments, num_classes = config.model.network, config.dataset.num_classes
     one_more = {key: num_classes + 1 for key in _CLASS_ARGUMENTS & arguments.keys() if arguments[key] == num_classes}
-    with_one_more = build_network({**settings, "model": {**settings["model"], "network": {**arguments, **one_more}}})
+    with_one_more = build_network(replace(config, model=replace(config.model, network={**arguments, **one_more})))
     blocks = find_class_blocks(network, with_one_more, num_classes)
-    return transfer_weights(network, read_weights(Path(settings["init"])), settings["dataset"]["class_names"], blocks)
+    return transfer_weights(network, read_weights(path_of(init)), config.dataset.class_names, blocks)
 
 
-def build_start(settings: Settings, cohort: Cohort, splits: Splits) -> Start:
+def build_start(data: DataConfig, init: str, cohort: Cohort, splits: Splits) -> Start:
     """Return the weights that ``init`` names, with the names and digests that identify the cases of this run."""
-    data = settings["data"]
-    digests = image_digests(cohort.cases, build_digests(settings))
-    root = None if data["root"] is None else data_folder(data["root"])
+    digests = image_digests(cohort.cases, build_digests(data))
+    root = None if data.root is None else data_folder(data.root)
     names = CaseNames.of_cases(cohort.cases, digests, root, cohort.is_phantom)
-    return Start(Path(settings["init"]), splits, names, has_fold=data["fold"] is not None)
+    return Start(path_of(init), splits, names, has_fold=data.fold is not None)

@@ -1,13 +1,15 @@
 """Construction of the trackers that show a run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import cast
 
-from aunet.build.data import Settings, build_object
+from aunet.build.data import build_object
+from aunet.config.schema import RunConfig, Target, as_plain
 from aunet.errors import UserError
 from aunet.tracking.guarded_tracker import GuardedTracker
-from aunet.tracking.tracker import TrackedRun
+from aunet.tracking.tracker import TrackedRun, Tracker
 from aunet.tracking.tracker_group import TrackerGroup
 from aunet.tracking.wandb_tracker import wandb_media_bytes
 
@@ -16,40 +18,42 @@ _FORMER_OPTIONS = ("wandb", "tensorboard", "csv")
 _TITLES = {"wandb": "W&B", "tensorboard": "TensorBoard"}
 
 
-def build_tracker(settings: Settings, folder: Path) -> TrackerGroup | None:
+def build_tracker(config: RunConfig, folder: Path) -> TrackerGroup | None:
     """Return the trackers of the run in ``folder``, not yet started; None for a run recorded in its folder only.
 
     Raises:
         UserError: an entry of ``logger.trackers`` is not a class with its arguments.
     """
-    logger = settings["logger"]
+    logger = config.logger
+    given = logger.name or ""
     run = TrackedRun(
         folder=folder,
-        name=logger["name"] if logger["name"] not in (None, *_FORMER_OPTIONS) else "/".join(folder.parts[-2:]),
-        project=logger["project"],
-        entity=logger["entity"],
-        group=logger["group"] or settings["data"]["name"],
-        tags=tuple(logger["tags"]),
-        settings=settings,
+        name="/".join(folder.parts[-2:]) if given in ("", *_FORMER_OPTIONS) else given,
+        project=logger.project,
+        entity=logger.entity,
+        group=logger.group or config.data.name,
+        tags=tuple(logger.tags),
+        settings=as_plain(config),
     )
-    chosen: dict[str, Any] = {name: node for name, node in logger["trackers"].items() if node is not None}
     trackers = [
         GuardedTracker(
-            _TITLES.get(name, name),
-            _prepare(name, node, run),
-            media_bytes=logger["media_mib"] * 2**20,
+            _TITLES.get(key, key),
+            _prepare(key, node, run),
+            media_bytes=logger.media_mib * 2**20,
             media_bytes_before=wandb_media_bytes(folder),
         )
-        for name, node in chosen.items()
+        for key, node in logger.trackers.items()
+        if node is not None
     ]
     return TrackerGroup(trackers) if trackers else None
 
 
-def _prepare(name: str, node: Any, run: TrackedRun) -> Any:
+def _prepare(name: str, node: object, run: TrackedRun) -> Callable[[], Tracker]:
     """Return the function that starts a tracker, which can be sent to another process."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         raise UserError(
             f"logger.trackers.{name}={node}: a tracker is a class with its arguments. Write"
             f" logger.trackers.{name}._target_=my_package.MyTracker, or null for none."
         )
-    return build_object(node, run=run, _partial_=True)
+    made: Callable[..., Tracker] = build_object(cast(Target, node), _partial_=True)
+    return partial(made, run)

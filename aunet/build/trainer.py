@@ -1,22 +1,24 @@
-"""Construction of Lightning's trainer and its callbacks; their task and data come from ``build_task.py``."""
+"""Construction of Lightning's trainer, and its callbacks; their task and data come from ``task.py``."""
 
 import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from rich.progress import Progress
 from torch import nn
 
-from aunet.attention.recorder import AttentionRecorder, has_softmax_gates
-from aunet.attention.validation_image import ValidationImage
-from aunet.build.data import Settings, build_object
+from aunet.attention.recorder import AttentionRecorder, ValidationImage
+from aunet.build.data import build_object
+from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, Target, TrainerConfig
 from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.networks import UNet
+from aunet.networks.protocols import has_softmax_gates
 from aunet.runs import ranks
 from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
@@ -34,53 +36,48 @@ from aunet.training.time_plan import duration_in_seconds
 from aunet.training.trial_steps import BatchShape
 
 
-def build_clock(settings: Settings) -> RunClock:
+def build_clock(trainer: TrainerConfig) -> RunClock:
     """Return the clock that measures the progress of the run."""
-    trainer = settings["trainer"]
-    steps_per_epoch = count_steps(trainer["batches_per_epoch"], trainer["accumulate"])
-    return RunClock(trainer["max_epochs"], steps_per_epoch, duration_in_seconds(trainer["max_time"]))
+    steps_per_epoch = count_steps(trainer.batches_per_epoch, trainer.accumulate)
+    return RunClock(trainer.max_epochs, steps_per_epoch, duration_in_seconds(trainer.max_time))
 
 
 def build_forecast(
-    settings: Settings, choice: HardwareChoice, validation_shapes: Sequence[Sequence[int]], num_ranks: int = 1
+    dataset: DatasetFacts,
+    trainer: TrainerConfig,
+    choice: HardwareChoice,
+    validation_shapes: Sequence[Sequence[int]],
+    num_ranks: int = 1,
 ) -> Forecast:
     """Return the forecast that is made before the first step, for one of ``num_ranks`` processes."""
-    facts, trainer = settings["dataset"], settings["trainer"]
-    patches = max(1, facts["batch_size"] // num_ranks)
-    shape = BatchShape(patches, facts["in_channels"], tuple(facts["patch_size"]), facts["num_classes"])
-    limits = trainer["max_time"], trainer["patience"]
-    return Forecast(choice, shape, trainer["accumulate"], validation_shapes, *limits)
+    patches = max(1, dataset.batch_size // num_ranks)
+    shape = BatchShape(patches, dataset.in_channels, tuple(dataset.patch_size), dataset.num_classes)
+    return Forecast(choice, shape, trainer.accumulate, validation_shapes, trainer.max_time, trainer.patience)
 
 
 def build_trainer(
-    settings: Settings,
+    trainer: TrainerConfig,
     callbacks: Sequence[Callback],
     choice: HardwareChoice,
     folder: Path,
     network: nn.Module,
 ) -> Trainer:
     """Return Lightning's trainer without its checkpoints, tables and display, which are our own."""
-    trainer = settings["trainer"]
     is_foreign = not isinstance(network, UNet)  # others may hold parameters that no output depends on
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning's own
-    warnings.filterwarnings("ignore", message=".*does not have many workers")  # chosen in _num_workers
-    warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # a step that is skipped
-    warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no")  # a probe has none
-    warnings.filterwarnings("ignore", message="It is recommended to use `self.log")  # the ranks agreed before
+    _ignore_known_warnings()
     return Trainer(
         default_root_dir=folder,
-        max_epochs=trainer["max_epochs"],
-        accelerator=trainer["accelerator"],
+        max_epochs=trainer.max_epochs,
+        accelerator=trainer.accelerator,
         devices=int(os.environ["LOCAL_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
         num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
-        strategy=_strategy(trainer["strategy"], is_foreign) if ranks.is_started_as_rank() else "auto",
-        sync_batchnorm=trainer["sync_batchnorm"],
+        strategy=_choose_strategy(trainer.strategy, is_foreign) if ranks.is_started_as_rank() else "auto",
+        sync_batchnorm=trainer.sync_batchnorm,
         use_distributed_sampler=False,
         precision=choice.lightning_precision,
-        deterministic=trainer["deterministic"],
-        accumulate_grad_batches=trainer["accumulate"],
-        gradient_clip_val=trainer["gradient_clip"],
+        deterministic=trainer.deterministic,
+        accumulate_grad_batches=trainer.accumulate,
+        gradient_clip_val=trainer.gradient_clip,
         logger=False,
         callbacks=[GroupMean(), *callbacks],
         num_sanity_val_steps=0,
@@ -91,7 +88,16 @@ def build_trainer(
     )
 
 
-def _strategy(name: str, is_foreign: bool) -> Strategy:
+def _ignore_known_warnings() -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")  # Lightning's own
+    warnings.filterwarnings("ignore", message=".*does not have many workers")  # chosen in _choose_num_workers
+    warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # a step that is skipped
+    warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no")  # a probe has none
+    warnings.filterwarnings("ignore", message="It is recommended to use `self.log")  # the ranks agreed before
+
+
+def _choose_strategy(name: str, is_foreign: bool) -> Strategy:
     if name == "ddp":
         return DDPStrategy(find_unused_parameters=is_foreign)
     number = int(os.environ["WORLD_SIZE"])
@@ -99,7 +105,7 @@ def _strategy(name: str, is_foreign: bool) -> Strategy:
 
 
 def build_callbacks(
-    settings: Settings,
+    config: RunConfig,
     folder: Path,
     clock: RunClock,
     data: SegmentationData,
@@ -114,32 +120,33 @@ def build_callbacks(
     Those of the user (``own``) precede the tables, which then have what they log, and see the weights that are
     validated.
     """
-    patience, decay = settings["trainer"]["patience"], settings["trainer"]["ema"]
+    patience, decay = config.trainer.patience, config.trainer.ema
     average = None if decay is None else WeightAverage(decay)
-    recorder = build_recorder(settings, folder, data, task, tracker)
+    recorder = build_recorder(config.attention, folder, data, task, config.dataset.patch_size, tracker)
     return [
         *([average] if average else []),
         *own,
+        *([task.schedule] if isinstance(task.schedule, Callback) else []),
         clock,
         *([Patience(patience, extended_at)] if patience else []),
         ProgressDisplay(progress, clock),
-        EpochTables(folder, data.cohort.labels, settings["dataset"]["batch_size"], tracker, lambda: recorder.contrasts),
+        EpochTables(folder, data.cohort.labels, config.dataset.batch_size, tracker, lambda: recorder.contrasts),
         recorder,
         *([WeightsBack(average)] if average else []),
         *([WholeForValidation()] if task.is_sharded else []),
     ]
 
 
-def build_own_callbacks(settings: Settings) -> list[Callback]:
+def build_own_callbacks(trainer: TrainerConfig) -> list[Callback]:
     """Return the user's callbacks, ``trainer.callbacks``.
 
     Raises:
-        UserError: an entry does not name one of Lightning's callbacks, or two of a kind cannot be told apart.
+        UserError: an entry does not name one of Lightning's callbacks, or two of a kind cannot be distinguished.
     """
     built: list[Callback] = []
-    for number, node in enumerate(settings["trainer"]["callbacks"]):
+    for number, node in enumerate(trainer.callbacks):
         key = f"trainer.callbacks[{number}]"
-        found: object = build_object(node) if isinstance(node, Mapping) and "_target_" in node else None
+        found: object = build_object(cast(Target, node)) if isinstance(node, Mapping) and "_target_" in node else None
         if not isinstance(found, Callback):
             raise UserError(
                 f"{key}={node}: not a callback of Lightning. Write {{_target_: my_package.MyCallback}}, a subclass of"
@@ -155,20 +162,25 @@ def build_own_callbacks(settings: Settings) -> list[Callback]:
 
 
 def build_recorder(
-    settings: Settings, folder: Path, data: SegmentationData, task: SegmentationTask, tracker: Tracker | None
+    attention: AttentionConfig,
+    folder: Path,
+    data: SegmentationData,
+    task: SegmentationTask,
+    patch_size: Sequence[int],
+    tracker: Tracker | None,
 ) -> AttentionRecorder:
     """Return the recorder of the coefficients of the first validation cases."""
-    attention, dataset = settings["attention"], data.validation_cases()
-    shown = [dataset[index] for index in range(min(attention["cases"], len(dataset)))]
+    dataset = data.validation_cases()
+    shown = [dataset[index] for index in range(min(attention.cases, len(dataset)))]
     # Softmax gates are recorded on a patch instead, which the validation does not predict.
     if not has_softmax_gates(task.network):
         task.watch(case["case_id"] for case in shown)
     return AttentionRecorder(
         RunFolder(folder).attention.path,
         [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
-        predict=lambda network, case: task.predict_watched(case.case_id, case.image),
+        predict=lambda network, case: task.predict_watched(case.case_id, case.image).coefficients,
         labels=data.cohort.labels,
-        patch_size=settings["dataset"]["patch_size"],
-        max_epochs_kept=attention["max_epochs_kept"],
+        patch_size=patch_size,
+        max_epochs_kept=attention.max_epochs_kept,
         tracker=tracker,
     )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
-
+    from aunet.config.draft import Draft
+    from aunet.config.schema import DataConfig
     from aunet.data.cohort.case import Cohort
     from aunet.doctor.examination import Examination
     from aunet.doctor.proposals import ProposedSetting
@@ -21,17 +21,17 @@ def doctor(words: Sequence[str]) -> None:
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet doctor --help'.")
-    from aunet.config.composition import check_config, compose_config
+    from aunet.config.draft import compose_draft
+    from aunet.config.words import path_of
     from aunet.doctor.case_picture import draw_suspicious
     from aunet.doctor.remarks import readers_kept_quiet
 
-    config = compose_config([*overrides, "data.on_error=skip"])
-    check_config(config)
-    output = Path(options.output or f"outputs/{config.data.name}/doctor").expanduser()
+    draft = compose_draft([*overrides, "data.on_error=skip"])
+    output = path_of(options.output or f"outputs/{draft.data.name}/doctor")
     with readers_kept_quiet():
-        cohort, examination = _examine(config)
-        pictures = draw_suspicious(cohort, examination, _explicit_window(config), output / "pictures")
-        settings = _proposed_settings(config, cohort, examination)
+        cohort, examination = _examine(draft.data)
+        pictures = draw_suspicious(cohort, examination, _explicit_window(draft.data), output / "pictures")
+        settings = _proposed_settings(draft, cohort, examination)
     _show_and_write(output, cohort, examination, settings)
     _say(f"Written to {output}: doctor.json, findings.csv" + (f", {len(pictures)} pictures" if pictures else ""))
     if options.fix:
@@ -53,9 +53,10 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
+def _examine(data: "DataConfig") -> "tuple[Cohort, Examination]":
     """Return the cases that the source lists, and the findings, also on cases that it does not list."""
     from aunet.build.data import build_listed_cohort
+    from aunet.config.words import path_of
     from aunet.data.preprocessing.modality_evidence import decide_modalities
     from aunet.doctor.cohort_checks import check_disk, needed_bytes
     from aunet.doctor.examination import Examination, examine_cohort, in_order
@@ -64,7 +65,7 @@ def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
 
     with remarks_heard() as remarks:
         try:
-            cohort = build_listed_cohort(config)
+            cohort = build_listed_cohort(data)
         except UserError as error:  # its reasons are among the remarks
             raise UserError("\n".join([*remarks, str(error)])) from None
     findings = [Finding(NOT_LISTED, "", remark) for remark in remarks]
@@ -74,13 +75,13 @@ def _examine(config: "DictConfig") -> "tuple[Cohort, Examination]":
         findings.append(Finding(NO_MODALITY, "", str(error)))
     examination = examine_cohort(cohort)
     findings += examination.findings
-    if config.data.spacing is not None:
-        needed = needed_bytes(examination.facts, config.data.spacing, cohort.num_channels)
-        findings += check_disk(needed, Path(config.data.cache).expanduser())
+    if data.spacing is not None:
+        needed = needed_bytes(examination.facts, data.spacing, cohort.num_channels)
+        findings += check_disk(needed, path_of(data.cache))
     return cohort, Examination(examination.facts, in_order(findings))
 
 
-def _proposed_settings(config: "DictConfig", cohort: "Cohort", examination: "Examination") -> "list[ProposedSetting]":
+def _proposed_settings(draft: "Draft", cohort: "Cohort", examination: "Examination") -> "list[ProposedSetting]":
     """Propose settings for the usable cases; none if no case is usable."""
     from aunet.doctor.proposals import propose_intensities, propose_settings
 
@@ -89,13 +90,13 @@ def _proposed_settings(config: "DictConfig", cohort: "Cohort", examination: "Exa
     usable = [case for case in cohort.cases if case.case_id in readable]
     if not usable:
         return []
-    intensities = propose_intensities(cohort, facts, config.data.modality, _explicit_window(config))
-    return [*propose_settings(usable, config.model.network), *intensities]
+    intensities = propose_intensities(cohort, facts, draft.data.modality, _explicit_window(draft.data))
+    return [*propose_settings(usable, draft.model.network), *intensities]
 
 
-def _explicit_window(config: "DictConfig") -> tuple[float, float] | None:
+def _explicit_window(data: "DataConfig") -> tuple[float, float] | None:
     """Return the window in HU that data.window sets; None for auto and null."""
-    window = config.data.window
+    window = data.window
     return None if window is None or isinstance(window, str) else (float(window[0]), float(window[1]))
 
 

@@ -1,15 +1,18 @@
 """`aunet evaluate`: scores of predicted label maps against a folder of references, or a dataset by class name."""
 
 import argparse
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.config.words import names_dataset
 from aunet.errors import UserError
-from aunet.pipeline.dataset_words import cohort_of_words, names_dataset
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from aunet.metrics.label_map_scores import Scoring
 
 # The scores, and a note on each class or group of cases left out.
 Scored = tuple["pd.DataFrame", list[str]]
@@ -17,10 +20,16 @@ Scored = tuple["pd.DataFrame", list[str]]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet evaluate``."""
-    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of predicted label maps (NIfTI)")
+    parser.add_argument(
+        "predictions",
+        type=Path,
+        metavar="PREDICTIONS",
+        help="folder of predicted label maps (NIfTI), or a CSV file of pairs: columns prediction, reference and,"
+        " if known, case_id and patient",
+    )
     parser.add_argument(
         "references",
-        nargs="+",
+        nargs="*",
         metavar="REFERENCES",
         help="folder of reference label maps (NIfTI), or a dataset: data=amos22 data.root=FOLDER",
     )
@@ -31,6 +40,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="the classes and their values in the label maps; without it every value found is a class, or against a "
         "dataset those that the class_names.json beside the predictions names",
+    )
+    parser.add_argument(
+        "--tolerance",
+        nargs="+",
+        default=[],
+        metavar="MM",
+        help="distance in mm up to which surfaces agree (NSD), of all classes or NAME=MM of one; 2 mm without it",
+    )
+    parser.add_argument(
+        "--lesions",
+        action="store_true",
+        help="also score the detection of separate parts (connected components) of each class",
     )
     parser.add_argument(
         "--others-are-background",
@@ -57,8 +78,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from aunet.terminal import table_console
 
     value_of_class = parse_classes(arguments.classes) if arguments.classes else None
-    score = _against_dataset if names_dataset(arguments.references) else _against_folder
-    scores, left_out = score(arguments, value_of_class)
+    scoring = parse_scoring(arguments.tolerance, has_lesions=arguments.lesions)
+    scores, left_out = _choose(arguments)(arguments, value_of_class, scoring)
     summary, output = summarise(scores), ScoreFolder(arguments.output)
 
     write_case_scores(output.case_scores, scores)
@@ -71,30 +92,64 @@ def evaluate(arguments: argparse.Namespace) -> None:
         "left_out": left_out,
     }
     write_json(output.summary, content)
-    console, references = table_console(), " ".join(map(str, arguments.references))
-    console.print(score_table(summary, f"{arguments.predictions} against {references}: {count_cases(scores)}"))
+    console = table_console()
+    references = f" against {' '.join(arguments.references)}" if arguments.references else ""
+    console.print(score_table(summary, f"{arguments.predictions}{references}: {count_cases(scores)}"))
     for note in left_out:
         console.print(f"Left out: {note}", soft_wrap=True, markup=False)
     console.print(f"Scores written to {arguments.output}", soft_wrap=True, markup=False)
 
 
-def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int] | None) -> Scored:
+def _choose(
+    arguments: argparse.Namespace,
+) -> "Callable[[argparse.Namespace, dict[str, int] | None, Scoring], Scored]":
+    """Return the way to score: a table of pairs, a dataset or a folder of references."""
+    if arguments.predictions.suffix.lower() == ".csv":
+        return _of_pairs
+    return _against_dataset if names_dataset(arguments.references) else _against_folder
+
+
+def _of_pairs(arguments: argparse.Namespace, value_of_class: dict[str, int] | None, scoring: "Scoring") -> Scored:
+    """Score the label maps that a CSV file pairs."""
+    from aunet.evaluation.folder_scores import score_pairs
+    from aunet.evaluation.pair_table import read_pairs
+
+    if arguments.references:
+        raise UserError(
+            f"{arguments.references[0]}: {arguments.predictions} names the references already; leave it out."
+        )
+    table = read_pairs(arguments.predictions)
+    others = arguments.others_are_background
+    scores = score_pairs(table.pairs, value_of_class, is_other_background=others, scoring=scoring)
+    return scores.assign(patient=[table.patients.get(str(case_id), "") for case_id in scores["case_id"]]), []
+
+
+def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int] | None, scoring: "Scoring") -> Scored:
     """Score the label maps of the same name in both folders."""
     from aunet.evaluation.folder_scores import match_files, score_pairs
 
+    if not arguments.references:
+        raise UserError(
+            f"{arguments.predictions}: no references. Give their folder, a dataset (data=NAME data.root=…), or a CSV"
+            " file of pairs in place of both."
+        )
     if len(arguments.references) > 1:
         raise UserError(
             f"{arguments.references[1]}: give one folder of references, or a dataset: data=NAME data.root=…"
         )
     pairs = match_files(arguments.predictions, Path(arguments.references[0]))
-    scores = score_pairs(pairs, value_of_class, is_other_background=arguments.others_are_background)
+    others = arguments.others_are_background
+    scores = score_pairs(pairs, value_of_class, is_other_background=others, scoring=scoring)
     return scores.assign(patient=""), []  # a folder does not name the patients
 
 
-def _against_dataset(arguments: argparse.Namespace, value_of_class: dict[str, int] | None) -> Scored:
+def _against_dataset(
+    arguments: argparse.Namespace, value_of_class: dict[str, int] | None, scoring: "Scoring"
+) -> Scored:
     """Score the classes that the predictions and the dataset have in common by name."""
     from aunet.evaluation.cohort_scores import match_cases, match_classes, score_cohort
     from aunet.inference.class_names import read_class_names
+    from aunet.pipeline.configuration import build_cohort_of_words
 
     labels = None if value_of_class else read_class_names(arguments.predictions)
     if labels is not None:
@@ -103,15 +158,38 @@ def _against_dataset(arguments: argparse.Namespace, value_of_class: dict[str, in
         raise UserError(
             f"{arguments.predictions}: no class_names.json says what the values mean. Name them: --classes spleen=1 …"
         )
-    cohort = cohort_of_words(arguments.references)
+    cohort = build_cohort_of_words(arguments.references)
     classes = match_classes(value_of_class, cohort)
     pairs, without_prediction = match_cases(arguments.predictions, cohort)
-    scores = score_cohort(pairs, classes, cohort, is_other_background=arguments.others_are_background)
+    scores = score_cohort(pairs, classes, cohort, is_other_background=arguments.others_are_background, scoring=scoring)
     return scores, [*classes.left_out, *([without_prediction] if without_prediction else [])]
 
 
+def parse_scoring(words: Sequence[str], *, has_lesions: bool = False) -> "Scoring":
+    """Parse ``["2", "spleen=3"]``: tolerances in mm, of all classes and of one; raise UserError for anything else."""
+    from aunet.metrics.label_map_scores import Scoring
+
+    tolerances: dict[str, float] = {}
+    for word in words:
+        name, _, number = word.rpartition("=")
+        try:
+            tolerance = float(number)
+        except ValueError:
+            tolerance = math.nan
+        if not 0 <= tolerance < math.inf or name in tolerances:
+            raise UserError(f"--tolerance {word}: write mm, or NAME=MM once for a class, as in 2 pancreas=3.")
+        tolerances[name] = tolerance
+    of_all = tolerances.pop("", None)
+    return Scoring(tolerances, has_lesions=has_lesions) if of_all is None else Scoring(tolerances, of_all, has_lesions)
+
+
 def parse_classes(words: Sequence[str]) -> dict[str, int]:
-    """Parse ``["spleen=1", "pancreas=2"]`` to ``{"spleen": 1, "pancreas": 2}``; raise UserError for anything else."""
+    """Parse ``["spleen=1", "pancreas=2"]`` to ``{"spleen": 1, "pancreas": 2}``; raise UserError for anything else.
+
+    Examples:
+        >>> parse_classes(["spleen=1", "pancreas=2"])
+        {'spleen': 1, 'pancreas': 2}
+    """
     classes: dict[str, int] = {}
     for word in words:
         name, _, value = word.partition("=")

@@ -2,18 +2,19 @@
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    pass
+from aunet.errors import UserError
 
 
 def info(words: Sequence[str]) -> None:
     """Print the table for the run that the Hydra overrides in ``words`` describe, as ``aunet train --info`` does."""
-    from aunet.commands.train import train
-
     _, overrides = _parser().parse_known_args(list(words))
-    train(["--info", *overrides])
+    if unknown := [word for word in overrides if word.startswith("-")]:
+        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet info --help'.")
+    from aunet.pipeline.configuration import configure_for_costs
+    from aunet.pipeline.costs import print_costs
+
+    print_costs(configure_for_costs(overrides))
 
 
 def _parser() -> ArgumentParser:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from aunet import __version__
-from aunet.commands import compare, doctor, evaluate, info, predict, prepare, runs, search, train
+from aunet.commands import compare, doctor, evaluate, info, predict, prepare, probe, runs, search, train
 from aunet.errors import UserError, is_disk_full
 from aunet.process_settings import prepare_process
 
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         ("predict", predict, "scans to label maps, with a trained run"),
         ("evaluate", evaluate, "scores of two folders of label maps, whoever made them"),
         ("compare", compare, "the table of several runs with paired statistics"),
+        ("probe", probe, "whether the gates of a run matter, by replacing their coefficients"),
     ):
         command = commands.add_parser(name, help=help_text, description=module.__doc__)
         module.add_arguments(command)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.config.words import is_setting, key_of, names_dataset, path_of
 from aunet.errors import UserError
-from aunet.pipeline.dataset_words import cohort_of_words, names_dataset
 
 if TYPE_CHECKING:
     from aunet.inference.prediction_files import ScanFile
@@ -15,31 +15,28 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _INPUT_HELP = (
-    "scans (NIfTI or folders of DICOM), folders of scans, or the cases of a dataset: data=amos22 data.root=FOLDER"
+    "scans (NIfTI or folders of DICOM), folders of scans, or the cases of a dataset: data=amos22 data.root=FOLDER;"
+    " then settings of the prediction that replace the run's: inference.overlap=0.25 inference.window_batch=4"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet predict``."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a trained run")
-    parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help=_INPUT_HELP)
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the label maps")
+    parser.add_argument("run", type=path_of, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("inputs", nargs="+", metavar="INPUT", help=_INPUT_HELP)
+    parser.add_argument("--output", required=True, type=path_of, metavar="DIR", help="folder for the label maps")
     parser.add_argument("--overwrite", action="store_true", help="replace label maps that are there already")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N; without it a GPU if there is one")
 
 
 def predict(arguments: argparse.Namespace) -> None:
     """Write one label map per scan, named after the scan; a scan that fails does not stop the others."""
-    from aunet.build.data import load_run
+    from aunet.build.model import load_run
     from aunet.inference.class_names import write_class_names
-    from aunet.inference.prediction_files import scan_files, scan_files_of_cases
 
-    if names_dataset(arguments.inputs):
-        cases = cohort_of_words(arguments.inputs).cases
-        files = scan_files_of_cases(cases, arguments.output, is_overwriting=arguments.overwrite)
-    else:
-        files = scan_files(arguments.inputs, arguments.output, is_overwriting=arguments.overwrite)
-    predictor = load_run(arguments.run, device=checked_device(arguments.device))
+    inputs, words = split_inference(arguments.inputs)
+    files = _find_files(inputs, arguments.output, is_overwriting=arguments.overwrite)
+    predictor = load_run(arguments.run, device=check_device(arguments.device), inference=_read_inference(words))
     classes = ", ".join(f"{index} {name}" for index, name in predictor.labels.foreground)
     _logger.info("%d scans on %s; values in the label maps: %s", len(files), predictor.device, classes)
 
@@ -51,6 +48,46 @@ def predict(arguments: argparse.Namespace) -> None:
             f"the label maps of the other {len(files) - failed} are in {arguments.output}."
         )
     _logger.info("%d label maps written to %s", len(files), arguments.output)
+
+
+def split_inference(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the inputs, which may be a dataset's words, and the words that set ``inference.*``.
+
+    Raises:
+        UserError: for a setting of something else, or if there is no input.
+    """
+    settings = [word for word in words if is_setting(word)]
+    inference = [word for word in settings if key_of(word).startswith("inference.")]
+    for word in settings:
+        if word not in inference and not names_dataset([word]):
+            raise UserError(
+                f"{word}: there is no such file, and aunet predict takes only settings of the prediction,"
+                " inference.KEY=VALUE, and of a dataset, data=NAME data.KEY=VALUE. Leave it out: a run keeps its other"
+                " settings."
+            )
+    inputs = [word for word in words if word not in inference]
+    if not inputs:
+        raise UserError(f"{inference[0]}: no scan is given. Name scans or folders after the run's folder.")
+    return inputs, inference
+
+
+def _read_inference(words: Sequence[str]) -> dict[str, object]:
+    """Return the values of ``inference.KEY=VALUE`` by KEY."""
+    if not words:
+        return {}
+    from aunet.config.overrides import parse_values
+
+    return {key.removeprefix("inference."): value for key, value in parse_values(words).items()}
+
+
+def _find_files(inputs: Sequence[str], output: Path, *, is_overwriting: bool) -> "Sequence[ScanFile]":
+    from aunet.inference.prediction_files import scan_files, scan_files_of_cases
+
+    if not names_dataset(inputs):
+        return scan_files([path_of(text) for text in inputs], output, is_overwriting=is_overwriting)
+    from aunet.pipeline.configuration import build_cohort_of_words
+
+    return scan_files_of_cases(build_cohort_of_words(inputs).cases, output, is_overwriting=is_overwriting)
 
 
 def predict_files(predictor: "Predictor", files: "Sequence[ScanFile]") -> int:
@@ -71,7 +108,7 @@ def predict_files(predictor: "Predictor", files: "Sequence[ScanFile]") -> int:
     return failed
 
 
-def checked_device(name: str | None) -> str | None:
+def check_device(name: str | None) -> str | None:
     """Return ``name`` if torch can use this device here; raise UserError otherwise."""
     import torch
 

@@ -11,29 +11,28 @@ def prepare(words: Sequence[str]) -> None:
     options, overrides = _parser().parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet prepare --help'.")
-    from aunet.build.data import build_cohort, build_splits, with_facts
-    from aunet.build.preprocessing import build_store, with_intensities
-    from aunet.config.composition import check_config, compose_config
+    from aunet.build.data import build_cohort, build_splits, fill_in_facts
+    from aunet.build.preprocessing import build_store, fill_in_intensities
+    from aunet.config.draft import compose_draft
     from aunet.data.cohort.faulty_cases import without_faulty
     from aunet.messages import gigabytes
     from aunet.reporting.tables import PaperTable
     from aunet.terminal import table_console
 
-    config = compose_config(overrides)
-    check_config(config)
-    cohort = build_cohort(config)
-    settings = with_facts(config, cohort)
-    splits = build_splits(settings, cohort)
-    settings = with_intensities(settings, cohort, splits)
+    draft = compose_draft(overrides)
+    cohort = build_cohort(draft.data)
+    config = fill_in_facts(draft, cohort)
+    splits = build_splits(config.data, cohort)
+    config = fill_in_intensities(config, cohort, splits)
     wanted = {*splits.train, *splits.val}
-    store = build_store(settings, cohort)
+    store = build_store(config, cohort)
     cases = [case for case in cohort.cases if case.case_id in wanted]
-    if settings["data"]["on_error"] == "skip":
+    if config.data.on_error == "skip":
         cases = without_faulty(cases, store.prepare)
     stored = store.prepare(cases, is_verifying=options.verify)
 
     size = gigabytes(sum(case.num_bytes for case in stored))
-    row = (settings["data"]["name"], str(store.folder), str(len(stored)), size)
+    row = (config.data.name, str(store.folder), str(len(stored)), size)
     notes = (f"The {len(splits.test)} test cases are read from their own files: nothing of them is stored.",)
     table_console().print(PaperTable("Prepared cases", ("Data", "Where", "Cases", "Size"), ((row,),), notes))
 
@@ -43,7 +42,7 @@ def _parser() -> ArgumentParser:
         prog="aunet prepare",
         description="Preprocess the training and validation cases once and keep them, so that training begins at once.",
         epilog="Settings are Hydra overrides, the same as for training: data=ct150 data.root=/scans."
-        " Cases that are stored already are kept; after a stop the same command goes on.",
+        " Cases that are stored already are kept; after a stop the same command continues.",
     )
     parser.add_argument("--verify", action="store_true", help="unpack all that is stored; make again what is damaged")
     return parser

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.config.words import path_of
 from aunet.errors import UserError
 from aunet.runs.run_folder import is_run_folder
 
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder",
         nargs="?",
-        type=Path,
+        type=path_of,
         default=Path("outputs"),
         metavar="FOLDER",
         help="where to look; outputs by default",

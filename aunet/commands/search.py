@@ -49,21 +49,20 @@ def _parser() -> ArgumentParser:
 
 
 def _search(overrides: Sequence[str], space: "SearchSpace", total: int, at_once: int) -> None:
-    from aunet.config.composition import check_config, compose_config
+    from aunet.config.draft import compose_draft
+    from aunet.config.words import key_of
     from aunet.runs.run_lock import locked_folder
     from aunet.sweeps.local_search import LocalSearch
     from aunet.sweeps.study import Study
-    from aunet.sweeps.sweep_plan import key_of, launcher_of, with_name
+    from aunet.sweeps.sweep_plan import check_launcher, name_sweep
 
-    name = with_name(overrides, "search", sorted(key_of(key).rpartition(".")[2] for key in space.choices))
-    configs = [compose_config([*words, *name]) for words in space.corners()]
-    for config in configs:
-        check_config(config)
-    if launcher_of(configs[0])[0] != "basic":
+    name = name_sweep(overrides, "search", sorted(key_of(key).rpartition(".")[2] for key in space.choices))
+    drafts = [compose_draft([*words, *name]) for words in space.corners()]
+    if check_launcher(drafts[0].launcher) != "basic":
         raise UserError("hydra/launcher: a search runs on one machine, --jobs at once. Leave the launcher out.")
-    folder = Path(str(configs[0].hydra.sweep.dir))
+    folder = drafts[0].sweep_folder
     with locked_folder(folder):
-        study = Study(folder, space, int(configs[0].seed), int(configs[0].trainer.max_epochs))
+        study = Study(folder, space, drafts[0].seed, drafts[0].trainer.max_epochs)
         _log.info("Search in %s: %d trials so far, %d in all", folder, study.count, total)
         LocalSearch(study, total, at_once, lambda trial: _job(study, trial, folder)).run()
         _print_result(study, folder)
@@ -71,13 +70,11 @@ def _search(overrides: Sequence[str], space: "SearchSpace", total: int, at_once:
 
 def _job(study: "Study", trial: "Trial | FrozenTrial", folder: Path) -> "Job":
     """Return the run of a trial, its settings checked."""
-    from aunet.config.composition import check_config, compose_config
-    from aunet.sweeps.job import Job, job_settings
+    from aunet.config.draft import compose_draft
+    from aunet.sweeps.job import Job
 
     words = study.words(trial)
-    config = compose_config(words)
-    check_config(config)
-    return Job(tuple(words), folder / f"trial_{trial.number:03d}", job_settings(config, folder))
+    return Job.of_sweep(words, folder / f"trial_{trial.number:03d}", compose_draft(words))
 
 
 def _print_result(study: "Study", folder: Path) -> None:
@@ -92,6 +89,6 @@ def _print_result(study: "Study", folder: Path) -> None:
     console = table_console()
     console.print(table)
     if study.best is None:
-        raise UserError(f"{folder}: no trial has finished; their messages stand above and in their log.txt.")
+        raise UserError(f"{folder}: no trial has finished; their messages are above and in their log.txt.")
     best = shlex.join(study.words(study.best))
     console.print(f"Best, trial {study.best.number}: python train.py {best}", markup=False, soft_wrap=True)

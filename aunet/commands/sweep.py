@@ -2,8 +2,10 @@
 
 import logging
 import re
+import shlex
 from collections.abc import Sequence
 
+from aunet.config.words import key_of
 from aunet.errors import UserError
 from aunet.files import write_text
 from aunet.runs.code_state import read_code_state
@@ -28,10 +30,12 @@ def run_sweep(overrides: Sequence[str], at_once: int | None) -> None:
         unfinished = _unfinished(plan.jobs)
         _run(plan, unfinished, at_once)
         _print_summary(plan)
+        if plan.study:
+            _compare(plan)
     if missing := [job for job in plan.jobs if job.state.status != "finished"]:
         raise UserError(
             f"{len(missing)} of {len(plan.jobs)} jobs did not finish: {', '.join(job.name for job in missing)}. Their"
-            " messages stand above and in their log.txt. The same command runs these jobs again, and no others."
+            " messages are above and in their log.txt. The same command runs these jobs again, and no others."
         )
 
 
@@ -66,17 +70,31 @@ def _print_summary(plan: SweepPlan) -> None:
     console = table_console()
     console.print(table)
     finished = [job for job in plan.jobs if job.state.status == "finished"]
-    if len(finished) > 1:
-        folders = " ".join(str(job.folder) for job in finished)
-        hint = f"Compare them: aunet compare {folders}{compare_options(finished)} --output {plan.folder}/comparison"
+    if len(finished) > 1 and not plan.study:
+        folders = shlex.join(str(job.folder) for job in finished)
+        output = shlex.quote(f"{plan.folder}/comparison")
+        hint = f"Compare them: aunet compare {folders}{compare_options(finished)} --output {output}"
         console.print(hint, markup=False, soft_wrap=True)
+
+
+def _compare(plan: SweepPlan) -> None:
+    """Write the comparison of a study's arms to its folder; arms of which no job finished are shown as missing."""
+    from aunet.commands.compare import measure_arms, read_runs
+    from aunet.evaluation.arms import arms_of_study
+    from aunet.pipeline.comparison_files import write_comparison
+
+    finished = [job.folder for job in plan.jobs if job.state.status == "finished"]
+    if not finished:
+        return
+    has_folds = "--folds" in compare_options(plan.jobs)
+    runs = read_runs(finished, has_folds, are_differences_allowed=True, fewest=1)
+    arms, timing_note = measure_arms(arms_of_study(runs, {job.folder: job.arm for job in plan.jobs}, finished))
+    write_comparison(arms, plan.folder / "comparison", timing_note)
 
 
 def compare_options(jobs: Sequence[Job]) -> str:
     """Return the options that ``aunet compare`` needs for these jobs."""
-    varied = {
-        word.partition("=")[0] for job in jobs for word in job.words if any(word not in other.words for other in jobs)
-    }
-    is_model_alone = all(re.match(r"[+~]*(model\b|seed$|data\.fold$)", key) for key in varied)
-    has_folds = any(word.startswith("data.fold=") for job in jobs for word in job.words)
+    varied = {key_of(word) for job in jobs for word in job.words if any(word not in other.words for other in jobs)}
+    is_model_alone = all(re.match(r"model\b|seed$|data\.fold$", key) for key in varied)
+    has_folds = any(key_of(word) == "data.fold" for job in jobs for word in job.words)
     return (" --folds" if has_folds else "") + ("" if is_model_alone else " --allow-differences")

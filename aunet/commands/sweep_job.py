@@ -4,23 +4,10 @@ If the parent dies, the job stops as on SIGTERM: after its step, with a checkpoi
 continues instead, and the lock of its folder keeps a second process out.
 """
 
-import ctypes
-import os
-import signal
 import sys
 
 from aunet.commands.main import main
-
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-
-
-def end_with_parent(parent: int) -> None:
-    """Let Linux send SIGTERM to this process when its parent, process ``parent``, ends; exit if it already has."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit(1)
-
+from aunet.pipeline.launch import end_with_parent
 
 if __name__ == "__main__":
     end_with_parent(int(sys.argv[1]))

@@ -1,16 +1,38 @@
-"""Keys that the schema gained after runs had been written, so that the `config.yaml` of an older run still loads.
+"""Keys and names that older configurations lack or spell differently, so that older runs still load.
 
-Each key maps to the value under which a run behaves as it did before the key existed. A value may be computed from the
-run's own configuration. Remove an entry only together with the support for runs that lack the key.
+Each key that the schema gained maps to the value under which a run behaves as it did before the key existed. A value
+may be computed from the run's own configuration. Remove an entry only together with the support for runs that lack it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
 
+# Former names of the classes and functions that a configuration may name as a ``_target_``, read as the present ones,
+# in a user's own YAML files too: first version that no longer reads them -> former name -> present name.
+FORMER_NAMES: Mapping[str, Mapping[str, str]] = {
+    "1.0": {
+        # Named by their files until aunet.data re-exported them.
+        "aunet.data.augmentation.Augmentation": "aunet.data.Augmentation",
+        "aunet.data.ct150.ct150_cohort": "aunet.data.ct150_cohort",
+        "aunet.data.ct82.ct82_cohort": "aunet.data.ct82_cohort",
+        "aunet.data.folder.folder_cohort": "aunet.data.folder_cohort",
+        "aunet.data.image_folders.images_cohort": "aunet.data.images_cohort",
+        "aunet.data.msd.msd_cohort": "aunet.data.msd_cohort",
+        "aunet.data.nnunet.nnunet_cohort": "aunet.data.nnunet_cohort",
+        "aunet.data.totalsegmentator.totalsegmentator_cohort": "aunet.data.totalsegmentator_cohort",
+    },
+}
+_PRESENT_NAMES = {former: present for names in FORMER_NAMES.values() for former, present in names.items()}
 
-def _former_tracker(config: DictConfig) -> dict[str, Any]:
+
+def present_name(name: str) -> str:
+    """Return the name that ``name`` has now; ``name`` itself if it has not changed."""
+    return _PRESENT_NAMES.get(name, name)
+
+
+def _former_tracker(config: DictConfig) -> dict[str, object]:
     """Return the tracker that ``logger.name`` chose."""
     classes = {"wandb": "WandbTracker", "tensorboard": "TensorBoardTracker"}
     name = str(config.logger.name)
@@ -18,7 +40,7 @@ def _former_tracker(config: DictConfig) -> dict[str, Any]:
 
 
 # Dotted key -> value, or a function of the run's configuration that returns the value.
-ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
+ADDED_KEYS: Mapping[str, object | Callable[[DictConfig], object]] = {
     "data.modality": None,
     "data.sampling": "balanced",
     "dataset.modalities": None,
@@ -37,7 +59,7 @@ ADDED_KEYS: Mapping[str, Any | Callable[[DictConfig], Any]] = {
 # Arguments that classes gained, by the key of ADDED_KEYS that came with them: class -> argument -> value that keeps the
 # former behaviour. They are filled in only if the key is missing: a run that has the key is newer, and an argument that
 # its configuration leaves out has the class's own default.
-ADDED_ARGUMENTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+ADDED_ARGUMENTS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "loss.level_reduction": {
         "aunet.networks.RecurrentUnit": {"norm_per_application": False},
         "aunet.networks.UNet": {"has_equal_groups": True},
@@ -52,7 +74,7 @@ def fill_added_keys(config: DictConfig) -> None:
     A key whose group is missing as well is left alone: such a file was never the configuration of a run, and the check
     against the schema reports it.
     """
-    plain: Any = OmegaConf.to_container(config, resolve=False)
+    plain = cast(Mapping[str, object], OmegaConf.to_container(config, resolve=False))
     for key, arguments in ADDED_ARGUMENTS.items():
         if OmegaConf.select(config, key, throw_on_missing=False) is None:
             for added, value in _added_arguments(plain, arguments):
@@ -65,8 +87,8 @@ def fill_added_keys(config: DictConfig) -> None:
 
 
 def _added_arguments(
-    node: Mapping[str, Any], arguments: Mapping[str, Mapping[str, Any]], prefix: str = ""
-) -> Iterator[tuple[str, Any]]:
+    node: Mapping[str, object], arguments: Mapping[str, Mapping[str, object]], prefix: str = ""
+) -> Iterator[tuple[str, object]]:
     """Yield dotted key and value of each argument that a class named in ``node`` or below lacks."""
     *package, name = str(node.get("_target_", "")).split(".")
     # A class may be named by its file, aunet.networks.blocks.RecurrentUnit.
@@ -76,4 +98,4 @@ def _added_arguments(
             yield f"{prefix}{argument}", value
     for key, child in node.items():
         if isinstance(child, Mapping):
-            yield from _added_arguments(cast(Mapping[str, Any], child), arguments, f"{prefix}{key}.")
+            yield from _added_arguments(cast(Mapping[str, object], child), arguments, f"{prefix}{key}.")

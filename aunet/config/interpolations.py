@@ -17,22 +17,27 @@ ALLOWED_RESOLVERS = ("recipe_of_root", "now", "oc.select")
 
 
 def recipe_of_root(root: str | None) -> str:
-    """Return the recipe of a dataset: that for scans if their folder is given, else the phantom's."""
+    """Return the recipe of a dataset: that for scans if their folder is given, else the phantom's.
+
+    Examples:
+        >>> recipe_of_root(None)
+        'phantom'
+    """
     return "scans" if root else "phantom"
 
 
 OmegaConf.register_new_resolver("recipe_of_root", recipe_of_root, replace=True)
 
 
-def strings_in(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+def strings_in(value: object, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield every string below ``value`` with its dotted key, such as ``data.classes[2].name``."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, Mapping):
-        for name, child in cast(Mapping[Any, Any], value).items():
+        for name, child in cast(Mapping[object, object], value).items():
             yield from strings_in(child, f"{key}.{name}" if key else str(name))
     elif isinstance(value, Sequence):
-        for index, child in enumerate(cast(Sequence[Any], value)):
+        for index, child in enumerate(cast(Sequence[object], value)):
             yield from strings_in(child, f"{key}[{index}]")
 
 

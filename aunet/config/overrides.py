@@ -1,9 +1,8 @@
-"""The command line after ``train``: Hydra overrides, sweeps of them, and suggestions for misspelled ones."""
+"""Hydra's overrides: parsed, checked against the options and keys, and split into the jobs of a sweep."""
 
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
@@ -12,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
+from aunet.config.words import for_hydra, key_of, parse_word
 from aunet.errors import UserError
 from aunet.messages import did_you_mean
 
@@ -29,7 +29,22 @@ def parse_overrides(overrides: Sequence[str], loader: ConfigLoader) -> list[Over
     Former names of options are replaced by the present ones.
     """
     parser = OverridesParser.create(config_loader=loader)
-    return [_parse(_with_present_names(text), parser) for text in overrides]
+    return [_parse(_with_present_names(for_hydra(text)), parser) for text in overrides]
+
+
+def parse_values(words: Sequence[str]) -> dict[str, object]:
+    """Return the values of plain overrides by their keys, for a configuration that exists already.
+
+    Raises:
+        UserError: for a word that deletes its key or lists several values, and one that Hydra's grammar refuses.
+    """
+    parser, values = OverridesParser.create(), dict[str, object]()
+    for word in words:
+        override = _parse(for_hydra(word), parser)
+        if override.is_delete() or override.is_sweep_override():
+            raise UserError(f"{word}: one run takes one value here. Write {key_of(word)}=VALUE; null for none.")
+        values[override.key_or_group] = override.value()
+    return values
 
 
 def check_options(overrides: Sequence[Override], loader: ConfigLoader) -> None:
@@ -43,7 +58,7 @@ def check_options(overrides: Sequence[Override], loader: ConfigLoader) -> None:
         options, value = options_of(override, loader), override.value()
         if not options or override.is_delete() or isinstance(value, dict):
             continue
-        chosen: list[Any] = value if isinstance(value, list) else [value]
+        chosen: list[object] = value if isinstance(value, list) else [value]
         for name in chosen:
             if name not in options:
                 shown = "null" if name is None else name
@@ -108,12 +123,13 @@ def split_parsed_sweep(overrides: Sequence[Override]) -> list[list[str]]:
 
 def _with_present_names(text: str) -> str:
     """Return an override with former names of options replaced by the present ones, and log each."""
-    group, equals, options = text.partition("=")
-    for former, (present, reason) in _RENAMED_OPTIONS.get(group, {}).items():
+    word = parse_word(text)
+    options = word.written or ""
+    for former, (present, reason) in _RENAMED_OPTIONS.get(word.key, {}).items():
         options, count = re.subn(rf"(?<!\w){former}(?!\w)", present, options)
         if count:
-            _log.warning("%s=%s is now called %s, %s.", group, former, present, reason)
-    return f"{group}{equals}{options}"
+            _log.warning("%s=%s is now called %s, %s.", word.key, former, present, reason)
+    return text if word.written in (None, options) else f"{word.sign}{word.key}={options}"
 
 
 def _parse(text: str, parser: OverridesParser) -> Override:

@@ -2,10 +2,15 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 from omegaconf import MISSING
+
+# Plain containers of values that the schema cannot know, or of a whole configuration.
+Plain = dict[str, Any]
+# A node with a ``_target_``, the class or function to build, and its arguments.
+Target = Plain
 
 
 @dataclass(frozen=True)
@@ -46,21 +51,20 @@ MODALITY = Rule(
 )
 
 
-def _is_window(value: Any) -> bool:
-    return value == "auto" or (isinstance(value, list) and all(map(_is_number, cast(list[Any], value))))
+def _is_window(value: object) -> bool:
+    return value == "auto" or (isinstance(value, list) and all(map(_is_number, cast(list[object], value))))
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_scale(value: Any) -> bool:
+def _is_scale(value: object) -> bool:
     """Return whether ``value`` has the form of ``aunet.data.preprocessing.intensity_scale.IntensityScale.as_facts``."""
-    if not isinstance(value, dict) or set(cast(dict[Any, Any], value)) != {"window", "mean", "sd"}:
+    if not isinstance(value, dict) or set(scale := cast(Plain, value)) != {"window", "mean", "sd"}:
         return False
-    window: Any = value["window"]
-    is_pair = isinstance(window, list) and len(cast(list[Any], window)) == 2
-    return is_pair and all(map(_is_number, [*window, value["mean"], value["sd"]])) and value["sd"] > 0
+    is_pair = isinstance(scale["window"], list) and len(cast(list[object], scale["window"])) == 2
+    return is_pair and all(map(_is_number, [*scale["window"], scale["mean"], scale["sd"]])) and scale["sd"] > 0
 
 
 WINDOW = Rule("auto, null, or [lowest, highest] in HU", _is_window, is_of_list=True)
@@ -116,14 +120,14 @@ class DataConfig:
     root: str | None = required()
     cache: str = required()
     recipe: str = required(one_of("scans", "phantom"))
-    source: dict[str, Any] = required()
-    classes: dict[str, Any] | None = required()
+    source: Target = required()
+    classes: Plain | None = required()
     other_labels: str = required(one_of("error", "background"))
     cases: str | None = required()
     on_error: str = required(one_of("stop", "skip"))
     fixes: str | None = required()
-    scans: dict[str, Any] = field(default_factory=dict[str, Any])
-    phantom: dict[str, Any] = field(default_factory=dict[str, Any])
+    scans: Plain = field(default_factory=Plain)
+    phantom: Plain = field(default_factory=Plain)
     spacing: list[float] | None = required(POSITIVE)
     resampling: str = required(one_of("area", "linear"))
     modality: Any = required(MODALITY)
@@ -136,7 +140,7 @@ class DataConfig:
     num_workers: int | str = required(Rule("auto or not negative", lambda value: value == "auto" or _is_count(value)))
     split: SplitConfig = field(default_factory=SplitConfig)
     fold: int | None = required(NOT_NEGATIVE)
-    augmentation: dict[str, Any] = required()
+    augmentation: Target = required()
 
 
 @dataclass
@@ -145,7 +149,7 @@ class ModelConfig:
 
     name: str = required()
     size_multiple: int | None = required(AT_LEAST_ONE)
-    network: dict[str, Any] = required()
+    network: Target = required()
 
 
 @dataclass
@@ -153,7 +157,7 @@ class LossConfig:
     """The loss. ``level_reduction`` combines the losses of deeply supervised levels."""
 
     name: str = required()
-    function: dict[str, Any] = required()
+    function: Target = required()
     level_reduction: str = field(default="mean", metadata={"rule": one_of("mean", "sum")})
 
 
@@ -162,8 +166,8 @@ class OptimizerConfig:
     """The optimizer and the schedule of its learning rate."""
 
     name: str = required()
-    factory: dict[str, Any] = required()
-    schedule: dict[str, Any] = required()
+    factory: Target = required()
+    schedule: Target = required()
 
 
 @dataclass
@@ -204,7 +208,7 @@ class LoggerConfig:
     tags: list[str] = required()
     media_mib: float = required(NOT_NEGATIVE)
     checkpoints: str = required(one_of("none", "best"))
-    trackers: dict[str, Any] = required()
+    trackers: Plain = required()
 
 
 @dataclass
@@ -243,3 +247,8 @@ class RunConfig:
     init: str | None = required()
     init_overlap: str = required(one_of("refuse", "allow"))
     trusted_modules: list[str] = field(default_factory=list[str])
+
+
+def as_plain(config: RunConfig) -> Plain:
+    """Return the whole configuration as plain containers, for ``config.yaml`` and trackers."""
+    return asdict(config)

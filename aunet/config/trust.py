@@ -9,9 +9,9 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
-from typing import Any, cast
+from typing import cast
 
-from aunet.config.former_names import present_name
+from aunet.config.history import present_name
 from aunet.errors import UserError
 from aunet.messages import did_you_mean
 
@@ -26,11 +26,14 @@ ALLOWED_MODULES = (
     "torch.optim",
     "torch.nn",
 )
+# Parts of a configuration for ``check_targets``: those that a prediction builds, those that reading a dataset builds.
+NETWORK_ALONE = ("model.network",)
+SOURCE_ALONE = ("data.source",)
 HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
 
 
 def check_targets(
-    values: Mapping[str, Any], trusted_modules: Sequence[str] = (), built: Sequence[str] | None = None
+    values: Mapping[str, object], trusted_modules: Sequence[str] = (), built: Sequence[str] | None = None
 ) -> None:
     """Raise UserError for the first target in ``values`` that is not allowed or has an unknown argument.
 
@@ -48,7 +51,7 @@ def check_targets(
             _check_name(name, trusted_modules, key_of_name)
 
 
-def find_target(name: object, trusted_modules: Sequence[str] = (), key: str = "_target_") -> Callable[..., Any]:
+def find_target(name: object, trusted_modules: Sequence[str] = (), key: str = "_target_") -> Callable[..., object]:
     """Return the class or function that ``name`` names; raise UserError, naming ``key``, unless it is allowed."""
     name = _check_name(name, trusted_modules, key)
     allowed = (*ALLOWED_MODULES, *trusted_modules)
@@ -73,15 +76,15 @@ def _check_name(name: object, trusted_modules: Sequence[str], key: str) -> str:
     return present_name(name)
 
 
-def _nodes_with_target(value: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _nodes_with_target(value: object, key: str = "") -> Iterator[tuple[str, Mapping[str, object]]]:
     if isinstance(value, Mapping):
-        node = cast(Mapping[str, Any], value)
+        node = cast(Mapping[str, object], value)
         if "_target_" in node:
             yield key, node
         for name, child in node.items():
             yield from _nodes_with_target(child, f"{key}.{name}" if key else name)
     elif isinstance(value, Sequence) and not isinstance(value, str):
-        for index, child in enumerate(cast(Sequence[Any], value)):
+        for index, child in enumerate(cast(Sequence[object], value)):
             yield from _nodes_with_target(child, f"{key}[{index}]")
 
 
@@ -108,7 +111,7 @@ def _not_allowed(key: str, name: str, allowed: Sequence[str]) -> UserError:
     )
 
 
-def _check_arguments(key: str, node: Mapping[str, Any], target: Callable[..., Any]) -> None:
+def _check_arguments(key: str, node: Mapping[str, object], target: Callable[..., object]) -> None:
     names = _argument_names(target)
     for argument in node:
         if names is not None and argument not in HYDRA_KEYS and argument not in names:
@@ -116,9 +119,9 @@ def _check_arguments(key: str, node: Mapping[str, Any], target: Callable[..., An
             raise UserError(f"{key}.{argument}: {node['_target_']} has no argument {argument!r}.{remedy}")
 
 
-def _argument_names(target: Callable[..., Any]) -> list[str] | None:
+def _argument_names(target: Callable[..., object]) -> list[str] | None:
     """Return the arguments that ``target`` and its base classes accept by name; None if it accepts any."""
-    makers: list[Callable[..., Any]] = [target]
+    makers: list[Callable[..., object]] = [target]
     if inspect.isclass(target):
         makers = [vars(base)["__init__"] for base in target.__mro__ if "__init__" in vars(base)]
     names: list[str] = []

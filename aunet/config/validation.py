@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any, cast, get_type_hints
+from typing import cast, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
@@ -13,7 +13,7 @@ from aunet.errors import UserError
 from aunet.messages import did_you_mean
 
 
-def typed(config: DictConfig) -> DictConfig:
+def convert_types(config: DictConfig) -> DictConfig:
     """Return ``config`` with every value converted to the schema's type, interpolations kept.
 
     Raises:
@@ -24,7 +24,7 @@ def typed(config: DictConfig) -> DictConfig:
         return cast(DictConfig, OmegaConf.merge(_schema(), config))
     except ConfigKeyError as error:
         key = str(error.full_key)
-        remedy = _package_remedy(config, key) or did_you_mean(key, known_keys())
+        remedy = _package_remedy(config, key) or did_you_mean(key, list_known_keys())
         raise UserError(f"{key}: there is no such key.{remedy}") from None
     except OmegaConfBaseException as error:
         key = str(error.full_key)
@@ -32,12 +32,12 @@ def typed(config: DictConfig) -> DictConfig:
         raise UserError(f"{key}={_shown(value)}: {key.partition('[')[0]} must be {_type_of(key)}.") from None
 
 
-def known_keys() -> list[str]:
+def list_known_keys() -> list[str]:
     """Return every dotted key of the schema."""
     return [key for key, _, _ in _schema_entries(RunConfig)]
 
 
-def check_rules(values: Mapping[str, Any]) -> None:
+def check_rules(values: Mapping[str, object]) -> None:
     """Raise UserError for a key without a value, and for the first value that breaks its rule.
 
     ``values`` are plain containers, resolved and typed.
@@ -47,7 +47,7 @@ def check_rules(values: Mapping[str, Any]) -> None:
         if value == "???":
             raise UserError(f"{key} has no value. Give it {_type_of(key)}: {key}=…")
         is_split = isinstance(value, list) and not (rule and rule.is_of_list)
-        entries: Sequence[Any] = cast(list[Any], value) if is_split else [value]
+        entries: Sequence[object] = cast(list[object], value) if is_split else [value]
         for entry in entries:
             if rule is not None and entry is not None and not rule.holds(entry):
                 subject = "each entry" if is_split else "it"
@@ -76,7 +76,7 @@ def _check_groups(config: DictConfig) -> None:
             raise UserError(f"{name}={_shown(value)}: {name} is a group of keys. Give one of them: {name}.<key>=….")
 
 
-def _schema_entries(schema: type, prefix: str = "") -> Iterator[tuple[str, Any, Rule | None]]:
+def _schema_entries(schema: type, prefix: str = "") -> Iterator[tuple[str, object, Rule | None]]:
     """Yield dotted key, type and rule of every key below ``schema``, groups included."""
     types = get_type_hints(schema)
     for entry in fields(schema):
@@ -86,11 +86,9 @@ def _schema_entries(schema: type, prefix: str = "") -> Iterator[tuple[str, Any, 
             yield from _schema_entries(cast(type, type_), key + ".")
 
 
-def _at(values: Mapping[str, Any], key: str) -> Any:
-    value: Any = values
-    for part in key.split("."):
-        value = value[part]
-    return value
+def _at(values: Mapping[str, object], key: str) -> object:
+    group, _, rest = key.partition(".")
+    return _at(cast(Mapping[str, object], values[group]), rest) if rest else values[group]
 
 
 _WORDS = {
@@ -112,13 +110,13 @@ def _type_of(key: str) -> str:
     return " or ".join(_words(member) for member in members)
 
 
-def _words(type_: Any) -> str:
+def _words(type_: object) -> str:
     name = getattr(getattr(type_, "__origin__", None) or type_, "__name__", "")
     if name == "list":
-        return f"a list in brackets, each {_words(type_.__args__[0])}"
+        return f"a list in brackets, each {_words(get_args(type_)[0])}"
     return _WORDS.get(name, "a group of keys")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
     return "null" if plain is None else str(plain)

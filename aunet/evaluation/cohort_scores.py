@@ -17,7 +17,7 @@ from aunet.errors import UserError
 from aunet.evaluation.folder_scores import label_maps
 from aunet.messages import shortened
 from aunet.metrics.case_scores import join_scores
-from aunet.metrics.label_map_scores import score_case
+from aunet.metrics.label_map_scores import USUAL_SCORING, Scoring, score_case
 from aunet.terminal import shown
 
 
@@ -81,14 +81,24 @@ def match_cases(predictions: Path, cohort: Cohort) -> tuple[list[tuple[Path, Cas
 
 
 def score_cohort(
-    pairs: Sequence[tuple[Path, Case]], classes: MatchedClasses, cohort: Cohort, *, is_other_background: bool = False
+    pairs: Sequence[tuple[Path, Case]],
+    classes: MatchedClasses,
+    cohort: Cohort,
+    *,
+    is_other_background: bool = False,
+    scoring: Scoring = USUAL_SCORING,
 ) -> pd.DataFrame:
     """Return a row per case and common class, by ``label_map_scores.score_case``; unannotated ones are undefined."""
-    tables = [_score(path, case, classes, cohort, is_other_background) for path, case in shown(pairs, "Scoring cases")]
+    tables = [
+        _score(path, case, classes, cohort, is_other_background, scoring)
+        for path, case in shown(pairs, "Scoring cases")
+    ]
     return join_scores(tables)
 
 
-def _score(path: Path, case: Case, classes: MatchedClasses, cohort: Cohort, is_other_background: bool) -> pd.DataFrame:
+def _score(
+    path: Path, case: Case, classes: MatchedClasses, cohort: Cohort, is_other_background: bool, scoring: Scoring
+) -> pd.DataFrame:
     reference, predicted = read_reference(case, cohort), read_label(path)
     reference = align(reference, predicted)
     check_same_grid(reference, predicted, case.case_id)
@@ -109,6 +119,7 @@ def _score(path: Path, case: Case, classes: MatchedClasses, cohort: Cohort, is_o
         classes.labels,
         annotated,
         case.patient,
+        scoring,
     )
 
 

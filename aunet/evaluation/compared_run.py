@@ -10,7 +10,7 @@ import pandas as pd
 from aunet.data.cohort.case import Case
 from aunet.data.cohort.groups import groups_by_name
 from aunet.errors import UserError
-from aunet.metrics.case_scores import DISTANCES, has_patients, read_case_scores
+from aunet.metrics.case_scores import DISTANCES, USUAL_METRICS, has_patients, read_case_scores, recorded_metrics
 from aunet.runs.run_folder import RunFolder, runs_inside
 
 RECORD_KEYS = (
@@ -58,9 +58,10 @@ class Training:
 class ComparedRun:
     """A finished run, or the runs of a cross-validation, pooled: one of ``trainings`` per fold.
 
-    ``unit`` is the kind of name in the column ``patient`` of ``scores``, which is empty for cases. ``distances`` are
-    the recorded distance columns of ``scores``. ``settings`` is the configuration, dotted key -> value. ``caveats``
-    are sentences that every table of the run shows. The comparison itself measures ``forward_seconds``.
+    ``unit`` is the kind of name in the column ``patient`` of ``scores``, which is empty for cases. ``metrics`` are
+    the keys of the recorded metrics of ``scores``. ``settings`` is the configuration, dotted key -> value. ``caveats``
+    are sentences that every table of the run shows. The comparison itself measures ``forward_seconds`` and
+    ``gflop`` of the forward pass of one patch, a multiply-add counted as 2.
     """
 
     folder: Path
@@ -75,11 +76,13 @@ class ComparedRun:
     class_names: tuple[str, ...]
     scores: pd.DataFrame
     unit: Unit = "case"
-    distances: tuple[str, ...] = DISTANCES
+    metrics: tuple[str, ...] = USUAL_METRICS
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     trainings: tuple[Training, ...] = (Training(),)
     caveats: tuple[str, ...] = ()
     forward_seconds: float = float("nan")
+    gflop: float = float("nan")
+    training_seconds: float = float("nan")
 
     @property
     def num_folds(self) -> int:
@@ -98,7 +101,7 @@ def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping
     flat, training = flatten(settings), _read_training(folder, record)
     scores = read_case_scores(RunFolder(folder).test.case_scores)
     _check_rows(scores, record["class_names"][1:], folder)
-    distances = _recorded_distances(scores, flat)
+    metrics = _recorded_metrics(scores, flat)
     scores, unit = _with_patients(scores, training, flat.get("data.split.group"))
     return ComparedRun(
         folder=folder,
@@ -113,7 +116,7 @@ def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping
         class_names=tuple(record["class_names"]),
         scores=scores,
         unit=unit,
-        distances=distances,
+        metrics=metrics,
         settings=flat,
         trainings=(training,),
         caveats=tuple(record.get("caveats", ())),
@@ -145,7 +148,12 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings by their dotted keys."""
+    """Return nested settings by their dotted keys.
+
+    Examples:
+        >>> flatten({"optimizer": {"name": "adamw"}, "seed": 0})
+        {'optimizer.name': 'adamw', 'seed': 0}
+    """
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
@@ -210,14 +218,13 @@ def _check_rows(scores: pd.DataFrame, classes: Sequence[str], folder: Path) -> N
         )
 
 
-def _recorded_distances(scores: pd.DataFrame, settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the distances that ``scores`` hold, the main one first.
+def _recorded_metrics(scores: pd.DataFrame, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of the metrics that ``scores`` hold.
 
-    Versions before ``diagonal_mm`` wrote the voxel form alone, and counted every voxel of a picture as border.
+    Versions before ``diagonal_mm`` counted every voxel of a picture as border, so their distances in 2D are left out.
     """
-    if bool(scores["diagonal_mm"].notna().all()):
-        return DISTANCES
-    return () if settings.get("dataset.spatial_dims") == 2 else ("voxel_assd_mm",)
+    is_first_version = not bool(scores["diagonal_mm"].notna().all()) and settings.get("dataset.spatial_dims") == 2
+    return tuple(key for key in recorded_metrics(scores) if not (is_first_version and key in DISTANCES))
 
 
 def _with_patients(scores: pd.DataFrame, training: Training, group: str | None) -> tuple[pd.DataFrame, Unit]:

@@ -1,4 +1,4 @@
-"""Runs side by side: the paper's table, the settings that differ, and the paired differences to the first run."""
+"""Runs side by side: the paper's table, and the settings that differ."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -16,30 +16,22 @@ from aunet.evaluation.setting_differences import (
     told_counts,
     told_facts,
 )
-from aunet.evaluation.sign_flip_test import DRAWS, FEWEST, MOST_EXACT
+from aunet.messages import duration_words
 from aunet.metrics.case_scores import PENALTY
+from aunet.metrics.registry import METRIC_OF, notes_on
 from aunet.reporting.tables import (
     DETECTED_NOTE,
-    DISTANCE_NOTE,
-    METRIC_NAMES,
     PHANTOM_NOTE,
-    VOXEL_DISTANCE_NOTE,
     PaperTable,
     Rows,
-    digits_of,
     mean_and_sd,
-    rows_of_metric,
 )
 
-INFERENCE_NOTE = (
-    "Mean: of the patients' differences, each the mean over the patient's cases that both runs define. p: two-sided"
-    f" sign-flip permutation test of this mean (t corrected for skewness; all patterns of signs up to n = {MOST_EXACT},"
-    f" else {DRAWS:,}), not corrected for the number of rows. 95 % interval: the means that this test does not reject,"
-    f" so that it excludes 0 exactly if p < 0.05. Neither is given below n = {FEWEST}: too few patients."
-)
-LEFT_OUT_NOTE = "n: patients (cases, if they are more). Left out: cases that a run leaves undefined."
 TRAINING_CASES_NOTE = (
     "Whether the runs were trained on the same cases is not known: splits.json is missing or older for"
+)
+ONE_TRAINING_NOTE = (
+    "Each run is {}: the table speaks of these trainings, not of the models; repeat with other seeds and give all runs."
 )
 FOLDS_NOTE = (
     "Cross-validation: the test scores of all folds, pooled; each case was scored by a network that did not train "
@@ -47,7 +39,6 @@ FOLDS_NOTE = (
 )
 GROUP_NOTE = "Patients: the groups of cases that data.split.group={} finds in their names."
 UNIT_NOTE = "Patients are not recorded; each case counts as one."
-DISTANCE_NOTES = {"assd_mm": DISTANCE_NOTE, "voxel_assd_mm": VOXEL_DISTANCE_NOTE}
 SETTINGS_NOTE = "Each of these, unless only noted, may explain a difference of scores as well as the model does."
 
 
@@ -68,10 +59,10 @@ def comparison_table(
     if any(row["invented"] for of_class in found for row in of_class):
         groups.append(_group("Invented (cases)", classes, found, lambda row: "", lambda row: str(row["invented"])))
     return PaperTable(
-        title=f"{_data_title(runs)}: mean ± sd over {_population(runs)}{mark_of(runs, differences)}",
+        title=f"{data_title(runs)}: mean ± sd over {population(runs)}{mark_of(runs, differences)}",
         columns=("Metric", "Class", "n", *names),
-        groups=(*groups, _facts(runs)),
-        notes=(*_run_notes(runs), timing_note, *_score_notes(forms)),
+        groups=(*groups, fact_rows(runs)),
+        notes=(*run_notes(runs), timing_note, *_score_notes(forms)),
         name_columns=2,
     )
 
@@ -94,21 +85,6 @@ def settings_table(runs: Sequence[ComparedRun], differences: Sequence[SettingDif
     )
 
 
-def difference_tables(
-    runs: Sequence[ComparedRun], rows: pd.DataFrame, differences: Sequence[SettingDifference]
-) -> list[PaperTable]:
-    """Return a table per run of ``differences_to_first``."""
-    return [
-        PaperTable(
-            title=f"Paired differences: {run} minus {of_run['baseline'].iloc[0]}{mark_of(runs, differences)}",
-            columns=("Metric", "Class", "Mean", "95 % interval", "p", "sd", "n", "Left out"),
-            groups=tuple(_difference_group(form, of_run) for form in score_forms(runs)),
-            notes=(*_run_notes(runs), INFERENCE_NOTE, LEFT_OUT_NOTE),
-        )
-        for run, of_run in rows.groupby("run", sort=False)
-    ]
-
-
 def mark_of(runs: Sequence[ComparedRun], differences: Sequence[SettingDifference]) -> str:
     """Return the mark for every title if more than the model differs; empty if only the model does."""
     concerns = ", ".join(refused_concerns(differences))
@@ -121,8 +97,8 @@ def mark_of(runs: Sequence[ComparedRun], differences: Sequence[SettingDifference
 
 def metric_title(form: ScoreForm) -> str:
     """Return the name of a metric in one of its forms."""
-    name = METRIC_NAMES[form.metric]
-    return name.replace(" (mm)", ", penalised (mm)") if form.is_penalised else name
+    metric = METRIC_OF[form.metric]
+    return metric.penalised_heading if form.is_penalised else metric.heading
 
 
 def _group(
@@ -153,11 +129,13 @@ def _mean_cell(row: Mapping[str, Any]) -> str:
     return mean_and_sd(row["mean"], row["sd"], row["metric"]) if row["is_recorded"] else NOT_RECORDED
 
 
-def _facts(runs: Sequence[ComparedRun]) -> Rows:
-    """Return the rows on size, speed and training."""
+def fact_rows(runs: Sequence[ComparedRun]) -> Rows:
+    """Return the rows on size, cost and training: name, two empty cells, a cell per run."""
     facts: list[tuple[str, Callable[[ComparedRun], str]]] = [
         ("Parameters", lambda run: f"{run.parameters / 1e6:.2f} M" if run.parameters >= 1e5 else str(run.parameters)),
-        ("Forward (s)", lambda run: f"{run.forward_seconds:.3f}"),
+        ("GFLOP", lambda run: _known(run.gflop, lambda value: f"{value:,.1f}")),
+        ("Forward (s)", lambda run: _known(run.forward_seconds, lambda value: f"{value:.3f}")),
+        ("Training time", lambda run: _known(run.training_seconds, duration_words)),
         ("Patch", lambda run: "×".join(map(str, run.patch_size))),
         ("Training cases", lambda run: told_counts([training.train for training in run.trainings])),
         ("Training patients", lambda run: told_counts([_patients_of(training) for training in run.trainings])),
@@ -171,17 +149,23 @@ def _facts(runs: Sequence[ComparedRun]) -> Rows:
     return tuple((name, "", "", *map(text, runs)) for name, text in facts)
 
 
+def _known(value: float, text: Callable[[float], str]) -> str:
+    return NOT_RECORDED if math.isnan(value) else text(value)
+
+
 def _patients_of(training: Training) -> frozenset[str] | None:
     if training.train is None or training.patients is None:
         return None
     return frozenset(training.patients.get(case_id, case_id) for case_id in training.train)
 
 
-def _data_title(runs: Sequence[ComparedRun]) -> str:
+def data_title(runs: Sequence[ComparedRun]) -> str:
+    """Return the name of the data, marked if it is a phantom."""
     return f"{runs[0].data}{' (PHANTOM)' if runs[0].is_phantom else ''}"
 
 
-def _population(runs: Sequence[ComparedRun]) -> str:
+def population(runs: Sequence[ComparedRun]) -> str:
+    """Return the number of test patients, and of cases if there are more."""
     scores = runs[0].scores
     cases, patients = len(set(scores["case_id"])), len(set(scores["patient"]))
     if runs[0].unit == "case":
@@ -189,15 +173,15 @@ def _population(runs: Sequence[ComparedRun]) -> str:
     return f"{patients} patient{'' if patients == 1 else 's'}" + (f" ({cases} test cases)" if cases != patients else "")
 
 
-def _run_notes(runs: Sequence[ComparedRun]) -> tuple[str, ...]:
-    """Return the notes of every table."""
+def run_notes(runs: Sequence[ComparedRun], are_arms: bool = False) -> tuple[str, ...]:
+    """Return the notes of every table; ``are_arms``: each run stands for several trainings of its model."""
     first, has_folds = runs[0], any(run.num_folds > 1 for run in runs)
     unknown = [run.name for run in runs if any(training.train is None for training in run.trainings)]
     trainings = "one training per fold" if has_folds else "one training"
     return (
         *((PHANTOM_NOTE,) if first.is_phantom else ()),
         *(f"{run.name}: {caveat}" for run in runs for caveat in run.caveats),
-        f"Each run is {trainings}: the table speaks of these trainings, not of the models; repeat with other seeds.",
+        *(() if are_arms else (ONE_TRAINING_NOTE.format(trainings),)),
         *((FOLDS_NOTE,) if has_folds else ()),
         *((f"{TRAINING_CASES_NOTE} {', '.join(unknown)}.",) if unknown else ()),
         *((UNIT_NOTE,) if first.unit == "case" else ()),
@@ -206,46 +190,12 @@ def _run_notes(runs: Sequence[ComparedRun]) -> tuple[str, ...]:
 
 
 def _score_notes(forms: Sequence[ScoreForm]) -> tuple[str, ...]:
-    distance = forms[-1].metric
+    notes = notes_on(tuple(dict.fromkeys(form.metric for form in forms)))
     return (
         "n: patients (cases, if they are more) with a value in every run; mean and sd (n - 1) are over the means of"
         f" these patients, the same for all runs. {DETECTED_NOTE}. Invented: other cases in which it is predicted.",
-        f"{DISTANCE_NOTES[distance]} {PENALTY}",
+        f"{notes} {PENALTY}",
     )
-
-
-def _difference_group(form: ScoreForm, rows: pd.DataFrame) -> Rows:
-    chosen = [row for row in rows_of_metric(rows, form.metric) if row["form"] == form.name]
-    if not any(row["is_recorded"] for row in chosen):
-        return ((metric_title(form), "all", NOT_RECORDED, *["–"] * 5),)
-    return tuple(("" if number else metric_title(form), *_difference_cells(row)) for number, row in enumerate(chosen))
-
-
-def _difference_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    digits = digits_of(row["metric"])
-    return (
-        str(row["class"]),
-        _signed(row["mean"], digits),
-        _interval(row["low"], row["high"], digits),
-        _p_value(row["p_value"]),
-        "–" if math.isnan(row["sd"]) else f"{row['sd']:.{digits}f}",
-        _count(row),
-        str(row["undefined"]),
-    )
-
-
-def _signed(value: float, digits: int) -> str:
-    return "–" if math.isnan(value) else f"{value:+.{digits}f}"
-
-
-def _interval(low: float, high: float, digits: int) -> str:
-    return "–" if math.isnan(low) else f"[{_signed(low, digits)}, {_signed(high, digits)}]"
-
-
-def _p_value(value: float) -> str:
-    if math.isnan(value):
-        return "–"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _shown(value: str, longest: int = 60) -> str:

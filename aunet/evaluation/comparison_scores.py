@@ -9,7 +9,8 @@ import pandas as pd
 
 from aunet.evaluation.compared_run import ComparedRun
 from aunet.evaluation.paired_statistics import paired_difference, patient_means
-from aunet.metrics.case_scores import DISTANCES, METRICS, detections, patients, penalised
+from aunet.metrics.case_scores import SHOWN_METRICS, detections, patients, penalised
+from aunet.metrics.registry import METRIC_OF
 
 _NAN = float("nan")
 
@@ -28,15 +29,27 @@ class ScoreForm:
 
     def is_recorded_by(self, run: ComparedRun) -> bool:
         """Return whether the run has the metric and, for a penalty, the diagonals of its scans."""
-        is_recorded = self.metric not in DISTANCES or self.metric in run.distances
-        return is_recorded and (not self.is_penalised or bool(run.scores["diagonal_mm"].notna().all()))
+        return self.metric in run.metrics and (not self.is_penalised or bool(run.scores["diagonal_mm"].notna().all()))
 
 
 def score_forms(runs: Sequence[ComparedRun]) -> tuple[ScoreForm, ...]:
-    """Return the forms of the tables, in order: overlaps, then the distance that the most runs recorded in one form."""
-    distance = max(DISTANCES, key=lambda name: sum(name in run.distances for run in runs))
-    overlaps = (ScoreForm(metric) for metric in METRICS if metric not in DISTANCES)
-    return (*overlaps, ScoreForm(distance), ScoreForm(distance, is_penalised=True))
+    """Return the forms of the tables, in order: each metric as most runs recorded it, a distance also penalised.
+
+    Signed differences are left out, because none of their sides is better.
+    """
+    forms: list[ScoreForm] = []
+    for key in SHOWN_METRICS:
+        metric = METRIC_OF[key]
+        if metric.direction == "zero":
+            continue
+        if metric.is_optional and not any(key in run.metrics for run in runs):
+            continue
+        choices = [key, *([metric.older_form] if metric.older_form else [])]
+        most_recorded = max(choices, key=lambda choice: sum(choice in run.metrics for run in runs))
+        forms.append(ScoreForm(most_recorded))
+        if metric.penalty == "diagonal":
+            forms.append(ScoreForm(most_recorded, is_penalised=True))
+    return tuple(forms)
 
 
 def comparison_rows(runs: Sequence[ComparedRun]) -> pd.DataFrame:

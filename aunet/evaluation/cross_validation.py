@@ -7,7 +7,7 @@ from aunet.errors import UserError
 from aunet.evaluation.compared_run import ComparedRun
 from aunet.evaluation.setting_differences import has_equal_settings
 from aunet.messages import shortened
-from aunet.metrics.case_scores import DISTANCES, join_scores
+from aunet.metrics.case_scores import join_scores
 from aunet.runs.run_folder import RunFolder
 
 
@@ -62,7 +62,7 @@ def _pooled(folds: dict[int, ComparedRun]) -> ComparedRun:
         runs[0],
         scores=scores,
         unit=max((run.unit for run in runs), key=("patient", "group", "case").index),
-        distances=tuple(distance for distance in DISTANCES if all(distance in run.distances for run in runs)),
+        metrics=tuple(key for key in runs[0].metrics if all(key in run.metrics for run in runs)),
         trainings=tuple(training for run in runs for training in run.trainings),
         caveats=tuple(dict.fromkeys(caveat for run in runs for caveat in run.caveats)),
     )

@@ -11,8 +11,8 @@ import pandas as pd
 from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_label, stem
 from aunet.errors import UserError
 from aunet.messages import shortened
-from aunet.metrics.case_scores import COLUMNS, join_scores
-from aunet.metrics.label_map_scores import class_boxes, scan_diagonal, score_values
+from aunet.metrics.case_scores import join_scores
+from aunet.metrics.label_map_scores import USUAL_SCORING, Scoring, class_boxes, scan_diagonal, score_values
 from aunet.terminal import shown
 
 _logger = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ def score_pairs(
     value_of_class: Mapping[str, int] | None = None,
     *,
     is_other_background: bool = False,
+    scoring: Scoring = USUAL_SCORING,
 ) -> pd.DataFrame:
     """Score (prediction, reference) of each case_id: a row per case and class, as ``label_map_scores.score_values``.
 
@@ -51,7 +52,7 @@ def score_pairs(
     """
 
     def score(case_id: str) -> tuple[pd.DataFrame, float]:
-        return _score_files(case_id, *pairs[case_id], value_of_class, is_other_background)
+        return _score_files(case_id, *pairs[case_id], value_of_class, is_other_background, scoring)
 
     # Decompressing, searching boxes and neighbours and counting release the GIL: threads are enough.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
@@ -60,10 +61,11 @@ def score_pairs(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    tables, diagonals = [table for table, _ in scored], [diagonal for _, diagonal in scored]
-    return (
-        join_scores(tables) if value_of_class else _with_every_class(tables, dict(zip(pairs, diagonals, strict=True)))
-    )
+    tables = [table for table, _ in scored]
+    if value_of_class:
+        return join_scores(tables)
+    diagonals = dict(zip(pairs, (diagonal for _, diagonal in scored), strict=True))
+    return _with_every_class(tables, diagonals, scoring)
 
 
 def label_maps(folder: Path) -> dict[str, Path]:
@@ -85,7 +87,12 @@ def label_maps(folder: Path) -> dict[str, Path]:
 
 
 def _score_files(
-    case_id: str, prediction: Path, reference: Path, value_of_class: Mapping[str, int] | None, is_other_background: bool
+    case_id: str,
+    prediction: Path,
+    reference: Path,
+    value_of_class: Mapping[str, int] | None,
+    is_other_background: bool,
+    scoring: Scoring,
 ) -> tuple[pd.DataFrame, float]:
     """Return the scores of one case and the diagonal of its scan (mm), which a case without any class has too."""
     expected, predicted = read_label(reference), read_label(prediction)
@@ -101,7 +108,8 @@ def _score_files(
             f"case {case_id}: {prediction} or {reference} holds the values [{shortened(sorted(unknown))}], and"
             f" --classes names only {known}. Name them too, or take them as background with --others-are-background."
         )
-    scores = score_values(case_id, predicted.array, expected.array, expected.spacing, value_of_class)
+    arrays = predicted.array, expected.array
+    scores = score_values(case_id, *arrays, expected.spacing, value_of_class, scoring=scoring)
     return scores, scan_diagonal(expected.shape, expected.spacing)
 
 
@@ -115,7 +123,9 @@ def _values_in(volume: Volume) -> set[int]:
     return set(class_boxes(volume.array))
 
 
-def _with_every_class(tables: Sequence[pd.DataFrame], diagonal_of_case: Mapping[str, float]) -> pd.DataFrame:
+def _with_every_class(
+    tables: Sequence[pd.DataFrame], diagonal_of_case: Mapping[str, float], scoring: Scoring
+) -> pd.DataFrame:
     """Return a row for every case and every class of any case; a class absent from a case is undefined there."""
     filled = [table for table in tables if len(table)]
     case_ids = list(diagonal_of_case)
@@ -127,7 +137,9 @@ def _with_every_class(tables: Sequence[pd.DataFrame], diagonal_of_case: Mapping[
     full = scores.set_index(["case_id", "class"]).reindex(rows).reset_index()
     for name in classes:
         if not full.loc[full["class"] == name, "reference_ml"].gt(0).any():
-            _logger.warning("value %s stands in predictions only, in no reference; do both number classes alike?", name)
+            _logger.warning("value %s is in predictions only, in no reference; do both number classes alike?", name)
     full = full.fillna({"reference_ml": 0.0, "predicted_ml": 0.0})
     diagonals = [diagonal_of_case[str(case_id)] for case_id in full["case_id"]]
-    return full.assign(patient=full["case_id"], diagonal_mm=diagonals).reindex(columns=list(COLUMNS))
+    tolerances = [scoring.tolerance_of(str(name)) for name in full["class"]]
+    filled_in = full.assign(patient=full["case_id"], diagonal_mm=diagonals, tolerance_mm=tolerances)
+    return filled_in.reindex(columns=list(scores.columns))

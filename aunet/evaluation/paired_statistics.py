@@ -71,7 +71,12 @@ def paired_difference(
 
 
 def patient_means(values: ArrayLike, patients: Sequence[Hashable]) -> NDArray[np.float64]:
-    """Return the mean of the defined ``values`` (cases,) of each patient; a patient without any is left out."""
+    """Return the mean of the defined ``values`` (cases,) of each patient; a patient without any is left out.
+
+    Examples:
+        >>> patient_means([0.25, 0.75, 0.9], ["Ada", "Ada", "Bo"]).tolist()
+        [0.5, 0.9]
+    """
     numbers = np.asarray(values, dtype=np.float64)
     is_defined = ~np.isnan(numbers)
     number_of_patient = {patient: number for number, patient in enumerate(dict.fromkeys(patients))}

@@ -17,6 +17,7 @@ from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.native_space import restore_label_map
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
+from aunet.inference.window_layout import Window
 from aunet.networks.layers import lay_out_channels_last
 
 Precision = Literal["float32", "bf16", "fp16"]
@@ -35,9 +36,9 @@ class Prediction:
         """Return the voxel size in mm along each stored axis."""
         return Volume(self.label, self.affine).spacing
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the label map as NIfTI (.nii.gz or .nii), or that of a picture as PNG."""
-        write_label(path, self.label, self.affine)
+        write_label(Path(path), self.label, self.affine)
 
 
 class Predictor:
@@ -47,11 +48,7 @@ class Predictor:
         network: returns logits (B, K, h, w, d) for an image (B, C, h, w, d).
         preprocessing: as in training.
         labels: names of the K classes.
-        patch_size: window (voxels of the preprocessed grid).
-        overlap: share that two neighbouring windows have in common, in [0, 1).
-        size_multiple: the network accepts sizes that are multiples of it.
-        window_batch: windows predicted at once.
-        one_pass_voxels: volumes of at most this many are predicted without windows.
+        window: the sliding window.
         precision: "bf16" and "fp16" run the network under autocast.
         channels_last: memory format of the network, faster in bf16 on many CPUs and GPUs.
         device: where the network runs; it is moved there.
@@ -63,11 +60,7 @@ class Predictor:
         network: nn.Module,
         preprocessing: Preprocessing,
         labels: Labels,
-        patch_size: Sequence[int],
-        overlap: float = 0.5,
-        size_multiple: Sequence[int] = (16, 16, 16),
-        window_batch: int = 1,
-        one_pass_voxels: int = 0,
+        window: Window,
         precision: Precision = "float32",
         channels_last: bool = False,
         device: torch.device | str = "cpu",
@@ -78,14 +71,10 @@ class Predictor:
             lay_out_channels_last(self.network)
         self.preprocessing = preprocessing
         self.labels = labels
-        self.patch_size = tuple(patch_size)
-        self.size_multiple = tuple(size_multiple)
+        self.window = window
         self.precision: Precision = precision
         self.channels_last = channels_last
         self.device = torch.device(device)
-        self._overlap = overlap
-        self._window_batch = window_batch
-        self._one_pass_voxels = one_pass_voxels
         self._in_channels = in_channels
 
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
@@ -116,13 +105,4 @@ class Predictor:
         autocast_type = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
         is_autocast = autocast_type is not None
         with torch.inference_mode(), torch.autocast(self.device.type, autocast_type, enabled=is_autocast):
-            return predict_volume(
-                self.network,
-                image,
-                self.patch_size,
-                overlap=self._overlap,
-                size_multiple=self.size_multiple,
-                window_batch=self._window_batch,
-                one_pass_voxels=self._one_pass_voxels,
-                with_attention=with_attention,
-            )
+            return predict_volume(self.network, image, self.window, with_attention=with_attention)

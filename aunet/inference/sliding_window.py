@@ -3,7 +3,7 @@
 Letters: C channels, K classes, H, W, D voxels of the volume; h, w, d cells of a gate's coarser grid.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aunet.inference.window_layout import Triple, WindowLayout, window_layout, window_slices
+from aunet.inference.coefficients import LevelCoefficients
+from aunet.inference.window_layout import Triple, Window, WindowLayout, window_slices
 from aunet.networks.processor_convolutions import ProcessorConvolutions
 from aunet.networks.protocols import AttentionNetwork, has_softmax_gates
 
@@ -20,48 +21,35 @@ _LOGITS = 0  # key of the logits among the maps of a window; levels of coefficie
 
 @dataclass(frozen=True)
 class VolumePrediction:
-    """Logits (K, H, W, D) and, for each gated level, coefficients (maps, h, w, d): float32, on the CPU.
+    """Logits (K, H, W, D) and the coefficients of each gated level, finest first: float32, on the CPU.
 
-    Along each axis cell ``i`` of level ``l`` covers the voxels of the image from ``offset[l] + i * cell_size[l]`` to
-    ``offset[l] + (i + 1) * cell_size[l]``. The cells cover the image; those at its border may reach beyond it.
+    The cells of a level cover the image; those at its border may reach beyond it.
     """
 
     logits: Tensor
-    coefficients: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
-    cell_size: dict[int, Triple] = field(default_factory=dict[int, Triple])
-    offset: dict[int, Triple] = field(default_factory=dict[int, Triple])
+    coefficients: dict[int, LevelCoefficients] = field(default_factory=dict[int, LevelCoefficients])
 
 
 def predict_volume(
-    network: nn.Module,
-    image: Tensor,
-    patch_size: Sequence[int],
-    *,
-    overlap: float = 0.5,
-    size_multiple: Sequence[int] = (16, 16, 16),
-    window_batch: int = 1,
-    one_pass_voxels: int = 0,
-    with_attention: bool = False,
+    network: nn.Module, image: Tensor, window: Window, *, with_attention: bool = False
 ) -> VolumePrediction:
     """Predict an image (C, H, W, D) of any size on the network's device, in evaluation mode and without gradients.
 
-    The image is padded with zeros on both sides, to ``patch_size`` at least and to multiples of ``size_multiple``, at
-    which the windows start. If it then has at most ``one_pass_voxels``, it is one window, which requires a network that
-    does not average over all of its input (``UNet.is_local``). Coefficients are averaged at their own resolution with
-    the windows' weights. The caller may choose a lower precision (``torch.autocast``); sums are float32.
+    The image is padded with zeros on both sides, to the window's patch size at least and to multiples of its size
+    multiple. Coefficients are averaged at their own resolution with the windows' weights. The caller may choose a lower
+    precision (``torch.autocast``); sums are float32.
     """
-    layout = window_layout(image.shape[1:], patch_size, overlap, size_multiple, one_pass_voxels)
+    layout = window.lay_out(image.shape[1:])
     padded = layout.pad(image.to(_device(network), torch.float32))
     with torch.no_grad(), _evaluating(network), ProcessorConvolutions():
-        maps = _stitch(_window_maps(network, padded, layout, window_batch, with_attention), layout)
+        maps = _stitch(_window_maps(network, padded, layout, window.window_batch, with_attention), layout)
     logits, _, _ = _crop(maps.pop(_LOGITS), layout)
-    cropped = {level: _crop(values, layout) for level, values in maps.items()}
-    return VolumePrediction(
-        logits,
-        {level: values for level, (values, _, _) in cropped.items()},
-        {level: cell_size for level, (_, cell_size, _) in cropped.items()},
-        {level: offset for level, (_, _, offset) in cropped.items()},
-    )
+    cropped = {level: _crop(values, layout) for level, values in sorted(maps.items())}
+    coefficients = {
+        level: LevelCoefficients(level, values.numpy(), cell_size, offset)
+        for level, (values, cell_size, offset) in cropped.items()
+    }
+    return VolumePrediction(logits, coefficients)
 
 
 def _window_maps(

@@ -13,20 +13,6 @@ Triple = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Window:
-    """The sliding window: its size, the share that neighbours have in common, and the number predicted at once.
-
-    A volume of at most ``one_pass_voxels`` is predicted in one pass, as a single window.
-    """
-
-    patch_size: tuple[int, ...]
-    overlap: float
-    size_multiple: tuple[int, ...]
-    window_batch: int
-    one_pass_voxels: int = 0
-
-
-@dataclass(frozen=True)
 class WindowLayout:
     """Windows over a volume that is padded by ``before`` voxels in front and behind up to ``padded_size``.
 
@@ -72,34 +58,46 @@ def window_slices(corner: Sequence[int], size: Sequence[int]) -> tuple[slice, ..
     return tuple(slice(first, first + extent) for first, extent in zip(corner, size, strict=True))
 
 
-def window_layout(
-    size: Sequence[int],
-    patch_size: Sequence[int],
-    overlap: float,
-    size_multiple: Sequence[int],
-    one_pass_voxels: int = 0,
-) -> WindowLayout:
-    """Lay windows of ``patch_size`` over a volume (voxels) so that neighbours share at least about ``overlap``.
+@dataclass(frozen=True)
+class Window:
+    """The sliding window with which validation, test and prediction label a whole case.
 
-    A volume shorter than the patch is padded to it, so that the network sees the same amount of padding as in
-    training. Windows are spread evenly; ``overlap`` lies in [0, 1). A volume that then has at most ``one_pass_voxels``
-    is one window.
+    Attributes:
+        patch_size: its size (voxels of the preprocessed grid), that of the training patches.
+        overlap: share that two neighbouring windows have in common, in [0, 1).
+        size_multiple: the network accepts sizes that are multiples of it; windows start at multiples.
+        window_batch: windows predicted at once.
+        one_pass_voxels: a volume of at most this many is predicted in one pass, as a single window, which requires a
+            network that does not average over all of its input (``UNet.is_local``).
     """
-    assert 0 <= overlap < 1, f"overlap {overlap} is not in [0, 1)"
-    axes = list(zip(size, patch_size, size_multiple, strict=True))
-    window = [_round_up(patch, multiple) for _, patch, multiple in axes]
-    padded = [
-        max(_round_up(length, multiple), extent) for (length, _, multiple), extent in zip(axes, window, strict=True)
-    ]
-    if math.prod(padded) <= one_pass_voxels:
-        window = padded
-    starts = [
-        _starts(length, extent, overlap, multiple)
-        for length, extent, multiple in zip(padded, window, size_multiple, strict=True)
-    ]
-    before = [(outer - inner) // 2 for outer, inner in zip(padded, size, strict=True)]
-    corners = tuple(_triple(corner) for corner in itertools.product(*starts))
-    return WindowLayout(_triple(size), _triple(padded), _triple(before), _triple(window), corners)
+
+    patch_size: tuple[int, ...]
+    overlap: float = 0.5
+    size_multiple: tuple[int, ...] = (16, 16, 16)
+    window_batch: int = 1
+    one_pass_voxels: int = 0
+
+    def lay_out(self, size: Sequence[int]) -> WindowLayout:
+        """Lay windows over a volume of ``size`` (voxels) so that neighbours share at least about ``overlap``.
+
+        A volume shorter than the patch is padded to it, so that the network sees the same amount of padding as in
+        training. Windows are spread evenly.
+        """
+        assert 0 <= self.overlap < 1, f"overlap {self.overlap} is not in [0, 1)"
+        axes = list(zip(size, self.patch_size, self.size_multiple, strict=True))
+        window = [_round_up(patch, multiple) for _, patch, multiple in axes]
+        padded = [
+            max(_round_up(length, multiple), extent) for (length, _, multiple), extent in zip(axes, window, strict=True)
+        ]
+        if math.prod(padded) <= self.one_pass_voxels:
+            window = padded
+        starts = [
+            _starts(length, extent, self.overlap, multiple)
+            for length, extent, multiple in zip(padded, window, self.size_multiple, strict=True)
+        ]
+        before = [(outer - inner) // 2 for outer, inner in zip(padded, size, strict=True)]
+        corners = tuple(_triple(corner) for corner in itertools.product(*starts))
+        return WindowLayout(_triple(size), _triple(padded), _triple(before), _triple(window), corners)
 
 
 def _starts(length: int, window: int, overlap: float, multiple: int) -> list[int]:

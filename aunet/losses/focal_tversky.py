@@ -20,6 +20,14 @@ class FocalTverskyLoss(nn.Module):
         invented_weight: weight of the false positives.
         gamma: values above 1 give more weight to samples that are nearly right, below 1 to those that are far off.
         include_background: whether class 0 counts.
+
+    Examples:
+        >>> import torch
+        >>> label = torch.tensor([[[[0, 1], [1, 1]]]])
+        >>> logits = 50.0 * torch.cat([1 - label, label], dim=1)
+        >>> loss = FocalTverskyLoss()
+        >>> f"{loss(logits, label):.4f} {loss(-logits, label):.4f}"
+        '0.0000 1.0000'
     """
 
     def __init__(

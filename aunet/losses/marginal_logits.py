@@ -20,6 +20,11 @@ def marginal_logits(logits: Tensor, annotated: Tensor) -> Tensor:
 
     Returns:
         (B, K, *spatial).
+
+    Examples:
+        >>> logits = torch.tensor([[0.5, 0.3, 0.2]]).log()[..., None]  # one voxel
+        >>> marginal_logits(logits, torch.tensor([[True, True, False]])).softmax(dim=1).squeeze()
+        tensor([0.7000, 0.3000, 0.0000])
     """
     shape = (*annotated.shape, *(1,) * (logits.ndim - 2))
     is_hidden = ~annotated.reshape(shape)[:, 1:]

@@ -1,6 +1,7 @@
 """The properties that a loss may state, beyond ``forward(logits, label) -> scalar``.
 
-Logits are (B, K, *spatial), the label (B, 1, *spatial) holds integers. Any ``nn.Module`` with this ``forward`` will do.
+Logits are (B, K, *spatial), the label (B, 1, *spatial) holds integers. Any ``nn.Module`` with this ``forward`` will do;
+nobody need inherit from these classes.
 """
 
 from typing import Protocol, runtime_checkable
@@ -10,7 +11,11 @@ from torch import nn
 
 @runtime_checkable
 class BatchLoss(Protocol):
-    """A loss that may treat the whole batch as one sample, such as MONAI's Dice losses."""
+    """A loss that may treat the whole batch as one sample, such as MONAI's Dice losses.
+
+    If ``batch`` is true, every rank must compute it over the samples of all: a ratio of sums over the batch is not the
+    mean of the ranks' ratios.
+    """
 
     batch: bool
 

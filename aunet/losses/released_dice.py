@@ -11,6 +11,11 @@ class ReleasedDiceLoss(nn.Module):
 
     The smoothing term is added before the doubling, so a perfect prediction scores slightly below 0.
     Source: ozan-oktay/Attention-Gated-Networks, ``SoftDiceLoss``.
+
+    Examples:
+        >>> label = torch.tensor([[[[0, 1], [1, 1]]]])
+        >>> f"{ReleasedDiceLoss()(100.0 * torch.cat([1 - label, label], dim=1), label):.4f}"
+        '-0.0033'
     """
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
 """The table of case scores: a row per case and class, its summary, and both as files.
 
-A value that an older version did not write is "not recorded": ``patient`` is empty, numbers are NaN. ``diagonal_mm`` is
-otherwise always known, so its absence distinguishes a distance that is not recorded from an undefined one.
+A metric that the version which wrote a file did not know is "not recorded": the table lacks its column. Other values
+that it did not write are empty (``patient``) or NaN (volumes, ``diagonal_mm``).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +15,34 @@ from numpy.typing import NDArray
 
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
+from aunet.metrics.registry import METRIC_OF, METRICS
 
-# Overlaps and the main distance, in the order of the tables. The plain voxel form is in the files only.
-METRICS = ("dice", "precision", "recall", "assd_mm")
-FILE_METRICS = (*METRICS, "voxel_assd_mm")
-DISTANCES = ("assd_mm", "voxel_assd_mm")
-_OVERLAPS = ("dice", "precision", "recall")
-NUMBERS = (*FILE_METRICS, "reference_ml", "predicted_ml", "diagonal_mm")
+# Keys of the metrics: those that tables show, all that files hold, and the distances among these.
+SHOWN_METRICS = tuple(metric.key for metric in METRICS if metric.is_shown)
+FILE_METRICS = tuple(metric.key for metric in METRICS)
+DISTANCES = tuple(metric.key for metric in METRICS if metric.penalty == "diagonal")
+_VOLUMES = ("reference_ml", "predicted_ml", "diagonal_mm")
+# Columns that were added later come last, so that programs which count columns still find the earlier ones.
+_FIRST_METRICS = 5
+NUMBERS = (*FILE_METRICS[:_FIRST_METRICS], *_VOLUMES, *FILE_METRICS[_FIRST_METRICS:], "tolerance_mm")
 COLUMNS = ("case_id", "patient", "class", *NUMBERS)
-# Older versions wrote the voxel form under an ambiguous name, and only the columns of `_ALWAYS_WRITTEN`.
+_OPTIONAL = frozenset(metric.key for metric in METRICS if metric.is_optional)
+USUAL_METRICS = tuple(key for key in FILE_METRICS if key not in _OPTIONAL)
+# The first version wrote the voxel form under an ambiguous name.
 _OLD_NAMES = {"surface_distance_mm": "voxel_assd_mm"}
-_ALWAYS_WRITTEN = ("case_id", "class", "dice", "precision", "recall", "voxel_assd_mm", "reference_ml", "predicted_ml")
+_NAMES = ("case_id", "class")
 
 CONVENTION = (
-    "A class missing from a prediction scores Dice 0 and recall 0, its precision and surface distance are undefined; "
-    "a class predicted but not in the reference scores Dice 0 and precision 0, its recall and surface distance are "
-    "undefined; a class in neither, or not annotated in the case, is undefined in every metric. The surface distance "
-    "of a class that fills the whole scan is undefined: it has no surface within the scan. "
+    "A class missing from a prediction scores Dice 0 and recall 0, its precision and surface distances are undefined; "
+    "a class predicted but not in the reference scores Dice 0 and precision 0, its recall, surface distances and "
+    "relative volume difference are undefined; a class in neither, or not annotated in the case, is undefined in every "
+    "metric. The surface distances of a class that fills the whole scan are undefined: it has no surface within it. "
     "Undefined values are counted, and not in mean and sd."
 )
 PENALTY = (
-    "Penalised: as the mean, but a class in only one of prediction and reference counts with overlaps of 0 and a "
-    "surface distance of the scan's diagonal, so that missing it does not pay; the diagonal also counts if only the "
-    "prediction fills the whole scan."
+    "Penalised: as the mean, but a class in only one of prediction and reference counts with overlaps (NSD among them) "
+    "of 0 and surface distances of the scan's diagonal, so that missing it does not pay; so it does if only the "
+    "prediction fills the whole scan. Volume differences have no penalty."
 )
 
 
@@ -50,7 +55,7 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     """
     with_penalties = penalised(scores)
     rows: list[dict[str, str | float]] = []
-    for metric in FILE_METRICS:
+    for metric in recorded_metrics(scores):
         for name in scores["class"].unique():
             is_class = scores["class"] == name
             values = scores.loc[is_class, metric].to_numpy(dtype=np.float64)
@@ -68,7 +73,7 @@ def penalised(scores: pd.DataFrame) -> pd.DataFrame:
     A distance stays NaN if ``diagonal_mm`` is not recorded.
     """
     result = scores.copy()
-    for metric in FILE_METRICS:
+    for metric in recorded_metrics(scores):
         result.loc[_is_penalised(scores, metric), metric] = scores["diagonal_mm"] if metric in DISTANCES else 0.0
     return result
 
@@ -114,10 +119,20 @@ def count_cases(scores: pd.DataFrame) -> str:
     return f"{count} of {num_patients} patient{'' if num_patients == 1 else 's'}"
 
 
-def shown_metrics(scores: pd.DataFrame) -> tuple[str, ...]:
-    """Return the metrics to show: ``METRICS``, or with the voxel form for the scores of an older version."""
-    is_recorded = scores.empty or not bool(scores["diagonal_mm"].isna().to_numpy().all())
-    return METRICS if is_recorded else (*METRICS[:-1], "voxel_assd_mm")
+def columns_of(*, has_optional: bool = False) -> list[str]:
+    """Return the columns of a table, with or without the metrics that are computed on request."""
+    return [column for column in COLUMNS if has_optional or column not in _OPTIONAL]
+
+
+def recorded_metrics(scores: pd.DataFrame) -> tuple[str, ...]:
+    """Return the keys of the metrics that ``scores`` hold, undefined values included."""
+    return tuple(key for key in FILE_METRICS if key in scores.columns)
+
+
+def shown_metrics(recorded: Collection[str]) -> tuple[str, ...]:
+    """Return the keys of the metrics to show of those recorded; an older form takes the place of one that is not."""
+    choices = (key if key in recorded else METRIC_OF[key].older_form for key in SHOWN_METRICS)
+    return tuple(key for key in choices if key is not None and key in recorded)
 
 
 def summary_as_mapping(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float | int | None]]]:
@@ -141,7 +156,9 @@ def write_case_scores(path: Path, scores: pd.DataFrame) -> None:
 
 
 def read_case_scores(path: Path) -> pd.DataFrame:
-    """Read a file of ``write_case_scores``, or of an older version; case ids, patients and classes stay text.
+    """Read a file of ``write_case_scores``, or of an older or newer version; case ids, patients and classes stay text.
+
+    A metric whose column is missing is not recorded, a column that this version does not know is left out.
 
     Raises:
         UserError: if the file is missing or damaged.
@@ -152,12 +169,17 @@ def read_case_scores(path: Path) -> pd.DataFrame:
         scores = pd.read_csv(path, dtype="str", keep_default_na=False).rename(columns=_OLD_NAMES)
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise _damaged(path, f"not a table of case scores ({str(error).strip()})") from error
-    if missing := [column for column in _ALWAYS_WRITTEN if column not in scores.columns]:
+    if missing := [column for column in _NAMES if column not in scores.columns]:
         raise _damaged(path, f"lacks the columns {missing}; a table of case scores has {list(COLUMNS)}")
-    scores = scores.reindex(columns=list(COLUMNS), fill_value="")
-    for column in NUMBERS:
-        scores[column] = _numbers(scores, column, path)
+    recorded = recorded_metrics(scores)
+    if not recorded:
+        raise _damaged(path, f"lacks the columns of all metrics; a table of case scores has {list(COLUMNS)}")
     _check_rows(scores, path)
+    columns = [column for column in COLUMNS if column in recorded or column not in FILE_METRICS]
+    scores = scores.reindex(columns=columns, fill_value="")
+    for column in columns:
+        if column in NUMBERS:
+            scores[column] = _numbers(scores, column, path)
     return scores
 
 
@@ -168,7 +190,10 @@ def join_scores(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 def _is_penalised(scores: pd.DataFrame, metric: str) -> pd.Series:
     """Return the rows that count with a penalty instead of their value."""
-    if metric not in DISTANCES:
+    record = METRIC_OF[metric]
+    if record.penalty == "none":
+        return pd.Series(False, index=scores.index)
+    if not record.is_of_surface:
         return _is_one_sided(scores)
     # The distance of two masks is undefined only if one fills the scan, which is the larger one.
     reference, predicted = scores["reference_ml"], scores["predicted_ml"]
@@ -199,7 +224,8 @@ def _none_for_nan(value: float) -> float | None:
 
 def _numbers(table: pd.DataFrame, column: str, path: Path) -> NDArray[np.float64]:
     """Return the numbers that ``column`` holds as text, NaN for an empty cell."""
-    highest, numbers = 1 if column in _OVERLAPS else math.inf, list[float]()
+    lowest, highest = (METRIC_OF[column].lowest, METRIC_OF[column].highest) if column in METRIC_OF else (0, math.inf)
+    numbers = list[float]()
     for line, cell in enumerate(table[column], start=2):
         try:
             numbers.append(float(cell) if cell else math.nan)
@@ -207,15 +233,16 @@ def _numbers(table: pd.DataFrame, column: str, path: Path) -> NDArray[np.float64
             raise _damaged(path, f"line {line}, {column}: {cell!r} is not a number") from None
         if math.isinf(numbers[-1]):
             raise _damaged(path, f"line {line}, {column}: {cell!r} is not finite")
-        if numbers[-1] < 0 or numbers[-1] > highest:
-            raise _damaged(path, f"line {line}, {column}: {cell!r} is not between 0 and {highest}")
+        if numbers[-1] < lowest or numbers[-1] > highest:
+            raise _damaged(path, f"line {line}, {column}: {cell!r} is not between {lowest:g} and {highest:g}")
     return np.array(numbers)
 
 
 def _check_rows(scores: pd.DataFrame, path: Path) -> None:
     """Raise UserError for a row that is cut off, and for two rows of one case and class."""
-    # Every version writes the predicted volume of every row.
-    is_cut: Any = (scores["case_id"] == "") | (scores["class"] == "") | scores["predicted_ml"].isna()
+    is_cut: Any = (scores["case_id"] == "") | (scores["class"] == "")
+    if "predicted_ml" in scores:  # the column without an empty cell: every version writes it in every row
+        is_cut |= scores["predicted_ml"] == ""
     if is_cut.any():
         raise _damaged(path, f"line {int(is_cut.argmax()) + 2} lacks its case, class or predicted volume")
     is_double: Any = scores.duplicated(["case_id", "class"])

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,28 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from aunet.classes import IGNORED, Labels
-from aunet.metrics.case_scores import COLUMNS, FILE_METRICS
-from aunet.metrics.overlap import Mask, dice, precision, recall
-from aunet.metrics.surface_distance import average_surface_distance, voxel_surface_distance
+from aunet.metrics.case_scores import columns_of, recorded_metrics
+from aunet.metrics.mask_pair import DEFAULT_TOLERANCE_MM, MaskPair
+from aunet.metrics.registry import METRICS
 
 # Slices of one box in the array, an axis each.
 Box = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Tolerances of surfaces (mm) by class name, that of all other classes, and whether lesions are scored."""
+
+    tolerances: Mapping[str, float] = field(default_factory=dict[str, float])
+    tolerance_mm: float = DEFAULT_TOLERANCE_MM
+    has_lesions: bool = False
+
+    def tolerance_of(self, name: str) -> float:
+        """Return the tolerance (mm) of a class."""
+        return self.tolerances.get(name, self.tolerance_mm)
+
+
+USUAL_SCORING = Scoring()
 
 
 def score_case(
@@ -25,8 +42,11 @@ def score_case(
     labels: Labels,
     annotated: frozenset[int] | None = None,
     patient: str = "",
+    scoring: Scoring = USUAL_SCORING,
 ) -> pd.DataFrame:
-    """Return one row per foreground class of ``labels``, columns ``COLUMNS``; see ``CONVENTION`` for missing classes.
+    """Return one row per foreground class of ``labels``, with the columns ``columns_of``.
+
+    ``CONVENTION`` says which values of missing classes are undefined.
 
     Args:
         case_id: Name of the case.
@@ -37,14 +57,15 @@ def score_case(
         annotated: Classes that the reference annotates; None means all. Of the others only the predicted volume is
             known.
         patient: Patient of the case; the case itself if empty.
+        scoring: Tolerances, and whether lesions are scored.
     """
     index_of_class = {name: index for index, name in labels.foreground}
     is_ignored = reference == IGNORED
     if is_ignored.any():
         prediction, reference = np.where(is_ignored, 0, prediction), np.where(is_ignored, 0, reference)
-    scores = score_values(case_id, prediction, reference, spacing, index_of_class, patient)
+    scores = score_values(case_id, prediction, reference, spacing, index_of_class, patient, scoring)
     unknown = [name for name, index in index_of_class.items() if annotated is not None and index not in annotated]
-    scores.loc[scores["class"].isin(unknown), [*FILE_METRICS, "reference_ml"]] = float("nan")
+    scores.loc[scores["class"].isin(unknown), [*recorded_metrics(scores), "reference_ml"]] = float("nan")
     return scores
 
 
@@ -55,6 +76,7 @@ def score_values(
     spacing: Sequence[float],
     value_of_class: Mapping[str, int],
     patient: str = "",
+    scoring: Scoring = USUAL_SCORING,
 ) -> pd.DataFrame:
     """Score as ``score_case`` does, for classes that are any positive integers in the label maps."""
     assert prediction.shape == reference.shape, f"{case_id}: {prediction.shape} and {reference.shape}"
@@ -64,8 +86,9 @@ def score_values(
     rows: list[dict[str, str | float]] = []
     for name, value in value_of_class.items():
         box = _joint_box(predicted_boxes.get(value), reference_boxes.get(value), reference.shape)
-        rows.append(case | {"class": name} | _score_masks(prediction[box] == value, reference[box] == value, spacing))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+        pair = MaskPair(prediction[box] == value, reference[box] == value, spacing, scoring.tolerance_of(name))
+        rows.append(case | {"class": name} | _score_pair(pair, scoring.has_lesions))
+    return pd.DataFrame(rows, columns=columns_of(has_optional=scoring.has_lesions))
 
 
 def scan_diagonal(shape: Sequence[int], spacing: Sequence[float]) -> float:
@@ -82,17 +105,10 @@ def class_boxes(label_map: NDArray[np.integer], highest: int = 0) -> dict[int, B
     return {value: box[::-1] if is_reversed else box for value, box in boxes.items()}
 
 
-def _score_masks(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> dict[str, float]:
-    voxel_ml = math.prod(spacing) / 1000
-    return {
-        "dice": dice(prediction, reference),
-        "precision": precision(prediction, reference),
-        "recall": recall(prediction, reference),
-        "assd_mm": average_surface_distance(prediction, reference, spacing),
-        "voxel_assd_mm": voxel_surface_distance(prediction, reference, spacing),
-        "reference_ml": np.count_nonzero(reference) * voxel_ml,
-        "predicted_ml": np.count_nonzero(prediction) * voxel_ml,
-    }
+def _score_pair(pair: MaskPair, has_optional: bool) -> dict[str, float]:
+    values = {metric.key: metric.function(pair) for metric in METRICS if has_optional or not metric.is_optional}
+    volumes = {"reference_ml": pair.reference_ml, "predicted_ml": pair.predicted_ml}
+    return values | volumes | {"tolerance_mm": pair.tolerance_mm}
 
 
 def _joint_box(first: Box | None, second: Box | None, shape: Sequence[int]) -> Box:

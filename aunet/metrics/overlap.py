@@ -7,17 +7,38 @@ Mask = NDArray[np.bool_]
 
 
 def dice(prediction: Mask, reference: Mask) -> float:
-    """Return 2 |P and R| / (|P| + |R|) of two boolean arrays of one shape; NaN if both are empty."""
+    """Return 2 |P and R| / (|P| + |R|) of two boolean arrays of one shape; NaN if both are empty.
+
+    Examples:
+        >>> dice(np.array([True, True, False]), np.array([True, False, False]))
+        0.6666666666666666
+    """
     return ratio(2 * _shared(prediction, reference), _count(prediction) + _count(reference))
 
 
+def iou(prediction: Mask, reference: Mask) -> float:
+    """Return |P and R| / |P or R| (Jaccard); NaN if both are empty."""
+    shared = _shared(prediction, reference)
+    return ratio(shared, _count(prediction) + _count(reference) - shared)
+
+
 def precision(prediction: Mask, reference: Mask) -> float:
-    """Return |P and R| / |P|, the share of the prediction that is right; NaN if nothing was predicted."""
+    """Return |P and R| / |P|, the share of the prediction that is right; NaN if nothing was predicted.
+
+    Examples:
+        >>> precision(np.array([True, True, False]), np.array([True, False, False]))
+        0.5
+    """
     return ratio(_shared(prediction, reference), _count(prediction))
 
 
 def recall(prediction: Mask, reference: Mask) -> float:
-    """Return |P and R| / |R|, the share of the reference that was found; NaN if there is no reference."""
+    """Return |P and R| / |R|, the share of the reference that was found; NaN if there is no reference.
+
+    Examples:
+        >>> recall(np.array([True, False, False]), np.array([False, False, False]))
+        nan
+    """
     return ratio(_shared(prediction, reference), _count(reference))
 
 

@@ -1,6 +1,7 @@
 """Distance in mm between the surfaces of two masks: over surface elements weighted by area, or over border voxels."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,54 @@ from aunet.metrics.overlap import Mask
 from aunet.metrics.surface_elements import surface_elements
 
 FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SurfaceDistances:
+    """The distance (mm) of each point of one surface to the nearest of the other, both ways, and the points' weights.
+
+    Both directions are empty if a mask has no surface: it is empty or, for elements, fills the whole scan, whose edge
+    is not a surface. Then every statistic is NaN.
+    """
+
+    to_reference: FloatArray
+    to_prediction: FloatArray
+    prediction_weights: FloatArray
+    reference_weights: FloatArray
+
+    def mean(self) -> float:
+        """Return the mean over both surfaces together: sum(weight * distance) / sum(weight)."""
+        if not len(self.to_reference):
+            return float("nan")
+        weights = np.concatenate([self.prediction_weights, self.reference_weights])
+        return float(np.average(np.concatenate([self.to_reference, self.to_prediction]), weights=weights))
+
+    def percentile(self, share: float) -> float:
+        """Return the larger of both directions' distances (mm) within which ``share`` of a surface's weight lies.
+
+        With a share of 0.95 this is the HD95 (Huttenlocher et al. 1993): a modified Hausdorff distance that a few stray
+        voxels do not decide.
+        """
+        if not len(self.to_reference):
+            return float("nan")
+        return max(
+            _weighted_percentile(self.to_reference, self.prediction_weights, share),
+            _weighted_percentile(self.to_prediction, self.reference_weights, share),
+        )
+
+    def share_within(self, tolerance: float) -> float:
+        """Return the share of both surfaces' weight that lies within ``tolerance`` (mm) of the other surface.
+
+        This is the normalised surface distance, also called surface Dice (Nikolov et al. 2021, "Clinically applicable
+        segmentation of head and neck anatomy for radiotherapy", J. Med. Internet Res. 23, e26151).
+        """
+        if not len(self.to_reference):
+            return float("nan")
+        # Distances that equal the tolerance mathematically exceed it by rounding.
+        within = tolerance + 1e-9
+        near = self.prediction_weights[self.to_reference <= within].sum()
+        near += self.reference_weights[self.to_prediction <= within].sum()
+        return float(near / (self.prediction_weights.sum() + self.reference_weights.sum()))
 
 
 def average_surface_distance(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
@@ -28,13 +77,7 @@ def average_surface_distance(prediction: Mask, reference: Mask, spacing: Sequenc
     Returns:
         NaN if a mask has no surface: it is empty, or fills the whole scan, whose edge is not a surface.
     """
-    _check_alike(prediction, reference, spacing)
-    points, areas = surface_elements(prediction, spacing)
-    other_points, other_areas = surface_elements(reference, spacing)
-    if not len(points) or not len(other_points):
-        return float("nan")
-    distances = _mutual_distances(points, other_points)
-    return float(np.average(distances, weights=np.concatenate([areas, other_areas])))
+    return element_distances(prediction, reference, spacing).mean()
 
 
 def voxel_surface_distance(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
@@ -43,11 +86,20 @@ def voxel_surface_distance(prediction: Mask, reference: Mask, spacing: Sequence[
     Many programs, and earlier versions of this one, use this plain form. It underrates steep surfaces of thick slices,
     and voxels at the scan's edge count as border. The result is NaN if a mask is empty.
     """
+    return border_distances(prediction, reference, spacing).mean()
+
+
+def element_distances(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> SurfaceDistances:
+    """Return the distances between the surface elements of two masks, weighted by area (mm^2)."""
     _check_alike(prediction, reference, spacing)
-    points, other_points = border_points(prediction, spacing), border_points(reference, spacing)
-    if not len(points) or not len(other_points):
-        return float("nan")
-    return float(_mutual_distances(points, other_points).mean())
+    return _mutual_distances(*surface_elements(prediction, spacing), *surface_elements(reference, spacing))
+
+
+def border_distances(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> SurfaceDistances:
+    """Return the distances between the border voxels of two masks, which count alike."""
+    _check_alike(prediction, reference, spacing)
+    points, others = border_points(prediction, spacing), border_points(reference, spacing)
+    return _mutual_distances(points, np.ones(len(points)), others, np.ones(len(others)))
 
 
 def border_points(mask: Mask, spacing: Sequence[float]) -> FloatArray:
@@ -70,12 +122,26 @@ def _interior(mask: Mask) -> Mask:
     return inside
 
 
-def _mutual_distances(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Return the distance of each point to the nearest of the other set, first to second, then back."""
+def _mutual_distances(
+    points: FloatArray, weights: FloatArray, others: FloatArray, other_weights: FloatArray
+) -> SurfaceDistances:
+    if not len(points) or not len(others):
+        return SurfaceDistances(np.empty(0), np.empty(0), np.empty(0), np.empty(0))
     # Trees of surface points need the memory of the surfaces; distance transforms need that of the volume.
-    to_second, _ = KDTree(second).query(first)
-    to_first, _ = KDTree(first).query(second)
-    return np.concatenate([to_second, to_first])
+    to_reference, _ = KDTree(others).query(points)
+    to_prediction, _ = KDTree(points).query(others)
+    return SurfaceDistances(to_reference, to_prediction, weights, other_weights)
+
+
+def _weighted_percentile(distances: FloatArray, weights: FloatArray, share: float) -> float:
+    """Return the value below which ``share`` of the weight lies, interpolated linearly between neighbours.
+
+    Each value lies at the weight below it as a share of all weight but that of the largest value, which with equal
+    weights is the definition of ``numpy.percentile``.
+    """
+    order = np.argsort(distances, kind="stable")
+    ordered, below = distances[order], np.cumsum(weights[order]) - weights[order]
+    return float(np.interp(share * below[-1], below, ordered))
 
 
 def _check_alike(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> None:

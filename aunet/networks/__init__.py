@@ -7,6 +7,7 @@ from aunet.networks.hard_gate import HardGate
 from aunet.networks.heads import DeepSupervisionHead, MultiscaleHead, SingleHead
 from aunet.networks.layers import Layers
 from aunet.networks.official_weights import load_official_weights, network_for_official_weights
+from aunet.networks.open_gate import OpenGate
 from aunet.networks.unet import UNet
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "InceptionUnit",
     "Layers",
     "MultiscaleHead",
+    "OpenGate",
     "RecurrentUnit",
     "SeveralGates",
     "SingleHead",

@@ -32,6 +32,13 @@ class AttentionUNet(UNet):
             gating); "bottleneck" for all levels; "global", one vector, the bottleneck's mean over space.
         has_gating_convolution: whether a 1x1 convolution unit processes the bottleneck before it gates, as released.
         architecture: see ``Architecture``.
+
+    Examples:
+        >>> import torch
+        >>> network = AttentionUNet(spatial_dims=2, in_channels=1, num_classes=3, channels=(4, 8, 16, 32))
+        >>> logits, coefficients = network.forward_with_attention(torch.randn(1, 1, 32, 32))
+        >>> logits.shape, {level: tuple(maps.shape) for level, maps in sorted(coefficients.items())}
+        (torch.Size([1, 3, 32, 32]), {2: (1, 2, 16, 16), 3: (1, 2, 8, 8)})
     """
 
     def __init__(

@@ -5,7 +5,6 @@
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -146,5 +145,5 @@ class ConvolutionBlock(nn.Module):
         return features + self.units(features) if self.is_residual else self.units(features)
 
 
-def _projection(layers: Layers, in_channels: int, out_channels: int) -> Any:
+def _projection(layers: Layers, in_channels: int, out_channels: int) -> nn.Module:
     return nn.Identity() if in_channels == out_channels else layers.convolution(in_channels, out_channels, 1)

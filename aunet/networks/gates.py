@@ -55,7 +55,15 @@ class GridGate(nn.Module):
             true for "sigmoid". No effect on "softmax", whose coefficients sum to 1 over space and cannot all start so.
 
     Attributes:
+        applied: the coefficients (B, M, *spatial) pass through it before they multiply the skip, so that a forward hook
+            can replace them in a trained network. It has no weights.
         without_effect: settings that were given but change nothing, with the reason.
+
+    Examples:
+        >>> gate = GridGate(Layers(spatial_dims=2), skip_channels=4, gating_channels=8)
+        >>> gated, coefficients = gate(torch.randn(1, 4, 16, 16), torch.randn(1, 8, 8, 8))
+        >>> gated.shape, coefficients.shape
+        (torch.Size([1, 4, 16, 16]), torch.Size([1, 1, 16, 16]))
     """
 
     is_normalized_over_space = False
@@ -91,6 +99,7 @@ class GridGate(nn.Module):
         self.theta = layers.patch_convolution(skip_channels, skip_channels, stride)
         self.phi = layers.convolution(gating_channels, skip_channels, kernel_size=1)
         self.psi = layers.convolution(skip_channels, skip_channels if is_per_channel else 1, kernel_size=1)
+        self.applied = nn.Identity()
         self.output: nn.Module = nn.Identity()
         if has_output_transform:
             convolution = layers.convolution(skip_channels, skip_channels, kernel_size=1)
@@ -101,7 +110,7 @@ class GridGate(nn.Module):
 
     def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gated skip (B, F, *spatial) and its coefficients (B, M, *spatial), by gating (B, G, *coarser)."""
-        coefficients = self.resize(self.coefficients(self.scores(skip, gating)), skip)
+        coefficients = self.applied(self.resize(self.coefficients(self.scores(skip, gating)), skip))
         return self.output(coefficients.to(skip.dtype) * skip), coefficients
 
     def scores(self, skip: Tensor, gating: Tensor) -> Tensor:

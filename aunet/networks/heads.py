@@ -6,7 +6,6 @@ in training, those of each other level that has its own loss, finest first.
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +27,7 @@ class MultiscaleHead(nn.Module):
     def __init__(self, layers: Layers, channels: Sequence[int], num_classes: int) -> None:
         super().__init__()
         self.level_scores = nn.ModuleList(layers.convolution(width, num_classes, 1) for width in channels)
-        self.fusion: Any = layers.convolution(num_classes * len(channels), num_classes, 1)
+        self.fusion = layers.convolution(num_classes * len(channels), num_classes, 1)
 
     def forward(self, decoded: Sequence[Tensor]) -> list[Tensor]:
         """Return [logits (B, K, *spatial of the first)] for the features of the decoder levels, finest first."""
@@ -40,6 +39,7 @@ class MultiscaleHead(nn.Module):
             for features, scores, share in zip(decoded, self.level_scores, shares, strict=True)
         ]
         fused = keep_layout_in_backward(functools.reduce(torch.add, reversed(logits)))
+        assert self.fusion.bias is not None
         return [fused + self.fusion.bias.view(1, -1, *[1] * len(size))]
 
 

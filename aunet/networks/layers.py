@@ -16,6 +16,7 @@ Norm = Literal["batch", "instance", "group"]
 Activation = Literal["relu", "leaky_relu"]
 PerAxis = int | Sequence[int]
 
+Convolution = nn.Conv2d | nn.Conv3d
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 _MAX_POOLING = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
@@ -34,6 +35,12 @@ class Layers:
 
     ``dropout`` is the share of values that a convolution unit sets to zero in training. ``has_equal_groups`` is as in
     ``aunet.networks.unet.Architecture``.
+
+    Examples:
+        >>> Layers(spatial_dims=2).convolution(16, 32).weight.shape
+        torch.Size([32, 16, 3, 3])
+        >>> type(Layers(norm="instance").normalization(32)).__name__
+        'InstanceNorm3d'
     """
 
     spatial_dims: int = 3
@@ -55,22 +62,22 @@ class Layers:
 
     def convolution(
         self, in_channels: int, out_channels: int, kernel_size: PerAxis = 3, dilation: int = 1
-    ) -> nn.Module:
+    ) -> Convolution:
         """Return a convolution that keeps the size: (B, in, *spatial) -> (B, out, *spatial)."""
-        kernel: Any = per_axis(kernel_size, self.spatial_dims)
+        kernel = self._sizes(kernel_size)
         if any(length % 2 == 0 for length in kernel):
             raise UserError(f"kernel_size={list(kernel)}: a kernel that keeps the size is odd along every axis.")
         padding: Any = tuple(dilation * (length // 2) for length in kernel)
         return CONVOLUTION[self.spatial_dims](in_channels, out_channels, kernel, padding=padding, dilation=dilation)
 
-    def patch_convolution(self, in_channels: int, out_channels: int, stride: PerAxis) -> nn.Module:
+    def patch_convolution(self, in_channels: int, out_channels: int, stride: PerAxis) -> Convolution:
         """Return a convolution of adjacent patches, without bias: (B, in, *spatial) -> (B, out, *spatial / stride)."""
-        patch: Any = per_axis(stride, self.spatial_dims)
+        patch = self._sizes(stride)
         return CONVOLUTION[self.spatial_dims](in_channels, out_channels, patch, stride=patch, bias=False)
 
     def transposed_convolution(self, in_channels: int, out_channels: int, stride: PerAxis) -> nn.Module:
         """Return a learned upsampling: (B, in, *spatial) -> (B, out, *spatial * stride)."""
-        patch: Any = per_axis(stride, self.spatial_dims)
+        patch = self._sizes(stride)
         return _TRANSPOSED[self.spatial_dims](in_channels, out_channels, patch, stride=patch)
 
     def max_pooling(self, stride: PerAxis) -> nn.Module:
@@ -91,9 +98,18 @@ class Layers:
         """Return the activation, which works in place."""
         return nn.ReLU(inplace=True) if self.activation == "relu" else nn.LeakyReLU(_LEAKY_SLOPE, inplace=True)
 
+    def _sizes(self, value: PerAxis) -> Any:
+        """Return ``per_axis``, typed loosely because each of torch's layers accepts tuples of its own length only."""
+        return per_axis(value, self.spatial_dims)
+
 
 def per_axis(value: PerAxis, spatial_dims: int) -> tuple[int, ...]:
-    """Return one whole number for every axis; raise UserError for a list of another length or a number below 1."""
+    """Return one whole number for every axis; raise UserError for a list of another length or a number below 1.
+
+    Examples:
+        >>> per_axis(3, spatial_dims=2), per_axis([3, 3, 1], spatial_dims=3)
+        ((3, 3), (3, 3, 1))
+    """
     numbers = (value,) * spatial_dims if isinstance(value, int) else tuple(value)
     if len(numbers) != spatial_dims or any(number < 1 for number in numbers):
         raise UserError(f"{value}: give one whole number from 1 on, or {spatial_dims} of them, one for each axis.")

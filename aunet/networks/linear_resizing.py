@@ -24,6 +24,10 @@ def resize_linearly(features: Tensor, size: Sequence[int]) -> Tensor:
     """Resize (B, C, *spatial) to spatial ``size``: linear, bilinear or trilinear, corners not aligned.
 
     Autocast would run this in float32 and double the memory of all that follows, so it is switched off here.
+
+    Examples:
+        >>> resize_linearly(torch.tensor([[[0.0, 4.0]]]), [4])
+        tensor([[[0., 1., 3., 4.]]])
     """
     if tuple(features.shape[2:]) == tuple(size):
         return features

@@ -44,6 +44,12 @@ def group_norm(num_channels: int) -> nn.Module:
 
     Networks of different widths then have the same kind of norm. Groups that must divide a width would be instance norm
     (groups of one channel) or layer norm (one group) at a prime width such as 67.
+
+    Examples:
+        >>> group_norm(32).num_groups
+        4
+        >>> group_norm(67).channels  # 3 groups of 9 channels, 5 of 8
+        [27, 40]
     """
     num_groups = max(1, (num_channels + _CHANNELS_PER_GROUP // 2) // _CHANNELS_PER_GROUP)
     kind = UnevenGroupNorm if num_channels % num_groups else nn.GroupNorm

@@ -21,6 +21,11 @@ def plan_pooling(spacing: Sequence[float], num_levels: int) -> tuple[Sizes, Size
     Args:
         spacing: voxel size in mm at full resolution, one number per axis.
         num_levels: levels of the network.
+
+    Examples:
+        >>> strides, kernel_sizes = plan_pooling([1.0, 1.0, 3.0], num_levels=3)
+        >>> strides, kernel_sizes
+        (((2, 2, 1), (2, 2, 2)), ((3, 3, 1), (3, 3, 3), (3, 3, 3)))
     """
     sides = list(spacing)
     strides: list[tuple[int, ...]] = []

@@ -5,15 +5,18 @@ Outputs, gradients and the running statistics of batch norms are the same as wit
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import TypeVar, TypeVarTuple
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 from torch.utils.checkpoint import checkpoint
 
+Inputs = TypeVarTuple("Inputs")
+Output = TypeVar("Output")
 
-def recompute(part: nn.Module, function: Callable[..., Any], *inputs: Any) -> Any:
+
+def recompute(part: nn.Module, function: Callable[[*Inputs], Output], *inputs: *Inputs) -> Output:
     """Return ``function(*inputs)``, which runs modules of ``part``; keep only ``inputs`` for the backward pass."""
     if not (part.training and torch.is_grad_enabled()):
         return function(*inputs)

@@ -18,7 +18,7 @@ from aunet.networks.protocols import (
 class SliceBySlice(nn.Module):
     """Any 2D network with ``forward(image) -> logits``, applied to volumes (B, C, H, W, D).
 
-    It passes on what else our networks offer: attention, supervised logits, size multiple.
+    It has the protocols of the 2D network: attention, supervised logits, size multiple (``aunet.networks.protocols``).
     """
 
     def __init__(self, network: nn.Module) -> None:

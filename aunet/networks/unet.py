@@ -68,6 +68,12 @@ class UNet(nn.Module):
         num_classes: classes of the logits, the background included.
         channels: width of each level, finest first; the last one is the bottleneck.
         block: as in ``Architecture``, like all arguments below.
+
+    Examples:
+        >>> sum(parameter.numel() for parameter in UNet().parameters())
+        5888004
+        >>> UNet(channels=(4, 8, 16), spacing=[1.0, 1.0, 3.0]).size_multiple
+        (4, 4, 2)
     """
 
     def __init__(

@@ -1,48 +1,60 @@
-"""The costs of a run before it starts: network, receptive field, and the forecast of its training."""
+"""The costs of a run before it starts: network, receptive field, and the forecast of its training.
+
+The speed of the training is measured on random images before any data is prepared.
+"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-if TYPE_CHECKING:
-    from omegaconf import DictConfig
-    from torch import nn
+import torch
+from torch import nn
 
-    from aunet.networks.inspection.receptive_field import Field
+from aunet.build.data import build_splits, describe_cohort, fill_in_facts
+from aunet.build.model import build_network, build_window, choose_hardware, training_device
+from aunet.build.task import build_augmentation, build_task
+from aunet.build.trainer import build_clock, build_forecast
+from aunet.classes import Labels
+from aunet.config.draft import Draft
+from aunet.config.schema import DataConfig, RunConfig
+from aunet.config.words import path_of
+from aunet.data.cohort.case import Case, Cohort
+from aunet.data.patches.planning import expected_shape
+from aunet.data.sources.phantom.space import FIELD_OF_VIEW
+from aunet.evaluation.cost_table import cost_table
+from aunet.networks.inspection.cost import measure_cost, parts_of
+from aunet.networks.inspection.receptive_field import Field, receptive_fields
+from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.runs.run_folder import RunFolder
+from aunet.terminal import table_console
+from aunet.training.callbacks.checkpoints import is_readable
+from aunet.training.callbacks.forecast import TrialStepError, not_measured
+from aunet.training.callbacks.run_clock import RunClock
+from aunet.training.hardware import num_devices, set_tf32
 
 
-def print_costs(config: "DictConfig") -> None:
-    """Print the table of the run that ``config`` describes, and the forecast of its training."""
-    from aunet.build.data import build_network, build_window, describe_cohort, with_facts
-    from aunet.config.composition import resolve_config
-    from aunet.evaluation.cost_table import cost_table
-    from aunet.networks.inspection.cost import measure_cost
-    from aunet.networks.slice_by_slice import SliceBySlice
-    from aunet.pipeline.info_forecast import forecast_lines
-    from aunet.terminal import table_console
-
+def print_costs(draft: Draft) -> None:
+    """Print the table of the run that ``draft`` describes, and the forecast of its training."""
     # The configuration of an earlier run holds the facts of its data, which may be gone.
-    cohort = None if config.resume else describe_cohort(config)
-    settings = resolve_config(config, {}) if cohort is None else with_facts(config, cohort)
-    facts, network = settings["dataset"], build_network(settings)
-    window = build_window(settings, network)
+    cohort = None if draft.resume else describe_cohort(draft.data)
+    config = draft.with_facts() if cohort is None else fill_in_facts(draft, cohort)
+    facts, network = config.dataset, build_network(config)
+    window = build_window(config.inference, facts, config.model, network)
     patch_size, size_multiple = window.patch_size, window.size_multiple
     if isinstance(network, SliceBySlice):  # every slice costs the same
         network, patch_size, size_multiple = network.network, patch_size[:-1], size_multiple[:-1]
-    costs = measure_cost(network, facts["in_channels"], patch_size, facts["batch_size"])
-    fields = _fields(network, facts["in_channels"], patch_size, size_multiple)
+    costs = measure_cost(network, facts.in_channels, patch_size, facts.batch_size)
+    fields = _measure_fields(network, facts.in_channels, patch_size, size_multiple)
     console = table_console()
-    console.print(cost_table(costs, fields, facts["spacing"], _title(settings)))
-    for line in forecast_lines(settings, cohort):
+    console.print(cost_table(costs, fields, facts.spacing, _title(config)))
+    for line in describe_forecast(config, cohort):
         console.print(line, highlight=False)
 
 
-def _fields(
-    network: "nn.Module", in_channels: int, patch_size: Sequence[int], size_multiple: Sequence[int]
-) -> "dict[str, Field]":
+def _measure_fields(
+    network: nn.Module, in_channels: int, patch_size: Sequence[int], size_multiple: Sequence[int]
+) -> dict[str, Field]:
     """Return the receptive fields of a U-Net's encoder, by part, and of the logits; none if not measurable."""
-    from aunet.networks.inspection.cost import parts_of
-    from aunet.networks.inspection.receptive_field import receptive_fields
-
     encoder = {name: modules[-1] for name, modules in parts_of(network).items() if name.startswith("encoder ")}
     try:
         return receptive_fields(network, in_channels, patch_size, size_multiple, {**encoder, "total": network})
@@ -50,11 +62,78 @@ def _fields(
         return {}
 
 
-def _title(settings: dict[str, Any]) -> str:
-    facts = settings["dataset"]
-    patch, spacing = ("×".join(f"{length:g}" for length in facts[key]) for key in ("patch_size", "spacing"))
-    patches = "patch" if facts["batch_size"] == 1 else "patches"
+def _title(config: RunConfig) -> str:
+    facts = config.dataset
+    patch, spacing = ("×".join(f"{length:g}" for length in lengths) for lengths in (facts.patch_size, facts.spacing))
+    patches = "patch" if facts.batch_size == 1 else "patches"
     return (
-        f"model={settings['model']['name']} data={settings['data']['name']}: {facts['batch_size']} {patches} of {patch}"
-        f" voxels of {spacing} mm, channels: {facts['in_channels']}, classes: {facts['num_classes']}"
+        f"model={config.model.name} data={config.data.name}: {facts.batch_size} {patches} of {patch}"
+        f" voxels of {spacing} mm, channels: {facts.in_channels}, classes: {facts.num_classes}"
     )
+
+
+def describe_forecast(config: RunConfig, cohort: Cohort | None) -> list[str]:
+    """Return the line that a training logs before its first step, and a line on its assumptions, if any.
+
+    Args:
+        config: of the run.
+        cohort: its cases, whose files need not exist yet; None for the rest of the earlier run ``config.resume``.
+    """
+    trainer, choice, clock = config.trainer, choose_hardware(config.trainer), build_clock(config.trainer)
+    set_tf32(choice.is_tf32)
+    shapes, assumptions = ([], []) if cohort is None else _expect_validation_shapes(config, cohort)
+    steps, epochs = (0, 0) if cohort is not None else _restore_position(config, clock)
+    processes = num_devices(trainer.devices, trainer.accelerator)
+    if processes > 1:
+        assumptions.append(f"each of {processes} processes is as fast as one alone, exchanging nothing")
+    if trainer.compile:
+        assumptions.append("trainer.compile makes no step faster")
+    labels = Labels(tuple(config.dataset.class_names))
+    task = build_task(config, labels, build_augmentation(config), clock, choice).to(training_device(choice)).train()
+    forecast = build_forecast(config.dataset, trainer, choice, shapes, processes)
+    try:
+        pace = forecast.measure(task)
+    except TrialStepError as error:
+        return [not_measured(choice, str(error))]
+    clock.expect(pace.step_seconds, forecast.validation_seconds(pace, task))
+    line = forecast.line(pace, forecast.share(pace, task.device), clock, steps, epochs)
+    return [line, *([f"Assumed: {'; '.join(assumptions)}."] if assumptions else [])]
+
+
+def _expect_validation_shapes(config: RunConfig, cohort: Cohort) -> tuple[list[tuple[int, ...]], list[str]]:
+    """Return the shape in voxels of each validation case, by its header, and what is assumed of phantoms not made."""
+    spacing = config.dataset.spacing
+    cases = _draw_validation_cases(config.data, cohort)
+    shapes = [expected_shape(case, spacing) for case in cases if _is_there(case)]
+    if missing := len(cases) - len(shapes):
+        shape = tuple(round(extent / step) for extent, step in zip(FIELD_OF_VIEW, spacing, strict=True))
+        size = "x".join(map(str, shape))
+        number = "1 validation case" if missing == 1 else f"{missing} validation cases"
+        return [*shapes, *[shape] * missing], [f"{number} of {size} voxels, the phantom's field of view"]
+    return shapes, []
+
+
+def _draw_validation_cases(data: DataConfig, cohort: Cohort) -> list[Case]:
+    if not all(map(_is_there, cohort.cases)):  # only the files show a case's classes
+        data = replace(data, split=replace(data.split, stratify=False))
+    validated = set(build_splits(data, cohort).val)
+    return [case for case in cohort.cases if case.case_id in validated]
+
+
+def _is_there(case: Case) -> bool:
+    return all(path.exists() for path in case.images)
+
+
+def _restore_position(config: RunConfig, clock: RunClock) -> tuple[int, int]:
+    """Return the steps and epochs of an earlier run and restore ``clock``; 0 and 0 without a readable checkpoint."""
+    checkpoints = RunFolder(path_of(str(config.resume))).checkpoints
+    for path in (checkpoints.last, checkpoints.previous):
+        if path.is_file() and is_readable(path):
+            checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            clock.load_state_dict(checkpoint["callbacks"][clock.state_key])
+            return checkpoint["global_step"], _epochs_of(checkpoint)
+    return 0, 0
+
+
+def _epochs_of(checkpoint: dict[str, Any]) -> int:
+    return checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]

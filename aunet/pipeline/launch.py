@@ -11,11 +11,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from aunet.config.words import quote, without_keys
 from aunet.runs.run_record import RunRecord
 
 # The time that a rank has after a stop signal to finish its step and save, before it is killed.
 _SECONDS_TO_STOP = "50"
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
@@ -33,29 +34,39 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
     environment = os.environ | {"OMP_NUM_THREADS": threads, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": _SECONDS_TO_STOP}
     # In its own session: Ctrl-C in the terminal reaches this process alone, which forwards it: the ranks get it once.
-    process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=_end_with_parent)
-    with _handing_on_signals(process):
+    process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=end_with_parent)
+    with _forward_signals(process):
         status = process.wait()
     if RunRecord(folder).facts.get("status") == "interrupted":
         raise KeyboardInterrupt
     if status:
-        raise ChildProcessError(f"one of the {number} processes failed; its traceback stands above.")
+        raise ChildProcessError(f"one of the {number} processes failed; see its traceback above.")
 
 
-def _end_with_parent() -> None:
-    """Ask Linux to stop this process, with a checkpoint, if its parent is killed."""
+def words_of_ranks(words: Sequence[str], folder: Path) -> list[str]:
+    """Return the overrides for the ranks of a resumed or extended run, in whose folder an extension is already set."""
+    return [f"resume={quote(str(folder))}", *without_keys(words, ("resume", "extend", "trainer.max_epochs"))]
+
+
+def end_with_parent(parent: int | None = None) -> None:
+    """Let Linux stop this process, as on SIGTERM after its step with a checkpoint, when its parent ends.
+
+    On other systems it continues. With the id of the ``parent``, exit if it has ended already.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent is not None and os.getppid() != parent:
+        sys.exit(1)
 
 
 @contextmanager
-def _handing_on_signals(process: subprocess.Popen[Any]) -> Generator[None]:
+def _forward_signals(process: subprocess.Popen[Any]) -> Generator[None]:
     """Forward SIGINT and SIGTERM to ``process`` as SIGTERM, at which torchrun stops each rank and waits."""
 
-    def hand_on(number: int, frame: FrameType | None) -> None:
+    def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(signal.SIGTERM)
 
-    previous = {number: signal.signal(number, hand_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

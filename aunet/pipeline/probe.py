@@ -6,24 +6,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pandas as pd
-import yaml
 from pytorch_lightning import Callback, Trainer
 from rich.table import Table
 
-from aunet.build.data import Settings, build_splits, load_run
-from aunet.build.preprocessing import build_digests, with_intensities
+from aunet.build.data import build_splits
+from aunet.build.model import load_run
+from aunet.build.preprocessing import build_digests, fill_in_intensities
 from aunet.build.task import build_data, build_task
 from aunet.build.trainer import build_callbacks, build_clock, build_trainer
+from aunet.config.draft import write_run_config
+from aunet.config.schema import RunConfig
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.split_file import write_splits
 from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.files import write_text
-from aunet.pipeline.steps import choose_for_run, saved_with_batch, start_record
+from aunet.pipeline.steps import choose_for_run, save_failed_batch, start_record
 from aunet.reporting.curves import draw_range_test
 from aunet.reporting.report import build_report
 from aunet.runs.ranks import num_ranks
@@ -46,7 +47,7 @@ _OPERATORS_SHOWN = 12
 class Probe:
     """The parts of a probe."""
 
-    settings: Settings
+    config: RunConfig
     folder: Path
     data: SegmentationData
     task: SegmentationTask
@@ -55,36 +56,36 @@ class Probe:
 
     def trainer(self, callbacks: Sequence[Callback]) -> Trainer:
         """Return a trainer with ``callbacks``, without which it shows no progress bar and saves nothing."""
-        return build_trainer(self.settings, callbacks, self.choice, self.folder, self.task.network)
+        return build_trainer(self.config.trainer, callbacks, self.choice, self.folder, self.task.network)
 
 
 def run_probe(
-    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: TrackerGroup | None = None
+    config: RunConfig, cohort: Cohort, folder: Path, record: RunRecord, tracker: TrackerGroup | None = None
 ) -> None:
     """Run the probe ``trainer.probe``; log its answer, write it below ``folder`` and keep it in the run's record."""
     if num_ranks() > 1:
-        raise UserError(f"trainer={settings['trainer']['name']}: one process answers. Set trainer.devices=1.")
-    splits = build_splits(settings, cohort)
-    settings = with_intensities(settings, cohort, splits)
-    data = build_data(settings, cohort, splits)
-    choice = choose_for_run(settings, record)
-    task = build_task(settings, cohort.labels, data.augmentation, build_clock(settings), choice)
-    write_splits(RunFolder(folder).splits, splits, cohort.cases, build_digests(settings))
-    write_text(RunFolder(folder).config, yaml.safe_dump(settings, sort_keys=False))
-    start_record(settings, cohort, task.network, record, {"computing": choice.as_record()})
+        raise UserError(f"trainer={config.trainer.name}: one process answers. Set trainer.devices=1.")
+    splits = build_splits(config.data, cohort)
+    config = fill_in_intensities(config, cohort, splits)
+    data = build_data(config, cohort, splits)
+    choice = choose_for_run(config.trainer, record)
+    task = build_task(config, cohort.labels, data.augmentation, build_clock(config.trainer), choice)
+    write_splits(RunFolder(folder).splits, splits, cohort.cases, build_digests(config.data))
+    write_run_config(config, folder)
+    start_record(config, cohort, task.network, record, {"computing": choice.as_record()})
     data.setup("fit")
-    answer = _PROBES[settings["trainer"]["probe"]](Probe(settings, folder, data, task, choice, tracker))
+    answer = _PROBES[str(config.trainer.probe)](Probe(config, folder, data, task, choice, tracker))
     record.update(**answer)
 
 
-def _overfit(probe: Probe) -> dict[str, Any]:
-    labels, trainer = probe.data.cohort.labels, probe.settings["trainer"]
+def _overfit(probe: Probe) -> dict[str, object]:
+    labels, trainer = probe.data.cohort.labels, probe.config.trainer
     batch = batch_with_most_classes(probe.data.train_dataloader(), labels.num_classes)
     check = OverfitCheck(batch, labels)
     try:
-        probe.trainer([check]).fit(probe.task, repeated(batch, trainer["batches_per_epoch"]))
+        probe.trainer([check]).fit(probe.task, repeated(batch, trainer.batches_per_epoch))
     except NonFiniteLossError as error:
-        raise saved_with_batch(error, probe.folder) from None
+        raise save_failed_batch(error, probe.folder) from None
     table = pd.DataFrame(check.rows)
     write_text(probe.folder / "overfit.csv", table.to_csv(index=False))
     scores = {name.removeprefix("dice/"): value for name, value in check.rows[-1].items() if name.startswith("dice/")}
@@ -103,7 +104,7 @@ def _overfit(probe: Probe) -> dict[str, Any]:
     return {"overfit": {"is_reached": check.is_reached, "steps": steps, "dice": scores}}
 
 
-def _find_learning_rate(probe: Probe) -> dict[str, Any]:
+def _find_learning_rate(probe: Probe) -> dict[str, object]:
     test = LearningRateTest()
     try:
         probe.trainer([test]).fit(probe.task, probe.data.train_dataloader())
@@ -122,22 +123,20 @@ def _find_learning_rate(probe: Probe) -> dict[str, Any]:
     return {"learning_rate": suggestion}
 
 
-def _profile(probe: Probe) -> dict[str, Any]:
-    if (number := probe.settings["trainer"]["max_epochs"]) < EPOCHS_NEEDED:
+def _profile(probe: Probe) -> dict[str, object]:
+    if (number := probe.config.trainer.max_epochs) < EPOCHS_NEEDED:
         raise UserError(
             f"trainer.max_epochs={number}: trainer=profile needs {EPOCHS_NEEDED} epochs. Leave the key out."
         )
-    times, clock = TimeProfile(), build_clock(probe.settings)
+    times, clock = TimeProfile(), build_clock(probe.config.trainer)
     if probe.tracker:
         probe.tracker.start()
     with run_progress() as progress:
-        callbacks = build_callbacks(
-            probe.settings, probe.folder, clock, probe.data, probe.task, progress, probe.tracker
-        )
+        callbacks = build_callbacks(probe.config, probe.folder, clock, probe.data, probe.task, progress, probe.tracker)
         tables, saving = PartEnd(times, "tables and tracker"), PartEnd(times, "checkpoints")
         checkpoints = Checkpoints(RunFolder(probe.folder).checkpoints.path)
         probe.trainer([times, *callbacks, tables, checkpoints, saving]).fit(probe.task, datamodule=probe.data)
-    epochs, steps = probe.settings["data"]["max_epochs"], probe.settings["data"]["batches_per_epoch"]
+    epochs, steps = probe.config.data.max_epochs, probe.config.data.batches_per_epoch
     in_run = times.run_parts(epochs, steps, _end_of_run(probe))
     parts, operators = times.parts(), times.operators()
     for name, rows in (("profile", parts), ("profile_operators", operators), ("profile_run", in_run)):
@@ -154,8 +153,8 @@ def _profile(probe: Probe) -> dict[str, Any]:
 def _end_of_run(probe: Probe) -> dict[str, float]:
     """Return the seconds of the test, extrapolated from two cases, the report and the tracker's end."""
     start = time.perf_counter()
-    device = "cpu" if probe.settings["trainer"]["accelerator"] == "cpu" else None
-    predictor = load_run(probe.folder, device, probe.settings["trusted_modules"])
+    device = "cpu" if probe.config.trainer.accelerator == "cpu" else None
+    predictor = load_run(probe.folder, device, probe.config.trusted_modules)
     marks = [time.perf_counter()]
     cases = probe.data.cases(probe.data.splits.test)
     with TemporaryDirectory() as folder, run_progress() as progress:
@@ -173,14 +172,14 @@ def _end_of_run(probe: Probe) -> dict[str, float]:
     return {"test": test, "report": reported - scored, "end of the tracker": finished - reported}
 
 
-def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:
+def _print(title: str, rows: Sequence[dict[str, object]]) -> None:
     table = Table(*(name.replace("_", " ") for name in rows[0]), title=title)
     for row in rows:
         table.add_row(*(f"{value:.1%}" if name == "share" else str(value) for name, value in row.items()))
     table_console().print(table)
 
 
-_PROBES: dict[str, Callable[[Probe], dict[str, Any]]] = {
+_PROBES: dict[str, Callable[[Probe], dict[str, object]]] = {
     "overfit": _overfit,
     "lr_find": _find_learning_rate,
     "profile": _profile,

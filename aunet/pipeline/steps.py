@@ -8,15 +8,17 @@ from typing import Any
 
 import pandas as pd
 import torch
-import yaml
 from pytorch_lightning import Trainer
 from torch import nn
 
-from aunet.build.data import Settings, build_splits, choose_hardware, load_run, training_device
-from aunet.build.preprocessing import build_digests, with_intensities
-from aunet.build.start import build_start, start_from
+from aunet.build.data import build_splits
+from aunet.build.model import choose_hardware, load_run, training_device
+from aunet.build.preprocessing import build_digests, fill_in_intensities
+from aunet.build.start import build_start, load_start_weights
 from aunet.build.task import build_data, build_task
 from aunet.build.trainer import build_callbacks, build_clock, build_forecast, build_own_callbacks, build_trainer
+from aunet.config.draft import write_run_config
+from aunet.config.schema import DataConfig, RunConfig, TrainerConfig
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.content_digest import dataset_fingerprint
 from aunet.data.cohort.split_file import read_splits, write_splits
@@ -24,7 +26,7 @@ from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
-from aunet.files import replaced_atomically, write_text
+from aunet.files import replaced_atomically
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
@@ -46,55 +48,55 @@ _log = logging.getLogger(__name__)
 
 
 def train_run(
-    settings: Settings, cohort: Cohort, folder: Path, record: RunRecord, tracker: TrackerGroup | None
+    config: RunConfig, cohort: Cohort, folder: Path, record: RunRecord, tracker: TrackerGroup | None
 ) -> Splits:
     """Train until the epochs, the time or the patience run out; continue an earlier run from its newest checkpoint."""
     start = time.monotonic()
-    own = build_own_callbacks(settings)
+    own = build_own_callbacks(config.trainer)
     run = RunFolder(folder)
     is_begun = run.splits.is_file()
-    splits = _splits(settings, cohort, folder)
-    settings = with_intensities(settings, cohort, splits, is_begun=is_begun)
-    data = build_data(settings, cohort, splits)
-    clock, choice = build_clock(settings), choose_for_run(settings, record)
-    task = build_task(settings, cohort.labels, data.augmentation, clock, choice)
-    checkpoints = Checkpoints(run.checkpoints.path, settings["trainer"]["checkpoint_minutes"])
-    newest = checkpoints.newest()
-    is_fresh = newest is None and settings["init"] is not None
-    facts: dict[str, Any] = _start_from(settings, cohort, splits, task.network) if is_fresh else {}
-    facts["computing"] = choice.as_record() | {"compiled": _compile(settings, task, choice, record)}
+    splits = _read_or_build_splits(config.data, cohort, folder)
+    config = fill_in_intensities(config, cohort, splits, is_begun=is_begun)
+    data = build_data(config, cohort, splits)
+    clock, choice = build_clock(config.trainer), choose_for_run(config.trainer, record)
+    task = build_task(config, cohort.labels, data.augmentation, clock, choice)
+    checkpoints = Checkpoints(run.checkpoints.path, config.trainer.checkpoint_minutes)
+    newest, facts = checkpoints.newest(), dict[str, object]()
+    if newest is None and config.init is not None:
+        facts = _start_from(config.init, config, cohort, splits, task.network)
+    facts["computing"] = choice.as_record() | {"compiled": _compile(config, task, choice, record)}
     facts["flips"] = data.augmentation.flips.as_record()
     _log.info(data.augmentation.flips.describe())
     if rank() == 0:  # before the record: a folder with a record can be resumed
-        write_splits(run.splits, splits, cohort.cases, build_digests(settings))
-        write_text(run.config, yaml.safe_dump(settings, sort_keys=False))
-    start_record(settings, cohort, task.network, record, facts)
+        write_splits(run.splits, splits, cohort.cases, build_digests(config.data))
+        write_run_config(config, folder)
+    start_record(config, cohort, task.network, record, facts)
     if tracker:
         tracker.start()
     try:
         with first_rank_first():
             data.setup("fit")
         if data.splits != splits and rank() == 0:
-            write_splits(run.splits, data.splits, cohort.cases, build_digests(settings))
+            write_splits(run.splits, data.splits, cohort.cases, build_digests(config.data))
         splits = data.splits
         _warn_of_absent_classes(data)
         prepared = time.monotonic()
         with run_progress() as progress:
             callbacks = build_callbacks(
-                settings, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step"), own
+                config, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step"), own
             )
-            forecast = build_forecast(settings, choice, data.validation_shapes())
+            forecast = build_forecast(config.dataset, config.trainer, choice, data.validation_shapes())
             line = ForecastLine(forecast, clock, lambda speed: record.update(speed=speed))
-            trainer = build_trainer(settings, [*callbacks, checkpoints, line], choice, folder, task.network)
+            trainer = build_trainer(config.trainer, [*callbacks, checkpoints, line], choice, folder, task.network)
             trainer.fit(task, datamodule=data, ckpt_path=newest, weights_only=True)
     except NonFiniteLossError as error:
-        raise saved_with_batch(error, folder) from None
+        raise save_failed_batch(error, folder) from None
     seconds = {"prepare": prepared - start, "train": clock.seconds}
     record.update(
-        durations=_rounded(seconds),
+        durations=_round(seconds),
         best_epoch=checkpoints.best_epoch,
-        peak_memory_mib=_peak_mib(),
-        **_end_of_training(trainer, clock),
+        peak_memory_mib=_measure_peak_mib(),
+        **_describe_end(trainer, clock),
     )
     return splits
 
@@ -122,7 +124,7 @@ def _warn_of_absent_classes(data: SegmentationData) -> None:
         )
 
 
-def _end_of_training(trainer: Trainer, clock: RunClock) -> dict[str, Any]:
+def _describe_end(trainer: Trainer, clock: RunClock) -> dict[str, object]:
     """Return the epochs (the last may be cut short), the optimizer steps, and the setting that ended the training."""
     progress: Any = trainer.fit_loop.epoch_progress.current
     epochs = progress.processed
@@ -132,7 +134,7 @@ def _end_of_training(trainer: Trainer, clock: RunClock) -> dict[str, Any]:
 
 
 def score_run(
-    settings: Settings,
+    config: RunConfig,
     cohort: Cohort,
     splits: Splits,
     folder: Path,
@@ -142,8 +144,8 @@ def score_run(
     """Predict and score the test cases with the best checkpoint."""
     start = time.monotonic()
     by_id = {case.case_id: case for case in cohort.cases}
-    device = "cpu" if settings["trainer"]["accelerator"] == "cpu" else None
-    predictor = load_run(folder, device, settings["trusted_modules"])
+    device = "cpu" if config.trainer.accelerator == "cpu" else None
+    predictor = load_run(folder, device, config.trusted_modules)
     with run_progress() as progress:
         summary = score_test_cases(
             predictor,
@@ -151,16 +153,16 @@ def score_run(
             cohort,
             RunFolder(folder).test.path,
             progress,
-            on_error=settings["data"]["on_error"],
+            on_error=config.data.on_error,
         )
-    durations = record.facts["durations"] | _rounded({"test": time.monotonic() - start})
-    record.update(scores=summary_as_mapping(summary), durations=durations, peak_memory_mib=_peak_mib())
+    durations = record.facts["durations"] | _round({"test": time.monotonic() - start})
+    record.update(scores=summary_as_mapping(summary), durations=durations, peak_memory_mib=_measure_peak_mib())
     if tracker:
-        _show_scores(tracker, settings, summary, splits, folder)
+        _show_scores(tracker, config, summary, splits, folder)
     return summary
 
 
-def _show_scores(tracker: Tracker, settings: Settings, summary: pd.DataFrame, splits: Splits, folder: Path) -> None:
+def _show_scores(tracker: Tracker, config: RunConfig, summary: pd.DataFrame, splits: Splits, folder: Path) -> None:
     run = RunFolder(folder)
     for case_id in splits.test:
         path = run.test.picture(case_id)
@@ -168,7 +170,7 @@ def _show_scores(tracker: Tracker, settings: Settings, summary: pd.DataFrame, sp
             tracker.picture(f"test/{case_id}", path)
     tracker.table("test/scores", summary)
     tracker.table("test/case_scores", pd.read_csv(run.test.case_scores))
-    if settings["logger"]["checkpoints"] == "best":
+    if config.logger.checkpoints == "best":
         tracker.keep_file("best", run.checkpoints.best)
 
 
@@ -179,22 +181,18 @@ def report_run(summary: pd.DataFrame, cohort: Cohort, folder: Path, caveats: Seq
     _log.info("Report: %s", build_report(folder))
 
 
-def _splits(settings: Settings, cohort: Cohort, folder: Path) -> Splits:
+def _read_or_build_splits(data: DataConfig, cohort: Cohort, folder: Path) -> Splits:
     """Return the splits that the run began with, or new ones."""
-    file, split = RunFolder(folder).splits, settings["data"]["split"]
+    file, split = RunFolder(folder).splits, data.split
     is_begun = file.is_file()
-    splits = (
-        read_splits(file, cohort.cases, None, split["val"], split["seed"])
-        if is_begun
-        else build_splits(settings, cohort)
-    )
-    _log.info("Cases: %s", _counts(splits, len(cohort.cases)))
+    splits = read_splits(file, cohort.cases, None, split.val, split.seed) if is_begun else build_splits(data, cohort)
+    _log.info("Cases: %s", _count(splits, len(cohort.cases)))
     return splits
 
 
-def choose_for_run(settings: Settings, record: RunRecord) -> HardwareChoice:
-    """Return precision, layout and TF32: as the run began, or for a new run as the settings and the machine allow."""
-    choice = choose_hardware(settings)
+def choose_for_run(trainer: TrainerConfig, record: RunRecord) -> HardwareChoice:
+    """Choose precision, layout and TF32: as the run began, or for a new run as the settings and the machine allow."""
+    choice = choose_hardware(trainer)
     recorded = {key: value for key, value in record.facts.get("computing", {}).items() if key != "compiled"}
     choice = choice.going_on_from(recorded) if recorded else choice
     set_tf32(choice.is_tf32)
@@ -204,32 +202,32 @@ def choose_for_run(settings: Settings, record: RunRecord) -> HardwareChoice:
     return choice
 
 
-def _start_from(settings: Settings, cohort: Cohort, splits: Splits, network: nn.Module) -> dict[str, Any]:
+def _start_from(init: str, config: RunConfig, cohort: Cohort, splits: Splits, network: nn.Module) -> dict[str, object]:
     """Load the weights of ``init`` and return facts for the record; raise UserError if they have seen test cases."""
-    start = build_start(settings, cohort, splits)
-    caveats = check_overlap(start, is_allowed=settings["init_overlap"] == "allow")
-    transfer = start_from(settings, network)
+    start = build_start(config.data, init, cohort, splits)
+    caveats = check_overlap(start, is_allowed=config.init_overlap == "allow")
+    transfer = load_start_weights(config, init, network)
     if rank() == 0:
         transfer.log()
         note = note_on_validation(start)
         for sentence in (*caveats, *([note] if note else [])):
             _log.warning("init=%s: %s", start.source, sentence)
-    init = transfer.as_record() | {"source": str(Path(transfer.source).absolute())}
-    return {"init": init, **({"caveats": caveats} if caveats else {})}
+    source = {"source": str(Path(transfer.source).absolute())}
+    return {"init": transfer.as_record() | source, **({"caveats": caveats} if caveats else {})}
 
 
-def _compile(settings: Settings, task: SegmentationTask, choice: HardwareChoice, record: RunRecord) -> bool:
+def _compile(config: RunConfig, task: SegmentationTask, choice: HardwareChoice, record: RunRecord) -> bool:
     """Compile the training's forward pass if possible and if the run began so (a new run: if set); return success."""
-    began = record.facts.get("computing", {}).get("compiled", settings["trainer"]["compile"])
+    began = record.facts.get("computing", {}).get("compiled", config.trainer.compile)
     if not began:
         return False
     task.to(training_device(choice))
-    facts = settings["dataset"]
-    size = (facts["batch_size"] // num_ranks(), facts["in_channels"], *facts["patch_size"])
+    facts = config.dataset
+    size = (facts.batch_size // num_ranks(), facts.in_channels, *facts.patch_size)
     return task.compile_forward(size)
 
 
-def _counts(splits: Splits, num_cases: int) -> str:
+def _count(splits: Splits, num_cases: int) -> str:
     train, val, test = (len(part) for part in (splits.train, splits.val, splits.test))
     unused = num_cases - train - val - test
     return f"{train} train, {val} validate, {test} test" + (
@@ -238,31 +236,31 @@ def _counts(splits: Splits, num_cases: int) -> str:
 
 
 def start_record(
-    settings: Settings, cohort: Cohort, network: nn.Module, record: RunRecord, facts: dict[str, Any]
+    config: RunConfig, cohort: Cohort, network: nn.Module, record: RunRecord, facts: dict[str, object]
 ) -> None:
     """Write the run's known facts and ``facts``; raise UserError if its data have changed since it began."""
-    fingerprint = dataset_fingerprint(cohort.cases, build_digests(settings))
+    fingerprint = dataset_fingerprint(cohort.cases, build_digests(config.data))
     if record.facts.get("data_fingerprint", fingerprint) != fingerprint:
         raise UserError(
-            f"data.root={settings['data']['root']}: its files have changed since this run began (fingerprint"
+            f"data.root={config.data.root}: its files have changed since this run began (fingerprint"
             f" {record.facts['data_fingerprint']} then, {fingerprint} now). Restore them, or start another run."
         )
     record.start(
-        data=settings["data"]["name"],
+        data=config.data.name,
         is_phantom=cohort.is_phantom,
         data_description=cohort.description,
         data_fingerprint=fingerprint,
-        model=settings["model"]["name"],
-        seed=settings["seed"],
+        model=config.model.name,
+        seed=config.seed,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        class_names=settings["dataset"]["class_names"],
-        patch_size=settings["dataset"]["patch_size"],
-        repeatable=settings["trainer"]["max_time"] is None,
+        class_names=config.dataset.class_names,
+        patch_size=config.dataset.patch_size,
+        repeatable=config.trainer.max_time is None,
         **facts,
     )
 
 
-def saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
+def save_failed_batch(error: NonFiniteLossError, folder: Path) -> UserError:
     """Save the batch whose loss is not finite, and return an error that names the remedies."""
     path = RunFolder(folder).failed_batch
     with replaced_atomically(path) as temporary:
@@ -274,9 +272,9 @@ def saved_with_batch(error: NonFiniteLossError, folder: Path) -> UserError:
     )
 
 
-def _rounded(seconds: dict[str, float]) -> dict[str, float]:
+def _round(seconds: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in seconds.items()}
 
 
-def _peak_mib() -> int:
+def _measure_peak_mib() -> int:
     return round(peak_memory_bytes() / 2**20)

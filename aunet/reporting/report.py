@@ -10,12 +10,14 @@ from aunet.reporting.curves import training_curves
 from aunet.reporting.html import Cell, HtmlTable, Picture, Tile, embed_drawing, embed_picture, render_page
 from aunet.reporting.score_section import dice_tiles, score_section
 from aunet.reporting.tables import PHANTOM_NOTE
-from aunet.runs.run_folder import AttentionFolder, RunFolder, read_columns
+from aunet.runs.epoch_rows import read_columns
+from aunet.runs.run_folder import AttentionFolder, RunFolder
 
 _AREA_NOTE = (
-    "How well a coefficient tells inside from outside: the probability that a place inside the class has a larger "
-    "coefficient than one outside all classes (area under the ROC curve, on the map's own grid; mean over the recorded "
-    "validation cases). 1: all places inside are above all outside; 0.5 (dotted): the map does not tell them apart."
+    "How well a coefficient distinguishes inside from outside: the probability that a place inside the class has a "
+    "larger coefficient than one outside all classes (area under the ROC curve, on the map's own grid; mean over the "
+    "recorded validation cases). 1: all places inside are above all outside; 0.5 (dotted): the map does not tell them "
+    "apart."
 )
 _RATIO_NOTE = "Mean coefficient inside over the mean outside all classes; 1 (dotted): no contrast."
 _LEVEL_NOTE = (

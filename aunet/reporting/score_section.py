@@ -13,18 +13,16 @@ from aunet.metrics.case_scores import (
     CONVENTION,
     PENALTY,
     count_cases,
+    recorded_metrics,
     shown_metrics,
     summarise,
     summary_as_mapping,
 )
+from aunet.metrics.registry import METRIC_OF, notes_on
 from aunet.reporting.html import Cell, HtmlTable, Picture, Tile, css_color, embed_picture
 from aunet.reporting.tables import (
     DETECTION_NOTE,
-    DISTANCE_NOTE,
-    METRIC_NAMES,
     PHANTOM_NOTE,
-    VOXEL_DISTANCE_NOTE,
-    digits_of,
     mean_and_sd,
 )
 from aunet.runs.run_folder import RunFolder
@@ -60,8 +58,8 @@ def score_section(run: RunFolder) -> ScoreSection | None:
     scores = run.read_case_scores()
     if scores is None or scores.empty:
         return None
-    distance_note = DISTANCE_NOTE if "assd_mm" in shown_metrics(scores) else VOXEL_DISTANCE_NOTE
-    mean_note = f"Mean ± sd (n - 1) over {count_cases(scores)}. {distance_note} {CONVENTION}"
+    notes = notes_on(shown_metrics(recorded_metrics(scores)))
+    mean_note = f"Mean ± sd (n - 1) over {count_cases(scores)}. {notes} {CONVENTION}"
     phantom_note = [PHANTOM_NOTE] if run.facts.get("is_phantom") else []
     return ScoreSection(
         _summary_table(scores, run.labels),
@@ -81,7 +79,7 @@ def ranked_cases(scores: pd.DataFrame) -> list[str]:
 
 
 def _summary_table(scores: pd.DataFrame, labels: Labels) -> HtmlTable:
-    metrics = shown_metrics(scores)
+    metrics = shown_metrics(recorded_metrics(scores))
     rows = [
         (
             Cell(name, color=_color_of(name, labels)),
@@ -90,7 +88,7 @@ def _summary_table(scores: pd.DataFrame, labels: Labels) -> HtmlTable:
         )
         for name, of_metric in summary_as_mapping(summarise(scores)).items()
     ]
-    return HtmlTable(("Class", "Detected", *(METRIC_NAMES[metric] for metric in metrics)), rows)
+    return HtmlTable(("Class", "Detected", *(METRIC_OF[metric].heading for metric in metrics)), rows)
 
 
 def _detection_cell(entry: Summary) -> Cell:
@@ -140,8 +138,9 @@ def _case_picture(case_id: str, path: Path, scores: pd.DataFrame) -> Picture:
 
 
 def _case_table(scores: pd.DataFrame) -> HtmlTable:
-    columns = [*shown_metrics(scores), "reference_ml", "predicted_ml"]
-    names = {**METRIC_NAMES, "reference_ml": "Reference (ml)", "predicted_ml": "Prediction (ml)"}
+    columns = [*shown_metrics(recorded_metrics(scores)), "reference_ml", "predicted_ml"]
+    names = {key: metric.heading for key, metric in METRIC_OF.items()}
+    names |= {"reference_ml": "Reference (ml)", "predicted_ml": "Prediction (ml)"}
     rows = [
         (
             Cell(row["case_id"]),
@@ -159,7 +158,7 @@ def _format(value: float, digits: int) -> str:
 
 
 def _digits(column: str) -> int:
-    return 1 if column.endswith("_ml") else digits_of(column)
+    return 1 if column.endswith("_ml") else METRIC_OF[column].digits
 
 
 def _color_of(name: str, labels: Labels) -> str:

@@ -11,25 +11,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from aunet.metrics.case_scores import CONVENTION, METRICS, PENALTY
+from aunet.metrics.case_scores import CONVENTION, PENALTY, shown_metrics
+from aunet.metrics.registry import METRIC_OF, notes_on
 
-METRIC_NAMES = {
-    "dice": "Dice",
-    "precision": "Precision",
-    "recall": "Recall",
-    "assd_mm": "ASSD (mm)",
-    "voxel_assd_mm": "Voxel ASSD (mm)",
-}
-# A hundredth of a mm is far below any voxel; papers print Dice to a thousandth.
-_DIGITS = {"assd_mm": 2, "voxel_assd_mm": 2}
-DISTANCE_NOTE = (
-    "ASSD: average symmetric surface distance over surface elements weighted by their area; faces at which the scan "
-    "ends are left out."
-)
-VOXEL_DISTANCE_NOTE = (
-    "Voxel ASSD: the form of earlier versions, over border voxels that count alike, those at the scan's edge included."
-)
-MEAN_NOTE = f"Mean and sd (n - 1) over cases. {DISTANCE_NOTE} {CONVENTION}"
 DETECTED_NOTE = "Detected: cases whose prediction shares a voxel with the class, of the cases whose reference holds it"
 DETECTION_NOTE = f"{DETECTED_NOTE}; +n: n other cases in which the class is predicted."
 
@@ -78,12 +62,14 @@ def score_table(
     Further columns hold the penalised mean, the detections, the number of cases and of undefined values. ``caveats``
     are sentences of its run's record that qualify every score; they become notes.
     """
-    rows = {metric: [_score_cells(row) for row in rows_of_metric(summary, metric)] for metric in METRICS}
+    metrics = shown_metrics(set(summary["metric"]))
+    rows = {metric: [_score_cells(row) for row in rows_of_metric(summary, metric)] for metric in metrics}
+    mean_note = f"Mean and sd (n - 1) over cases. {notes_on(metrics)} {CONVENTION}"
     return PaperTable(
         title=f"{title} (PHANTOM)" if is_phantom else title,
         columns=("Metric", "Class", "Mean ± sd", "Penalised", "Detected", "Cases", "Undefined"),
         groups=grouped_by_metric(rows),
-        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), *caveats, MEAN_NOTE, PENALTY, DETECTION_NOTE),
+        notes=(*((PHANTOM_NOTE,) if is_phantom else ()), *caveats, mean_note, PENALTY, DETECTION_NOTE),
     )
 
 
@@ -101,7 +87,7 @@ def _score_cells(row: dict[str, Any]) -> tuple[str, ...]:
 def grouped_by_metric(rows: dict[str, list[tuple[str, ...]]]) -> tuple[Rows, ...]:
     """Return a group of rows per metric, with its name before the first row only."""
     return tuple(
-        tuple((METRIC_NAMES[metric] if number == 0 else "", *row) for number, row in enumerate(of_metric))
+        tuple((METRIC_OF[metric].heading if number == 0 else "", *row) for number, row in enumerate(of_metric))
         for metric, of_metric in rows.items()
     )
 
@@ -115,10 +101,5 @@ def mean_and_sd(mean: float, sd: float, metric: str) -> str:
     """Return ``0.840 ± 0.087``; the mean alone if the sd is undefined (one case), a dash if both are."""
     if math.isnan(mean):
         return "–"
-    digits = digits_of(metric)
+    digits = METRIC_OF[metric].digits
     return f"{mean:.{digits}f}" if math.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
-
-
-def digits_of(metric: str) -> int:
-    """Return the number of decimals shown for a metric."""
-    return _DIGITS.get(metric, 3)

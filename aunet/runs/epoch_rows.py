@@ -1,14 +1,19 @@
-"""Tables with one row per epoch, rewritten atomically."""
+"""Tables with one row per epoch: rewritten atomically, read as text or as columns."""
 
 import csv
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from aunet.errors import UserError
 from aunet.files import write_text
-from aunet.runs.run_folder import read_table
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Row = dict[str, Any]
+Columns = dict[str, "NDArray[Any]"]
+_RESTORE = "Restore the run's own file."
 
 
 def replace_row(path: Path, row: Row) -> None:
@@ -23,3 +28,38 @@ def replace_row(path: Path, row: Row) -> None:
     writer.writeheader()
     writer.writerows([*rows, row])
     write_text(path, table.getvalue())
+
+
+def read_columns(path: Path) -> Columns | None:
+    """Return the columns of a CSV file by name, for curves; None if there is no such file or no row in it.
+
+    Raises:
+        UserError: the file is not a table.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        return None
+    try:
+        table: Any = pd.read_csv(path, dtype={"case_id": str})
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a table of epochs ({str(error).strip()}). {_RESTORE}") from None
+    return {str(name): table[name].to_numpy() for name in table.columns} if len(table) else None
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """Return the cells of a table of epochs (CSV) by column; empty if there is no such file.
+
+    Raises:
+        UserError: the file is empty or not text.
+    """
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if reader.fieldnames is None:
+                raise UserError(f"{path}: not a table of epochs (it is empty). {_RESTORE}")
+            return [{name: cell or "" for name, cell in row.items()} for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a table of epochs ({error}). {_RESTORE}") from None

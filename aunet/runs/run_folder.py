@@ -4,7 +4,6 @@ No other module knows these names. A file, column or key that an older version d
 empty, never an error. A damaged file is a UserError that names it.
 """
 
-import csv
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +14,10 @@ import yaml
 from aunet.classes import Labels
 from aunet.errors import UserError
 from aunet.files import read_json_object
+from aunet.runs.epoch_rows import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
-
-Columns = dict[str, "NDArray[Any]"]
 
 CONFIG, RECORD, SPLITS = "config.yaml", "run.json", "splits.json"
 METRICS, TIMING = "metrics.csv", "timing.csv"
@@ -278,38 +275,3 @@ def run_of_checkpoint(checkpoint: Path) -> RunFolder | None:
     """Return the run whose checkpoint this is; None for a file outside ``checkpoints/`` of a run."""
     run = RunFolder(checkpoint.parent.parent)
     return run if checkpoint.parent.name == CHECKPOINTS and run.config.is_file() else None
-
-
-def read_columns(path: Path) -> Columns | None:
-    """Return the columns of a CSV file by name, for curves; None if there is no such file or no row in it.
-
-    Raises:
-        UserError: the file is not a table.
-    """
-    import pandas as pd
-
-    if not path.is_file():
-        return None
-    try:
-        table: Any = pd.read_csv(path, dtype={"case_id": str})
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a table of epochs ({str(error).strip()}). {_RESTORE}") from None
-    return {str(name): table[name].to_numpy() for name in table.columns} if len(table) else None
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Return the cells of a table of epochs (CSV) by column; empty if there is no such file.
-
-    Raises:
-        UserError: the file is empty or not text.
-    """
-    if not path.is_file():
-        return []
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if reader.fieldnames is None:
-                raise UserError(f"{path}: not a table of epochs (it is empty). {_RESTORE}")
-            return [{name: cell or "" for name, cell in row.items()} for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a table of epochs ({error}). {_RESTORE}") from None

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from aunet.errors import UserError
 from aunet.files import read_json_if_sound
-from aunet.runs.run_folder import RunFolder, read_table
+from aunet.runs.epoch_rows import read_table
+from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_lock import holder, is_locked
 
 _T = TypeVar("_T")

@@ -11,7 +11,7 @@ from typing import Any
 from aunet.errors import UserError
 from aunet.files import write_json
 from aunet.runs.run_lock import is_locked
-from aunet.sweeps.job import Job
+from aunet.sweeps.job import Job, resume_word
 from aunet.sweeps.queue_display import QueueDisplay
 
 try:
@@ -25,7 +25,8 @@ _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 1.0
 # High enough that a job is queued again as often as it runs out of time.
 _MOST_TIMEOUTS = 1000
-Parameters = dict[str, Any]
+# Settings of the launcher, and submitit's parameters, which are its own.
+Parameters = Mapping[str, Any]
 
 
 class ClusterQueue:
@@ -37,7 +38,7 @@ class ClusterQueue:
         at_once: how many jobs of one submission may run together; None: as many as the cluster allows.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any], at_once: int | None) -> None:
+    def __init__(self, folder: Path, settings: Parameters, at_once: int | None) -> None:
         self._folder, self._settings, self._at_once = folder.resolve(), settings, at_once
         self._ids_file = self._folder / "jobs.json"
         self._submitted: dict[str, submitit.Job[int]] = {}
@@ -85,17 +86,17 @@ class ClusterQueue:
         return executor
 
     def _callable(self, job: Job) -> ClusterJob:
-        arguments = [f"resume={job.folder.resolve()}", *job.arguments()[1:]]
+        arguments = [resume_word(job.folder.resolve()), *job.arguments()[1:]]
         return ClusterJob(arguments, job.folder.resolve(), job.devices, self._settings["signal_delay_s"])
 
 
-def cluster_parameters(job: Job, settings: Mapping[str, Any], at_once: int | None) -> Parameters:
+def cluster_parameters(job: Job, settings: Parameters, at_once: int | None) -> Parameters:
     """Return submitit's parameters for a job: one task per node, with a GPU and cores for each training process."""
-    parameters: Parameters = {
+    parameters = {
         "name": "aunet",
         "nodes": settings["nodes"],
         "tasks_per_node": 1,
-        "gpus_per_node": 0 if job.settings["trainer"]["accelerator"] == "cpu" else job.devices,
+        "gpus_per_node": 0 if job.accelerator == "cpu" else job.devices,
         "cpus_per_task": settings["cpus_per_device"] * job.devices,
         "timeout_min": settings["timeout_min"],
         "mem_gb": settings["mem_gb"],
@@ -108,7 +109,7 @@ def cluster_parameters(job: Job, settings: Mapping[str, Any], at_once: int | Non
     return {name: value for name, value in parameters.items() if value is not None}
 
 
-def run_jobs_on_cluster(jobs: Sequence[Job], folder: Path, settings: Mapping[str, Any], at_once: int | None) -> None:
+def run_jobs_on_cluster(jobs: Sequence[Job], folder: Path, settings: Parameters, at_once: int | None) -> None:
     """Submit the jobs and watch them to their end; Ctrl-C only ends the watching."""
     queue = ClusterQueue(folder / "cluster", settings, at_once)
     queue.find(jobs)
@@ -118,7 +119,7 @@ def run_jobs_on_cluster(jobs: Sequence[Job], folder: Path, settings: Mapping[str
         _watch(queue, list(jobs))
     except KeyboardInterrupt:
         _log.warning(
-            "The jobs go on; the same command watches them again, and scancel %s ends them.", " ".join(queue.ids())
+            "The jobs continue; the same command watches them again, and scancel %s ends them.", " ".join(queue.ids())
         )
         raise
 

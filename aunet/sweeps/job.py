@@ -1,13 +1,14 @@
 """A job: one run of a sweep or of a search, in a folder that holds its configuration before it starts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
-from omegaconf import DictConfig, OmegaConf
 
+from aunet.config.draft import Draft
+from aunet.config.schema import Plain
+from aunet.config.words import quote
 from aunet.files import write_text
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_state import RunState, read_run_state
@@ -15,11 +16,38 @@ from aunet.runs.run_state import RunState, read_run_state
 
 @dataclass(frozen=True)
 class Job:
-    """One run: the overrides that chose its settings, its folder, and its configuration as plain values."""
+    """One run of several.
+
+    Attributes:
+        words: the overrides that chose its settings.
+        folder: of the run.
+        plain: its configuration as plain values, interpolations as written: what its ``config.yaml`` holds at first.
+        devices: training processes; 1 if that is left to the machine (``auto``).
+        accelerator: as in ``trainer.accelerator``.
+        trusted_modules: the user's own modules, which the command of its process names.
+    """
 
     words: tuple[str, ...]
     folder: Path
-    settings: Mapping[str, Any]
+    plain: Plain
+    devices: int = 1
+    accelerator: str = "auto"
+    trusted_modules: tuple[str, ...] = ()
+
+    @classmethod
+    def of_sweep(cls, words: Sequence[str], folder: Path, draft: Draft) -> "Job":
+        """Return the job in ``folder`` of the sweep in the folder above, whose name groups its runs by default."""
+        if not draft.logger_group:
+            draft = draft.with_values({"logger.group": folder.parent.name})
+        devices = draft.trainer.devices
+        return cls(
+            tuple(words),
+            folder,
+            draft.as_plain(),
+            devices if isinstance(devices, int) and devices > 0 else 1,
+            draft.trainer.accelerator,
+            tuple(draft.trusted_modules),
+        )
 
     @property
     def name(self) -> str:
@@ -27,37 +55,27 @@ class Job:
         return self.folder.name
 
     @property
+    def arm(self) -> str:
+        """Return the overrides without seed and fold: jobs that share them are trainings of one arm of a study."""
+        return " ".join(word for word in self.words if not word.startswith(("seed=", "data.fold=")))
+
+    @property
     def state(self) -> RunState:
         """Return the current state of its run."""
         return read_run_state(self.folder)
-
-    @property
-    def devices(self) -> int:
-        """Return the number of training processes; 1 if that is left to the machine (``auto``)."""
-        found = OmegaConf.create(dict(self.settings)).trainer.devices
-        return found if isinstance(found, int) and found > 0 else 1
 
     def prepare(self) -> None:
         """Write the configuration from which its process starts, unless a started run has written its own."""
         file = RunFolder(self.folder).config
         if not file.is_file():
-            write_text(file, yaml.safe_dump(dict(self.settings), sort_keys=False))
+            write_text(file, yaml.safe_dump(dict(self.plain), sort_keys=False))
 
     def arguments(self) -> list[str]:
         """Return the arguments of ``aunet train`` with which the run starts, or continues from its checkpoint."""
-        trusted: Sequence[str] = self.settings["trusted_modules"]
-        return [f"resume={self.folder}", *([f"trusted_modules=[{','.join(trusted)}]"] if trusted else [])]
+        trusted = f"trusted_modules=[{','.join(self.trusted_modules)}]"
+        return [resume_word(self.folder), *([trusted] if self.trusted_modules else [])]
 
 
-def job_settings(config: DictConfig, folder: Path) -> dict[str, Any]:
-    """Return the configuration of a job of the sweep in ``folder``, whose name groups its runs if nothing else does."""
-    settings = plain_settings(config)
-    settings["logger"]["group"] = settings["logger"]["group"] or folder.name
-    return settings
-
-
-def plain_settings(config: DictConfig) -> dict[str, Any]:
-    """Return a composed configuration without Hydra's keys, as plain values; interpolations stay as written."""
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    plain: Any = OmegaConf.to_container(own)
-    return plain
+def resume_word(folder: Path) -> str:
+    """Return the word that continues the run in ``folder``."""
+    return f"resume={quote(str(folder))}"

@@ -1,7 +1,6 @@
 """Tables of the jobs of a sweep and of the trials of a search."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from aunet.messages import duration_digits
 from aunet.reporting.run_tables import caveat_notes, dice_text, epochs_of
@@ -29,7 +28,7 @@ def job_table(title: str, jobs: Sequence[Job]) -> PaperTable:
     return _table(title, ("Job", "Status"), ("Epochs", "Best val. Dice", *tests, "Time"), rows, named)
 
 
-def trial_table(title: str, trials: Sequence[tuple[Mapping[str, Any], RunState]]) -> PaperTable:
+def trial_table(title: str, trials: Sequence[tuple[Mapping[str, object], RunState]]) -> PaperTable:
     """Return a table of the trials of a search with their chosen values.
 
     Test scores are left out, as nothing may be chosen by them.
@@ -68,6 +67,6 @@ def _table(
     )
 
 
-def _value_text(value: Any) -> str:
+def _value_text(value: object) -> str:
     """Format a chosen value, a float with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

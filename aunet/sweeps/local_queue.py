@@ -3,9 +3,8 @@
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType, TracebackType
-from typing import Any
 
 from aunet.runs.run_lock import is_locked
 from aunet.sweeps.job import Job
@@ -31,7 +30,7 @@ class LocalQueue:
     def __init__(self, at_once: int) -> None:
         self._slots: list[JobProcess | None] = [None] * at_once
         self._gpus = visible_gpus()
-        self._handler_before: Any = None
+        self._handler_before: signal.Handlers | int | Callable[[int, FrameType | None], object] | None = None
 
     @property
     def running(self) -> list[JobProcess]:
@@ -76,7 +75,7 @@ class LocalQueue:
                 continue
         signal.signal(signal.SIGTERM, self._handler_before)
         if kind is KeyboardInterrupt:
-            _log.warning("Stopped. The same command goes on.")
+            _log.warning("Stopped. The same command continues.")
 
     def _stop_all(self, number: signal.Signals) -> None:
         for process in self.running:

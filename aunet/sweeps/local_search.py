@@ -64,7 +64,7 @@ class LocalSearch:
             self._queue.start(job)
 
     def _watch(self) -> None:
-        """Report the validation scores to the study, and stop the trials that it gives up."""
+        """Report the validation scores to the study, and stop the trials that it abandons."""
         if time.monotonic() - self._watched_at < _WATCH_SECONDS:
             return
         self._watched_at = time.monotonic()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from optuna.distributions import (
@@ -23,7 +23,7 @@ class SearchSpace:
     fixed: tuple[str, ...]
     choices: Mapping[str, BaseDistribution]
 
-    def words(self, chosen: Mapping[str, Any]) -> list[str]:
+    def words(self, chosen: Mapping[str, object]) -> list[str]:
         """Return the overrides of the trial with the values ``chosen``."""
         return [*self.fixed, *(f"{key}={chosen[key]}" for key in self.choices)]
 
@@ -82,7 +82,7 @@ def _steps(values: Sequence[float], step: float) -> BaseDistribution:
     return FloatDistribution(low, high, step=float(abs(step)))
 
 
-def _ends(distribution: BaseDistribution) -> list[Any]:
+def _ends(distribution: BaseDistribution) -> list[object]:
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     numbers = cast(FloatDistribution, distribution)

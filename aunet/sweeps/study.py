@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.pruners import MedianPruner
@@ -111,5 +110,5 @@ class Study:
         self._study.set_user_attr("space", now)
 
 
-def _told(space: SearchSpace) -> Sequence[Any]:
+def _told(space: SearchSpace) -> Sequence[str]:
     return [f"{key}: {distribution}" for key, distribution in space.choices.items()]

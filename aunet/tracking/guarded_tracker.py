@@ -122,7 +122,7 @@ class GuardedTracker:
 
     def _give_up(self, error: Exception) -> None:
         reason = str(error) or "its process has died"
-        _log.warning("%s failed (%s); the run goes on without it, all is in its folder.", self._name, reason)
+        _log.warning("%s failed (%s); the run continues without it, all is in its folder.", self._name, reason)
         self._leave()
 
     def _leave(self) -> None:

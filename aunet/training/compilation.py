@@ -3,7 +3,6 @@
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +30,7 @@ def compiled(network: nn.Module, forward: Forward, image: Tensor, autocast_type:
     try:
         with warnings.catch_warnings(action="ignore"), torch.random.fork_rng(devices=_gpus(image)):
             torch.compiler.reset()  # forget earlier failures
-            function: Any = torch.compile(forward, dynamic=False)
+            function: Forward = torch.compile(forward, dynamic=False)
             network.train()
             with torch.autocast(image.device.type, autocast_type, enabled=autocast_type is not None):
                 logits = function(image)
@@ -46,7 +45,7 @@ def compiled(network: nn.Module, forward: Forward, image: Tensor, autocast_type:
 
 
 def _give_up(reason: str) -> None:
-    _log.warning("trainer.compile=true: not compiled, as %s; the run goes on without.", reason)
+    _log.warning("trainer.compile=true: not compiled, as %s; the run continues without.", reason)
 
 
 def _gpus(image: Tensor) -> list[torch.device]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 import torch
 from torch.optim import Optimizer
 
+from aunet.config.schema import TrainerConfig
 from aunet.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class HardwareChoice:
         kept = replace(self, **{**recorded, "device": self.device})
         if recorded["device"] != self.device:
             _log.warning(
-                "This run began on %s and goes on on %s: it will not end bit for bit as it would have there.",
+                "This run began on %s and continues on %s: it will not end bit for bit as it would have there.",
                 recorded["device"],
                 self.device,
             )
@@ -155,12 +156,13 @@ def num_devices(devices: int | str, accelerator: str) -> int:
     return devices
 
 
-def check_can_be_sharded(trainer: Mapping[str, Any]) -> None:
+def check_can_be_sharded(trainer: TrainerConfig) -> None:
     """Raise UserError if trainer.strategy=fsdp is combined with a setting that needs whole tensors."""
-    for key, off in (("ema", None), ("compile", False), ("sync_batchnorm", False)):
-        if trainer["strategy"] == "fsdp" and trainer[key] != off:
+    settings = (("ema", trainer.ema), ("compile", trainer.compile), ("sync_batchnorm", trainer.sync_batchnorm))
+    for key, value in settings:
+        if trainer.strategy == "fsdp" and value is not None and value is not False:
             raise UserError(
-                f"trainer.{key}={trainer[key]}: does not go with trainer.strategy=fsdp. Leave it out, or take"
+                f"trainer.{key}={value}: does not go with trainer.strategy=fsdp. Leave it out, or take"
                 " trainer.strategy=ddp."
             )
 

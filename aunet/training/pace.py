@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from aunet.inference.window_layout import Window, window_layout
+from aunet.inference.window_layout import Window
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.trial_steps import BatchShape, restored_after, time_batch, time_update, time_window
 
@@ -85,8 +85,8 @@ def count_windows(shapes: Sequence[Sequence[int]], window: Window) -> float:
 
 
 def _num_windows(shape: Sequence[int], window: Window) -> float:
-    usual = window_layout(shape, window.patch_size, window.overlap, window.size_multiple)
-    layout = window_layout(shape, window.patch_size, window.overlap, window.size_multiple, window.one_pass_voxels)
+    usual = replace(window, one_pass_voxels=0).lay_out(shape)
+    layout = window.lay_out(shape)
     return len(layout.corners) * math.prod(layout.window) / math.prod(usual.window)
 
 

@@ -7,7 +7,6 @@ for any baseline that does not depend on the draw. Here it is the mean loss of t
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +48,7 @@ def _recorded_draws(gates: list[BernoulliDraw]) -> Generator[list[tuple[Tensor, 
     """
     recorded: list[tuple[Tensor, Tensor]] = []
 
-    def record(gate: nn.Module, scores: tuple[Any, ...], draw: Tensor) -> None:
+    def record(gate: nn.Module, scores: tuple[Tensor, ...], draw: Tensor) -> None:
         recorded.append((scores[0], draw))
 
     handles = [gate.register_forward_hook(record) for gate in gates]

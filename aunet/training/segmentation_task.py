@@ -30,6 +30,9 @@ from aunet.training.validation_dice import CaseDice, defined_mean, means_by_clas
 
 _log = logging.getLogger(__name__)
 
+Batch = dict[str, Any]
+"""A batch or a case as it comes from the loader: image, label, case_id and, for partial references, annotated."""
+
 
 class SegmentationTask(LightningModule):
     """Training of any network with ``forward(image) -> logits``.
@@ -81,7 +84,7 @@ class SegmentationTask(LightningModule):
         self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
         self._is_level_mean = level_reduction == "mean"
         self.new_optimizer = optimizer
-        self._schedule = schedule
+        self.schedule = schedule
         self._progress = progress
         self.window = window
         self.augmentation = augmentation
@@ -126,14 +129,14 @@ class SegmentationTask(LightningModule):
             group["initial_lr"] = group["lr"]
         return optimizer
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate of this step, and the seed of the network's own random draws."""
         torch.manual_seed(network_seed(self._seed, self.trainer.current_epoch, batch_idx, rank()))
-        share = self._schedule(self._progress(self.trainer.global_step))
+        share = self.schedule(self._progress(self.trainer.global_step))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = group["initial_lr"] * share
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor | None:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the loss of one augmented batch; None to skip it."""
         loss = self._loss_of_batch(batch, self.augmentation)
         if any_rank(not bool(loss.detach().isfinite())):
@@ -143,7 +146,7 @@ class SegmentationTask(LightningModule):
         self.log("train/loss_step", loss.detach(), logger=False)
         return loss
 
-    def _skip(self, batch: dict[str, Any]) -> None:
+    def _skip(self, batch: Batch) -> None:
         """Skip the step with a warning after a non-finite loss, or raise if that is not allowed or not possible."""
         if not self._is_nonfinite_skipped or num_ranks() > 1:
             raise NonFiniteLossError(self.trainer.global_step, batch)
@@ -161,7 +164,7 @@ class SegmentationTask(LightningModule):
         if gradient_clip_val:
             nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 
-    def validation_step(self, case: dict[str, Any], batch_idx: int) -> None:
+    def validation_step(self, case: Batch, batch_idx: int) -> None:
         """Score one whole case; do nothing if this rank has fewer cases than another."""
         if not case:
             return
@@ -173,7 +176,7 @@ class SegmentationTask(LightningModule):
         self._case_dice[case_id] = score_case(label_map, case["label"].cpu().numpy(), case["annotated"].tolist())
 
     def on_validation_epoch_start(self) -> None:
-        """Copy rank 0's running statistics, so that every rank validates what a checkpoint would hold."""
+        """Copy rank 0's running statistics, so that every rank validates the state that a checkpoint would hold."""
         self._watched.clear()
         share_buffers(self.network)
 
@@ -203,18 +206,8 @@ class SegmentationTask(LightningModule):
 
     def predict_case(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return the logits of a whole case (C, *spatial) by sliding window, and its coefficients if requested."""
-        window = self.window
         with self.autocast():
-            return predict_volume(
-                self.network,
-                image.to(self.device),
-                window.patch_size,
-                overlap=window.overlap,
-                size_multiple=window.size_multiple,
-                window_batch=window.window_batch,
-                one_pass_voxels=window.one_pass_voxels,
-                with_attention=with_attention,
-            )
+            return predict_volume(self.network, image.to(self.device), self.window, with_attention=with_attention)
 
     def autocast(self) -> torch.autocast:
         """Return the context of the training's precision, for computations outside the trainer."""
@@ -228,7 +221,7 @@ class SegmentationTask(LightningModule):
         """Restore the loss sums of an unfinished epoch."""
         self._loss_sum, self._num_losses = checkpoint["loss_sums"]
 
-    def trial_step(self, batch: dict[str, Any], augmentation: Augmentation) -> None:
+    def trial_step(self, batch: Batch, augmentation: Augmentation) -> None:
         """Run a step's forward and backward pass in the training's precision without a trainer, to time them.
 
         Running statistics, gradients and the state of random numbers change.
@@ -237,7 +230,7 @@ class SegmentationTask(LightningModule):
             loss = self._loss_of_batch(batch, augmentation)
         self.backward(loss)
 
-    def _loss_of_batch(self, batch: dict[str, Any], augmentation: Augmentation) -> Tensor:
+    def _loss_of_batch(self, batch: Batch, augmentation: Augmentation) -> Tensor:
         """Augment one batch and return its loss."""
         with torch.autocast(self.device.type, enabled=False):
             augmented = augmentation(batch, self._seed)
@@ -268,13 +261,13 @@ class SegmentationTask(LightningModule):
 class NonFiniteLossError(Exception):
     """A loss that is NaN or infinite; ``batch`` is the step's batch as it came from the loader."""
 
-    def __init__(self, step: int, batch: dict[str, Any]) -> None:
+    def __init__(self, step: int, batch: Batch) -> None:
         super().__init__(f"the loss of step {step} is not finite; its cases are {_case_ids(batch)}")
         self.step = step
         self.batch = batch
 
 
-def _case_ids(batch: dict[str, Any]) -> str:
+def _case_ids(batch: Batch) -> str:
     return ", ".join(batch["case_id"])
 
 

@@ -21,7 +21,9 @@ class ShardedForward(nn.Module):
         mesh: the ranks.
     """
 
-    def __init__(self, forward: Callable[[nn.Module, Tensor], Any], network: nn.Module, mesh: DeviceMesh) -> None:
+    def __init__(
+        self, forward: Callable[[nn.Module, Tensor], list[Tensor]], network: nn.Module, mesh: DeviceMesh
+    ) -> None:
         super().__init__()
         self._forward = forward
         self.network = network
@@ -29,7 +31,7 @@ class ShardedForward(nn.Module):
             parameter.data = parameter.data.contiguous()  # parts of a channels-last tensor are not supported
         fully_shard(self, mesh=mesh, reshard_after_forward=False)
 
-    def forward(self, image: Tensor) -> Any:
+    def forward(self, image: Tensor) -> list[Tensor]:
         """Run the forward pass."""
         return self._forward(self.network, image)
 

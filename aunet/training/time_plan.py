@@ -22,7 +22,7 @@ class RecentMean:
         self._count = min(self._count + 1, self._length)
         self.value += (seconds - self.value) / self._count
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Return mean and count as plain values."""
         return {"value": self.value, "count": self._count}
 
@@ -87,7 +87,12 @@ class EpochTimes:
 
 
 def duration_in_seconds(duration: str | None) -> float | None:
-    """Return the seconds of DD:HH:MM:SS; None for None."""
+    """Return the seconds of DD:HH:MM:SS; None for None.
+
+    Examples:
+        >>> duration_in_seconds("00:00:10:00")
+        600.0
+    """
     if duration is None:
         return None
     days, hours, minutes, seconds = (int(part) for part in duration.split(":"))

@@ -44,7 +44,7 @@ class Transfer:
     left: list[str] = field(default_factory=list[str])
     unused: list[str] = field(default_factory=list[str])
 
-    def as_record(self) -> dict[str, Any]:
+    def as_record(self) -> dict[str, object]:
         """Return the values for the run's record."""
         return asdict(self)
 

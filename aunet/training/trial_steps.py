@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from aunet.data.patches.sampling import Sample, joined
 from aunet.evaluation.forward_time import wait_for
 from aunet.inference.sliding_window import predict_volume
+from aunet.inference.window_layout import Window
 from aunet.training.segmentation_task import SegmentationTask
 
 # A window that takes longer is not timed again: its warm-up hardly counts beside it.
@@ -69,11 +70,12 @@ def time_batch(task: SegmentationTask, shape: BatchShape) -> float:
 
 def time_window(task: SegmentationTask, shape: BatchShape) -> float:
     """Return the seconds of one patch in validation; a quick one is timed again after this warm-up."""
-    image, multiple = torch.rand(shape.channels, *shape.patch_size), task.window.size_multiple
+    image = torch.rand(shape.channels, *shape.patch_size)
+    window = Window(shape.patch_size, size_multiple=task.window.size_multiple)
 
     def predict() -> None:
         with task.autocast():
-            predict_volume(task.network, image, shape.patch_size, size_multiple=multiple)
+            predict_volume(task.network, image, window)
 
     first = _seconds(predict, task.device)
     return first if first > _QUICK_SECONDS else _seconds(predict, task.device)

@@ -80,7 +80,8 @@ class SeenCases:
         return [case_id for case_id in case_ids if known & {case_id, names.patients.get(case_id, case_id)}]
 
     def _part(self, parts: Sequence[str]) -> list[str]:
-        return [case_id for name in parts for case_id in getattr(self, name)]
+        by_name = {"train": self.train, "val": self.val, "test": self.test}
+        return [case_id for name in parts for case_id in by_name[name]]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ and recording, so that only the recipe counts; the schedule covers the steps. Co
 import argparse
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 from aunet.process_settings import prepare_process
@@ -21,18 +22,12 @@ import torch  # noqa: E402
 from hydra.utils import instantiate  # noqa: E402
 from torch import nn  # noqa: E402
 
-from aunet.build.data import (  # noqa: E402
-    Settings,
-    build_cohort,
-    build_network,
-    build_splits,
-    build_window,
-    choose_hardware,
-    with_facts,
-)
-from aunet.build.preprocessing import with_intensities  # noqa: E402
+from aunet.build.data import build_cohort, build_splits, fill_in_facts  # noqa: E402
+from aunet.build.model import build_network, build_window, choose_hardware  # noqa: E402
+from aunet.build.preprocessing import fill_in_intensities  # noqa: E402
 from aunet.build.task import build_data, build_schedule  # noqa: E402
-from aunet.config.composition import check_config, compose_config  # noqa: E402
+from aunet.config.draft import compose_draft  # noqa: E402
+from aunet.config.schema import RunConfig  # noqa: E402
 from aunet.data.datamodule import SegmentationData  # noqa: E402
 from aunet.inference.sliding_window import predict_volume  # noqa: E402
 from aunet.networks.layers import channels_last, lay_out_channels_last  # noqa: E402
@@ -53,35 +48,34 @@ def main() -> None:
     _train(network, settings, data, options.steps)
     seconds = time.process_time() - start
     dice = _validate(network, settings, data)
-    facts = {key: settings["dataset"][key] for key in ("patch_size", "batch_size")}
+    facts = {"patch_size": settings.dataset.patch_size, "batch_size": settings.dataset.batch_size}
     mean = sum(dice) / len(dice)
     result = {"steps": options.steps, **facts, "processor_seconds": round(seconds), "dice": [mean, *dice]}
     print(json.dumps(result | {"overrides": overrides}))  # noqa: T201
 
 
-def _prepare(overrides: list[str]) -> tuple[Settings, SegmentationData]:
-    config = compose_config(overrides)
-    check_config(config)
-    cohort = build_cohort(config)
-    settings = with_facts(config, cohort)
-    splits = build_splits(settings, cohort)
-    settings = with_intensities(settings, cohort, splits)
+def _prepare(overrides: list[str]) -> tuple[RunConfig, SegmentationData]:
+    draft = compose_draft(overrides)
+    cohort = build_cohort(draft.data)
+    settings = fill_in_facts(draft, cohort)
+    splits = build_splits(settings.data, cohort)
+    settings = fill_in_intensities(settings, cohort, splits)
     data = build_data(settings, cohort, splits)
     data.setup("fit")
     return settings, data
 
 
-def _train(network: nn.Module, settings: Settings, data: SegmentationData, steps: int) -> None:
-    loss_of = instantiate(settings["loss"]["function"])
-    factory = fused_where_possible(instantiate(settings["optimizer"]["factory"]))
+def _train(network: nn.Module, settings: RunConfig, data: SegmentationData, steps: int) -> None:
+    loss_of = instantiate(settings.loss.function)
+    factory = fused_where_possible(instantiate(settings.optimizer.factory))
     optimizer = factory(network.parameters())
-    rate, schedule = settings["optimizer"]["factory"]["lr"], build_schedule(settings)
-    clip = settings["trainer"]["gradient_clip"]
+    rate, schedule = settings.optimizer.factory["lr"], build_schedule(settings.optimizer, settings.trainer)
+    clip = settings.trainer.gradient_clip
     network.train()
     for step, batch in zip(range(steps), _batches(data), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = rate * schedule(step / steps)
-        changed = data.augmentation(batch, settings["seed"])
+        changed = data.augmentation(batch, settings.seed)
         with ProcessorConvolutions():
             with _autocast(settings):
                 logits = network(channels_last(changed["image"]))
@@ -98,25 +92,18 @@ def _batches(data: SegmentationData) -> Any:
         yield from data.train_dataloader()
 
 
-def _validate(network: nn.Module, settings: Settings, data: SegmentationData) -> list[float]:
-    window, scores = build_window(settings, network), {}
+def _validate(network: nn.Module, settings: RunConfig, data: SegmentationData) -> list[float]:
+    window, scores = build_window(settings.inference, settings.dataset, settings.model, network), {}
     for case in data.validation_cases():
         with _autocast(settings):
-            prediction = predict_volume(
-                network,
-                case["image"],
-                window.patch_size,
-                overlap=window.overlap,
-                size_multiple=window.size_multiple,
-                one_pass_voxels=window.one_pass_voxels,
-            )
+            prediction = predict_volume(network, case["image"], replace(window, window_batch=1))
         label_map = prediction.logits.argmax(0).numpy()
         scores[case["case_id"]] = score_case(label_map, case["label"].numpy(), case["annotated"].tolist())
     return means_by_class(scores)
 
 
-def _autocast(settings: Settings) -> torch.autocast:
-    dtype = choose_hardware(settings).autocast_type
+def _autocast(settings: RunConfig) -> torch.autocast:
+    dtype = choose_hardware(settings.trainer).autocast_type
     return torch.autocast("cpu", dtype=dtype, enabled=dtype is not None)
 
 

@@ -21,11 +21,12 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from aunet.attention.panels import LevelCoefficients, add_color_bar, show_level
-from aunet.attention.validation_image import ValidationImage, patch_on_organ
-from aunet.build.data import build_cohort, build_splits, load_run
+from aunet.attention.recorder import ValidationImage, patch_on_organ
+from aunet.build.data import build_cohort, build_splits
+from aunet.build.model import load_run
 from aunet.build.task import build_data
 from aunet.classes import Labels
-from aunet.config.composition import load_run_config, resolve_config
+from aunet.config.draft import load_draft
 from aunet.reporting.pictures.figure_files import save_png
 from aunet.reporting.pictures.panels import finish_panel, legend_lines, show_contours, show_image
 from aunet.reporting.pictures.planes import AxialView, clearest_view, whole_window
@@ -77,7 +78,7 @@ def main() -> None:
 
 def runs_by_option(folder: Path) -> dict[str, Path]:
     """Folder of the run of each option."""
-    runs = {str(load_run_config(file.parent).model.name): file.parent for file in folder.glob("*/config.yaml")}
+    runs = {load_draft(file.parent).model.name: file.parent for file in folder.glob("*/config.yaml")}
     absent = {panel.option for panel in PANELS} - set(runs)
     if absent:
         raise SystemExit(
@@ -88,20 +89,19 @@ def runs_by_option(folder: Path) -> dict[str, Path]:
 
 def validation_patch(run: Path) -> tuple[ValidationImage, Labels]:
     """Return the organs of the first validation case: one patch, as coefficients of a softmax cannot be stitched."""
-    config = load_run_config(run)
-    settings, cohort = resolve_config(config, {}), build_cohort(config)
-    data = build_data(settings, cohort, build_splits(settings, cohort))
+    config = load_draft(run, built=None).with_facts()
+    cohort = build_cohort(config.data)
+    data = build_data(config, cohort, build_splits(config.data, cohort))
     data.setup("fit")
     case = data.validation_cases()[0]
     image = ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"])
-    return patch_on_organ(image, tuple(settings["dataset"]["patch_size"])), cohort.labels
+    return patch_on_organ(image, tuple(config.dataset.patch_size)), cohort.labels
 
 
 def level_of(run: Path, case: ValidationImage) -> LevelCoefficients:
     """Return the coefficients of a run's best checkpoint at the finest gated level."""
     prediction = load_run(run).predict_preprocessed(case.image, with_attention=True)
-    values = prediction.coefficients[LEVEL].float().numpy()
-    return LevelCoefficients(LEVEL, values, prediction.cell_size[LEVEL], prediction.offset[LEVEL])
+    return prediction.coefficients[LEVEL]
 
 
 def draw(case: ValidationImage, labels: Labels, levels: dict[str, LevelCoefficients], path: Path) -> None:

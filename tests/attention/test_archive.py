@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from aunet.attention.archive import AttentionArchive, epochs_to_keep
-from aunet.attention.panels import LevelCoefficients
 from aunet.errors import UserError
+from aunet.inference.coefficients import LevelCoefficients
 
 
 @pytest.mark.parametrize("limit", [2, 3, 8, 64])

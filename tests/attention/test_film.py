@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from aunet.attention.film import Frame, attention_film, choose_epochs
-from aunet.attention.panels import LevelCoefficients
 from aunet.classes import Labels
+from aunet.inference.coefficients import LevelCoefficients
 from aunet.reporting.pictures.planes import LabelledScan
 
 LABELS = Labels(("background", "pancreas"))

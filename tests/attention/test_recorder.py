@@ -2,8 +2,7 @@
 
 import csv
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,18 +15,15 @@ from pytorch_lightning import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from aunet.attention.recorder import AttentionRecorder
-from aunet.attention.validation_image import ValidationImage, patch_on_organ
+from aunet.attention.recorder import AttentionRecorder, ValidationImage, patch_on_organ
 from aunet.classes import Labels
+from aunet.inference.coefficients import LevelCoefficients
 
 LABELS = Labels(("background", "pancreas", "spleen"))
 
 
-@dataclass(frozen=True)
-class KnownPrediction:
-    coefficients: Mapping[int, Tensor] = field(default_factory=dict)
-    cell_size: Mapping[int, tuple[float, float, float]] = field(default_factory=dict)
-    offset: Mapping[int, tuple[float, float, float]] = field(default_factory=dict)
+def known(level: int, maps: Tensor, cell_size: float, offset: float = 0.0) -> dict[int, LevelCoefficients]:
+    return {level: LevelCoefficients(level, maps.numpy(), (cell_size,) * 3, (offset,) * 3)}
 
 
 class Gated(nn.Module):
@@ -68,18 +64,18 @@ def made_up_case(case_id: str = "case_1") -> ValidationImage:
     return ValidationImage(case_id, torch.from_numpy(label[None]).float(), label, (1.0, 1.0, 2.0))
 
 
-def halved(network: nn.Module, image: Tensor) -> KnownPrediction:
+def halved(network: nn.Module, image: Tensor) -> dict[int, LevelCoefficients]:
     """One gate at level 2 whose coefficients are half the image, whose values are those of the label."""
     maps = nn.functional.avg_pool3d(image, 2) / 2
-    return KnownPrediction({2: maps}, {2: (2.0, 2.0, 2.0)}, {2: (0.0, 0.0, 0.0)})
+    return known(2, maps, 2.0)
 
 
 def offset_by(value: float) -> Any:
     """As ``halved``, plus ``value`` everywhere."""
 
-    def predict(network: nn.Module, image: Tensor) -> KnownPrediction:
-        known = halved(network, image)
-        return KnownPrediction({2: known.coefficients[2] + value}, known.cell_size, known.offset)
+    def predict(network: nn.Module, image: Tensor) -> dict[int, LevelCoefficients]:
+        level = halved(network, image)[2]
+        return {2: replace(level, values=level.values + np.float32(value))}
 
     return predict
 
@@ -155,10 +151,10 @@ def test_a_run_recorded_before_contrasts_were_continues_with_empty_columns(tmp_p
 
 
 def test_offset_of_the_grid_enters_the_statistics(tmp_path: Path) -> None:
-    def shifted(network: nn.Module, image: Tensor) -> KnownPrediction:
+    def shifted(network: nn.Module, image: Tensor) -> dict[int, LevelCoefficients]:
         padded = nn.functional.pad(image, (1, 1, 1, 1, 1, 1))
         maps = nn.functional.avg_pool3d(padded, 2) / 2
-        return KnownPrediction({2: maps}, {2: (2.0, 2.0, 2.0)}, {2: (-1.0, -1.0, -1.0)})
+        return known(2, maps, 2.0, offset=-1.0)
 
     recorder_in(tmp_path, predict=shifted).record(Gated(), 0)
     (row,) = statistics_of(tmp_path)
@@ -192,10 +188,9 @@ def test_the_tracker_is_shown_every_level_of_every_epoch_and_the_film(tmp_path: 
             picture.verify()
         shown.append((key, epoch))
 
-    def two_levels(network: nn.Module, image: Tensor) -> KnownPrediction:
+    def two_levels(network: nn.Module, image: Tensor) -> dict[int, LevelCoefficients]:
         maps = {level: nn.functional.avg_pool3d(image, 2**level) / 2 for level in (1, 2)}
-        sizes = {level: (2.0**level,) * 3 for level in (1, 2)}
-        return KnownPrediction(maps, sizes, {1: (0.0, 0.0, 0.0), 2: (0.0, 0.0, 0.0)})
+        return known(1, maps[1], 2.0) | known(2, maps[2], 4.0)
 
     recorder = recorder_in(tmp_path, predict=two_levels, max_epochs_kept=2, tracker=SimpleNamespace(picture=show))
     for epoch in range(4):
@@ -231,7 +226,7 @@ def test_interrupted_and_resumed_recording_equals_an_uninterrupted_one_byte_by_b
 def test_network_without_gates_is_reported_once_and_leaves_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recorder = recorder_in(tmp_path, predict=lambda network, image: KnownPrediction())
+    recorder = recorder_in(tmp_path, predict=lambda network, image: {})
     with caplog.at_level(logging.INFO, logger="aunet"):
         recorder.record(nn.Identity(), 0)
         recorder.record(nn.Identity(), 1)
@@ -243,10 +238,10 @@ def test_network_without_gates_is_reported_once_and_leaves_nothing(
 def test_gates_with_a_map_for_each_channel_are_recorded_as_their_means(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def six_maps(network: nn.Module, image: Tensor) -> KnownPrediction:
+    def six_maps(network: nn.Module, image: Tensor) -> dict[int, LevelCoefficients]:
         (half,) = nn.functional.avg_pool3d(image, 2) / 2
         maps = torch.stack([half, half * 0.5, half * 0, half * 0.1, half * 0.2, half * 0.3])
-        return KnownPrediction({2: maps}, {2: (2.0, 2.0, 2.0)}, {2: (0.0, 0.0, 0.0)})
+        return known(2, maps, 2.0)
 
     recorder = recorder_in(tmp_path, predict=six_maps)
     with caplog.at_level(logging.INFO, logger="aunet"):
@@ -262,7 +257,7 @@ def test_gates_with_a_map_for_each_channel_are_recorded_as_their_means(
 def test_softmax_gates_see_one_patch_on_the_organ(tmp_path: Path) -> None:
     seen: list[Tensor] = []
 
-    def predict(network: nn.Module, image: Tensor) -> KnownPrediction:
+    def predict(network: nn.Module, image: Tensor) -> dict[int, LevelCoefficients]:
         seen.append(image)
         return halved(network, image)
 

@@ -19,6 +19,12 @@ ATTENTION = {"model.name": "attention", "model.network.norm": "group"}
 LOSS = {"loss.name": "dice", "loss.function._target_": "monai.losses.DiceLoss"}
 
 
+def read_draft(folder: Path) -> SimpleNamespace:
+    """Return a stand-in for ``load_draft``'s result, of a file that holds a few keys only and is not checked."""
+    config = OmegaConf.load(folder / "config.yaml")
+    return SimpleNamespace(as_plain=lambda is_resolved: OmegaConf.to_container(config, resolve=is_resolved))
+
+
 @pytest.fixture(autouse=True)
 def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Run folders whose network was asked for: each is one convolution of two channels."""
@@ -28,10 +34,8 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         loaded.append(folder)
         return SimpleNamespace(network=nn.Conv3d(2, 3, 1))
 
-    monkeypatch.setattr("aunet.build.data.load_run", load_run)
-    monkeypatch.setattr(
-        "aunet.config.composition.load_run_config", lambda folder: OmegaConf.load(folder / "config.yaml")
-    )
+    monkeypatch.setattr("aunet.build.model.load_run", load_run)
+    monkeypatch.setattr("aunet.config.draft.load_draft", read_draft)
     return loaded
 
 
@@ -46,22 +50,26 @@ def unet_and_other(
     return first, second
 
 
-def run(*words: str | Path) -> None:
+def run(*words: str | Path, figures: bool = False) -> None:
+    words = words if figures else (*words, "--no-figures")
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     compare(parser.parse_args([str(word) for word in words]))
 
 
-def test_two_runs_give_three_files_and_a_printed_table(
+def test_two_runs_give_tables_figures_and_a_summary(
     tmp_path: Path, networks: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = unet_and_other(tmp_path)
 
-    run(first, second, "--output", tmp_path / "comparison")
+    run(first, second, "--output", tmp_path / "comparison", figures=True)
 
     assert networks == [first, second]
     written = {path.name for path in (tmp_path / "comparison").iterdir()}
-    assert written == {"comparison.md", "comparison.csv", "paired_differences.csv"}
+    assert written == {
+        *("comparison.md", "comparison.tex", "comparison.csv", "effects.csv", "ranks.csv", "scores.csv"),
+        *("paired_differences.csv", "summary.txt", "figures"),
+    }
     printed = capsys.readouterr().out
     assert "ct150 (PHANTOM): mean ± sd over 8 patients (16 test cases)" in printed
     assert "Paired differences: attention minus unet" in printed
@@ -111,7 +119,7 @@ def test_runs_that_differ_in_more_than_the_model_are_refused_unless_allowed_and_
     run(first, second, "--allow-differences", "--output", tmp_path / "comparison")
 
     printed = capsys.readouterr().out
-    assert printed.count("NOT ONLY THE MODEL DIFFERS: loss") == 2
+    assert printed.count("NOT ONLY THE MODEL DIFFERS: loss") == 3
     assert "Settings that differ besides the model" in printed
 
 

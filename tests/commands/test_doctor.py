@@ -11,9 +11,10 @@ import pytest
 from abdomens import abdomens, words_for, write_abdomens
 from scans import ball_and_box, write_msd_task, write_nifti
 
-from aunet.build.data import build_cohort, build_network, build_window, describe_cohort, with_facts
+from aunet.build.data import build_cohort, describe_cohort, fill_in_facts
+from aunet.build.model import build_network, build_window
 from aunet.commands.main import main
-from aunet.config.composition import check_config, compose_config
+from aunet.config.draft import compose_draft
 from aunet.data.cohort.references import read_reference
 
 
@@ -122,7 +123,7 @@ def test_the_fixes_make_the_rest_usable_and_leave_the_files_as_they_are(
 
     mended = [*words, f"data.fixes={fixes}"]
     assert main(["doctor", *mended, "--output", str(tmp_path / "again")]) == 0
-    cohort = build_cohort(compose_config(mended))
+    cohort = build_cohort(compose_draft(mended).data)
     assert [case.case_id for case in cohort.cases] == ["case_0", "case_1"]
     assert set(np.unique(read_reference(cohort.cases[0], cohort).array)) == {0, 1, 2, 3, 4}
     assert digests(root) == before
@@ -154,15 +155,14 @@ def test_proposed_settings_are_accepted(model: str, spacing: tuple[float, float,
     assert main(["doctor", *words, "--output", str(tmp_path / "out")]) == 0
 
     proposed = list(report(tmp_path / "out")["proposed"])
-    config = compose_config([*words, *proposed])
-    check_config(config)
-    settings = with_facts(config, describe_cohort(config))
-    network = build_network(settings)
-    window = build_window(settings, network)
-    assert list(window.patch_size) == settings["data"]["patch_size"]
-    assert settings["data"]["spacing"] == list(spacing)
+    draft = compose_draft([*words, *proposed])
+    config = fill_in_facts(draft, describe_cohort(draft.data))
+    network = build_network(config)
+    window = build_window(config.inference, config.dataset, config.model, network)
+    assert list(window.patch_size) == config.data.patch_size
+    assert config.data.spacing == list(spacing)
     if model != "monai_unet":
-        strides = settings["model"]["network"]["strides"]
+        strides = config.model.network["strides"]
         halvings = np.prod(strides, axis=0)
         assert (np.array(window.patch_size) // halvings >= 4)[halvings > 1].all()
         assert (strides[0] == [2, 2, 1]) == (spacing[2] > 2 * spacing[0])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from aunet.commands.evaluate import add_arguments, evaluate, parse_classes
+from aunet.commands.evaluate import add_arguments, evaluate, parse_classes, parse_scoring
 from aunet.data.io.volume import write_label
 from aunet.errors import UserError
 from aunet.metrics.case_scores import has_patients, read_case_scores
@@ -187,3 +187,75 @@ def test_a_real_network_is_scored_on_eighteen_abdomens(tmp_path: Path) -> None:
     assert dices["pancreas"].agg(["min", "max"]).round(2).tolist() == [0.66, 0.90]
     for case_id, organ in (("55", "pancreas"), ("85", "left_kidney"), ("66", "gallbladder"), ("88", "oesophagus")):
         check_organ(scores.loc[(case_id, organ)], case_id, ORGANS[organ])
+
+
+def write_pairs(folder: Path, *lines: str) -> Path:
+    write_cubes(folder / "predictions", 3)
+    write_cubes(folder / "references", 2)
+    (folder / "pairs.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "pairs.csv"
+
+
+def test_a_table_of_pairs_scores_as_the_folders_do_and_names_cases_and_patients(tmp_path: Path) -> None:
+    pairs = write_pairs(
+        tmp_path,
+        "prediction,reference,case_id,patient",
+        "predictions/a.nii.gz,references/a.nii.gz,first,Ann",
+        f"{tmp_path}/predictions/b.nii.gz,references/b.nii.gz,,Ben",
+    )
+
+    run(pairs, "--output", tmp_path / "of_pairs", "--classes", "cube=1")
+    run(tmp_path / "predictions", tmp_path / "references", "--output", tmp_path / "of_folders", "--classes", "cube=1")
+
+    of_pairs, of_folders = (
+        read_case_scores(tmp_path / name / "case_scores.csv") for name in ("of_pairs", "of_folders")
+    )
+    assert of_pairs[["case_id", "patient"]].to_numpy().tolist() == [["first", "Ann"], ["b", "Ben"]]
+    names = ["case_id", "patient"]
+    pd.testing.assert_frame_equal(of_pairs.drop(columns=names), of_folders.drop(columns=names))
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        (["prediction,truth", "a,b"], "lacks the columns reference; it has prediction, truth"),
+        (["prediction,reference"], "holds no pair"),
+        (["prediction,reference", "predictions/a.nii.gz,"], "line 2, reference: the cell is empty"),
+        (
+            ["prediction,reference", "predictions/x.nii.gz,references/a.nii.gz"],
+            r"line 2, prediction: .*x\.nii\.gz is not",
+        ),
+        (["prediction,reference", *["predictions/a.nii.gz,references/a.nii.gz"] * 2], "line 3 repeats case a"),
+        ([], "not a CSV file of pairs|lacks the columns"),
+    ],
+)
+def test_a_wrong_table_of_pairs_is_one_message_with_its_line(tmp_path: Path, lines: list[str], fault: str) -> None:
+    with pytest.raises(UserError, match=rf"pairs\.csv: {fault}"):
+        run(write_pairs(tmp_path, *lines), "--output", tmp_path / "scores")
+
+
+def test_references_are_given_once_by_the_table_or_by_a_folder(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path, "prediction,reference", "predictions/a.nii.gz,references/a.nii.gz")
+    with pytest.raises(UserError, match="names the references"):
+        run(pairs, tmp_path / "references", "--output", tmp_path / "scores")
+    with pytest.raises(UserError, match="no references"):
+        run(tmp_path / "predictions", "--output", tmp_path / "scores")
+
+
+def test_tolerances_and_lesions_are_options(tmp_path: Path) -> None:
+    predictions, references = write_cubes(tmp_path / "predictions", 3), write_cubes(tmp_path / "references", 2)
+    words = ["--classes", "cube=1", "--lesions", "--tolerance", "1", "cube=3"]
+
+    run(predictions, references, "--output", tmp_path / "scores", *words)
+
+    scores = read_case_scores(tmp_path / "scores" / "case_scores.csv").set_index("case_id")
+    assert scores["tolerance_mm"].tolist() == [3, 3]
+    assert scores.loc["a", ["nsd", "lesion_f1"]].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("word", ["spleen", "spleen=x", "-1", "nan", "inf"])
+def test_a_wrong_tolerance_is_refused(word: str) -> None:
+    with pytest.raises(UserError, match=f"--tolerance {word}: write mm"):
+        parse_scoring([word])
+    assert parse_scoring(["3", "spleen=1"]).tolerance_of("liver") == 3
+    assert parse_scoring([]).tolerance_of("liver") == 2

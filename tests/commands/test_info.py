@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
-from aunet.build.data import describe_cohort, with_facts
+from aunet.build.data import describe_cohort, fill_in_facts
 from aunet.commands.main import main
-from aunet.config.composition import compose_config
+from aunet.config.draft import compose_draft, write_run_config
 from aunet.training.callbacks.forecast import Forecast
 from aunet.training.pace import Pace
 from aunet.training.segmentation_task import SegmentationTask
@@ -116,10 +115,9 @@ def test_the_recipe_for_scans_can_be_asked_for_without_them(capsys: pytest.Captu
 
 
 def test_an_earlier_run_is_shown_without_its_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    config = compose_config(["model=unet", *TINY])
-    settings = with_facts(config, describe_cohort(config))
-    settings["data"]["root"] = "/no/longer/there"
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    draft = compose_draft(["model=unet", *TINY])
+    config = fill_in_facts(draft, describe_cohort(draft.data))
+    write_run_config(replace(config, data=replace(config.data, root="/no/longer/there")), tmp_path)
     assert table_of(["info", f"resume={tmp_path}"], capsys) == table_of(["info", "model=unet", *TINY], capsys)
 
 

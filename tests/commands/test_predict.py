@@ -7,11 +7,13 @@ import nibabel
 import numpy as np
 import pytest
 
-import aunet.build.data
+import aunet.build.model
 from aunet.classes import Labels
 from aunet.commands.main import main
+from aunet.commands.predict import split_inference
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.predictor import Predictor
+from aunet.inference.window_layout import Window
 from tests.data.geometries import GEOMETRIES
 from tests.inference.tiny_networks import Threshold
 
@@ -20,12 +22,12 @@ from tests.inference.tiny_networks import Threshold
 def trained_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any run folder holds a network that labels what is brighter than the mean."""
 
-    def load_run(folder: Path, device: str | None = None) -> Predictor:
+    def load_run(folder: Path, device: str | None, inference: dict[str, object]) -> Predictor:
         preprocessing = Preprocessing(None, "mr", (0.0, 1.0))
         labels = Labels(("background", "bright"))
-        return Predictor(Threshold(), preprocessing, labels, (16, 16, 16), device=device or "cpu")
+        return Predictor(Threshold(), preprocessing, labels, Window((16, 16, 16)), device=device or "cpu")
 
-    monkeypatch.setattr(aunet.build.data, "load_run", load_run)
+    monkeypatch.setattr(aunet.build.model, "load_run", load_run)
 
 
 @pytest.fixture
@@ -95,3 +97,24 @@ def test_a_missing_input_is_refused_before_the_run_is_loaded(
 ) -> None:
     assert predict(tmp_path / "nowhere", "--output", tmp_path / "out") == 2
     assert "nowhere: no such file" in capsys.readouterr().err
+
+
+def test_settings_of_the_prediction_are_taken_out_of_the_inputs(tmp_path: Path) -> None:
+    words = ["a.nii", "inference.overlap=0.25", "folder", "+inference.window_batch=4"]
+    assert split_inference(words) == (["a.nii", "folder"], ["inference.overlap=0.25", "+inference.window_batch=4"])
+    dataset = ["data=amos22", "data.root=/scans"]
+    assert split_inference([*dataset, "inference.overlap=0"]) == (dataset, ["inference.overlap=0"])
+
+
+@pytest.mark.parametrize("word", ["trainer.max_epochs=3", "model=unet", "inference=default", "scan=1.nii", "seed=1"])
+def test_a_setting_of_something_else_is_refused(
+    word: str, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(scans, word, "--output", tmp_path / "out") == 2
+    assert f"{word}: there is no such file, and aunet predict takes only settings" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_prediction_without_a_scan_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict("inference.overlap=0.25", "--output", tmp_path / "out") == 2
+    assert "inference.overlap=0.25: no scan is given" in capsys.readouterr().err

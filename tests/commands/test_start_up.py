@@ -11,8 +11,9 @@ import torch
 import yaml
 from compared_runs import case_scores, write_run
 
-from aunet.build.data import build_network
+from aunet.build.model import build_network
 from aunet.config.composition import compose_config, resolve_config
+from aunet.config.schema import as_plain
 from tests.config.test_every_option import FACTS
 
 _TRAINING = ("monai", "pytorch_lightning", "torchmetrics", "wandb", "matplotlib", "torch._dynamo")
@@ -44,7 +45,7 @@ def _write_trained_run(folder: Path, model: str) -> Path:
     levels = ["model.network.gated_levels=[1,2]"] if model == "attention" else []
     settings = resolve_config(compose_config([f"model={model}", "model.network.channels=[2,4,4]", *levels]), facts)
     write_run(folder, case_scores([0.5, 0.6, 0.7]), model=model, patch_size=facts["patch_size"])
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    (folder / "config.yaml").write_text(yaml.safe_dump(as_plain(settings)), encoding="utf-8")
     weights = {f"network.{name}": value for name, value in build_network(settings).state_dict().items()}
     (folder / "checkpoints").mkdir()
     torch.save({"state_dict": weights}, folder / "checkpoints" / "best.ckpt")

@@ -9,8 +9,10 @@ import yaml
 import aunet
 import aunet.data
 from aunet.build.data import build_object
-from aunet.config.composition import check_config, compose_config, load_run_config, resolve_config
-from aunet.config.former_names import FORMER_NAMES, present_name
+from aunet.config.composition import compose_config, resolve_config
+from aunet.config.draft import compose_draft, load_draft
+from aunet.config.history import FORMER_NAMES, present_name
+from aunet.config.schema import as_plain
 from aunet.config.trust import find_target
 from aunet.sweeps.sweep_plan import plan_sweep, write_plan
 from tests.config.test_every_option import FACTS
@@ -82,20 +84,19 @@ def test_a_name_that_aunet_data_lacks_is_an_attribute_error() -> None:
 
 
 def test_a_run_folder_with_former_names_reads_as_one_with_present_names(tmp_path: Path) -> None:
-    values = resolve_config(compose_config([]), FACTS)
-    text = yaml.safe_dump(values)
+    config = resolve_config(compose_config([]), FACTS)
+    text = yaml.safe_dump(as_plain(config))
     for former, present in _FORMER:
         text = re.sub(rf"\b{re.escape(present)}\b", former, text)
-    assert text != yaml.safe_dump(values)
+    assert text != yaml.safe_dump(as_plain(config))
     (tmp_path / "config.yaml").write_text(text, encoding="utf-8")
-    assert resolve_config(load_run_config(tmp_path, built=None), {}) == values
+    assert load_draft(tmp_path, built=None).with_facts() == config
 
 
 def test_a_former_name_on_the_command_line_builds_the_same_object() -> None:
-    config = compose_config(["data.source._target_=aunet.data.ct150.ct150_cohort"])
-    check_config(config)
-    assert config.data == compose_config([]).data
-    assert build_object(config.data.source, are_phantoms_made=False).cases
+    data = compose_draft(["data.source._target_=aunet.data.ct150.ct150_cohort"]).data
+    assert data == compose_draft([]).data
+    assert build_object(data.source, are_phantoms_made=False).cases
 
 
 def test_a_sweep_begun_under_former_names_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from aunet.config.composition import check_config, compose_config
+from aunet.config.composition import compose_config
+from aunet.config.draft import Draft
 from aunet.config.interpolations import check_interpolations
 from aunet.errors import UserError
 
@@ -47,11 +48,11 @@ def test_a_value_that_turns_into_an_interpolation_is_refused() -> None:
     config = compose_config([])
     config.model.name = r"\${oc.env:HOME}"
     with pytest.raises(UserError, match=r"model\.name: .* still holds an interpolation"):
-        check_config(config)
+        Draft(config)
 
 
 def test_a_reference_to_nothing_is_reported_with_its_key() -> None:
     config = compose_config([])
     config.model.name = "${model.nmae}"
     with pytest.raises(UserError, match=r"model\.name: .*model\.nmae"):
-        check_config(config)
+        Draft(config)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from aunet.config.composition import check_config, compose_config, split_sweep
+from aunet.config.composition import compose_config, split_sweep
+from aunet.config.draft import Draft
 from aunet.errors import UserError
 
 
@@ -37,7 +38,7 @@ from aunet.errors import UserError
         ("+model.network.droput=0.1", "has no argument 'droput'"),
         ("hydra.rn.dir=elsewhere", "Did you mean hydra.run.dir?"),
         ("model=unet,attention", "Add -m"),
-        ("data.root=/a=b", "quotes"),
+        ("logger.group=a=b", "quotes"),
         ("seed", "Write key=value"),
         ("=3", "names no key"),
         ("--multirn", "Write key=value"),
@@ -45,7 +46,7 @@ from aunet.errors import UserError
 )
 def test_the_message_names_the_override_and_the_remedy(override: str, message: str) -> None:
     with pytest.raises(UserError) as raised:
-        check_config(compose_config([override]))
+        Draft(compose_config([override]))
     told = str(raised.value)
     assert message in told
     assert override.lstrip("~+").partition("=")[0] in told
@@ -76,7 +77,7 @@ def test_the_runs_folder_follows_data_and_model() -> None:
 
 def test_an_argument_that_no_yaml_lists_can_be_added() -> None:
     config = compose_config(["model=monai_unet", "+model.network.dropout=0.1"])
-    check_config(config)
+    Draft(config)
     assert config.model.network.dropout == 0.1
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import aunet.networks
-from aunet.config.composition import check_config, compose_config
+from aunet.config.composition import compose_config
+from aunet.config.draft import Draft
 from aunet.config.trust import check_targets, find_target
 from aunet.errors import UserError
 
@@ -129,7 +130,7 @@ def test_a_target_put_together_by_interpolation_is_refused() -> None:
     config.model.network = {"_target_": "${model.name}.system"}
     config.model.name = "os"
     with pytest.raises(UserError, match=r"'os\.system' is not allowed"):
-        check_config(config)
+        Draft(config)
 
 
 def test_an_argument_that_the_target_does_not_have_gets_a_suggestion() -> None:

@@ -160,7 +160,7 @@ FAULTS = {
     ),
     "a link out of the root": Damage("msd", link("imagesTr/ball_000.nii.gz", "/etc/passwd"), "lies outside.*stay"),
     "an entry without label": Damage("msd", first_entry(label=None), "'training' lists.*needs.*'label'"),
-    "an entry that is no path": Damage("msd", first_entry(image=7), "7 is not a path", names="dataset.json"),
+    "an entry that is not a path": Damage("msd", first_entry(image=7), "7 is not a path", names="dataset.json"),
     "a file that is listed but not there": Damage("msd", gone("labelsTr/ball_000.nii.gz"), "not there. Unpack"),
     "a case listed twice": Damage(
         "msd", listed_twice, "appears twice.*Give", left=("ball_000", "ball_001", "ball_002", "ball_003")

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from scans import write_msd_task, write_totalsegmentator_cases
 
-from aunet.build.data import build_cohort, with_facts
-from aunet.build.preprocessing import with_intensities
+from aunet.build.data import build_cohort, fill_in_facts
+from aunet.build.preprocessing import fill_in_intensities
 from aunet.build.task import build_data
 from aunet.classes import IGNORED
-from aunet.config.composition import compose_config
+from aunet.config.draft import compose_draft
 from aunet.data.cohort.selection import annotation_notes
 from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
@@ -23,11 +23,11 @@ PATCHES = [
 
 
 def data_of(words: list[str], cache: Path) -> SegmentationData:
-    config = compose_config([*words, *PATCHES, f"data.cache={cache}"])
-    cohort = build_cohort(config)
+    draft = compose_draft([*words, *PATCHES, f"data.cache={cache}"])
+    cohort = build_cohort(draft.data)
     names = [case.case_id for case in cohort.cases]
     splits = Splits(tuple(names[:3]), tuple(names[3:]), ())
-    data = build_data(with_intensities(with_facts(config, cohort), cohort, splits), cohort, splits)
+    data = build_data(fill_in_intensities(fill_in_facts(draft, cohort), cohort, splits), cohort, splits)
     data.setup("fit")
     return data
 
@@ -54,11 +54,11 @@ def test_batches_of_a_wholly_annotated_cohort_carry_nothing_more(tmp_path: Path)
 def test_classes_annotated_in_some_or_no_case_are_reported(tmp_path: Path) -> None:
     root = write_totalsegmentator_cases(tmp_path / "scans")
     (root / "s0001" / "segmentations" / "kidney_left.nii.gz").unlink()
-    assert annotation_notes(build_cohort(compose_config(["data=totalsegmentator", f"data.root={root}"]))) == [
+    assert annotation_notes(build_cohort(compose_draft(["data=totalsegmentator", f"data.root={root}"]).data)) == [
         "kidney is annotated in 3 of 4 cases: only these teach and score it"
     ]
     task, classes = write_msd_task(tmp_path / "task"), "data.classes={ball: [ball, box], liver: null}"
-    assert annotation_notes(build_cohort(compose_config(["data=msd", f"data.root={task}", classes]))) == [
+    assert annotation_notes(build_cohort(compose_draft(["data=msd", f"data.root={task}", classes]).data)) == [
         "liver is annotated in no case: this run cannot learn it, and its scores stay undefined"
     ]
 

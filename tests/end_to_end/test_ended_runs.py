@@ -15,7 +15,7 @@ import yaml
 from blank_pictures import blank_pictures
 
 from aunet.commands.main import main
-from aunet.commands.train import words_of_ranks
+from aunet.pipeline.launch import words_of_ranks
 from aunet.training.segmentation_task import SegmentationTask
 from tests.training.toy_training import ToyTime
 

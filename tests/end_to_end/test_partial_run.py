@@ -10,7 +10,7 @@ from blank_pictures import blank_pictures
 from scans import write_totalsegmentator_cases
 
 from aunet.commands.main import main
-from aunet.metrics.case_scores import METRICS, read_case_scores
+from aunet.metrics.case_scores import USUAL_METRICS, read_case_scores
 
 PARTIAL = ["data.classes={ball: ball, cube: null}", "data.other_labels=background", "logger=csv"]
 
@@ -34,7 +34,7 @@ def test_validation_leaves_the_class_undefined(partial_runs: list[Path]) -> None
 
 def test_test_scores_leave_the_class_undefined(partial_runs: list[Path]) -> None:
     scores = read_case_scores(partial_runs[0] / "test" / "case_scores.csv").set_index("class")
-    assert scores.loc[["cube"], [*METRICS, "reference_ml"]].isna().all(axis=None)
+    assert scores.loc[["cube"], [*USUAL_METRICS, "reference_ml"]].isna().all(axis=None)
     assert scores.loc[["ball"], "dice"].notna().all()
     summary = json.loads((partial_runs[0] / "test" / "summary.json").read_text())
     counts = {"count": 0, "undefined": len(scores.loc[["cube"]])}

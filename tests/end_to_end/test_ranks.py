@@ -11,11 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from omegaconf import DictConfig
 
-from aunet.build.data import build_cohort, load_run
+from aunet.build.data import build_cohort
+from aunet.build.model import load_run
 from aunet.commands.main import main
-from aunet.config.composition import compose_config
+from aunet.config.draft import compose_draft
+from aunet.config.schema import DataConfig
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.terminal import run_progress
 
@@ -47,12 +48,12 @@ def test_two_ranks_train_as_one_process_does(rank_settings: list[str], tmp_path:
 
     one, two = (pd.read_csv(tmp_path / name / "metrics.csv") for name in ("one", "two"))
     pd.testing.assert_frame_equal(one, two, rtol=1e-2)
-    _check_scores_are_those_of_one_process(tmp_path / "two", compose_config(words))
+    _check_scores_are_those_of_one_process(tmp_path / "two", compose_draft(words).data)
 
 
-def _check_scores_are_those_of_one_process(run: Path, config: DictConfig) -> None:
+def _check_scores_are_those_of_one_process(run: Path, data: DataConfig) -> None:
     """Five test cases over two ranks: one of them predicted three."""
-    cohort = build_cohort(config)
+    cohort = build_cohort(data)
     by_id = {case.case_id: case for case in cohort.cases}
     cases = [by_id[case_id] for case_id in json.loads((run / "splits.json").read_text())["test"]]
     assert len(cases) == 5

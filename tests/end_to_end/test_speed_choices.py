@@ -36,7 +36,7 @@ def test_a_resumed_run_keeps_its_choice_where_the_machine_would_now_choose_other
     recorded = {"device": "cuda", "precision": "bf16", "is_channels_last": False, "is_tf32": False}
     kept = here.going_on_from(recorded)
     assert (kept.device, kept.precision, kept.is_channels_last, kept.is_tf32) == ("cpu", "bf16", False, False)
-    assert "began on cuda and goes on on cpu" in caplog.text
+    assert "began on cuda and continues on cpu" in caplog.text
     assert "began in bf16" in caplog.text
 
 
@@ -65,7 +65,7 @@ def test_without_a_compiler_the_run_continues_with_one_line(
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     words = [*plain_settings, "model.network.channels=[4,4]", "trainer.compile=true"]
     assert main(["train", *words, f"hydra.run.dir={tmp_path}/run"]) == 0
-    assert caplog.text.count("the run goes on without") == 1
+    assert caplog.text.count("the run continues without") == 1
     assert record_of(tmp_path / "run")["computing"]["compiled"] is False
 
 
@@ -78,6 +78,6 @@ def test_a_compiled_training_learns_what_one_as_written_does(
     for name, setting in (("written", "false"), ("compiled", "true")):
         assert main(["train", *plain_settings, f"trainer.compile={setting}", f"hydra.run.dir={tmp_path}/{name}"]) == 0
         rows.append((tmp_path / name / "metrics.csv").read_text().splitlines()[1].split(",")[1])
-    assert "the run goes on without" not in caplog.text
+    assert "the run continues without" not in caplog.text
     assert record_of(tmp_path / "compiled")["computing"]["compiled"] is True
     assert float(rows[0]) == pytest.approx(float(rows[1]), rel=1e-3)

@@ -108,7 +108,7 @@ def test_an_extended_run_continues_where_it_ended(short_run: Path, caplog: pytes
     pd.testing.assert_frame_equal(after[:2], before)
     assert list(after["epoch"]) == [0, 1, 2, 3]
     assert after["learning_rate"][2] > before["learning_rate"][1]
-    assert "goes on at 0.536 of its start, having come down to 0.000" in " ".join(caplog.text.split())  # 0.5**0.9
+    assert "continues at 0.536 of its start, having come down to 0.000" in " ".join(caplog.text.split())  # 0.5**0.9
     record = record_of(short_run)
     assert (record["status"], record["extended_from_epochs"], record["extended_at_step"]) == ("finished", 2, 8)
 
@@ -134,7 +134,7 @@ def test_a_run_that_has_not_finished_is_resumed_not_extended(
 ) -> None:
     (short_run / "run.json").write_text(json.dumps(record_of(short_run) | {"status": "interrupted"}))
     assert main(["train", f"extend={short_run}", "trainer.max_epochs=4"]) == 2
-    assert "Go on with resume=" in " ".join(capsys.readouterr().err.split())
+    assert "Continue it with resume=" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_run_ended_by_patience_stays_ended_until_it_is_extended(plain_settings: list[str], tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from blank_pictures import blank_pictures
 
-from aunet.build.data import load_run
+from aunet.build.model import load_run
 from aunet.commands.main import main
 from aunet.training.segmentation_task import SegmentationTask
 from tests.end_to_end.fault_harness import differences

@@ -11,7 +11,7 @@ import yaml
 from abdomens import abdomens, write_abdomens
 from blank_pictures import blank_pictures
 
-from aunet.build.data import load_run
+from aunet.build.model import load_run
 from aunet.commands.main import main
 from aunet.data.io.volume import read_volume
 from aunet.data.preprocessing.intensity_scale import IntensityScale

@@ -11,7 +11,7 @@ from aunet.data.cohort.case import Case, Cohort
 from aunet.data.io.volume import write_label
 from aunet.errors import UserError
 from aunet.evaluation.cohort_scores import match_cases, match_classes, score_cohort
-from aunet.metrics.case_scores import METRICS, count_cases
+from aunet.metrics.case_scores import USUAL_METRICS, count_cases
 from aunet.metrics.label_map_scores import score_case
 
 AFFINE = np.diag([1.0, 1.5, 3.0, 1.0])
@@ -92,7 +92,7 @@ def test_a_case_that_does_not_annotate_a_class_leaves_it_undefined(tmp_path: Pat
     files = predictions(tmp_path, a=random_label(3, [0, 1, 3]), b=random_label(4, [0, 1, 3]))
     scores = score_cohort(match_cases(files, cohort)[0], match_classes(PREDICTED, cohort), cohort)
     rows = scores.set_index(["case_id", "class"])
-    assert rows.loc[[("b", "kidney")], [*METRICS, "reference_ml"]].isna().all(axis=None)
+    assert rows.loc[[("b", "kidney")], [*USUAL_METRICS, "reference_ml"]].isna().all(axis=None)
     assert rows.loc[[("a", "kidney"), ("b", "spleen")], "dice"].notna().all()
 
 

@@ -11,16 +11,20 @@ from compared_runs import RECORD, case_scores, with_settings, write_run
 
 from aunet.errors import UserError
 from aunet.evaluation.compared_run import ComparedRun, flatten, read_compared_run, read_record
+from aunet.metrics.case_scores import USUAL_METRICS
 
 
 def read(folder: Path, **settings: object) -> ComparedRun:
     return read_compared_run(folder, read_record(folder), with_settings(settings))
 
 
+VOLUMES = ("reference_ml", "predicted_ml")
+
+
 def older(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the table that f8e6fcc wrote."""
     renamed = scores.rename(columns={"voxel_assd_mm": "surface_distance_mm"})
-    return renamed.drop(columns=["patient", "assd_mm", "diagonal_mm"])
+    return renamed[["case_id", "class", "dice", "precision", "recall", "surface_distance_mm", *VOLUMES]]
 
 
 def test_a_finished_run_is_read_from_its_folder(tmp_path: Path) -> None:
@@ -31,7 +35,7 @@ def test_a_finished_run_is_read_from_its_folder(tmp_path: Path) -> None:
 
     pd.testing.assert_frame_equal(run.scores, case_scores([0.5]))
     assert (run.model, run.seed, run.parameters, run.patch_size) == ("unet", 0, 5_888_004, (8, 8, 8))
-    assert (run.unit, run.distances) == ("patient", ("assd_mm", "voxel_assd_mm"))
+    assert (run.unit, run.metrics) == ("patient", USUAL_METRICS)
     assert run.caveats == ("Two test cases were trained on.",)
     assert run.settings["loss.name"] == "dice_ce"
     [training] = run.trainings
@@ -46,7 +50,7 @@ def test_facts_that_an_older_run_lacks_are_not_recorded(tmp_path: Path) -> None:
 
     run = read(folder)
 
-    assert (run.unit, run.distances) == ("case", ("voxel_assd_mm",))
+    assert (run.unit, run.metrics) == ("case", ("dice", "precision", "recall", "voxel_assd_mm"))
     [training] = run.trainings
     assert (training.train, training.patients, training.epochs, training.steps, training.precision) == (None,) * 5
 
@@ -62,7 +66,7 @@ def test_the_epochs_of_an_older_run_are_the_rows_of_its_metrics(tmp_path: Path) 
 def test_distances_of_an_older_run_in_2d_are_not_recorded(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", older(case_scores([0.5])))
 
-    assert read(folder, **{"dataset.spatial_dims": 2}).distances == ()
+    assert read(folder, **{"dataset.spatial_dims": 2}).metrics == ("dice", "precision", "recall")
 
 
 @pytest.mark.parametrize(

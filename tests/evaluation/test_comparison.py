@@ -10,9 +10,12 @@ import pytest
 from compared_runs import case_scores, compared_run
 from rich.console import Console
 
+from aunet.evaluation.arm_tables import effect_table
+from aunet.evaluation.arms import gather_arms, tidy_scores
 from aunet.evaluation.compared_run import ComparedRun, Training
-from aunet.evaluation.comparison import TRAINING_CASES_NOTE, comparison_table, difference_tables, settings_table
-from aunet.evaluation.comparison_scores import comparison_rows, differences_to_first
+from aunet.evaluation.comparison import TRAINING_CASES_NOTE, comparison_table, mark_of, run_notes, settings_table
+from aunet.evaluation.comparison_scores import comparison_rows, differences_to_first, score_forms
+from aunet.evaluation.effects import effects
 from aunet.evaluation.setting_differences import setting_differences
 from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
 
@@ -38,8 +41,11 @@ def table_of(compared: list[ComparedRun]) -> PaperTable:
 
 
 def differences_of(compared: list[ComparedRun]) -> PaperTable:
-    rows = differences_to_first(compared)
-    return difference_tables(compared, rows, setting_differences(compared))[0]
+    arms = gather_arms(compared)
+    rows = effects(tidy_scores(arms), [arm.name for arm in arms])
+    title = f"Paired differences: {arms[1].name} minus {arms[0].name}"
+    mark = mark_of(compared, setting_differences(compared))
+    return effect_table(rows, score_forms(compared), f"{title}{mark}", run_notes(compared))
 
 
 def rows_titled(table: PaperTable, title: str) -> list[tuple[str, ...]]:
@@ -110,7 +116,7 @@ def test_slices_are_averaged_per_patient_first() -> None:
 
     assert "mean ± sd over 2 patients (4 test cases)" in table.title
     assert rows_titled(table, "Dice")[0] == ("pancreas", "2 (4)", "0.500 ± 0.424", "0.600 ± 0.283")
-    assert rows_titled(differences, "Dice")[0] == ("pancreas", "+0.100", "–", "–", "0.141", "2 (4)", "0")
+    assert rows_titled(differences, "Dice")[0] == ("pancreas", "+0.100", "–", "–", "–", "0.141", "2 (4)", "0")
 
 
 def test_cases_without_recorded_patients_count_one_each_and_the_table_says_so() -> None:
@@ -133,7 +139,9 @@ def test_groups_of_the_split_are_the_patients_and_the_table_says_so() -> None:
 
 def test_runs_that_recorded_the_voxel_distance_alone_are_compared_by_it() -> None:
     older, newer = runs(case_scores(FIRST, assd_mm=np.nan, voxel_assd_mm=3.0), case_scores(SECOND, voxel_assd_mm=2.0))
-    older = replace(older, distances=("voxel_assd_mm",), scores=older.scores.assign(diagonal_mm=np.nan))
+    older = replace(
+        older, metrics=("dice", "precision", "recall", "voxel_assd_mm"), scores=older.scores.assign(diagonal_mm=np.nan)
+    )
 
     table = table_of([older, newer])
 
@@ -145,10 +153,10 @@ def test_runs_that_recorded_the_voxel_distance_alone_are_compared_by_it() -> Non
 
 def test_a_distance_that_one_run_lacks_is_not_recorded_and_not_compared() -> None:
     older, newer = runs()
-    older = replace(older, distances=())
+    older = replace(older, metrics=("dice", "precision", "recall"))
 
     assert rows_titled(table_of([older, newer]), "ASSD (mm)")[0] == ("pancreas", "3", "not recorded", "1.00 ± 0.00")
-    assert rows_titled(differences_of([older, newer]), "ASSD (mm)") == [("all", "not recorded", *["–"] * 5)]
+    assert rows_titled(differences_of([older, newer]), "ASSD (mm)") == [("all", "not recorded", *["–"] * 6)]
 
 
 def test_size_speed_and_training_are_listed_below_the_scores() -> None:
@@ -222,7 +230,7 @@ def test_one_model_with_two_losses_is_titled_by_them() -> None:
 def test_every_number_is_in_a_row_of_run_metric_form_and_class() -> None:
     rows = comparison_rows(runs())
 
-    assert len(rows) == 2 * 5 * 2
+    assert len(rows) == 2 * 8 * 2
     found = rows.set_index(["run", "metric", "form", "class"]).loc[("unet", "dice", "common cases", "pancreas")]
     assert found["mean"] == pytest.approx(0.6)
     assert (found["patients"], found["cases"], found["undefined"], found["parameters"]) == (2, 2, 1, 5_888_004)
@@ -249,9 +257,9 @@ def test_a_table_of_differences_names_both_runs_and_shows_signs() -> None:
     table = differences_of(compared)
 
     assert table.title == "Paired differences: attention minus unet"
-    assert table.columns == ("Metric", "Class", "Mean", "95 % interval", "p", "sd", "n", "Left out")
+    assert table.columns == ("Metric", "Class", "Mean", "95 % interval", "p", "Holm", "sd", "n", "Left out")
     of_pancreas, of_spleen = rows_titled(table, "Dice")
-    assert of_pancreas == ("pancreas", "+0.150", "[+0.100, +0.200]", "0.031", "0.055", "6", "0")
+    assert of_pancreas == ("pancreas", "+0.150", "[+0.100, +0.200]", "0.031", "0.312", "0.055", "6", "0")
     assert of_spleen[1:4] == ("+0.000", "[+0.000, +0.000]", "1.000")
 
 
@@ -259,7 +267,7 @@ def test_five_patients_have_neither_interval_nor_p() -> None:
     compared = runs(case_scores([0.1, 0.2, 0.3, 0.4, 0.5]), case_scores([0.2, 0.4, 0.4, 0.6, 0.6]))
     table = differences_of(compared)
 
-    assert rows_titled(table, "Dice")[0] == ("pancreas", "+0.140", "–", "–", "0.055", "5", "0")
+    assert rows_titled(table, "Dice")[0] == ("pancreas", "+0.140", "–", "–", "–", "0.055", "5", "0")
     assert "below n = 6: too few patients" in table.as_markdown()
 
 

@@ -78,10 +78,10 @@ def test_a_run_that_lacks_its_splits_is_refused(tmp_path: Path) -> None:
 
 
 def test_pooled_folds_keep_their_trainings_and_caveats_and_what_all_of_them_recorded(tmp_path: Path) -> None:
-    older = fold_run(tmp_path / "0", 0, "abc", caveats=("Stopped by the clock.",), distances=("voxel_assd_mm",))
+    older = fold_run(tmp_path / "0", 0, "abc", caveats=("Stopped by the clock.",), metrics=("dice", "voxel_assd_mm"))
     newer = fold_run(tmp_path / "1", 1, "def", caveats=("Stopped by the clock.",))
 
     [pooled] = gather_folds([older, newer])
 
     assert [training.test for training in pooled.trainings] == [frozenset("abc"), frozenset("def")]
-    assert (pooled.caveats, pooled.distances) == (("Stopped by the clock.",), ("voxel_assd_mm",))
+    assert (pooled.caveats, pooled.metrics) == (("Stopped by the clock.",), ("dice", "voxel_assd_mm"))

@@ -12,7 +12,7 @@ from aunet.classes import Labels
 from aunet.data.io.volume import write_label
 from aunet.errors import UserError
 from aunet.evaluation.folder_scores import match_files, score_pairs
-from aunet.metrics.case_scores import METRICS
+from aunet.metrics.case_scores import USUAL_METRICS
 from aunet.metrics.label_map_scores import score_case
 
 SPACING = (1.0, 1.5, 3.0)
@@ -115,7 +115,7 @@ def test_without_names_every_value_found_anywhere_is_a_class_of_every_case(tmp_p
     ]
     rows = scores.set_index(["case_id", "class"])
     assert rows.loc[("a", "10"), "dice"] == 1
-    assert rows.loc[[("a", "2"), ("b", "10"), ("c", "2"), ("c", "10")], list(METRICS)].isna().to_numpy().all()
+    assert rows.loc[[("a", "2"), ("b", "10"), ("c", "2"), ("c", "10")], list(USUAL_METRICS)].isna().to_numpy().all()
     assert rows.loc[("c", "2"), "reference_ml"] == 0
     assert (scores["patient"] == scores["case_id"]).all()
     assert scores["diagonal_mm"].nunique() == 1
@@ -128,7 +128,7 @@ def test_a_value_that_only_predictions_hold_is_reported(tmp_path: Path, caplog: 
     with caplog.at_level(logging.WARNING):
         scored(tmp_path, reference * 255, reference)
 
-    assert "value 255 stands in predictions only" in caplog.text
+    assert "value 255 is in predictions only" in caplog.text
 
 
 def test_a_value_without_a_name_is_refused_unless_taken_as_background(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from aunet.data.io.volume import Volume, read_label
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
+from aunet.inference.window_layout import Window
 from tests.data.geometries import GEOMETRIES
 from tests.inference.tiny_networks import Neighbourhood, Threshold
 
@@ -35,7 +36,7 @@ def save(path: Path, array: np.ndarray, affine: np.ndarray) -> Path:
 def test_the_label_map_of_a_file_lies_in_the_files_own_grid(tmp_path: Path, affine: np.ndarray) -> None:
     image = random_image()
     scan = save(tmp_path / "scan.nii.gz", image, affine)
-    prediction = Predictor(Threshold(), MR, LABELS, (16, 16, 16)).predict(scan)
+    prediction = Predictor(Threshold(), MR, LABELS, Window((16, 16, 16))).predict(scan)
     prediction.write(tmp_path / "label.nii.gz")
     written = read_label(tmp_path / "label.nii.gz")
     assert np.array_equal(written.array, (image > image.mean()).astype(np.uint8))
@@ -49,7 +50,7 @@ def test_a_scan_respaced_for_the_network_returns_in_its_own_grid(affine: np.ndar
     is_bright = is_high[0][:, None, None] ^ is_high[1][:, None] ^ is_high[2]
     volume = Volume(np.where(is_bright, 3, 1).astype(np.float32), affine)
     preprocessing = Preprocessing((0.6, 0.6, 0.6), "mr", (0.0, 1.0))
-    label = Predictor(Threshold(), preprocessing, LABELS, (64, 64, 64)).predict_volume([volume]).label
+    label = Predictor(Threshold(), preprocessing, LABELS, Window((64, 64, 64))).predict_volume([volume]).label
     assert label.shape == is_bright.shape
     assert (label == is_bright).mean() > 0.98
 
@@ -58,8 +59,8 @@ def test_bf16_and_channels_last_agree_with_float32() -> None:
     volume = Volume(random_image(), np.eye(4))
     labels = Labels(("background", "one", "two"))
     image = torch.from_numpy(MR.image([volume]).array)
-    exact = Predictor(Neighbourhood(), MR, labels, (16, 16, 16)).predict_preprocessed(image).logits
-    fast = Predictor(Neighbourhood(), MR, labels, (16, 16, 16), precision="bf16", channels_last=True)
+    exact = Predictor(Neighbourhood(), MR, labels, Window((16, 16, 16))).predict_preprocessed(image).logits
+    fast = Predictor(Neighbourhood(), MR, labels, Window((16, 16, 16)), precision="bf16", channels_last=True)
     rough = fast.predict_preprocessed(image).logits
     assert fast.network.coarse.weight.is_contiguous(memory_format=torch.channels_last_3d)
     assert 0 < (rough - exact).abs().max() < 0.05
@@ -76,7 +77,7 @@ def test_the_precision_asked_for_is_the_one_the_network_runs_in() -> None:
             return logits
 
     for precision in ("float32", "bf16"):
-        Predictor(Listener(1, 2, 1), MR, LABELS, (16, 16, 16), precision=precision).predict_volume(
+        Predictor(Listener(1, 2, 1), MR, LABELS, Window((16, 16, 16)), precision=precision).predict_volume(
             [Volume(random_image(), np.eye(4))]
         )
     assert set(seen) == {torch.float32, torch.bfloat16}
@@ -86,18 +87,18 @@ def test_several_channels_come_from_several_files_or_one_4d_file(tmp_path: Path)
     array = np.stack([random_image(), 2 * random_image()[::-1]], axis=-1)
     files = [save(tmp_path / f"{index}.nii.gz", array[..., index], np.eye(4)) for index in range(2)]
     together = save(tmp_path / "together.nii.gz", array, np.eye(4))
-    predictor = Predictor(Neighbourhood(in_channels=2, num_classes=2), MR, LABELS, (32, 48, 32), in_channels=2)
+    predictor = Predictor(Neighbourhood(in_channels=2, num_classes=2), MR, LABELS, Window((32, 48, 32)), in_channels=2)
     assert np.array_equal(predictor.predict(files).label, predictor.predict(str(together)).label)
 
 
 def test_a_scan_with_other_channels_than_the_network_takes_is_refused(tmp_path: Path) -> None:
     scan = save(tmp_path / "scan.nii.gz", random_image(), np.eye(4))
-    predictor = Predictor(Neighbourhood(in_channels=2), MR, LABELS, (16, 16, 16), in_channels=2)
+    predictor = Predictor(Neighbourhood(in_channels=2), MR, LABELS, Window((16, 16, 16)), in_channels=2)
     with pytest.raises(UserError, match=r"scan\.nii\.gz: 1 channels; the network was trained on 2"):
         predictor.predict(scan)
 
 
 def test_predicting_twice_gives_the_same() -> None:
-    predictor = Predictor(Neighbourhood(), MR, Labels(("background", "a", "b")), (16, 16, 16))
+    predictor = Predictor(Neighbourhood(), MR, Labels(("background", "a", "b")), Window((16, 16, 16)))
     volume = Volume(random_image(), GEOMETRIES["oblique"])
     assert np.array_equal(predictor.predict_volume([volume]).label, predictor.predict_volume([volume]).label)

@@ -18,6 +18,7 @@ from aunet.data.preprocessing.steps import Preprocessing
 from aunet.data.sources.msd import msd_cohort
 from aunet.data.store.case_store import CaseStore
 from aunet.inference.sliding_window import predict_volume
+from aunet.inference.window_layout import Window
 from aunet.networks import AttentionUNet, GridGate, UNet
 from tests.inference.tiny_networks import Neighbourhood, Pointwise
 
@@ -32,7 +33,7 @@ def image_of(*size: int, channels: int = 1) -> Tensor:
 )
 def test_logits_are_those_of_monai(size: tuple, patch: tuple, overlap: float) -> None:
     network, image = Neighbourhood().eval(), image_of(*size)
-    ours = predict_volume(network, image, patch, overlap=overlap, size_multiple=(4, 4, 4)).logits
+    ours = predict_volume(network, image, Window(patch, overlap=overlap, size_multiple=(4, 4, 4))).logits
     with torch.no_grad():
         theirs = sliding_window_inference(image[None], patch, 1, network, overlap=overlap, mode="gaussian")
     assert torch.allclose(ours, torch.as_tensor(theirs)[0], atol=1e-5)
@@ -42,14 +43,14 @@ def test_a_volume_of_one_window_is_the_plain_forward_pass_bit_for_bit() -> None:
     network, image = Neighbourhood().eval(), image_of(16, 12, 20)
     with torch.no_grad():
         expected = network(image[None])[0]
-    assert torch.equal(predict_volume(network, image, (16, 12, 20), size_multiple=(4, 4, 4)).logits, expected)
+    assert torch.equal(predict_volume(network, image, Window((16, 12, 20), size_multiple=(4, 4, 4))).logits, expected)
 
 
 def test_a_small_volume_is_padded_evenly_with_zeros_to_the_patch() -> None:
     network, image = Neighbourhood().eval(), image_of(13, 9, 18)
     with torch.no_grad():
         padded = network(F.pad(image, (3, 3, 3, 4, 1, 2))[None])[0]
-    logits = predict_volume(network, image, (16, 16, 24), size_multiple=(4, 4, 4)).logits
+    logits = predict_volume(network, image, Window((16, 16, 24), size_multiple=(4, 4, 4))).logits
     assert torch.equal(logits, padded[:, 1:14, 3:12, 3:21])
 
 
@@ -58,14 +59,14 @@ def test_a_volume_of_few_voxels_is_predicted_in_one_pass_padded_evenly_with_zero
     with torch.no_grad():
         padded = network(F.pad(image, (0, 0, 0, 0, 1, 1))[None])[0]
     few = {"size_multiple": (4, 4, 4), "one_pass_voxels": 32 * 20 * 24}
-    assert torch.equal(predict_volume(network, image, (16, 16, 16), **few).logits, padded[:, 1:31])
+    assert torch.equal(predict_volume(network, image, Window((16, 16, 16), **few)).logits, padded[:, 1:31])
 
 
 def test_a_volume_with_a_voxel_too_many_is_predicted_in_windows() -> None:
     network, image = Neighbourhood().eval(), image_of(30, 20, 24)
-    windows = predict_volume(network, image, (16, 16, 16), size_multiple=(4, 4, 4)).logits
+    windows = predict_volume(network, image, Window((16, 16, 16), size_multiple=(4, 4, 4))).logits
     many = {"size_multiple": (4, 4, 4), "one_pass_voxels": 32 * 20 * 24 - 1}
-    assert torch.equal(predict_volume(network, image, (16, 16, 16), **many).logits, windows)
+    assert torch.equal(predict_volume(network, image, Window((16, 16, 16), **many)).logits, windows)
 
 
 @pytest.mark.parametrize("network", [UNet(channels=(2, 4, 8)), AttentionUNet(channels=(2, 4, 8))])
@@ -106,7 +107,7 @@ def test_the_network_sees_a_small_volume_in_prediction_as_in_training(tmp_path: 
     network = Pointwise()
     seen: list[Tensor] = []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0]))
-    predict_volume(network, torch.from_numpy(case.image()).float(), patch_size)
+    predict_volume(network, torch.from_numpy(case.image()).float(), Window(patch_size))
     assert len(seen) == 1
     assert torch.equal(seen[0], trained_on)
 
@@ -115,17 +116,17 @@ def test_the_network_sees_a_small_volume_in_prediction_as_in_training(tmp_path: 
 @pytest.mark.parametrize("size", [(5, 40, 33), (16, 16, 16), (50, 17, 70), (1, 1, 1)])
 def test_a_network_that_sees_one_voxel_is_exact_whatever_the_windows(size: tuple, overlap: float) -> None:
     network, image = Pointwise(), image_of(*size)
-    prediction = predict_volume(network, image, (16, 32, 16), overlap=overlap, size_multiple=(4, 8, 4))
+    prediction = predict_volume(network, image, Window((16, 32, 16), overlap=overlap, size_multiple=(4, 8, 4)))
     assert torch.allclose(prediction.logits, network(image[None])[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("window_batch", [1, 3, 100])
 def test_windows_predicted_together_give_the_same(window_batch: int) -> None:
     network, image = Pointwise(), image_of(40, 30, 20)
-    one = predict_volume(network, image, (16, 16, 16)).logits
+    one = predict_volume(network, image, Window((16, 16, 16))).logits
     num_windows = sum(network.batch_sizes)
     network.batch_sizes.clear()
-    assert torch.allclose(predict_volume(network, image, (16, 16, 16), window_batch=window_batch).logits, one)
+    assert torch.allclose(predict_volume(network, image, Window((16, 16, 16), window_batch=window_batch)).logits, one)
     assert max(network.batch_sizes) == min(window_batch, num_windows)
     assert sum(network.batch_sizes) == num_windows
 
@@ -135,9 +136,9 @@ def test_windows_predicted_together_give_the_same(window_batch: int) -> None:
 def test_each_coefficient_lies_on_the_voxels_it_says_it_covers(size: tuple, level: int) -> None:
     """With coefficients that are the mean of their cell, each must be the mean of the image over its stated place."""
     image = image_of(*size)
-    prediction = predict_volume(Pointwise(), image, (32, 32, 32), with_attention=True)
-    coefficients, cell = prediction.coefficients[level], prediction.cell_size[level]
-    offset = prediction.offset[level]
+    prediction = predict_volume(Pointwise(), image, Window((32, 32, 32)), with_attention=True)
+    found = prediction.coefficients[level]
+    coefficients, cell, offset = torch.from_numpy(found.values), found.cell_size, found.offset
     assert cell == (2 ** (level - 1),) * 3
     assert all(-side < first <= 0 for first, side in zip(offset, cell, strict=True))
     behind = [
@@ -152,42 +153,44 @@ def test_each_coefficient_lies_on_the_voxels_it_says_it_covers(size: tuple, leve
 
 def test_logits_are_the_same_with_and_without_attention() -> None:
     network, image = AttentionUNet(channels=(2, 4, 4, 4, 4)), image_of(40, 50, 20)
-    plain = predict_volume(network, image, (32, 32, 32))
-    attending = predict_volume(network, image, (32, 32, 32), with_attention=True)
+    plain = predict_volume(network, image, Window((32, 32, 32)))
+    attending = predict_volume(network, image, Window((32, 32, 32)), with_attention=True)
     assert torch.equal(plain.logits, attending.logits)
     assert not plain.coefficients
     assert set(attending.coefficients) == {2, 3, 4}
-    assert all((maps.min() >= 0) and (maps.max() <= 1) for maps in attending.coefficients.values())
+    assert all(level.values.min() >= 0 and level.values.max() <= 1 for level in attending.coefficients.values())
 
 
 def test_the_coefficients_of_one_window_are_those_of_the_plain_pass() -> None:
     network, image = AttentionUNet(channels=(2, 4, 4, 4, 4)).eval(), image_of(32, 16, 48)
     with torch.no_grad():
         _, expected = network.forward_with_attention(image[None])
-    prediction = predict_volume(network, image, (32, 16, 48), with_attention=True)
+    prediction = predict_volume(network, image, Window((32, 16, 48)), with_attention=True)
     for level, maps in expected.items():
-        assert torch.equal(prediction.coefficients[level], maps[0])
-        assert prediction.offset[level] == (0, 0, 0)
+        assert torch.equal(torch.from_numpy(prediction.coefficients[level].values), maps[0])
+        assert prediction.coefficients[level].offset == (0, 0, 0)
 
 
 def test_a_network_without_gates_has_no_coefficients() -> None:
-    assert not predict_volume(nn.Conv3d(1, 2, 1), image_of(8, 8, 8), (8, 8, 8), with_attention=True).coefficients
+    assert not predict_volume(
+        nn.Conv3d(1, 2, 1), image_of(8, 8, 8), Window((8, 8, 8)), with_attention=True
+    ).coefficients
 
 
 def test_softmax_coefficients_of_several_windows_are_refused_and_of_one_are_given() -> None:
     network = AttentionUNet(channels=(2, 4, 4, 4, 4), gate=partial(GridGate, normalization="softmax"))
-    assert predict_volume(network, image_of(16, 16, 32), (16, 16, 32), with_attention=True).coefficients
+    assert predict_volume(network, image_of(16, 16, 32), Window((16, 16, 32)), with_attention=True).coefficients
     with pytest.raises(AssertionError, match="softmax"):
-        predict_volume(network, image_of(16, 16, 64), (16, 16, 32), with_attention=True)
+        predict_volume(network, image_of(16, 16, 64), Window((16, 16, 32)), with_attention=True)
 
 
 def test_the_mode_of_every_part_is_as_before_also_after_an_error() -> None:
     network = Neighbourhood().train()
     network.norm.eval()
     statistics = network.norm.running_mean.clone()
-    predict_volume(network, image_of(8, 8, 8), (8, 8, 8))
+    predict_volume(network, image_of(8, 8, 8), Window((8, 8, 8)))
     with pytest.raises(RuntimeError):
-        predict_volume(network, image_of(8, 8, 8, channels=2), (8, 8, 8))
+        predict_volume(network, image_of(8, 8, 8, channels=2), Window((8, 8, 8)))
     assert network.training
     assert network.fine.training
     assert not network.norm.training
@@ -196,9 +199,9 @@ def test_the_mode_of_every_part_is_as_before_also_after_an_error() -> None:
 
 def test_sums_are_float32_under_bfloat16_autocast_and_near_the_exact_ones() -> None:
     network, image = Neighbourhood(), image_of(40, 24, 24)
-    exact = predict_volume(network, image, (16, 16, 16), size_multiple=(4, 4, 4)).logits
+    exact = predict_volume(network, image, Window((16, 16, 16), size_multiple=(4, 4, 4))).logits
     with torch.autocast("cpu", torch.bfloat16):
-        rough = predict_volume(network, image, (16, 16, 16), size_multiple=(4, 4, 4)).logits
+        rough = predict_volume(network, image, Window((16, 16, 16), size_multiple=(4, 4, 4))).logits
     assert rough.dtype == torch.float32
     assert 0 < (rough - exact).abs().max() < 0.05
 
@@ -207,19 +210,19 @@ def test_a_volume_thinner_than_the_kernel_is_predicted_in_float32_under_autocast
     """A bf16 convolution over a single slice reads memory that it never wrote, on processors with fast bf16."""
     torch.manual_seed(0)
     network, image = nn.Conv3d(1, 16, 3, padding=1), image_of(1, 16, 16)
-    exact = predict_volume(network, image, (1, 16, 16), size_multiple=(1, 1, 1)).logits
+    exact = predict_volume(network, image, Window((1, 16, 16), size_multiple=(1, 1, 1))).logits
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(predict_volume(network, image, (1, 16, 16), size_multiple=(1, 1, 1)).logits, exact)
+        assert torch.equal(predict_volume(network, image, Window((1, 16, 16), size_multiple=(1, 1, 1))).logits, exact)
 
 
 def test_no_gradient_is_kept() -> None:
-    assert not predict_volume(Neighbourhood(), image_of(8, 8, 8), (8, 8, 8)).logits.requires_grad
+    assert not predict_volume(Neighbourhood(), image_of(8, 8, 8), Window((8, 8, 8))).logits.requires_grad
 
 
 @pytest.mark.gpu
 def test_a_gpu_gives_what_the_cpu_gives() -> None:
     network, image = Neighbourhood(), image_of(40, 24, 24)
-    on_cpu = predict_volume(network, image, (16, 16, 16), size_multiple=(4, 4, 4)).logits
-    on_gpu = predict_volume(network.cuda(), image, (16, 16, 16), size_multiple=(4, 4, 4)).logits
+    on_cpu = predict_volume(network, image, Window((16, 16, 16), size_multiple=(4, 4, 4))).logits
+    on_gpu = predict_volume(network.cuda(), image, Window((16, 16, 16), size_multiple=(4, 4, 4))).logits
     assert on_gpu.device.type == "cpu"
     assert np.allclose(on_gpu, on_cpu, atol=1e-2)

@@ -92,7 +92,7 @@ in_2d_and_3d = pytest.mark.parametrize("size", [(6, 5), (4, 5, 6)], ids=["2D", "
 @cache
 def loss_named(name: str) -> nn.Module:
     values = resolve_config(compose_config([f"loss={name}"]), FACTS)
-    return instantiate(values["loss"]["function"], _convert_="all")
+    return instantiate(values.loss.function, _convert_="all")
 
 
 def one_hot(label: Tensor) -> Tensor:

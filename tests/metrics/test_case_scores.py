@@ -13,9 +13,9 @@ from aunet.classes import Labels
 from aunet.errors import UserError
 from aunet.metrics.case_scores import (
     COLUMNS,
-    DISTANCES,
-    METRICS,
     NUMBERS,
+    SHOWN_METRICS,
+    columns_of,
     count_cases,
     detections,
     has_patients,
@@ -23,6 +23,7 @@ from aunet.metrics.case_scores import (
     patients,
     penalised,
     read_case_scores,
+    recorded_metrics,
     shown_metrics,
     summarise,
     summary_as_mapping,
@@ -66,7 +67,7 @@ def organ(kind: str, case_id: str) -> dict[str, str | float]:
         "not annotated": (nan, nan, nan, nan, nan, 60.0),
     }[kind]
     values = (case_id, case_id, "spleen", dice, precision, recall, distance, distance, reference, predicted, 400.0)
-    return dict(zip(COLUMNS, values, strict=True))
+    return dict(zip(COLUMNS[:11], values, strict=True))
 
 
 def organs(*kinds: str) -> pd.DataFrame:
@@ -133,7 +134,7 @@ def test_a_class_on_one_side_is_penalised_with_overlap_zero_and_the_diagonal(kin
     values = penalised(organs(kind)).iloc[0]
 
     assert values[["dice", "precision", "recall"]].tolist() == [0, 0, 0]
-    assert values[list(DISTANCES)].tolist() == [400, 400]
+    assert values[["assd_mm", "voxel_assd_mm"]].tolist() == [400, 400]
 
 
 @pytest.mark.parametrize("kind", ["found", "misplaced", "absent", "not annotated"])
@@ -186,7 +187,7 @@ def test_patients_are_carried_and_stay_text(tmp_path: Path) -> None:
     scores = read_case_scores(path)
 
     assert set(patients(scores)) == {"007"}
-    assert shown_metrics(scores) == METRICS
+    assert shown_metrics(recorded_metrics(scores)) == tuple(key for key in SHOWN_METRICS if key in columns_of())
     assert has_patients(scores)
 
 
@@ -207,12 +208,32 @@ def write_old_scores(path: Path) -> Path:
 def test_scores_of_an_older_version_are_read_with_what_they_record(tmp_path: Path) -> None:
     scores = read_case_scores(write_old_scores(tmp_path / "case_scores.csv"))
 
-    assert tuple(scores.columns) == COLUMNS
+    assert recorded_metrics(scores) == ("dice", "precision", "recall", "voxel_assd_mm")
     assert scores.loc[0, ["dice", "voxel_assd_mm", "predicted_ml"]].tolist() == [0.5, 1.25, 60]
-    assert scores[["assd_mm", "diagonal_mm"]].isna().all(axis=None)
+    assert scores["diagonal_mm"].isna().all()
     assert not has_patients(scores)
     assert patients(scores).tolist() == ["a", "b"]
-    assert shown_metrics(scores) == ("dice", "precision", "recall", "voxel_assd_mm")
+    assert shown_metrics(recorded_metrics(scores)) == ("dice", "precision", "recall", "voxel_assd_mm")
+
+
+def test_a_column_that_is_missing_is_not_recorded_and_one_that_is_unknown_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "case_scores.csv"
+    path.write_text("case_id,class,dice,metric_of_2030\na,spleen,0.5,7\n", encoding="utf-8")
+
+    scores = read_case_scores(path)
+
+    assert recorded_metrics(scores) == ("dice",)
+    assert list(scores.columns) == [
+        "case_id",
+        "patient",
+        "class",
+        "dice",
+        "reference_ml",
+        "predicted_ml",
+        "diagonal_mm",
+        "tolerance_mm",
+    ]
+    assert summarise(scores)["metric"].tolist() == ["dice"]
 
 
 def test_a_penalty_that_an_older_version_did_not_record_leaves_the_mean_unknown(tmp_path: Path) -> None:
@@ -229,7 +250,8 @@ def test_a_penalty_that_an_older_version_did_not_record_leaves_the_mean_unknown(
         ("", "not a table of case scores"),
         ("\x00\x01\x02", "lacks the columns"),
         (f"{OLD_HEADER}\na,b,1,1,1,1,1,1,1,1,1\na,b,1,1\nc,1,1,1,1,1,1,1,1,1,1,1,1,1\n", "not a table of case scores"),
-        ("case_id,class,dice\na,spleen,0.5\n", r"lacks the columns .*voxel_assd_mm"),
+        ("case_id,class,note\na,spleen,fine\n", "lacks the columns of all metrics"),
+        ("case_id,dice\na,0.5\n", r"lacks the columns \['class'\]"),
         (
             f"{OLD_HEADER}\na,spleen,0.5,0.4,0.6,1.2,50.0,60.0\nb,spleen,0.5,?,0.6,1.2,50.0,60.0\n",
             "line 3, precision: '?'",
@@ -240,7 +262,19 @@ def test_a_penalty_that_an_older_version_did_not_record_leaves_the_mean_unknown(
         (f"{OLD_HEADER}\na,spleen,0.5,0.4,0.6,1.2,50.0,60.0\nb,spl\n", "line 3 lacks its case, class or predicted"),
         (f"{OLD_HEADER}\n" + 2 * "a,spleen,0.5,0.4,0.6,1.2,50.0,60.0\n", "line 3 repeats a case and class"),
     ],
-    ids=["empty", "binary", "ragged", "columns", "text", "infinite", "overlap", "negative", "cut off", "double"],
+    ids=[
+        "empty",
+        "binary",
+        "ragged",
+        "no metric",
+        "no class",
+        "text",
+        "infinite",
+        "overlap",
+        "negative",
+        "cut off",
+        "double",
+    ],
 )
 def test_a_damaged_file_is_refused_with_the_place_and_a_remedy(tmp_path: Path, content: str, fault: str) -> None:
     path = tmp_path / "case_scores.csv"

@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 
 from aunet.classes import Labels
-from aunet.metrics.case_scores import COLUMNS, FILE_METRICS, METRICS
-from aunet.metrics.label_map_scores import class_boxes, score_case, score_values
+from aunet.metrics.case_scores import USUAL_METRICS, columns_of
+from aunet.metrics.label_map_scores import Scoring, class_boxes, score_case, score_values
 from aunet.metrics.overlap import dice, precision, recall
 from aunet.metrics.surface_distance import average_surface_distance, voxel_surface_distance
 
 LABELS = Labels(("background", "pancreas", "spleen", "kidney"))
 SPACING = (1.0, 2.0, 2.5)
+METRIC_COLUMNS = list(USUAL_METRICS)
 
 
 def label_maps() -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +34,7 @@ def row(scores: pd.DataFrame, of_class: str) -> pd.Series:
 def test_a_case_has_one_row_per_foreground_class_in_order() -> None:
     scores = score_case("case_7", *label_maps(), SPACING, LABELS)
 
-    assert tuple(scores.columns) == COLUMNS
+    assert list(scores.columns) == columns_of()
     assert list(scores["class"]) == ["pancreas", "spleen", "kidney"]
     assert set(scores["case_id"]) == {"case_7"}
 
@@ -56,7 +57,7 @@ def test_the_diagonal_is_that_of_the_scan_without_axes_of_length_one(shape: tupl
 def test_of_a_class_that_is_not_annotated_only_the_prediction_is_known() -> None:
     scores = row(score_case("a", *label_maps(), SPACING, LABELS, frozenset({0, 2})), "pancreas")
 
-    assert scores[[*FILE_METRICS, "reference_ml"]].isna().all()
+    assert scores[[*METRIC_COLUMNS, "reference_ml"]].isna().all()
     assert scores["predicted_ml"] == pytest.approx(180 * 5 / 1000)
 
 
@@ -88,7 +89,7 @@ def test_volumes_are_voxel_counts_in_ml() -> None:
 def test_missed_and_invented_classes_follow_the_convention(of_class: str, expected: tuple[float, ...]) -> None:
     scores = row(score_case("a", *label_maps(), SPACING, LABELS), of_class)
 
-    np.testing.assert_array_equal(scores[list(METRICS)].astype(float), expected)
+    np.testing.assert_array_equal(scores[list(METRIC_COLUMNS[:4])].astype(float), expected)
 
 
 def test_neither_the_edge_of_a_scan_nor_that_of_a_crop_is_a_surface() -> None:
@@ -120,7 +121,7 @@ def test_a_class_in_neither_label_map_is_undefined() -> None:
 
     scores = score_case("a", empty, empty, SPACING, LABELS)
 
-    assert scores[list(METRICS)].isna().all(axis=None)
+    assert scores[METRIC_COLUMNS].isna().all(axis=None)
     assert (scores[["reference_ml", "predicted_ml"]] == 0).all(axis=None)
 
 
@@ -156,3 +157,29 @@ def test_boxes_enclose_each_value(order: str) -> None:
         2: (slice(1, 3), slice(2, 6), slice(3, 4)),
         9: (slice(4, 5), slice(0, 1), slice(6, 7)),
     }
+
+
+def test_tolerances_are_per_class_and_lesions_on_request() -> None:
+    scoring = Scoring({"spleen": 5.0}, tolerance_mm=1.0, has_lesions=True)
+
+    scores = score_case("a", *label_maps(), SPACING, LABELS, scoring=scoring)
+
+    assert scores["tolerance_mm"].tolist() == [1.0, 5.0, 1.0]
+    assert scores["lesion_f1"].tolist() == [1.0, 0.0, 0.0]
+    assert "lesion_f1" not in score_case("a", *label_maps(), SPACING, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("of_class", "expected"),
+    [
+        # The pancreas has 216 and 180 voxels, 144 of them shared.
+        ("pancreas", (144 / 252, -100 * 36 / 216, -36 * 5 / 1000)),
+        ("spleen", (0.0, -100.0, -8 * 5 / 1000)),
+        ("kidney", (0.0, math.nan, 8 * 5 / 1000)),
+    ],
+)
+def test_overlap_and_volume_differences_follow_from_voxel_counts(of_class: str, expected: tuple[float, ...]) -> None:
+    scores = row(score_case("a", *label_maps(), SPACING, LABELS), of_class)
+
+    columns = ["iou", "volume_difference_percent", "volume_difference_ml"]
+    np.testing.assert_allclose(scores[columns].astype(float), expected)

@@ -1,5 +1,6 @@
 """Every option of conf/model and of its parts, as small as it can be and still be itself."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import nn
 
-from aunet.build.data import build_network
+from aunet.build.model import build_network
 from aunet.config.composition import compose_config, resolve_config
+from aunet.config.schema import RunConfig
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "model"
 OPTIONS = sorted(file.stem for file in CONF.glob("*.yaml"))
@@ -31,7 +33,7 @@ def option_of_part(part: str) -> str:
 
 def settings_of(
     option: str, spatial_dims: int, in_channels: int = IN_CHANNELS, num_classes: int = NUM_CLASSES
-) -> dict[str, Any]:
+) -> RunConfig:
     """Return the resolved settings of ``option`` (``attention_hard``, ``gate/hard``) on small isotropic data."""
     facts = {
         "in_channels": in_channels,
@@ -53,17 +55,18 @@ def composed(option: str) -> DictConfig:
     return compose_config([f"model={choice}"] if not part else ["model=attention", f"model/{part}={choice}"])
 
 
-def small_network(settings: dict[str, Any], seed: int = 0, levels: int = 4, width: int = 4) -> nn.Module:
+def small_network(settings: RunConfig, seed: int = 0, levels: int = 4, width: int = 4) -> nn.Module:
     """Return the network of ``settings``, built as a run builds it, with ``width`` channels or so at the finest level.
 
     Ours keep their ``levels`` finest levels, and the proportions of their widths where the paper's begin with 16.
     """
-    network = settings["model"]["network"]
+    network = settings.model.network
     smaller = _smaller_networks_of_others(width).get(network["_target_"], {})
     if network["_target_"] in ("aunet.networks.UNet", "aunet.networks.AttentionUNet"):
         smaller = {"channels": [channels * width // 16 for channels in network["channels"][:levels]]}
-    no_slices = {"spatial_dims": 3}  # a network of two dimensions itself, not slice by slice on volumes
-    return build_network({"seed": seed, "dataset": no_slices, "model": {"network": {**network, **smaller}}})
+    no_slices = replace(settings.dataset, spatial_dims=3)  # a network of two dimensions itself, not slice by slice
+    model = replace(settings.model, network={**network, **smaller})
+    return build_network(replace(settings, seed=seed, dataset=no_slices, model=model))
 
 
 def _smaller_networks_of_others(width: int) -> dict[str, dict[str, Any]]:
@@ -83,6 +86,6 @@ def _smaller_networks_of_others(width: int) -> dict[str, dict[str, Any]]:
     }
 
 
-def image_size(settings: dict[str, Any]) -> tuple[int, ...]:
+def image_size(settings: RunConfig) -> tuple[int, ...]:
     """Sides of an image that the small network of ``settings`` takes, not all alike."""
-    return _SIDES[settings["model"]["size_multiple"] or 8][-settings["dataset"]["spatial_dims"] :]
+    return _SIDES[settings.model.size_multiple or 8][-settings.dataset.spatial_dims :]

@@ -9,8 +9,10 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from aunet.config.schema import RunConfig
 from aunet.networks import GridGate
 from aunet.networks.processor_convolutions import ProcessorConvolutions
+from aunet.networks.protocols import AttentionNetwork
 from tests.networks.model_options import (
     IN_CHANNELS,
     NUM_CLASSES,
@@ -57,17 +59,17 @@ def _parameter(option: str, dims: int) -> Any:
         *(_parameter(part, 3) for part in PARTS),
     ],
 )
-def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+def settings(request: pytest.FixtureRequest) -> RunConfig:
     return settings_of(*request.param)
 
 
 @pytest.fixture
-def network(settings: dict[str, Any]) -> nn.Module:
+def network(settings: RunConfig) -> nn.Module:
     return small_network(settings)
 
 
 @pytest.fixture
-def image(settings: dict[str, Any]) -> Tensor:
+def image(settings: RunConfig) -> Tensor:
     return torch.randn(2, IN_CHANNELS, *image_size(settings), generator=torch.Generator().manual_seed(1))
 
 
@@ -110,7 +112,7 @@ def test_logits_have_the_size_of_the_image_and_evaluation_is_deterministic(netwo
 
 
 def test_weights_saved_and_loaded_as_tensors_only_give_the_same_logits(
-    network: nn.Module, settings: dict[str, Any], image: Tensor
+    network: nn.Module, settings: RunConfig, image: Tensor
 ) -> None:
     other, file = small_network(settings, seed=1), io.BytesIO()
     torch.save(network.state_dict(), file)
@@ -129,11 +131,11 @@ def test_bf16_is_close_to_float32(network: nn.Module, image: Tensor) -> None:
     assert (rounded - exact).norm() / exact.norm() < 0.05
 
 
-def test_coefficients_are_reported_without_changing_the_logits(
-    network: Any, settings: dict[str, Any], image: Tensor
+def test_coefficients_are_returned_without_changing_the_logits(
+    network: Any, settings: RunConfig, image: Tensor
 ) -> None:
     """A map for each gate, and for each channel where the option says so, in [0, 1] at the size of the skip."""
-    if not hasattr(network, "forward_with_attention"):
+    if not isinstance(network, AttentionNetwork):
         pytest.skip("this network keeps its coefficients to itself, or has none")
     with torch.no_grad():
         logits, coefficients = network.eval().forward_with_attention(image)
@@ -142,15 +144,15 @@ def test_coefficients_are_reported_without_changing_the_logits(
     assert all(values.min() >= 0 and values.max() <= 1 for values in coefficients.values())
 
 
-def _stated_shapes(settings: dict[str, Any], network: Any, image: Tensor) -> dict[int, tuple[int, ...]]:
+def _stated_shapes(settings: RunConfig, network: Any, image: Tensor) -> dict[int, tuple[int, ...]]:
     """Shapes of the coefficients by what the configuration says."""
-    stated = settings["model"]["network"]
+    stated = settings.model.network
     if "gate" not in stated:
         return {}
     widths = [width // 4 for width in stated["channels"][:4]]
     shapes: dict[int, tuple[int, ...]] = {}
     for level in stated["gated_levels"] or range(2, len(widths)):
-        maps = stated["num_gates"] * (widths[level - 1] if stated["gate"]["is_per_channel"] else 1)
+        maps = stated["num_gates"] * (widths[level - 1] if stated["gate"].get("is_per_channel") else 1)
         shapes[level] = (len(image), maps, *(length // 2 ** (level - 1) for length in image.shape[2:]))
     return shapes
 

@@ -37,7 +37,7 @@ def test_fifty_steps_on_one_patch_reach_a_dice_of_95_percent(option: str) -> Non
     torch.manual_seed(0)
     settings = settings_of(option, spatial_dims=3)
     network = small_network(settings, width=8)
-    image, label = patch(2 * max(16, settings["model"]["size_multiple"] or 0))  # a norm needs more than one voxel
+    image, label = patch(2 * max(16, settings.model.size_multiple or 0))  # a norm needs more than one voxel
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATES.get(option, 5e-3))
     for _ in range(50):
         optimizer.zero_grad()

@@ -7,7 +7,8 @@ from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
 from aunet.classes import Labels
-from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.inference.window_layout import Window
+from aunet.training.segmentation_task import SegmentationTask
 
 
 class UnwatchedTask(SegmentationTask):

@@ -15,11 +15,11 @@ from aunet.classes import Labels
 from aunet.errors import UserError
 from aunet.metrics.case_scores import CONVENTION, PENALTY, join_scores, read_case_scores, write_case_scores
 from aunet.metrics.label_map_scores import score_case
+from aunet.metrics.registry import METRIC_OF
 from aunet.reporting.attention_curves import AREA, LEVEL, RATIO, attention_curves
 from aunet.reporting.curves import training_curves
 from aunet.reporting.report import build_report
 from aunet.reporting.score_section import ranked_cases
-from aunet.reporting.tables import VOXEL_DISTANCE_NOTE
 
 LABELS = Labels(("background", "left <kidney>", "spleen"))
 FACTS = {
@@ -158,7 +158,7 @@ def test_report_of_an_older_run_shows_the_distance_that_it_recorded(run_folder: 
         text = build_report(run_folder).read_text()
     assert "<th>Voxel ASSD (mm)</th>" in text
     assert "<th>ASSD (mm)</th>" not in text
-    assert escape(VOXEL_DISTANCE_NOTE) in text
+    assert escape(METRIC_OF["voxel_assd_mm"].note) in text
     assert "<small>penalised: not recorded</small>" in text
     assert "<td>not recorded</td>" in text
 

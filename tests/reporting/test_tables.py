@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from aunet.metrics.case_scores import CONVENTION, METRICS, PENALTY
-from aunet.reporting.tables import DETECTION_NOTE, DISTANCE_NOTE, PHANTOM_NOTE, PaperTable, mean_and_sd, score_table
+from aunet.metrics.case_scores import CONVENTION, PENALTY, USUAL_METRICS, shown_metrics
+from aunet.metrics.registry import METRIC_OF
+from aunet.reporting.tables import DETECTION_NOTE, PHANTOM_NOTE, PaperTable, mean_and_sd, score_table
 
 
 def summary() -> pd.DataFrame:
@@ -16,7 +17,7 @@ def summary() -> pd.DataFrame:
             **{"class": name, "metric": metric, "mean": 0.84, "sd": 0.0871, "count": 7, "undefined": 1},
             **{"penalised_mean": 0.735, "present": 8, "detected": 7, "invented": 2},
         }
-        for metric in METRICS
+        for metric in shown_metrics(USUAL_METRICS)
         for name in ("pancreas", "left_kidney")
     ]
     return pd.DataFrame(rows)
@@ -40,9 +41,10 @@ def test_a_mean_is_shown_with_its_sd_if_both_are_defined(mean: float, sd: float,
 def test_a_score_table_groups_rows_by_metric_then_class() -> None:
     rows = [row for rows in score_table(summary(), "Test cases").groups for row in rows]
 
-    assert [row[0] for row in rows] == ["Dice", "", "Precision", "", "Recall", "", "ASSD (mm)", ""]
+    titles = ["Dice", "Precision", "Recall", "ASSD (mm)", "HD95 (mm)", "NSD", "Volume (%)"]
+    assert [row[0] for row in rows] == [cell for title in titles for cell in (title, "")]
     assert rows[0][1:] == ("pancreas", "0.840 ± 0.087", "0.735", "7/8 +2", "7", "1")
-    assert rows[-1][1:] == ("left_kidney", "0.84 ± 0.09", "0.73", "7/8 +2", "7", "1")
+    assert rows[-1][1:] == ("left_kidney", "0.8 ± 0.1", "0.7", "7/8 +2", "7", "1")
 
 
 def test_a_score_table_states_the_convention_for_undefined_values() -> None:
@@ -52,7 +54,7 @@ def test_a_score_table_states_the_convention_for_undefined_values() -> None:
     assert CONVENTION in table.as_markdown()
 
 
-@pytest.mark.parametrize("words", [PENALTY, DETECTION_NOTE, DISTANCE_NOTE])
+@pytest.mark.parametrize("words", [PENALTY, DETECTION_NOTE, METRIC_OF["assd_mm"].note])
 def test_a_score_table_explains_its_columns_and_which_distance_it_shows(words: str) -> None:
     assert words in " ".join(printed(score_table(summary(), "Test cases")).split())
 
@@ -69,7 +71,7 @@ def test_a_score_table_fits_a_terminal_of_80_columns_without_folding_a_cell() ->
     lines = printed(score_table(summary(), "Test cases"), width=80).splitlines()
 
     assert max(map(len, lines)) <= 80
-    assert sum("0.840 ± 0.087" in line for line in lines) == 6
+    assert sum("0.840 ± 0.087" in line for line in lines) == 8
 
 
 def test_brackets_in_cells_are_text_not_markup() -> None:

@@ -14,8 +14,7 @@ MakeJob = Callable[..., Job]
 
 def make_job(folder: Path, program: str) -> Job:
     """Return a job that runs ``program``, with the job's folder in ``folder``."""
-    settings = {"trusted_modules": [], "program": program, "trainer": {"devices": 1}}
-    job = Job((folder.name,), folder, settings)
+    job = Job((folder.name,), folder, {"program": program})
     job.prepare()
     return job
 
@@ -25,7 +24,7 @@ def run_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     begin = "import json, os, signal, sys, time; from pathlib import Path; folder = Path(sys.argv[1])\n"
 
     def command(job: Job) -> list[str]:
-        return [sys.executable, "-c", begin + str(job.settings["program"]), str(job.folder)]
+        return [sys.executable, "-c", begin + str(job.plain["program"]), str(job.folder)]
 
     monkeypatch.setattr(job_process, "job_command", command)
 

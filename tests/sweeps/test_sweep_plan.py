@@ -37,8 +37,8 @@ def test_names_that_a_folder_cannot_have_stay_apart() -> None:
 
 def test_the_runs_of_a_sweep_are_one_group_of_the_tracker_unless_the_user_groups_them() -> None:
     plan = plan_sweep(["seed=0,1"])
-    assert {job.settings["logger"]["group"] for job in plan.jobs} == {plan.folder.name}
-    assert plan_sweep(["seed=0,1", "logger.group=mine"]).jobs[0].settings["logger"]["group"] == "mine"
+    assert {job.plain["logger"]["group"] for job in plan.jobs} == {plan.folder.name}
+    assert plan_sweep(["seed=0,1", "logger.group=mine"]).jobs[0].plain["logger"]["group"] == "mine"
 
 
 def test_a_sweep_can_be_named() -> None:
@@ -52,7 +52,7 @@ def test_each_job_starts_from_a_configuration_that_later_changes_of_conf_do_not_
     written = [yaml.safe_load((job.folder / "config.yaml").read_text()) for job in plan.jobs]
     assert [config["model"]["name"] for config in written] == ["unet", "attention"]
     assert "hydra" not in written[0]
-    assert plan.jobs[0].arguments() == [f"resume={tmp_path}/model=unet"]
+    assert plan.jobs[0].arguments() == [f"resume='{tmp_path}/model=unet'"]
 
 
 def test_the_files_of_a_started_run_are_kept(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_one_that_throws_costs_one_line_and_is_asked_no_more(
         tracker.metrics({}, epoch)
     tracker.table("scores", pd.DataFrame())
     tracker.finish()
-    assert warnings_of(caplog) == [f"Notes failed ({reason}); the run goes on without it, all is in its folder."]
+    assert warnings_of(caplog) == [f"Notes failed ({reason}); the run continues without it, all is in its folder."]
     assert "epoch" not in (tmp_path / "notes").read_text() if fault == "throw" else not (tmp_path / "notes").exists()
 
 

@@ -13,12 +13,13 @@ from torch import nn
 
 from aunet.classes import Labels
 from aunet.data.patches.augmentation import Augmentation
+from aunet.inference.window_layout import Window
 from aunet.networks import AttentionUNet
 from aunet.training import trial_steps
 from aunet.training.callbacks.forecast import Forecast, TrialStepError
 from aunet.training.hardware import HardwareChoice
 from aunet.training.pace import count_windows, measure_pace
-from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.trial_steps import BatchShape, matrix_rate
 
 SHAPE = BatchShape(patches=2, channels=1, patch_size=(16, 16, 16), num_classes=3)

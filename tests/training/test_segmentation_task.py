@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from aunet.classes import Labels
+from aunet.inference.window_layout import Window
 from aunet.networks import DeepSupervisionHead, MultiscaleHead, UNet
-from aunet.training.segmentation_task import SegmentationTask, Window
+from aunet.training.segmentation_task import SegmentationTask
 
 Loss = TypeVar("Loss", bound=nn.Module)
 

@@ -1,6 +1,7 @@
 """A linear model in Lightning's own loops, on a clock that only its steps and validations move."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from aunet.build.trainer import build_trainer
+from aunet.config.schema import TrainerConfig
 from aunet.training.callbacks import run_clock
 from aunet.training.callbacks.run_clock import RunClock
 
-_SETTINGS = {"accelerator": "cpu", "sync_batchnorm": False, "deterministic": False, "gradient_clip": None}
+_SETTINGS = TrainerConfig(accelerator="cpu", sync_batchnorm=False, deterministic=False, gradient_clip=None)
 
 
 class ToyTime:
@@ -95,7 +97,7 @@ def train(
 ) -> Trainer:
     """Fit ``task`` with a run's own trainer, validated on one batch an epoch."""
     data = [torch.ones(2, 3)] * batches if isinstance(batches, int) else list(batches)
-    settings = {"trainer": _SETTINGS | {"max_epochs": max_epochs, "accumulate": accumulate}}
+    settings = replace(_SETTINGS, max_epochs=max_epochs, accumulate=accumulate)
     choice: Any = SimpleNamespace(lightning_precision="32-true")
     trainer = build_trainer(settings, callbacks, choice, Path(), task.layer)
     loader = DataLoader(data, batch_size=None)  # pyright: ignore[reportArgumentType]

@@ -65,6 +65,10 @@ def paired(names: Sequence[str], axis: int = 0) -> list[tuple[int, int]]:
     """Return the indices (lower end, upper end) of the names that differ in the end of ``axis`` alone.
 
     Two names of one structure at one end leave it without a pair, as either could be meant.
+
+    Examples:
+        >>> paired(["background", "left_kidney", "kidney-right"])
+        [(1, 2)]
     """
     places = [place_in(name, axis) for name in names]
     if axis == 0:

@@ -31,7 +31,12 @@ def modality_of_words(words: Collection[str]) -> Modality | None:
 
 
 def modalities_of_names(names: Iterable[object]) -> tuple[Modality | None, ...]:
-    """Return the modality of each channel by its name: CT, CT_venous, T1w, ADC, MRI, PET, SUV and so on."""
+    """Return the modality of each channel by its name: CT, CT_venous, T1w, ADC, MRI, PET, SUV and so on.
+
+    Examples:
+        >>> modalities_of_names(["CT_venous", "T1w", "unknown"])
+        ('ct', 'mr', None)
+    """
     return tuple(modality_of_words(words_of(str(name))) for name in names)
 
 

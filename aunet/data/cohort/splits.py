@@ -70,6 +70,12 @@ def split_cases(
         fold: test this fold of a cross-validation.
         group_of: case_id -> group that stays together instead of the patient, such as the hospital.
         presence: if given, each part gets its share of the patients that have the same classes.
+
+    Examples:
+        >>> cases = [Case(f"scan_{number}", (), None) for number in range(10)]
+        >>> splits = split_cases(cases, SplitSizes(val=0.25, test=2), seed=0)
+        >>> len(splits.train), len(splits.val), len(splits.test)
+        (6, 2, 2)
     """
     groups = group_of or {case.case_id: case.patient for case in cases}
     strata = _strata(groups, presence or {})

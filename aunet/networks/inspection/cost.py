@@ -22,7 +22,7 @@ from aunet.networks.inspection.features import first_tensor, hooked
 from aunet.networks.unet import UNet
 
 ELSEWHERE = "elsewhere"
-"""The part that stands for what belongs to no other."""
+"""Name of the part for operations and parameters outside all others."""
 
 Parts = Mapping[str, Sequence[nn.Module]]
 

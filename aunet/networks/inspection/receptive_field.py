@@ -24,7 +24,7 @@ from aunet.networks.inspection.features import first_tensor, hooked
 from aunet.networks.norms import UnevenGroupNorm
 
 Field = tuple[int | None, ...]
-"""Voxels along each axis; None where it is no less than the patch."""
+"""Voxels along each axis; None if it is at least as long as the patch."""
 
 
 def receptive_fields(

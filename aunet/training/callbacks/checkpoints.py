@@ -6,6 +6,7 @@ import pickle
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,6 +22,7 @@ from aunet.training.callbacks.accumulation import makes_step
 _log = logging.getLogger(__name__)
 
 MONITORED = "val/dice"
+_Handler = signal.Handlers | int | Callable[[int, FrameType | None], object] | None
 
 
 def is_better(score: float, best: float) -> bool:
@@ -58,7 +60,7 @@ class Checkpoints(Callback):
         self.best_score = float("-inf")
         self.best_epoch: int | None = None
         self._is_stop_requested = False
-        self._previous_handlers: dict[signal.Signals, Any] = {}
+        self._previous_handlers: dict[signal.Signals, _Handler] = {}
 
     def newest(self) -> Path | None:
         """Return the newest readable checkpoint, or None in a new run; damaged ones are renamed with a warning."""
@@ -79,7 +81,7 @@ class Checkpoints(Callback):
             self._previous_handlers[number] = signal.signal(number, self._request_stop)
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Save if a save is due, stop if requested; after the last step of an epoch its validation comes first.
 
@@ -112,7 +114,7 @@ class Checkpoints(Callback):
             signal.signal(number, handler)
         self._previous_handlers.clear()
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Return the best score so far and its epoch."""
         return {"best_score": self.best_score, "best_epoch": self.best_epoch}
 

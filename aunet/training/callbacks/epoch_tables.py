@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -58,13 +57,13 @@ class EpochTables(Callback):
         self._waiting = self._stepping = 0.0
         self._steps = 0
 
-    def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *args: object, **kwargs: object) -> None:
         """Count the time since the last step as waiting for data."""
         now = time.monotonic()
         self._waiting += now - self._step_end
         self._step_end = now
 
-    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: object, **kwargs: object) -> None:
         """Count the time since the batch arrived as the step."""
         now = time.monotonic()
         self._stepping += now - self._step_end

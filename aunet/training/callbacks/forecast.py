@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -94,7 +93,7 @@ class ForecastLine(Callback):
         keep: receives the values for the run's record.
     """
 
-    def __init__(self, forecast: Forecast, clock: RunClock, keep: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, forecast: Forecast, clock: RunClock, keep: Callable[[dict[str, float]], None]) -> None:
         self._forecast = forecast
         self._clock = clock
         self._keep = keep

@@ -47,7 +47,7 @@ class Patience(Callback):
         else:
             trainer.should_stop = True
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Return the best score so far and the number of epochs since."""
         return {"best": self._best, "waited": self._waited}
 

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.progress import Progress
@@ -35,7 +34,7 @@ class ProgressDisplay(Callback):
         """Start the epoch's clock."""
         self._epoch_start = time.monotonic()
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: object, **kwargs: object) -> None:
         """Move the bar."""
         loss = float(trainer.callback_metrics.get("train/loss_step", float("nan")))
         self._show(trainer, f"{_epoch_words(trainer)}  loss {loss:.3f}{self._speed()}", trainer.current_epoch)

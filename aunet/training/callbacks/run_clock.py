@@ -42,7 +42,7 @@ class RunClock(Callback):
         self._share = 0.0
         self._lost_steps = 0  # of epochs that the clock cut short
         self._is_over = False
-        self._plan_before: list[Any] | None = None
+        self._plan_before: list[float | None] | None = None
 
     @property
     def seconds(self) -> float:
@@ -101,7 +101,7 @@ class RunClock(Callback):
             self._mark = now
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Advance the share after an optimizer step, and stop if no other step fits; the trainer then validates."""
         if not makes_step(trainer, batch_idx):
@@ -125,7 +125,7 @@ class RunClock(Callback):
             left = self._steps_left(trainer.global_step, trainer.current_epoch + 1, self._now())
             self._end_if(left == 0, trainer)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """Return the time so far, the measured durations, and the limits for which the share was planned."""
         return {
             "seconds": self.seconds,
@@ -167,7 +167,7 @@ class RunClock(Callback):
         return EpochTimes(self._steps_per_epoch, step, validation)
 
     @property
-    def _plan(self) -> list[Any]:
+    def _plan(self) -> list[float | None]:
         return [self._max_epochs, self._steps_per_epoch, self._max_seconds]
 
     @property

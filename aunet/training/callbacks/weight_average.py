@@ -36,7 +36,7 @@ class WeightAverage(Callback):
         self._average = {name: value.to(device) for name, value in self._average.items()}
         self._step = trainer.global_step
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any, **kwargs: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: object, **kwargs: object) -> None:
         """Update the average with the new weights, once per optimizer step."""
         if trainer.global_step == self._step:
             return
@@ -82,6 +82,6 @@ class WeightsBack(Callback):
         self._average.exchange(_network(pl_module))
 
 
-def _network(module: Any) -> nn.Module:
+def _network(module: LightningModule) -> nn.Module:
     """Return the network of a ``SegmentationTask``."""
-    return module.network
+    return module.get_submodule("network")

@@ -8,6 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from aunet.classes import Labels
+from aunet.data.patches.sampling import Sample
 from aunet.metrics.overlap import dice
 from aunet.training.segmentation_task import SegmentationTask
 
@@ -26,10 +27,10 @@ class OverfitCheck(Callback):
         rows: epoch, step, loss and the Dice of each class, per epoch.
     """
 
-    def __init__(self, batch: dict[str, Any], labels: Labels) -> None:
+    def __init__(self, batch: Sample, labels: Labels) -> None:
         self._batch = batch
         self._present = [(k, name) for k, name in labels.foreground if bool((batch["label"] == k).any())]
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, float]] = []
 
     @property
     def is_reached(self) -> bool:
@@ -47,9 +48,9 @@ class OverfitCheck(Callback):
         trainer.should_stop = trainer.should_stop or self.is_reached
 
 
-def batch_with_most_classes(batches: Iterable[dict[str, Any]], num_classes: int) -> dict[str, Any]:
+def batch_with_most_classes(batches: Iterable[Sample], num_classes: int) -> Sample:
     """Return the first batch with all classes, else the first with the most classes."""
-    best: dict[str, Any] = {}
+    best: Sample = {}
     most = -1
     for batch in batches:
         count = len(torch.unique(batch["label"]))
@@ -60,7 +61,7 @@ def batch_with_most_classes(batches: Iterable[dict[str, Any]], num_classes: int)
     return best
 
 
-def repeated(batch: dict[str, Any], times: int) -> DataLoader[dict[str, Any]]:
+def repeated(batch: Sample, times: int) -> DataLoader[Sample]:
     """Return a loader whose epoch is ``times`` repetitions of ``batch``."""
     batches: Any = [batch] * times
     return DataLoader(batches, batch_size=None)

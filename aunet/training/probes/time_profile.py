@@ -29,6 +29,9 @@ FIXED_PARTS = (
 )
 
 
+Row = dict[str, Any]  # a number or a text under the name of each column
+
+
 class TimeProfile(Callback):
     """Callback that times the parts of the first two epochs and the operators of the third one's training steps.
 
@@ -46,7 +49,7 @@ class TimeProfile(Callback):
         self._once: dict[str, float] = {}
         self._last = 0.0
         self._epoch: int | None = None
-        self._profiler: Any = None
+        self._profiler: profile | None = None
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock, and in the third epoch torch's profiler."""
@@ -59,19 +62,19 @@ class TimeProfile(Callback):
             self._profiler.start()
         self._last = _now()
 
-    def on_train_batch_start(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+    def on_train_batch_start(self, trainer: Trainer, *args: object, **kwargs: object) -> None:
         """End the wait for a batch."""
         self.end_part("waiting for data")
 
-    def on_before_backward(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+    def on_before_backward(self, trainer: Trainer, *args: object, **kwargs: object) -> None:
         """End the computation of the loss."""
         self.end_part("augmentation, forward pass and loss")
 
-    def on_after_backward(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+    def on_after_backward(self, trainer: Trainer, *args: object, **kwargs: object) -> None:
         """End the computation of the gradients."""
         self.end_part("backward pass")
 
-    def on_train_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
+    def on_train_batch_end(self, trainer: Trainer, *args: object, **kwargs: object) -> None:
         """End the step."""
         self.end_part("optimizer")
         self.steps += self._epoch == _PARTS_EPOCH
@@ -98,8 +101,9 @@ class TimeProfile(Callback):
         """Count the time since the end of the training as that of the films, which other callbacks write."""
         self._once["films of attention"] = _now() - self._last
 
-    def operators(self) -> list[dict[str, Any]]:
+    def operators(self) -> list[Row]:
         """Return the operators of the training steps, the slowest first; times exclude what they call."""
+        assert self._profiler is not None, "the third epoch has not been trained"
         events = self._profiler.key_averages()
         device = "self_device_time_total"
         own = {event.key: max(event.self_cpu_time_total, getattr(event, device, 0.0)) for event in events}
@@ -116,11 +120,11 @@ class TimeProfile(Callback):
         ]
         return sorted(rows, key=lambda row: row["share"], reverse=True)
 
-    def parts(self) -> list[dict[str, Any]]:
+    def parts(self) -> list[Row]:
         """Return seconds and share of each part of an epoch, the longest first."""
         return _shares(self.seconds)
 
-    def run_parts(self, epochs: int, steps: int, once: Mapping[str, float]) -> list[dict[str, Any]]:
+    def run_parts(self, epochs: int, steps: int, once: Mapping[str, float]) -> list[Row]:
         """Return seconds and share of each part of a run of ``epochs`` of ``steps`` each, the longest first.
 
         The first epoch counts as measured, with its one-off work; all others count as the second one, scaled to
@@ -152,7 +156,7 @@ class PartEnd(Callback):
         self._times.end_part(self._part)
 
 
-def _shares(parts: Mapping[str, float]) -> list[dict[str, Any]]:
+def _shares(parts: Mapping[str, float]) -> list[Row]:
     total = sum(parts.values())
     rows = [
         {"part": part, "seconds": round(seconds, 4), "share": round(seconds / total, 4)}

@@ -61,7 +61,7 @@ def test_listed_axes_are_mirrored_whatever_the_names_and_exchange_their_pairs() 
 def test_a_line_states_what_is_mirrored_exchanged_and_off_and_how_to_change_it() -> None:
     assert choose_flips("auto", SIZE, KIDNEYS, "ct").describe() == (
         "Flips: right-left (exchanging left_kidney and Right Kidney). Off: back-front and feet-head (no class name"
-        " tells a side, and alike classes may differ by it alone). To mirror anyway:"
+        " names a side, and alike classes may differ by it alone). To mirror anyway:"
         " data.augmentation.flip_axes=[0, 1, 2]."
     )
     assert choose_flips([], SIZE, KIDNEYS, "ct").describe() == "Flips: none."

@@ -1,14 +1,14 @@
 """Spacing, patch and batch follow from the headers of the scans where nothing is set."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from scans import AFFINE, write_msd_task, write_nifti
 
-from aunet.build.data import build_cohort, with_facts
-from aunet.config.composition import compose_config, load_run_config
+from aunet.build.data import build_cohort, fill_in_facts
+from aunet.config.draft import compose_draft, load_draft, write_run_config
 from aunet.data.cohort.case import Case
 from aunet.data.io.volume import read_volume
 from aunet.data.patches.planning import expected_shape, plan_patches
@@ -44,20 +44,19 @@ def test_a_batch_holds_two_patches_or_as_many_as_fit_100_000_voxels(
 
 def test_a_resumed_run_keeps_the_plan_it_began_with_though_the_rules_have_changed(tmp_path: Path) -> None:
     root = write_msd_task(tmp_path / "task", num_cases=3, shape=(20, 20, 20))
-    config = compose_config(["data=msd", f"data.root={root}"])
-    cohort = build_cohort(config)
-    settings = with_facts(config, cohort)
-    settings["dataset"] |= {"spacing": [1.5, 1.5, 1.5], "patch_size": [32, 32, 16], "batch_size": 5}
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
-    resumed = load_run_config(tmp_path)
-    resumed["resume"] = str(tmp_path)
-    assert with_facts(resumed, cohort)["dataset"] == settings["dataset"]
+    draft = compose_draft(["data=msd", f"data.root={root}"])
+    cohort = build_cohort(draft.data)
+    config = fill_in_facts(draft, cohort)
+    begun = replace(config.dataset, spacing=[1.5, 1.5, 1.5], patch_size=[32, 32, 16], batch_size=5)
+    write_run_config(replace(config, dataset=begun), tmp_path)
+    resumed = load_draft(tmp_path).with_values({"resume": str(tmp_path)})
+    assert fill_in_facts(resumed, cohort).dataset == begun
 
 
 def test_a_job_of_a_sweep_that_has_seen_no_data_yet_is_planned_as_set(tmp_path: Path) -> None:
     root = write_msd_task(tmp_path / "task", num_cases=3, shape=(20, 20, 20))
-    config = compose_config(["data=msd", f"data.root={root}", "data.batch_size=3", f"resume={tmp_path}"])
-    assert with_facts(config, build_cohort(config))["dataset"]["batch_size"] == 3
+    draft = compose_draft(["data=msd", f"data.root={root}", "data.batch_size=3", f"resume={tmp_path}"])
+    assert fill_in_facts(draft, build_cohort(draft.data)).dataset.batch_size == 3
 
 
 def test_given_sizes_stay(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 from abdomens import abdomen, abdomens, write_abdomens
 from scans import write_nifti
 
-from aunet.build.data import build_cohort, with_facts
-from aunet.build.preprocessing import build_preprocessing, with_intensities
-from aunet.config.composition import check_config, compose_config
+from aunet.build.data import build_cohort, fill_in_facts
+from aunet.build.preprocessing import build_preprocessing, fill_in_intensities
+from aunet.config.draft import Draft, compose_draft
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.cohort.splits import Splits
@@ -163,30 +163,32 @@ def test_the_key_of_a_stored_case_holds_the_numbers() -> None:
 @pytest.mark.parametrize("fold", [0, 1])
 def test_only_training_cases_of_the_fold_are_measured(scans: Path, tmp_path: Path, fold: int) -> None:
     words = ["data=folder", f"data.root={scans}", f"data.cache={tmp_path}", "data.patch_size=[16,16,16]"]
-    config = compose_config([*words, "data.classes={spleen: 1, liver: 2, kidney: [3, 4]}"])
-    check_config(config)
-    cohort = build_cohort(config)
+    draft = compose_draft([*words, "data.classes={spleen: 1, liver: 2, kidney: [3, 4]}"])
+    cohort = build_cohort(draft.data)
     names = [case.case_id for case in cohort.cases]
     splits = Splits(tuple(names[fold : fold + 3]), (names[3 + fold],), (names[4 - 4 * fold],))
-    settings = with_intensities(with_facts(config, cohort), cohort, splits)
+    settings = fill_in_intensities(fill_in_facts(draft, cohort), cohort, splits)
     values = foreground_of(cohort, cohort.cases[fold : fold + 3])
-    [scale] = settings["dataset"]["intensities"]
+    [scale] = settings.dataset.intensities
     assert scale["window"] == pytest.approx(np.percentile(values, [0.5, 99.5]), abs=1e-3)
     assert (scale["mean"], scale["sd"]) == pytest.approx((values.mean(), values.std()), abs=1e-3)
-    assert build_preprocessing(settings).scales == (IntensityScale.of_facts(scale),)
+    assert build_preprocessing(settings.data, settings.dataset).scales == (IntensityScale.of_facts(scale),)
 
 
 def test_a_window_that_is_given_or_null_is_not_measured(scans: Path, tmp_path: Path) -> None:
     for window, expected in (("[-100,200]", (-100.0, 200.0)), ("null", None)):
         words = ["data=folder", f"data.root={scans}", f"data.cache={tmp_path}", f"data.window={window}"]
-        config = compose_config([*words, "data.classes={spleen: 1, liver: 2, kidney: [3, 4]}"])
-        check_config(config)
-        cohort = build_cohort(config)
+        draft = compose_draft([*words, "data.classes={spleen: 1, liver: 2, kidney: [3, 4]}"])
+        cohort = build_cohort(draft.data)
         names = tuple(case.case_id for case in cohort.cases)
-        settings = with_intensities(with_facts(config, cohort), cohort, Splits(names[:3], names[3:4], names[4:]))
-        assert settings["dataset"]["intensities"] is None
-        assert build_preprocessing(settings).window == expected
+        settings = fill_in_intensities(fill_in_facts(draft, cohort), cohort, Splits(names[:3], names[3:4], names[4:]))
+        assert settings.dataset.intensities is None
+        assert build_preprocessing(settings.data, settings.dataset).window == expected
         assert not (tmp_path / "intensities").exists()
+
+
+def _fill_in(draft: Draft) -> None:
+    fill_in_facts(draft, build_cohort(draft.data))
 
 
 @pytest.mark.parametrize(
@@ -200,17 +202,17 @@ def test_a_window_that_is_given_or_null_is_not_measured(scans: Path, tmp_path: P
     ],
 )
 def test_a_window_that_is_none_is_refused(window: str, message: str, scans: Path) -> None:
-    config = compose_config(["data=folder", f"data.root={scans}", f"data.window={window}", "data.classes={a: 1}"])
+    words = ["data=folder", f"data.root={scans}", f"data.window={window}", "data.classes={a: 1}"]
     with pytest.raises(UserError, match=rf"data\.window=.*{message}"):
-        check_config(config) or with_facts(config, build_cohort(config))
+        _fill_in(compose_draft(words))
 
 
 def test_measuring_is_logged(scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     words = ["data=folder", f"data.root={scans}", f"data.cache={tmp_path}", "data.other_labels=background"]
-    config = compose_config([*words, "data.classes={liver: 2}"])
-    cohort = build_cohort(config)
+    draft = compose_draft([*words, "data.classes={liver: 2}"])
+    cohort = build_cohort(draft.data)
     names = tuple(case.case_id for case in cohort.cases)
     with caplog.at_level(logging.INFO, "aunet"):
-        with_intensities(with_facts(config, cohort), cohort, Splits(names[:3], names[3:4], names[4:]))
+        fill_in_intensities(fill_in_facts(draft, cohort), cohort, Splits(names[:3], names[3:4], names[4:]))
     assert "mean 100" in caplog.text
     assert "labelled voxels of 3 training cases" in caplog.text

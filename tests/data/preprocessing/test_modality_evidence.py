@@ -9,10 +9,11 @@ from abdomens import abdomen, abdomens, write_abdomens
 from dicom_scans import write_series
 from scans import write_msd_task, write_nifti, write_nnunet_dataset, write_table, write_totalsegmentator_cases
 
-from aunet.build.data import build_cohort, with_facts
-from aunet.build.preprocessing import build_preprocessing, build_store, with_intensities
+from aunet.build.data import build_cohort, fill_in_facts
+from aunet.build.preprocessing import build_preprocessing, build_store, fill_in_intensities
 from aunet.commands.main import main
-from aunet.config.composition import check_config, compose_config
+from aunet.config.draft import compose_draft
+from aunet.config.schema import DatasetFacts
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.modality_names import modalities_of_names
 from aunet.data.cohort.splits import Splits
@@ -41,15 +42,13 @@ def write_mr_folder(root: Path, num_cases: int = 4, scale: float = 1.0) -> Path:
 
 
 def cohort_of(words: list[str]) -> Cohort:
-    config = compose_config(words)
-    check_config(config)
-    return build_cohort(config)
+    draft = compose_draft(words)
+    return build_cohort(draft.data)
 
 
-def facts_of(words: list[str]) -> dict[str, object]:
-    config = compose_config(words)
-    check_config(config)
-    return with_facts(config, build_cohort(config))["dataset"]
+def facts_of(words: list[str]) -> DatasetFacts:
+    draft = compose_draft(words)
+    return fill_in_facts(draft, build_cohort(draft.data)).dataset
 
 
 def folder_words(root: Path, *more: str) -> list[str]:
@@ -106,15 +105,15 @@ def test_every_channel_is_normalised_by_its_own_rule() -> None:
 
 def test_a_folder_of_ct_with_air_and_tissue_is_ct(tmp_path: Path) -> None:
     facts = facts_of(folder_words(write_abdomens(tmp_path, abdomens(2)), "data.other_labels=background"))
-    assert (facts["modality"], facts["modalities"]) == ("ct", ["ct"])
+    assert (facts.modality, facts.modalities) == ("ct", ["ct"])
 
 
 def test_a_folder_of_mr_is_refused_until_its_modality_is_given(tmp_path: Path) -> None:
     root = write_mr_folder(tmp_path)
     with pytest.raises(UserError, match=r"data\.modality is not set, and nothing in .*Set data\.modality=ct or mr"):
         facts_of(folder_words(root))
-    assert facts_of(folder_words(root, "data.modality=mr"))["modalities"] == ["mr"]
-    assert facts_of(folder_words(root, "data.source.modality=mr"))["modalities"] == ["mr"]
+    assert facts_of(folder_words(root, "data.modality=mr")).modalities == ["mr"]
+    assert facts_of(folder_words(root, "data.source.modality=mr")).modalities == ["mr"]
 
 
 def test_the_refusal_is_one_message_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,7 +127,7 @@ def test_the_refusal_is_one_message_and_status_2(tmp_path: Path, capsys: pytest.
 
 def test_names_that_all_files_of_a_channel_share_say_its_modality(tmp_path: Path) -> None:
     facts = facts_of(["data=folder", f"data.root={write_table(tmp_path)}", "data.classes={ball: 1, box: 2}"])
-    assert facts["modalities"] == ["mr", "mr"]  # t1.nii.gz and t2.nii.gz in every folder
+    assert facts.modalities == ["mr", "mr"]  # t1.nii.gz and t2.nii.gz in every folder
 
 
 @pytest.mark.parametrize(("tag", "expected"), [("CT", "ct"), ("MR", "mr"), ("PT", "pet")])
@@ -141,7 +140,7 @@ def test_dicom_headers_say_the_modality(tmp_path: Path, tag: str, expected: str)
         write_nifti(tmp_path / f"label{number}.nii.gz", (array > 190).astype(np.uint8), affine)
         lines.append(f"p{number},p{number},label{number}.nii.gz")
     (tmp_path / "cases.csv").write_text("\n".join(lines))
-    assert facts_of(folder_words(tmp_path / "cases.csv"))["modality"] == expected
+    assert facts_of(folder_words(tmp_path / "cases.csv")).modality == expected
 
 
 def test_evidence_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
@@ -179,7 +178,7 @@ def test_the_users_modality_overrides_the_datasets_and_is_reported(
 ) -> None:
     root = write_msd_task(tmp_path)
     facts = facts_of(["data=msd", f"data.root={root}", "data.modality=pet"])
-    assert facts["modality"] == "pet"
+    assert facts.modality == "pet"
     assert "channel 0 is pet, although the dataset calls it mr" in caplog.text
 
 
@@ -189,7 +188,7 @@ def test_totalsegmentators_mr_is_known_by_the_name_of_its_images(tmp_path: Path)
     for file in sorted(root.glob("*/ct.nii.gz")):
         file.rename(file.with_name("mri.nii.gz"))
     words = ["data=totalsegmentator", f"data.root={root}", "data.source.image=mri"]
-    assert facts_of(words)["modality"] == "mr"
+    assert facts_of(words).modality == "mr"
 
 
 @pytest.mark.parametrize("window", ["auto", "[-160,240]"])
@@ -200,18 +199,18 @@ def test_mr_that_is_said_to_be_ct_is_refused_with_the_share_that_would_be_clippe
     root = write_mr_folder(tmp_path)
     given = [] if source == "ct150" else ["data.modality=ct"]
     words = [f"data={source}", *folder_words(root, f"data.window={window}", *given)[1:], f"data.cache={tmp_path}/cache"]
-    config = compose_config(words)
-    cohort = build_cohort(config)
+    draft = compose_draft(words)
+    cohort = build_cohort(draft.data)
     names = tuple(case.case_id for case in cohort.cases)
-    settings, splits = with_facts(config, cohort), Splits(names[:2], names[2:3], names[3:])
+    settings, splits = fill_in_facts(draft, cohort), Splits(names[:2], names[2:3], names[3:])
     images = [read_volume(case.images[0]).array for case in cohort.cases[:2]]
     bright = np.median([(image > 300).mean() for image in images])
     message = rf"data\.modality=ct: .*{bright:.0%} of the voxels .*data\.modality=mr"
     with pytest.raises(UserError, match=message) as refusal:
-        with_intensities(settings, cohort, splits)
+        fill_in_intensities(settings, cohort, splits)
     clipped = np.median([((image < -160) | (image > 240)).mean() for image in images])
     assert (f"would clip {clipped:.0%}" in str(refusal.value)) == (window != "auto")
-    assert with_intensities(settings, cohort, splits, is_begun=True)  # an older run that is resumed
+    assert fill_in_intensities(settings, cohort, splits, is_begun=True)  # an older run that is resumed
 
 
 def test_ct_in_other_numbers_than_hounsfield_trains_without_a_window(
@@ -248,12 +247,14 @@ def test_a_case_that_cannot_be_read_is_left_out_of_the_evidence(tmp_path: Path) 
 
 
 def test_a_resumed_run_keeps_the_modality_that_it_began_with(tmp_path: Path) -> None:
-    config = compose_config(folder_words(write_mr_folder(tmp_path)))
-    config.dataset.modality = "ct"  # as the config.yaml of an older run, which took every scan for CT
-    config.data.window = [-160.0, 240.0]
-    settings = with_facts(config, build_cohort(config))
-    assert (settings["dataset"]["modality"], settings["dataset"]["modalities"]) == ("ct", None)
-    assert build_preprocessing(settings) == Preprocessing(tuple(settings["dataset"]["spacing"]), "ct", (-160.0, 240.0))
+    draft = compose_draft(folder_words(write_mr_folder(tmp_path)))
+    # as the config.yaml of an older run, which took every scan for CT
+    draft = draft.with_values({"dataset.modality": "ct", "data.window": [-160.0, 240.0]})
+    settings = fill_in_facts(draft, build_cohort(draft.data))
+    assert (settings.dataset.modality, settings.dataset.modalities) == ("ct", None)
+    assert build_preprocessing(settings.data, settings.dataset) == Preprocessing(
+        tuple(settings.dataset.spacing), "ct", (-160.0, 240.0)
+    )
 
 
 def test_the_doctor_reports_a_modality_that_nothing_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,15 +281,13 @@ def test_of_ct_beside_mr_only_the_ct_is_measured_and_clipped(tmp_path: Path) -> 
     root = write_nnunet_dataset(tmp_path / "task", num_channels=2)
     content = json.loads((root / "dataset.json").read_text())
     (root / "dataset.json").write_text(json.dumps(content | {"channel_names": {"0": "CT", "1": "T1"}}))
-    config = compose_config(
-        ["data=nnunet", f"data.root={root}", f"data.cache={tmp_path}", "data.patch_size=[16,16,16]"]
-    )
-    cohort = build_cohort(config)
+    draft = compose_draft(["data=nnunet", f"data.root={root}", f"data.cache={tmp_path}", "data.patch_size=[16,16,16]"])
+    cohort = build_cohort(draft.data)
     names = tuple(case.case_id for case in cohort.cases)
-    settings = with_intensities(with_facts(config, cohort), cohort, Splits(names[:2], names[2:3], names[3:]))
-    facts, preprocessing = settings["dataset"], build_preprocessing(settings)
-    assert (facts["modality"], facts["modalities"]) == ("mixed", ["ct", "mr"])
-    assert (facts["intensities"][0] is not None, facts["intensities"][1]) == (True, None)
+    settings = fill_in_intensities(fill_in_facts(draft, cohort), cohort, Splits(names[:2], names[2:3], names[3:]))
+    facts, preprocessing = settings.dataset, build_preprocessing(settings.data, settings.dataset)
+    assert (facts.modality, facts.modalities) == ("mixed", ["ct", "mr"])
+    assert (facts.intensities[0] is not None, facts.intensities[1]) == (True, None)
     [stored] = build_store(settings, cohort).prepare(cohort.cases[:1])
     ct, mr = stored.image().astype(np.float64)
     scale = preprocessing.scales[0]

@@ -9,7 +9,7 @@ import pytest
 from scans import write_nifti, write_totalsegmentator_cases
 
 from aunet.build.data import build_cohort
-from aunet.config.composition import compose_config
+from aunet.config.draft import compose_draft
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.errors import UserError
@@ -62,7 +62,7 @@ def write_msd_spleen(root: Path) -> None:
 
 
 def cohort_of(preset: str, root: Path) -> Cohort:
-    return build_cohort(compose_config([f"data={preset}", f"data.root={root}"]))
+    return build_cohort(compose_draft([f"data={preset}", f"data.root={root}"]).data)
 
 
 @pytest.mark.parametrize(
@@ -110,4 +110,4 @@ def test_cases_that_a_pattern_excludes_are_counted(tmp_path: Path) -> None:
 def test_a_pattern_that_no_case_fits_is_refused(tmp_path: Path) -> None:
     write_amos(tmp_path)
     with pytest.raises(UserError, match=r"data\.cases=x\*: none of the 3 cases .*amos_0001"):
-        build_cohort(compose_config(["data=amos22", f"data.root={tmp_path}", "data.cases=x*"]))
+        build_cohort(compose_draft(["data=amos22", f"data.root={tmp_path}", "data.cases=x*"]).data)

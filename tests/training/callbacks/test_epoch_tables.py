@@ -7,8 +7,7 @@ from typing import Any
 from pytorch_lightning import LightningModule
 
 from aunet.classes import Labels
-from aunet.runs.epoch_rows import replace_row
-from aunet.runs.run_folder import read_table
+from aunet.runs.epoch_rows import read_table, replace_row
 from aunet.training.callbacks.epoch_tables import EpochTables
 
 

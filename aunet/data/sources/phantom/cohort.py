@@ -24,7 +24,7 @@ from aunet.data.sources.phantom.rendering import draw_scanner, render_image, ren
 from aunet.errors import UserError
 
 GENERATOR_VERSION = 2
-"""Raised whenever the same seed makes other files."""
+"""Raise it whenever the same seed produces other files."""
 
 
 def draw_phantom(seed: int, index: int, spacing: Spacing) -> Phantom:

@@ -32,7 +32,7 @@ from aunet.errors import UserError
 from aunet.messages import nearest
 
 FITTING_VERSION = 1
-"""Raised whenever the same label map makes other files."""
+"""Raise it whenever the same label map produces other files."""
 
 OrganValues = Mapping[str, int | Sequence[int]]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
-    from omegaconf import DictConfig
+    from omegaconf import DictConfig, DictKeyType, ListConfig
 
 # The parts that Hydra's own --cfg prints; plain --cfg prints the values that the run would use.
 _PARTS = ("job", "hydra", "all")
@@ -49,23 +49,24 @@ def print_config(config: "DictConfig", part: str, *, is_resolved: bool) -> None:
     sys.stdout.write(OmegaConf.to_yaml(shown))
 
 
-def _known_values(node: Any) -> Any:
+def _known_values(node: object) -> object:
     """Return ``node`` as plain containers, with every interpolation replaced whose value is already known."""
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, ListConfig
 
-    if OmegaConf.is_dict(node):
-        return {key: _known_value(node, key) for key in node}
-    return [_known_value(node, index) for index in range(len(node))] if OmegaConf.is_list(node) else node
+    if isinstance(node, DictConfig):
+        return {str(key): _known_value(node, key) for key in node}
+    return [_known_value(node, index) for index in range(len(node))] if isinstance(node, ListConfig) else node
 
 
-def _known_value(node: Any, key: Any) -> Any:
+def _known_value(node: "DictConfig | ListConfig", key: "DictKeyType") -> object:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     if OmegaConf.is_missing(node, key):
         return "???"
+    parent: Any = node
     try:
-        return _known_values(node[key])
+        return _known_values(parent[key])
     except OmegaConfBaseException:
         plain: Any = OmegaConf.to_container(node, resolve=False)
         return plain[key]

@@ -1,18 +1,17 @@
-"""The generated page of settings shows every key and option as they are."""
+"""The generated tables of settings and metrics show every key, option and metric as they are."""
 
 import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from aunet.config.composition import compose_config
 
 
-@pytest.fixture(scope="module")
-def generator(repository: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("settings_page", repository / "experiments" / "settings_page.py")
+def generator(repository: Path, name: str) -> ModuleType:
+    """Return a module of experiments/, which is not a package."""
+    spec = importlib.util.spec_from_file_location(name, repository / "experiments" / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -20,9 +19,14 @@ def generator(repository: Path) -> ModuleType:
     return module
 
 
-def test_the_page_of_settings_is_current(repository: Path, generator: ModuleType) -> None:
+def test_the_page_of_settings_is_current(repository: Path) -> None:
     page = (repository / "docs" / "settings.md").read_text(encoding="utf-8")
-    assert page == generator.settings_page(page), "run make docs"
+    assert page == generator(repository, "settings_page").settings_page(page), "run make docs"
+
+
+def test_the_table_of_metrics_is_current(repository: Path) -> None:
+    page = (repository / "docs" / "statistics.md").read_text(encoding="utf-8")
+    assert page == generator(repository, "metrics_table").statistics_page(page), "run make docs"
 
 
 def test_every_key_of_a_default_run_is_on_the_page(repository: Path) -> None:

@@ -1,0 +1,59 @@
+"""The effects in words: a sentence per model and class, for a summary or an abstract."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from aunet.messages import counted
+from aunet.metrics.registry import METRIC_OF
+
+LEVEL = 0.05
+
+
+def verdicts(rows: pd.DataFrame, metric: str = "dice") -> list[str]:
+    """Return a sentence per row of ``effects.effects`` in the given metric, over the common cases.
+
+    Such as: attention changed pancreas Dice by +0.004 (-0.003 to +0.011), 5 seeds, 40 patients: no difference; ...
+    """
+    chosen: Any = rows[(rows["metric"] == metric) & (rows["form"] == "common cases")]
+    return [_verdict(row) for row in chosen.to_dict("records")]
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    subject = f"{row['arm']} against {row['baseline']}"
+    if not row["baseline_trainings"] or not row["other_trainings"]:
+        missing = row["baseline"] if not row["baseline_trainings"] else row["arm"]
+        return f"{subject}, {row['class']}: nothing can be said, as no training of {missing} finished."
+    if not row["patients"]:
+        return f"{subject}, {row['class']}: nothing can be said, as no test case is defined by all trainings."
+    metric = METRIC_OF[row["metric"]]
+    digits = metric.digits
+    change = f"{row['arm']} changed {row['class']} {metric.title} by {row['mean']:+.{digits}f}"
+    if not math.isnan(row["low"]):
+        change += f" ({row['low']:+.{digits}f} to {row['high']:+.{digits}f})"
+    sizes = f"{_trainings(row)}, {counted(row['patients'], 'patient')}"
+    return f"{change} against {row['baseline']}, {sizes}: {_conclusion(row)}."
+
+
+def _trainings(row: Mapping[str, Any]) -> str:
+    first, other = row["baseline_trainings"], row["other_trainings"]
+    if first == other:
+        return counted(first, "seed" if row["folds"] == 1 else "training") + (" each" if first == 1 else "")
+    return f"{first} and {other} {'seeds' if row['folds'] == 1 else 'trainings'}"
+
+
+def _conclusion(row: Mapping[str, Any]) -> str:
+    if math.isnan(row["p_value"]):
+        return "too few patients for a test"
+    is_shown, p_value = row["holm_p_value"] < LEVEL, row["holm_p_value"]
+    direction = "higher" if row["mean"] > 0 else "lower"
+    told = f"{direction} (corrected p {p_value:.3f})" if is_shown else "no difference shown"
+    if not is_shown and row["p_value"] < LEVEL:
+        told += f" after the correction for all rows (p {row['p_value']:.3f}, corrected {p_value:.3f})"
+    if row["equivalence_p_value"] < LEVEL:
+        told += f"; equivalent within {row['margin']:g}"
+    elif not is_shown and not math.isnan(row["equivalence_p_value"]):
+        told += f"; equivalence within {row['margin']:g} not shown either"
+    return told if row["speaks_of_models"] else f"{told}; this speaks of two trainings, not of two models"

@@ -1,0 +1,124 @@
+"""The files of a comparison: tables in four forms, the summary in words, and the figures."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from aunet.evaluation.arm_tables import arm_table, effect_table, size_table
+from aunet.evaluation.arms import Arm, tidy_scores
+from aunet.evaluation.comparison import comparison_table, data_title, mark_of, population, run_notes, settings_table
+from aunet.evaluation.comparison_scores import ScoreForm, comparison_rows, differences_to_first, score_forms
+from aunet.evaluation.effects import MARGIN, effects
+from aunet.evaluation.planning_tables import planning_table, ranking_table
+from aunet.evaluation.ranking import ranking_stability
+from aunet.evaluation.setting_differences import setting_differences
+from aunet.evaluation.verdicts import verdicts
+from aunet.files import replaced_atomically, write_text
+from aunet.metrics.registry import METRIC_OF, METRICS
+from aunet.pipeline.comparison_pictures import write_figures
+from aunet.reporting.latex import as_latex
+from aunet.reporting.tables import PaperTable
+from aunet.terminal import shown, table_console
+
+
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """Margins of equivalence, for overlaps and in mm for distances (None: none), and whether to draw figures."""
+
+    margin: float = MARGIN
+    margin_mm: float | None = None
+    has_figures: bool = True
+
+    @property
+    def margins(self) -> dict[str, float]:
+        """Return the margin of each metric that has one."""
+        of_unit = {"": self.margin, "mm": self.margin_mm}  # volumes have no margin
+        margins = {metric.key: of_unit.get(metric.unit) for metric in METRICS}
+        return {key: margin for key, margin in margins.items() if margin is not None}
+
+
+def write_comparison(
+    arms: Sequence[Arm], folder: Path, timing_note: str, options: ComparisonOptions | None = None
+) -> None:
+    """Print the comparison of ``arms``, the first of them the baseline, and write it to ``folder``.
+
+    Files: comparison.md, comparison.tex, comparison.csv (a row per run), scores.csv (every score), figures/ and, for
+    two or more arms, effects.csv, ranks.csv and summary.txt; if no arm has several runs, also paired_differences.csv.
+    """
+    options = options or ComparisonOptions()
+    runs = [run for arm in arms for run in arm.runs]
+    forms, table, names = score_forms(runs), tidy_scores(arms), [arm.name for arm in arms]
+    rows = effects(table, names, options.margins, lambda kinds: shown(kinds, "Testing the differences"))
+    ranks = _ranks(table, names)
+    frames = {"comparison.csv": comparison_rows(runs), "scores.csv": table}
+    tables = list(_score_tables(arms, table, frames["comparison.csv"], timing_note))
+    sentences: list[str] = []
+    if len(arms) > 1:
+        ranks = _ranks(table, names)
+        frames["effects.csv"] = rows
+        frames["ranks.csv"] = pd.concat([found.assign(**{"class": name}) for name, found in ranks.items()])
+        tables += [*_effect_tables(arms, rows, forms), planning_table(rows)]
+        tables.append(ranking_table(ranks, METRIC_OF["dice"].title))
+        sentences = verdicts(rows)
+        if all(len(arm.runs) == 1 for arm in arms):
+            frames["paired_differences.csv"] = differences_to_first(runs)
+    _write(folder, frames, tables, sentences)
+    if options.has_figures:
+        write_figures(arms, table, rows, folder / "figures", options.margin)
+    console = table_console()
+    for of_table in tables:
+        console.print(of_table, "")
+    for sentence in sentences:
+        console.print(sentence, soft_wrap=True, markup=False)
+    console.print(f"Comparison written to {folder}", soft_wrap=True, markup=False)
+
+
+def _write(
+    folder: Path, frames: Mapping[str, pd.DataFrame], tables: Sequence[PaperTable], sentences: Sequence[str]
+) -> None:
+    for name, frame in frames.items():
+        with replaced_atomically(folder / name) as temporary:
+            frame.to_csv(temporary, index=False)
+    listed = "".join(f"- {sentence}\n" for sentence in sentences)
+    write_text(folder / "comparison.md", "\n".join([*(table.as_markdown() for table in tables), listed]))
+    write_text(folder / "comparison.tex", "\n".join(map(as_latex, tables)))
+    if sentences:
+        write_text(folder / "summary.txt", "\n".join(sentences) + "\n")
+
+
+def _score_tables(
+    arms: Sequence[Arm], table: pd.DataFrame, rows: pd.DataFrame, timing_note: str
+) -> Iterator[PaperTable]:
+    """Yield the paper's table and, if settings besides the model differ, their table."""
+    firsts = [arm.runs[0] for arm in arms if arm.runs]
+    differences = setting_differences(firsts)
+    if all(len(arm.runs) == 1 for arm in arms):
+        yield comparison_table(firsts, rows, differences, timing_note)
+    else:
+        title = f"{data_title(firsts)}: {population(firsts)}{mark_of(firsts, differences)}"
+        yield arm_table(arms, table, score_forms(firsts), title, timing_note)
+    if differences:
+        yield settings_table(firsts, differences)
+
+
+def _effect_tables(arms: Sequence[Arm], rows: pd.DataFrame, forms: Sequence[ScoreForm]) -> Iterator[PaperTable]:
+    firsts = [arm.runs[0] for arm in arms if arm.runs]
+    mark = mark_of(firsts, setting_differences(firsts))
+    are_arms = any(len(arm.runs) > 1 for arm in arms)
+    notes = run_notes([run for arm in arms for run in arm.runs], are_arms)
+    for arm, of_arm in rows.groupby("arm", sort=False):
+        found: Any = of_arm
+        yield effect_table(found, forms, f"Paired differences: {arm} minus {arms[0].name}{mark}", notes)
+        yield size_table(found, forms, f"Equivalence, risk and size: {arm} minus {arms[0].name}{mark}")
+
+
+def _ranks(table: pd.DataFrame, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return the stability of the ranks by Dice, by class."""
+    chosen: Any = table[(table["metric"] == "dice") & (table["form"] == "common cases")]
+    return {
+        str(of_class): ranking_stability(scores, names, is_lower_better=False)
+        for of_class, scores in chosen.groupby("class", sort=False)
+    }

@@ -1,0 +1,97 @@
+"""The figures of a comparison, from its scores and from the curves in the run folders."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from aunet.evaluation.arms import Arm
+from aunet.evaluation.compared_run import ComparedRun
+from aunet.reporting.comparison_figures import (
+    difference_distributions,
+    paired_dots,
+    save_figure,
+    score_against_volume,
+    seed_curves,
+)
+from aunet.runs.epoch_rows import Columns, read_columns
+from aunet.runs.run_folder import RunFolder
+
+_NOT_IN_NAMES = re.compile(r"[^\w.=+-]+")
+_AREA = "area under the ROC curve,\ninside against outside"
+
+
+def write_figures(
+    arms: Sequence[Arm], table: pd.DataFrame, rows: pd.DataFrame, folder: Path, margin: float | None
+) -> None:
+    """Write the figures of ``arms`` with scores, as PDF and PNG, to ``folder``; those without data are left out.
+
+    Args:
+        arms: the baseline first.
+        table: tidy scores.
+        rows: of ``effects.effects``.
+        folder: for the files.
+        margin: of equivalence in Dice.
+    """
+    present = [arm for arm in arms if arm.runs]
+    names, values = [arm.name for arm in present], _patient_values(present, table)
+    for name in names if names[:1] == [arms[0].name] else []:
+        if name == names[0]:
+            continue
+        of_arm: Any = rows[(rows["arm"] == name) & (rows["metric"] == "dice") & (rows["form"] == "common cases")]
+        suffix = _NOT_IN_NAMES.sub("-", name)
+        save_figure(paired_dots(values, names[0], name), folder / f"paired_dots_{suffix}")
+        figure = difference_distributions(values, names[0], name, of_arm, margin)
+        save_figure(figure, folder / f"differences_{suffix}")
+    save_figure(score_against_volume(values, names), folder / "dice_against_volume")
+    for name, figure in (("learning_curves", _learning(present)), ("contrast_curves", _contrast(present))):
+        if figure is not None:
+            save_figure(figure, folder / name)
+
+
+def _patient_values(arms: Sequence[Arm], table: pd.DataFrame) -> pd.DataFrame:
+    """Return the Dice of each patient and class, a column per arm, with the organ's volume in the reference (ml)."""
+    chosen: Any = table[(table["metric"] == "dice") & (table["form"] == "common cases")]
+    keys = ["class", "patient"]
+    dices = chosen.pivot_table(index=keys, columns="arm", values="value", sort=False)
+    scores = arms[0].runs[0].scores
+    volumes = scores.assign(volume_ml=scores["reference_ml"]).groupby(keys, sort=False)["volume_ml"].mean()
+    return dices.reindex(columns=[arm.name for arm in arms]).join(volumes).reset_index()
+
+
+def _learning(arms: Sequence[Arm]) -> Figure | None:
+    curves = _curves(arms, lambda run: _epochs(read_columns(RunFolder(run.folder).metrics)))
+    return None if curves.empty else seed_curves(curves, [arm.name for arm in arms], "validation Dice")
+
+
+def _contrast(arms: Sequence[Arm]) -> Figure | None:
+    curves = _curves(arms, lambda run: _areas(read_columns(RunFolder(run.folder).attention.statistics)))
+    # All arms are named, so that each keeps its colour; those without gates have no curve.
+    return None if curves.empty else seed_curves(curves, [arm.name for arm in arms], _AREA, neutral=0.5)
+
+
+def _curves(arms: Sequence[Arm], read: Callable[[ComparedRun], pd.DataFrame]) -> pd.DataFrame:
+    """Return the curves of all runs; of pooled folds, that of the first, whose folder the run has."""
+    tables = [read(run).assign(arm=arm.name, seed=run.seed) for arm in arms for run in arm.runs]
+    found = [table for table in tables if len(table)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def _epochs(columns: Columns | None) -> pd.DataFrame:
+    if columns is None or "val/dice" not in columns:
+        return pd.DataFrame()
+    return pd.DataFrame({"epoch": columns["epoch"], "value": columns["val/dice"].astype(np.float64), "panel": ""})
+
+
+def _areas(columns: Columns | None) -> pd.DataFrame:
+    """Return the mean over cases and gates of ``auc_inside`` by level and epoch."""
+    if columns is None or "auc_inside" not in columns:
+        return pd.DataFrame()
+    panels = [f"level {level}" for level in columns["level"]]
+    rows = pd.DataFrame({"epoch": columns["epoch"], "value": columns["auc_inside"].astype(np.float64), "panel": panels})
+    means: Any = rows.groupby(["panel", "epoch"], as_index=False)["value"].mean()
+    return means

@@ -1,0 +1,186 @@
+"""One run from its configuration to its report, in this process or in several."""
+
+import logging
+import shlex
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aunet.config.draft import Draft
+from aunet.config.schema import RunConfig, TrainerConfig
+from aunet.config.words import quote
+from aunet.errors import UserError, is_disk_full
+from aunet.pipeline.ended_run import is_nothing_left
+from aunet.pipeline.launch import train_on_ranks, words_of_ranks
+from aunet.runs.ranks import first_rank_first, is_started_as_rank, join_ranks, leave_ranks, of_first_rank, rank
+from aunet.runs.run_folder import RunFolder
+from aunet.runs.run_lock import check_unlocked, locked_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aunet.data.cohort.case import Cohort
+    from aunet.runs.run_record import RunRecord
+    from aunet.tracking.tracker_group import TrackerGroup
+
+_log = logging.getLogger(__name__)
+
+
+def start_run(draft: Draft, folder: Path, words: Sequence[str]) -> None:
+    """Train, score and report the run that ``draft`` describes, unless it is one that has finished.
+
+    Args:
+        draft: the configuration of the run.
+        folder: of the run.
+        words: the overrides from which ``draft`` was made, for further processes.
+
+    Raises:
+        UserError: if the data, the folder or the machine does not fit the configuration.
+        KeyboardInterrupt: the user stopped it, and its checkpoint is written.
+    """
+    if draft.resume and is_nothing_left(folder, draft.trainer.max_time):
+        return
+    if number := _count_processes_to_start(draft.trainer):
+        _launch(draft, folder, words_of_ranks(words, folder) if draft.resume else words, number)
+    else:
+        _run(draft, folder)
+
+
+def _count_processes_to_start(trainer: TrainerConfig) -> int:
+    """Return the number of ranks that this process must start on this machine; 0 if it trains itself."""
+    from aunet.training.hardware import num_devices
+
+    number = num_devices(trainer.devices, trainer.accelerator)
+    return 0 if number == 1 or is_started_as_rank() else number
+
+
+def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> None:
+    """Check the settings and prepare the data here, once; then train in ``number`` processes."""
+    from aunet.build.data import build_cohort, build_splits, fill_in_facts
+    from aunet.build.preprocessing import fill_in_intensities
+    from aunet.build.start import build_start
+    from aunet.build.task import build_data
+    from aunet.training.init_overlap import check_overlap
+
+    _check_new(draft, folder)
+    cohort = build_cohort(draft.data)
+    config = fill_in_facts(draft, cohort)
+    _log.info(
+        "%d processes share each batch of %d; the learning rate is what it is for one.",
+        number,
+        config.dataset.batch_size,
+    )
+    splits = build_splits(config.data, cohort)
+    config = fill_in_intensities(config, cohort, splits, is_begun=RunFolder(folder).splits.is_file())
+    if config.init and not draft.resume:
+        start = build_start(config.data, config.init, cohort, splits)
+        check_overlap(start, is_allowed=config.init_overlap == "allow")
+    build_data(config, cohort, splits, num_ranks=number).setup("fit")
+    place = [] if draft.resume else [f"hydra.run.dir={quote(str(folder))}"]
+    train_on_ranks([*words, *place], folder, number)
+
+
+def _check_new(draft: Draft, folder: Path) -> None:
+    check_unlocked(folder)
+    if draft.resume is None and RunFolder(folder).record.exists():
+        raise UserError(
+            f"hydra.run.dir={folder}: holds a run already. Give another folder, or continue it with resume={folder}."
+        )
+
+
+def _run(draft: Draft, folder: Path) -> None:
+    """Train in this process, alone or as one rank of several."""
+    join_ranks(draft.trainer.accelerator)
+    try:
+        folder = of_first_rank(folder)
+        if rank() == 0:
+            _check_new(draft, folder)
+        else:
+            logging.getLogger("aunet").setLevel(logging.ERROR)
+        _train_test_report(draft, folder)
+    finally:
+        leave_ranks()
+
+
+def _train_test_report(draft: Draft, folder: Path) -> None:
+    from aunet.build.data import build_cohort, fill_in_facts
+
+    with first_rank_first():
+        cohort = build_cohort(draft.data)
+    config = fill_in_facts(draft, cohort)
+    _announce(config, cohort, folder)
+    with locked_folder(folder):
+        _run_parts(config, cohort, folder)
+
+
+def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path) -> None:
+    from aunet.build.tracker import build_tracker
+    from aunet.runs.run_record import RunRecord
+    from aunet.training.callbacks.checkpoints import RunInterruptedError
+
+    record = RunRecord(folder)
+    tracker = build_tracker(config, folder) if rank() == 0 else None
+    resume = f"python train.py {shlex.quote(f'resume={folder}')}"
+    try:
+        summary = _train_and_score(config, cohort, folder, record, tracker)
+        record.end("finished")
+    except (RunInterruptedError, KeyboardInterrupt):
+        record.end("interrupted")
+        _log.warning("Stopped. Continue with: %s", resume)
+        raise KeyboardInterrupt from None
+    except BaseException as error:
+        with suppress(OSError):
+            record.end("failed")
+        if is_disk_full(error):
+            raise UserError(
+                f"{folder}: the disk is full; the checkpoint before is kept. Free some of it, then: {resume}"
+            ) from None
+        raise
+    finally:
+        if tracker:
+            tracker.finish()
+    if summary is not None and rank() == 0:
+        from aunet.pipeline.steps import report_run
+
+        report_run(summary, cohort, folder, record.facts.get("caveats", ()))
+
+
+def _train_and_score(
+    config: RunConfig, cohort: "Cohort", folder: Path, record: "RunRecord", tracker: "TrackerGroup | None"
+) -> "pd.DataFrame | None":
+    """Return the summary of the test scores; None for a probe, which has none."""
+    from aunet.pipeline.steps import score_run, train_run
+
+    if config.trainer.probe is not None:
+        from aunet.pipeline.probe import run_probe
+
+        run_probe(config, cohort, folder, record, tracker)
+        return None
+    splits = train_run(config, cohort, folder, record, tracker)
+    return score_run(config, cohort, splits, folder, record, tracker)
+
+
+def _announce(config: RunConfig, cohort: "Cohort", folder: Path) -> None:
+    from aunet.data.cohort.selection import annotation_notes
+
+    facts, trainer = config.dataset, config.trainer
+    _log.warning("Data: %s", cohort.description) if cohort.is_phantom else _log.info("Data: %s", cohort.description)
+    modalities = dict.fromkeys(facts.modalities or [facts.modality])
+    _log.info("Classes: %s; modality %s", ", ".join(facts.class_names), ", ".join(modalities))
+    for note in annotation_notes(cohort):
+        _log.warning("Partial labels: %s", note)
+    _log.info(
+        "Spacing %s mm, patches of %s voxels, %d a batch, %d batches an epoch, %s epochs%s",
+        _join(f"{side:g}" for side in facts.spacing),
+        _join(map(str, facts.patch_size)),
+        facts.batch_size,
+        trainer.batches_per_epoch,
+        trainer.max_epochs,
+        f" or {trainer.max_time} (DD:HH:MM:SS), which makes the run not repeatable" if trainer.max_time else "",
+    )
+    _log.info("Run folder: %s", folder)
+
+
+def _join(sides: Iterable[str]) -> str:
+    return "x".join(sides)

@@ -1,0 +1,68 @@
+"""The findings of ``aunet probe`` as a page and as a section of a report, made from the probe's folder alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aunet.files import read_json_object, write_text
+from aunet.reporting.html import Picture, embed_picture, render_page
+from aunet.reporting.tables import PHANTOM_NOTE
+
+FINDINGS, PAGE, PICTURES = "probe.json", "probe.html", "pictures"
+
+_PICTURE_NOTE = (
+    "For each level: the mean of its gates' maps, as it is and as each intervention leaves it; below, where the"
+    " prediction changes with it. Contours: the reference. A patient's right is on the left."
+)
+
+
+@dataclass(frozen=True)
+class ProbeTable:
+    """A table of text; one that ``is_folded`` is shown by a click on its title."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str]
+    is_folded: bool
+
+
+@dataclass(frozen=True)
+class ProbeSection:
+    """The section that ``templates/probe_section.html`` lays out, under the name ``probe``."""
+
+    banners: Sequence[str]
+    tables: Sequence[ProbeTable]
+    pictures: Sequence[Picture]
+
+
+def write_probe_page(folder: Path) -> Path:
+    """Write ``probe.html`` to the ``folder`` of a probe from its other files, and return its path."""
+    findings = _findings(folder)
+    title = f"Probe of {findings['model']}"
+    section = probe_section(folder)
+    text = render_page("probe.html", title=title, description=findings["description"], probe=section)
+    write_text(folder / PAGE, text)
+    return folder / PAGE
+
+
+def probe_section(folder: Path) -> ProbeSection:
+    """Return the findings in ``folder``; raise UserError unless ``aunet probe`` wrote them."""
+    findings = _findings(folder)
+    pictures = [
+        embed_picture(path, f"Interventions on {path.stem}", _PICTURE_NOTE, path.stem, widest=2000)
+        for path in sorted((folder / PICTURES).glob("*.png"))
+        if path.stem in findings["pictured_cases"]
+    ]
+    banners = [*([PHANTOM_NOTE] if findings["is_phantom"] else []), *findings["notes"]]
+    return ProbeSection(banners, [_table(found) for found in findings["tables"]], pictures)
+
+
+def _findings(folder: Path) -> Mapping[str, Any]:
+    return read_json_object(folder / FINDINGS, "`aunet probe RUN --output DIR` writes it.")
+
+
+def _table(found: Mapping[str, Any]) -> ProbeTable:
+    rows = [row for group in found["groups"] for row in group]
+    return ProbeTable(found["title"], found["columns"], rows, found["notes"], found["is_folded"])
