@@ -110,7 +110,7 @@ def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping
         model=record["model"],
         seed=record["seed"],
         parameters=record["parameters"],
-        gflop=record.get("gflop", float("nan")),
+        gflop=float("nan") if record.get("gflop") is None else record["gflop"],
         patch_size=tuple(record["patch_size"]),
         data=record["data"],
         data_fingerprint=record["data_fingerprint"],
