@@ -36,7 +36,7 @@ from aunet.pipeline.probed_run import ProbedRun, load_other_run
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What to probe.
+    """The choices of a probe.
 
     Attributes:
         interventions: names from ``INTERVENTIONS``.
@@ -197,4 +197,4 @@ def _kind(target: str) -> str:
 
 
 def _name(folder: Path | None) -> str:
-    return folder.resolve().name if folder else ""
+    return "" if folder is None else folder.resolve().name
