@@ -127,7 +127,7 @@ def _warn_of_absent_classes(data: SegmentationData) -> None:
 
 def _describe_end(trainer: Trainer, clock: RunClock) -> dict[str, object]:
     """Return the epochs (the last may be cut short), the optimizer steps, and the setting that ended the training."""
-    progress: Any = trainer.fit_loop.epoch_progress.current
+    progress: Any = trainer.fit_loop.epoch_progress.current  # typed as if it lacked ``processed``
     epochs = progress.processed
     is_complete = epochs >= (trainer.max_epochs or 0)
     ended_by = "max_epochs" if is_complete else "max_time" if clock.is_over else "patience"
