@@ -44,7 +44,7 @@ def write_comparison(
 ) -> None:
     """Print the comparison of ``arms``, the first of them the baseline, and write it to ``folder``.
 
-    Files: report.html, comparison.md, comparison.tex, comparison.csv (a row per run), scores.csv (every score),
+    Files: comparison.html, comparison.md, comparison.tex, comparison.csv (a row per run), scores.csv (every score),
     figures/ and, for two or more arms, effects.csv, ranks.csv and summary.txt; if no arm has several runs, also
     paired_differences.csv.
     """
@@ -72,7 +72,7 @@ def write_comparison(
         write_figures(arms, table, rows, folder / "figures", options.margin)
     figures = sorted((folder / "figures").glob("*.png")) if options.has_figures else []
     title = f"Comparison of {', '.join(names)}"
-    write_comparison_report(folder / "report.html", title, sentences, tables, figures)
+    write_comparison_report(folder / "comparison.html", title, sentences, tables, figures)
     console = table_console()
     for of_table in tables:
         console.print(of_table, "")

@@ -69,9 +69,9 @@ def test_two_runs_give_tables_figures_and_a_summary(
     written = {path.name for path in (tmp_path / "comparison").iterdir()}
     assert written == {
         *("comparison.md", "comparison.tex", "comparison.csv", "effects.csv", "ranks.csv", "scores.csv"),
-        *("paired_differences.csv", "summary.txt", "figures", "report.html"),
+        *("paired_differences.csv", "summary.txt", "figures", "comparison.html"),
     }
-    page = (tmp_path / "comparison" / "report.html").read_text("utf-8")
+    page = (tmp_path / "comparison" / "comparison.html").read_text("utf-8")
     assert page.count("<img") == 3
     assert "attention changed pancreas Dice by" in page
     assert "http" not in page.replace("http://www.w3.org", "")
