@@ -82,6 +82,10 @@ class AttentionFolder:
         """Return the path of the coefficients of a case and epoch."""
         return self.path / "volumes" / case_id / f"epoch_{epoch:04d}.npz"
 
+    def scan(self, case_id: str) -> Path:
+        """Return the path of the image and label below the coefficients of a case."""
+        return self.path / "scans" / f"{case_id}.npz"
+
     def picture(self, case_id: str, epoch: int) -> Path:
         """Return the path of the picture of a case and epoch."""
         return self.path / "pictures" / case_id / f"epoch_{epoch:04d}.png"
@@ -112,6 +116,14 @@ class ScoreFolder:
     def summary(self) -> Path:
         """Return the path of the mean scores."""
         return self.path / "summary.json"
+
+    def scan(self, case_id: str) -> Path:
+        """Return the path of the image, reference and prediction of a case for the viewer."""
+        return self.path / "scans" / f"{case_id}.npz"
+
+    def coefficients(self, case_id: str) -> Path:
+        """Return the path of the best checkpoint's coefficients over the scan of a case."""
+        return self.path / "coefficients" / f"{case_id}.npz"
 
     @property
     def predictions(self) -> Path:
