@@ -126,7 +126,7 @@ def score_against_volume(values: pd.DataFrame, arms: Sequence[str], score: str =
                 axes.plot(*_median_line(known), color=color, marker="s", markersize=2.5, linewidth=1, label=arm)
             axes.set_title(of_class)
             axes.set_xlabel("volume (ml)")
-            _set_log_volume(axes, chosen["volume_ml"].to_numpy(dtype=np.float64))
+            _set_volume_axis(axes, chosen["volume_ml"].to_numpy(dtype=np.float64))
         panels[0].set_ylabel(score)
         _legend_below(figure, panels[0])
         return figure
@@ -209,14 +209,19 @@ def _median_line(known: NDArray[np.float64], parts: int = 3) -> tuple[list[float
     return [float(median[0]) for median in medians], [float(median[1]) for median in medians]
 
 
-def _set_log_volume(axes: Axes, volumes: NDArray[np.float64]) -> None:
-    axes.set_xscale("log")
+def _set_volume_axis(axes: Axes, volumes: NDArray[np.float64]) -> None:
+    """Scale the axis to ``volumes`` (ml): logarithmic only if they span enough for three round ticks."""
     if not len(volumes):
         return
     low, high = volumes.min() / 1.1, volumes.max() * 1.1
     axes.set_xlim(low, high)
     nice = [base * 10.0**power for power in range(-4, 6) for base in (1, 2, 5)]
     inside = [tick for tick in nice if low <= tick <= high]
+    if len(inside) < 3:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        return
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
     axes.set_xticks(inside if len(inside) < 5 else inside[:: -(-len(inside) // 4)])
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
