@@ -84,8 +84,7 @@ class RunAnswers:
         return ", ".join(f"{name} {value}" for name, value in values.items()) if values else NOT_RECORDED
 
     def _data(self) -> str:
-        kind = "PHANTOM (synthetic) data: " if self._facts.get("is_phantom") else ""
-        return f"{kind}{self._fact('data')}: {self._fact('data_description')}"
+        return f"{self._fact('data')}: {self._fact('data_description')}"
 
     def _evaluated(self) -> str:
         scores = self._run.read_case_scores()
@@ -136,9 +135,8 @@ class RunAnswers:
         loss, optimizer = (self._nested(self._config, key, "name") for key in ("loss", "optimizer"))
         rate = self._nested(self._config, "optimizer", "factory", "lr")
         batch = self._nested(self._config, "data", "batch_size")
-        steps = f"{self._fact('steps')} steps in {self._fact('epochs')} epochs, batch {batch}"
-        end = f"ended by {self._fact('ended_by')}"
-        return f"loss {loss}, {optimizer} at {rate}, {steps}, {end}, seed {self._fact('seed')}"
+        lengths = [f"{key.replace('_', ' ')} {self._fact(key)}" for key in ("steps", "epochs", "ended_by")]
+        return ", ".join([f"loss {loss}, {optimizer} at {rate}, batch {batch}", *lengths, f"seed {self._fact('seed')}"])
 
     def _hardware(self) -> str:
         hardware = self._facts.get("hardware") or {}

@@ -25,7 +25,7 @@ def _test_sentences(run: RunFolder, scores: pd.DataFrame) -> list[str]:
         f"{name} {mean_and_sd(_number(entry['dice'], 'mean'), _number(entry['dice'], 'sd'), 'dice')}"
         for name, entry in summary_as_mapping(summarise(scores)).items()
     )
-    kind = "synthetic (phantom) scans" if run.facts.get("is_phantom") else "test scans"
+    kind = "synthetic (phantom) test scans" if run.facts.get("is_phantom") else "test scans"
     words = [f"Dice on the {kind}, mean ± sd over {count_cases(scores)}: {classes}."]
     if len(means) > 1:
         ranked = list(means.items())

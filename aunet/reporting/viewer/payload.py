@@ -49,17 +49,12 @@ def encode_case(case: ShownCase, key: str, most_voxels: int) -> Payload:
             blob = f"{key}-level-{first.level}-{gate}"
             blobs[blob] = _pack(cells)
             maps.append(description | {"blob": blob})
-    start = [size // 2 for size in scan.image.shape]
-    found = scan.reference if scan.reference.any() or scan.prediction is None else scan.prediction
-    if found.any():
-        start[2] = clearest_axial_index(found)
-        start[:2] = [int(side.mean()) for side in np.nonzero(found[:, :, start[2]])]
     description = {
         "title": case.title,
         "note": scan.describe() + _frames_note(case.frames, frames),
         "shape": list(scan.image.shape),
         "spacing": list(scan.shown_spacing),
-        "start": start,
+        "start": _start(scan),
         "volumes": {name: f"{key}-{name}" for name in volumes},
         "frames": [frame.name for frame in frames],
         "maps": maps,
@@ -85,6 +80,16 @@ def _describe_map(levels: Sequence[LevelCoefficients], gate: int, scan: StoredSc
         "mean": [float(f"{value:.6g}") for value in means],
     }
     return description, cells
+
+
+def _start(scan: StoredScan) -> list[int]:
+    """Return a voxel of an organ in the axial plane that shows the organs best; the middle of a scan without any."""
+    found = scan.reference if scan.reference.any() or scan.prediction is None else scan.prediction
+    if not found.any():
+        return [size // 2 for size in found.shape]
+    index = clearest_axial_index(found)
+    places = np.argwhere(found[:, :, index])
+    return [*places[len(places) // 2].tolist(), index]
 
 
 def _cells_over(level: LevelCoefficients, scan: StoredScan) -> tuple[slice, slice, slice]:
