@@ -7,13 +7,13 @@ from pathlib import Path
 from aunet.files import write_text
 from aunet.reporting.attention_curves import AREA, LEVEL, RATIO, Quantity, attention_curves, is_recorded
 from aunet.reporting.curves import training_curves
-from aunet.reporting.html import Cell, HtmlTable, Picture, Tile, embed_drawing, embed_picture, render_page
+from aunet.reporting.html import Cell, HtmlTable, Picture, Tile, embed_drawing, embed_picture
 from aunet.reporting.model_card import RunAnswers, Topics
 from aunet.reporting.probe_section import FINDINGS, ProbeSection, probe_section
 from aunet.reporting.score_section import dice_tiles, score_section
 from aunet.reporting.summary_words import summarise_in_words
 from aunet.reporting.tables import PHANTOM_NOTE
-from aunet.reporting.viewer.section import MOST_BYTES_OF_PAGE, viewer_section
+from aunet.reporting.viewer.section import render_with_viewer
 from aunet.runs.epoch_rows import read_columns
 from aunet.runs.run_folder import AttentionFolder, RunFolder
 
@@ -34,9 +34,6 @@ _FILM_NOTE = (
     "further level half of it. Compare places within a map: the height of a whole map has no meaning."
 )
 
-# Bytes of viewer.html, viewer.js and the description of the cases.
-_VIEWER_CODE = 500_000
-
 
 @dataclass(frozen=True)
 class AttentionSection:
@@ -53,10 +50,7 @@ def build_report(run_folder: Path) -> Path:
     If files are missing, as in an interrupted run, a line says so in place of their part.
     """
     run = RunFolder(run_folder)
-    parts = _parts(run)
-    others = len(render_page("report.html", **parts, viewer=None).encode())
-    section = viewer_section(run, MOST_BYTES_OF_PAGE - others - _VIEWER_CODE)
-    write_text(run.report, render_page("report.html", **parts, viewer=section))
+    write_text(run.report, render_with_viewer("report.html", _parts(run), {"run": run}))
     return run.report
 
 

@@ -15,7 +15,9 @@ function compareCells(first, second, direction) {
   return direction * first.text.localeCompare(second.text, undefined, { numeric: true });
 }
 
+// Each group of rows is sorted by itself; the name of a group, shown once before, then appears in each of its rows.
 function sortTable(table, column, direction) {
+  table.classList.add("sorted");
   for (const body of table.tBodies) {
     const keyed = [...body.rows].map((row) => ({ row, key: sortKey(row.cells[column]) }));
     keyed.sort((first, second) => compareCells(first.key, second.key, direction));

@@ -93,10 +93,10 @@ class PlaneDrawing {
   scale() {
     const { map, frame } = this;
     const [largest, mean] = [map.largest[frame], map.mean[frame] || 1];
-    const round = (value) => (this.settings.isRelative ? `${(value / mean).toPrecision(3)} × mean` : String(Number(value.toPrecision(3))));
+    const round = (value) => (this.shown.areRelative ? `${(value / mean).toPrecision(3)} × mean` : String(Number(value.toPrecision(3))));
     const stretched = byId("viewer-stretch").checked;
     const low = stretched ? this.smallest() : 0;
-    const high = stretched || this.settings.isRelative ? largest : 1;
+    const high = stretched || this.shown.areRelative ? largest : 1;
     return { low, high: high > low ? high : low + 1e-6, texts: [round(low), round(high)] };
   }
 

@@ -57,6 +57,7 @@ def encode_case(case: ShownCase, key: str, most_voxels: int) -> Payload:
         "start": _start(scan),
         "volumes": {name: f"{key}-{name}" for name in volumes},
         "frames": [frame.name for frame in frames],
+        "areRelative": case.are_relative,
         "maps": maps,
     }
     return Payload(description, blobs)

@@ -1,7 +1,8 @@
 """The cases that a report's viewer shows, read from the run's folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -24,12 +25,14 @@ class Frame:
 class ShownCase:
     """A case with its title in the viewer's list; ``frames`` are in the order of the epochs, empty without gates.
 
-    Along each axis, the cells of ``frames`` count voxels of the whole scan.
+    Along each axis, the cells of ``frames`` count voxels of the whole scan. Softmax coefficients ``are_relative``: they
+    are shares of a whole, of which only multiples of the mean have a meaning.
     """
 
     title: str
     scan: StoredScan
     frames: Sequence[Frame]
+    are_relative: bool = False
 
 
 def read_shown_cases(run: RunFolder) -> list[ShownCase]:
@@ -39,7 +42,8 @@ def read_shown_cases(run: RunFolder) -> list[ShownCase]:
     """
     scores = run.read_case_scores()
     tested = [] if scores is None else list(_test_cases(run.test, scores))
-    return [*tested, *_validation_cases(run.attention)]
+    are_relative = _is_softmax(run)
+    return [replace(case, are_relative=are_relative) for case in (*tested, *_validation_cases(run.attention))]
 
 
 def _test_cases(folder: ScoreFolder, scores: pd.DataFrame) -> list[ShownCase]:
@@ -68,3 +72,10 @@ def _validation_cases(folder: AttentionFolder) -> list[ShownCase]:
 
 def _frames(folder: AttentionFolder, case_id: str, epochs: Sequence[int]) -> list[Frame]:
     return [Frame(f"epoch {epoch}", read_coefficients(folder.volume(case_id, epoch))) for epoch in epochs]
+
+
+def _is_softmax(run: RunFolder) -> bool:
+    settings: Any = run.read_config()
+    for key in ("model", "network", "gate", "normalization"):
+        settings = settings.get(key) if isinstance(settings, dict) else None
+    return isinstance(settings, str) and "softmax" in settings
