@@ -1,6 +1,8 @@
 """The result of a run in a few sentences, for the top of its report."""
 
+from collections.abc import Mapping
 from math import isnan, nan
+from statistics import fmean
 
 import pandas as pd
 
@@ -50,9 +52,7 @@ def _attention_sentences(run: RunFolder) -> list[str]:
     statistics = read_columns(run.attention.statistics)
     if statistics is None or not is_recorded(statistics, AREA):
         return []
-    levels = ", ".join(
-        f"{value:.2f} at level {level}" for level, value in _last_areas(statistics).items() if not isnan(value)
-    )
+    levels = ", ".join(f"{value:.2f} at level {level}" for level, value in _last_areas(statistics).items())
     if not levels:
         return []
     return [
@@ -62,11 +62,15 @@ def _attention_sentences(run: RunFolder) -> list[str]:
 
 
 def _last_areas(statistics: Columns) -> dict[int, float]:
-    frame = pd.DataFrame({name: statistics[name] for name in ("epoch", "level", "auc_inside")})
-    last = frame[frame["epoch"] == frame["epoch"].max()]
-    return {int(level): float(value) for level, value in last.groupby("level")["auc_inside"].mean().items()}  # pyright: ignore[reportArgumentType]
+    """Return the mean area of each level in the last epoch, over gates and cases for which it is defined."""
+    areas: dict[int, list[float]] = {}
+    last = statistics["epoch"].max()
+    for epoch, level, area in zip(statistics["epoch"], statistics["level"], statistics[AREA.overall[0]], strict=True):
+        if epoch == last and not isnan(area):
+            areas.setdefault(int(level), []).append(float(area))
+    return {level: fmean(values) for level, values in sorted(areas.items())}
 
 
-def _number(entry: object, key: str) -> float:
-    value = entry[key] if isinstance(entry, dict) else None
+def _number(entry: Mapping[str, float | int | None], key: str) -> float:
+    value = entry[key]
     return nan if value is None else float(value)

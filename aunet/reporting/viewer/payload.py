@@ -98,7 +98,7 @@ def _cells_over(level: LevelCoefficients, scan: StoredScan) -> tuple[slice, slic
     sides = list[slice]()
     for axis, cells in enumerate(level.values.shape[1:]):
         start, size = scan.origin[axis] - level.offset[axis], level.cell_size[axis]
-        end = start + scan.image.shape[axis] * scan.factors[axis]
+        end = min(start + scan.image.shape[axis] * scan.factors[axis], scan.whole[axis] - level.offset[axis])
         first = min(max(int(start // size), 0), cells - 1)
         sides.append(slice(first, max(min(int(-(-end // size)), cells), first + 1)))
     return sides[0], sides[1], sides[2]
