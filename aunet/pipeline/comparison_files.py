@@ -21,7 +21,7 @@ from aunet.metrics.registry import METRIC_OF, METRICS
 from aunet.reporting.comparison_report import write_comparison_report
 from aunet.reporting.latex import as_latex
 from aunet.reporting.tables import PaperTable
-from aunet.runs.run_folder import RunFolder
+from aunet.runs.run_folder import REPORT, RunFolder
 from aunet.terminal import shown, table_console
 
 
@@ -75,7 +75,7 @@ def write_comparison(
     figures = sorted((folder / "figures").glob("*.png")) if options.has_figures else []
     title = f"Comparison of {', '.join(names)}"
     shown_runs = _runs_to_show(arms) if options.has_figures else {}
-    write_comparison_report(folder / "report.html", title, sentences, tables, figures, shown_runs)
+    write_comparison_report(folder / REPORT, title, sentences, tables, figures, shown_runs)
     console = table_console()
     for of_table in tables:
         console.print(of_table, "")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIG, RECORD, SPLITS = "config.yaml", "run.json", "splits.json"
-METRICS, TIMING = "metrics.csv", "timing.csv"
+METRICS, TIMING, REPORT = "metrics.csv", "timing.csv", "report.html"
 CHECKPOINTS, LAST, PREVIOUS, BEST = "checkpoints", "last.ckpt", "previous.ckpt", "best.ckpt"
 CLASS_NAMES = "class_names.json"
 _RESTORE = "Restore the run's own file."
@@ -174,7 +174,7 @@ class RunFolder:
     @property
     def report(self) -> Path:
         """Return the path of the report."""
-        return self.path / "report.html"
+        return self.path / REPORT
 
     @property
     def failed_batch(self) -> Path:

@@ -85,7 +85,7 @@ class PlaneDrawing {
     const small = element("canvas", { width: slice.width, height: slice.height });
     small.getContext("2d").putImageData(slice, 0, 0);
     context.imageSmoothingEnabled = isSmooth;
-    context.imageSmoothingQuality = "high";
+    context.imageSmoothingQuality = "medium"; // linear; "high" overshoots, which adds colours that no cell has
     context.drawImage(small, ...box);
   }
 

@@ -60,7 +60,7 @@ def test_merging_begins_with_the_finest_axes_and_takes_means_and_middle_labels()
     assert merged.describe().endswith(", 2 × 2 × 1 voxels merged into one.")
 
 
-def test_sizes_that_are_no_multiple_keep_their_last_voxels() -> None:
+def test_sizes_that_do_not_divide_keep_their_last_voxels() -> None:
     stored = StoredScan(*[np.arange(5, dtype=np.uint8).reshape(5, 1, 1)] * 2, None, (1.0, 1.0, 1.0), (5, 1, 1))
     assert stored.coarsened(3).image.ravel().tolist() == [0, 2, 4]
 
