@@ -19,7 +19,8 @@ from aunet.errors import UserError
 from aunet.files import write_text
 from aunet.inference.coefficient_files import read_coefficients, write_coefficients
 from aunet.inference.coefficients import LevelCoefficients
-from aunet.reporting.viewer.stored_scan import StoredScan, write_scan
+from aunet.reporting.pictures.planes import LabelledScan
+from aunet.reporting.viewer.stored_scan import store_scan, write_scan
 from aunet.runs.epoch_rows import read_table
 from aunet.runs.run_folder import AttentionFolder
 
@@ -43,10 +44,10 @@ class AttentionArchive:
         """Return the path of the contact sheet of a case."""
         return self._folder.film(case_id)
 
-    def write_scan(self, case_id: str, scan: StoredScan) -> None:
-        """Write the image and label that the coefficients of a case lie on, once."""
+    def write_scan(self, case_id: str, scan: LabelledScan) -> None:
+        """Write the image and label that the coefficients of a case lie on, unless an earlier epoch has."""
         if not (path := self._folder.scan(case_id)).is_file():
-            write_scan(path, scan)
+            write_scan(path, store_scan(scan))
 
     def write_volumes(self, case_id: str, epoch: int, levels: Sequence[LevelCoefficients]) -> None:
         """Write the coefficients of one case and epoch, rounded to 1/255 of each map's largest value."""

@@ -23,7 +23,6 @@ from aunet.inference.coefficients import LevelCoefficients
 from aunet.networks.protocols import gates_per_skip, has_softmax_gates
 from aunet.reporting.pictures.planes import LabelledScan, Triple
 from aunet.reporting.pictures.sheet import Box, write_columns
-from aunet.reporting.viewer.stored_scan import store_scan
 from aunet.tracking.tracker import Tracker
 
 _log = logging.getLogger(__name__)
@@ -108,7 +107,7 @@ class AttentionRecorder(Callback):
                 _log.info("This network gates no skip: no attention is recorded.")
                 return
             rows += self._statistics(case, levels, epoch)
-            self._archive.write_scan(case.case_id, store_scan(case.as_scan()))
+            self._archive.write_scan(case.case_id, case.as_scan())
             self._archive.write_volumes(case.case_id, epoch, levels)
             self._draw(network, case, levels, epoch)
         self.contrasts = _mean_contrasts(rows)

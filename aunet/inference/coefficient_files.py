@@ -1,12 +1,15 @@
 """Files of coefficients in 8 bits: those of a case at one epoch, all gated levels in one ``.npz``."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aunet.errors import UserError
 from aunet.files import replaced_atomically
 from aunet.inference.coefficients import LevelCoefficients
 
@@ -22,9 +25,18 @@ def write_coefficients(path: Path, levels: Sequence[LevelCoefficients]) -> None:
 
 def read_coefficients(path: Path) -> list[LevelCoefficients]:
     """Read what ``write_coefficients`` wrote, finest level first."""
-    with np.load(path, allow_pickle=False) as arrays:
-        numbers = sorted(int(name.removeprefix("level_")) for name in arrays.files if name.startswith("level_"))
-        return [_expanded(level, arrays) for level in numbers]
+    arrays = read_arrays(path)
+    numbers = sorted(int(name.removeprefix("level_")) for name in arrays if name.startswith("level_"))
+    return [_expanded(level, arrays) for level in numbers]
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` file by name; raise UserError if it is damaged."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
+        raise UserError(f"{path}: not readable ({error}). Restore the file, or delete it: it is only shown.") from None
 
 
 def in_steps(values: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -58,9 +58,12 @@ class Viewer extends PlaneDrawing {
   async open(number) {
     this.pause();
     const shown = this.settings.cases[number];
+    this.wanted = number;
+    byId("viewer-place").textContent = "Unpacking …";
     for (const name of [...Object.values(shown.volumes), ...shown.maps.map((map) => map.blob)]) {
       if (!this.unpacked.has(name)) this.unpacked.set(name, await unpack(name));
     }
+    if (this.wanted !== number) return; // another case was chosen meanwhile
     const mapName = this.map?.name;
     this.shown = shown;
     this.place = [...shown.start];

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from aunet.classes import IGNORED
 from aunet.files import replaced_atomically
+from aunet.inference.coefficient_files import read_arrays
 from aunet.reporting.pictures.planes import LabelledScan, Triple, intensity_range
 
 Bytes = NDArray[np.uint8]
@@ -106,13 +107,13 @@ def write_scan(path: Path, scan: StoredScan) -> None:
 
 
 def read_scan(path: Path) -> StoredScan:
-    """Read what ``write_scan`` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
-        whole, origin, factors = (_triple(row) for row in arrays["place"].tolist())
-        first, second, third = arrays["spacing"].tolist()
-        prediction = arrays["prediction"] if "prediction" in arrays.files else None
-        spacing = first, second, third
-        return StoredScan(arrays["image"], arrays["reference"], prediction, spacing, whole, origin, factors)
+    """Read what ``write_scan`` wrote; raise UserError if the file is damaged."""
+    arrays = read_arrays(path)
+    whole, origin, factors = (_triple(row) for row in arrays["place"].tolist())
+    first, second, third = arrays["spacing"].tolist()
+    spacing = first, second, third
+    prediction = arrays.get("prediction")
+    return StoredScan(arrays["image"], arrays["reference"], prediction, spacing, whole, origin, factors)
 
 
 def _part_with(mask: NDArray[np.bool_], spacing: Triple) -> tuple[slice, slice, slice]:

@@ -1,5 +1,6 @@
 """Scans for the viewer: what is cropped, merged and kept, against small arrays computed by hand."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from aunet.classes import IGNORED
+from aunet.errors import UserError
 from aunet.reporting.pictures.planes import LabelledScan
 from aunet.reporting.viewer import stored_scan
 from aunet.reporting.viewer.stored_scan import StoredScan, read_scan, store_scan, write_scan
@@ -73,3 +75,11 @@ def test_large_scan_is_cropped_to_its_organs_and_a_margin(monkeypatch: pytest.Mo
     assert stored.origin == (70, 0, 0)
     assert stored.image.shape == (63, 5, 1)
     assert "cropped to the organs and 30 mm around them" in stored.describe()
+
+
+def test_damaged_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "scan.npz"
+    write_scan(path, store_scan(made_up()))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match=re.escape(str(path))):
+        read_scan(path)
