@@ -12,7 +12,6 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from aunet.attention.film import Frame
 from aunet.errors import UserError
@@ -61,7 +60,7 @@ class AttentionArchive:
         """Read the coefficients of a case at ``epochs``, for a film."""
         return [Frame(epoch, self.read_volumes(case_id, epoch)) for epoch in epochs]
 
-    def replace_statistics(self, epoch: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    def replace_statistics(self, epoch: int, rows: Sequence[Mapping[str, float | str]]) -> None:
         """Write the ``rows`` of ``epoch``, replacing those that an interrupted run left of this and later epochs."""
         earlier = [row for row in read_table(self._folder.statistics) if int(row["epoch"]) < epoch]
         table = io.StringIO()

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="DIR",
-        help="folder for tables and pictures; RUN/NAME adds them to the report",
+        help="folder for tables and pictures; one in RUN joins its report",
     )
     parser.add_argument("--cases", choices=("validation", "test"), default="test", help="which cases; test by default")
     parser.add_argument("--max-cases", type=int, metavar="N", help="only the first N of them")

@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -30,7 +29,7 @@ def read_coefficients(path: Path) -> list[LevelCoefficients]:
     return [_expanded(level, arrays) for level in numbers]
 
 
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+def read_arrays(path: Path) -> dict[str, NDArray[np.floating | np.uint8]]:
     """Return the arrays of an ``.npz`` file by name; raise UserError if it is damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -46,7 +45,7 @@ def in_steps(values: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[n
     return steps.astype(np.uint8), largest.astype(np.float32)
 
 
-def _compact(level: LevelCoefficients) -> dict[str, NDArray[Any]]:
+def _compact(level: LevelCoefficients) -> dict[str, NDArray[np.floating | np.uint8]]:
     steps, largest = in_steps(level.values)
     return {
         f"level_{level.level}": steps,
@@ -56,12 +55,12 @@ def _compact(level: LevelCoefficients) -> dict[str, NDArray[Any]]:
     }
 
 
-def _expanded(level: int, arrays: Mapping[str, NDArray[Any]]) -> LevelCoefficients:
+def _expanded(level: int, arrays: Mapping[str, NDArray[np.floating | np.uint8]]) -> LevelCoefficients:
     values = arrays[f"level_{level}"] * (arrays[f"largest_{level}"] / STEPS)
     cell_size, offset = _triple(arrays[f"cell_size_{level}"]), _triple(arrays[f"offset_{level}"])
     return LevelCoefficients(level, values.astype(np.float32), cell_size, offset)
 
 
-def _triple(array: NDArray[Any]) -> tuple[float, float, float]:
+def _triple(array: NDArray[np.floating | np.uint8]) -> tuple[float, float, float]:
     first, second, third = array.tolist()
     return first, second, third

@@ -4,7 +4,7 @@ Every function draws from tables. ``values`` has a row per patient and class, wi
 and one per model; ``curves`` has a row per model, seed and epoch, with the columns arm, seed, epoch, value and panel.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from aunet.files import replaced_atomically
 from aunet.reporting.pictures.figure_files import save_png
+from aunet.reporting.tables import TableRow
 
 WIDTH = 85 / 25.4
 _POINTS = 7
@@ -93,7 +94,7 @@ def difference_distributions(
         if margin is not None:
             axes.axvspan(-margin, margin, color="#dbeafe", linewidth=0, label=f"equivalent within ±{margin:g}")
         axes.axvline(0, color=_INK, linewidth=0.6)
-        found: Any = effects.set_index("class")
+        found = effects.set_index("class")
         for row, of_class in enumerate(classes):
             scores = values.loc[values["class"] == of_class]
             differences = scores[other].to_numpy(dtype=np.float64) - scores[baseline].to_numpy(dtype=np.float64)
@@ -183,7 +184,7 @@ def _draw_pairs(axes: Axes, scores: NDArray[np.float64]) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _draw_interval(axes: Axes, row: int, effect: Mapping[str, Any]) -> None:
+def _draw_interval(axes: Axes, row: int, effect: TableRow) -> None:
     axes.plot([effect["mean"]], [row], "D", color=_INK, markersize=3.2, zorder=4)
     axes.plot([effect["low"], effect["high"]], [row, row], color=_INK, linewidth=1.4, solid_capstyle="butt", zorder=4)
 
@@ -232,7 +233,7 @@ def _draw_band(axes: Axes, rows: pd.DataFrame, arm: str, color: str) -> None:
     if rows.empty:
         return
     by_epoch = rows.groupby("epoch")["value"]
-    found: Any = by_epoch.agg(["mean", "min", "max"]).dropna()
+    found = by_epoch.agg(["mean", "min", "max"]).dropna()
     axes.plot(found.index, found["mean"], color=color, linewidth=1, label=arm)
     axes.fill_between(found.index, found["min"], found["max"], color=color, alpha=0.2, linewidth=0)
 

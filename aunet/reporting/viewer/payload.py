@@ -2,25 +2,23 @@
 
 import base64
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aunet.inference.coefficient_files import in_steps
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.reporting.pictures.planes import clearest_axial_index
 from aunet.reporting.viewer.shown_case import Frame, ShownCase
-from aunet.reporting.viewer.stored_scan import StoredScan
+from aunet.reporting.viewer.stored_scan import Bytes, StoredScan
 
 
 @dataclass(frozen=True)
 class Payload:
     """``description`` names the ``blobs``: zlib streams in base64, by the id of their element in the page."""
 
-    description: dict[str, Any]
+    description: Mapping[str, object]
     blobs: dict[str, str]
 
     @property
@@ -41,14 +39,14 @@ def encode_case(case: ShownCase, key: str, most_voxels: int) -> Payload:
         volumes["prediction"] = scan.prediction
     blobs = {f"{key}-{name}": _pack(array) for name, array in volumes.items()}
     frames = _thinned(case.frames, 2 * most_voxels, scan)
-    maps = list[dict[str, Any]]()
+    maps = list[Mapping[str, object]]()
     for number, first in enumerate(frames[0].levels if frames else ()):
         for gate in range(len(first.values)):
             levels = [frame.levels[number] for frame in frames]
             description, cells = _describe_map(levels, gate, scan)
             blob = f"{key}-level-{first.level}-{gate}"
             blobs[blob] = _pack(cells)
-            maps.append(description | {"blob": blob})
+            maps.append({**description, "blob": blob})
     description = {
         "title": case.title,
         "note": scan.describe() + _frames_note(case.frames, frames),
@@ -63,7 +61,9 @@ def encode_case(case: ShownCase, key: str, most_voxels: int) -> Payload:
     return Payload(description, blobs)
 
 
-def _describe_map(levels: Sequence[LevelCoefficients], gate: int, scan: StoredScan) -> tuple[dict[str, Any], Any]:
+def _describe_map(
+    levels: Sequence[LevelCoefficients], gate: int, scan: StoredScan
+) -> tuple[Mapping[str, object], Bytes]:
     """Return a map's place in stored voxels and its scale in each frame, and its cells (frames, h, w, d) in steps."""
     place = _cells_over(levels[0], scan)
     steps, largest = in_steps(np.stack([level.values[gate] for level in levels]))
@@ -118,5 +118,5 @@ def _frames_note(recorded: Sequence[Frame], shown: Sequence[Frame]) -> str:
     return f" Attention of {len(shown)} of the {len(recorded)} recorded epochs."
 
 
-def _pack(array: NDArray[np.uint8]) -> str:
+def _pack(array: Bytes) -> str:
     return base64.b64encode(zlib.compress(np.ascontiguousarray(array).tobytes(), 6)).decode()

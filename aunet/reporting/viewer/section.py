@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -25,7 +24,7 @@ _CODE_BYTES = 500_000  # more than viewer.html, the scripts and the descriptions
 class ViewerSection:
     """The section that ``templates/viewer.html`` lays out; ``settings`` is all that viewer.js reads but the blobs."""
 
-    settings: dict[str, Any]
+    settings: Mapping[str, object]
     blobs: dict[str, str]
 
 

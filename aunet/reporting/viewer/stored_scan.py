@@ -112,8 +112,10 @@ def read_scan(path: Path) -> StoredScan:
     whole, origin, factors = (_triple(row) for row in arrays["place"].tolist())
     first, second, third = arrays["spacing"].tolist()
     spacing = first, second, third
-    prediction = arrays.get("prediction")
-    return StoredScan(arrays["image"], arrays["reference"], prediction, spacing, whole, origin, factors)
+    image, reference, *others = (
+        arrays[name].astype(np.uint8, copy=False) for name in ("image", "reference", "prediction") if name in arrays
+    )
+    return StoredScan(image, reference, others[0] if others else None, spacing, whole, origin, factors)
 
 
 def _part_with(mask: NDArray[np.bool_], spacing: Triple) -> tuple[slice, slice, slice]:
