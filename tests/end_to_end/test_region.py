@@ -15,7 +15,7 @@ from aunet.build.model import load_run
 from aunet.commands.main import main
 from aunet.data.io.volume import read_channels
 from aunet.data.preprocessing.region import box_around
-from aunet.pipeline import comparison_files
+from aunet.pipeline import comparison_pictures
 from tests.end_to_end.test_resume import stop_at_step
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
@@ -193,7 +193,7 @@ def test_a_run_with_a_region_is_compared_with_one_without(
 ) -> None:
     others = [word for word in region_settings if not word.startswith("data.region")]
     assert main(["train", *others, f"hydra.run.dir={tmp_path / 'whole'}"]) == 0
-    monkeypatch.setattr(comparison_files, "write_figures", lambda *_, **__: [])
+    monkeypatch.setattr(comparison_pictures, "write_figures", lambda *_, **__: [])
     runs = [str(tmp_path / "whole"), str(chained_run)]
     assert main(["compare", *runs, "--output", str(tmp_path / "table")]) == 0
     assert "region=" in capsys.readouterr().out
