@@ -36,7 +36,7 @@ def use_own_region(config: RunConfig, folder: Path) -> RunConfig:
 
 
 def keep_region(config: RunConfig, folder: Path) -> RunConfig:
-    """Copy configuration and weights of the coarse run into the run's ``folder``, unless done; see ``use_own_region``.
+    """Copy configuration and weights of the coarse run into the run's ``folder``, unless done, and use them.
 
     Raises:
         UserError: ``data.region`` does not fit the run; nothing is copied then.

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aunet.build.model import build_region
 from aunet.build.start import build_start
 from aunet.build.store import keep_region
 from aunet.config.schema import RunConfig
@@ -21,9 +22,9 @@ from aunet.training.init_overlap import check_overlap
 _log = logging.getLogger(__name__)
 
 
-def check_region_overlap(config: RunConfig, cohort: Cohort, splits: Splits) -> list[str]:
-    """Return sentences that belong below the run's scores; raise UserError if the coarse run has seen test cases."""
-    if config.data.region is None:
+def check_region(config: RunConfig, cohort: Cohort, splits: Splits) -> list[str]:
+    """Return sentences for below the scores; raise UserError if the coarse run does not fit or has seen test cases."""
+    if build_region(config) is None or config.data.region is None:
         return []
     start = build_start(config.data, config.data.region, cohort, splits, key="data.region")
     return check_overlap(start, is_allowed=config.init_overlap == "allow")
@@ -44,7 +45,7 @@ def take_in_region(
         return config, {}
     facts = {key: record.facts[key] for key in ("region", "caveats") if key in record.facts}
     if "region" not in facts:
-        caveats = check_region_overlap(config, cohort, splits)
+        caveats = check_region(config, cohort, splits)
         facts = {"region": {"source": str(path_of(config.data.region).absolute())}, "caveats": caveats}
         for caveat in caveats if rank() == 0 else ():
             _log.warning("data.region=%s: %s", config.data.region, caveat)

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
+from pictures import disc, save_picture
 from scans import ball_and_box, write_nifti
 
 from aunet.build.model import load_run
@@ -214,3 +216,42 @@ def test_a_scan_smaller_than_the_patch_after_the_crop_is_padded(chained_run: Pat
     image, _ = ball_and_box((12, 12, 12), 5)
     scan = write_nifti(tmp_path / "small.nii.gz", image)
     assert load_run(chained_run, "cpu").predict(scan).label.shape == (12, 12, 12)
+
+
+def test_a_probe_predicts_in_the_box_as_the_run_does(
+    attention_settings: list[str], region_settings: list[str], tmp_path: Path
+) -> None:
+    run, region = tmp_path / "gated", [word for word in region_settings if word.startswith("data.region")]
+    assert main(["train", *attention_settings, *region, "logger=csv", f"hydra.run.dir={run}"]) == 0
+    only = ["--interventions", "mean", "--pictures", "0"]
+    assert main(["probe", str(run), "--output", str(tmp_path / "probe"), *only]) == 0
+    keys = ["case_id", "class"]
+    probed = pd.read_csv(tmp_path / "probe" / "case_scores.csv").query("intervention == 'none'").set_index(keys)
+    tested = pd.read_csv(run / "test" / "case_scores.csv").set_index(keys)
+    assert len(probed) == len(tested)
+    assert probed["dice"].to_dict() == pytest.approx(tested["dice"].to_dict())
+
+
+@pytest.mark.slow
+def test_pictures_are_cropped_too(tmp_path: Path) -> None:
+    for number in range(8):
+        image, mask = disc((64, 80), number)
+        save_picture(tmp_path / "scans" / "images" / f"disc_{number}.png", image)
+        save_picture(tmp_path / "scans" / "labels" / f"disc_{number}.png", mask * np.uint8(255))
+    words = ["model=unet", "data=images", f"data.root={tmp_path / 'scans'}", "data.classes={disc: 255}", "logger=csv"]
+    words += ["model.network.channels=[4,8,8]", f"data.cache={tmp_path / 'cache'}", "trainer.precision=float32"]
+    words += ["trainer.max_epochs=4", "trainer.batches_per_epoch=16", "optimizer.factory.lr=0.01"]
+    coarse, run = tmp_path / "coarse", tmp_path / "run"
+    patch = ["data.spacing=[2,2,1]", "data.patch_size=[16,16,1]"]
+    assert main(["train", *words, *patch, f"hydra.run.dir={coarse}"]) == 0
+    more = ["data.patch_size=[32,32,1]", f"data.region={coarse}", "data.region_margin_mm=3"]
+    assert main(["train", *words, *more, f"hydra.run.dir={run}"]) == 0
+    assert record_of(run)["region"]["missed"] == {"train": [], "val": [], "test": []}
+    predictor = load_run(run, "cpu")
+    prediction = predictor.predict(tmp_path / "scans" / "images" / "disc_0.png")
+    assert prediction.label.shape == (64, 80, 1)
+    assert predictor.region is not None
+    box = predictor.region.find(predictor.read(tmp_path / "scans" / "images" / "disc_0.png"))
+    assert box is not None
+    assert box.stop[2] == 1
+    assert np.prod(np.subtract(box.stop, box.start)) < 64 * 80
