@@ -134,15 +134,15 @@ def build_region(config: RunConfig, coarse: Path | None = None, device: str | No
     checkpoint = checkpoint_of_run(coarse)
     _check_region(data.region, config.dataset, found)
     names = found.dataset.class_names
-    wanted = data.region_classes or []
+    wanted = data.region_classes or names[1:]
     if unknown := [name for name in wanted if name not in names[1:]]:
         raise UserError(
             f"data.region_classes={unknown}: not classes of {data.region}, which has {names[1:]}. Name some."
         )
-    groups = [[names.index(name)] for name in wanted] or [list(range(1, len(names)))]
+    classes = sorted(names.index(name) for name in wanted)
     identity = hashlib.sha256(RunFolder(coarse).config.read_bytes() + checkpoint.read_bytes()).hexdigest()
     load = partial(load_run, coarse, device, config.trusted_modules)
-    return CoarseRegion(load, groups, data.region_margin_mm, identity)
+    return CoarseRegion(load, classes, data.region_margin_mm, identity)
 
 
 def _check_region(region: str, facts: DatasetFacts, coarse: RunConfig) -> None:

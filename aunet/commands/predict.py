@@ -44,7 +44,7 @@ def predict(arguments: argparse.Namespace) -> None:
     write_class_names(arguments.output, predictor.labels)
     failed = predict_files(predictor, files)
     if predictor.region and (missed := predictor.region.missed):
-        text = "Region: %d of %d scans were labelled whole, as the run's coarse network finds no organ in them: %s"
+        text = "Region: %d of %d scans were labelled whole, as the run's coarse network misses an organ in them: %s"
         _logger.warning(text, len(missed), len(files), shortened(missed))
     if failed:
         raise UserError(

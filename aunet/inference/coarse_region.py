@@ -16,34 +16,31 @@ class CoarseRegion:
 
     Args:
         load: loads the coarse run.
-        groups: groups of its classes, each of which must be found.
+        classes: those of its classes that the box encloses; each must be found.
         margin_mm: by which the box exceeds them.
         identity: digest of the coarse run's configuration and weights.
     """
 
-    def __init__(
-        self, load: Callable[[], Predictor], groups: Sequence[Sequence[int]], margin_mm: float, identity: str
-    ) -> None:
+    def __init__(self, load: Callable[[], Predictor], classes: Sequence[int], margin_mm: float, identity: str) -> None:
         self.missed: list[str] = []
         self._load = load
-        self._groups = groups
+        self._classes = classes
         self._margin_mm = margin_mm
         self._identity = identity
         self._lock = Lock()
 
     def find(self, channels: Sequence[Volume]) -> Box | None:
-        """Return the box of a scan; None, with its name added to ``missed``, if a group of classes is not found."""
+        """Return the box of a scan; None, with its name added to ``missed``, if a class is not found."""
         with self._lock:
             label = self._predictor.predict_volume(channels).label
-        box = box_around(label, self._groups, channels[0].spacing, self._margin_mm)
+        box = box_around(label, self._classes, channels[0].spacing, self._margin_mm)
         if box is None:
             self.missed.append(channels[0].name)
         return box
 
     def settings(self) -> dict[str, object]:
         """Return the coarse run's identity, the classes and the margin."""
-        groups = [list(group) for group in self._groups]
-        return {"run": self._identity, "classes": groups, "margin_mm": float(self._margin_mm)}
+        return {"run": self._identity, "classes": list(self._classes), "margin_mm": float(self._margin_mm)}
 
     @cached_property
     def _predictor(self) -> Predictor:

@@ -84,7 +84,9 @@ def record_missed_tests(region: RegionFinder | None, cases: Sequence[Case], reco
 
 def _log_missed(missed: Sequence[str], num_cases: int, kind: str) -> None:
     if missed:
-        text = "Region: %d of %d %s are whole scans, as data.region finds no organ in them: %s"
+        text = (
+            "Region: %d of %d %s are whole scans, as data.region misses an organ in them (see data.region_classes): %s"
+        )
         _log.warning(text, len(missed), num_cases, kind, shortened(missed))
     else:
         _log.info("Region: all %d %s are cropped to the box that data.region predicts.", num_cases, kind)

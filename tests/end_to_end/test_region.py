@@ -56,7 +56,7 @@ def test_a_prediction_is_the_crop_to_the_coarse_box_segmented_and_pasted_back(
 ) -> None:
     channels = read_channels(scan_of(task_folder))
     coarse = load_run(coarse_run, "cpu").predict_volume(channels).label
-    box = box_around(coarse, [[1, 2]], channels[0].spacing, 2.0)
+    box = box_around(coarse, [1, 2], channels[0].spacing, 2.0)
     assert box is not None
     assert box.stop != coarse.shape
     chained = load_run(chained_run, "cpu")

@@ -39,7 +39,7 @@ def dark(affine: NDArray[np.float64]) -> Volume:
 @PARALLEL
 def test_a_scan_is_labelled_inside_the_box_alone_as_a_crop_would_be(affine: NDArray[np.float64]) -> None:
     scan = bright_block(affine)
-    region = CoarseRegion(threshold_predictor, [[1]], 2.0, "")
+    region = CoarseRegion(threshold_predictor, [1], 2.0, "")
     box = region.find([scan])
     assert box is not None
     expected = np.zeros(scan.shape, np.uint8)
@@ -53,7 +53,7 @@ def test_a_scan_is_labelled_inside_the_box_alone_as_a_crop_would_be(affine: NDAr
 
 
 def test_a_scan_in_which_nothing_is_found_is_labelled_whole_and_named() -> None:
-    region = CoarseRegion(threshold_predictor, [[1]], 2.0, "")
+    region = CoarseRegion(threshold_predictor, [1], 2.0, "")
     assert region.find([dark(np.eye(4))]) is None
     assert region.missed == ["volume in memory"]
     predictor = threshold_predictor(region)
@@ -64,8 +64,8 @@ def test_a_scan_in_which_nothing_is_found_is_labelled_whole_and_named() -> None:
 
 def test_a_named_class_that_is_not_found_leaves_the_scan_whole() -> None:
     scan = bright_block(np.eye(4))
-    assert CoarseRegion(threshold_predictor, [[1]], 0.0, "").find([scan]) == Box((9, 8, 6), (14, 12, 11))
-    assert CoarseRegion(threshold_predictor, [[1], [2]], 0.0, "").find([scan]) is None
+    assert CoarseRegion(threshold_predictor, [1], 0.0, "").find([scan]) == Box((9, 8, 6), (14, 12, 11))
+    assert CoarseRegion(threshold_predictor, [1, 2], 0.0, "").find([scan]) is None
 
 
 def test_the_network_is_loaded_once_and_predicts_one_scan_at_a_time() -> None:
@@ -83,7 +83,7 @@ def test_the_network_is_loaded_once_and_predicts_one_scan_at_a_time() -> None:
         loads.append(1)
         return Alone(Threshold(), MR, LABELS, Window((16, 16, 16)))
 
-    region = CoarseRegion(load, [[1]], 1.0, "")
+    region = CoarseRegion(load, [1], 1.0, "")
     assert loads == []
     with ThreadPoolExecutor(4) as threads:
         boxes = list(threads.map(lambda _: region.find([bright_block(np.eye(4))]), range(12)))
@@ -92,14 +92,14 @@ def test_the_network_is_loaded_once_and_predicts_one_scan_at_a_time() -> None:
 
 
 def test_everything_that_decides_the_box_is_among_the_settings() -> None:
-    def settings(groups: list[list[int]], margin: float, identity: str) -> dict[str, object]:
-        return CoarseRegion(threshold_predictor, groups, margin, identity).settings()
+    def settings(classes: list[int], margin: float, identity: str) -> dict[str, object]:
+        return CoarseRegion(threshold_predictor, classes, margin, identity).settings()
 
     different = [
-        settings([[1]], 5, "a"),
-        settings([[1]], 6, "a"),
-        settings([[1], [2]], 5, "a"),
-        settings([[1]], 5, "b"),
+        settings([1], 5, "a"),
+        settings([1], 6, "a"),
+        settings([1, 2], 5, "a"),
+        settings([1], 5, "b"),
     ]
     assert all(first != second for number, first in enumerate(different) for second in different[:number])
-    assert settings([[1]], 5, "a") == settings([[1]], 5.0, "a")
+    assert settings([1], 5, "a") == settings([1], 5.0, "a")

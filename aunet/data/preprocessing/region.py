@@ -55,18 +55,17 @@ class RegionFinder(Protocol):
 
 
 def box_around(
-    label: NDArray[np.integer], groups: Sequence[Sequence[int]], spacing: Sequence[float], margin_mm: float
+    label: NDArray[np.integer], classes: Sequence[int], spacing: Sequence[float], margin_mm: float
 ) -> Box | None:
-    """Return the smallest box that reaches ``margin_mm`` beyond the voxels of all ``groups`` of classes of a label map.
+    """Return the smallest box that reaches ``margin_mm`` beyond all voxels of ``classes`` in a label map.
 
     The margin is measured along each stored axis, whose voxels are ``spacing`` mm apart, and rounded up to whole
-    voxels; the box ends where the scan does. None if no voxel of some group is found: its organ was missed, and a box
-    around the others might cut it off.
+    voxels; the box ends where the scan does. None if a class is absent: its organ was missed, and a box around the
+    others might cut it off.
     """
-    found = [np.isin(label, classes) for classes in groups]
-    if not all(mask.any() for mask in found):
+    if not np.isin(classes, label).all():
         return None
-    is_inside = np.logical_or.reduce(found)
+    is_inside = np.isin(label, classes)
     start, stop = list[int](), list[int]()
     for axis, (length, side) in enumerate(zip(label.shape, spacing, strict=True)):
         others = tuple(other for other in range(label.ndim) if other != axis)
