@@ -7,7 +7,6 @@ Every setting therefore forbids a comparison unless it is listed here as without
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
 
 from aunet.evaluation.compared_run import ComparedRun, Training
 from aunet.messages import shortened
@@ -167,10 +166,10 @@ def _is_equal(key: str, runs: Sequence[ComparedRun]) -> bool:
     return all((key in run.settings) == (key in first) and run.settings.get(key) == first.get(key) for run in runs)
 
 
-def _told(settings: Mapping[str, Any], key: str) -> str:
+def _told(settings: Mapping[str, object], key: str) -> str:
     value = settings.get(key, NOT_SET)
     if key == "data.region" and value is not None:
-        value = PurePath(value).name  # of the coarse run's folder; the whole path makes no name of a model
+        value = PurePath(str(value)).name  # of the coarse run's folder; the whole path makes no name of a model
     return "none" if value is None else str(value)
 
 

@@ -1,7 +1,7 @@
 """The predictor that `load_run` returns: a trained network with everything needed to label a scan file."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +42,10 @@ class Prediction:
         write_label(Path(path), self.label, self.affine)
 
 
+# A step after the network: it returns the label map (H, W, D) that replaces that of a prediction.
+Postprocessing = Callable[[Prediction], NDArray[np.uint8]]
+
+
 class Predictor:
     """The path from scans to label maps: read, preprocess, sliding window, back to the scan's grid.
 
@@ -55,6 +59,7 @@ class Predictor:
         device: where the network runs; it is moved there.
         in_channels: channels that the network accepts, checked before it runs; None if unknown.
         region: finds the part of each scan that the network labels; the rest is background. None for whole scans.
+        postprocessing: steps that change the label map on the scan's grid, in their order.
     """
 
     def __init__(
@@ -68,6 +73,7 @@ class Predictor:
         device: torch.device | str = "cpu",
         in_channels: int | None = None,
         region: RegionFinder | None = None,
+        postprocessing: Sequence[Postprocessing] = (),
     ) -> None:
         self.network = network.to(device).eval()
         if channels_last:
@@ -80,6 +86,7 @@ class Predictor:
         self.device = torch.device(device)
         self.region = region
         self._in_channels = in_channels
+        self._postprocessing = tuple(postprocessing)
 
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
         """Label one scan: NIfTI, a folder of DICOM or a picture, or one file per channel in the order of training."""
@@ -99,10 +106,22 @@ class Predictor:
     def predict_volume(self, channels: Sequence[Volume]) -> Prediction:
         """Label a scan in memory, given as its channels on one grid."""
         if self.region is None:
-            return Prediction(self._label(channels), channels[0].affine, self.labels)
-        box = find_box(self.region, channels)
-        label = box.put_back(self._label([box.cut(channel) for channel in channels]), channels[0].shape)
-        return Prediction(label, channels[0].affine, self.labels)
+            label = self._label(channels)
+        else:
+            box = find_box(self.region, channels)
+            label = box.put_back(self._label([box.cut(channel) for channel in channels]), channels[0].shape)
+        return self._postprocess(Prediction(label, channels[0].affine, self.labels))
+
+    def _postprocess(self, prediction: Prediction) -> Prediction:
+        for number, step in enumerate(self._postprocessing):
+            label = step(prediction)
+            if label.shape != prediction.label.shape:
+                raise UserError(
+                    f"inference.postprocessing[{number}]: returned a label map of shape {label.shape} for a scan of"
+                    f" shape {prediction.label.shape}. Return one value per voxel of prediction.label."
+                )
+            prediction = replace(prediction, label=label.astype(np.uint8, copy=False))
+        return prediction
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return logits, and coefficients if ``with_attention``, of a preprocessed image (C, h, w, d) on its grid."""

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -115,15 +114,14 @@ def _effect_tables(arms: Sequence[Arm], rows: pd.DataFrame, forms: Sequence[Scor
     mark = mark_of(firsts, setting_differences(firsts))
     are_arms = any(len(arm.runs) > 1 for arm in arms)
     notes = run_notes([run for arm in arms for run in arm.runs], are_arms)
-    for arm, of_arm in rows.groupby("arm", sort=False):
-        found: Any = of_arm
+    for arm, found in rows.groupby("arm", sort=False):
         yield effect_table(found, forms, f"Paired differences: {arm} minus {arms[0].name}{mark}", notes)
         yield size_table(found, forms, f"Equivalence, risk and size: {arm} minus {arms[0].name}{mark}")
 
 
 def _ranks(table: pd.DataFrame, names: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Return the stability of the ranks by Dice, by class."""
-    chosen: Any = table[(table["metric"] == "dice") & (table["form"] == "common cases")]
+    chosen = table.loc[(table["metric"] == "dice") & (table["form"] == "common cases")]
     return {
         str(of_class): ranking_stability(scores, names, is_lower_better=False)
         for of_class, scores in chosen.groupby("class", sort=False)

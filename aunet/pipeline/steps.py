@@ -28,7 +28,7 @@ from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.files import replaced_atomically
 from aunet.metrics.case_scores import summary_as_mapping
-from aunet.networks.inspection.cost import measure_cost
+from aunet.networks.inspection.cost import forward_gflop
 from aunet.pipeline.region import join_facts, record_missed_tests, record_uncropped, take_in_region
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
@@ -132,7 +132,7 @@ def _warn_of_absent_classes(data: SegmentationData) -> None:
 
 def _describe_end(trainer: Trainer, clock: RunClock) -> dict[str, object]:
     """Return the epochs (the last may be cut short), the optimizer steps, and the setting that ended the training."""
-    progress: Any = trainer.fit_loop.epoch_progress.current
+    progress: Any = trainer.fit_loop.epoch_progress.current  # typed as if it lacked ``processed``
     epochs = progress.processed
     is_complete = epochs >= (trainer.max_epochs or 0)
     ended_by = "max_epochs" if is_complete else "max_time" if clock.is_over else "patience"
@@ -255,7 +255,7 @@ def start_record(
         model=config.model.name,
         seed=config.seed,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        gflop=_measure_gflop(config, network),
+        gflop=forward_gflop(network, config.dataset.in_channels, config.dataset.patch_size),
         class_names=config.dataset.class_names,
         patch_size=config.dataset.patch_size,
         repeatable=config.trainer.max_time is None,
@@ -277,12 +277,6 @@ def save_failed_batch(error: NonFiniteLossError, folder: Path) -> UserError:
 
 def _round(seconds: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in seconds.items()}
-
-
-def _measure_gflop(config: RunConfig, network: nn.Module) -> float:
-    """Return the GFLOP of the forward pass of one patch, a multiply-add counted as 2."""
-    facts = config.dataset
-    return round(measure_cost(network, facts.in_channels, facts.patch_size, 1)[-1].flop / 1e9, 3)
 
 
 def _measure_peak_mib() -> int:
