@@ -3,8 +3,10 @@
 Parts that only a training needs are in ``task.py``, so that a prediction imports neither Lightning nor MONAI.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,13 +18,15 @@ from aunet.build.preprocessing import build_preprocessing
 from aunet.classes import Labels
 from aunet.config.draft import load_draft, load_run_config
 from aunet.config.schema import DatasetFacts, InferenceConfig, ModelConfig, RunConfig, Target, TrainerConfig
+from aunet.config.words import path_of
 from aunet.errors import UserError
+from aunet.inference.coarse_region import CoarseRegion
 from aunet.inference.predictor import Postprocessing, Predictor
 from aunet.inference.window_layout import Window
 from aunet.networks import UNet
 from aunet.networks.protocols import SizedNetwork
 from aunet.networks.slice_by_slice import SliceBySlice
-from aunet.runs.run_folder import checkpoint_of_run
+from aunet.runs.run_folder import RunFolder, checkpoint_of_run
 from aunet.training.hardware import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
 
 # Of a network that does not state its own: five levels, each half as fine as the one before, are usual.
@@ -109,6 +113,7 @@ def load_run(
     config = _load_config(folder, trusted_modules, inference or {})
     network = build_network(config)
     load_checkpoint_weights(network, checkpoint_of_run(folder))
+    region = build_region(config, RunFolder(folder).region, device)
     choice = choose_for_prediction(config.trainer.precision, config.trainer.channels_last, device)
     set_tf32(config.trainer.tf32)
     return Predictor(
@@ -120,8 +125,65 @@ def load_run(
         channels_last=choice.is_channels_last,
         device=device or training_device(choice),
         in_channels=config.dataset.in_channels,
+        region=region,
         postprocessing=build_postprocessing(config.inference),
     )
+
+
+def build_region(config: RunConfig, coarse: Path | None = None, device: str | None = None) -> CoarseRegion | None:
+    """Return what crops the scans of a run, whose network is loaded when it is needed; None if nothing crops them.
+
+    Args:
+        config: of the run.
+        coarse: folder of the coarse run, or of its copy; None for ``data.region``.
+        device: where to compute; None chooses it.
+
+    Raises:
+        UserError: the coarse run cannot be used, or not on these scans.
+    """
+    data = config.data
+    if data.region is None:
+        if data.region_classes is not None:
+            raise UserError(
+                f"data.region_classes={data.region_classes}: has no effect without data.region=RUN. Give both or none."
+            )
+        return None
+    coarse = coarse or path_of(data.region)
+    found = load_run_config(coarse, config.trusted_modules)
+    checkpoint = checkpoint_of_run(coarse)
+    _check_region(data.region, config.dataset, found)
+    names = found.dataset.class_names
+    wanted = data.region_classes or names[1:]
+    if unknown := [name for name in wanted if name not in names[1:]]:
+        raise UserError(
+            f"data.region_classes={unknown}: not classes of {data.region}, which has {names[1:]}. Name some."
+        )
+    classes = sorted(names.index(name) for name in wanted)
+    identity = hashlib.sha256(RunFolder(coarse).config.read_bytes() + checkpoint.read_bytes()).hexdigest()
+    load = partial(load_run, coarse, device, config.trusted_modules)
+    return CoarseRegion(load, classes, data.region_margin_mm, identity)
+
+
+def _check_region(region: str, facts: DatasetFacts, coarse: RunConfig) -> None:
+    """Raise UserError unless the coarse run reads scans with the channels and modalities of ``facts``, uncropped."""
+    if coarse.data.region is not None:
+        raise UserError(
+            f"data.region={region}: this run is cropped by a run itself (data.region={coarse.data.region}), and only"
+            " one may come before. Name a run on whole scans."
+        )
+    for meaning, own, other in (
+        ("channels", facts.in_channels, coarse.dataset.in_channels),
+        ("modality", _modalities(facts), _modalities(coarse.dataset)),
+    ):
+        if own != other:
+            raise UserError(
+                f"data.region={region}: was trained on scans of {meaning} {other}, this data has {own}. Train the"
+                " coarse run on the same kind of scans."
+            )
+
+
+def _modalities(facts: DatasetFacts) -> str:
+    return ", ".join(facts.modalities or [facts.modality] * facts.in_channels)
 
 
 def _load_config(folder: Path, trusted_modules: Sequence[str], inference: Mapping[str, object]) -> RunConfig:

@@ -16,7 +16,6 @@ from aunet.data.preprocessing.intensity_scale import IntensityScale
 from aunet.data.preprocessing.modality_evidence import check_modalities, decide_modalities
 from aunet.data.preprocessing.resampling import Resampling
 from aunet.data.preprocessing.steps import Preprocessing
-from aunet.data.store.case_store import CaseStore
 from aunet.errors import UserError
 from aunet.runs.ranks import first_rank_first, of_first_rank, rank
 
@@ -119,17 +118,6 @@ def build_preprocessing(data: DataConfig, facts: DatasetFacts) -> Preprocessing:
 def build_digests(data: DataConfig) -> ContentDigests:
     """Return the cached digests of the files' content."""
     return ContentDigests(path_of(data.cache) / "digests.json")
-
-
-def build_store(config: RunConfig, cohort: Cohort) -> CaseStore:
-    """Return the store of the preprocessed cases."""
-    return CaseStore(
-        root=path_of(config.data.cache) / "cases",
-        cohort=cohort,
-        preprocessing=build_preprocessing(config.data, config.dataset),
-        digests=build_digests(config.data),
-        budget=config.store_budget,
-    )
 
 
 def _describe(scale: IntensityScale, num_cases: int) -> str:

@@ -11,7 +11,7 @@ from aunet.config.words import path_of
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.split_file import image_digests
 from aunet.data.cohort.splits import Splits
-from aunet.training.init_overlap import Start
+from aunet.training.init_overlap import Key, Start
 from aunet.training.transfer import Transfer, find_class_blocks, read_weights, transfer_weights
 from aunet.training.weight_lineage import CaseNames, data_folder
 
@@ -28,9 +28,9 @@ def load_start_weights(config: RunConfig, init: str, network: nn.Module) -> Tran
     return transfer_weights(network, read_weights(path_of(init)), config.dataset.class_names, blocks)
 
 
-def build_start(data: DataConfig, init: str, cohort: Cohort, splits: Splits) -> Start:
-    """Return the weights that ``init`` names, with the names and digests that identify the cases of this run."""
+def build_start(data: DataConfig, source: str, cohort: Cohort, splits: Splits, key: Key = "init") -> Start:
+    """Return the weights that ``key=source`` names, with what identifies the cases of this run."""
     digests = image_digests(cohort.cases, build_digests(data))
     root = None if data.root is None else data_folder(data.root)
     names = CaseNames.of_cases(cohort.cases, digests, root, cohort.is_phantom)
-    return Start(path_of(init), splits, names, has_fold=data.fold is not None)
+    return Start(path_of(source), splits, names, has_fold=data.fold is not None, key=key)

@@ -6,7 +6,7 @@ import torch
 
 from aunet.build.data import build_object
 from aunet.build.model import build_network, build_window
-from aunet.build.preprocessing import build_store
+from aunet.build.store import build_store
 from aunet.classes import Labels
 from aunet.config.schema import OptimizerConfig, RunConfig, TrainerConfig
 from aunet.data.cohort.case import Cohort

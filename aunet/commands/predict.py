@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aunet.config.words import is_setting, key_of, names_dataset, path_of
 from aunet.errors import UserError
+from aunet.messages import shortened
 
 if TYPE_CHECKING:
     from aunet.inference.prediction_files import ScanFile
@@ -42,6 +43,9 @@ def predict(arguments: argparse.Namespace) -> None:
 
     write_class_names(arguments.output, predictor.labels)
     failed = predict_files(predictor, files)
+    if predictor.region and (missed := predictor.region.missed):
+        text = "Region: %d of %d scans were labelled whole, as the run's coarse network misses an organ in them: %s"
+        _logger.warning(text, len(missed), len(files), shortened(missed))
     if failed:
         raise UserError(
             f"{failed} of {len(files)} scans could not be predicted, for the reasons above; "

@@ -12,7 +12,8 @@ def prepare(words: Sequence[str]) -> None:
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet prepare --help'.")
     from aunet.build.data import build_cohort, build_splits, fill_in_facts
-    from aunet.build.preprocessing import build_store, fill_in_intensities
+    from aunet.build.preprocessing import fill_in_intensities
+    from aunet.build.store import build_store
     from aunet.config.draft import compose_draft
     from aunet.data.cohort.faulty_cases import without_faulty
     from aunet.messages import gigabytes

@@ -47,6 +47,9 @@ ADDED_KEYS: Mapping[str, object | Callable[[DictConfig], object]] = {
     "dataset.intensities": None,
     "init_overlap": "allow",
     "data.resampling": "linear",
+    "data.region": None,
+    "data.region_margin_mm": 20.0,
+    "data.region_classes": None,
     # Deep supervision summed the losses of the levels with weights 1, 1/2, 1/4, ...
     "loss.level_reduction": "sum",
     "inference.one_pass_voxels": 0,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 # Keys whose value is the path of a file or folder.
 PATH_KEYS = (
-    *("resume", "extend", "init", "data.root", "data.cache", "data.fixes", "data.split.file"),
+    *("resume", "extend", "init", "data.root", "data.cache", "data.fixes", "data.split.file", "data.region"),
     *("hydra.run.dir", "hydra.sweep.dir"),
 )
 

@@ -150,6 +150,10 @@ class SegmentationData(LightningDataModule):
         counts = [self._stored[case_id].position_counts for case_id in case_ids]
         return [name for index, name in self.cohort.labels.foreground if not any(count[index] for count in counts)]
 
+    def uncropped(self, case_ids: Sequence[str]) -> list[str]:
+        """Return which of these cases hold the whole scan, once they are prepared."""
+        return [case_id for case_id in case_ids if self._stored[case_id].box is None]
+
     def validation_cases(self) -> ValidationDataset:
         """Return the whole validation cases, each read when it is indexed."""
         return ValidationDataset([self._stored[case_id] for case_id in self.splits.val], self._annotated())

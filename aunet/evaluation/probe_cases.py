@@ -15,9 +15,11 @@ from aunet.attention.probed_network import GateKey, GateProbe, kind_of
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_scan_and_reference
 from aunet.data.io.volume import Volume
+from aunet.data.preprocessing.region import Box, find_box
 from aunet.data.preprocessing.resampling import Affine
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.native_space import restore_label_map
+from aunet.inference.predictor import Predictor
 from aunet.metrics.label_map_scores import score_case
 
 NOTHING = "none"
@@ -26,13 +28,17 @@ ALL_LEVELS = "all levels"
 
 @dataclass(frozen=True)
 class ProbeCase:
-    """A case as the network sees it, ``image`` (C, h, w, d) and ``label`` (h, w, d), and its stored ``reference``."""
+    """A case as the network sees it, ``image`` (C, h, w, d) and ``label`` (h, w, d), and its stored ``reference``.
+
+    The network sees the part ``box`` of the scan.
+    """
 
     case: Case
     image: Tensor
     label: NDArray[np.integer]
     affine: Affine
     reference: Volume
+    box: Box
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -92,12 +98,13 @@ def targets_of(keys: Sequence[GateKey]) -> list[Target]:
     return [Target(name, group) for name, group in named if first_with[group] == name]
 
 
-def read_probe_case(case: Case, cohort: Cohort, preprocessing: Preprocessing) -> ProbeCase:
-    """Read and preprocess ``case``; raise UserError if its files are gone or damaged."""
+def read_probe_case(case: Case, cohort: Cohort, predictor: Predictor) -> ProbeCase:
+    """Read and preprocess ``case`` as ``predictor`` does; raise UserError if its files are gone or damaged."""
     channels, reference = read_scan_and_reference(case, cohort)
-    prepared = preprocessing.image(channels)
-    label = preprocessing.label(reference).array
-    return ProbeCase(case, torch.from_numpy(prepared.array), label, prepared.affine, reference)
+    box = find_box(predictor.region, channels)
+    prepared = predictor.preprocessing.image([box.cut(channel) for channel in channels])
+    label = predictor.preprocessing.label(box.cut(reference)).array
+    return ProbeCase(case, torch.from_numpy(prepared.array), label, prepared.affine, reference, box)
 
 
 def donor_of(cases: Sequence[Case], number: int) -> Case | None:
@@ -141,23 +148,25 @@ def score_predictions(
     case: ProbeCase,
     cohort: Cohort,
     preprocessing: Preprocessing,
-    seen: Callable[[Prediction], None],
+    see: Callable[[Prediction], None],
 ) -> list[pd.DataFrame]:
     """Return the case scores of each prediction on the scan's own grid, with the columns target and intervention.
 
-    Each prediction is passed to ``seen`` and then dropped.
+    Each prediction is passed to ``see`` and then dropped.
     """
     tables: list[pd.DataFrame] = []
     for prediction in predictions:
         found, of_case = case.reference, case.case
-        label = restore_label_map(prediction.logits, case.affine, found.shape, found.affine, preprocessing.resampling)
+        seen = case.box.cut(found)
+        inside = restore_label_map(prediction.logits, case.affine, seen.shape, seen.affine, preprocessing.resampling)
+        label = case.box.put_back(inside, found.shape)
         scores = score_case(
             of_case.case_id, label, found.array, found.spacing, cohort.labels, of_case.annotated, of_case.patient
         )
         scores.insert(0, "intervention", prediction.intervention)
         scores.insert(0, "target", prediction.target)
         tables.append(scores)
-        seen(prediction)
+        see(prediction)
     return tables
 
 

@@ -6,6 +6,7 @@ Every setting therefore forbids a comparison unless it is listed here as without
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from aunet.evaluation.compared_run import ComparedRun, Training
 from aunet.messages import shortened
@@ -90,6 +91,9 @@ _CONCERNS = {
 }
 # In these groups the option's name says more than the keys that it sets; other names differ without effect.
 _NAMED_GROUPS = ("loss", "optimizer")
+# The settings of the model, to which a comparison credits the difference of the scores: the network, and the coarse run
+# that localises for it, which the gate claims to replace.
+_OF_MODEL = ("model", "data.region", "data.region_margin_mm", "data.region_classes")
 # Arguments of a network that follow from the data.
 _DATA_OF_MODEL = tuple(f"model.network.{name}" for name in ("spatial_dims", "in_channels", "num_classes", "spacing"))
 
@@ -121,7 +125,7 @@ def refused_concerns(differences: Sequence[SettingDifference]) -> dict[str, Sett
 
 def model_differences(runs: Sequence[ComparedRun]) -> dict[str, tuple[str, ...]]:
     """Return the settings of the model that differ, with the value of each run."""
-    return _differing(runs, lambda key: _is_below(key, ["model"]) and not _is_below(key, _DATA_OF_MODEL))
+    return _differing(runs, lambda key: _is_below(key, _OF_MODEL) and not _is_below(key, _DATA_OF_MODEL))
 
 
 def has_equal_settings(first: ComparedRun, second: ComparedRun) -> bool:
@@ -141,7 +145,7 @@ def told_facts(values: Sequence[object], unknown: str = NOT_RECORDED) -> str:
 
 
 def _config_differences(runs: Sequence[ComparedRun]) -> list[SettingDifference]:
-    differing = _differing(runs, lambda key: not _is_below(key, ("model", *_WITHOUT_EFFECT)))
+    differing = _differing(runs, lambda key: not _is_below(key, (*_OF_MODEL, *_WITHOUT_EFFECT)))
     for group in _NAMED_GROUPS:
         names = tuple(_told(run.settings, f"{group}.name") for run in runs)
         if len(set(names)) > 1 and any(_is_below(key, [group]) for key in differing):
@@ -164,6 +168,8 @@ def _is_equal(key: str, runs: Sequence[ComparedRun]) -> bool:
 
 def _told(settings: Mapping[str, object], key: str) -> str:
     value = settings.get(key, NOT_SET)
+    if key == "data.region" and value is not None:
+        value = PurePath(str(value)).name  # of the coarse run's folder; the whole path makes no name of a model
     return "none" if value is None else str(value)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from aunet.classes import Labels
 from aunet.data.io.volume import Volume, read_channels, write_label
+from aunet.data.preprocessing.region import RegionFinder, find_box
 from aunet.data.preprocessing.resampling import Affine
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
@@ -57,6 +58,7 @@ class Predictor:
         channels_last: memory format of the network, faster in bf16 on many CPUs and GPUs.
         device: where the network runs; it is moved there.
         in_channels: channels that the network accepts, checked before it runs; None if unknown.
+        region: finds the part of each scan that the network labels; the rest is background. None for whole scans.
         postprocessing: steps that change the label map on the scan's grid, in their order.
     """
 
@@ -70,6 +72,7 @@ class Predictor:
         channels_last: bool = False,
         device: torch.device | str = "cpu",
         in_channels: int | None = None,
+        region: RegionFinder | None = None,
         postprocessing: Sequence[Postprocessing] = (),
     ) -> None:
         self.network = network.to(device).eval()
@@ -81,6 +84,7 @@ class Predictor:
         self.precision: Precision = precision
         self.channels_last = channels_last
         self.device = torch.device(device)
+        self.region = region
         self._in_channels = in_channels
         self._postprocessing = tuple(postprocessing)
 
@@ -101,11 +105,12 @@ class Predictor:
 
     def predict_volume(self, channels: Sequence[Volume]) -> Prediction:
         """Label a scan in memory, given as its channels on one grid."""
-        prepared = self.preprocessing.image(channels)
-        logits = self.predict_preprocessed(torch.from_numpy(prepared.array)).logits
-        native = channels[0]
-        label = restore_label_map(logits, prepared.affine, native.shape, native.affine, self.preprocessing.resampling)
-        return self._postprocess(Prediction(label, native.affine, self.labels))
+        if self.region is None:
+            label = self._label(channels)
+        else:
+            box = find_box(self.region, channels)
+            label = box.put_back(self._label([box.cut(channel) for channel in channels]), channels[0].shape)
+        return self._postprocess(Prediction(label, channels[0].affine, self.labels))
 
     def _postprocess(self, prediction: Prediction) -> Prediction:
         for number, step in enumerate(self._postprocessing):
@@ -124,3 +129,10 @@ class Predictor:
         is_autocast = autocast_type is not None
         with torch.inference_mode(), torch.autocast(self.device.type, autocast_type, enabled=is_autocast):
             return predict_volume(self.network, image, self.window, with_attention=with_attention)
+
+    def _label(self, channels: Sequence[Volume]) -> NDArray[np.uint8]:
+        """Return the label map (H, W, D) of all of ``channels``."""
+        prepared = self.preprocessing.image(channels)
+        logits = self.predict_preprocessed(torch.from_numpy(prepared.array)).logits
+        native = channels[0]
+        return restore_label_map(logits, prepared.affine, native.shape, native.affine, self.preprocessing.resampling)

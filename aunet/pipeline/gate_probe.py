@@ -147,7 +147,7 @@ class GateProbing:
             findings.similarities += compare_maps(case, of_level, probe.watch(case.image).maps, name)
             advance()
         if self._against and self._against_probe:
-            seen = read_probe_case(case.case, self._run.cohort, self._against.preprocessing)
+            seen = read_probe_case(case.case, self._run.cohort, self._against)
             name = f"trained on other labels ({_name(self._options.against)})"
             findings.similarities += compare_maps(case, own, self._against_probe.watch(seen.image).maps, name)
             advance()
@@ -156,7 +156,7 @@ class GateProbing:
         findings.locations += _grad_cam_rows(case, self._run.predictor, self._run.model)
         advance()
         if self._unet:
-            seen = read_probe_case(case.case, self._run.cohort, self._unet.preprocessing)
+            seen = read_probe_case(case.case, self._run.cohort, self._unet)
             findings.locations += _grad_cam_rows(seen, self._unet, _name(self._options.unet))
             advance()
 
@@ -167,7 +167,7 @@ class GateProbing:
         return [(level, reinitialised(self._run.predictor, one, level)) for level in self.levels for one in fresh]
 
     def _read(self, case: Case) -> ProbeCase:
-        return read_probe_case(case, self._run.cohort, self._run.predictor.preprocessing)
+        return read_probe_case(case, self._run.cohort, self._run.predictor)
 
     def _notes(self) -> list[str]:
         notes: list[str] = []

@@ -14,6 +14,7 @@ from rich.table import Table
 from aunet.build.data import build_splits
 from aunet.build.model import load_run
 from aunet.build.preprocessing import build_digests, fill_in_intensities
+from aunet.build.store import keep_region
 from aunet.build.task import build_data, build_task
 from aunet.build.trainer import build_callbacks, build_clock, build_trainer
 from aunet.config.draft import write_run_config
@@ -67,7 +68,7 @@ def run_probe(
         raise UserError(f"trainer={config.trainer.name}: one process answers. Set trainer.devices=1.")
     splits = build_splits(config.data, cohort)
     config = fill_in_intensities(config, cohort, splits)
-    data = build_data(config, cohort, splits)
+    data = build_data(keep_region(config, folder), cohort, splits)
     choice = choose_for_run(config.trainer, record)
     task = build_task(config, cohort.labels, data.augmentation, build_clock(config.trainer), choice)
     write_splits(RunFolder(folder).splits, splits, cohort.cases, build_digests(config.data))

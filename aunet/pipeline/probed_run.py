@@ -1,6 +1,6 @@
 """The parts of a finished run that a probe needs: its predictor, its cases, and the same network before training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def read_probed_run(folder: Path, part: str, most_cases: int | None, device: str
 
 
 def load_other_run(folder: Path, option: str, run: ProbedRun) -> Predictor:
-    """Load another run for the comparison with ``run``; raise UserError if it has other classes or channels."""
+    """Load another run for the comparison with ``run``; raise UserError if it has other classes, channels or region."""
     own_facts, facts = run.config.dataset, load_run_config(folder).dataset
     for own, other, meaning in (
         (own_facts.class_names, facts.class_names, "classes"),
@@ -68,7 +68,17 @@ def load_other_run(folder: Path, option: str, run: ProbedRun) -> Predictor:
                 f"{option} {folder}: trained on the {meaning} {other}, {run.folder} on {own}. Give a run on the same"
                 " data."
             )
-    return load_run(folder, str(run.predictor.device))
+    other = load_run(folder, str(run.predictor.device))
+    if _region_settings(other) != _region_settings(run.predictor):
+        raise UserError(
+            f"{option} {folder}: looks at other parts of the scans than {run.folder} (data.region). Give a run with the"
+            " same data.region, or both without."
+        )
+    return other
+
+
+def _region_settings(predictor: Predictor) -> Mapping[str, object] | None:
+    return None if predictor.region is None else predictor.region.settings()
 
 
 def _check_files(cases: Sequence[Case], splits_file: Path) -> None:

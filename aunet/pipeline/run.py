@@ -60,7 +60,9 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
     from aunet.build.data import build_cohort, build_splits, fill_in_facts
     from aunet.build.preprocessing import fill_in_intensities
     from aunet.build.start import build_start
+    from aunet.build.store import use_own_region
     from aunet.build.task import build_data
+    from aunet.pipeline.region import check_region
     from aunet.training.init_overlap import check_overlap
 
     _check_new(draft, folder)
@@ -76,7 +78,9 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
     if config.init and not draft.resume:
         start = build_start(config.data, config.init, cohort, splits)
         check_overlap(start, is_allowed=config.init_overlap == "allow")
-    build_data(config, cohort, splits, num_ranks=number).setup("fit")
+    if not draft.resume:
+        check_region(config, cohort, splits)
+    build_data(use_own_region(config, folder), cohort, splits, num_ranks=number).setup("fit")
     place = [] if draft.resume else [f"hydra.run.dir={quote(str(folder))}"]
     train_on_ranks([*words, *place], folder, number)
 

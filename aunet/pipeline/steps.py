@@ -30,6 +30,7 @@ from aunet.evaluation.viewer_cases import store_viewer_cases
 from aunet.files import replaced_atomically
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.networks.inspection.cost import forward_gflop
+from aunet.pipeline.region import join_facts, record_missed_tests, record_uncropped, take_in_region
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
 from aunet.reporting.tables import score_table
@@ -59,13 +60,15 @@ def train_run(
     is_begun = run.splits.is_file()
     splits = _read_or_build_splits(config.data, cohort, folder)
     config = fill_in_intensities(config, cohort, splits, is_begun=is_begun)
-    data = build_data(config, cohort, splits)
+    cropped, region_facts = take_in_region(config, cohort, splits, folder, record)
+    data = build_data(cropped, cohort, splits)
     clock, choice = build_clock(config.trainer), choose_for_run(config.trainer, record)
     task = build_task(config, cohort.labels, data.augmentation, clock, choice)
     checkpoints = Checkpoints(run.checkpoints.path, config.trainer.checkpoint_minutes)
     newest, facts = checkpoints.newest(), dict[str, object]()
     if newest is None and config.init is not None:
         facts = _start_from(config.init, config, cohort, splits, task.network)
+    facts = join_facts(region_facts, facts)
     facts["computing"] = choice.as_record() | {"compiled": _compile(config, task, choice, record)}
     facts["flips"] = data.augmentation.flips.as_record()
     _log.info(data.augmentation.flips.describe())
@@ -81,6 +84,8 @@ def train_run(
         if data.splits != splits and rank() == 0:
             write_splits(run.splits, data.splits, cohort.cases, build_digests(config.data))
         splits = data.splits
+        if config.data.region is not None:
+            record_uncropped(data, record)
         _warn_of_absent_classes(data)
         prepared = time.monotonic()
         with run_progress() as progress:
@@ -148,17 +153,13 @@ def score_run(
     by_id = {case.case_id: case for case in cohort.cases}
     device = "cpu" if config.trainer.accelerator == "cpu" else None
     predictor = load_run(folder, device, config.trusted_modules)
+    cases = [by_id[case_id] for case_id in splits.test]
     with run_progress() as progress:
-        summary = score_test_cases(
-            predictor,
-            [by_id[case_id] for case_id in splits.test],
-            cohort,
-            RunFolder(folder).test.path,
-            progress,
-            on_error=config.data.on_error,
-        )
+        test = RunFolder(folder).test
+        summary = score_test_cases(predictor, cases, cohort, test.path, progress, on_error=config.data.on_error)
+    record_missed_tests(predictor.region, cases, record)
     if rank() == 0:
-        store_viewer_cases(predictor, by_id, cohort, RunFolder(folder).test)
+        store_viewer_cases(predictor, by_id, cohort, test)
     durations = record.facts["durations"] | _round({"test": time.monotonic() - start})
     record.update(scores=summary_as_mapping(summary), durations=durations, peak_memory_mib=_measure_peak_mib())
     if tracker:

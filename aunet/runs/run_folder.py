@@ -197,6 +197,11 @@ class RunFolder:
         return ScoreFolder(self.path / "test")
 
     @property
+    def region(self) -> Path:
+        """Return the folder with configuration and weights of the coarse run that crops the scans."""
+        return self.path / "region"
+
+    @property
     def wandb(self) -> Path:
         """Return the folder that Weights & Biases writes."""
         return self.path / "wandb"

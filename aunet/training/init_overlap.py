@@ -1,8 +1,9 @@
-"""Overlap of a run's cases with those that its initial weights have seen, which must not test it."""
+"""Overlap of a run's cases with those that weights it uses have seen, which must not test it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from aunet.data.cohort.splits import Splits
 from aunet.errors import UserError
@@ -11,20 +12,24 @@ from aunet.runs.run_folder import RunFolder
 from aunet.training.weight_lineage import CaseNames, Lineage, SeenCases, read_lineage
 
 _MOST_NAMED = 3
+Key = Literal["init", "data.region"]
+# Relative clauses on the weights that a key names.
+_USE = {"init": "from whose weights this run started", "data.region": "which cropped the cases of this run"}
 
 
 @dataclass(frozen=True)
 class Start:
-    """A run that starts from the weights ``source``: its parts, the cases of its data, and whether it has a fold."""
+    """A run that uses the weights ``key=source``: its parts, the cases of its data, and whether it has a fold."""
 
     source: Path
     splits: Splits
     names: CaseNames
     has_fold: bool = False
+    key: Key = "init"
 
 
 def check_overlap(start: Start, is_allowed: bool) -> list[str]:
-    """Compare the test cases of a run with those on which its initial weights were trained or chosen.
+    """Compare the test cases of a run with those on which the weights it uses were trained or chosen.
 
     Returns:
         Sentences that belong below every table of the run's test scores.
@@ -37,15 +42,15 @@ def check_overlap(start: Start, is_allowed: bool) -> list[str]:
     if tested and not is_allowed:
         raise UserError(_refusal(start, lineage, tested))
     caveats = [
-        f"The training cases of {place}, from whose weights this run started, are not recorded: test cases may be"
-        " among them."
+        f"The training cases of {place}, {_USE[start.key]}, are not recorded: test cases may be among them."
         for place in lineage.unknown
     ]
-    caveats += [_doubt(run, namesakes, total) for run, namesakes in _namesakes(start, lineage)]
+    caveats += [_doubt(start, run, namesakes) for run, namesakes in _namesakes(start, lineage)]
     if tested:
         caveats.append(
-            f"{len(tested)} of the {total} test cases were used before, to train the weights that this run started"
-            f" from (init={start.source}) or to choose among them: the test scores are not of unseen patients."
+            f"{len(tested)} of the {total} test cases were used before, to train the weights of"
+            f" {start.key}={start.source}, {_USE[start.key]}, or to choose among them: the test scores are not of"
+            " unseen patients."
         )
     return caveats
 
@@ -56,10 +61,10 @@ def _namesakes(start: Start, lineage: Lineage) -> list[tuple[SeenCases, list[str
     return [(run, namesakes) for run, namesakes in found if namesakes]
 
 
-def _doubt(run: SeenCases, namesakes: Sequence[str], total: int) -> str:
+def _doubt(start: Start, run: SeenCases, namesakes: Sequence[str]) -> str:
     return (
-        f"{len(namesakes)} of the {total} test cases have names of cases that {run.folder} was trained with, from whose"
-        " weights this run started. Their folders differ, and that run does not record the content of its images:"
+        f"{len(namesakes)} of the {len(start.splits.test)} test cases have names of cases that {run.folder} was trained"
+        f" with, {_USE[start.key]}. Their folders differ, and that run does not record the content of its images:"
         " whether they are the same is not known."
     )
 
@@ -78,10 +83,11 @@ def note_on_validation(start: Start) -> str | None:
 
 def _refusal(start: Start, lineage: Lineage, tested: Sequence[str]) -> str:
     run = next(run for run in lineage.runs if run.among(tested, start.names, ("train", "val")))
+    total = len(start.splits.test)
     trained = len(lineage.among(tested, start.names, ("train",)))
     names = shortened(tested, _MOST_NAMED)
     return (
-        f"init={start.source}: {len(tested)} of the {len(start.splits.test)} test cases were used by {run.folder}"
+        f"{start.key}={start.source}: {len(tested)} of the {total} test cases were used by {run.folder}"
         f" ({trained} to train, {len(tested) - trained} to choose the best epoch): {names}. Their scores"
         f" would not be of unseen patients. {_remedy(start, lineage)}, or let it be with init_overlap=allow, which"
         " marks the run's record and all its tables."
@@ -96,4 +102,5 @@ def _remedy(start: Start, lineage: Lineage) -> str:
             return f"Use the same parts: data.split.file={RunFolder(run.folder).splits}" + (
                 " data.fold=null" if start.has_fold else ""
             )
-    return "Test on other cases (data.split.file), start from other weights"
+    others = "start from other weights" if start.key == "init" else "crop by another run"
+    return f"Test on other cases (data.split.file), {others}"

@@ -61,6 +61,7 @@ def test_settings_that_shape_training_or_scoring_forbid_a_comparison(
         {"dataset.spacing": [2, 2, 2]},
         {"loss.name": "my_dice_ce"},
         {"init_overlap": "refuse"},
+        {"data.region": "runs/coarse", "data.region_margin_mm": 10.0},
     ],
     ids=lambda settings: next(iter(settings)),
 )

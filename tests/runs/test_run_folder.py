@@ -25,7 +25,7 @@ FILES = {
     "best.ckpt",
     "failed_batch.pt",
 }
-PARTS = {"report.html", "checkpoints", "attention", "test", "predictions", "wandb"}
+PARTS = {"report.html", "checkpoints", "attention", "test", "predictions", "region", "wandb"}
 
 
 def _places_of_names(file: Path) -> Iterator[int]:

@@ -18,6 +18,7 @@ import numpy as np
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.cohort.references import read_scan_and_reference
+from aunet.data.preprocessing.region import Box, RegionFinder
 from aunet.data.preprocessing.steps import PreprocessedVolume, Preprocessing
 from aunet.data.store.chunked_array import DamagedArrayError
 from aunet.data.store.stored_case import StoredCase, open_stored_case, write_stored_case
@@ -49,6 +50,7 @@ class CaseStore:
         preprocessing: applied to every case.
         digests: those of the cases' files.
         budget: GB that all stores below ``root`` may take together; None for no limit.
+        region: finds the part of each scan to keep; None keeps whole scans.
     """
 
     def __init__(
@@ -58,12 +60,14 @@ class CaseStore:
         preprocessing: Preprocessing,
         digests: ContentDigests,
         budget: float | None = None,
+        region: RegionFinder | None = None,
     ) -> None:
         self._root = root
         self._cohort = cohort
         self._preprocessing = preprocessing
         self._digests = digests
         self._budget = budget
+        self._region = region
         settings = hashlib.sha256(json.dumps(self._settings(), sort_keys=True).encode()).hexdigest()
         self.folder = root / f"{_file_name(cohort.name)}-{settings[:12]}"
 
@@ -104,8 +108,8 @@ class CaseStore:
             _remove(folder)
             try:
                 with folder_created_atomically(folder) as temporary:
-                    image, label = self._image_and_label(case)
-                    write_stored_case(temporary, case.case_id, image, label, self._cohort.labels.num_classes)
+                    image, label, box = self._prepared(case)
+                    write_stored_case(temporary, case.case_id, image, label, self._cohort.labels.num_classes, box)
             except OSError as error:
                 if not is_disk_full(error):
                     raise
@@ -113,16 +117,21 @@ class CaseStore:
             return open_stored_case(case.case_id, folder)
 
     def _settings(self) -> dict[str, object]:
-        return {
+        settings: dict[str, object] = {
             "version": _VERSION,
             "preprocessing": self._preprocessing.settings(),
             "classes": sorted(self._cohort.class_of_value.items()),
             "is_other_background": self._cohort.is_other_background,
             "has_instances": self._cohort.has_instances,
         }
+        return settings if self._region is None else settings | {"region": self._region.settings()}
 
-    def _image_and_label(self, case: Case) -> tuple[PreprocessedVolume, PreprocessedVolume]:
+    def _prepared(self, case: Case) -> tuple[PreprocessedVolume, PreprocessedVolume, Box | None]:
+        """Return image and label of a case, and the box that they were cut to; None if they are of the whole scan."""
         channels, label = read_scan_and_reference(case, self._cohort)
+        box = self._region.find(channels) if self._region else None
+        if box is not None:
+            channels, label = [box.cut(channel) for channel in channels], box.cut(label)
         image = self._preprocessing.image(channels)
         if not image.array.any() or all(np.ptp(channel.array) == 0 for channel in channels):
             _log.warning(
@@ -131,7 +140,7 @@ class CaseStore:
                 case.images[0],
                 case.case_id,
             )
-        return image, self._preprocessing.label(label)
+        return image, self._preprocessing.label(label), box
 
 
 def _intact(place: _Place, is_verifying: bool, is_telling: bool = False) -> StoredCase | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from aunet.data.io.grid import Voxels
 from aunet.data.keyed_randomness import Purpose, generator
+from aunet.data.preprocessing.region import Box
 from aunet.data.preprocessing.steps import PreprocessedVolume
 from aunet.data.store.chunked_array import ChunkedArray, DamagedArrayError, write_chunked
 from aunet.errors import UserError
@@ -29,7 +30,8 @@ class StoredCase:
 
     It holds no file open: every read opens, maps and closes what it needs, so that memory does not grow with the
     number of cases and workers may be forked or spawned at any time. Reading damaged data raises UserError.
-    ``position_counts`` are the voxels kept of each class, ``spacing`` is in mm.
+    ``position_counts`` are the voxels kept of each class, ``spacing`` is in mm. ``box`` is the part of the scan that
+    was cut out before it was preprocessed; None for the whole scan.
     """
 
     case_id: str
@@ -39,6 +41,7 @@ class StoredCase:
     num_channels: int
     position_counts: tuple[int, ...]
     num_bytes: int
+    box: Box | None = None
 
     def image(self) -> NDArray[np.float16]:
         """Read the whole image (C, *shape)."""
@@ -84,18 +87,25 @@ def open_stored_case(case_id: str, folder: Path) -> StoredCase:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         right, anterior, superior = (float(length) for length in facts["spacing"])
         counts = tuple(int(count) for count in facts["position_counts"])
+        box = Box(*(tuple(int(at) for at in corner) for corner in facts["box"])) if "box" in facts else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedArrayError(f"{folder / _FACTS} is damaged: {error}") from None
     if image.shape[1:] != label.shape or positions.shape != (sum(counts), len(label.shape)):
         raise DamagedArrayError(f"{folder} is damaged: its files do not belong together")
     num_bytes = sum(file.stat().st_size for file in folder.iterdir())
-    return StoredCase(case_id, folder, label.shape, (right, anterior, superior), image.shape[0], counts, num_bytes)
+    spacing = (right, anterior, superior)
+    return StoredCase(case_id, folder, label.shape, spacing, image.shape[0], counts, num_bytes, box)
 
 
 def write_stored_case(
-    folder: Path, case_id: str, image: PreprocessedVolume, label: PreprocessedVolume, num_classes: int
+    folder: Path,
+    case_id: str,
+    image: PreprocessedVolume,
+    label: PreprocessedVolume,
+    num_classes: int,
+    box: Box | None = None,
 ) -> None:
-    """Write a case of image (C, *shape) and label (*shape) into the empty ``folder``."""
+    """Write a case of image (C, *shape) and label (*shape) into the empty ``folder``; ``box`` as in ``StoredCase``."""
     spatial_dims = label.array.ndim
     write_chunked(folder / _IMAGE, image.array.astype(np.float16), spatial_dims)
     write_chunked(folder / _LABEL, label.array, spatial_dims)
@@ -107,7 +117,7 @@ def write_stored_case(
         "affine": image.affine.tolist(),
         "position_counts": [len(voxels) for voxels in positions],
     }
-    write_json(folder / _FACTS, facts)
+    write_json(folder / _FACTS, facts if box is None else facts | {"box": [list(box.start), list(box.stop)]})
 
 
 def class_positions(label: NDArray[np.uint8], num_classes: int) -> list[NDArray[np.int32]]:

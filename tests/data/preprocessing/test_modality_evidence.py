@@ -10,7 +10,8 @@ from dicom_scans import write_series
 from scans import write_msd_task, write_nifti, write_nnunet_dataset, write_table, write_totalsegmentator_cases
 
 from aunet.build.data import build_cohort, fill_in_facts
-from aunet.build.preprocessing import build_preprocessing, build_store, fill_in_intensities
+from aunet.build.preprocessing import build_preprocessing, fill_in_intensities
+from aunet.build.store import build_store
 from aunet.commands.main import main
 from aunet.config.draft import compose_draft
 from aunet.config.schema import DatasetFacts

@@ -1,8 +1,10 @@
 """Preprocessing is done once and kept under a key of content and settings."""
 
+import hashlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,8 @@ import pytest
 from scans import ball_and_box, write_msd_task, write_nifti
 
 from aunet.data.cohort.content_digest import ContentDigests
-from aunet.data.io.volume import read_label
+from aunet.data.io.volume import Volume, read_channels, read_label
+from aunet.data.preprocessing.region import Box, RegionFinder
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.data.sources.msd import msd_cohort
 from aunet.data.store import case_store
@@ -219,3 +222,46 @@ def test_masks_that_stand_for_other_values_are_another_case(task: Path) -> None:
     plain, swapped = (case.label() for case in stored)
     assert np.array_equal(plain == 1, swapped == 2)
     assert not np.array_equal(plain, swapped)
+
+
+class Corner:
+    """A region that is the first ``length`` voxels along each axis; nothing is found in scans named in ``blind``."""
+
+    def __init__(self, length: int = 10, blind: str = "nowhere") -> None:
+        self.missed: list[str] = []
+        self._length, self._blind = length, blind
+
+    def find(self, channels: Sequence[Volume]) -> Box | None:
+        return None if self._blind in channels[0].name else Box((0, 0, 0), (self._length,) * 3)
+
+    def settings(self) -> dict[str, object]:
+        return {"length": self._length, "blind": self._blind}
+
+
+def with_region(task: Path, region: RegionFinder | None) -> CaseStore:
+    return CaseStore(task.parent / "store", msd_cohort(str(task)), SETTINGS, ContentDigests(), region=region)
+
+
+def test_a_cropped_case_is_the_preprocessed_crop_and_names_its_box(task: Path) -> None:
+    cohort = msd_cohort(str(task))
+    first, second = with_region(task, Corner(blind="ball_001")).prepare(cohort.cases)
+    box = Box((0, 0, 0), (10, 10, 10))
+    assert (first.box, second.box) == (box, None)
+    assert first.label().shape == (10, 10, 10)
+    label, scan = read_label(cohort.cases[0].label), read_channels(cohort.cases[0].images[0])
+    assert np.array_equal(first.label(), SETTINGS.label(box.cut(label)).array)
+    assert np.array_equal(first.image(), SETTINGS.image([box.cut(scan[0])]).array.astype(np.float16))
+    [whole] = store(task).prepare(cohort.cases[1:])
+    assert np.array_equal(second.image(), whole.image())
+
+
+def test_each_region_has_a_store_of_its_own(task: Path) -> None:
+    folders = {with_region(task, region).folder for region in (None, Corner(10), Corner(9), Corner(10, "ball"))}
+    assert len(folders) == 4
+
+
+def test_without_a_region_names_and_files_are_those_of_versions_before_it(task: Path) -> None:
+    stored = with_region(task, None).prepare(msd_cohort(str(task)).cases)
+    assert stored[0].folder.parent.name == "Balls-21ac138b1007"
+    facts = [(case.folder / "case.json").read_bytes() for case in stored]
+    assert [hashlib.sha256(content).hexdigest()[:12] for content in facts] == ["453a79166cc5", "c5f673b5c7df"]
