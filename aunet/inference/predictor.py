@@ -15,12 +15,16 @@ from aunet.data.io.volume import Volume, read_channels, write_label
 from aunet.data.preprocessing.resampling import Affine
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
-from aunet.inference.native_space import restore_label_map
-from aunet.inference.sliding_window import VolumePrediction, predict_volume
-from aunet.inference.window_layout import Window
+from aunet.inference.body_mask import find_body
+from aunet.inference.inferers import Inferer
+from aunet.inference.label_volume import label_volume
+from aunet.inference.native_space import LabelMapRestorer
+from aunet.inference.sliding_window import VolumePrediction, evaluating, predict_volume
 from aunet.networks.layers import lay_out_channels_last
+from aunet.networks.processor_convolutions import ProcessorConvolutions
 
 Precision = Literal["float32", "bf16", "fp16"]
+AUTOCAST_TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -42,17 +46,19 @@ class Prediction:
 
 
 class Predictor:
-    """The path from scans to label maps: read, preprocess, sliding window, back to the scan's grid.
+    """The path from scans to label maps: read, preprocess, predict in windows, back to the scan's grid.
 
     Args:
         network: returns logits (B, K, h, w, d) for an image (B, C, h, w, d).
         preprocessing: as in training.
         labels: names of the K classes.
-        window: the sliding window.
+        window: the inferer, see ``aunet.inference.inferers``.
         precision: "bf16" and "fp16" run the network under autocast.
         channels_last: memory format of the network, faster in bf16 on many CPUs and GPUs.
         device: where the network runs; it is moved there.
         in_channels: channels that the network accepts, checked before it runs; None if unknown.
+        sums: type of the sums of overlapping windows in ``predict``.
+        is_air_skipped: whether ``predict`` skips windows without any part of the body, in CT.
     """
 
     def __init__(
@@ -60,11 +66,13 @@ class Predictor:
         network: nn.Module,
         preprocessing: Preprocessing,
         labels: Labels,
-        window: Window,
+        window: Inferer,
         precision: Precision = "float32",
         channels_last: bool = False,
         device: torch.device | str = "cpu",
         in_channels: int | None = None,
+        sums: torch.dtype = torch.float32,
+        is_air_skipped: bool = False,
     ) -> None:
         self.network = network.to(device).eval()
         if channels_last:
@@ -76,6 +84,8 @@ class Predictor:
         self.channels_last = channels_last
         self.device = torch.device(device)
         self._in_channels = in_channels
+        self._sums = sums
+        self._is_air_skipped = is_air_skipped
 
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
         """Label one scan: NIfTI, a folder of DICOM or a picture, or one file per channel in the order of training."""
@@ -95,14 +105,24 @@ class Predictor:
     def predict_volume(self, channels: Sequence[Volume]) -> Prediction:
         """Label a scan in memory, given as its channels on one grid."""
         prepared = self.preprocessing.image(channels)
-        logits = self.predict_preprocessed(torch.from_numpy(prepared.array)).logits
-        native = channels[0]
-        label = restore_label_map(logits, prepared.affine, native.shape, native.affine, self.preprocessing.resampling)
-        return Prediction(label, native.affine, self.labels)
+        image, native = torch.from_numpy(prepared.array), channels[0]
+        grid = native.shape, native.affine, self.preprocessing.resampling
+        restorer = LabelMapRestorer(prepared.affine, image.shape[1:], *grid)
+        body = find_body(native, tuple(image.shape[1:]), prepared.affine) if self._is_air_skipped else None
+        image = image.to(self.device, torch.float32)
+        with torch.inference_mode(), evaluating(self.network):
+            label_volume(self._forward, image, self.window, restorer, sums=self._sums, body=body)
+        return Prediction(restorer.label(), native.affine, self.labels)
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return logits, and coefficients if ``with_attention``, of a preprocessed image (C, h, w, d) on its grid."""
-        autocast_type = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        is_autocast = autocast_type is not None
-        with torch.inference_mode(), torch.autocast(self.device.type, autocast_type, enabled=is_autocast):
+        with torch.inference_mode(), self._autocast():
             return predict_volume(self.network, image, self.window, with_attention=with_attention)
+
+    def _forward(self, windows: Tensor) -> Tensor:
+        with self._autocast(), ProcessorConvolutions():
+            return self.network(windows)
+
+    def _autocast(self) -> torch.autocast:
+        autocast_type = AUTOCAST_TYPES.get(self.precision)
+        return torch.autocast(self.device.type, autocast_type, enabled=autocast_type is not None)
