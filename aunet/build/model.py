@@ -6,7 +6,7 @@ Parts that only a training needs are in ``task.py``, so that a prediction import
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -17,7 +17,10 @@ from aunet.build.preprocessing import build_preprocessing
 from aunet.classes import Labels
 from aunet.config.draft import load_draft, load_run_config
 from aunet.config.schema import RunConfig, TrainerConfig
+from aunet.config.words import path_of
 from aunet.errors import UserError
+from aunet.inference.engine_choice import EngineChoice
+from aunet.inference.engines import EngineName, check_engine
 from aunet.inference.predictor import Predictor
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs.run_folder import checkpoint_of_run
@@ -64,7 +67,8 @@ def load_run(
     folder = Path(folder)
     config = _load_config(folder, trusted_modules, inference or {})
     network = build_network(config)
-    load_checkpoint_weights(network, checkpoint_of_run(folder))
+    checkpoint = checkpoint_of_run(folder)
+    load_checkpoint_weights(network, checkpoint)
     choice = choose_for_prediction(config.trainer.precision, config.trainer.channels_last, device)
     set_tf32(config.trainer.tf32)
     return Predictor(
@@ -78,7 +82,21 @@ def load_run(
         in_channels=config.dataset.in_channels,
         sums=torch.float16 if config.inference.sums == "float16" else torch.float32,
         is_air_skipped=_is_air_skipped(config),
+        engine=_engine_choice(config, choice, checkpoint, device or training_device(choice)),
     )
+
+
+def _engine_choice(config: RunConfig, choice: HardwareChoice, checkpoint: Path, device: str) -> EngineChoice | None:
+    """Return the choice of ``inference.engine``; raise UserError for an engine that cannot run here."""
+    name = config.inference.engine
+    if name is None:
+        return None
+    if name != "auto":
+        check_engine(cast(EngineName, name), torch.device(device))
+    file, status = path_of(config.data.cache) / "engines.json", checkpoint.stat()
+    run = f"{checkpoint.resolve()} {status.st_size} {status.st_mtime_ns}"
+    has_bf16 = choose_for_prediction("auto", "auto", device).precision == "bf16"
+    return EngineChoice(cast(Any, name), choice.precision, has_bf16, file, run)
 
 
 def _is_air_skipped(config: RunConfig) -> bool:

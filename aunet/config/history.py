@@ -56,6 +56,7 @@ ADDED_KEYS: Mapping[str, object | Callable[[DictConfig], object]] = {
     "inference.memory": None,
     "inference.sums": "float32",
     "inference.skip_air": False,
+    "inference.engine": None,
     "trainer.callbacks": [],
     "logger.entity": None,
     "logger.tags": [],

@@ -232,6 +232,7 @@ class InferenceConfig:
     memory: float | None = required(POSITIVE)
     sums: str = required(one_of("float32", "float16"))
     skip_air: bool = required()
+    engine: str | None = required(one_of("torch", "openvino", "onnxruntime", "auto"))
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,15 +15,15 @@ from aunet.data.preprocessing.resampling import Affine
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.body_mask import find_body
+from aunet.inference.engine_choice import EngineChoice
+from aunet.inference.engines import AUTOCAST_TYPES, Engine, Precision
 from aunet.inference.inferers import Inferer
 from aunet.inference.label_volume import label_volume
 from aunet.inference.native_space import LabelMapRestorer
 from aunet.inference.sliding_window import VolumePrediction, evaluating, predict_volume
+from aunet.inference.window_layout import Window
 from aunet.networks.layers import lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
-
-Precision = Literal["float32", "bf16", "fp16"]
-AUTOCAST_TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -59,6 +58,7 @@ class Predictor:
         in_channels: channels that the network accepts, checked before it runs; None if unknown.
         sums: type of the sums of overlapping windows in ``predict``.
         is_air_skipped: whether ``predict`` skips windows without any part of the body, in CT.
+        engine: that runs the network in ``predict``; None runs the network itself, as in validation.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class Predictor:
         in_channels: int | None = None,
         sums: torch.dtype = torch.float32,
         is_air_skipped: bool = False,
+        engine: EngineChoice | None = None,
     ) -> None:
         self.network = network.to(device).eval()
         if channels_last:
@@ -86,6 +87,8 @@ class Predictor:
         self._in_channels = in_channels
         self._sums = sums
         self._is_air_skipped = is_air_skipped
+        self._engine_choice = engine
+        self._engine: Engine | None = None
 
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
         """Label one scan: NIfTI, a folder of DICOM or a picture, or one file per channel in the order of training."""
@@ -111,13 +114,23 @@ class Predictor:
         body = find_body(native, tuple(image.shape[1:]), prepared.affine) if self._is_air_skipped else None
         image = image.to(self.device, torch.float32)
         with torch.inference_mode(), evaluating(self.network):
-            label_volume(self._forward, image, self.window, restorer, sums=self._sums, body=body)
+            label_volume(
+                self._engine_for(image) or self._forward, image, self.window, restorer, sums=self._sums, body=body
+            )
         return Prediction(restorer.label(), native.affine, self.labels)
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return logits, and coefficients if ``with_attention``, of a preprocessed image (C, h, w, d) on its grid."""
         with torch.inference_mode(), self._autocast():
             return predict_volume(self.network, image, self.window, with_attention=with_attention)
+
+    def _engine_for(self, image: Tensor) -> Engine | None:
+        """Return the engine, which is chosen on a patch from the middle of the first image (C, h, w, d)."""
+        if self._engine is None and self._engine_choice is not None:
+            layout = Window(self.window.patch_size, 0.0, self.window.size_multiple).lay_out(image.shape[1:])
+            patch = layout.cut(layout.pad(image), layout.corners[len(layout.corners) // 2])
+            self._engine = self._engine_choice.resolve(self.network, patch[None])
+        return self._engine
 
     def _forward(self, windows: Tensor) -> Tensor:
         with self._autocast(), ProcessorConvolutions():
