@@ -170,10 +170,15 @@ def _fold_in(sequence: nn.Sequential) -> None:
     names = list(dict(sequence.named_children()))
     for first, second in itertools.pairwise(names):
         convolution, norm = sequence.get_submodule(first), sequence.get_submodule(second)
-        is_pair = isinstance(convolution, nn.Conv2d | nn.Conv3d) and isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d)
-        if is_pair and norm.track_running_stats:
+        if not isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d) or not norm.track_running_stats:
+            continue
+        if isinstance(convolution, nn.Conv2d):
             sequence.register_module(first, fuse_conv_bn_eval(convolution, norm))
-            sequence.register_module(second, nn.Identity())
+        elif isinstance(convolution, nn.Conv3d):
+            sequence.register_module(first, fuse_conv_bn_eval(convolution, norm))
+        else:
+            continue
+        sequence.register_module(second, nn.Identity())
 
 
 def write_onnx(network: nn.Module, windows: Tensor) -> bytes:

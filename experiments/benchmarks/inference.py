@@ -1,11 +1,11 @@
-"""Which inferer and engine predict a scan fastest here, from file to file, and in how much memory?
+"""Time and peak memory of inferers and engines, from file to file, beside MONAI's sliding window.
 
 python experiments/benchmarks/inference.py [--size 200 200 200] [--memory 4] [--only MONAI tiled]
 python experiments/benchmarks/inference.py --size 512 512 400 --classes 118 --tiny --only auto/torch-float32
 
 A drawn CT with three organs is predicted by MONAI's sliding window (overlap 0.5, Gaussian weights) and by ours, each in
 a process of its own, so that peak memory is that way's alone. The network is fitted to the drawn organs for some steps,
-as labels of random weights are noise whose Dice means nothing. Dice is the mean over the classes, against the first row.
+as labels of random weights are noise whose Dice means nothing. Dice is the classes' mean, against the first row.
 """
 
 import argparse
@@ -110,8 +110,8 @@ def _draw(size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         places += [(*generator.uniform(0.3, 0.7, 3), generator.uniform(0.06, 0.14), kind, 40 * kind) for _ in range(3)]
     axes = [np.linspace(0, 1, length, dtype=np.float32) for length in size]
     for first, second, third, radius, kind, value in places:
-        distance = (axes[0] - first)[:, None, None] ** 2 + (axes[1] - second)[:, None] ** 2
-        inside = distance + ((axes[2] - third) ** 2 if kind else 0) < radius**2
+        distance = (axes[0] - first)[:, None] ** 2 + (axes[1] - second) ** 2
+        inside = distance[..., None] + (axes[2] - third) ** 2 * (kind > 0) < radius**2
         hu[inside], label[inside] = value, kind
     hu += (10 * generator.standard_normal(size, np.float32)).astype(np.int16)
     return hu, label
