@@ -15,7 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from aunet.files import read_json_if_sound, write_json
-from aunet.inference.engines import ENGINES, Engine, EngineName, Precision, TorchEngine, check_engine, is_installed
+from aunet.inference.engines import (
+    ENGINES,
+    Engine,
+    EngineName,
+    OnnxModels,
+    Precision,
+    TorchEngine,
+    check_engine,
+    is_installed,
+)
 
 _log = logging.getLogger(__name__)
 # Share of the patch's voxels whose label must be that of float32 torch.
@@ -65,13 +74,13 @@ class EngineChoice:
             return TorchEngine(network, self.precision)
         key = self._key(patch)
         remembered = read_json_if_sound(self.file).get(key) if self.file else None
-        chosen = _as_measured(remembered)
+        chosen, models = _as_measured(remembered), OnnxModels()
         if chosen is None:
-            chosen = fastest_that_agrees(network, patch, self.has_bf16)
+            chosen = fastest_that_agrees(network, patch, self.has_bf16, models)
             self._remember(key, chosen)
         else:
             _log.info("Engine: %s, as measured before on this machine.", _describe(chosen))
-        return ENGINES[chosen.engine](network, chosen.precision)
+        return ENGINES[chosen.engine](network, chosen.precision, models)
 
     def _key(self, patch: Tensor) -> str:
         """Return a digest of the machine, the libraries, the weights and the size of the patch."""
@@ -85,13 +94,16 @@ class EngineChoice:
                 write_json(self.file, read_json_if_sound(self.file) | {key: asdict(chosen)})
 
 
-def fastest_that_agrees(network: nn.Module, patch: Tensor, has_bf16: bool) -> Measured:
-    """Measure every installed engine on ``patch`` (1, C, h, w, d), log one line and return the choice."""
+def fastest_that_agrees(network: nn.Module, patch: Tensor, has_bf16: bool, models: OnnxModels) -> Measured:
+    """Measure every installed engine on ``patch`` (1, C, h, w, d), log one line and return the choice.
+
+    ``models`` will hold the network as ONNX.
+    """
     with torch.inference_mode():
         reference = TorchEngine(network, "float32")
         label = reference(patch).argmax(dim=1)
         base = Measured("torch", "float32", _seconds(reference, patch), 1.0)
-        others = [_measure(engine, patch, label) for engine in _candidates(network, has_bf16)]
+        others = [_measure(engine, patch, label) for engine in _candidates(network, has_bf16, models)]
     measured = [base, *(one for one in others if one is not None)]
     chosen = min((one for one in measured if one.equal_labels >= _SMALLEST_SHARE), key=lambda one: one.seconds)
     rest = "; ".join(_describe(one) for one in measured if one is not chosen)
@@ -99,15 +111,15 @@ def fastest_that_agrees(network: nn.Module, patch: Tensor, has_bf16: bool) -> Me
     return chosen
 
 
-def _candidates(network: nn.Module, has_bf16: bool) -> Iterator[Engine]:
+def _candidates(network: nn.Module, has_bf16: bool, models: OnnxModels) -> Iterator[Engine]:
     """Yield the engines besides float32 torch, one at a time."""
     precisions: list[Precision] = ["float32", "bf16"] if has_bf16 else ["float32"]
     if has_bf16:
         yield TorchEngine(network, "bf16")
     if is_installed("openvino"):
-        yield from (ENGINES["openvino"](network, precision) for precision in precisions)
+        yield from (ENGINES["openvino"](network, precision, models) for precision in precisions)
     if is_installed("onnxruntime"):
-        yield ENGINES["onnxruntime"](network, "float32")
+        yield ENGINES["onnxruntime"](network, "float32", models)
 
 
 def _measure(engine: Engine, patch: Tensor, label: Tensor) -> Measured | None:

@@ -24,6 +24,7 @@ from aunet.networks.processor_convolutions import ProcessorConvolutions
 EngineName = Literal["torch", "openvino", "onnxruntime"]
 Precision = Literal["float32", "bf16", "fp16"]
 AUTOCAST_TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+OnnxModels = dict[torch.Size, bytes]
 # Extras of aunet: packages without which an engine does not run.
 _EXTRAS: dict[EngineName, tuple[str, tuple[str, ...]]] = {
     "torch": ("", ()),
@@ -35,6 +36,8 @@ _EXTRAS: dict[EngineName, tuple[str, tuple[str, ...]]] = {
 class Engine(ABC):
     """A network made ready to run: windows (B, C, h, w, d) float32 -> logits (B, K, h, w, d).
 
+    Engines of one network may share ``models``, its ONNX by shape of the input.
+
     Attributes:
         name: of the library.
         precision: in which it computes.
@@ -42,9 +45,10 @@ class Engine(ABC):
 
     name: EngineName
 
-    def __init__(self, network: nn.Module, precision: Precision) -> None:
+    def __init__(self, network: nn.Module, precision: Precision, models: OnnxModels | None = None) -> None:
         self.precision: Precision = precision
         self._network = fold_batch_norms(network)
+        self._models: OnnxModels = {} if models is None else models
 
     @abstractmethod
     def __call__(self, windows: Tensor) -> Tensor:
@@ -56,8 +60,8 @@ class TorchEngine(Engine):
 
     name = "torch"
 
-    def __init__(self, network: nn.Module, precision: Precision) -> None:
-        super().__init__(network, precision)
+    def __init__(self, network: nn.Module, precision: Precision, models: OnnxModels | None = None) -> None:
+        super().__init__(network, precision, models)
         lay_out_channels_last(self._network)
 
     def __call__(self, windows: Tensor) -> Tensor:
@@ -70,15 +74,18 @@ class TorchEngine(Engine):
 class _OnnxEngine(Engine):
     """An engine that compiles the network once for each shape of its input."""
 
-    def __init__(self, network: nn.Module, precision: Precision) -> None:
-        super().__init__(network, precision)
+    def __init__(self, network: nn.Module, precision: Precision, models: OnnxModels | None = None) -> None:
+        super().__init__(network, precision, models)
         self._compiled: dict[torch.Size, Callable[[Tensor], Tensor]] = {}
 
     def __call__(self, windows: Tensor) -> Tensor:
         """Return the logits of ``windows``, on the CPU."""
-        if windows.shape not in self._compiled:
-            self._compiled[windows.shape] = self._compile(write_onnx(self._network, windows))
-        return self._compiled[windows.shape](windows.contiguous())
+        shape = windows.shape
+        if shape not in self._compiled:
+            if shape not in self._models:
+                self._models[shape] = write_onnx(self._network, windows)
+            self._compiled[shape] = self._compile(self._models[shape])
+        return self._compiled[shape](windows.contiguous())
 
     @abstractmethod
     def _compile(self, model: bytes) -> Callable[[Tensor], Tensor]:
@@ -113,8 +120,8 @@ class OnnxRuntimeEngine(_OnnxEngine):
 
     name = "onnxruntime"
 
-    def __init__(self, network: nn.Module, precision: Precision) -> None:
-        super().__init__(network, "float32")
+    def __init__(self, network: nn.Module, precision: Precision, models: OnnxModels | None = None) -> None:
+        super().__init__(network, "float32", models)
 
     def _compile(self, model: bytes) -> Callable[[Tensor], Tensor]:
         import onnxruntime
@@ -172,13 +179,9 @@ def _fold_in(sequence: nn.Sequential) -> None:
         convolution, norm = sequence.get_submodule(first), sequence.get_submodule(second)
         if not isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d) or not norm.track_running_stats:
             continue
-        if isinstance(convolution, nn.Conv2d):
+        if isinstance(convolution, nn.Conv2d | nn.Conv3d):
             sequence.register_module(first, fuse_conv_bn_eval(convolution, norm))
-        elif isinstance(convolution, nn.Conv3d):
-            sequence.register_module(first, fuse_conv_bn_eval(convolution, norm))
-        else:
-            continue
-        sequence.register_module(second, nn.Identity())
+            sequence.register_module(second, nn.Identity())
 
 
 def write_onnx(network: nn.Module, windows: Tensor) -> bytes:

@@ -102,7 +102,7 @@ def test_auto_takes_a_faster_engine_only_if_it_agrees_in_999_of_1000_voxels(
     monkeypatch.setattr(engine_choice, "_candidates", lambda *_: iter([_Drawn(wrong_every)]))
     monkeypatch.setattr(engine_choice, "_seconds", lambda engine, _: 1.0 if engine.name == "torch" else 0.25)
     with caplog.at_level(logging.INFO, logger="aunet"):
-        found = fastest_that_agrees(_Sign(), patch, has_bf16=False)
+        found = fastest_that_agrees(_Sign(), patch, has_bf16=False, models={})
     assert found.engine == chosen
     [line] = [record.getMessage() for record in caplog.records]
     assert "openvino float32 0.25 s per patch, 99.90 % equal labels" in line
