@@ -11,7 +11,6 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +61,7 @@ class AttentionArchive:
         """Read the coefficients of a case at ``epochs``, for a film."""
         return [Frame(epoch, self.read_volumes(case_id, epoch)) for epoch in epochs]
 
-    def replace_statistics(self, epoch: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    def replace_statistics(self, epoch: int, rows: Sequence[Mapping[str, float | str]]) -> None:
         """Write the ``rows`` of ``epoch``, replacing those that an interrupted run left of this and later epochs."""
         earlier = [row for row in read_table(self._folder.statistics) if int(row["epoch"]) < epoch]
         table = io.StringIO()
@@ -105,7 +104,7 @@ def _stride(count: int, limit: int) -> int:
     return step
 
 
-def _compact(level: LevelCoefficients) -> dict[str, NDArray[Any]]:
+def _compact(level: LevelCoefficients) -> dict[str, NDArray[np.floating | np.uint8]]:
     largest = level.values.max(axis=(1, 2, 3), keepdims=True)
     steps = np.rint(level.values * (_STEPS / np.where(largest > 0, largest, 1.0)))
     return {
@@ -116,13 +115,13 @@ def _compact(level: LevelCoefficients) -> dict[str, NDArray[Any]]:
     }
 
 
-def _expanded(level: int, arrays: Mapping[str, NDArray[Any]]) -> LevelCoefficients:
+def _expanded(level: int, arrays: Mapping[str, NDArray[np.floating | np.uint8]]) -> LevelCoefficients:
     values = arrays[f"level_{level}"] * (arrays[f"largest_{level}"] / _STEPS)
     cell_size, offset = _triple(arrays[f"cell_size_{level}"]), _triple(arrays[f"offset_{level}"])
     return LevelCoefficients(level, values.astype(np.float32), cell_size, offset)
 
 
-def _triple(array: NDArray[Any]) -> Triple:
+def _triple(array: NDArray[np.floating | np.uint8]) -> Triple:
     first, second, third = array.tolist()
     return first, second, third
 

@@ -27,7 +27,7 @@ from aunet.tracking.tracker import Tracker
 
 _log = logging.getLogger(__name__)
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # numbers, and the case's name
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from aunet.build.inferer import build_inferer
 from aunet.build.preprocessing import build_preprocessing
 from aunet.classes import Labels
 from aunet.config.draft import load_draft, load_run_config
-from aunet.config.schema import RunConfig, TrainerConfig
+from aunet.config.schema import InferenceConfig, RunConfig, Target, TrainerConfig
 from aunet.config.words import path_of
 from aunet.errors import UserError
 from aunet.inference.engine_choice import EngineChoice
 from aunet.inference.engines import EngineName, check_engine
-from aunet.inference.predictor import Predictor
+from aunet.inference.predictor import Postprocessing, Predictor
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs.run_folder import checkpoint_of_run
 from aunet.training.hardware import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
@@ -33,6 +33,24 @@ def build_network(config: RunConfig) -> nn.Module:
         torch.manual_seed(config.seed)
         network = build_object(config.model.network)
     return SliceBySlice(network) if config.dataset.spatial_dims == 2 else network
+
+
+def build_postprocessing(inference: InferenceConfig) -> list[Postprocessing]:
+    """Return the steps that change each predicted label map, ``inference.postprocessing``.
+
+    Raises:
+        UserError: if an entry does not name a class whose objects can be called.
+    """
+    steps: list[Postprocessing] = []
+    for number, node in enumerate(inference.postprocessing):
+        built: object = build_object(cast(Target, node)) if isinstance(node, Mapping) and "_target_" in node else None
+        if not callable(built):
+            raise UserError(
+                f"inference.postprocessing[{number}]={node}: not a step. Write {{_target_: my_package.MyStep}}, a class"
+                " whose objects map a Prediction to its new label map, and its arguments."
+            )
+        steps.append(cast(Postprocessing, built))
+    return steps
 
 
 def choose_hardware(trainer: TrainerConfig) -> HardwareChoice:
@@ -83,6 +101,7 @@ def load_run(
         sums=torch.float16 if config.inference.sums == "float16" else torch.float32,
         is_air_skipped=_is_air_skipped(config),
         engine=_engine_choice(config, choice, checkpoint, device or training_device(choice)),
+        postprocessing=build_postprocessing(config.inference),
     )
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from aunet.evaluation.arms import Arm
     from aunet.evaluation.compared_run import ComparedRun
 
@@ -121,13 +123,13 @@ def measure_arms(arms: "Sequence[Arm]") -> "tuple[list[Arm], str]":
 def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedRun], str]":
     """Return the runs with the GFLOP and the median time (s) of their networks' forward passes, and a note."""
     from dataclasses import replace
+    from math import isnan
 
     import numpy as np
     import torch
 
     from aunet.build.model import load_run
     from aunet.evaluation.forward_time import device_name, forward_rounds
-    from aunet.networks.inspection.cost import measure_cost
     from aunet.terminal import shown
 
     networks = [load_run(run.folder).network for run in runs]
@@ -142,9 +144,20 @@ def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedR
     seconds = list(shown(rounds, "Timing the forward passes", _MOST_ROUNDS))
     timed = [
         replace(
-            run, forward_seconds=float(median), gflop=measure_cost(network, of_run, run.patch_size, 1)[-1].flop / 1e9
+            run,
+            forward_seconds=float(median),
+            gflop=_count_gflop(network, of_run, run.patch_size) if isnan(run.gflop) else run.gflop,
         )
         for run, network, of_run, median in zip(runs, networks, channels, np.median(seconds, axis=0), strict=True)
     ]
     where = f"batch 1, float32, on {device_name(device)}, the runs in turn"
     return timed, f"Forward pass: median of {len(seconds)} of one patch, {where}."
+
+
+def _count_gflop(network: "nn.Module", in_channels: int, patch_size: Sequence[int]) -> float:
+    from math import nan
+
+    from aunet.networks.inspection.cost import forward_gflop  # costs a second of imports
+
+    gflop = forward_gflop(network, in_channels, patch_size)
+    return nan if gflop is None else gflop

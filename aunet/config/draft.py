@@ -114,6 +114,16 @@ class Draft:
         return path_of(str(self._config.hydra.run.dir))
 
     @property
+    def sweep_parameters(self) -> Mapping[str, object]:
+        """Return the lists of values, by key, that a study sets in ``hydra.sweeper.params``; empty for others."""
+        return self._config.hydra.sweeper.get("params") or {}
+
+    @property
+    def experiment(self) -> str:
+        """Return the chosen option of ``experiment``; empty without one."""
+        return str(self._config.hydra.runtime.choices.get("experiment") or "")
+
+    @property
     def sweep_folder(self) -> Path:
         """Return the folder of a sweep or a search, ``hydra.sweep.dir``."""
         return path_of(str(self._config.hydra.sweep.dir))
@@ -127,16 +137,6 @@ class Draft:
     def launcher_settings(self) -> Mapping[str, object]:
         """Return the settings of the chosen ``hydra/launcher``, which are its own."""
         return to_plain(self._config.hydra).get("launcher", {})
-
-    @property
-    def study(self) -> str:
-        """Return the name of the experiment if it lists jobs of its own, else nothing."""
-        return str(self._config.hydra.runtime.choices.get("experiment")) if self.study_lists else ""
-
-    @property
-    def study_lists(self) -> Mapping[str, object]:
-        """Return the jobs that an experiment lists in ``hydra.sweeper.params``: key -> values joined by commas."""
-        return to_plain(self._config.hydra.sweeper).get("params") or {}
 
     def is_known(self, fact: str) -> bool:
         """Return whether the configuration holds this fact of the data, as that of a begun run does."""

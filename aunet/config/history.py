@@ -57,6 +57,7 @@ ADDED_KEYS: Mapping[str, object | Callable[[DictConfig], object]] = {
     "inference.sums": "float32",
     "inference.skip_air": False,
     "inference.engine": None,
+    "inference.postprocessing": [],
     "trainer.callbacks": [],
     "logger.entity": None,
     "logger.tags": [],

@@ -233,6 +233,7 @@ class InferenceConfig:
     sums: str = required(one_of("float32", "float16"))
     skip_air: bool = required()
     engine: str | None = required(one_of("torch", "openvino", "onnxruntime", "auto"))
+    postprocessing: list[Any] = required()
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The predictor that `load_run` returns: a trained network with everything needed to label a scan file."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,10 @@ class Prediction:
         write_label(Path(path), self.label, self.affine)
 
 
+# A step after the network: it returns the label map (H, W, D) that replaces that of a prediction.
+Postprocessing = Callable[[Prediction], NDArray[np.uint8]]
+
+
 class Predictor:
     """The path from scans to label maps: read, preprocess, predict in windows, back to the scan's grid.
 
@@ -59,6 +63,7 @@ class Predictor:
         sums: type of the sums of overlapping windows in ``predict``.
         is_air_skipped: whether ``predict`` skips windows without any part of the body, in CT.
         engine: that runs the network in ``predict``; None runs the network itself, as in validation.
+        postprocessing: steps that change the label map on the scan's grid, in their order.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class Predictor:
         sums: torch.dtype = torch.float32,
         is_air_skipped: bool = False,
         engine: EngineChoice | None = None,
+        postprocessing: Sequence[Postprocessing] = (),
     ) -> None:
         self.network = network.to(device).eval()
         if channels_last:
@@ -89,6 +95,7 @@ class Predictor:
         self._is_air_skipped = is_air_skipped
         self._engine_choice = engine
         self._engine: Engine | None = None
+        self._postprocessing = tuple(postprocessing)
 
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
         """Label one scan: NIfTI, a folder of DICOM or a picture, or one file per channel in the order of training."""
@@ -113,11 +120,21 @@ class Predictor:
         restorer = LabelMapRestorer(prepared.affine, image.shape[1:], *grid)
         body = find_body(native, tuple(image.shape[1:]), prepared.affine) if self._is_air_skipped else None
         image = image.to(self.device, torch.float32)
+        forward = self._engine_for(image) or self._forward
         with torch.inference_mode(), evaluating(self.network):
-            label_volume(
-                self._engine_for(image) or self._forward, image, self.window, restorer, sums=self._sums, body=body
-            )
-        return Prediction(restorer.label(), native.affine, self.labels)
+            label_volume(forward, image, self.window, restorer, sums=self._sums, body=body)
+        return self._postprocess(Prediction(restorer.label(), native.affine, self.labels))
+
+    def _postprocess(self, prediction: Prediction) -> Prediction:
+        for number, step in enumerate(self._postprocessing):
+            label = step(prediction)
+            if label.shape != prediction.label.shape:
+                raise UserError(
+                    f"inference.postprocessing[{number}]: returned a label map of shape {label.shape} for a scan of"
+                    f" shape {prediction.label.shape}. Return one value per voxel of prediction.label."
+                )
+            prediction = replace(prediction, label=label.astype(np.uint8, copy=False))
+        return prediction
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return logits, and coefficients if ``with_attention``, of a preprocessed image (C, h, w, d) on its grid."""

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -18,7 +17,7 @@ from aunet.evaluation.setting_differences import setting_differences
 from aunet.evaluation.verdicts import verdicts
 from aunet.files import replaced_atomically, write_text
 from aunet.metrics.registry import METRIC_OF, METRICS
-from aunet.pipeline.comparison_pictures import write_figures
+from aunet.reporting.comparison_report import write_comparison_report
 from aunet.reporting.latex import as_latex
 from aunet.reporting.tables import PaperTable
 from aunet.terminal import shown, table_console
@@ -35,9 +34,9 @@ class ComparisonOptions:
     @property
     def margins(self) -> dict[str, float]:
         """Return the margin of each metric that has one."""
-        of_unit = {"": self.margin, "mm": self.margin_mm}
-        found = {metric.key: of_unit.get(metric.unit) for metric in METRICS if metric.direction != "zero"}
-        return {key: margin for key, margin in found.items() if margin is not None}
+        of_unit = {"": self.margin, "mm": self.margin_mm}  # volumes have no margin
+        margins = {metric.key: of_unit.get(metric.unit) for metric in METRICS}
+        return {key: margin for key, margin in margins.items() if margin is not None}
 
 
 def write_comparison(
@@ -45,8 +44,9 @@ def write_comparison(
 ) -> None:
     """Print the comparison of ``arms``, the first of them the baseline, and write it to ``folder``.
 
-    Files: comparison.md, comparison.tex, comparison.csv (a row per run), scores.csv (every score), figures/ and, for
-    two or more arms, effects.csv, ranks.csv and summary.txt; if no arm has several runs, also paired_differences.csv.
+    Files: report.html, comparison.md, comparison.tex, comparison.csv (a row per run), scores.csv (every score),
+    figures/ and, for two or more arms, effects.csv, ranks.csv and summary.txt; if no arm has several runs, also
+    paired_differences.csv.
     """
     options = options or ComparisonOptions()
     runs = [run for arm in arms for run in arm.runs]
@@ -67,7 +67,12 @@ def write_comparison(
             frames["paired_differences.csv"] = differences_to_first(runs)
     _write(folder, frames, tables, sentences)
     if options.has_figures:
+        from aunet.pipeline.comparison_pictures import write_figures  # loads matplotlib
+
         write_figures(arms, table, rows, folder / "figures", options.margin)
+    figures = sorted((folder / "figures").glob("*.png")) if options.has_figures else []
+    title = f"Comparison of {', '.join(names)}"
+    write_comparison_report(folder / "report.html", title, sentences, tables, figures)
     console = table_console()
     for of_table in tables:
         console.print(of_table, "")
@@ -109,15 +114,14 @@ def _effect_tables(arms: Sequence[Arm], rows: pd.DataFrame, forms: Sequence[Scor
     mark = mark_of(firsts, setting_differences(firsts))
     are_arms = any(len(arm.runs) > 1 for arm in arms)
     notes = run_notes([run for arm in arms for run in arm.runs], are_arms)
-    for arm, of_arm in rows.groupby("arm", sort=False):
-        found: Any = of_arm
+    for arm, found in rows.groupby("arm", sort=False):
         yield effect_table(found, forms, f"Paired differences: {arm} minus {arms[0].name}{mark}", notes)
         yield size_table(found, forms, f"Equivalence, risk and size: {arm} minus {arms[0].name}{mark}")
 
 
 def _ranks(table: pd.DataFrame, names: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Return the stability of the ranks by Dice, by class."""
-    chosen: Any = table[(table["metric"] == "dice") & (table["form"] == "common cases")]
+    chosen = table.loc[(table["metric"] == "dice") & (table["form"] == "common cases")]
     return {
         str(of_class): ranking_stability(scores, names, is_lower_better=False)
         for of_class, scores in chosen.groupby("class", sort=False)

@@ -28,6 +28,7 @@ from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.files import replaced_atomically
 from aunet.metrics.case_scores import summary_as_mapping
+from aunet.networks.inspection.cost import forward_gflop
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
 from aunet.reporting.tables import score_table
@@ -126,7 +127,7 @@ def _warn_of_absent_classes(data: SegmentationData) -> None:
 
 def _describe_end(trainer: Trainer, clock: RunClock) -> dict[str, object]:
     """Return the epochs (the last may be cut short), the optimizer steps, and the setting that ended the training."""
-    progress: Any = trainer.fit_loop.epoch_progress.current
+    progress: Any = trainer.fit_loop.epoch_progress.current  # typed as if it lacked ``processed``
     epochs = progress.processed
     is_complete = epochs >= (trainer.max_epochs or 0)
     ended_by = "max_epochs" if is_complete else "max_time" if clock.is_over else "patience"
@@ -253,6 +254,7 @@ def start_record(
         model=config.model.name,
         seed=config.seed,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
+        gflop=forward_gflop(network, config.dataset.in_channels, config.dataset.patch_size),
         class_names=config.dataset.class_names,
         patch_size=config.dataset.patch_size,
         repeatable=config.trainer.max_time is None,

@@ -8,11 +8,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aunet.data.io.grid import Voxels
 from aunet.data.keyed_randomness import Purpose, generator
 from aunet.data.preprocessing.steps import PreprocessedVolume
 from aunet.data.store.chunked_array import ChunkedArray, DamagedArrayError, write_chunked
@@ -67,7 +67,7 @@ class StoredCase:
         for name in (_IMAGE, _LABEL, _POSITIONS):
             ChunkedArray(self.folder / name).verify()
 
-    def _cut(self, name: str, start: Sequence[int], size: Sequence[int]) -> NDArray[Any]:
+    def _cut(self, name: str, start: Sequence[int], size: Sequence[int]) -> Voxels:
         try:
             return ChunkedArray(self.folder / name).cut(start, size)
         except DamagedArrayError as error:
@@ -81,7 +81,7 @@ def open_stored_case(case_id: str, folder: Path) -> StoredCase:
     """Open the case in ``folder`` and check the frame of each file; raise DamagedArrayError if one is wrong."""
     image, label, positions = (ChunkedArray(folder / name) for name in (_IMAGE, _LABEL, _POSITIONS))
     try:
-        facts: Any = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         spacing = tuple(float(length) for length in facts["spacing"])
         counts = tuple(int(count) for count in facts["position_counts"])
     except (OSError, ValueError, KeyError, TypeError) as error:
