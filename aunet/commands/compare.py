@@ -133,7 +133,7 @@ def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedR
     from aunet.terminal import shown
 
     networks = [load_run(run.folder).network for run in runs]
-    channels = [int(run.settings["dataset.in_channels"]) for run in runs]
+    channels = [int(str(run.settings["dataset.in_channels"])) for run in runs]
     device = next(networks[0].parameters()).device
     generator = torch.Generator().manual_seed(0)
     images = [

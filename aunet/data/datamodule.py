@@ -25,7 +25,7 @@ class WholeCase(TypedDict):
     image: Tensor
     label: Tensor
     case_id: str
-    spacing: tuple[float, ...]
+    spacing: tuple[float, float, float]
     annotated: Tensor
 
 

@@ -26,6 +26,7 @@ from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
+from aunet.evaluation.viewer_cases import store_viewer_cases
 from aunet.files import replaced_atomically
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.networks.inspection.cost import forward_gflop
@@ -156,6 +157,8 @@ def score_run(
             progress,
             on_error=config.data.on_error,
         )
+    if rank() == 0:
+        store_viewer_cases(predictor, by_id, cohort, RunFolder(folder).test)
     durations = record.facts["durations"] | _round({"test": time.monotonic() - start})
     record.update(scores=summary_as_mapping(summary), durations=durations, peak_memory_mib=_measure_peak_mib())
     if tracker:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIG, RECORD, SPLITS = "config.yaml", "run.json", "splits.json"
-METRICS, TIMING = "metrics.csv", "timing.csv"
+METRICS, TIMING, REPORT = "metrics.csv", "timing.csv", "report.html"
 CHECKPOINTS, LAST, PREVIOUS, BEST = "checkpoints", "last.ckpt", "previous.ckpt", "best.ckpt"
 CLASS_NAMES = "class_names.json"
 _RESTORE = "Restore the run's own file."
@@ -82,6 +82,10 @@ class AttentionFolder:
         """Return the path of the coefficients of a case and epoch."""
         return self.path / "volumes" / case_id / f"epoch_{epoch:04d}.npz"
 
+    def scan(self, case_id: str) -> Path:
+        """Return the path of the image and label below the coefficients of a case."""
+        return self.path / "scans" / f"{case_id}.npz"
+
     def picture(self, case_id: str, epoch: int) -> Path:
         """Return the path of the picture of a case and epoch."""
         return self.path / "pictures" / case_id / f"epoch_{epoch:04d}.png"
@@ -112,6 +116,14 @@ class ScoreFolder:
     def summary(self) -> Path:
         """Return the path of the mean scores."""
         return self.path / "summary.json"
+
+    def scan(self, case_id: str) -> Path:
+        """Return the path of the image, reference and prediction of a case for the viewer."""
+        return self.path / "scans" / f"{case_id}.npz"
+
+    def coefficients(self, case_id: str) -> Path:
+        """Return the path of the best checkpoint's coefficients over the scan of a case."""
+        return self.path / "coefficients" / f"{case_id}.npz"
 
     @property
     def predictions(self) -> Path:
@@ -162,7 +174,7 @@ class RunFolder:
     @property
     def report(self) -> Path:
         """Return the path of the report."""
-        return self.path / "report.html"
+        return self.path / REPORT
 
     @property
     def failed_batch(self) -> Path:

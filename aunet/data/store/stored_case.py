@@ -35,7 +35,7 @@ class StoredCase:
     case_id: str
     folder: Path
     shape: tuple[int, ...]
-    spacing: tuple[float, ...]
+    spacing: tuple[float, float, float]
     num_channels: int
     position_counts: tuple[int, ...]
     num_bytes: int
@@ -82,14 +82,14 @@ def open_stored_case(case_id: str, folder: Path) -> StoredCase:
     image, label, positions = (ChunkedArray(folder / name) for name in (_IMAGE, _LABEL, _POSITIONS))
     try:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        spacing = tuple(float(length) for length in facts["spacing"])
+        right, anterior, superior = (float(length) for length in facts["spacing"])
         counts = tuple(int(count) for count in facts["position_counts"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedArrayError(f"{folder / _FACTS} is damaged: {error}") from None
     if image.shape[1:] != label.shape or positions.shape != (sum(counts), len(label.shape)):
         raise DamagedArrayError(f"{folder} is damaged: its files do not belong together")
     num_bytes = sum(file.stat().st_size for file in folder.iterdir())
-    return StoredCase(case_id, folder, label.shape, spacing, image.shape[0], counts, num_bytes)
+    return StoredCase(case_id, folder, label.shape, (right, anterior, superior), image.shape[0], counts, num_bytes)
 
 
 def write_stored_case(
