@@ -61,12 +61,13 @@ def _channel_weights(
     """Return w (K - 1, channels) of each layer, from a backward pass per class and window, in float32."""
     layout, device = layout_of(predictor, image), predictor.device
     padded = layout.pad(image.to(device))
-    importance, total_importance = layout.importance().to(device), _total_importance(layout).to(device)
+    total_importance = _total_importance(layout).to(device)
     classes = layout.pad(predicted[None].to(device))[0]
     sums: dict[str, Tensor] = {}
     cells: dict[str, int] = {}
     for corner in layout.corners:
         window = layout.cut(padded, corner)[None]
+        importance = layout.weights(corner).to(device)
         share = importance / layout.cut(total_importance, corner)  # of the window in the stitched value of its voxels
         with torch.enable_grad(), ExitStack() as hooks:
             features = {name: _kept(module, hooks) for name, module in layers.items()}
@@ -88,9 +89,9 @@ def _channel_weights(
 
 def _total_importance(layout: WindowLayout) -> Tensor:
     """Return the sum (1, *padded_size) of the weights that all windows have in each voxel."""
-    importance, total = layout.importance(), torch.zeros(1, *layout.padded_size)
+    total = torch.zeros(1, *layout.padded_size)
     for corner in layout.corners:
-        layout.cut(total, corner).add_(importance)
+        layout.cut(total, corner).add_(layout.weights(corner))
     return total
 
 

@@ -1,4 +1,4 @@
-"""Construction of a configuration's network, its sliding window and its predictor.
+"""Construction of a configuration's network and its predictor.
 
 Parts that only a training needs are in ``task.py``, so that a prediction imports neither Lightning nor MONAI.
 """
@@ -14,23 +14,20 @@ import torch
 from torch import nn
 
 from aunet.build.data import build_object
+from aunet.build.inferer import build_inferer
 from aunet.build.preprocessing import build_preprocessing
 from aunet.classes import Labels
 from aunet.config.draft import load_draft, load_run_config
-from aunet.config.schema import DatasetFacts, InferenceConfig, ModelConfig, RunConfig, Target, TrainerConfig
+from aunet.config.schema import DatasetFacts, InferenceConfig, RunConfig, Target, TrainerConfig
 from aunet.config.words import path_of
 from aunet.errors import UserError
 from aunet.inference.coarse_region import CoarseRegion
+from aunet.inference.engine_choice import EngineChoice
+from aunet.inference.engines import EngineName, check_engine
 from aunet.inference.predictor import Postprocessing, Predictor
-from aunet.inference.window_layout import Window
-from aunet.networks import UNet
-from aunet.networks.protocols import SizedNetwork
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs.run_folder import RunFolder, checkpoint_of_run
 from aunet.training.hardware import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
-
-# Of a network that does not state its own: five levels, each half as fine as the one before, are usual.
-_USUAL_SIZE_MULTIPLE = 16
 
 
 def build_network(config: RunConfig) -> nn.Module:
@@ -39,27 +36,6 @@ def build_network(config: RunConfig) -> nn.Module:
         torch.manual_seed(config.seed)
         network = build_object(config.model.network)
     return SliceBySlice(network) if config.dataset.spatial_dims == 2 else network
-
-
-def build_window(inference: InferenceConfig, dataset: DatasetFacts, model: ModelConfig, network: nn.Module) -> Window:
-    """Return the sliding window with which validation, test and ``aunet predict`` predict whole cases.
-
-    Raises:
-        UserError: if the patch size is not a multiple that ``network`` accepts, with the next larger one that is.
-    """
-    patch_size = tuple(dataset.patch_size)
-    stated = model.size_multiple or _USUAL_SIZE_MULTIPLE
-    multiple = network.size_multiple if isinstance(network, SizedNetwork) else (stated,) * len(patch_size)
-    if dataset.spatial_dims == 2:
-        multiple = (*multiple[:2], 1)
-    if any(length % unit for length, unit in zip(patch_size, multiple, strict=True)):
-        rounded = [-(-length // unit) * unit for length, unit in zip(patch_size, multiple, strict=True)]
-        raise UserError(
-            f"data.patch_size={list(patch_size)}: model={model.name} takes multiples of {list(multiple)}."
-            f" Set data.patch_size={rounded}."
-        )
-    one_pass = inference.one_pass_voxels if isinstance(network, UNet) and network.is_local else 0
-    return Window(patch_size, inference.overlap, multiple, inference.window_batch, one_pass)
 
 
 def build_postprocessing(inference: InferenceConfig) -> list[Postprocessing]:
@@ -112,7 +88,8 @@ def load_run(
     folder = Path(folder)
     config = _load_config(folder, trusted_modules, inference or {})
     network = build_network(config)
-    load_checkpoint_weights(network, checkpoint_of_run(folder))
+    checkpoint = checkpoint_of_run(folder)
+    load_checkpoint_weights(network, checkpoint)
     region = build_region(config, RunFolder(folder).region, device)
     choice = choose_for_prediction(config.trainer.precision, config.trainer.channels_last, device)
     set_tf32(config.trainer.tf32)
@@ -120,12 +97,15 @@ def load_run(
         network=network,
         preprocessing=build_preprocessing(config.data, config.dataset),
         labels=Labels(tuple(config.dataset.class_names)),
-        window=build_window(config.inference, config.dataset, config.model, network),
+        window=build_inferer(config, network, choice.autocast_type),
         precision=choice.precision,
         channels_last=choice.is_channels_last,
         device=device or training_device(choice),
         in_channels=config.dataset.in_channels,
         region=region,
+        sums=torch.float16 if config.inference.sums == "float16" else torch.float32,
+        is_air_skipped=_is_air_skipped(config),
+        engine=_engine_choice(config, choice, checkpoint, device or training_device(choice)),
         postprocessing=build_postprocessing(config.inference),
     )
 
@@ -184,6 +164,31 @@ def _check_region(region: str, facts: DatasetFacts, coarse: RunConfig) -> None:
 
 def _modalities(facts: DatasetFacts) -> str:
     return ", ".join(facts.modalities or [facts.modality] * facts.in_channels)
+
+
+def _engine_choice(config: RunConfig, choice: HardwareChoice, checkpoint: Path, device: str) -> EngineChoice | None:
+    """Return the choice of ``inference.engine``; raise UserError for an engine that cannot run here."""
+    name = config.inference.engine
+    if name is None:
+        return None
+    if name != "auto":
+        check_engine(cast(EngineName, name), torch.device(device))
+    file, status = path_of(config.data.cache) / "engines.json", checkpoint.stat()
+    run = f"{checkpoint.resolve()} {status.st_size} {status.st_mtime_ns}"
+    has_bf16 = choose_for_prediction("auto", "auto", device).precision == "bf16"
+    return EngineChoice(cast(Any, name), choice.precision, has_bf16, file, run)
+
+
+def _is_air_skipped(config: RunConfig) -> bool:
+    """Return ``inference.skip_air``; raise UserError if the scans are not CT, whose HU alone show air."""
+    facts = config.dataset
+    modality = (facts.modalities or [facts.modality])[0]
+    if config.inference.skip_air and modality != "ct":
+        raise UserError(
+            f"inference.skip_air=true: only CT shows air in HU, and the first channel of this run is {modality}."
+            " Leave it out."
+        )
+    return config.inference.skip_air
 
 
 def _load_config(folder: Path, trusted_modules: Sequence[str], inference: Mapping[str, object]) -> RunConfig:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import torch
 
 from aunet.build.data import build_object
-from aunet.build.model import build_network, build_window
+from aunet.build.inferer import build_inferer
+from aunet.build.model import build_network
 from aunet.build.store import build_store
 from aunet.classes import Labels
 from aunet.config.schema import OptimizerConfig, RunConfig, TrainerConfig
@@ -70,7 +71,7 @@ def build_task(
         optimizer=fused_where_possible(factory) if choice.is_fused else factory,
         schedule=build_schedule(config.optimizer, config.trainer),
         progress=clock.progress,
-        window=build_window(config.inference, config.dataset, config.model, network),
+        window=build_inferer(config, network, choice.autocast_type),
         augmentation=augmentation,
         seed=config.seed,
         is_channels_last=choice.is_channels_last,

@@ -53,6 +53,13 @@ ADDED_KEYS: Mapping[str, object | Callable[[DictConfig], object]] = {
     # Deep supervision summed the losses of the levels with weights 1, 1/2, 1/4, ...
     "loss.level_reduction": "sum",
     "inference.one_pass_voxels": 0,
+    "inference.inferer": "sliding_window",
+    "inference.tile_size": None,
+    "inference.halo": None,
+    "inference.memory": None,
+    "inference.sums": "float32",
+    "inference.skip_air": False,
+    "inference.engine": None,
     "inference.postprocessing": [],
     "trainer.callbacks": [],
     "logger.entity": None,

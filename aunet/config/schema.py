@@ -224,11 +224,18 @@ class AttentionConfig:
 
 @dataclass
 class InferenceConfig:
-    """The prediction of whole cases."""
+    """The prediction of whole cases; see ``aunet.inference.inferers``."""
 
+    inferer: str = required(one_of("sliding_window", "whole_volume", "tiled", "auto"))
     overlap: float = required(SHARE)
     window_batch: int = required(AT_LEAST_ONE)
     one_pass_voxels: int = required(NOT_NEGATIVE)
+    tile_size: list[int] | None = required(AT_LEAST_ONE)
+    halo: int | None = required(NOT_NEGATIVE)
+    memory: float | None = required(POSITIVE)
+    sums: str = required(one_of("float32", "float16"))
+    skip_air: bool = required()
+    engine: str | None = required(one_of("torch", "openvino", "onnxruntime", "auto"))
     postprocessing: list[Any] = required()
 
 

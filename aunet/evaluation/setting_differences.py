@@ -54,6 +54,9 @@ _WITHOUT_EFFECT = (
 )
 # These change rounding, or how a batch is divided: less than another seed does, and a reader can judge it.
 _NOTED = {
+    "inference.engine": "precision",
+    "inference.memory": "prediction",
+    "inference.sums": "prediction",
     "seed": "seed",
     "trainer.accelerator": "hardware",
     "trainer.channels_last": "hardware",

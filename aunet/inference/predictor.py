@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,12 +15,16 @@ from aunet.data.preprocessing.region import RegionFinder, find_box
 from aunet.data.preprocessing.resampling import Affine
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
-from aunet.inference.native_space import restore_label_map
-from aunet.inference.sliding_window import VolumePrediction, predict_volume
+from aunet.inference.body_mask import find_body
+from aunet.inference.engine_choice import EngineChoice
+from aunet.inference.engines import AUTOCAST_TYPES, Engine, Precision
+from aunet.inference.inferers import Inferer
+from aunet.inference.label_volume import label_volume
+from aunet.inference.native_space import LabelMapRestorer
+from aunet.inference.sliding_window import VolumePrediction, evaluating, predict_volume
 from aunet.inference.window_layout import Window
 from aunet.networks.layers import lay_out_channels_last
-
-Precision = Literal["float32", "bf16", "fp16"]
+from aunet.networks.processor_convolutions import ProcessorConvolutions
 
 
 @dataclass(frozen=True)
@@ -47,18 +50,21 @@ Postprocessing = Callable[[Prediction], NDArray[np.uint8]]
 
 
 class Predictor:
-    """The path from scans to label maps: read, preprocess, sliding window, back to the scan's grid.
+    """The path from scans to label maps: read, preprocess, predict in windows, back to the scan's grid.
 
     Args:
         network: returns logits (B, K, h, w, d) for an image (B, C, h, w, d).
         preprocessing: as in training.
         labels: names of the K classes.
-        window: the sliding window.
+        window: the inferer, see ``aunet.inference.inferers``.
         precision: "bf16" and "fp16" run the network under autocast.
         channels_last: memory format of the network, faster in bf16 on many CPUs and GPUs.
         device: where the network runs; it is moved there.
         in_channels: channels that the network accepts, checked before it runs; None if unknown.
         region: finds the part of each scan that the network labels; the rest is background. None for whole scans.
+        sums: type of the sums of overlapping windows in ``predict``.
+        is_air_skipped: whether ``predict`` skips windows without any part of the body, in CT.
+        engine: that runs the network in ``predict``; None runs the network itself, as in validation.
         postprocessing: steps that change the label map on the scan's grid, in their order.
     """
 
@@ -67,12 +73,15 @@ class Predictor:
         network: nn.Module,
         preprocessing: Preprocessing,
         labels: Labels,
-        window: Window,
+        window: Inferer,
         precision: Precision = "float32",
         channels_last: bool = False,
         device: torch.device | str = "cpu",
         in_channels: int | None = None,
         region: RegionFinder | None = None,
+        sums: torch.dtype = torch.float32,
+        is_air_skipped: bool = False,
+        engine: EngineChoice | None = None,
         postprocessing: Sequence[Postprocessing] = (),
     ) -> None:
         self.network = network.to(device).eval()
@@ -86,6 +95,10 @@ class Predictor:
         self.device = torch.device(device)
         self.region = region
         self._in_channels = in_channels
+        self._sums = sums
+        self._is_air_skipped = is_air_skipped
+        self._engine_choice = engine
+        self._engine: Engine | None = None
         self._postprocessing = tuple(postprocessing)
 
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
@@ -125,14 +138,34 @@ class Predictor:
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return logits, and coefficients if ``with_attention``, of a preprocessed image (C, h, w, d) on its grid."""
-        autocast_type = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
-        is_autocast = autocast_type is not None
-        with torch.inference_mode(), torch.autocast(self.device.type, autocast_type, enabled=is_autocast):
+        with torch.inference_mode(), self._autocast():
             return predict_volume(self.network, image, self.window, with_attention=with_attention)
 
     def _label(self, channels: Sequence[Volume]) -> NDArray[np.uint8]:
         """Return the label map (H, W, D) of all of ``channels``."""
         prepared = self.preprocessing.image(channels)
-        logits = self.predict_preprocessed(torch.from_numpy(prepared.array)).logits
-        native = channels[0]
-        return restore_label_map(logits, prepared.affine, native.shape, native.affine, self.preprocessing.resampling)
+        image, native = torch.from_numpy(prepared.array), channels[0]
+        grid = native.shape, native.affine, self.preprocessing.resampling
+        restorer = LabelMapRestorer(prepared.affine, image.shape[1:], *grid)
+        body = find_body(native, tuple(image.shape[1:]), prepared.affine) if self._is_air_skipped else None
+        image = image.to(self.device, torch.float32)
+        forward = self._engine_for(image) or self._forward
+        with torch.inference_mode(), evaluating(self.network):
+            label_volume(forward, image, self.window, restorer, sums=self._sums, body=body)
+        return restorer.label()
+
+    def _engine_for(self, image: Tensor) -> Engine | None:
+        """Return the engine, which is chosen on a patch from the middle of the first image (C, h, w, d)."""
+        if self._engine is None and self._engine_choice is not None:
+            layout = Window(self.window.patch_size, 0.0, self.window.size_multiple).lay_out(image.shape[1:])
+            patch = layout.cut(layout.pad(image), layout.corners[len(layout.corners) // 2])
+            self._engine = self._engine_choice.resolve(self.network, patch[None])
+        return self._engine
+
+    def _forward(self, windows: Tensor) -> Tensor:
+        with self._autocast(), ProcessorConvolutions():
+            return self.network(windows)
+
+    def _autocast(self) -> torch.autocast:
+        autocast_type = AUTOCAST_TYPES.get(self.precision)
+        return torch.autocast(self.device.type, autocast_type, enabled=autocast_type is not None)

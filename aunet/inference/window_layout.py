@@ -1,15 +1,17 @@
-"""Places of the windows of a sliding-window prediction in a volume, and the weights of a window's voxels."""
+"""Places of the windows in which a volume is predicted, and the weights of their voxels."""
 
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 Triple = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,9 @@ class WindowLayout:
 
     Every corner and both sizes are multiples of the network's size multiple, so the coarser grids inside the network
     of all windows lie on one common grid.
+
+    ``cores`` are the parts of the windows, by corner, that are kept if windows are tiles: they touch and do not
+    overlap. Empty if overlapping windows are averaged with Gaussian weights.
     """
 
     size: Triple
@@ -25,6 +30,12 @@ class WindowLayout:
     before: Triple
     window: Triple
     corners: tuple[Triple, ...]
+    cores: dict[Triple, Box] = field(default_factory=dict[Triple, Box])
+
+    @property
+    def num_voxels(self) -> int:
+        """Return how many voxels all windows compute."""
+        return len(self.corners) * math.prod(self.window)
 
     def pad(self, image: Tensor) -> Tensor:
         """Pad (C, *size) -> (C, *padded_size) with zeros evenly on both sides, as training patches are padded."""
@@ -35,6 +46,23 @@ class WindowLayout:
     def cut(self, padded: Tensor, corner: Triple) -> Tensor:
         """Return the window of the padded image (C, *padded_size) at ``corner``."""
         return padded[(slice(None), *window_slices(corner, self.window))]
+
+    def kept(self, corner: Triple) -> Box:
+        """Return the voxels of the window at ``corner`` that count: its core, or all."""
+        first, second, third = (slice(0, length) for length in self.window)
+        return self.cores.get(corner, (first, second, third))
+
+    def weights(self, corner: Triple) -> Tensor:
+        """Return the weights (*window) of the voxels of the window at ``corner``."""
+        if not self.cores:
+            return self._importance
+        weights = torch.zeros(self.window)
+        weights[self.cores[corner]] = 1
+        return weights
+
+    @cached_property
+    def _importance(self) -> Tensor:
+        return self.importance()
 
     def importance(self) -> Tensor:
         """Return the weights (*window) of a window's voxels: Gaussian, highest in the middle, as in nnU-Net.
@@ -60,7 +88,7 @@ def window_slices(corner: Sequence[int], size: Sequence[int]) -> tuple[slice, ..
 
 @dataclass(frozen=True)
 class Window:
-    """The sliding window with which validation, test and prediction label a whole case.
+    """The inferer ``sliding_window``: overlapping windows, averaged with Gaussian weights.
 
     Attributes:
         patch_size: its size (voxels of the preprocessed grid), that of the training patches.
@@ -85,9 +113,9 @@ class Window:
         """
         assert 0 <= self.overlap < 1, f"overlap {self.overlap} is not in [0, 1)"
         axes = list(zip(size, self.patch_size, self.size_multiple, strict=True))
-        window = [_round_up(patch, multiple) for _, patch, multiple in axes]
+        window = [round_up(patch, multiple) for _, patch, multiple in axes]
         padded = [
-            max(_round_up(length, multiple), extent) for (length, _, multiple), extent in zip(axes, window, strict=True)
+            max(round_up(length, multiple), extent) for (length, _, multiple), extent in zip(axes, window, strict=True)
         ]
         if math.prod(padded) <= self.one_pass_voxels:
             window = padded
@@ -96,8 +124,8 @@ class Window:
             for length, extent, multiple in zip(padded, window, self.size_multiple, strict=True)
         ]
         before = [(outer - inner) // 2 for outer, inner in zip(padded, size, strict=True)]
-        corners = tuple(_triple(corner) for corner in itertools.product(*starts))
-        return WindowLayout(_triple(size), _triple(padded), _triple(before), _triple(window), corners)
+        corners = tuple(as_triple(corner) for corner in itertools.product(*starts))
+        return WindowLayout(as_triple(size), as_triple(padded), as_triple(before), as_triple(window), corners)
 
 
 def _starts(length: int, window: int, overlap: float, multiple: int) -> list[int]:
@@ -109,10 +137,12 @@ def _starts(length: int, window: int, overlap: float, multiple: int) -> list[int
     return [0, *(multiple * place for place in dict.fromkeys(places) if place > 0)]
 
 
-def _round_up(length: int, multiple: int) -> int:
+def round_up(length: int, multiple: int) -> int:
+    """Return the smallest multiple that is not below ``length``."""
     return -(-length // multiple) * multiple
 
 
-def _triple(values: Sequence[int]) -> Triple:
+def as_triple(values: Sequence[int]) -> Triple:
+    """Return three whole numbers as a tuple."""
     first, second, third = values
     return int(first), int(second), int(third)

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from aunet.build.data import build_splits, describe_cohort, fill_in_facts
-from aunet.build.model import build_network, build_window, choose_hardware, training_device
+from aunet.build.inferer import build_inferer
+from aunet.build.model import build_network, choose_hardware, training_device
 from aunet.build.task import build_augmentation, build_task
 from aunet.build.trainer import build_clock, build_forecast
 from aunet.classes import Labels
@@ -39,7 +40,7 @@ def print_costs(draft: Draft) -> None:
     cohort = None if draft.resume else describe_cohort(draft.data)
     config = draft.with_facts() if cohort is None else fill_in_facts(draft, cohort)
     facts, network = config.dataset, build_network(config)
-    window = build_window(config.inference, facts, config.model, network)
+    window = build_inferer(config, network)
     patch_size, size_multiple = window.patch_size, window.size_multiple
     if isinstance(network, SliceBySlice):  # every slice costs the same
         network, patch_size, size_multiple = network.network, patch_size[:-1], size_multiple[:-1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from aunet.inference.window_layout import Window
+from aunet.inference.inferers import Inferer, padded_size
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.trial_steps import BatchShape, restored_after, time_batch, time_update, time_window
 
@@ -76,7 +76,7 @@ def measure_pace(task: SegmentationTask, shape: BatchShape, accumulate: int = 1)
     return Pace(accumulate * trial.batch_seconds + update_seconds, window_seconds, accumulate * trial.flop, measured)
 
 
-def count_windows(shapes: Sequence[Sequence[int]], window: Window) -> float:
+def count_windows(shapes: Sequence[Sequence[int]], window: Inferer) -> float:
     """Return how many windows' worth of voxels the prediction of volumes of these ``shapes`` (voxels) computes.
 
     A volume that is predicted in one pass counts as its padded size over that of a window.
@@ -84,10 +84,9 @@ def count_windows(shapes: Sequence[Sequence[int]], window: Window) -> float:
     return sum(_num_windows(shape, window) for shape in shapes)
 
 
-def _num_windows(shape: Sequence[int], window: Window) -> float:
-    usual = replace(window, one_pass_voxels=0).lay_out(shape)
-    layout = window.lay_out(shape)
-    return len(layout.corners) * math.prod(layout.window) / math.prod(usual.window)
+def _num_windows(shape: Sequence[int], window: Inferer) -> float:
+    patch = padded_size(window.patch_size, window.patch_size, window.size_multiple)
+    return window.lay_out(shape).num_voxels / math.prod(patch)
 
 
 def _measurable(task: SegmentationTask, shape: BatchShape) -> BatchShape:

@@ -16,8 +16,8 @@ from aunet.data.datamodule import WholeCase
 from aunet.data.keyed_randomness import network_seed
 from aunet.data.patches.augmentation import Augmentation
 from aunet.data.patches.sampling import Batch
+from aunet.inference.inferers import Inferer
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
-from aunet.inference.window_layout import Window
 from aunet.losses.ignored_voxels import hide_ignored, without_ignored
 from aunet.losses.marginal_logits import marginal_logits
 from aunet.losses.protocols import is_over_batch
@@ -46,7 +46,7 @@ class SegmentationTask(LightningModule):
         optimizer: parameters -> optimizer.
         schedule: share of the training done -> share of the learning rate.
         progress: optimizer steps -> share of the training done.
-        window: sliding window of the validation.
+        window: inferer of the validation.
         augmentation: random changes of the training batches.
         seed: of the augmentation.
         is_channels_last: memory format of network and batches.
@@ -65,7 +65,7 @@ class SegmentationTask(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         schedule: Callable[[float], float],
         progress: Callable[[int], float],
-        window: Window,
+        window: Inferer,
         augmentation: Augmentation,
         seed: int,
         is_channels_last: bool,
@@ -204,7 +204,7 @@ class SegmentationTask(LightningModule):
         return self._watched.pop(case_id, None) or self.predict_case(image, with_attention=True)
 
     def predict_case(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
-        """Return the logits of a whole case (C, *spatial) by sliding window, and its coefficients if requested."""
+        """Return the logits of a whole case (C, *spatial), and its coefficients if requested."""
         with self.autocast():
             return predict_volume(self.network, image.to(self.device), self.window, with_attention=with_attention)
 

@@ -23,7 +23,8 @@ from hydra.utils import instantiate  # noqa: E402
 from torch import nn  # noqa: E402
 
 from aunet.build.data import build_cohort, build_splits, fill_in_facts  # noqa: E402
-from aunet.build.model import build_network, build_window, choose_hardware  # noqa: E402
+from aunet.build.inferer import build_inferer  # noqa: E402
+from aunet.build.model import build_network, choose_hardware  # noqa: E402
 from aunet.build.preprocessing import fill_in_intensities  # noqa: E402
 from aunet.build.task import build_data, build_schedule  # noqa: E402
 from aunet.config.draft import compose_draft  # noqa: E402
@@ -93,7 +94,7 @@ def _batches(data: SegmentationData) -> Any:
 
 
 def _validate(network: nn.Module, settings: RunConfig, data: SegmentationData) -> list[float]:
-    window, scores = build_window(settings.inference, settings.dataset, settings.model, network), {}
+    window, scores = build_inferer(settings, network), {}
     for case in data.validation_cases():
         with _autocast(settings):
             prediction = predict_volume(network, case["image"], replace(window, window_batch=1))

@@ -1,5 +1,7 @@
 """A trained run is loaded with its own settings of the prediction, or with others."""
 
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +9,14 @@ import pytest
 import torch
 
 import aunet
+from aunet.build.inferer import build_inferer
 from aunet.build.model import build_network
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.draft import write_run_config
+from aunet.data.io.volume import Volume
 from aunet.errors import UserError
 from aunet.inference.window_layout import Window
+from aunet.networks import UNet
 from tests.config.test_every_option import FACTS
 
 
@@ -55,8 +60,44 @@ def test_another_overlap_changes_what_is_predicted_and_another_batch_does_not(ru
         ({"window_batch": 2.5}, r"inference\.window_batch=2\.5: inference\.window_batch must be a whole number"),
         ({"window_batch": 0}, "at least 1"),
         ({"overlap": "half"}, "must be a number"),
+        ({"inferer": "tile"}, "sliding_window, whole_volume, tiled, auto"),
+        ({"engine": "tensorrt"}, "torch, openvino, onnxruntime, auto"),
+        ({"tile_size": [32, 32]}, r"inference\.tile_size=\[32, 32\]: it must hold 3 numbers"),
     ],
 )
 def test_a_setting_of_the_prediction_obeys_the_schema(run: Path, inference: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         aunet.load_run(run, "cpu", inference=inference)
+
+
+@pytest.mark.parametrize("inferer", ["whole_volume", "tiled", "auto"])
+def test_other_inferers_predict_almost_the_same_of_a_local_network(run: Path, inferer: str) -> None:
+    image = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 61, 20, 24), np.float32))
+    settings = {"inferer": inferer, "tile_size": [56, 24, 24], "halo": 100}
+    logits = aunet.load_run(run, "cpu", inference=settings).predict_preprocessed(image).logits
+    one_pass = aunet.load_run(run, "cpu").predict_preprocessed(image).logits  # small enough for a single window
+    assert torch.allclose(logits, one_pass, atol=1e-4)
+
+
+def test_tiles_of_a_network_that_averages_over_its_input_are_refused_and_auto_takes_windows(run: Path) -> None:
+    config = resolve_config(compose_config(["inference.inferer=tiled"]), FACTS | {"patch_size": [16, 16, 16]})
+    network = UNet(channels=(2, 4, 4), norm="instance")
+    with pytest.raises(UserError, match=r"inference\.inferer=tiled: .* may average over all of its input"):
+        build_inferer(config, network)
+    config = resolve_config(compose_config(["inference.inferer=auto"]), FACTS | {"patch_size": [16, 16, 16]})
+    assert build_inferer(config, network) == Window((16, 16, 16), 0.5, (4, 4, 4))
+
+
+def test_a_run_is_predicted_by_the_engine_asked_for(run: Path) -> None:
+    volume = Volume(np.random.default_rng(0).normal(50, 10, (21, 34, 17)).astype(np.float32), np.diag([2.0, 2, 2, 1]))
+    plain, folded = (aunet.load_run(run, "cpu", inference={"engine": engine}) for engine in (None, "torch"))
+    assert (plain.predict_volume([volume]).label == folded.predict_volume([volume]).label).mean() > 0.999
+
+
+def test_air_is_skipped_in_ct_alone(run: Path, tmp_path: Path) -> None:
+    aunet.load_run(run, "cpu", inference={"skip_air": True})
+    of_mr = shutil.copytree(run, tmp_path / "mr")
+    text = (of_mr / "config.yaml").read_text()
+    (of_mr / "config.yaml").write_text(re.sub(r"modality: ct\b", "modality: mr", text))
+    with pytest.raises(UserError, match=r"inference\.skip_air=true: only CT shows air in HU, .* is mr\."):
+        aunet.load_run(of_mr, "cpu", inference={"skip_air": True})

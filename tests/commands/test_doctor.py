@@ -12,7 +12,8 @@ from abdomens import abdomens, words_for, write_abdomens
 from scans import ball_and_box, write_msd_task, write_nifti
 
 from aunet.build.data import build_cohort, describe_cohort, fill_in_facts
-from aunet.build.model import build_network, build_window
+from aunet.build.inferer import build_inferer
+from aunet.build.model import build_network
 from aunet.commands.main import main
 from aunet.config.draft import compose_draft
 from aunet.data.cohort.references import read_reference
@@ -158,7 +159,7 @@ def test_proposed_settings_are_accepted(model: str, spacing: tuple[float, float,
     draft = compose_draft([*words, *proposed])
     config = fill_in_facts(draft, describe_cohort(draft.data))
     network = build_network(config)
-    window = build_window(config.inference, config.dataset, config.model, network)
+    window = build_inferer(config, network)
     assert list(window.patch_size) == config.data.patch_size
     assert config.data.spacing == list(spacing)
     if model != "monai_unet":

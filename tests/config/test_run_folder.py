@@ -7,7 +7,7 @@ import pytest
 import yaml
 from torch import nn
 
-from aunet.build.model import build_window
+from aunet.build.inferer import build_inferer
 from aunet.build.preprocessing import build_preprocessing
 from aunet.build.task import build_augmentation
 from aunet.config import history as config_history
@@ -179,7 +179,7 @@ def test_small_volumes_are_predicted_in_one_pass_by_networks_that_see_their_surr
     network: nn.Module, voxels: int
 ) -> None:
     config = resolve_config(compose_config([]), FACTS | {"patch_size": [32, 32, 32]})
-    assert build_window(config.inference, config.dataset, config.model, network).one_pass_voxels == voxels
+    assert build_inferer(config, network).one_pass_voxels == voxels
 
 
 def test_a_run_from_before_one_pass_is_predicted_in_windows(run_folder: Path) -> None:
@@ -187,4 +187,4 @@ def test_a_run_from_before_one_pass_is_predicted_in_windows(run_folder: Path) ->
     del values["inference"]["one_pass_voxels"]
     _write(run_folder, values)
     config, network = load_run_config(run_folder), UNet(channels=(2, 4, 8))
-    assert build_window(config.inference, config.dataset, config.model, network).one_pass_voxels == 0
+    assert build_inferer(config, network).one_pass_voxels == 0

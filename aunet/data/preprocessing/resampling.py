@@ -6,6 +6,7 @@ parallel axes an interpolation is three one-dimensional ones: no rotation, no co
 """
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Literal
 
 import numpy as np
@@ -79,19 +80,39 @@ class GridMapping:
         is_whole = all(np.array_equal(coordinates, np.rint(coordinates)) for coordinates in self.coordinates)
         return is_whole and self.extents == [1.0] * 3
 
-    def resample(self, volume: Tensor) -> Tensor:
+    def resample(self, volume: Tensor, order: Sequence[int] | None = None) -> Tensor:
         """Return the values (h, w, d) of the source at the target's voxels, in the target's axis order.
 
-        Beyond the source the nearest border value continues.
+        Beyond the source the nearest border value continues. ``order`` is that of the axes, by default ``self.order``.
         """
-        sizes = [len(coordinates) / size for coordinates, size in zip(self.coordinates, volume.shape, strict=True)]
-        for axis in np.argsort(sizes, kind="stable").tolist():
+        for axis in self.order(volume.shape) if order is None else order:
             coordinates, extent = self.coordinates[axis], self.extents[axis]
             if extent > 1:
                 volume = _average_axis(volume, axis, coordinates, extent)
             else:
                 volume = _interpolate_axis(volume, axis, coordinates)
         return volume.permute(*self._source_axes)
+
+    def order(self, source_shape: Sequence[int]) -> list[int]:
+        """Return the axes of a source of this shape in the order of resampling, those that shrink most first."""
+        sizes = [len(coordinates) / size for coordinates, size in zip(self.coordinates, source_shape, strict=True)]
+        return np.argsort(sizes, kind="stable").tolist()
+
+    def of_rows(self, targets: slice, first: int) -> "GridMapping":
+        """Return the mapping of the part of the source from the row ``first`` along axis 0 to ``targets``.
+
+        ``targets`` are indices along the target's axis that is parallel to the source's axis 0.
+        """
+        part = copy(self)
+        part.coordinates = [self.coordinates[0][targets] - first, *self.coordinates[1:]]
+        return part
+
+    def needed_rows(self, num_rows: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the first and the last row along axis 0, of ``num_rows`` of the source, that each target row needs."""
+        margin = self.extents[0] / 2 + 0.5
+        bounds = np.floor(self.coordinates[0] - margin), np.ceil(self.coordinates[0] + margin)
+        first, last = (np.clip(bound, 0, num_rows - 1).astype(np.intp) for bound in bounds)
+        return first, last
 
     def outside(self, source_shape: Sequence[int]) -> list[NDArray[np.bool_]]:
         """Return for each axis of the target which positions lie beyond the outermost voxel of the source."""

@@ -23,6 +23,9 @@ from aunet.networks.hard_gate import BernoulliDraw, StraightThroughGumbel
 from aunet.networks.inspection.features import first_tensor, hooked
 from aunet.networks.norms import UnevenGroupNorm
 
+# Half of the first image on which a reach is measured, in size multiples.
+_SHORTEST_HALF = 8
+
 Field = tuple[int | None, ...]
 """Voxels along each axis; None if it is at least as long as the patch."""
 
@@ -62,6 +65,40 @@ def receptive_fields(
     finally:
         network.train(was_training)
     return {name: tuple(widths) for name, widths in fields.items()}
+
+
+def reach_of_cuts(network: nn.Module, in_channels: int, size_multiple: Sequence[int]) -> list[int]:
+    """Return along each axis how many voxels beside a cut at a multiple of ``size_multiple`` the output changes.
+
+    A tile with as wide a halo on each cut side yields the output of the whole image. Evaluation mode; the norms whose
+    statistics span the image count as the identity, so ask only of networks without (``UNet.is_local``).
+    """
+    was_training = network.training
+    try:
+        with torch.inference_mode(), _norms_as_identity(network), _OneChannelConvolutions():
+            network.eval()
+            return [_reach(network, in_channels, size_multiple, axis) for axis in range(len(size_multiple))]
+    finally:
+        network.train(was_training)
+
+
+def _reach(network: nn.Module, in_channels: int, size_multiple: Sequence[int], axis: int) -> int:
+    """Return the reach along ``axis``, measured on an image that is doubled until its ends are not reached."""
+    half, dim = _SHORTEST_HALF * size_multiple[axis], axis + 2
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    while True:
+        size = [2 * half if at == axis else multiple for at, multiple in enumerate(size_multiple)]
+        reaches: list[int] = []
+        for first in (0, half):
+            image = torch.zeros(1, in_channels, *size, device=device)
+            image.narrow(dim, first, half).fill_(torch.nan)
+            changed = first_tensor(network(image))
+            assert changed is not None
+            other = changed.narrow(dim, half - first, half)
+            reaches.append(int(other.isnan().movedim(dim, 0).flatten(1).any(dim=1).sum()))
+        if max(reaches) < half:
+            return max(reaches)
+        half *= 2
 
 
 class _Slab:

@@ -1,0 +1,208 @@
+"""The engines that run a trained network on windows: torch, OpenVINO and ONNX Runtime.
+
+OpenVINO and ONNX Runtime read the network as ONNX, which torch writes anew for every size of window.
+"""
+
+import copy
+import importlib.util
+import itertools
+import logging
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from aunet.errors import UserError
+from aunet.networks.layers import channels_last, lay_out_channels_last
+from aunet.networks.processor_convolutions import ProcessorConvolutions
+
+EngineName = Literal["torch", "openvino", "onnxruntime"]
+Precision = Literal["float32", "bf16", "fp16"]
+AUTOCAST_TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
+OnnxModels = dict[torch.Size, bytes]
+# Extras of aunet: packages without which an engine does not run.
+_EXTRAS: dict[EngineName, tuple[str, tuple[str, ...]]] = {
+    "torch": ("", ()),
+    "openvino": ("openvino", ("openvino", "onnx", "onnxscript")),
+    "onnxruntime": ("onnx", ("onnxruntime", "onnx", "onnxscript")),
+}
+
+
+class Engine(ABC):
+    """A network made ready to run: windows (B, C, h, w, d) float32 -> logits (B, K, h, w, d).
+
+    Engines of one network may share ``models``, its ONNX by shape of the input.
+
+    Attributes:
+        name: of the library.
+        precision: in which it computes.
+    """
+
+    name: EngineName
+
+    def __init__(self, network: nn.Module, precision: Precision, models: OnnxModels | None = None) -> None:
+        self.precision: Precision = precision
+        self._network = fold_batch_norms(network)
+        self._models: OnnxModels = {} if models is None else models
+
+    @abstractmethod
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Return the logits of ``windows``."""
+
+
+class TorchEngine(Engine):
+    """torch with batch norms folded into the convolutions, channels-last."""
+
+    name = "torch"
+
+    def __init__(self, network: nn.Module, precision: Precision, models: OnnxModels | None = None) -> None:
+        super().__init__(network, precision, models)
+        lay_out_channels_last(self._network)
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Return the logits of ``windows``, on their device."""
+        dtype = AUTOCAST_TYPES.get(self.precision)
+        with torch.autocast(windows.device.type, dtype, enabled=dtype is not None), ProcessorConvolutions():
+            return self._network(channels_last(windows))
+
+
+class _OnnxEngine(Engine):
+    """An engine that compiles the network once for each shape of its input."""
+
+    def __init__(self, network: nn.Module, precision: Precision, models: OnnxModels | None = None) -> None:
+        super().__init__(network, precision, models)
+        self._compiled: dict[torch.Size, Callable[[Tensor], Tensor]] = {}
+
+    def __call__(self, windows: Tensor) -> Tensor:
+        """Return the logits of ``windows``, on the CPU."""
+        shape = windows.shape
+        if shape not in self._compiled:
+            if shape not in self._models:
+                self._models[shape] = write_onnx(self._network, windows)
+            self._compiled[shape] = self._compile(self._models[shape])
+        return self._compiled[shape](windows.contiguous())
+
+    @abstractmethod
+    def _compile(self, model: bytes) -> Callable[[Tensor], Tensor]:
+        """Return a function that runs the ONNX ``model``."""
+
+
+class OpenVinoEngine(_OnnxEngine):
+    """Intel's OpenVINO on the CPU."""
+
+    name = "openvino"
+
+    def _compile(self, model: bytes) -> Callable[[Tensor], Tensor]:
+        import openvino
+
+        hints = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        core: Any = openvino.Core()
+        request = core.compile_model(core.read_model(model), "CPU", hints).create_infer_request()
+
+        def run(windows: Tensor) -> Tensor:
+            logits = request.infer({0: windows.numpy()}, share_inputs=True, share_outputs=False)[0]
+            return torch.from_numpy(logits)
+
+        return run
+
+
+class OnnxRuntimeEngine(_OnnxEngine):
+    """ONNX Runtime on the CPU, in float32."""
+
+    name = "onnxruntime"
+
+    def __init__(self, network: nn.Module, precision: Precision, models: OnnxModels | None = None) -> None:
+        super().__init__(network, "float32", models)
+
+    def _compile(self, model: bytes) -> Callable[[Tensor], Tensor]:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        name = session.get_inputs()[0].name
+
+        def run(windows: Tensor) -> Tensor:
+            outputs: Sequence[Any] = session.run(None, {name: windows.numpy()})
+            return torch.from_numpy(outputs[0])
+
+        return run
+
+
+ENGINES: dict[EngineName, type[Engine]] = {
+    "torch": TorchEngine,
+    "openvino": OpenVinoEngine,
+    "onnxruntime": OnnxRuntimeEngine,
+}
+
+
+def is_installed(name: EngineName) -> bool:
+    """Return whether the packages of an engine are there."""
+    return all(importlib.util.find_spec(package) is not None for package in _EXTRAS[name][1])
+
+
+def check_engine(name: EngineName, device: torch.device) -> None:
+    """Raise UserError if an engine is not installed or does not run on ``device``."""
+    if not is_installed(name):
+        raise UserError(
+            f"inference.engine={name}: it is not installed. Run pip install 'aunet[{_EXTRAS[name][0]}]', or leave the"
+            " setting out."
+        )
+    if name != "torch" and device.type != "cpu":
+        raise UserError(
+            f"inference.engine={name}: it computes on the CPU, and this prediction on {device}. Add --device cpu, or"
+            " set inference.engine=torch."
+        )
+
+
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """Return a copy in evaluation mode whose batch norms are part of the convolutions before them."""
+    folded = copy.deepcopy(network).eval()
+    for sequence in folded.modules():
+        if isinstance(sequence, nn.Sequential):
+            _fold_in(sequence)
+    return folded
+
+
+def _fold_in(sequence: nn.Sequential) -> None:
+    names = list(dict(sequence.named_children()))
+    for first, second in itertools.pairwise(names):
+        convolution, norm = sequence.get_submodule(first), sequence.get_submodule(second)
+        if not isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d) or not norm.track_running_stats:
+            continue
+        if isinstance(convolution, nn.Conv2d | nn.Conv3d):
+            sequence.register_module(first, fuse_conv_bn_eval(convolution, norm))
+            sequence.register_module(second, nn.Identity())
+
+
+def write_onnx(network: nn.Module, windows: Tensor) -> bytes:
+    """Return ``network`` as an ONNX model for inputs of the shape of ``windows``."""
+    with _quiet(), torch.inference_mode(False), torch.no_grad():
+        program = torch.onnx.export(network, (torch.zeros(windows.shape),), dynamo=True, verbose=False)
+    assert program is not None
+    return program.model_proto.SerializeToString()
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Suppress the exporter's remarks on its own parts, such as packages that this network does not need."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

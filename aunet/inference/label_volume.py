@@ -1,0 +1,82 @@
+"""The label map of a volume in bounded memory: logits of finished parts are labelled, then released."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aunet.inference.inferers import Inferer
+from aunet.inference.native_space import LabelMapRestorer
+from aunet.inference.sliding_window import LOGITS, Forward, window_logits
+from aunet.inference.stitching import WindowMaps, finish_slabs
+from aunet.inference.window_layout import Triple, WindowLayout
+
+# Logit of the other classes in skipped windows, within float16.
+_IMPOSSIBLE = -1e4
+
+
+def label_volume(
+    forward: Forward,
+    image: Tensor,
+    window: Inferer,
+    restorer: LabelMapRestorer,
+    *,
+    sums: torch.dtype = torch.float32,
+    body: NDArray[np.bool_] | None = None,
+) -> None:
+    """Predict an image (C, H, W, D) and pass its logits to ``restorer``, part by part.
+
+    Args:
+        forward: returns the logits of windows (B, C, h, w, d).
+        image: on the device that ``forward`` takes, float32.
+        window: the inferer.
+        restorer: makes the label map.
+        sums: type of the sums of overlapping windows; float16 halves their memory.
+        body: voxels (H, W, D) that count: windows that keep none of them are skipped and are background.
+    """
+    layout = window.lay_out(image.shape[1:])
+    padded = layout.pad(image)
+    corners = layout.corners if body is None else _corners_in(body, layout)
+    windows = window_logits(forward, padded, layout, corners, window.window_batch)
+    is_by_box = restorer.is_reordering and bool(layout.cores)
+    for corner, logits in _boxes(windows, layout) if is_by_box else _rows(windows, layout, sums):
+        first, inside = _over_image(corner, logits, layout)
+        if inside.numel():
+            restorer.add(first, inside)
+
+
+def _boxes(windows: Iterator[WindowMaps], layout: WindowLayout) -> Iterator[tuple[Triple, Tensor]]:
+    """Yield the core of each tile with its corner in the padded volume."""
+    for corner, maps in windows:
+        core = layout.kept(corner)
+        first, second, third = (start + part.start for start, part in zip(corner, core, strict=True))
+        yield (first, second, third), maps[LOGITS][(slice(None), *core)].float()
+
+
+def _rows(windows: Iterator[WindowMaps], layout: WindowLayout, sums: torch.dtype) -> Iterator[tuple[Triple, Tensor]]:
+    """Yield whole rows of logits, those of skipped windows being background."""
+    for slab in finish_slabs(windows, layout, sums):
+        is_skipped = slab.values[0].isnan()
+        if is_skipped.any():
+            slab.values.masked_fill_(is_skipped, _IMPOSSIBLE)
+            slab.values[0].masked_fill_(is_skipped, 0)
+        yield (slab.first, 0, 0), slab.values
+
+
+def _corners_in(body: NDArray[np.bool_], layout: WindowLayout) -> Sequence[Triple]:
+    """Return the corners of the windows that keep a voxel of ``body`` (*size)."""
+    padded = layout.pad(torch.from_numpy(body)[None])[0]
+    return [corner for corner in layout.corners if layout.cut(padded[None], corner)[0][layout.kept(corner)].any()]
+
+
+def _over_image(corner: Triple, values: Tensor, layout: WindowLayout) -> tuple[list[int], Tensor]:
+    """Return the part of values (K, ...) at ``corner`` of the padded volume that lies in the image, and its corner."""
+    first: list[int] = []
+    place: list[slice] = [slice(None)]
+    for start, length, before, size in zip(corner, values.shape[1:], layout.before, layout.size, strict=True):
+        low, high = max(start, before), min(start + length, before + size)
+        first.append(low - before)
+        place.append(slice(low - start, max(low, high) - start))
+    return first, values[tuple(place)]

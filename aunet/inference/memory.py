@@ -1,0 +1,78 @@
+"""The memory of a forward pass, measured on a small patch, and the memory that is available."""
+
+import math
+import os
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from aunet.inference.sliding_window import device_of, evaluating
+
+# Cells of the coarsest level along each axis of the measured patch: its memory is already proportional to its voxels.
+_CELLS = 4
+# Measured beside the peak of the process: kernels reorder their input and output, which torch does not see.
+_WORKSPACE = 1.1
+_SHARE_OF_AVAILABLE = 0.5
+
+
+def bytes_per_voxel(
+    network: nn.Module, in_channels: int, size_multiple: Sequence[int], autocast_type: torch.dtype | None = None
+) -> float:
+    """Measure the largest memory of a forward pass without gradients, in bytes per voxel of its input."""
+    size = [_CELLS * multiple for multiple in size_multiple]
+    device = device_of(network)
+    image = torch.zeros(1, in_channels, *size, device=device)
+    live = _LiveBytes()
+    with (
+        torch.no_grad(),
+        evaluating(network),
+        torch.autocast(device.type, autocast_type, enabled=autocast_type is not None),
+        live,
+    ):
+        network(image)
+    return _WORKSPACE * live.peak / math.prod(size)
+
+
+def available_bytes(device: torch.device) -> float:
+    """Return half of the memory that is free on ``device``; the other half is for volumes and other processes."""
+    if device.type == "cuda":
+        return _SHARE_OF_AVAILABLE * torch.cuda.mem_get_info(device)[0]
+    return _SHARE_OF_AVAILABLE * _available_memory()
+
+
+def _available_memory() -> float:
+    """Return Linux's estimate, which counts the file cache as free; elsewhere all of the memory."""
+    for line in Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").is_file() else []:
+        if line.startswith("MemAvailable:"):
+            return 1024.0 * int(line.split()[1])
+    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+
+class _LiveBytes(TorchDispatchMode):
+    """The bytes of the tensors that operations return, as long as they live."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._live: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run ``func`` and note the storages of its outputs."""
+        output = func(*args, **(kwargs or {}))
+        for value in tree_iter(output):
+            if isinstance(value, Tensor):
+                self._note(value.untyped_storage())
+        return output
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key = storage.data_ptr()
+        if key not in self._live:
+            self._live[key] = storage.nbytes()
+            weakref.finalize(storage, self._live.pop, key, None)
+            self.peak = max(self.peak, sum(self._live.values()))
