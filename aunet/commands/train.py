@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
+from aunet.commands.shared_options import parse_words
 from aunet.config.printing import split_cfg
 from aunet.config.words import last_value
 from aunet.errors import UserError
@@ -11,9 +12,7 @@ from aunet.errors import UserError
 def train(words: Sequence[str]) -> None:
     """Train with the Hydra overrides in ``words``; with ``-m``, once for each of their combinations."""
     part, is_resolved, others = split_cfg(words)
-    options, overrides = _parser().parse_known_args(others)
-    if unknown := [word for word in overrides if word.startswith("-")]:
-        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
+    options, overrides = parse_words(_parser(), others)
     if number := last_value(overrides, "jobs"):
         raise UserError(f"jobs={number}: is not a setting of a run. Write --jobs {number} to run that many at once.")
     for word, is_given in (("--info", options.info), ("--cfg", part is not None)):

@@ -54,8 +54,8 @@ def configure_for_costs(words: Sequence[str]) -> Draft:
     return configure_run(words)[0]
 
 
-def build_cohort_of_words(words: Sequence[str]) -> "Cohort":
-    """Return the labelled cases that ``data=NAME data.root=FOLDER …`` names.
+def build_cohort_of_words(words: Sequence[str], trusted_modules: Sequence[str] = ()) -> "Cohort":
+    """Return the labelled cases that ``data=NAME data.root=FOLDER …`` names, from ``trusted_modules`` too.
 
     Raises:
         UserError: for a word that sets something else.
@@ -64,7 +64,8 @@ def build_cohort_of_words(words: Sequence[str]) -> "Cohort":
 
     if others := [text for text in words if not names_dataset([text])]:
         raise UserError(f"{others[0]}: beside a dataset only its settings may come: data=NAME data.root=FOLDER data.…")
-    return build_cohort(compose_draft(words, SOURCE_ALONE).data)
+    trusted = [f"trusted_modules=[{','.join(trusted_modules)}]"]
+    return build_cohort(compose_draft([*words, *trusted], SOURCE_ALONE).data)
 
 
 def _check_can_change(words: Sequence[str], kind: str, keys: Sequence[str]) -> None:

@@ -27,6 +27,7 @@ from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.files import replaced_atomically
+from aunet.machine import peak_memory_bytes
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
@@ -40,7 +41,7 @@ from aunet.tracking.tracker_group import TrackerGroup
 from aunet.training.callbacks.checkpoints import Checkpoints
 from aunet.training.callbacks.forecast import ForecastLine
 from aunet.training.callbacks.run_clock import RunClock
-from aunet.training.hardware import HardwareChoice, peak_memory_bytes, set_tf32
+from aunet.training.hardware import HardwareChoice, set_tf32
 from aunet.training.init_overlap import check_overlap, note_on_validation
 from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
 
