@@ -77,7 +77,7 @@ def exchange(gate: GateMap) -> CaseMap:
 
     The map of a softmax gate is scaled to the mean of the own map, as its size depends on the number of cells.
     """
-    assert gate.donor is not None, "no other patient gives a map"
+    assert gate.donor is not None, "no other patient has a map"
     own = gate.own.over_image
     values = resized(gate.donor, tuple(own.shape[1:]), is_binary=gate.kind.is_binary)
     if gate.kind.is_softmax:

@@ -128,16 +128,6 @@ class Draft:
         """Return the settings of the chosen ``hydra/launcher``, which are its own."""
         return to_plain(self._config.hydra).get("launcher", {})
 
-    @property
-    def study(self) -> str:
-        """Return the name of the experiment if it lists jobs of its own, else nothing."""
-        return str(self._config.hydra.runtime.choices.get("experiment")) if self.study_lists else ""
-
-    @property
-    def study_lists(self) -> Mapping[str, object]:
-        """Return the jobs that an experiment lists in ``hydra.sweeper.params``: key -> values joined by commas."""
-        return to_plain(self._config.hydra.sweeper).get("params") or {}
-
     def is_known(self, fact: str) -> bool:
         """Return whether the configuration holds this fact of the data, as that of a begun run does."""
         return fact in self._known

@@ -206,7 +206,7 @@ def _fold_scores(baseline: pd.DataFrame, other: pd.DataFrame) -> tuple[list[Fold
 
 
 def _hedges(mean: float, sd: float, patients: int) -> float:
-    if math.isnan(sd) or sd == 0:
+    if patients < 3 or sd == 0:  # the correction of two is 0
         return math.nan
     return mean / sd * (1 - 3 / (4 * (patients - 1) - 1))
 

@@ -1,7 +1,7 @@
 """Paired change of every score by each intervention, and whether a level of gates is needed."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import pandas as pd
 from aunet.attention.interventions import MEAN
 from aunet.evaluation.paired_statistics import paired_difference, patient_means
 from aunet.evaluation.probe_cases import NOTHING
+from aunet.evaluation.probe_maps import Row
 from aunet.metrics.case_scores import patients, recorded_metrics
 
 Judgement = Literal["decoration", "needed", "undecided"]
@@ -37,7 +38,7 @@ def score_changes(scores: pd.DataFrame, shown: Callable[[Sequence[Any]], Iterabl
     """
     scores = scores.assign(patient=patients(scores))
     unchanged = scores[scores["intervention"] == NOTHING].set_index(["class", "case_id"])
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     changed = scores[scores["intervention"] != NOTHING].groupby(["target", "intervention"], sort=False)
     for (target, intervention), of_kind in shown(list(changed)):
         for of_class, cases in of_kind.groupby("class", sort=False):
@@ -59,7 +60,7 @@ def judge_levels(changes: pd.DataFrame, levels: Sequence[str], margin: float) ->
     return [_judge(level, rows[rows["target"] == level].to_dict("records"), margin) for level in levels]
 
 
-def _judge(level: str, rows: Sequence[Mapping[str, Any]], margin: float) -> Verdict:
+def _judge(level: str, rows: Sequence[Row], margin: float) -> Verdict:
     """Judge one level by its rows, one per class.
 
     It is decoration if every interval lies within the margin, and needed if some interval lies beyond it on the side of
@@ -83,5 +84,5 @@ def _judge(level: str, rows: Sequence[Mapping[str, Any]], margin: float) -> Verd
     return Verdict(level, "undecided", f"an interval reaches beyond {margin:g}: {_change(outside)}")
 
 
-def _change(row: Mapping[str, Any]) -> str:
+def _change(row: Row) -> str:
     return f"{row['class']} {row['mean']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"

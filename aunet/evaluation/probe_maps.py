@@ -1,4 +1,4 @@
-"""What the maps of a network depend on and how well they find the organs, case by case."""
+"""Maps of a network case by case: how much they depend on its weights, and how well they find the organs."""
 
 from collections.abc import Iterator, Mapping
 from copy import copy, deepcopy

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from aunet.attention.localisation import CHANCES, MEASURES
 from aunet.attention.map_similarity import LARGEST_CORRELATION, LARGEST_SSIM, Similarity
 from aunet.evaluation.paired_statistics import patient_means
 from aunet.evaluation.probe_changes import Verdict
-from aunet.evaluation.probe_maps import NUM_DRAWS
+from aunet.evaluation.probe_maps import NUM_DRAWS, Row
 from aunet.metrics.registry import METRIC_OF
 from aunet.reporting.tables import PaperTable
 
@@ -66,9 +67,9 @@ def verdict_table(verdicts: Sequence[Verdict], margin: float) -> PaperTable:
     )
 
 
-def summarise_similarity(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def summarise_similarity(rows: Iterable[Row]) -> pd.DataFrame:
     """Return the means over cases and draws of ``probe_maps.compare_maps``, and whether the maps differ or None."""
-    means: list[dict[str, Any]] = []
+    means: list[Row] = []
     keys = ["changed", "level", "gate"]
     groups: Any = pd.DataFrame(list(rows)).groupby(keys, sort=False)
     for (changed, level, gate), cases in groups:
@@ -95,9 +96,9 @@ def similarity_table(summary: pd.DataFrame) -> PaperTable:
     return PaperTable("Do the maps depend on what was learned?", columns, (rows,), (SIMILARITY_NOTE,))
 
 
-def summarise_localisation(rows: Iterable[dict[str, Any]]) -> pd.DataFrame:
+def summarise_localisation(rows: Iterable[Row]) -> pd.DataFrame:
     """Return the means over patients of ``probe_maps.localise_coefficients`` and ``localise_grad_cam``."""
-    means: list[dict[str, Any]] = []
+    means: list[Row] = []
     keys = ["model", "map", "layer", "gate", "class"]
     groups: Any = pd.DataFrame(list(rows)).groupby(keys, sort=False, dropna=False)
     for names, cases in groups:
@@ -122,7 +123,7 @@ def localisation_table(summary: pd.DataFrame) -> PaperTable:
     return PaperTable("Where do the maps look?", columns, tuple(groups), (LOCALISATION_NOTE,), 4)
 
 
-def _change(row: dict[str, Any], metric: str) -> str:
+def _change(row: Row, metric: str) -> str:
     if not row["patients"]:
         return _DASH
     digits = METRIC_OF[metric].digits
@@ -135,5 +136,5 @@ def _number(value: float, digits: int = 2) -> str:
     return _DASH if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _mean(values: Any) -> float:
+def _mean(values: NDArray[np.float64]) -> float:
     return float(np.mean(values)) if len(values) else math.nan

@@ -19,6 +19,7 @@ from aunet.evaluation.verdicts import verdicts
 from aunet.files import replaced_atomically, write_text
 from aunet.metrics.registry import METRIC_OF, METRICS
 from aunet.pipeline.comparison_pictures import write_figures
+from aunet.reporting.comparison_report import write_comparison_report
 from aunet.reporting.latex import as_latex
 from aunet.reporting.tables import PaperTable
 from aunet.terminal import shown, table_console
@@ -35,9 +36,9 @@ class ComparisonOptions:
     @property
     def margins(self) -> dict[str, float]:
         """Return the margin of each metric that has one."""
-        of_unit = {"": self.margin, "mm": self.margin_mm}
-        found = {metric.key: of_unit.get(metric.unit) for metric in METRICS if metric.direction != "zero"}
-        return {key: margin for key, margin in found.items() if margin is not None}
+        of_unit = {"": self.margin, "mm": self.margin_mm}  # volumes have no margin
+        margins = {metric.key: of_unit.get(metric.unit) for metric in METRICS}
+        return {key: margin for key, margin in margins.items() if margin is not None}
 
 
 def write_comparison(
@@ -45,8 +46,9 @@ def write_comparison(
 ) -> None:
     """Print the comparison of ``arms``, the first of them the baseline, and write it to ``folder``.
 
-    Files: comparison.md, comparison.tex, comparison.csv (a row per run), scores.csv (every score), figures/ and, for
-    two or more arms, effects.csv, ranks.csv and summary.txt; if no arm has several runs, also paired_differences.csv.
+    Files: report.html, comparison.md, comparison.tex, comparison.csv (a row per run), scores.csv (every score),
+    figures/ and, for two or more arms, effects.csv, ranks.csv and summary.txt; if no arm has several runs, also
+    paired_differences.csv.
     """
     options = options or ComparisonOptions()
     runs = [run for arm in arms for run in arm.runs]
@@ -68,6 +70,9 @@ def write_comparison(
     _write(folder, frames, tables, sentences)
     if options.has_figures:
         write_figures(arms, table, rows, folder / "figures", options.margin)
+    figures = sorted((folder / "figures").glob("*.png")) if options.has_figures else []
+    title = f"Comparison of {', '.join(names)}"
+    write_comparison_report(folder / "report.html", title, sentences, tables, figures)
     console = table_console()
     for of_table in tables:
         console.print(of_table, "")

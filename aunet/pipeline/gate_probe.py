@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from torch import Tensor
@@ -37,7 +36,7 @@ from aunet.pipeline.probed_run import ProbedRun, load_other_run
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What to probe.
+    """The choices of a probe.
 
     Attributes:
         interventions: names from ``INTERVENTIONS``.
@@ -197,5 +196,5 @@ def _kind(target: str) -> str:
     return "gate" if "gate" in target else target.split(maxsplit=1)[0]
 
 
-def _name(folder: Any) -> str:
-    return Path(folder).resolve().name
+def _name(folder: Path | None) -> str:
+    return "" if folder is None else folder.resolve().name

@@ -43,7 +43,7 @@ def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
     lists = split_sweep([*overrides, *axes]) if axes else own_lists
     varying = {word for words in lists for word in words if not all(word in others for others in lists)}
     keys = _short_keys({key_of(word) for word in varying})
-    name_of_sweep = name_sweep(overrides, study or "sweep", () if study else sorted(keys.values()))
+    name_of_sweep = name_sweep(overrides, study or "sweep", [] if study else sorted(keys.values()))
     drafts = [compose_draft([*words, *name_of_sweep]) for words in lists]
     launcher, folder = check_launcher(drafts[0].launcher), drafts[0].sweep_folder
     names = _unique([_name(_shortened(words, keys)) or "job" for words in lists])
@@ -104,8 +104,10 @@ def _study_axes(words: Sequence[str], overridden: Collection[str]) -> tuple[str,
     A list whose key is ``overridden`` on the command line is left out. Without such an experiment both are empty.
     """
     draft = compose_draft(words)
-    own = [f"{key}={values}" for key, values in draft.study_lists.items() if key not in overridden]
-    return draft.study, own
+    lists = draft.sweep_parameters
+    if not lists:
+        return "", []
+    return draft.experiment or "study", [f"{key}={values}" for key, values in lists.items() if key not in overridden]
 
 
 def _short_keys(keys: Collection[str]) -> dict[str, str]:

@@ -69,8 +69,12 @@ def test_two_runs_give_tables_figures_and_a_summary(
     written = {path.name for path in (tmp_path / "comparison").iterdir()}
     assert written == {
         *("comparison.md", "comparison.tex", "comparison.csv", "effects.csv", "ranks.csv", "scores.csv"),
-        *("paired_differences.csv", "summary.txt", "figures"),
+        *("paired_differences.csv", "summary.txt", "figures", "report.html"),
     }
+    page = (tmp_path / "comparison" / "report.html").read_text("utf-8")
+    assert page.count("<img") == 3
+    assert "attention changed pancreas Dice by" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
     printed = capsys.readouterr().out
     assert "ct150 (PHANTOM): mean ± sd over 8 patients (16 test cases)" in printed
     assert "Paired differences: attention minus unet" in printed

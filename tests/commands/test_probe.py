@@ -107,7 +107,7 @@ def test_coefficients_and_grad_cam_of_both_networks_are_measured_alike(probed: P
     }
 
 
-def test_the_report_and_the_picture_stand_alone(probed: Path) -> None:
+def test_the_report_needs_no_other_file(probed: Path) -> None:
     with Image.open(probed / "pictures" / "ball_002.png") as picture:
         assert picture.width > 500
     page = (probed / "probe.html").read_text(encoding="utf-8")
@@ -154,7 +154,7 @@ def test_a_run_without_checkpoint_is_refused(
     assert "no checkpoint" in refused(capsys, tmp_path, "--output", tmp_path / "out")
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not a run folder" in refused(capsys, tmp_path, "--output", tmp_path / "out")
 
 

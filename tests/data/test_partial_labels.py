@@ -8,6 +8,7 @@ from scans import write_msd_task, write_totalsegmentator_cases
 from aunet.build.data import build_cohort, fill_in_facts
 from aunet.build.preprocessing import fill_in_intensities
 from aunet.build.task import build_data
+from aunet.classes import IGNORED
 from aunet.config.draft import compose_draft
 from aunet.data.cohort.selection import annotation_notes
 from aunet.data.cohort.splits import Splits
@@ -60,3 +61,12 @@ def test_classes_annotated_in_some_or_no_case_are_reported(tmp_path: Path) -> No
     assert annotation_notes(build_cohort(compose_draft(["data=msd", f"data.root={task}", classes]).data)) == [
         "liver is annotated in no case: this run cannot learn it, and its scores stay undefined"
     ]
+
+
+def test_annotations_ignored_voxels_reach_the_batches_as_such(tmp_path: Path) -> None:
+    root = write_msd_task(tmp_path / "task")
+    words = ["data=msd", f"data.root={root}", "data.classes={ball: ball, ignore: box}", "data.modality=mr"]
+    data = data_of(words, tmp_path)
+    values = {value for batch in data.train_dataloader() for value in torch.unique(batch["label"]).tolist()}
+    assert values == {0, 1, IGNORED}
+    assert data.cohort.labels.names == ("background", "ball")

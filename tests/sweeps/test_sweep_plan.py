@@ -102,7 +102,7 @@ def test_a_list_of_the_command_line_replaces_that_of_the_study() -> None:
     assert [job.words[1:] for job in plan.jobs] == [("seed=7", "model=unet"), ("seed=7", "model=attention")]
 
 
-def test_a_sweep_that_the_command_lists_is_no_study() -> None:
+def test_only_an_experiment_with_lists_makes_a_study() -> None:
     assert plan_sweep(["model=unet,attention"]).study == ""
 
 

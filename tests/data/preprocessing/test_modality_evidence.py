@@ -34,7 +34,8 @@ def write_mr_folder(root: Path, num_cases: int = 4, scale: float = 1.0) -> Path:
         image = draw.normal(700, 150, (16, 14, 12)).clip(0) * scale
         image[:2] = 0
         label = np.zeros(image.shape, np.uint8)
-        label[6:9, 5:8, 4:8] = 1
+        label[6:9, 5:8, 4 : 8 - number % 3] = 1
+        label[6, 5, number % 12] = 1
         write_nifti(root / "images" / f"case_{number}.nii.gz", image.astype(np.float32))
         write_nifti(root / "labels" / f"case_{number}.nii.gz", label)
     return root

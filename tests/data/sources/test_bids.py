@@ -6,7 +6,7 @@ import pytest
 from scans import ball_and_box, write_nifti
 
 from aunet.build.data import build_cohort
-from aunet.config.composition import compose_config
+from aunet.config.draft import compose_draft
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.splits import SplitSizes, split_cases
 from aunet.data.sources.bids import bids_cohort
@@ -56,8 +56,8 @@ def test_bids_suffixes_are_channels(tmp_path: Path) -> None:
 
 
 def test_bids_is_a_preset(tmp_path: Path) -> None:
-    config = compose_config(["data=bids", f"data.root={sessions(tmp_path)}", "data.classes={ball: 1, box: 2}"])
-    assert len(build_cohort(config).cases) == 6
+    draft = compose_draft(["data=bids", f"data.root={sessions(tmp_path)}", "data.classes={ball: 1, box: 2}"])
+    assert len(build_cohort(draft.data).cases) == 6
 
 
 def test_bids_without_sessions_and_of_another_folder(tmp_path: Path) -> None:
