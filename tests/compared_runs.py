@@ -34,6 +34,7 @@ RECORD: dict[str, Any] = {
     "class_names": ["background", *CLASSES],
     "patch_size": [8, 8, 8],
     "data_fingerprint": "f00d",
+    "gflop": 12.5,
     "epochs": 12,
     "steps": 288,
     "computing": {"precision": "float32"},

@@ -9,6 +9,8 @@ from aunet.commands.shared_options import add_output, add_trust, check_output
 from aunet.config.words import path_of
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from aunet.evaluation.arms import Arm
     from aunet.evaluation.compared_run import ComparedRun
 
@@ -133,13 +135,13 @@ def measure_forward_pass(
 ) -> "tuple[list[ComparedRun], str]":
     """Return the runs with the GFLOP and the median time (s) of their networks' forward passes, and a note."""
     from dataclasses import replace
+    from math import isnan
 
     import numpy as np
     import torch
 
     from aunet.build.model import load_run
     from aunet.evaluation.forward_time import device_name, forward_rounds
-    from aunet.networks.inspection.cost import measure_cost
     from aunet.terminal import shown
 
     networks = [load_run(run.folder, trusted_modules=trusted_modules).network for run in runs]
@@ -154,9 +156,17 @@ def measure_forward_pass(
     seconds = list(shown(rounds, "Timing the forward passes", _MOST_ROUNDS))
     timed = [
         replace(
-            run, forward_seconds=float(median), gflop=measure_cost(network, of_run, run.patch_size, 1)[-1].flop / 1e9
+            run,
+            forward_seconds=float(median),
+            gflop=_count_gflop(network, of_run, run.patch_size) if isnan(run.gflop) else run.gflop,
         )
         for run, network, of_run, median in zip(runs, networks, channels, np.median(seconds, axis=0), strict=True)
     ]
     where = f"batch 1, float32, on {device_name(device)}, the runs in turn"
     return timed, f"Forward pass: median of {len(seconds)} of one patch, {where}."
+
+
+def _count_gflop(network: "nn.Module", in_channels: int, patch_size: Sequence[int]) -> float:
+    from aunet.networks.inspection.cost import measure_cost  # costs a second of imports
+
+    return measure_cost(network, in_channels, patch_size, 1)[-1].flop / 1e9

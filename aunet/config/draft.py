@@ -114,6 +114,16 @@ class Draft:
         return path_of(str(self._config.hydra.run.dir))
 
     @property
+    def sweep_parameters(self) -> Mapping[str, object]:
+        """Return the lists of values, by key, that a study sets in ``hydra.sweeper.params``; empty for others."""
+        return self._config.hydra.sweeper.get("params") or {}
+
+    @property
+    def experiment(self) -> str:
+        """Return the chosen option of ``experiment``; empty without one."""
+        return str(self._config.hydra.runtime.choices.get("experiment") or "")
+
+    @property
     def sweep_folder(self) -> Path:
         """Return the folder of a sweep or a search, ``hydra.sweep.dir``."""
         return path_of(str(self._config.hydra.sweep.dir))

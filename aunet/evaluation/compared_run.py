@@ -60,8 +60,9 @@ class ComparedRun:
 
     ``unit`` is the kind of name in the column ``patient`` of ``scores``, which is empty for cases. ``metrics`` are
     the keys of the recorded metrics of ``scores``. ``settings`` is the configuration, dotted key -> value. ``caveats``
-    are sentences that every table of the run shows. The comparison itself measures ``forward_seconds`` and
-    ``gflop`` of the forward pass of one patch, a multiply-add counted as 2.
+    are sentences that every table of the run shows. ``gflop`` are those of the forward pass of one patch, a
+    multiply-add counted as 2; the comparison measures them if a run of an earlier version did not, and always
+    ``forward_seconds``.
     """
 
     folder: Path
@@ -109,6 +110,7 @@ def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping
         model=record["model"],
         seed=record["seed"],
         parameters=record["parameters"],
+        gflop=record.get("gflop", float("nan")),
         patch_size=tuple(record["patch_size"]),
         data=record["data"],
         data_fingerprint=record["data_fingerprint"],

@@ -99,8 +99,9 @@ def _case_values(runs: Mapping[int, ComparedRun], form: ScoreForm) -> Mapping[st
     for number, run in runs.items():
         scores = penalised(run.scores) if form.is_penalised else run.scores
         scores = scores.assign(patient=patients(scores)).set_index(["class", "case_id"])
-        # An older run may lack the column.
-        columns |= {"patient": scores.loc[:, "patient"], number: scores.reindex(columns=[form.metric]).iloc[:, 0]}
+        # Old tables lack the metric.
+        scores = scores.reindex(columns=["patient", form.metric])
+        columns |= {"patient": scores.loc[:, "patient"], number: scores.loc[:, form.metric]}
     return {str(name): values for name, values in pd.DataFrame(columns).groupby(level="class")} if runs else {}
 
 

@@ -1,5 +1,7 @@
 """Detection of separate parts (lesions) of a class: connected components that prediction and reference share."""
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,25 +10,32 @@ from scipy import ndimage
 from aunet.metrics.overlap import Mask, ratio
 
 
-def lesion_recall(prediction: Mask, reference: Mask) -> float:
-    """Return the share of the reference's components that the prediction touches; NaN if there are none.
+@dataclass(frozen=True)
+class LesionDetection:
+    """Shares of the components that the other mask touches; one shared voxel counts as detected.
 
-    A component holds the voxels that are joined by faces, edges or corners. One shared voxel counts as detected.
+    A component holds the voxels that are joined by faces, edges or corners.
+
+    Attributes:
+        recall: of the reference's components; NaN if there are none.
+        precision: of the prediction's components; NaN if nothing was predicted.
     """
-    return _share_touched(reference, prediction)
 
+    recall: float
+    precision: float
 
-def lesion_precision(prediction: Mask, reference: Mask) -> float:
-    """Return the share of the prediction's components that touch the reference; NaN if nothing was predicted."""
-    return _share_touched(prediction, reference)
+    @classmethod
+    def of_masks(cls, prediction: Mask, reference: Mask) -> "LesionDetection":
+        """Count the components of two masks of one shape."""
+        return cls(_share_touched(reference, prediction), _share_touched(prediction, reference))
 
-
-def lesion_f1(prediction: Mask, reference: Mask) -> float:
-    """Return the harmonic mean of ``lesion_recall`` and ``lesion_precision``; 0 if one mask alone is empty."""
-    shares = lesion_recall(prediction, reference), lesion_precision(prediction, reference)
-    if any(map(np.isnan, shares)):
-        return float("nan") if all(map(np.isnan, shares)) else 0.0
-    return 2 * shares[0] * shares[1] / sum(shares) if any(shares) else 0.0
+    @property
+    def f1(self) -> float:
+        """Return the harmonic mean of both; 0 if one mask alone is empty, NaN if both are."""
+        shares = self.recall, self.precision
+        if any(map(math.isnan, shares)):
+            return math.nan if all(map(math.isnan, shares)) else 0.0
+        return 2 * shares[0] * shares[1] / sum(shares) if any(shares) else 0.0
 
 
 def _share_touched(mask: Mask, other: Mask) -> float:

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from aunet.metrics.lesions import LesionDetection
 from aunet.metrics.overlap import Mask
 from aunet.metrics.surface_distance import SurfaceDistances, border_distances, element_distances
 
@@ -45,6 +46,11 @@ class MaskPair:
     @property
     def _voxel_ml(self) -> float:
         return math.prod(self.spacing) / 1000
+
+    @cached_property
+    def lesions(self) -> LesionDetection:
+        """Return the detection of the class's separate parts."""
+        return LesionDetection.of_masks(self.prediction, self.reference)
 
     @cached_property
     def element_distances(self) -> SurfaceDistances:

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from aunet.metrics.mask_pair import MaskPair
+if TYPE_CHECKING:
+    from aunet.metrics.mask_pair import MaskPair  # loads SciPy, which readers of tables do not need
 
 # The better side of a metric; "zero" is that of a signed difference.
 Direction = Literal["higher", "lower", "zero"]
@@ -36,7 +37,7 @@ class Metric:
 
     key: str
     title: str
-    function: Callable[[MaskPair], float]
+    function: "Callable[[MaskPair], float]"
     direction: Direction
     unit: str = ""
     digits: int = 3

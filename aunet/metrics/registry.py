@@ -7,7 +7,6 @@ versions stay readable: a column that they lack is "not recorded".
 import math
 from collections.abc import Mapping
 
-from aunet.metrics.lesions import lesion_f1, lesion_precision, lesion_recall
 from aunet.metrics.metric import Metric
 from aunet.metrics.overlap import dice, iou, precision, ratio, recall
 
@@ -138,7 +137,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         key="lesion_f1",
         title="Lesion F1",
-        function=lambda pair: lesion_f1(pair.prediction, pair.reference),
+        function=lambda pair: pair.lesions.f1,
         direction="higher",
         penalty="zero",
         highest=1.0,
@@ -149,7 +148,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         key="lesion_recall",
         title="Lesion recall",
-        function=lambda pair: lesion_recall(pair.prediction, pair.reference),
+        function=lambda pair: pair.lesions.recall,
         direction="higher",
         penalty="zero",
         highest=1.0,
@@ -158,7 +157,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         key="lesion_precision",
         title="Lesion precision",
-        function=lambda pair: lesion_precision(pair.prediction, pair.reference),
+        function=lambda pair: pair.lesions.precision,
         direction="higher",
         penalty="zero",
         highest=1.0,

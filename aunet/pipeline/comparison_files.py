@@ -18,7 +18,6 @@ from aunet.evaluation.setting_differences import setting_differences
 from aunet.evaluation.verdicts import verdicts
 from aunet.files import replaced_atomically, write_text
 from aunet.metrics.registry import METRIC_OF, METRICS
-from aunet.pipeline.comparison_pictures import write_figures
 from aunet.reporting.comparison_report import write_comparison_report
 from aunet.reporting.latex import as_latex
 from aunet.reporting.tables import PaperTable
@@ -69,6 +68,8 @@ def write_comparison(
             frames["paired_differences.csv"] = differences_to_first(runs)
     _write(folder, frames, tables, sentences)
     if options.has_figures:
+        from aunet.pipeline.comparison_pictures import write_figures  # loads matplotlib
+
         write_figures(arms, table, rows, folder / "figures", options.margin)
     figures = sorted((folder / "figures").glob("*.png")) if options.has_figures else []
     title = f"Comparison of {', '.join(names)}"

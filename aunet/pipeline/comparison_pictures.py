@@ -47,7 +47,7 @@ def write_figures(
         save_figure(paired_dots(values, names[0], name), folder / f"paired_dots_{suffix}")
         figure = difference_distributions(values, names[0], name, of_arm, margin)
         save_figure(figure, folder / f"differences_{suffix}")
-    if values["volume_ml"].gt(0).any():  # older runs record no volume
+    if values["volume_ml"].gt(0).any():  # old tables lack volumes
         save_figure(score_against_volume(values, names), folder / "dice_against_volume")
     for name, figure in (("learning_curves", _learning(present)), ("contrast_curves", _contrast(present))):
         if figure is not None:

@@ -28,6 +28,7 @@ from aunet.evaluation.test_scores import score_test_cases
 from aunet.files import replaced_atomically
 from aunet.machine import peak_memory_bytes
 from aunet.metrics.case_scores import summary_as_mapping
+from aunet.networks.inspection.cost import measure_cost
 from aunet.pipeline.data_identity import check_same_data
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
@@ -250,6 +251,7 @@ def start_record(
         model=config.model.name,
         seed=config.seed,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
+        gflop=_measure_gflop(config, network),
         class_names=config.dataset.class_names,
         patch_size=config.dataset.patch_size,
         repeatable=config.trainer.max_time is None,
@@ -271,6 +273,12 @@ def save_failed_batch(error: NonFiniteLossError, folder: Path) -> UserError:
 
 def _round(seconds: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in seconds.items()}
+
+
+def _measure_gflop(config: RunConfig, network: nn.Module) -> float:
+    """Return the GFLOP of the forward pass of one patch, a multiply-add counted as 2."""
+    facts = config.dataset
+    return round(measure_cost(network, facts.in_channels, facts.patch_size, 1)[-1].flop / 1e9, 3)
 
 
 def _measure_peak_mib() -> int:

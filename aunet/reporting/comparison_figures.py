@@ -210,9 +210,9 @@ def _median_line(known: NDArray[np.float64], parts: int = 3) -> tuple[list[float
 
 
 def _set_log_volume(axes: Axes, volumes: NDArray[np.float64]) -> None:
-    axes.set_xscale("log")
     if not len(volumes):
         return
+    axes.set_xscale("log")
     low, high = volumes.min() / 1.1, volumes.max() * 1.1
     axes.set_xlim(low, high)
     nice = [base * 10.0**power for power in range(-4, 6) for base in (1, 2, 5)]

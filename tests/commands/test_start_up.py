@@ -72,7 +72,7 @@ def test_evaluate_scores_folders_without_torch_or_hydra(
 def test_compare_times_networks_without_monai_lightning_or_a_tracker(
     runs: tuple[Path, Path], repository: Path, tmp_path: Path
 ) -> None:
-    words = ["compare", *map(str, runs), "--output", str(tmp_path), "--allow-differences"]
+    words = ["compare", *map(str, runs), "--output", str(tmp_path), "--allow-differences", "--no-figures"]
     _check_absent(words, _TRAINING, repository)
 
 

@@ -134,8 +134,8 @@ def test_a_run_that_was_killed_while_it_was_scored_trains_no_step_more(run_ended
 def test_the_processes_of_a_run_are_given_its_new_time_limit() -> None:
     """It is not in the run's config.yaml before they start."""
     limit, run = "trainer.max_time=00:01:00:00", Path("run")
-    assert words_of_ranks(["resume=run", limit], run) == ["resume=run", limit]
-    assert words_of_ranks(["extend=run", "trainer.max_epochs=9", limit], run) == ["resume=run", limit]
+    assert words_of_ranks(["resume=run", limit], run) == ["resume='run'", limit]
+    assert words_of_ranks(["extend=run", "trainer.max_epochs=9", limit], run) == ["resume='run'", limit]
 
 
 def test_a_time_limit_of_days_is_read_as_it_is_written(run_ended_by: CopyOfRun, train: Train) -> None:

@@ -1,9 +1,10 @@
 """A user's mistake ends in one message and status 2, without a traceback."""
 
 import json
-import shutil
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 from scans import write_folder_pair
 
@@ -31,7 +32,7 @@ def message_of(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         (["trainer.max_epochs=-1"], "max_epochs"),
         (["model.network._target_=os.system"], "os.system"),
         (["--fast"], "--fast"),
-        (["--jobs", "2"], "add -m"),
+        (["--jobs", "2"], "Add -m"),
         (["-m", "jobs=2", "seed=0,1"], "--jobs 2"),
         (["-m", "--jobs", "0", "seed=0,1"], "--jobs 0"),
         (["-m", "hydra/launcher=joblib", "seed=0,1"], "submitit_slurm"),
@@ -104,7 +105,8 @@ def test_a_run_whose_data_changed_does_not_resume(scans: Path, capsys: pytest.Ca
     assert main(["train", *train_on(scans)]) == 0
     record = scans.parent / "run" / "run.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"status": "interrupted"}))
-    shutil.copy(scans / "labels" / "case_0.nii.gz", scans / "labels" / "case_1.nii.gz")
+    label = nibabel.load(scans / "labels" / "case_1.nii.gz")
+    nibabel.Nifti1Image(np.flip(label.get_fdata(), 0).astype(np.uint8), label.affine).to_filename(label.get_filename())
     capsys.readouterr()
     assert "have changed since" in message_of([f"resume={scans.parent}/run"], capsys)
 

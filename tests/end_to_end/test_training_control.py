@@ -90,16 +90,16 @@ def test_classes_that_no_validation_case_has_do_not_choose_the_best_epoch(
 def test_checkpoints_are_also_written_by_the_clock(
     plain_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved: list[str] = []
+    saved: list[Path] = []
     plain_save = Checkpoints._save
 
-    def save(checkpoints: Checkpoints, trainer: Any, name: str) -> None:
-        saved.append(name)
-        plain_save(checkpoints, trainer, name)
+    def save(checkpoints: Checkpoints, trainer: Any, path: Path) -> None:
+        saved.append(path)
+        plain_save(checkpoints, trainer, path)
 
     monkeypatch.setattr(Checkpoints, "_save", save)
     words = [*plain_settings, "trainer.max_epochs=1", "trainer.checkpoint_minutes=1e-9"]
     assert main(["train", *words, f"hydra.run.dir={tmp_path}/run"]) == 0
-    assert saved == ["last.ckpt"] * 3 + ["best.ckpt"]  # three steps inside the epoch, then its end
+    assert [path.name for path in saved] == ["last.ckpt"] * 3 + ["best.ckpt"]  # three steps inside the epoch, then its end
     checkpoints = tmp_path / "run" / "checkpoints"
     assert (checkpoints / "last.ckpt").read_bytes() == (checkpoints / "best.ckpt").read_bytes()

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from aunet.metrics.lesions import lesion_f1, lesion_precision, lesion_recall
+from aunet.metrics.lesions import LesionDetection
 
 
 def spots(*places: tuple[int, int, int]) -> np.ndarray:
@@ -19,19 +19,19 @@ def test_parts_count_alike_whatever_their_size() -> None:
     reference, prediction = spots((0, 0, 0), (4, 4, 0), (8, 8, 0)), spots((1, 1, 0), (4, 8, 0))
     prediction[8:, :3, 2:] = True
 
-    assert lesion_recall(prediction, reference) == pytest.approx(1 / 3)
-    assert lesion_precision(prediction, reference) == pytest.approx(1 / 3)
-    assert lesion_f1(prediction, reference) == pytest.approx(1 / 3)
+    assert LesionDetection.of_masks(prediction, reference).recall == pytest.approx(1 / 3)
+    assert LesionDetection.of_masks(prediction, reference).precision == pytest.approx(1 / 3)
+    assert LesionDetection.of_masks(prediction, reference).f1 == pytest.approx(1 / 3)
 
 
 def test_voxels_that_touch_at_a_corner_are_one_part() -> None:
     reference = np.zeros((4, 4, 4), dtype=bool)
     reference[0, 0, 0] = reference[1, 1, 1] = True
-    assert lesion_recall(reference[::1], reference) == 1
-    assert lesion_recall(np.zeros_like(reference), reference) == 0
+    assert LesionDetection.of_masks(reference[::1], reference).recall == 1
+    assert LesionDetection.of_masks(np.zeros_like(reference), reference).recall == 0
     half = reference.copy()
     half[0, 0, 0] = False
-    assert lesion_recall(half, reference) == 1
+    assert LesionDetection.of_masks(half, reference).recall == 1
 
 
 @pytest.mark.parametrize(
@@ -47,5 +47,5 @@ def test_voxels_that_touch_at_a_corner_are_one_part() -> None:
 def test_undefined_values_follow_the_convention(
     prediction: np.ndarray, reference: np.ndarray, expected: tuple[float, float, float]
 ) -> None:
-    found = [score(prediction, reference) for score in (lesion_recall, lesion_precision, lesion_f1)]
-    np.testing.assert_array_equal(found, expected)
+    found = LesionDetection.of_masks(prediction, reference)
+    np.testing.assert_array_equal([found.recall, found.precision, found.f1], expected)

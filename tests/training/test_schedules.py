@@ -78,4 +78,4 @@ def end_epoch(schedule: ReduceOnPlateau, dice: float) -> None:
 
 def test_the_option_with_a_plateau_builds_its_schedule() -> None:
     settings = resolve_config(compose_config(["optimizer=adamw_plateau"]), FACTS)
-    assert isinstance(build_schedule(settings), ReduceOnPlateau)
+    assert isinstance(build_schedule(settings.optimizer, settings.trainer), ReduceOnPlateau)
