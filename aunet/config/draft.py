@@ -155,7 +155,7 @@ class Draft:
         config = self._config.copy()
         OmegaConf.set_struct(config, False)
         for key, value in values.items():
-            OmegaConf.update(config, key, value)
+            OmegaConf.update(config, key, value, merge=False)
         return Draft(config, self._built)
 
     def as_plain(self, *, is_resolved: bool = False) -> Plain:

@@ -41,6 +41,12 @@ def configure_run(words: Sequence[str]) -> tuple[Draft, Path]:
             _check_can_change(others, kind, keys)
             return _configure_earlier(path_of(folder), others, is_extended=kind == "extend"), path_of(folder)
     draft = compose_draft(without_keys(words, ("extend",)))
+    if draft.trainer.requeue:
+        from aunet.pipeline.slurm import find_requeued_run
+
+        if begun := find_requeued_run(draft.run_folder, words):
+            trusted = [text for text in words if key_of(text) == "trusted_modules"]
+            return _configure_earlier(begun, trusted, is_extended=False), begun
     return draft, draft.run_folder
 
 

@@ -35,7 +35,7 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, count_cores() // number)))
     environment = os.environ | {"OMP_NUM_THREADS": threads, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": _SECONDS_TO_STOP}
     # In its own session: Ctrl-C in the terminal reaches this process alone, which forwards it: the ranks get it once.
-    prepare = end_with_parent if os.name == "posix" else None  # Windows calls nothing before the command
+    prepare = _prepare_ranks if os.name == "posix" else None  # Windows calls nothing before the command
     process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=prepare)
     with _forward_signals(process):
         status = process.wait()
@@ -59,6 +59,12 @@ def end_with_parent(parent: int | None = None) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if parent is not None and os.getppid() != parent:
         sys.exit(1)
+
+
+def _prepare_ranks() -> None:
+    """Let the ranks end with this process, and ignore SIGUSR1, on which this process stops them."""
+    end_with_parent()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 @contextmanager

@@ -100,6 +100,8 @@ def test_checkpoints_are_also_written_by_the_clock(
     monkeypatch.setattr(Checkpoints, "_save", save)
     words = [*plain_settings, "trainer.max_epochs=1", "trainer.checkpoint_minutes=1e-9"]
     assert main(["train", *words, f"hydra.run.dir={tmp_path}/run"]) == 0
-    assert [path.name for path in saved] == ["last.ckpt"] * 3 + ["best.ckpt"]  # three steps inside the epoch, then its end
+    assert [path.name for path in saved] == ["last.ckpt"] * 3 + [
+        "best.ckpt"
+    ]  # three steps inside the epoch, then its end
     checkpoints = tmp_path / "run" / "checkpoints"
     assert (checkpoints / "last.ckpt").read_bytes() == (checkpoints / "best.ckpt").read_bytes()
