@@ -96,7 +96,7 @@ def with_mappings_replaced(overrides: Sequence[Override], loader: ConfigLoader) 
         text = str(override.input_line)
         is_plain = not (override.is_add() or override.is_force_add() or override.is_delete())
         if is_plain and isinstance(override.value(), dict) and not options_of(override, loader):
-            words += [f"~{override.key_or_group}", f"+{text}"]
+            words += [f"{override.key_or_group}=null", text]  # ~key would refuse a key that is null
         else:
             words.append(text)
     return words

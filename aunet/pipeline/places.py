@@ -15,7 +15,7 @@ def is_folder_named(words: Sequence[str]) -> bool:
 
 
 def claim_folder(folder: Path) -> Path:
-    """Make and return ``folder`` or, if runs that started together took it, the first free ``folder_2``, ``folder_3``."""
+    """Make and return ``folder``, or the first free of ``folder_2`` … if runs that started together took it."""
     for number in itertools.count(1):
         claimed = folder if number == 1 else folder.with_name(f"{folder.name}_{number}")
         try:
