@@ -35,6 +35,7 @@ from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.sharding import WholeForValidation
 from aunet.training.time_plan import duration_in_seconds
 from aunet.training.trial_steps import BatchShape
+from aunet.training.validation_pace import ValidationPace
 
 
 def build_clock(trainer: TrainerConfig) -> RunClock:
@@ -135,6 +136,7 @@ def build_callbacks(
     average = None if decay is None else WeightAverage(decay)
     recorder = build_recorder(config.attention, folder, data, task, config.dataset.patch_size, tracker)
     return [
+        ValidationPace(config.trainer.validate_every),
         *([average] if average else []),
         *own,
         *([task.schedule] if isinstance(task.schedule, Callback) else []),

@@ -59,6 +59,7 @@ def _run(words: list[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aunet", description="Attention-gated segmentation of 3D medical images.")
     parser.add_argument("--version", action="version", version=f"aunet {__version__}")
+    parser.add_argument("--versions", action=_Versions, help="print the versions of Python, packages and system")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     commands.add_parser("train", help="train a network: one run, a sweep with -m, or a study", add_help=False)
     commands.add_parser("search", help="search for the settings that score best", add_help=False)
@@ -76,6 +77,22 @@ def _parser() -> argparse.ArgumentParser:
         module.add_arguments(command)
         command.set_defaults(command=getattr(module, name))
     return parser
+
+
+class _Versions(argparse.Action):
+    """The option ``--versions``, for reports of faults: it prints what a run records and ends."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: object) -> None:
+        """Print the versions, a line each."""
+        import platform
+
+        from aunet.runs.run_record import list_versions
+
+        found = {"aunet": __version__, **list_versions(), "system": platform.platform()}
+        parser.exit(message="".join(f"{name} {value}\n" for name, value in found.items()))
 
 
 def _tolerate_narrow_output() -> None:
