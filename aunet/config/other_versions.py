@@ -29,6 +29,8 @@ def adapt_config(config: DictConfig, folder: Path) -> None:
     Raises:
         UserError: a key is missing that has no default, or on which a prediction depends.
     """
+    if not all(section in config for section in _NEEDED):
+        return  # never the configuration of a run, which the checks that follow report
     run = RunFolder(folder)
     if unknown := list_unknown_keys(config):
         for key in unknown:

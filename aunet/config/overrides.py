@@ -82,8 +82,17 @@ def check_keys(overrides: Sequence[Override], known: Collection[str], loader: Co
         key = override.key_or_group
         is_new = override.is_add() or override.is_force_add()
         if not (is_new or key in known or options_of(override, loader)):
-            remedy = did_you_mean(key, known) or f" To add an argument that no YAML file lists, write +{key}=…"
+            remedy = did_you_mean(key, known) or _remedy_of_argument(key, known)
             raise UserError(f"{override.input_line}: there is no key or group {key!r}.{remedy}")
+
+
+def _remedy_of_argument(key: str, known: Collection[str]) -> str:
+    """Return the remedy for an argument that no YAML file lists; empty unless ``key`` lies in a class's arguments."""
+    parents = [key[: match.start()] for match in re.finditer(r"\.", key)]
+    has_class = any(f"{parent}._target_" in known for parent in parents)
+    return (
+        f" To add an argument that no YAML file lists, write +{key}=…" if has_class else " docs/settings.md lists all."
+    )
 
 
 def with_mappings_replaced(overrides: Sequence[Override], loader: ConfigLoader) -> list[str]:

@@ -38,7 +38,7 @@ def list_known_keys() -> list[str]:
 
 
 def list_unknown_keys(config: DictConfig) -> list[str]:
-    """Return the dotted keys of ``config`` that the schema lacks; keys of free containers, as of a network, are known."""
+    """Return the dotted keys of ``config`` that the schema lacks; free containers, as of a network, hold any."""
     known = {key: type_ for key, type_, _ in _schema_entries(RunConfig)}
     groups = ["", *(key for key, type_ in known.items() if is_dataclass(type_))]
     unknown: list[str] = []
