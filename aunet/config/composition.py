@@ -159,6 +159,8 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
             raise UserError(
                 f"{group}/{part}: the chosen {group} has no {part}. Choose a {group}= that has one."
             ) from error
+        if null := re.match(r"Could not delete from config. '([^']+)' does not exist", reason):
+            raise UserError(f"~{null[1]}: there is no value to take out. For none write {null[1]}=null.") from error
         raise UserError(f"The configuration cannot be composed: {reason}") from error
 
 

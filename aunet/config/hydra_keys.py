@@ -95,7 +95,7 @@ def check_hydra_values(hydra: Mapping[str, object]) -> None:
     for key, usual in _UNUSED.items():
         value: object = hydra
         for name in key.split("."):
-            value = cast(Mapping[str, object], value).get(name)
+            value = value.get(name) if isinstance(value, Mapping) else None
         if value not in usual:
             raise _unused(f"hydra.{key}={value}", f"hydra.{key}")
 

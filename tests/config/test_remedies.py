@@ -21,7 +21,7 @@ def message_of(*words: str) -> str:
 )
 def test_a_key_that_cannot_be_added_is_not_said_to_be(word: str) -> None:
     assert "write +" not in (message := message_of(word))
-    assert "Did you mean" in message or "docs/settings.md lists all" in message
+    assert "Did you mean" in message or "See docs/settings.md" in message
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,7 @@ def test_an_argument_that_may_be_added_is_added_as_the_message_says(group: str, 
 @pytest.mark.parametrize("key", ["trainer.max_time", "trainer.patience", "data.fixes", "store_budget", "init"])
 def test_a_deleted_key_is_given_null_as_the_message_says(key: str) -> None:
     message = message_of(f"~{key}")
-    assert f"{key}=…" in message
-    assert "or null" in message
+    assert re.search(rf"null: {key}=…|{key}=null", message)
     resolve_config(compose_config([f"{key}=null"]), FACTS)
 
 
