@@ -12,6 +12,9 @@ from uuid import uuid4
 from aunet.errors import UserError
 from aunet.machine import lock_file
 
+# An object of JSON as it was read; whoever uses a value checks it.
+JsonObject = dict[str, Any]
+
 
 @contextmanager
 def replaced_atomically(path: Path) -> Generator[Path]:
@@ -76,7 +79,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Replace the content of ``path`` by ``content`` as indented JSON; raise ValueError for NaN, which JSON lacks."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
@@ -91,15 +94,15 @@ def read_json(file: Path, remedy: str) -> Any:
         raise UserError(f"{file}: not valid JSON ({error}). {remedy}") from None
 
 
-def read_json_object(file: Path, remedy: str) -> dict[str, Any]:
+def read_json_object(file: Path, remedy: str) -> JsonObject:
     """Read ``file`` as ``read_json`` does; raise UserError, ending in ``remedy``, unless it holds one JSON object."""
     content = read_json(file, remedy)
     if not isinstance(content, dict):
         raise UserError(f"{file}: not a JSON object. {remedy}")
-    return cast(dict[str, Any], content)
+    return cast(JsonObject, content)
 
 
-def read_json_if_sound(file: Path) -> dict[str, Any]:
+def read_json_if_sound(file: Path) -> JsonObject:
     """Return the JSON object in ``file``; empty if the file is missing, half-written or damaged."""
     try:
         return read_json_object(file, "")

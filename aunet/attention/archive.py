@@ -2,6 +2,7 @@
 
 attention/statistics.csv                     a row per epoch, case, level and map
 attention/volumes/<case_id>/epoch_0012.npz   coefficients in 8 bits
+attention/scans/<case_id>.npz                the image and label below them, for the viewer of the report
 attention/pictures/<case_id>/epoch_0012.png  picture of the coefficients
 attention/film_<case_id>.png                 epochs side by side
 """
@@ -11,20 +12,16 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from aunet.attention.film import Frame
 from aunet.errors import UserError
-from aunet.files import replaced_atomically, write_text
+from aunet.files import write_text
+from aunet.inference.coefficient_files import read_coefficients, write_coefficients
 from aunet.inference.coefficients import LevelCoefficients
-from aunet.reporting.pictures.planes import Triple
+from aunet.reporting.pictures.planes import LabelledScan
+from aunet.reporting.viewer.stored_scan import store_scan, write_scan
 from aunet.runs.epoch_rows import read_table
 from aunet.runs.run_folder import AttentionFolder
-
-_STEPS = 255
 
 
 class AttentionArchive:
@@ -46,23 +43,24 @@ class AttentionArchive:
         """Return the path of the contact sheet of a case."""
         return self._folder.film(case_id)
 
+    def write_scan(self, case_id: str, scan: LabelledScan) -> None:
+        """Write the image and label that the coefficients of a case lie on, unless an earlier epoch has."""
+        if not (path := self._folder.scan(case_id)).is_file():
+            write_scan(path, store_scan(scan))
+
     def write_volumes(self, case_id: str, epoch: int, levels: Sequence[LevelCoefficients]) -> None:
         """Write the coefficients of one case and epoch, rounded to 1/255 of each map's largest value."""
-        with replaced_atomically(self._folder.volume(case_id, epoch)) as temporary, temporary.open("wb") as file:
-            arrays = {name: array for level in levels for name, array in _compact(level).items()}
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+        write_coefficients(self._folder.volume(case_id, epoch), levels)
 
     def read_volumes(self, case_id: str, epoch: int) -> list[LevelCoefficients]:
         """Read what ``write_volumes`` wrote, finest level first."""
-        with np.load(self._folder.volume(case_id, epoch), allow_pickle=False) as arrays:
-            numbers = sorted(int(name.removeprefix("level_")) for name in arrays.files if name.startswith("level_"))
-            return [_expanded(level, arrays) for level in numbers]
+        return read_coefficients(self._folder.volume(case_id, epoch))
 
     def read_frames(self, case_id: str, epochs: Sequence[int]) -> list[Frame]:
         """Read the coefficients of a case at ``epochs``, for a film."""
         return [Frame(epoch, self.read_volumes(case_id, epoch)) for epoch in epochs]
 
-    def replace_statistics(self, epoch: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    def replace_statistics(self, epoch: int, rows: Sequence[Mapping[str, float | str]]) -> None:
         """Write the ``rows`` of ``epoch``, replacing those that an interrupted run left of this and later epochs."""
         earlier = [row for row in read_table(self._folder.statistics) if int(row["epoch"]) < epoch]
         table = io.StringIO()
@@ -103,28 +101,6 @@ def _stride(count: int, limit: int) -> int:
     while (count - 2) // step + 2 > limit:
         step *= 2
     return step
-
-
-def _compact(level: LevelCoefficients) -> dict[str, NDArray[Any]]:
-    largest = level.values.max(axis=(1, 2, 3), keepdims=True)
-    steps = np.rint(level.values * (_STEPS / np.where(largest > 0, largest, 1.0)))
-    return {
-        f"level_{level.level}": steps.astype(np.uint8),
-        f"largest_{level.level}": largest.astype(np.float32),
-        f"cell_size_{level.level}": np.array(level.cell_size, dtype=np.float64),
-        f"offset_{level.level}": np.array(level.offset, dtype=np.float64),
-    }
-
-
-def _expanded(level: int, arrays: Mapping[str, NDArray[Any]]) -> LevelCoefficients:
-    values = arrays[f"level_{level}"] * (arrays[f"largest_{level}"] / _STEPS)
-    cell_size, offset = _triple(arrays[f"cell_size_{level}"]), _triple(arrays[f"offset_{level}"])
-    return LevelCoefficients(level, values.astype(np.float32), cell_size, offset)
-
-
-def _triple(array: NDArray[Any]) -> Triple:
-    first, second, third = array.tolist()
-    return first, second, third
 
 
 def _cell(value: float | str) -> float | str:

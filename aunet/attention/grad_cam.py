@@ -12,7 +12,6 @@ knows neither windows nor predicted voxels.
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from copy import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -99,7 +98,7 @@ def _kept(module: nn.Module, hooks: ExitStack) -> list[Tensor]:
     """Return a list that will hold the features of ``module`` after a forward pass, as long as ``hooks`` are open."""
     kept: list[Tensor] = []
 
-    def keep(_module: nn.Module, _inputs: Any, output: Any) -> Tensor | None:
+    def keep(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
         features = first_tensor(output)
         assert features is not None
         kept.append(features)
@@ -149,7 +148,7 @@ def _coarsest_layer(network: nn.Module, image: Tensor) -> tuple[str, nn.Module]:
     """Return the last module to run whose features have the fewest cells of all that have the image's axes."""
     found: list[tuple[int, str, nn.Module]] = []
 
-    def note(name: str, module: nn.Module, output: Any) -> None:
+    def note(name: str, module: nn.Module, output: object) -> None:
         features = first_tensor(output)
         if features is not None and features.ndim == image.ndim:
             found.append((features.shape[2:].numel(), name, module))

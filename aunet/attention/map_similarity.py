@@ -47,8 +47,8 @@ def similarity(first: NDArray[np.floating], second: NDArray[np.floating]) -> Sim
     """
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return Similarity(math.nan, math.nan)
-    ranks: Any = stats.spearmanr(first.ravel(), second.ravel())
-    return Similarity(float(ranks.statistic), _ssim(_scaled(first), _scaled(second)))
+    found: Any = stats.spearmanr(first.ravel(), second.ravel())
+    return Similarity(float(found.statistic), _ssim(_scaled(first), _scaled(second)))
 
 
 def _ssim(first: NDArray[np.floating], second: NDArray[np.floating]) -> float:

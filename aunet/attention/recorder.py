@@ -27,7 +27,7 @@ from aunet.tracking.tracker import Tracker
 
 _log = logging.getLogger(__name__)
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # numbers, and the case's name
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ class AttentionRecorder(Callback):
                 _log.info("This network gates no skip: no attention is recorded.")
                 return
             rows += self._statistics(case, levels, epoch)
+            self._archive.write_scan(case.case_id, case.as_scan())
             self._archive.write_volumes(case.case_id, epoch, levels)
             self._draw(network, case, levels, epoch)
         self.contrasts = _mean_contrasts(rows)

@@ -6,7 +6,7 @@ Parts that only a training needs are in ``task.py``, so that a prediction import
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -15,9 +15,9 @@ from aunet.build.data import build_object
 from aunet.build.preprocessing import build_preprocessing
 from aunet.classes import Labels
 from aunet.config.draft import load_draft, load_run_config
-from aunet.config.schema import DatasetFacts, InferenceConfig, ModelConfig, RunConfig, TrainerConfig
+from aunet.config.schema import DatasetFacts, InferenceConfig, ModelConfig, RunConfig, Target, TrainerConfig
 from aunet.errors import UserError
-from aunet.inference.predictor import Predictor
+from aunet.inference.predictor import Postprocessing, Predictor
 from aunet.inference.window_layout import Window
 from aunet.networks import UNet
 from aunet.networks.protocols import SizedNetwork
@@ -56,6 +56,24 @@ def build_window(inference: InferenceConfig, dataset: DatasetFacts, model: Model
         )
     one_pass = inference.one_pass_voxels if isinstance(network, UNet) and network.is_local else 0
     return Window(patch_size, inference.overlap, multiple, inference.window_batch, one_pass)
+
+
+def build_postprocessing(inference: InferenceConfig) -> list[Postprocessing]:
+    """Return the steps that change each predicted label map, ``inference.postprocessing``.
+
+    Raises:
+        UserError: if an entry does not name a class whose objects can be called.
+    """
+    steps: list[Postprocessing] = []
+    for number, node in enumerate(inference.postprocessing):
+        built: object = build_object(cast(Target, node)) if isinstance(node, Mapping) and "_target_" in node else None
+        if not callable(built):
+            raise UserError(
+                f"inference.postprocessing[{number}]={node}: not a step. Write {{_target_: my_package.MyStep}}, a class"
+                " whose objects map a Prediction to its new label map, and its arguments."
+            )
+        steps.append(cast(Postprocessing, built))
+    return steps
 
 
 def choose_hardware(trainer: TrainerConfig) -> HardwareChoice:
@@ -102,6 +120,7 @@ def load_run(
         channels_last=choice.is_channels_last,
         device=device or training_device(choice),
         in_channels=config.dataset.in_channels,
+        postprocessing=build_postprocessing(config.inference),
     )
 
 

@@ -2,10 +2,10 @@
 
 import logging
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 from aunet.config.draft import Draft
-from aunet.config.schema import DataConfig, DatasetFacts, RunConfig
+from aunet.config.schema import DataConfig, DatasetFacts, Plain, RunConfig
 from aunet.config.words import path_of
 from aunet.data.cohort.case import Cohort, Modality
 from aunet.data.cohort.content_digest import ContentDigests
@@ -50,7 +50,7 @@ def apply_given_modality(cohort: Cohort, data: DataConfig) -> Cohort:
     return named
 
 
-def decide_intensity_facts(draft: Draft, cohort: Cohort) -> tuple[str, list[str] | None, list[Any] | None]:
+def decide_intensity_facts(draft: Draft, cohort: Cohort) -> tuple[str, list[str] | None, list[Plain | None] | None]:
     """Return ``modality``, ``modalities`` and ``intensities`` of ``DatasetFacts``; a resumed run keeps its own."""
     recorded = draft.dataset
     if draft.is_known("modality"):

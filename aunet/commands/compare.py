@@ -145,7 +145,7 @@ def measure_forward_pass(
     from aunet.terminal import shown
 
     networks = [load_run(run.folder, trusted_modules=trusted_modules).network for run in runs]
-    channels = [int(run.settings["dataset.in_channels"]) for run in runs]
+    channels = [int(str(run.settings["dataset.in_channels"])) for run in runs]
     device = next(networks[0].parameters()).device
     generator = torch.Generator().manual_seed(0)
     images = [
@@ -167,6 +167,9 @@ def measure_forward_pass(
 
 
 def _count_gflop(network: "nn.Module", in_channels: int, patch_size: Sequence[int]) -> float:
-    from aunet.networks.inspection.cost import measure_cost  # costs a second of imports
+    from math import nan
 
-    return measure_cost(network, in_channels, patch_size, 1)[-1].flop / 1e9
+    from aunet.networks.inspection.cost import forward_gflop  # costs a second of imports
+
+    gflop = forward_gflop(network, in_channels, patch_size)
+    return nan if gflop is None else gflop

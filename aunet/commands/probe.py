@@ -17,7 +17,7 @@ _TARGETS = ("all", "level", "gate")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet probe``."""
     parser.add_argument("run", type=path_of, metavar="RUN", help="folder of a finished run of an attention model")
-    add_output(parser, "folder for tables and pictures")
+    add_output(parser, "folder for tables and pictures; one in RUN joins its report")
     add_trust(parser)
     parser.add_argument("--cases", choices=("validation", "test"), default="test", help="which cases; test by default")
     parser.add_argument("--max-cases", type=int, metavar="N", help="only the first N of them")
@@ -74,6 +74,10 @@ def probe(arguments: argparse.Namespace) -> None:
         bar = progress.add_task(f"Probing {len(run.cases)} cases", total=probing.num_steps)
         findings = probing.run(lambda: progress.update(bar, advance=1))
         tables = write_findings(arguments.output, run, findings, probing, arguments.margin, progress)
+    if arguments.output.resolve().parent == arguments.run.resolve():
+        from aunet.reporting.report import build_report
+
+        build_report(arguments.run)  # which includes the findings
     console = table_console()
     for table in tables:
         console.print(table, "")

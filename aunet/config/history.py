@@ -50,6 +50,7 @@ ADDED_KEYS: Mapping[str, object | Callable[[DictConfig], object]] = {
     # Deep supervision summed the losses of the levels with weights 1, 1/2, 1/4, ...
     "loss.level_reduction": "sum",
     "inference.one_pass_voxels": 0,
+    "inference.postprocessing": [],
     "trainer.callbacks": [],
     "trainer.validate_every": 1,
     "trainer.freeze": [],

@@ -237,6 +237,7 @@ class InferenceConfig:
     overlap: float = required(SHARE)
     window_batch: int = required(AT_LEAST_ONE)
     one_pass_voxels: int = required(NOT_NEGATIVE)
+    postprocessing: list[Any] = required()
 
 
 @dataclass

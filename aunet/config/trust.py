@@ -27,7 +27,7 @@ ALLOWED_MODULES = (
     "torch.nn",
 )
 # Parts of a configuration for ``check_targets``: those that a prediction builds, those that reading a dataset builds.
-NETWORK_ALONE = ("model.network",)
+NETWORK_ALONE = ("model.network", "inference.postprocessing")
 SOURCE_ALONE = ("data.source",)
 HYDRA_KEYS = frozenset({"_target_", "_partial_", "_convert_", "_recursive_"})
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -19,7 +19,17 @@ from aunet.data.store.stored_case import StoredCase
 from aunet.errors import UserError
 
 
-class ValidationDataset(Dataset[Sample]):
+class WholeCase(TypedDict):
+    """A preprocessed case: image (C, h, w, d), label (h, w, d) uint8, spacing in mm, annotated (K,) bool."""
+
+    image: Tensor
+    label: Tensor
+    case_id: str
+    spacing: tuple[float, float, float]
+    annotated: Tensor
+
+
+class ValidationDataset(Dataset[WholeCase]):
     """Whole stored cases: image (C, H, W, D) float32, label (H, W, D) uint8, case_id, annotated (K,) bool.
 
     The index None returns an empty sample.
@@ -32,9 +42,9 @@ class ValidationDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self._cases)
 
-    def __getitem__(self, index: int | None) -> Sample:
+    def __getitem__(self, index: int | None) -> WholeCase:
         if index is None:
-            return {}
+            return cast(WholeCase, {})  # the turn of a rank that has fewer cases than another
         case = self._cases[index]
         return {
             "image": torch.from_numpy(case.image()).float(),
@@ -61,11 +71,11 @@ class PartlyAnnotated(Dataset[Sample]):
 class PatchLoader(DataLoader[Sample]):
     """Loader whose position the data module keeps; these two methods signal Lightning that it resumes mid-epoch."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, int]:
         """Return an empty state, as the data module keeps the position."""
         return {}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Restore nothing, as the data module keeps the position."""
 
 
@@ -168,23 +178,23 @@ class SegmentationData(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
         )
 
-    def val_dataloader(self) -> DataLoader[Sample]:
+    def val_dataloader(self) -> DataLoader[WholeCase]:
         """Return one whole case at a time; every rank has as many, some of them empty, so that none waits."""
         dataset = self.validation_cases()
         turns = range(0, len(dataset), self._num_ranks)
         order = [turn + self._rank if turn + self._rank < len(dataset) else None for turn in turns]
         return DataLoader(dataset, batch_size=None, sampler=order, num_workers=0)  # pyright: ignore[reportArgumentType]
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, int]:
         """Return the number of batches that the run has consumed; an epoch that was cut short counts as whole."""
         trainer = self.trainer
         assert trainer is not None
-        loop: Any = trainer.fit_loop
+        loop: Any = trainer.fit_loop  # typed as if it did not count what was processed
         epochs, batches = loop.epoch_progress.current, loop.epoch_loop.batch_progress.current
         is_in_epoch = epochs.processed < epochs.ready
         return {"position": epochs.processed * len(self._order) + (batches.processed if is_in_epoch else 0)}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Continue after the batches already consumed."""
         self._order.position = int(state_dict["position"])
 

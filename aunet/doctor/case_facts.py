@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any
 
 import nibabel
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
 
+from aunet.data.io.grid import Voxels
 from aunet.data.io.volume import Volume
 from aunet.data.organ_positions import boxes_of_values, center_of_value
 from aunet.data.preprocessing.image_intensities import MOST_SAMPLES, PERCENTILES, Intensities, percentiles_of
@@ -92,13 +92,13 @@ def ras_shape_and_spacing(volume: Volume) -> tuple[tuple[int, int, int], tuple[f
 
 def content_digest(volume: Volume) -> str:
     """Return 16 hexadecimal digits of the voxels in RAS order, the same however the scan's axes are stored."""
-    turned: NDArray[Any] = apply_orientation(volume.array, io_orientation(volume.affine))
+    turned: Voxels = apply_orientation(volume.array, io_orientation(volume.affine))
     digest = sha256(str(turned.shape).encode())
     for plane in _planes(turned):
         digest.update(np.ascontiguousarray(plane, dtype=np.float32).data)
     return digest.hexdigest()[:16]
 
 
-def _planes(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def _planes(array: Voxels) -> Iterator[Voxels]:
     for index in range(array.shape[2]):
         yield array[:, :, index]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from aunet.doctor.case_facts import CaseFacts
 from aunet.doctor.finding import Finding, Severity
@@ -16,13 +16,14 @@ _COLUMNS: tuple[str, ...] = ("severity", "finding", "case_id", "message", "remed
 
 
 def write_findings(
-    folder: Path, findings: Sequence[Finding], facts: Sequence[CaseFacts], summary: Mapping[str, Any]
+    folder: Path, findings: Sequence[Finding], facts: Sequence[CaseFacts], summary: Mapping[str, object]
 ) -> None:
     """Write ``doctor.json``, with ``summary``, findings and cases, and ``findings.csv`` to ``folder``."""
     rows = [_row(finding) for finding in findings]
     counts = {severity.value: sum(row["severity"] == severity.value for row in rows) for severity in Severity}
     cases = {case.case_id: _without_nan(asdict(case)) for case in facts}
-    content = {**_without_nan(summary), "counts": counts, "findings": rows, "cases": cases}
+    summarised = {key: _without_nan(value) for key, value in summary.items()}
+    content = {**summarised, "counts": counts, "findings": rows, "cases": cases}
     write_json(folder / "doctor.json", content)
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
@@ -37,10 +38,10 @@ def _row(finding: Finding) -> dict[str, str]:
     return dict(zip(_COLUMNS, values, strict=True))
 
 
-def _without_nan(value: Any) -> Any:
+def _without_nan(value: object) -> object:
     """Return ``value`` with None for NaN and infinities, which JSON lacks."""
     if isinstance(value, Mapping):
-        return {str(key): _without_nan(part) for key, part in cast(Mapping[Any, Any], value).items()}
+        return {str(key): _without_nan(part) for key, part in cast(Mapping[object, object], value).items()}
     if isinstance(value, list | tuple):
-        return [_without_nan(part) for part in cast(Sequence[Any], value)]
+        return [_without_nan(part) for part in cast(Sequence[object], value)]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,7 +6,6 @@ Fixes change no file either: cases to leave out, and a value for the class that 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
 
@@ -35,7 +34,7 @@ class ProposedSetting:
     reason: str
 
 
-def propose_settings(cases: Sequence[Case], network: Mapping[str, Any]) -> list[ProposedSetting]:
+def propose_settings(cases: Sequence[Case], network: Mapping[str, object]) -> list[ProposedSetting]:
     """Propose settings for ``cases``, all of them usable; also the network's if ``network`` has their keys."""
     measured = plan_patches(cases, None, None, None)
     spacing = tuple(float(f"{side:.4g}") for side in measured.spacing)
@@ -124,7 +123,7 @@ def _reason_of_strides(spacing: Sequence[float], strides: Sizes) -> str:
     return f"the voxels are {ratio:.1f} times as long along one axis: it is not pooled before the others are as coarse"
 
 
-def _listed(values: Sequence[Any]) -> str:
+def _listed(values: Sequence[float | str | tuple[float, ...]]) -> str:
     """Return the values as a list that Hydra reads, without blanks."""
     return "[" + ",".join(_listed(value) if isinstance(value, tuple) else str(value) for value in values) + "]"
 

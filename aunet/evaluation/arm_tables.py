@@ -1,17 +1,19 @@
 """The tables of a comparison of arms: the paper's table over all trainings, and the effects."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from aunet.evaluation.arms import Arm
 from aunet.evaluation.compared_run import ComparedRun
 from aunet.evaluation.comparison import fact_rows, metric_title, run_notes
 from aunet.evaluation.comparison_scores import ScoreForm
+from aunet.evaluation.effects import EffectRow, effect_rows
 from aunet.evaluation.setting_differences import NOT_RECORDED
 from aunet.evaluation.sign_flip_test import DRAWS, FEWEST, MOST_EXACT
 from aunet.metrics.case_scores import detections
@@ -93,7 +95,7 @@ def size_table(rows: pd.DataFrame, forms: Sequence[ScoreForm], title: str) -> Pa
 
 
 def _score_rows(form: ScoreForm, table: pd.DataFrame, names: Sequence[str]) -> Rows:
-    chosen = table[(table["metric"] == form.metric) & (table["form"] == form.name)]
+    chosen = table.loc[(table["metric"] == form.metric) & (table["form"] == form.name)]
     if chosen.empty:
         return ((metric_title(form), "all", "–", *(NOT_RECORDED for _ in names)),)
     rows: list[tuple[str, ...]] = []
@@ -120,16 +122,16 @@ def _detected_rows(arms: Sequence[Arm]) -> Rows:
     return tuple(rows)
 
 
-def _cells(scores: Any, names: Sequence[str], digits: int) -> tuple[list[str], int]:
+def _cells(scores: pd.DataFrame, names: Sequence[str], digits: int) -> tuple[list[str], int]:
     """Return a cell per arm, over the cases that all trainings define, and the number of their patients."""
-    wide: Any = scores.pivot(index=["patient", "case"], columns=["arm", "seed"], values="value").dropna()
-    means = wide.groupby(level="patient").mean()
+    wide = scores.pivot(index=["patient", "case"], columns=["arm", "seed"], values="value").dropna()
+    means: Any = wide.groupby(level="patient").mean()
     present = set(scores["arm"])
     cells = [_cell(means[name].to_numpy(dtype=np.float64), digits) if name in present else MISSING for name in names]
     return cells, len(means)
 
 
-def _cell(values: Any, digits: int) -> str:
+def _cell(values: NDArray[np.float64], digits: int) -> str:
     """Return ``0.840 ± 0.087 (0.004)`` of the scores (patients, trainings)."""
     patients, trainings = values.shape
     if not patients:
@@ -169,11 +171,11 @@ def _missing_notes(arms: Sequence[Arm]) -> list[str]:
 
 
 def _grouped(
-    form: ScoreForm, rows: pd.DataFrame, cells_of: Callable[[Mapping[str, Any], int], tuple[str, ...]], others: int
+    form: ScoreForm, rows: pd.DataFrame, cells_of: Callable[[EffectRow, int], tuple[str, ...]], others: int
 ) -> Rows:
     """Return a row per class; ``others`` is the number of cells after the first one with a number."""
-    chosen: Any = rows[(rows["metric"] == form.metric) & (rows["form"] == form.name)]
-    found = [row for row in chosen.to_dict("records") if row["baseline_trainings"] and row["other_trainings"]]
+    of_form = effect_rows(rows, form.metric, form.name)
+    found = [row for row in of_form if row["baseline_trainings"] and row["other_trainings"]]
     if not found:
         state = (
             NOT_RECORDED if rows[["baseline_trainings", "other_trainings"]].to_numpy().all(axis=1).any() else MISSING
@@ -186,7 +188,7 @@ def _grouped(
     )
 
 
-def _effect_cells(row: Mapping[str, Any], digits: int) -> tuple[str, ...]:
+def _effect_cells(row: EffectRow, digits: int) -> tuple[str, ...]:
     return (
         number_text(row["mean"], f"+.{digits}f"),
         "–" if math.isnan(row["low"]) else f"[{row['low']:+.{digits}f}, {row['high']:+.{digits}f}]",
@@ -198,7 +200,7 @@ def _effect_cells(row: Mapping[str, Any], digits: int) -> tuple[str, ...]:
     )
 
 
-def _size_cells(row: Mapping[str, Any], digits: int) -> tuple[str, ...]:
+def _size_cells(row: EffectRow, digits: int) -> tuple[str, ...]:
     return (
         p_text(row["equivalence_p_value"]),
         number_text(row["false_claim"], ".1%"),
@@ -222,6 +224,6 @@ def number_text(value: float, form: str) -> str:
 
 
 def _margin_note(rows: pd.DataFrame) -> str:
-    margins: Any = rows[["metric", "margin"]].dropna().drop_duplicates()
+    margins = rows[["metric", "margin"]].dropna().drop_duplicates()
     told = ", ".join(f"{metric} ±{margin:g}" for metric, margin in margins.to_numpy())
     return f"Margins: {told}." if told else "No margin of equivalence was given."

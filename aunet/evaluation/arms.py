@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -108,7 +107,7 @@ def _tidy(arm: Arm, form: ScoreForm) -> Iterator[pd.DataFrame]:
     for run in arm.runs:
         scores = penalised(run.scores) if form.is_penalised else run.scores
         folds = _fold_of_case(run)
-        columns: dict[str, Any] = {
+        columns: dict[str, object] = {
             "metric": form.metric,
             "form": form.name,
             "class": scores["class"],

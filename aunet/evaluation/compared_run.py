@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import pandas as pd
 
 from aunet.data.cohort.case import Case
 from aunet.data.cohort.groups import groups_by_name
 from aunet.errors import UserError
+from aunet.files import JsonObject
 from aunet.metrics.case_scores import DISTANCES, USUAL_METRICS, has_patients, read_case_scores, recorded_metrics
 from aunet.runs.run_folder import RunFolder, runs_inside
 
@@ -78,7 +79,7 @@ class ComparedRun:
     scores: pd.DataFrame
     unit: Unit = "case"
     metrics: tuple[str, ...] = USUAL_METRICS
-    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    settings: Mapping[str, object] = field(default_factory=dict[str, object])
     trainings: tuple[Training, ...] = (Training(),)
     caveats: tuple[str, ...] = ()
     forward_seconds: float = float("nan")
@@ -91,7 +92,7 @@ class ComparedRun:
         return len(self.trainings)
 
 
-def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping[str, Any]) -> ComparedRun:
+def read_compared_run(folder: Path, record: JsonObject, settings: Mapping[str, object]) -> ComparedRun:
     """Read splits.json, metrics.csv and test/case_scores.csv of a finished run.
 
     Args:
@@ -103,14 +104,15 @@ def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping
     scores = read_case_scores(RunFolder(folder).test.case_scores)
     _check_rows(scores, record["class_names"][1:], folder)
     metrics = _recorded_metrics(scores, flat)
-    scores, unit = _with_patients(scores, training, flat.get("data.split.group"))
+    group = flat.get("data.split.group")
+    scores, unit = _with_patients(scores, training, None if group is None else str(group))
     return ComparedRun(
         folder=folder,
         name=record["model"],
         model=record["model"],
         seed=record["seed"],
         parameters=record["parameters"],
-        gflop=record.get("gflop", float("nan")),
+        gflop=float("nan") if record.get("gflop") is None else record["gflop"],
         patch_size=tuple(record["patch_size"]),
         data=record["data"],
         data_fingerprint=record["data_fingerprint"],
@@ -125,7 +127,7 @@ def read_compared_run(folder: Path, record: Mapping[str, Any], settings: Mapping
     )
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> JsonObject:
     """Return run.json of a finished run; raise UserError, with a remedy, if it is missing, invalid or unfinished."""
     run = RunFolder(folder)
     path = run.record
@@ -149,23 +151,23 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Return nested settings by their dotted keys.
 
     Examples:
         >>> flatten({"optimizer": {"name": "adamw"}, "seed": 0})
         {'optimizer.name': 'adamw', 'seed': 0}
     """
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            flat |= flatten(cast(Mapping[str, Any], value), f"{prefix}{key}.")
+            flat |= flatten(cast(Mapping[str, object], value), f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
 
 
-def _read_training(folder: Path, record: Mapping[str, Any]) -> Training:
+def _read_training(folder: Path, record: JsonObject) -> Training:
     run = RunFolder(folder)
     parts = _read_splits(run)
     train, val, test = (frozenset(parts[part]) if part in parts else None for part in ("train", "val", "test"))
@@ -189,7 +191,7 @@ def _read_training(folder: Path, record: Mapping[str, Any]) -> Training:
     )
 
 
-def _read_splits(run: RunFolder) -> dict[str, Any]:
+def _read_splits(run: RunFolder) -> JsonObject:
     path, splits = run.splits, run.read_splits()
     if splits and not all(_are_names(splits.get(part)) for part in ("train", "val", "test")):
         raise UserError(
@@ -200,8 +202,8 @@ def _read_splits(run: RunFolder) -> dict[str, Any]:
     return splits
 
 
-def _are_names(values: Any) -> bool:
-    return isinstance(values, list) and all(isinstance(value, str) for value in cast(list[Any], values))
+def _are_names(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, str) for value in cast(list[object], values))
 
 
 def _check_rows(scores: pd.DataFrame, classes: Sequence[str], folder: Path) -> None:
@@ -220,7 +222,7 @@ def _check_rows(scores: pd.DataFrame, classes: Sequence[str], folder: Path) -> N
         )
 
 
-def _recorded_metrics(scores: pd.DataFrame, settings: Mapping[str, Any]) -> tuple[str, ...]:
+def _recorded_metrics(scores: pd.DataFrame, settings: Mapping[str, object]) -> tuple[str, ...]:
     """Return the keys of the metrics that ``scores`` hold.
 
     Versions before ``diagonal_mm`` counted every voxel of a picture as border, so their distances in 2D are left out.

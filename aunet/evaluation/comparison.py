@@ -1,8 +1,7 @@
 """Runs side by side: the paper's table, and the settings that differ."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 
@@ -24,6 +23,7 @@ from aunet.reporting.tables import (
     PHANTOM_NOTE,
     PaperTable,
     Rows,
+    TableRow,
     mean_and_sd,
 )
 
@@ -104,9 +104,9 @@ def metric_title(form: ScoreForm) -> str:
 def _group(
     title: str,
     classes: Sequence[str],
-    cells: Sequence[Sequence[Mapping[str, Any]]],
-    count: Callable[[Sequence[Mapping[str, Any]]], str],
-    text: Callable[[Mapping[str, Any]], str],
+    cells: Sequence[Sequence[TableRow]],
+    count: Callable[[Sequence[TableRow]], str],
+    text: Callable[[TableRow], str],
 ) -> Rows:
     """Return a row per class, or one for all classes if no run recorded the metric."""
     if not any(row["is_recorded"] for rows in cells for row in rows):
@@ -117,15 +117,15 @@ def _group(
     )
 
 
-def _num_patients(rows: Sequence[Mapping[str, Any]]) -> str:
+def _num_patients(rows: Sequence[TableRow]) -> str:
     return next((_count(row) for row in rows if row["is_recorded"]), "–")
 
 
-def _count(row: Mapping[str, Any]) -> str:
+def _count(row: TableRow) -> str:
     return f"{row['patients']}" + (f" ({row['cases']})" if row["cases"] != row["patients"] else "")
 
 
-def _mean_cell(row: Mapping[str, Any]) -> str:
+def _mean_cell(row: TableRow) -> str:
     return mean_and_sd(row["mean"], row["sd"], row["metric"]) if row["is_recorded"] else NOT_RECORDED
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +59,7 @@ def comparison_rows(runs: Sequence[ComparedRun]) -> pd.DataFrame:
     ``detected`` and ``invented`` are those of ``case_scores.detections``.
     """
     found = [detections(run.scores).set_index("class").to_dict("index") for run in runs]
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for form in score_forms(runs):
         recorded = {number: run for number, run in enumerate(runs) if form.is_recorded_by(run)}
         values = _case_values(recorded, form)
@@ -80,7 +79,7 @@ def differences_to_first(
     The columns are baseline, run, metric, form, class, is_recorded and the fields of ``PairedDifference``. Each
     difference is over the cases that both runs define. ``shown`` may show the progress over the other runs.
     """
-    baseline, rows = runs[0], list[dict[str, Any]]()
+    baseline, rows = runs[0], list[dict[str, object]]()
     for run in shown(runs[1:]):
         for form in score_forms(runs):
             is_recorded = form.is_recorded_by(baseline) and form.is_recorded_by(run)
@@ -105,7 +104,7 @@ def _case_values(runs: Mapping[int, ComparedRun], form: ScoreForm) -> Mapping[st
     return {str(name): values for name, values in pd.DataFrame(columns).groupby(level="class")} if runs else {}
 
 
-def _score(values: pd.DataFrame, number: int) -> dict[str, Any]:
+def _score(values: pd.DataFrame, number: int) -> dict[str, object]:
     common = values.dropna()
     means = patient_means(common[number], list(common["patient"]))
     return {
@@ -118,7 +117,7 @@ def _score(values: pd.DataFrame, number: int) -> dict[str, Any]:
     }
 
 
-_NOT_RECORDED: Mapping[str, Any] = {
+_NOT_RECORDED: Mapping[str, object] = {
     "is_recorded": False,
     "mean": _NAN,
     "sd": _NAN,
@@ -128,7 +127,7 @@ _NOT_RECORDED: Mapping[str, Any] = {
 }
 
 
-def _facts_of(run: ComparedRun) -> dict[str, Any]:
+def _facts_of(run: ComparedRun) -> dict[str, object]:
     return {
         "run": run.name,
         "folder": str(run.folder),

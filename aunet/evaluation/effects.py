@@ -8,7 +8,7 @@ one training per arm the certainty is that of the sign-flip test over patients, 
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import pandas as pd
@@ -79,6 +79,40 @@ class Effect:
 
 _NUMBERS = tuple(of.name for of in fields(Effect) if of.type is float)
 
+# A row of ``effects``: the fields of ``Effect``, with names and corrections. A class body could not name "class".
+EffectRow = TypedDict(
+    "EffectRow",
+    {
+        "baseline": str,
+        "arm": str,
+        "metric": str,
+        "form": str,
+        "class": str,
+        "mean": float,
+        "low": float,
+        "high": float,
+        "p_value": float,
+        "equivalence_p_value": float,
+        "false_claim": float,
+        "sd": float,
+        "effect_size": float,
+        "share_higher": float,
+        "correlation": float,
+        "patient_sd": float,
+        "training_sd": float,
+        "rest_sd": float,
+        "patients": int,
+        "cases": int,
+        "undefined": int,
+        "baseline_trainings": int,
+        "other_trainings": int,
+        "folds": int,
+        "speaks_of_models": bool,
+        "margin": float,
+        "holm_p_value": float,
+    },
+)
+
 
 def effects(
     table: pd.DataFrame,
@@ -97,15 +131,15 @@ def effects(
         margins: of equivalence, by metric.
         shown: may show the progress over the rows.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     kinds = [tuple(map(str, kind)) for kind in table[["metric", "form", "class"]].drop_duplicates().to_numpy()]
-    found: Any = table.groupby(["metric", "form", "class", "arm"], sort=False)
-    groups: dict[tuple[str, ...], pd.DataFrame] = dict(iter(found))
+    found = table.groupby(["metric", "form", "class", "arm"], sort=False)
+    groups = dict(iter(found))
     baseline = arms[0]
-    nothing: Any = table.iloc[:0]
+    nothing: pd.DataFrame = table.iloc[:0]
     for metric, form, of_class, arm in shown([(*kind, arm) for arm in arms[1:] for kind in kinds]):
-        first: Any = groups.get((metric, form, of_class, baseline), nothing)
-        other: Any = groups.get((metric, form, of_class, arm), nothing)
+        first = groups.get((metric, form, of_class, baseline), nothing)
+        other = groups.get((metric, form, of_class, arm), nothing)
         margin = (margins or {}).get(metric, math.nan)
         names = {"baseline": baseline, "arm": arm, "metric": metric, "form": form, "class": of_class}
         rows.append({**names, **vars(paired_effect(first, other, margin)), "margin": margin})
@@ -113,6 +147,12 @@ def effects(
     result = pd.DataFrame(rows, columns=columns)
     corrected = [holm_p_values(of_arm["p_value"]) for _, of_arm in result.groupby("arm", sort=False)]
     return result.assign(holm_p_value=np.concatenate(corrected) if corrected else np.array([]))
+
+
+def effect_rows(table: pd.DataFrame, metric: str, form: str = "common cases") -> list[EffectRow]:
+    """Return the rows of ``effects`` in one metric and form."""
+    chosen = table.loc[(table["metric"] == metric) & (table["form"] == form)]
+    return cast(list[EffectRow], chosen.to_dict("records"))
 
 
 def paired_effect(baseline: pd.DataFrame, other: pd.DataFrame, margin: float = math.nan) -> Effect:
@@ -124,7 +164,7 @@ def paired_effect(baseline: pd.DataFrame, other: pd.DataFrame, margin: float = m
     folds, cases, undefined = _fold_scores(baseline, other)
     trainings = [len(of_arm[["seed", "fold"]].drop_duplicates()) for of_arm in (baseline, other)]
     patients = sum(fold.differences.size for fold in folds)
-    counts: dict[str, Any] = {
+    counts: dict[str, int] = {
         "patients": patients,
         "cases": cases,
         "undefined": undefined,

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from aunet.evaluation.arm_tables import MISSING, number_text
+from aunet.evaluation.effects import EffectRow, effect_rows
 from aunet.evaluation.sample_size import DIFFERENCE, Spreads, patients_needed, trainings_needed
-from aunet.reporting.tables import PaperTable
+from aunet.reporting.tables import PaperTable, TableRow
 
 UNKNOWN = "unknown"
 # Seeds per model of a thorough study, for planning one.
@@ -17,7 +17,6 @@ MORE = 10
 
 def planning_table(rows: pd.DataFrame, metric: str = "dice") -> PaperTable:
     """Return how many patients, or trainings per model, would show a difference of 0.01 with a power of 80 %."""
-    chosen: Any = rows[(rows["metric"] == metric) & (rows["form"] == "common cases")]
     return PaperTable(
         title=f"To show a difference of {DIFFERENCE} in Dice with a power of 80 %",
         columns=(
@@ -30,7 +29,7 @@ def planning_table(rows: pd.DataFrame, metric: str = "dice") -> PaperTable:
             "or seeds",
             f"Patients, {MORE} seeds",
         ),
-        groups=(tuple(_planning_cells(row) for row in chosen.to_dict("records")),),
+        groups=(tuple(_planning_cells(row) for row in effect_rows(rows, metric)),),
         notes=(
             f"Patients: with the trainings at hand, or with {MORE} seeds per model; seeds: per model, with the patients"
             " at hand; ∞: no number suffices, as the other spread is too large. Patient sd: of a patient's difference"
@@ -56,7 +55,7 @@ def ranking_table(ranks: Mapping[str, pd.DataFrame], metric: str) -> PaperTable:
     )
 
 
-def _planning_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _planning_cells(row: EffectRow) -> tuple[str, ...]:
     names = (str(row["arm"]), str(row["class"]))
     if math.isnan(row["patient_sd"]):
         return (*names, MISSING, *["–"] * 5)
@@ -79,7 +78,7 @@ def _count(number: int | None) -> str:
     return "∞" if number is None else f"{number:,}"
 
 
-def _rank_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _rank_cells(row: TableRow) -> tuple[str, ...]:
     if math.isnan(row["rank"]):
         return (str(row["arm"]), MISSING, "–", "–", "–")
     return (

@@ -11,8 +11,8 @@ import pandas as pd
 from aunet.attention.interventions import MEAN
 from aunet.evaluation.paired_statistics import paired_difference, patient_means
 from aunet.evaluation.probe_cases import NOTHING
-from aunet.evaluation.probe_maps import Row
 from aunet.metrics.case_scores import patients, recorded_metrics
+from aunet.reporting.tables import TableRow
 
 Judgement = Literal["decoration", "needed", "undecided"]
 
@@ -38,7 +38,7 @@ def score_changes(scores: pd.DataFrame, shown: Callable[[Sequence[Any]], Iterabl
     """
     scores = scores.assign(patient=patients(scores))
     unchanged = scores[scores["intervention"] == NOTHING].set_index(["class", "case_id"])
-    rows: list[Row] = []
+    rows: list[dict[str, object]] = []
     changed = scores[scores["intervention"] != NOTHING].groupby(["target", "intervention"], sort=False)
     for (target, intervention), of_kind in shown(list(changed)):
         for of_class, cases in of_kind.groupby("class", sort=False):
@@ -56,11 +56,11 @@ def score_changes(scores: pd.DataFrame, shown: Callable[[Sequence[Any]], Iterabl
 def judge_levels(changes: pd.DataFrame, levels: Sequence[str], margin: float) -> list[Verdict]:
     """Judge each target in ``levels`` by the Dice that it loses if its maps are replaced by their mean."""
     is_mean = (changes["intervention"] == MEAN) & (changes["metric"] == "dice")
-    rows: Any = changes[is_mean]
+    rows = changes.loc[is_mean]
     return [_judge(level, rows[rows["target"] == level].to_dict("records"), margin) for level in levels]
 
 
-def _judge(level: str, rows: Sequence[Row], margin: float) -> Verdict:
+def _judge(level: str, rows: Sequence[TableRow], margin: float) -> Verdict:
     """Judge one level by its rows, one per class.
 
     It is decoration if every interval lies within the margin, and needed if some interval lies beyond it on the side of
@@ -84,5 +84,5 @@ def _judge(level: str, rows: Sequence[Row], margin: float) -> Verdict:
     return Verdict(level, "undecided", f"an interval reaches beyond {margin:g}: {_change(outside)}")
 
 
-def _change(row: Row) -> str:
+def _change(row: TableRow) -> str:
     return f"{row['class']} {row['mean']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"

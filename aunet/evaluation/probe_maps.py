@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from copy import copy, deepcopy
-from typing import Any
 
 from torch import nn
 
@@ -17,7 +16,7 @@ from aunet.inference.predictor import Predictor
 from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
 
-Row = dict[str, Any]
+Row = dict[str, float | str | None]
 Maps = Mapping[GateKey, CaseMap]
 
 # One draw of weights may make a map alike by chance, as it can only correlate or anti-correlate with the image.

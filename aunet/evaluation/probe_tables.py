@@ -1,7 +1,7 @@
 """The tables of a probe, for the terminal and the report: changes, similarity of maps, localisation."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from aunet.attention.localisation import CHANCES, MEASURES
 from aunet.attention.map_similarity import LARGEST_CORRELATION, LARGEST_SSIM, Similarity
 from aunet.evaluation.paired_statistics import patient_means
 from aunet.evaluation.probe_changes import Verdict
-from aunet.evaluation.probe_maps import NUM_DRAWS, Row
+from aunet.evaluation.probe_maps import NUM_DRAWS
 from aunet.metrics.registry import METRIC_OF
-from aunet.reporting.tables import PaperTable
+from aunet.reporting.tables import PaperTable, TableRow
 
 _DASH = "–"
 INTERVAL_NOTE = (
@@ -37,7 +37,7 @@ LOCALISATION_NOTE = (
 
 def change_table(changes: pd.DataFrame, metric: str, targets: Sequence[str], title: str) -> PaperTable:
     """Return the changes of ``metric``, a row per target and intervention, a column per class."""
-    rows: Any = changes[(changes["metric"] == metric) & changes["target"].isin(targets)]
+    rows = changes.loc[(changes["metric"] == metric) & changes["target"].isin(targets)]
     classes = list(dict.fromkeys(rows["class"]))
     groups: list[tuple[tuple[str, ...], ...]] = []
     for target, of_target in rows.groupby("target", sort=False):
@@ -67,9 +67,9 @@ def verdict_table(verdicts: Sequence[Verdict], margin: float) -> PaperTable:
     )
 
 
-def summarise_similarity(rows: Iterable[Row]) -> pd.DataFrame:
+def summarise_similarity(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """Return the means over cases and draws of ``probe_maps.compare_maps``, and whether the maps differ or None."""
-    means: list[Row] = []
+    means: list[dict[str, object]] = []
     keys = ["changed", "level", "gate"]
     groups: Any = pd.DataFrame(list(rows)).groupby(keys, sort=False)
     for (changed, level, gate), cases in groups:
@@ -96,9 +96,9 @@ def similarity_table(summary: pd.DataFrame) -> PaperTable:
     return PaperTable("Do the maps depend on what was learned?", columns, (rows,), (SIMILARITY_NOTE,))
 
 
-def summarise_localisation(rows: Iterable[Row]) -> pd.DataFrame:
+def summarise_localisation(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     """Return the means over patients of ``probe_maps.localise_coefficients`` and ``localise_grad_cam``."""
-    means: list[Row] = []
+    means: list[dict[str, object]] = []
     keys = ["model", "map", "layer", "gate", "class"]
     groups: Any = pd.DataFrame(list(rows)).groupby(keys, sort=False, dropna=False)
     for names, cases in groups:
@@ -123,7 +123,7 @@ def localisation_table(summary: pd.DataFrame) -> PaperTable:
     return PaperTable("Where do the maps look?", columns, tuple(groups), (LOCALISATION_NOTE,), 4)
 
 
-def _change(row: Row, metric: str) -> str:
+def _change(row: TableRow, metric: str) -> str:
     if not row["patients"]:
         return _DASH
     digits = METRIC_OF[metric].digits

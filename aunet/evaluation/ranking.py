@@ -60,8 +60,8 @@ def _complete_scores(table: pd.DataFrame, arms: Sequence[str]) -> dict[str, Arra
     The trainings of a seed over the folds count as one, which has scored every patient once.
     """
     present = [arm for arm in arms if arm in set(table["arm"])]
-    wide: Any = table.pivot(index=["patient", "case"], columns=["arm", "seed"], values="value").dropna()
-    means = wide.groupby(level="patient").mean()
+    wide = table.pivot(index=["patient", "case"], columns=["arm", "seed"], values="value").dropna()
+    means: Any = wide.groupby(level="patient").mean()
     return {arm: means[arm].to_numpy(dtype=np.float64).T for arm in present}
 
 

@@ -6,7 +6,6 @@ Every setting therefore forbids a comparison unless it is listed here as without
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from aunet.evaluation.compared_run import ComparedRun, Training
 from aunet.messages import shortened
@@ -166,7 +165,7 @@ def _is_equal(key: str, runs: Sequence[ComparedRun]) -> bool:
     return all((key in run.settings) == (key in first) and run.settings.get(key) == first.get(key) for run in runs)
 
 
-def _told(settings: Mapping[str, Any], key: str) -> str:
+def _told(settings: Mapping[str, object], key: str) -> str:
     value = settings.get(key, NOT_SET)
     return "none" if value is None else str(value)
 

@@ -1,11 +1,10 @@
 """The effects in words: a sentence per model and class, for a summary or an abstract."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
+from aunet.evaluation.effects import EffectRow, effect_rows
 from aunet.messages import counted
 from aunet.metrics.registry import METRIC_OF
 
@@ -17,11 +16,10 @@ def verdicts(rows: pd.DataFrame, metric: str = "dice") -> list[str]:
 
     Such as: attention changed pancreas Dice by +0.004 (-0.003 to +0.011), 5 seeds, 40 patients: no difference; ...
     """
-    chosen: Any = rows[(rows["metric"] == metric) & (rows["form"] == "common cases")]
-    return [_verdict(row) for row in chosen.to_dict("records")]
+    return [_verdict(row) for row in effect_rows(rows, metric)]
 
 
-def _verdict(row: Mapping[str, Any]) -> str:
+def _verdict(row: EffectRow) -> str:
     subject = f"{row['arm']} against {row['baseline']}"
     if not row["baseline_trainings"] or not row["other_trainings"]:
         missing = row["baseline"] if not row["baseline_trainings"] else row["arm"]
@@ -37,14 +35,14 @@ def _verdict(row: Mapping[str, Any]) -> str:
     return f"{change} against {row['baseline']}, {sizes}: {_conclusion(row)}."
 
 
-def _trainings(row: Mapping[str, Any]) -> str:
+def _trainings(row: EffectRow) -> str:
     first, other = row["baseline_trainings"], row["other_trainings"]
     if first == other:
         return counted(first, "seed" if row["folds"] == 1 else "training") + (" each" if first == 1 else "")
     return f"{first} and {other} {'seeds' if row['folds'] == 1 else 'trainings'}"
 
 
-def _conclusion(row: Mapping[str, Any]) -> str:
+def _conclusion(row: EffectRow) -> str:
     if math.isnan(row["p_value"]):
         return "too few patients for a test"
     is_shown, p_value = row["holm_p_value"] < LEVEL, row["holm_p_value"]

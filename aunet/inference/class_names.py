@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from aunet.classes import Labels
 from aunet.errors import UserError
@@ -21,7 +20,7 @@ def read_class_names(folder: Path) -> Labels | None:
     if not file.is_file():
         return None
     try:
-        names: Any = json.loads(file.read_text(encoding="utf-8"))["class_names"]
+        names = json.loads(file.read_text(encoding="utf-8"))["class_names"]
         return Labels(tuple(str(name) for name in names))
     except (OSError, ValueError, KeyError, TypeError, RecursionError, UserError) as error:
         raise UserError(f"{file}: does not list the classes ({error}). Predict again, or give --classes.") from None

@@ -1,7 +1,7 @@
 """The predictor that `load_run` returns: a trained network with everything needed to label a scan file."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +41,10 @@ class Prediction:
         write_label(Path(path), self.label, self.affine)
 
 
+# A step after the network: it returns the label map (H, W, D) that replaces that of a prediction.
+Postprocessing = Callable[[Prediction], NDArray[np.uint8]]
+
+
 class Predictor:
     """The path from scans to label maps: read, preprocess, sliding window, back to the scan's grid.
 
@@ -53,6 +57,7 @@ class Predictor:
         channels_last: memory format of the network, faster in bf16 on many CPUs and GPUs.
         device: where the network runs; it is moved there.
         in_channels: channels that the network accepts, checked before it runs; None if unknown.
+        postprocessing: steps that change the label map on the scan's grid, in their order.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Predictor:
         channels_last: bool = False,
         device: torch.device | str = "cpu",
         in_channels: int | None = None,
+        postprocessing: Sequence[Postprocessing] = (),
     ) -> None:
         self.network = network.to(device).eval()
         if channels_last:
@@ -76,6 +82,7 @@ class Predictor:
         self.channels_last = channels_last
         self.device = torch.device(device)
         self._in_channels = in_channels
+        self._postprocessing = tuple(postprocessing)
 
     def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
         """Label one scan: NIfTI, a folder of DICOM or a picture, or one file per channel in the order of training."""
@@ -98,7 +105,18 @@ class Predictor:
         logits = self.predict_preprocessed(torch.from_numpy(prepared.array)).logits
         native = channels[0]
         label = restore_label_map(logits, prepared.affine, native.shape, native.affine, self.preprocessing.resampling)
-        return Prediction(label, native.affine, self.labels)
+        return self._postprocess(Prediction(label, native.affine, self.labels))
+
+    def _postprocess(self, prediction: Prediction) -> Prediction:
+        for number, step in enumerate(self._postprocessing):
+            label = step(prediction)
+            if label.shape != prediction.label.shape:
+                raise UserError(
+                    f"inference.postprocessing[{number}]: returned a label map of shape {label.shape} for a scan of"
+                    f" shape {prediction.label.shape}. Return one value per voxel of prediction.label."
+                )
+            prediction = replace(prediction, label=label.astype(np.uint8, copy=False))
+        return prediction
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return logits, and coefficients if ``with_attention``, of a preprocessed image (C, h, w, d) on its grid."""

@@ -197,7 +197,7 @@ def _is_penalised(scores: pd.DataFrame, metric: str) -> pd.Series:
         return _is_one_sided(scores)
     # The distance of two masks is undefined only if one fills the scan, which is the larger one.
     reference, predicted = scores["reference_ml"], scores["predicted_ml"]
-    is_penalised: Any = _is_one_sided(scores) | (scores[metric].isna() & (predicted > reference) & (reference > 0))
+    is_penalised = _is_one_sided(scores) | (scores[metric].isna() & (predicted > reference) & (reference > 0))
     return is_penalised
 
 
@@ -245,7 +245,7 @@ def _check_rows(scores: pd.DataFrame, path: Path) -> None:
         is_cut |= scores["predicted_ml"] == ""
     if is_cut.any():
         raise _damaged(path, f"line {int(is_cut.argmax()) + 2} lacks its case, class or predicted volume")
-    is_double: Any = scores.duplicated(["case_id", "class"])
+    is_double = scores.duplicated(["case_id", "class"])
     if is_double.any():
         raise _damaged(path, f"line {int(is_double.argmax()) + 2} repeats a case and class")
 

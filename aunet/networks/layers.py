@@ -67,7 +67,7 @@ class Layers:
         kernel = self._sizes(kernel_size)
         if any(length % 2 == 0 for length in kernel):
             raise UserError(f"kernel_size={list(kernel)}: a kernel that keeps the size is odd along every axis.")
-        padding: Any = tuple(dilation * (length // 2) for length in kernel)
+        padding = tuple(dilation * (length // 2) for length in kernel)
         return CONVOLUTION[self.spatial_dims](in_channels, out_channels, kernel, padding=padding, dilation=dilation)
 
     def patch_convolution(self, in_channels: int, out_channels: int, stride: PerAxis) -> Convolution:

@@ -42,11 +42,11 @@ class ProcessorConvolutions(TorchFunctionMode):
 
     def __torch_function__(
         self,
-        func: Callable[..., Any],
+        func: Callable[..., object],
         types: Sequence[type],
         args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
         """Run ``func``, in float32 or with a rewritten gradient if it is a 3D convolution on a CPU."""
         is_convolution = func in (torch.conv3d, torch.conv_transpose3d) and len(args) > 1
         if is_convolution and args[0].device.type == "cpu":
@@ -62,9 +62,10 @@ def _is_thin(features: Tensor, weight: Tensor) -> bool:
     return features.shape[2] < weight.shape[2]
 
 
-def _without_bf16(argument: Any) -> Any:
-    is_bf16 = isinstance(argument, Tensor) and argument.dtype == torch.bfloat16
-    return argument.float() if is_bf16 else argument
+def _without_bf16(argument: object) -> object:
+    if isinstance(argument, Tensor) and argument.dtype == torch.bfloat16:
+        return argument.float()
+    return argument
 
 
 def _keeps_size(arguments: Sequence[Any]) -> bool:

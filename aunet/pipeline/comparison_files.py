@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -21,6 +20,7 @@ from aunet.metrics.registry import METRIC_OF, METRICS
 from aunet.reporting.comparison_report import write_comparison_report
 from aunet.reporting.latex import as_latex
 from aunet.reporting.tables import PaperTable
+from aunet.runs.run_folder import REPORT, RunFolder
 from aunet.terminal import shown, table_console
 
 
@@ -73,13 +73,20 @@ def write_comparison(
         write_figures(arms, table, rows, folder / "figures", options.margin)
     figures = sorted((folder / "figures").glob("*.png")) if options.has_figures else []
     title = f"Comparison of {', '.join(names)}"
-    write_comparison_report(folder / "report.html", title, sentences, tables, figures)
+    shown_runs = _runs_to_show(arms) if options.has_figures else {}
+    write_comparison_report(folder / REPORT, title, sentences, tables, figures, shown_runs)
     console = table_console()
     for of_table in tables:
         console.print(of_table, "")
     for sentence in sentences:
         console.print(sentence, soft_wrap=True, markup=False)
     console.print(f"Comparison written to {folder}", soft_wrap=True, markup=False)
+
+
+def _runs_to_show(arms: Sequence[Arm]) -> dict[str, RunFolder]:
+    """Return the first run of each arm, by the arm's name; a pooled cross-validation has no folder of a run."""
+    firsts = {arm.name: RunFolder(arm.runs[0].folder) for arm in arms if arm.runs}
+    return {name: run for name, run in firsts.items() if run.record.is_file()}
 
 
 def _write(
@@ -115,15 +122,14 @@ def _effect_tables(arms: Sequence[Arm], rows: pd.DataFrame, forms: Sequence[Scor
     mark = mark_of(firsts, setting_differences(firsts))
     are_arms = any(len(arm.runs) > 1 for arm in arms)
     notes = run_notes([run for arm in arms for run in arm.runs], are_arms)
-    for arm, of_arm in rows.groupby("arm", sort=False):
-        found: Any = of_arm
+    for arm, found in rows.groupby("arm", sort=False):
         yield effect_table(found, forms, f"Paired differences: {arm} minus {arms[0].name}{mark}", notes)
         yield size_table(found, forms, f"Equivalence, risk and size: {arm} minus {arms[0].name}{mark}")
 
 
 def _ranks(table: pd.DataFrame, names: Sequence[str]) -> dict[str, pd.DataFrame]:
     """Return the stability of the ranks by Dice, by class."""
-    chosen: Any = table[(table["metric"] == "dice") & (table["form"] == "common cases")]
+    chosen = table.loc[(table["metric"] == "dice") & (table["form"] == "common cases")]
     return {
         str(of_class): ranking_stability(scores, names, is_lower_better=False)
         for of_class, scores in chosen.groupby("class", sort=False)

@@ -42,12 +42,12 @@ def write_figures(
     for name in names if names[:1] == [arms[0].name] else []:
         if name == names[0]:
             continue
-        of_arm: Any = rows[(rows["arm"] == name) & (rows["metric"] == "dice") & (rows["form"] == "common cases")]
+        of_arm = rows.loc[(rows["arm"] == name) & (rows["metric"] == "dice") & (rows["form"] == "common cases")]
         suffix = _NOT_IN_NAMES.sub("-", name)
         save_figure(paired_dots(values, names[0], name), folder / f"paired_dots_{suffix}")
         figure = difference_distributions(values, names[0], name, of_arm, margin)
         save_figure(figure, folder / f"differences_{suffix}")
-    if values["volume_ml"].gt(0).any():  # old tables lack volumes
+    if bool(values["volume_ml"].gt(0).any()):  # old tables lack volumes
         save_figure(score_against_volume(values, names), folder / "dice_against_volume")
     for name, figure in (("learning_curves", _learning(present)), ("contrast_curves", _contrast(present))):
         if figure is not None:
@@ -56,7 +56,7 @@ def write_figures(
 
 def _patient_values(arms: Sequence[Arm], table: pd.DataFrame) -> pd.DataFrame:
     """Return the Dice of each patient and class, a column per arm, with the organ's volume in the reference (ml)."""
-    chosen: Any = table[(table["metric"] == "dice") & (table["form"] == "common cases")]
+    chosen: Any = table.loc[(table["metric"] == "dice") & (table["form"] == "common cases")]
     keys = ["class", "patient"]
     dices = chosen.pivot_table(index=keys, columns="arm", values="value", sort=False)
     scores = arms[0].runs[0].scores

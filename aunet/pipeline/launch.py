@@ -9,7 +9,6 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from aunet.config.words import quote, without_keys
 from aunet.machine import count_cores
@@ -68,7 +67,7 @@ def _prepare_ranks() -> None:
 
 
 @contextmanager
-def _forward_signals(process: subprocess.Popen[Any]) -> Generator[None]:
+def _forward_signals(process: subprocess.Popen[bytes]) -> Generator[None]:
     """Forward SIGINT and SIGTERM to ``process`` as SIGTERM, at which torchrun stops each rank and waits."""
 
     def forward(number: int, frame: FrameType | None) -> None:

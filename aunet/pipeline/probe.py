@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -144,7 +144,7 @@ def _profile(probe: Probe) -> dict[str, object]:
     _print("Where an epoch's time goes", parts)
     _print("Operators of the training steps", operators[:_OPERATORS_SHOWN])
     _print(f"Where a run's time goes: {epochs} epochs of {steps} steps, extrapolated", in_run)
-    fixed = sum(row["share"] for row in in_run if row["part"] in FIXED_PARTS)
+    fixed = sum(float(row["share"]) for row in in_run if row["part"] in FIXED_PARTS)
     _log.info("Start-up, validation, recording, logging and checkpoints: %.1f %% of such a run.", 100 * fixed)
     _log.info("The tables in full: %s", probe.folder / "profile*.csv")
     return {"profile": {row["part"]: row["share"] for row in parts}, "profile_run": {"fixed_share": round(fixed, 4)}}
@@ -172,7 +172,7 @@ def _end_of_run(probe: Probe) -> dict[str, float]:
     return {"test": test, "report": reported - scored, "end of the tracker": finished - reported}
 
 
-def _print(title: str, rows: Sequence[dict[str, object]]) -> None:
+def _print(title: str, rows: Sequence[Mapping[str, object]]) -> None:
     table = Table(*(name.replace("_", " ") for name in rows[0]), title=title)
     for row in rows:
         table.add_row(*(f"{value:.1%}" if name == "share" else str(value) for name, value in row.items()))

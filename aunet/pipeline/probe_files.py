@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from rich.progress import Progress
@@ -18,7 +17,7 @@ from aunet.evaluation.probe_tables import (
     summarise_similarity,
     verdict_table,
 )
-from aunet.files import replaced_atomically, write_json
+from aunet.files import JsonObject, replaced_atomically, write_json
 from aunet.messages import counted
 from aunet.metrics.case_scores import SHOWN_METRICS, count_cases, join_scores
 from aunet.pipeline.gate_probe import GateProbing, ProbeFindings
@@ -87,7 +86,7 @@ def _map_tables(folder: Path, findings: ProbeFindings) -> list[PaperTable]:
     return tables
 
 
-def _as_json(tables: Iterable[PaperTable], *, is_folded: bool) -> list[dict[str, Any]]:
+def _as_json(tables: Iterable[PaperTable], *, is_folded: bool) -> list[JsonObject]:
     return [asdict(table) | {"is_folded": is_folded} for table in tables]
 
 

@@ -25,10 +25,11 @@ from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
+from aunet.evaluation.viewer_cases import store_viewer_cases
 from aunet.files import replaced_atomically
 from aunet.machine import peak_memory_bytes
 from aunet.metrics.case_scores import summary_as_mapping
-from aunet.networks.inspection.cost import measure_cost
+from aunet.networks.inspection.cost import forward_gflop
 from aunet.pipeline.data_identity import check_same_data
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
@@ -129,7 +130,7 @@ def _warn_of_absent_classes(data: SegmentationData) -> None:
 
 def _describe_end(trainer: Trainer, clock: RunClock) -> dict[str, object]:
     """Return the epochs (the last may be cut short), the optimizer steps, and the setting that ended the training."""
-    progress: Any = trainer.fit_loop.epoch_progress.current
+    progress: Any = trainer.fit_loop.epoch_progress.current  # typed as if it lacked ``processed``
     epochs = progress.processed
     is_complete = epochs >= (trainer.max_epochs or 0)
     ended_by = "max_epochs" if is_complete else "max_time" if clock.is_over else "patience"
@@ -158,6 +159,8 @@ def score_run(
             progress,
             on_error=config.data.on_error,
         )
+    if rank() == 0:
+        store_viewer_cases(predictor, by_id, cohort, RunFolder(folder).test)
     durations = record.facts["durations"] | _round({"test": time.monotonic() - start})
     record.update(scores=summary_as_mapping(summary), durations=durations, peak_memory_mib=_measure_peak_mib())
     if tracker:
@@ -251,7 +254,7 @@ def start_record(
         model=config.model.name,
         seed=config.seed,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        gflop=_measure_gflop(config, network),
+        gflop=forward_gflop(network, config.dataset.in_channels, config.dataset.patch_size),
         class_names=config.dataset.class_names,
         patch_size=config.dataset.patch_size,
         repeatable=config.trainer.max_time is None,
@@ -273,12 +276,6 @@ def save_failed_batch(error: NonFiniteLossError, folder: Path) -> UserError:
 
 def _round(seconds: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in seconds.items()}
-
-
-def _measure_gflop(config: RunConfig, network: nn.Module) -> float:
-    """Return the GFLOP of the forward pass of one patch, a multiply-add counted as 2."""
-    facts = config.dataset
-    return round(measure_cost(network, facts.in_channels, facts.patch_size, 1)[-1].flop / 1e9, 3)
 
 
 def _measure_peak_mib() -> int:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -51,7 +50,7 @@ def attention_curves(statistics: Columns, labels: Labels, quantity: Quantity) ->
     levels, gates = np.unique(statistics["level"]), np.unique(statistics["map"])
     size = (PANEL_INCHES[0] * len(levels), _ROW_INCHES * len(gates) + 0.4)
     figure = Figure(figsize=size, layout="constrained")
-    grid: Any = figure.subplots(len(gates), len(levels), squeeze=False, sharex=True)
+    grid = figure.subplots(len(gates), len(levels), squeeze=False, sharex=True)
     for row, gate in zip(grid, gates, strict=True):
         for axes, level in zip(row, levels, strict=True):
             is_chosen = (statistics["level"] == level) & (statistics["map"] == gate)

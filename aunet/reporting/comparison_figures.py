@@ -4,7 +4,7 @@ Every function draws from tables. ``values`` has a row per patient and class, wi
 and one per model; ``curves`` has a row per model, seed and epoch, with the columns arm, seed, epoch, value and panel.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from aunet.files import replaced_atomically
 from aunet.reporting.pictures.figure_files import save_png
+from aunet.reporting.tables import TableRow
 
 WIDTH = 85 / 25.4
 _POINTS = 7
@@ -93,7 +94,7 @@ def difference_distributions(
         if margin is not None:
             axes.axvspan(-margin, margin, color="#dbeafe", linewidth=0, label=f"equivalent within ±{margin:g}")
         axes.axvline(0, color=_INK, linewidth=0.6)
-        found: Any = effects.set_index("class")
+        found = effects.set_index("class")
         for row, of_class in enumerate(classes):
             scores = values.loc[values["class"] == of_class]
             differences = scores[other].to_numpy(dtype=np.float64) - scores[baseline].to_numpy(dtype=np.float64)
@@ -126,7 +127,7 @@ def score_against_volume(values: pd.DataFrame, arms: Sequence[str], score: str =
                 axes.plot(*_median_line(known), color=color, marker="s", markersize=2.5, linewidth=1, label=arm)
             axes.set_title(of_class)
             axes.set_xlabel("volume (ml)")
-            _set_log_volume(axes, chosen["volume_ml"].to_numpy(dtype=np.float64))
+            _set_volume_axis(axes, chosen["volume_ml"].to_numpy(dtype=np.float64))
         panels[0].set_ylabel(score)
         _legend_below(figure, panels[0])
         return figure
@@ -183,7 +184,7 @@ def _draw_pairs(axes: Axes, scores: NDArray[np.float64]) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _draw_interval(axes: Axes, row: int, effect: Mapping[str, Any]) -> None:
+def _draw_interval(axes: Axes, row: int, effect: TableRow) -> None:
     axes.plot([effect["mean"]], [row], "D", color=_INK, markersize=3.2, zorder=4)
     axes.plot([effect["low"], effect["high"]], [row, row], color=_INK, linewidth=1.4, solid_capstyle="butt", zorder=4)
 
@@ -209,14 +210,19 @@ def _median_line(known: NDArray[np.float64], parts: int = 3) -> tuple[list[float
     return [float(median[0]) for median in medians], [float(median[1]) for median in medians]
 
 
-def _set_log_volume(axes: Axes, volumes: NDArray[np.float64]) -> None:
+def _set_volume_axis(axes: Axes, volumes: NDArray[np.float64]) -> None:
+    """Scale the axis to ``volumes`` (ml): logarithmic only if they span enough for three round ticks."""
     if not len(volumes):
         return
-    axes.set_xscale("log")
     low, high = volumes.min() / 1.1, volumes.max() * 1.1
     axes.set_xlim(low, high)
     nice = [base * 10.0**power for power in range(-4, 6) for base in (1, 2, 5)]
     inside = [tick for tick in nice if low <= tick <= high]
+    if len(inside) < 3:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        return
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
     axes.set_xticks(inside if len(inside) < 5 else inside[:: -(-len(inside) // 4)])
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -227,7 +233,7 @@ def _draw_band(axes: Axes, rows: pd.DataFrame, arm: str, color: str) -> None:
     if rows.empty:
         return
     by_epoch = rows.groupby("epoch")["value"]
-    found: Any = by_epoch.agg(["mean", "min", "max"]).dropna()
+    found = by_epoch.agg(["mean", "min", "max"]).dropna()
     axes.plot(found.index, found["mean"], color=color, linewidth=1, label=arm)
     axes.fill_between(found.index, found["min"], found["max"], color=color, alpha=0.2, linewidth=0)
 

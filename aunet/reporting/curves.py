@@ -1,9 +1,8 @@
 """Learning curves over the epochs, from the tables of a run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 
 from aunet.classes import Labels
 from aunet.reporting.pictures.figure_files import save_png, svg_text
+from aunet.runs.epoch_rows import Columns
 
-Columns = Mapping[str, NDArray[Any]]
 Color = tuple[float, float, float] | str
 
 INK = "#1f2937"

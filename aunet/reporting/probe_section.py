@@ -1,11 +1,10 @@
 """The findings of ``aunet probe`` as a page and as a section of a report, made from the probe's folder alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from aunet.files import read_json_object, write_text
+from aunet.files import JsonObject, read_json_object, write_text
 from aunet.reporting.html import Picture, embed_picture, render_page
 from aunet.reporting.tables import PHANTOM_NOTE
 
@@ -59,10 +58,10 @@ def probe_section(folder: Path) -> ProbeSection:
     return ProbeSection(banners, [_table(found) for found in findings["tables"]], pictures)
 
 
-def _findings(folder: Path) -> Mapping[str, Any]:
+def _findings(folder: Path) -> JsonObject:
     return read_json_object(folder / FINDINGS, "`aunet probe RUN --output DIR` writes it.")
 
 
-def _table(found: Mapping[str, Any]) -> ProbeTable:
+def _table(found: JsonObject) -> ProbeTable:
     rows = [row for group in found["groups"] for row in group]
     return ProbeTable(found["title"], found["columns"], rows, found["notes"], found["is_folded"])

@@ -7,9 +7,13 @@ from pathlib import Path
 from aunet.files import write_text
 from aunet.reporting.attention_curves import AREA, LEVEL, RATIO, Quantity, attention_curves, is_recorded
 from aunet.reporting.curves import training_curves
-from aunet.reporting.html import Cell, HtmlTable, Picture, Tile, embed_drawing, embed_picture, render_page
+from aunet.reporting.html import Cell, HtmlTable, Picture, Tile, embed_drawing, embed_picture
+from aunet.reporting.model_card import RunAnswers, Topics
+from aunet.reporting.probe_section import FINDINGS, ProbeSection, probe_section
 from aunet.reporting.score_section import dice_tiles, score_section
+from aunet.reporting.summary_words import summarise_in_words
 from aunet.reporting.tables import PHANTOM_NOTE
+from aunet.reporting.viewer.section import render_with_viewer
 from aunet.runs.epoch_rows import read_columns
 from aunet.runs.run_folder import AttentionFolder, RunFolder
 
@@ -46,21 +50,38 @@ def build_report(run_folder: Path) -> Path:
     If files are missing, as in an interrupted run, a line says so in place of their part.
     """
     run = RunFolder(run_folder)
-    facts = {key: value for key, value in run.facts.items() if key != "scores"}
-    text = render_page(
-        "report.html",
-        title=f"{facts.get('model', 'network')} on {facts.get('data', 'data')}",
-        description=str(facts.get("data_description", "")),
-        banners=_banners(run),
-        tiles=[*dice_tiles(run), *_fact_tiles(run)],
-        curves=_training_curves(run),
-        scores=score_section(run),
-        attention=_attention(run),
-        facts=HtmlTable((), [(Cell(key), Cell(value)) for key, value in _flatten(facts)]),
-        config=run.config.read_text(encoding="utf-8") if run.config.is_file() else None,
-    )
-    write_text(run.report, text)
+    write_text(run.report, render_with_viewer("report.html", _parts(run), {"run": run}))
     return run.report
+
+
+def _parts(run: RunFolder) -> dict[str, object]:
+    """Return all that the template lays out but the viewer, which takes the bytes that are left."""
+    facts = {key: value for key, value in run.facts.items() if key != "scores"}
+    answers = RunAnswers(run)
+    return {
+        "title": f"{facts.get('model', 'network')} on {facts.get('data', 'data')}",
+        "description": str(facts.get("data_description", "")),
+        "banners": _banners(run),
+        "words": summarise_in_words(run),
+        "tiles": [*dice_tiles(run), *_fact_tiles(run)],
+        "curves": _training_curves(run),
+        "scores": score_section(run),
+        "attention": _attention(run),
+        "facts": HtmlTable((), [(Cell(key), Cell(value)) for key, value in _flatten(facts)]),
+        "probes": _probes(run),
+        "model_card": _topics(answers.model_card()),
+        "checklist": _topics(answers.checklist()),
+        "config": run.config.read_text(encoding="utf-8") if run.config.is_file() else None,
+    }
+
+
+def _topics(topics: Topics) -> HtmlTable:
+    return HtmlTable((), [(Cell(topic), Cell(answer)) for topic, answer in topics])
+
+
+def _probes(run: RunFolder) -> list[ProbeSection]:
+    """Return the findings that ``aunet probe`` wrote to the run's folder or to folders in it."""
+    return [probe_section(path.parent) for path in sorted([*run.path.glob(FINDINGS), *run.path.glob(f"*/{FINDINGS}")])]
 
 
 def _banners(run: RunFolder) -> list[str]:

@@ -34,7 +34,7 @@ _NUM_WORST, _NUM_BEST = 3, 2
 
 @dataclass(frozen=True)
 class ScoreSection:
-    """The summary of the scores with its notes, pictures of the worst and best cases by title, and all cases."""
+    """The summary of the scores with its notes, pictures of worst, median and best cases by title, and all cases."""
 
     summary: HtmlTable
     notes: list[str]
@@ -69,13 +69,32 @@ def score_section(run: RunFolder) -> ScoreSection | None:
     )
 
 
-def ranked_cases(scores: pd.DataFrame) -> list[str]:
-    """Return the case ids by mean Dice over the classes, worst first; cases without a defined Dice are left out."""
+def case_means(scores: pd.DataFrame) -> dict[str, float]:
+    """Return the mean Dice over the classes by case, worst first; cases without a defined Dice are left out."""
     dice: dict[str, list[float]] = {}
     for row in scores.to_dict("records"):
         dice.setdefault(str(row["case_id"]), []).extend([] if isnan(row["dice"]) else [float(row["dice"])])
     means = {case_id: fmean(values) for case_id, values in dice.items() if values}
-    return sorted(means, key=lambda case_id: means[case_id])
+    return dict(sorted(means.items(), key=lambda item: item[1]))
+
+
+def ranked_cases(scores: pd.DataFrame) -> list[str]:
+    """Return the case ids by mean Dice over the classes, worst first; cases without a defined Dice are left out."""
+    return list(case_means(scores))
+
+
+def notable_cases(scores: pd.DataFrame) -> dict[str, str]:
+    """Return the worst, median and best case by mean Dice; of an even number, the worse of the two middle ones.
+
+    A case appears once: of two cases, there is no median, and one alone is the worst.
+    """
+    ranked = ranked_cases(scores)
+    places = {"worst": 0, "median": (len(ranked) - 1) // 2, "best": len(ranked) - 1}
+    found: dict[str, str] = {}
+    for name, place in places.items():
+        if ranked and ranked[place] not in found.values():
+            found[name] = ranked[place]
+    return found
 
 
 def _summary_table(scores: pd.DataFrame, labels: Labels) -> HtmlTable:
@@ -118,14 +137,15 @@ def _number(entry: Summary, key: str) -> float:
 def _extreme_cases(scores: pd.DataFrame, run: RunFolder) -> dict[str, list[Picture]]:
     ranked = ranked_cases(scores)
     worst = ranked[:_NUM_WORST]
-    best = [case_id for case_id in reversed(ranked) if case_id not in worst][:_NUM_BEST]
+    median = [case_id for name, case_id in notable_cases(scores).items() if name == "median" and case_id not in worst]
+    best = [case_id for case_id in reversed(ranked) if case_id not in (*worst, *median)][:_NUM_BEST]
     pictures = {
         title: [
             _case_picture(case_id, path, scores)
             for case_id in case_ids
             if (path := run.test.picture(case_id)).is_file()
         ]
-        for title, case_ids in (("Worst cases", worst), ("Best cases", best))
+        for title, case_ids in (("Worst cases", worst), ("Median case", median), ("Best cases", best))
     }
     return {title: shown for title, shown in pictures.items() if shown}
 

@@ -1,7 +1,7 @@
 """Tables in the form of papers: rows grouped by metric, then class; in the terminal and in Markdown."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from rich.text import Text
 
 from aunet.metrics.case_scores import CONVENTION, PENALTY, shown_metrics
 from aunet.metrics.registry import METRIC_OF, notes_on
+
+# A row of a table of pandas by column; each column has a type of its own.
+TableRow = Mapping[Hashable, Any]
 
 DETECTED_NOTE = "Detected: cases whose prediction shares a voxel with the class, of the cases whose reference holds it"
 DETECTION_NOTE = f"{DETECTED_NOTE}; +n: n other cases in which the class is predicted."
@@ -73,7 +76,7 @@ def score_table(
     )
 
 
-def _score_cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _score_cells(row: TableRow) -> tuple[str, ...]:
     return (
         str(row["class"]),
         mean_and_sd(row["mean"], row["sd"], row["metric"]),
@@ -92,7 +95,7 @@ def grouped_by_metric(rows: dict[str, list[tuple[str, ...]]]) -> tuple[Rows, ...
     )
 
 
-def rows_of_metric(table: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
+def rows_of_metric(table: pd.DataFrame, metric: str) -> list[TableRow]:
     """Return the rows of ``table`` whose column ``metric`` is ``metric``, in their order."""
     return table.loc[table["metric"] == metric].to_dict("records")
 

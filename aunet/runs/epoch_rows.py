@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,8 @@ from aunet.files import write_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Row = dict[str, Any]
-Columns = dict[str, "NDArray[Any]"]
+Row = Mapping[str, float | str]
+Columns = Mapping[str, "NDArray[Any]"]  # numbers or text
 _RESTORE = "Restore the run's own file."
 
 
@@ -21,7 +22,7 @@ def replace_row(path: Path, row: Row) -> None:
 
     A column that only some epochs have is empty in the others.
     """
-    rows = [old for old in read_table(path) if int(old["epoch"]) < row["epoch"]]
+    rows = [old for old in read_table(path) if int(old["epoch"]) < int(row["epoch"])]
     table = io.StringIO()
     columns = list(dict.fromkeys([*row, *(name for old in rows for name in old)]))
     writer = csv.DictWriter(table, fieldnames=columns, lineterminator="\n", restval="")
@@ -41,7 +42,7 @@ def read_columns(path: Path) -> Columns | None:
     if not path.is_file():
         return None
     try:
-        table: Any = pd.read_csv(path, dtype={"case_id": str})
+        table = pd.read_csv(path, dtype={"case_id": str})
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a table of epochs ({str(error).strip()}). {_RESTORE}") from None
     return {str(name): table[name].to_numpy() for name in table.columns} if len(table) else None

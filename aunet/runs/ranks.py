@@ -8,7 +8,7 @@ import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -60,7 +60,7 @@ def gathered(value: T) -> list[T]:
     """Return the ``value`` of every process, by rank; all must call this."""
     if num_ranks() == 1:
         return [value]
-    values: list[Any] = [None] * num_ranks()
+    values = [value] * num_ranks()
     distributed.all_gather_object(values, value)
     return values
 
@@ -78,7 +78,7 @@ def of_first_rank(value: T) -> T:
     """Return the ``value`` of rank 0 in all processes; all must call this."""
     if num_ranks() == 1:
         return value
-    values: list[Any] = [value]
+    values = [value]
     distributed.broadcast_object_list(values, src=0)
     return values[0]
 

@@ -7,20 +7,20 @@ empty, never an error. A damaged file is a UserError that names it.
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import yaml
 
 from aunet.classes import Labels
 from aunet.errors import UserError
-from aunet.files import read_json_object
+from aunet.files import JsonObject, read_json_object
 from aunet.runs.epoch_rows import read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CONFIG, RECORD, SPLITS = "config.yaml", "run.json", "splits.json"
-METRICS, TIMING = "metrics.csv", "timing.csv"
+METRICS, TIMING, REPORT = "metrics.csv", "timing.csv", "report.html"
 CHECKPOINTS, LAST, PREVIOUS, BEST = "checkpoints", "last.ckpt", "previous.ckpt", "best.ckpt"
 CLASS_NAMES = "class_names.json"
 _RESTORE = "Restore the run's own file."
@@ -82,6 +82,10 @@ class AttentionFolder:
         """Return the path of the coefficients of a case and epoch."""
         return self.path / "volumes" / case_id / f"epoch_{epoch:04d}.npz"
 
+    def scan(self, case_id: str) -> Path:
+        """Return the path of the image and label below the coefficients of a case."""
+        return self.path / "scans" / f"{case_id}.npz"
+
     def picture(self, case_id: str, epoch: int) -> Path:
         """Return the path of the picture of a case and epoch."""
         return self.path / "pictures" / case_id / f"epoch_{epoch:04d}.png"
@@ -112,6 +116,14 @@ class ScoreFolder:
     def summary(self) -> Path:
         """Return the path of the mean scores."""
         return self.path / "summary.json"
+
+    def scan(self, case_id: str) -> Path:
+        """Return the path of the image, reference and prediction of a case for the viewer."""
+        return self.path / "scans" / f"{case_id}.npz"
+
+    def coefficients(self, case_id: str) -> Path:
+        """Return the path of the best checkpoint's coefficients over the scan of a case."""
+        return self.path / "coefficients" / f"{case_id}.npz"
 
     @property
     def predictions(self) -> Path:
@@ -162,7 +174,7 @@ class RunFolder:
     @property
     def report(self) -> Path:
         """Return the path of the report."""
-        return self.path / "report.html"
+        return self.path / REPORT
 
     @property
     def failed_batch(self) -> Path:
@@ -190,21 +202,21 @@ class RunFolder:
         return self.path / "wandb"
 
     @cached_property
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> JsonObject:
         """Return the content of the record; raise UserError if it is missing or damaged."""
         if not self.record.is_file():
             raise UserError(f"{self.record}: no such file. Give the folder of a run, which holds {RECORD}.")
         return self.read_record()
 
-    def read_record(self) -> dict[str, Any]:
+    def read_record(self) -> JsonObject:
         """Return the content of the record; empty before the run has started."""
         return read_json_object(self.record, f"{_RESTORE} or train again.") if self.record.is_file() else {}
 
-    def read_splits(self) -> dict[str, Any]:
+    def read_splits(self) -> JsonObject:
         """Return the parts of the cases by name, with what identifies the cases; empty if they are not recorded."""
         return read_json_object(self.splits, _RESTORE) if self.splits.is_file() else {}
 
-    def read_config(self) -> dict[str, Any]:
+    def read_config(self) -> JsonObject:
         """Return the configuration as written, unchecked; empty if there is none yet.
 
         ``config.composition.load_run_config`` adds the keys that were added since, and checks it.
@@ -212,14 +224,14 @@ class RunFolder:
         if not self.config.is_file():
             return {}
         try:
-            content: Any = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise UserError(
                 f"{self.config}: not readable as YAML ({' '.join(str(error).split())}). {_RESTORE}"
             ) from None
         if not isinstance(content, dict):
             raise UserError(f"{self.config}: not a mapping of settings. {_RESTORE}")
-        return cast(dict[str, Any], content)
+        return cast(JsonObject, content)
 
     def read_epochs(self) -> list[dict[str, str]]:
         """Return the cells of the table of metrics by column, a row per epoch; empty if it is not recorded."""

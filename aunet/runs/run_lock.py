@@ -8,10 +8,9 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from aunet.errors import UserError
-from aunet.files import read_json_if_sound
+from aunet.files import JsonObject, read_json_if_sound
 from aunet.machine import lock_file
 from aunet.runs.run_folder import RunFolder
 
@@ -58,7 +57,7 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def holder(folder: Path) -> dict[str, Any]:
+def holder(folder: Path) -> JsonObject:
     """Return ``host`` and ``process`` (id) that held the lock of ``folder`` last; empty if none ever did."""
     return read_json_if_sound(RunFolder(folder).lock)
 

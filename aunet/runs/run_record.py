@@ -5,11 +5,11 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
-from aunet.files import write_json
+from aunet.files import JsonObject, write_json
 from aunet.runs.code_state import keep_patch, read_code_state
 from aunet.runs.ranks import rank
 from aunet.runs.run_folder import RunFolder
@@ -24,9 +24,9 @@ class RunRecord:
     def __init__(self, folder: Path) -> None:
         run = RunFolder(folder)
         self._path = run.record
-        self.facts: dict[str, Any] = run.read_record()
+        self.facts: JsonObject = run.read_record()
 
-    def start(self, **facts: Any) -> None:
+    def start(self, **facts: object) -> None:
         """Write the facts that are known when the training starts."""
         code = read_code_state()
         kept = keep_patch(self._path.parent, code.patch) if rank() == 0 else None
@@ -34,7 +34,7 @@ class RunRecord:
         here = {"hardware": _hardware(), "versions": list_versions(), **changes, "started": _now()}
         self.update(status="running", **here, **facts)
 
-    def update(self, **facts: Any) -> None:
+    def update(self, **facts: object) -> None:
         """Add or replace facts, and write the file."""
         self.facts |= facts
         if rank() == 0:
@@ -50,7 +50,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _hardware() -> dict[str, Any]:
+def _hardware() -> dict[str, object]:
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {"processor": _processor(), "cores": os.cpu_count(), "threads": torch.get_num_threads(), "gpus": gpus}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aunet.errors import UserError
-from aunet.files import read_json_if_sound
+from aunet.files import JsonObject, read_json_if_sound
 from aunet.runs.epoch_rows import read_table
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_lock import holder, is_locked
@@ -87,7 +87,7 @@ def where_it_runs(folder: Path) -> str | None:
     return holder(folder).get("host")
 
 
-def _status(folder: Path, facts: dict[str, Any]) -> str:
+def _status(folder: Path, facts: JsonObject) -> str:
     recorded = str(facts.get("status", "waiting"))
     if recorded == "finished":
         return recorded
@@ -96,7 +96,7 @@ def _status(folder: Path, facts: dict[str, Any]) -> str:
     return "died" if recorded == "running" else recorded
 
 
-def _trainer_settings(run: RunFolder) -> dict[str, Any]:
+def _trainer_settings(run: RunFolder) -> JsonObject:
     try:
         return dict(run.read_config()["trainer"])
     except (UserError, KeyError, TypeError, ValueError):

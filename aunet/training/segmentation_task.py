@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from aunet.classes import IGNORED, Labels
+from aunet.data.datamodule import WholeCase
 from aunet.data.keyed_randomness import network_seed
 from aunet.data.patches.augmentation import Augmentation
+from aunet.data.patches.sampling import Batch
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.inference.window_layout import Window
 from aunet.losses.ignored_voxels import hide_ignored, without_ignored
@@ -30,9 +32,6 @@ from aunet.training.validation_dice import CaseDice, defined_mean, means_by_clas
 from aunet.training.validation_pace import is_validated
 
 _log = logging.getLogger(__name__)
-
-Batch = dict[str, Any]
-"""A batch or a case as it comes from the loader: image, label, case_id and, for partial references, annotated."""
 
 
 class SegmentationTask(LightningModule):
@@ -153,7 +152,7 @@ class SegmentationTask(LightningModule):
             raise NonFiniteLossError(self.trainer.global_step, batch)
         _log.warning("The loss of step %d (%s) is not finite: skipped.", self.trainer.global_step, _case_ids(batch))
 
-    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+    def backward(self, loss: Tensor, *args: object, **kwargs: object) -> None:
         """Run the backward pass, in which some levels may recompute their activations."""
         with ProcessorConvolutions():
             super().backward(loss, *args, **kwargs)
@@ -165,7 +164,7 @@ class SegmentationTask(LightningModule):
         if gradient_clip_val:
             nn.utils.clip_grad_norm_(self.network.parameters(), gradient_clip_val)
 
-    def validation_step(self, case: Batch, batch_idx: int) -> None:
+    def validation_step(self, case: WholeCase, batch_idx: int) -> None:
         """Score one whole case; do nothing if this rank has fewer cases than another."""
         if not case:
             return
@@ -224,7 +223,7 @@ class SegmentationTask(LightningModule):
         """Return the context of the training's precision, for computations outside the trainer."""
         return torch.autocast(self.device.type, dtype=self._autocast_type, enabled=self._autocast_type is not None)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(self, checkpoint: dict[str, object]) -> None:
         """Save the loss sums of an unfinished epoch; every rank calls this."""
         checkpoint["loss_sums"] = [_mean_over_ranks(self._loss_sum), self._num_losses]
 

@@ -1,8 +1,8 @@
 """The number of optimizer steps that fit into a limited time, with a validation after every epoch."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 # Number of the latest steps and validations that a mean follows: enough against the noise of a clock, and few enough
 # to notice that the machine has become slower.
@@ -26,7 +26,7 @@ class RecentMean:
         """Return mean and count as plain values."""
         return {"value": self.value, "count": self._count}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Continue from an earlier mean."""
         self.value, self._count = float(state["value"]), int(state["count"])
 

@@ -6,11 +6,12 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from aunet.data.patches.sampling import Sample, joined
+from aunet.data.patches.sampling import Batch, Sample, joined
 from aunet.evaluation.forward_time import wait_for
 from aunet.inference.sliding_window import predict_volume
 from aunet.inference.window_layout import Window
@@ -39,7 +40,7 @@ class BatchShape:
         return self.patches * math.prod(self.patch_size)
 
 
-def random_batch(shape: BatchShape, box_of: Callable[[int], Sequence[int]]) -> Sample:
+def random_batch(shape: BatchShape, box_of: Callable[[int], Sequence[int]]) -> Batch:
     """Return a batch of random images and labels in the form of ``sampling.joined``.
 
     ``box_of`` returns the size (voxels) of the box to read for each patch.
@@ -63,9 +64,9 @@ def time_batch(task: SegmentationTask, shape: BatchShape) -> float:
     """Return the seconds of a forward and backward pass on a random batch, with its augmentation."""
     augmentation = task.augmentation.for_patches_of(shape.patch_size)
     batch = random_batch(shape, lambda number: augmentation.geometry.draw(0, 0, number).box[1])
-    batch = {key: value.to(task.device) if isinstance(value, Tensor) else value for key, value in batch.items()}
+    moved = {key: value.to(task.device) if isinstance(value, Tensor) else value for key, value in batch.items()}
     task.network.zero_grad()
-    return _seconds(lambda: task.trial_step(batch, augmentation), task.device)
+    return _seconds(lambda: task.trial_step(cast(Batch, moved), augmentation), task.device)
 
 
 def time_window(task: SegmentationTask, shape: BatchShape) -> float:

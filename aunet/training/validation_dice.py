@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ class CaseDice:
     present: tuple[bool, ...]
 
 
-def score_case(prediction: NDArray[Any], reference: NDArray[Any], annotated: Sequence[bool]) -> CaseDice:
+def score_case(prediction: NDArray[np.integer], reference: NDArray[np.integer], annotated: Sequence[bool]) -> CaseDice:
     """Score label maps of the same shape; ``annotated`` (K,) marks the classes that the reference annotates.
 
     Voxels that the reference ignores are background in both.

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aunet.data.cohort.case import Case
 from aunet.files import read_json_if_sound
@@ -140,5 +139,5 @@ def data_folder(root: str) -> Path:
 
 def _started_from(folder: Path) -> Path | None:
     """Return the weights from which the run in ``folder`` started; None if they were random."""
-    init: Any = read_json_if_sound(RunFolder(folder).record).get("init")
+    init = read_json_if_sound(RunFolder(folder).record).get("init")
     return Path(str(init["source"])) if isinstance(init, Mapping) and "source" in init else None

@@ -53,10 +53,17 @@ def test_differences_are_drawn_with_mean_interval_and_margin(values: pd.DataFram
     assert axes.get_legend() is not None
 
 
-def test_scores_are_drawn_against_the_volume_on_a_logarithmic_axis(values: pd.DataFrame) -> None:
+@pytest.mark.parametrize(("first", "scale"), [(150, "linear"), (2000, "log")])
+def test_scores_are_drawn_against_the_volume_on_an_axis_with_round_ticks(
+    values: pd.DataFrame, first: float, scale: str
+) -> None:
+    values.loc[:5, "volume_ml"] = np.linspace(130, 180, 6)  # without a round number of a logarithmic axis
+    values.loc[0, "volume_ml"] = first
     panels = score_against_volume(values, ["unet", "attention_open"]).axes
 
-    assert panels[0].get_xscale() == "log"
+    assert panels[0].get_xscale() == scale
+    low, high = panels[0].get_xlim()
+    assert sum(low <= tick <= high for tick in panels[0].get_xticks()) >= 3
     points = np.asarray(panels[0].collections[0].get_offsets())
     assert points == pytest.approx(values.loc[:5, ["volume_ml", "unet"]].to_numpy())
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from aunet.data.cohort.case import Case
 from aunet.data.io.dicom_files import files_of_scan, is_folder_of_files, series_of_path
@@ -104,7 +103,7 @@ class ContentDigests:
 def _read(memory: Path) -> dict[str, _Entry]:
     """Read the remembered digests; return none if they are damaged or of another version, as they can be made again."""
     try:
-        content: Any = json.loads(memory.read_text(encoding="utf-8"))
+        content = json.loads(memory.read_text(encoding="utf-8"))
         if content["version"] != _VERSION:
             return {}
         entries = ((str(name), _entry(*entry)) for name, entry in content["files"].items())

@@ -1,9 +1,9 @@
 """Splits in a file: the ``splits.json`` that a run writes, or the ``splits_final.json`` of nnU-Net."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 from unicodedata import normalize
 
 from aunet.data.cohort.case import Case
@@ -73,7 +73,7 @@ def read_splits(
     return splits
 
 
-def _whole(content: Any, fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:
+def _whole(content: object, fold: int | None, file: Path) -> dict[str, tuple[str, ...]]:
     if fold is not None:
         raise UserError(f"{file}: holds one split, so there is no data.fold={fold} to choose. Leave data.fold out.")
     return _parts(content, ("train", "val", "test"), file)
@@ -89,19 +89,23 @@ def _fold_of(content: list[object], fold: int | None, file: Path) -> dict[str, t
     return _parts(content[fold], ("train", "val"), file)
 
 
-def _parts(content: Any, names: Sequence[str], file: Path) -> dict[str, tuple[str, ...]]:
+def _parts(content: object, names: Sequence[str], file: Path) -> dict[str, tuple[str, ...]]:
     """Return the named lists of case ids."""
-    is_usable = isinstance(content, dict) and all(_is_list_of_names(content.get(name)) for name in names)
-    if not is_usable:
+    parts = cast(Mapping[str, object], content) if isinstance(content, dict) else {}
+    found = {name: names_in for name in names if (names_in := _names_in(parts.get(name)))}
+    if len(found) < len(names):
         raise UserError(
             f"{file}: {' and '.join(map(repr, names))} must each list at least one case id. It is not the splits.json"
             " of a run, nor nnU-Net's splits_final.json."
         )
-    return {name: tuple(content[name]) for name in names}
+    return found
 
 
-def _is_list_of_names(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+def _names_in(value: object) -> tuple[str, ...]:
+    """Return the names in a list; none if it holds anything else or is not a list."""
+    entries = cast(list[object], value) if isinstance(value, list) else []
+    names = tuple(entry for entry in entries if isinstance(entry, str))
+    return names if len(names) == len(entries) else ()
 
 
 def _present(case_ids: Sequence[str], part: str, known: dict[str, Case], file: Path, on_error: str) -> tuple[str, ...]:

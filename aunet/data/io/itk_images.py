@@ -69,7 +69,7 @@ def _files(path: Path) -> list[Path]:
 def _reader(path: Path, image_io: str) -> tuple[Any, Shape, Affine]:
     """Return a reader whose header is read, the shape (H, W, D) and the affine to RAS+ mm."""
     itk, files = _imported(path), _files(path)
-    reader: Any = itk.ImageFileReader()
+    reader = itk.ImageFileReader()
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
     try:

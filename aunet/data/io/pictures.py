@@ -4,9 +4,9 @@ A picture has no place in a patient. Here, as in ITK, its columns run to the pat
 a pixel is 1 mm wide: reports show it upright, and a prediction is written back row by row.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ from aunet.data.io.format import Format, StoredVoxels
 from aunet.data.io.grid import Affine, Shape, Voxels
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
+
+T = TypeVar("T")
 
 PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 # From (row, column, 0) to RAS+ mm.
@@ -76,7 +78,7 @@ def write_picture_label(path: Path, array: NDArray[np.uint8], affine: NDArray[np
         Image.fromarray(array[..., 0]).save(temporary, format="PNG")
 
 
-def _read(path: Path, take: Callable[[Image.Image], Any]) -> Any:
+def _read(path: Path, take: Callable[[Image.Image], T]) -> T:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a picture (.png, .tif, .tiff or .jpg).")
     try:
@@ -137,7 +139,7 @@ def _num_pages(picture: Image.Image) -> int:
     return int(pages.fget(picture)) if isinstance(pages, property) and pages.fget else 1
 
 
-def _tiles(picture: Image.Image) -> list[Any]:
+def _tiles(picture: Image.Image) -> Sequence[tuple[object, ...]]:
     return picture.tile if isinstance(picture, ImageFile.ImageFile) else []
 
 

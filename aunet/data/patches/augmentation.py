@@ -1,9 +1,9 @@
 """Random changes of training patches, on the batch, on its device, each keyed by (seed, epoch, sample)."""
 
 import copy
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from monai.transforms.compose import Compose
@@ -12,8 +12,9 @@ from torch import Tensor
 from aunet.data.cohort.case import Modality
 from aunet.data.keyed_randomness import transform_seed
 from aunet.data.patches.flips import choose_flips
-from aunet.data.patches.intensity_changes import intensity_changes, plain
+from aunet.data.patches.intensity_changes import Patch, intensity_changes, plain
 from aunet.data.patches.random_geometry import RandomGeometry, RotationPlane
+from aunet.data.patches.sampling import Batch
 from aunet.errors import UserError
 
 _CHANGED = ("image", "label", "annotated")
@@ -75,7 +76,7 @@ class Augmentation:
         changes = intensity_changes(intensity_probability, **intensities)
         self._transforms = Compose([*self.flips.transforms(), *changes])
 
-    def __call__(self, batch: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    def __call__(self, batch: Batch, seed: int) -> Batch:
         """Return ``batch``, as made by ``sampling.joined``, with its patches changed.
 
         Args:
@@ -93,7 +94,7 @@ class Augmentation:
         samples = zip(batch["image"], batch["label"], annotated, batch["key"].tolist(), moves, strict=True)
         changed = [self._change(image, label, known, seed, key, move) for image, label, known, key, move in samples]
         stacked = {key: torch.stack([sample[key] for sample in changed]) for key in _CHANGED if key in batch}
-        return {**batch, **stacked}
+        return cast(Batch, {**batch, **stacked})
 
     def for_patches_of(self, patch_size: Sequence[int]) -> "Augmentation":
         """Return the same changes for patches of another size."""
@@ -109,11 +110,11 @@ class Augmentation:
         seed: int,
         key: tuple[int, int],
         move: Sequence[float],
-    ) -> dict[str, Any]:
+    ) -> Patch:
         geometry = self.geometry.draw(seed, *key).moved(move)
         _, size = geometry.box
         box = (slice(None), *(slice(length) for length in size))
-        sample: Mapping[Hashable, Any] = {
+        sample: Patch = {
             "image": geometry.resample(image[box], "bilinear"),
             "label": geometry.resample(label[box].float(), "nearest"),
             "annotated": annotated,
@@ -127,12 +128,13 @@ class Augmentation:
         }
 
 
-def _checked_spacing(spacing: Any) -> tuple[float, ...] | None:
+def _checked_spacing(spacing: object) -> tuple[float, ...] | None:
     """Return three sides in mm, or None; raise UserError for anything else, such as one number from an override."""
     if spacing is None:
         return None
-    sides: tuple[Any, ...] = tuple(spacing) if isinstance(spacing, list | tuple) else ()
-    if len(sides) != 3 or not all(isinstance(side, int | float) and side > 0 for side in sides):
+    given = tuple(cast(Sequence[object], spacing)) if isinstance(spacing, list | tuple) else ()
+    sides = tuple(side for side in given if isinstance(side, int | float) and side > 0)
+    if len(given) != 3 or len(sides) != 3:
         raise UserError(
             f"data.augmentation.spacing={spacing}: it must be null, or three numbers above 0, mm along right, anterior,"
             " superior. Leave it out to take the spacing of the data."

@@ -1,8 +1,8 @@
 """Mirror images of training patches: along which axes, and which classes change places with each."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import torch
 from monai.transforms.transform import RandomizableTransform
@@ -11,6 +11,7 @@ from torch import Tensor
 from aunet.classes import IGNORED
 from aunet.data.cohort.case import Modality
 from aunet.data.cohort.class_sides import paired, place_in
+from aunet.data.patches.intensity_changes import Patch
 from aunet.errors import UserError
 from aunet.messages import shortened
 
@@ -58,7 +59,7 @@ class Flips:
             parts += [f"off: {'; '.join(off)}", f"to mirror anyway: data.augmentation.flip_axes={example}"]
         return ". ".join(part[0].upper() + part[1:] for part in parts) + "."
 
-    def as_record(self) -> list[dict[str, Any]]:
+    def as_record(self) -> list[dict[str, object]]:
         """Return the mirrored axes with the names of the exchanged classes, as JSON can hold them."""
         return [
             {"axis": flip.axis, "exchanged": [[self.class_names[index] for index in pair] for pair in flip.pairs]}
@@ -89,7 +90,7 @@ class RandomFlip(RandomizableTransform):
         self._axis = axis
         self._exchange = exchange
 
-    def __call__(self, sample: Mapping[Hashable, Any]) -> Mapping[Hashable, Any]:
+    def __call__(self, sample: Patch) -> Patch:
         """Flip "image" and "label" (C, *spatial), and exchange the classes of "label" and of "annotated" (K,)."""
         self.randomize(None)
         if not self._do_transform:

@@ -1,6 +1,6 @@
 """Random changes of a training patch's intensities; its label stays unchanged."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from monai.data.meta_tensor import MetaTensor
@@ -29,7 +29,7 @@ def intensity_changes(
     contrast: float = 0.0,
     low_resolution: float = 0.0,
     gamma: float = 0.0,
-) -> list[Any]:
+) -> list[RandomizableTransform]:
     """Return the transforms of a sample's "image" (C, H, W, D), each with ``probability``; strength 0 leaves one out.
 
     Args:
@@ -41,7 +41,7 @@ def intensity_changes(
         low_resolution: as if taken with 1 - low_resolution to 1 of the voxels along each axis.
         gamma: a power of 1 / (1 + gamma) to 1 + gamma of the intensities brought to 0 to 1; mean and deviation stay.
     """
-    changes: list[tuple[float, Any]] = [
+    changes: list[tuple[float, Callable[[], RandomizableTransform]]] = [
         (noise, lambda: RandGaussianNoised(keys="image", prob=probability, std=noise)),
         (blur, lambda: RandomBlur(probability, blur)),
         (gain, lambda: RandScaleIntensityd(keys="image", prob=probability, factors=gain)),

@@ -1,7 +1,7 @@
 """Patches for training: each a function of (seed, epoch, sample), balanced over the classes."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -15,7 +15,30 @@ from aunet.data.patches.placement import Placement, place_patch
 from aunet.data.patches.random_geometry import RandomGeometry
 from aunet.data.store.stored_case import StoredCase
 
-Sample = dict[str, Any]
+
+class Sample(TypedDict):
+    """A patch: image (C, *box) float32, label (1, *box) uint8, key (2,) and move (3,), see ``PatchDataset``.
+
+    ``annotated`` (K,) bool marks the classes that the case's reference annotates, if it leaves out some.
+    """
+
+    image: Tensor
+    label: Tensor
+    case_id: str
+    key: Tensor
+    move: Tensor
+    annotated: NotRequired[Tensor]
+
+
+class Batch(TypedDict):
+    """Samples along a first axis; ``move`` is missing if the geometry was not moved before reading."""
+
+    image: Tensor
+    label: Tensor
+    case_id: list[str]
+    key: Tensor
+    move: NotRequired[Tensor]
+    annotated: NotRequired[Tensor]
 
 
 class PatchDataset(Dataset[Sample]):
@@ -83,11 +106,11 @@ def _random_start(length: int, size: int, draw: np.random.Generator) -> int:
     return int(draw.integers(length - size + 1)) if length > size else -((size - length) // 2)
 
 
-def joined(samples: Sequence[Sample]) -> Sample:
+def joined(samples: Sequence[Sample]) -> Batch:
     """Collate samples to a batch: their boxes differ in size, and each lies at the beginning of the largest."""
     sizes = np.max([sample["image"].shape[1:] for sample in samples], axis=0).tolist()
     return default_collate(
-        [sample | {key: _filled_up(sample[key], sizes) for key in ("image", "label")} for sample in samples]
+        [{**sample, **{key: _filled_up(sample[key], sizes) for key in ("image", "label")}} for sample in samples]
     )
 
 

@@ -24,7 +24,7 @@ class IntensityScale:
     mean: float
     sd: float
 
-    def as_facts(self) -> dict[str, Any]:
+    def as_facts(self) -> dict[str, object]:
         """Return plain values, as ``dataset.intensities`` of a run's config.yaml holds them."""
         return {"window": list(self.window), "mean": self.mean, "sd": self.sd}
 

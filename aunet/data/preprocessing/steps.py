@@ -5,7 +5,6 @@ The result is a function of the file and the settings alone: no state, no random
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aunet.data.cohort.case import Modality
+from aunet.data.io.grid import Voxels
 from aunet.data.io.volume import Volume, check_same_grid
 from aunet.data.preprocessing.intensity_scale import IntensityScale, Window, standardise
 from aunet.data.preprocessing.label_resampling import resample_label, resample_label_linearly
@@ -27,7 +27,7 @@ _VERSION = 2
 class PreprocessedVolume:
     """An image (C, h, w, d) float32 or a label map (h, w, d) uint8 on a RAS grid with ``affine`` (voxel -> RAS+ mm)."""
 
-    array: NDArray[Any]
+    array: Voxels
     affine: Affine
 
 
@@ -71,12 +71,12 @@ class Preprocessing:
         resampled = oriented if mapping is None else resample(oriented, mapping)
         return PreprocessedVolume(np.ascontiguousarray(resampled.numpy()), grid_affine)
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, object]:
         """Return all that decides the result, as JSON can hold it: part of the key of a stored case."""
         spacing = None if self.spacing is None else [float(side) for side in self.spacing]
         window = None if self.window is None else [float(bound) for bound in self.window]
         modality = self.modality if isinstance(self.modality, str) else list(self.modality)
-        settings = {"version": _VERSION, "spacing": spacing, "modality": modality, "window": window}
+        settings: dict[str, object] = {"version": _VERSION, "spacing": spacing, "modality": modality, "window": window}
         scales = [None if scale is None else scale.as_facts() for scale in self.scales]
         return settings | {"resampling": self.resampling} | ({"scales": scales} if any(scales) else {})
 
@@ -119,7 +119,7 @@ def _to_ras(array: Tensor, affine: Affine) -> tuple[Tensor, Affine]:
 
     Equal to MONAI's ``Orientation("RAS")``, without importing all of MONAI for each prediction.
     """
-    orientation: NDArray[Any] = io_orientation(affine)  # a row per axis: its RAS axis and 1 or -1
+    orientation: NDArray[np.floating] = io_orientation(affine)  # a row per axis: its RAS axis and 1 or -1
     flipped = [axis for axis, sign in enumerate(orientation[:, 1]) if sign < 0]
     oriented = torch.flip(array, flipped) if flipped else array
     order = np.argsort(orientation[:, 0]).tolist()

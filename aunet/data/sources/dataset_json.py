@@ -1,13 +1,10 @@
 """The ``dataset.json`` with which the Decathlon and nnU-Net describe a dataset."""
 
 from pathlib import Path
-from typing import Any
 
 from aunet.data.sources.listed_paths import listed_path
 from aunet.errors import UserError
-from aunet.files import read_json
-
-JsonObject = dict[str, Any]
+from aunet.files import JsonObject, read_json
 
 
 def read_dataset_json(file: Path) -> JsonObject:

@@ -7,10 +7,11 @@ from aunet.data.cohort.class_mapping import Classes, label_map
 from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.cohort.modality_names import modalities_of_names, shared_modality
 from aunet.data.io.formats import stem
-from aunet.data.sources.dataset_json import JsonObject, file_named_in, read_dataset_json
+from aunet.data.sources.dataset_json import file_named_in, read_dataset_json
 from aunet.data.sources.file_patterns import existing_folder
 from aunet.data.sources.listed_paths import listed_path, plain_name
 from aunet.errors import UserError
+from aunet.files import JsonObject
 
 
 def msd_cohort(

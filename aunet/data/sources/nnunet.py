@@ -11,10 +11,11 @@ from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.cohort.modality_names import modalities_of_names, shared_modality
 from aunet.data.io.formats import SUFFIXES
 from aunet.data.io.volume import is_image
-from aunet.data.sources.dataset_json import JsonObject, file_named_in, read_dataset_json
+from aunet.data.sources.dataset_json import file_named_in, read_dataset_json
 from aunet.data.sources.file_patterns import check_is_there, existing_folder, tell_unused
 from aunet.data.sources.listed_paths import plain_name
 from aunet.errors import UserError
+from aunet.files import JsonObject
 
 # Channel number -> image, and the label map; called case by case, so that one faulty entry affects only its case.
 Files = Callable[[], tuple[dict[int, Path], Path]]

@@ -37,11 +37,13 @@ import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
+from aunet.data.io.grid import Voxels
+
 _FORMAT = b"aunet chunks 1\n"
 _LONGEST_HEADER = 4096
 _ENTRIES_PER_CHUNK = 32**3
 _DTYPES = ("float16", "uint8", "int32")
-_COMPRESSION: dict[str, Any] = {
+_COMPRESSION = {
     "codec": blosc2.Codec.LZ4,
     "clevel": 5,
     "filters": [blosc2.Filter.SHUFFLE],
@@ -78,11 +80,11 @@ class ChunkedArray:
         self._grid = [-(-length // side) for length, side in zip(self.shape, self._chunk_shape, strict=True)]
         self._offsets, self._checksums = self._index(index_start)
 
-    def whole(self) -> NDArray[Any]:
+    def whole(self) -> Voxels:
         """Read the whole array into memory."""
         return self.cut([0] * len(self.shape), self.shape)
 
-    def cut(self, start: Sequence[int], size: Sequence[int]) -> NDArray[Any]:
+    def cut(self, start: Sequence[int], size: Sequence[int]) -> Voxels:
         """Return ``size`` entries from ``start`` along each axis; entries outside the array are 0."""
         result = np.zeros(tuple(size), self.dtype)
         axes = zip(start, size, self.shape, self._chunk_shape, strict=True)
@@ -96,7 +98,7 @@ class ChunkedArray:
         for place in product(*map(range, self._grid)):
             self._chunk(place)
 
-    def _chunk(self, place: Sequence[int]) -> NDArray[Any]:
+    def _chunk(self, place: Sequence[int]) -> Voxels:
         shape = _chunk_shape_at(place, self.shape, self._chunk_shape)
         number = 0
         for at, length in zip(place, self._grid, strict=True):
@@ -134,7 +136,7 @@ class ChunkedArray:
         return DamagedArrayError(f"{self._path} is damaged: {reason}")
 
 
-def write_chunked(path: Path, array: NDArray[Any], spatial_dims: int) -> None:
+def write_chunked(path: Path, array: Voxels, spatial_dims: int) -> None:
     """Write ``array`` (float16, uint8 or int32, no axis empty) to ``path``, in chunks along its last ``spatial_dims``.
 
     No chunk holds more than one channel.
@@ -177,7 +179,7 @@ def _touched_chunks(start: int, size: int, length: int, side: int) -> list[tuple
     return touched
 
 
-def _chunks(array: NDArray[Any], chunk_shape: Sequence[int]) -> Iterator[NDArray[Any]]:
+def _chunks(array: Voxels, chunk_shape: Sequence[int]) -> Iterator[Voxels]:
     starts = (range(0, length, side) for length, side in zip(array.shape, chunk_shape, strict=True))
     for start in product(*starts):
         yield np.ascontiguousarray(array[_spans(start, np.add(start, chunk_shape))])
@@ -189,13 +191,13 @@ def _chunk_shape_at(place: Sequence[int], shape: Sequence[int], chunk_shape: Seq
     return tuple(min(side, length - number * side) for number, length, side in axes)
 
 
-def _spans(start: Sequence[int] | NDArray[Any], end: Sequence[int] | NDArray[Any]) -> tuple[slice, ...]:
+def _spans(start: Sequence[int], end: NDArray[np.integer]) -> tuple[slice, ...]:
     return tuple(slice(int(first), int(last)) for first, last in zip(start, end, strict=True))
 
 
-def _layout(header: bytes) -> tuple[tuple[int, ...], np.dtype[Any], tuple[int, ...]]:
+def _layout(header: bytes) -> tuple[tuple[int, ...], np.dtype[np.generic], tuple[int, ...]]:
     """Return shape, type and chunk shape from the line of JSON; raise ValueError for values that are never written."""
-    content: Any = json.loads(header)
+    content = json.loads(header)
     shape, chunk_shape = (tuple(int(length) for length in content[key]) for key in ("shape", "chunk"))
     if content["dtype"] not in _DTYPES or min(*shape, *chunk_shape) < 1 or len(shape) != len(chunk_shape):
         raise ValueError

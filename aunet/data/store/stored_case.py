@@ -8,11 +8,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aunet.data.io.grid import Voxels
 from aunet.data.keyed_randomness import Purpose, generator
 from aunet.data.preprocessing.steps import PreprocessedVolume
 from aunet.data.store.chunked_array import ChunkedArray, DamagedArrayError, write_chunked
@@ -35,7 +35,7 @@ class StoredCase:
     case_id: str
     folder: Path
     shape: tuple[int, ...]
-    spacing: tuple[float, ...]
+    spacing: tuple[float, float, float]
     num_channels: int
     position_counts: tuple[int, ...]
     num_bytes: int
@@ -67,7 +67,7 @@ class StoredCase:
         for name in (_IMAGE, _LABEL, _POSITIONS):
             ChunkedArray(self.folder / name).verify()
 
-    def _cut(self, name: str, start: Sequence[int], size: Sequence[int]) -> NDArray[Any]:
+    def _cut(self, name: str, start: Sequence[int], size: Sequence[int]) -> Voxels:
         try:
             return ChunkedArray(self.folder / name).cut(start, size)
         except DamagedArrayError as error:
@@ -81,15 +81,15 @@ def open_stored_case(case_id: str, folder: Path) -> StoredCase:
     """Open the case in ``folder`` and check the frame of each file; raise DamagedArrayError if one is wrong."""
     image, label, positions = (ChunkedArray(folder / name) for name in (_IMAGE, _LABEL, _POSITIONS))
     try:
-        facts: Any = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        spacing = tuple(float(length) for length in facts["spacing"])
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        right, anterior, superior = (float(length) for length in facts["spacing"])
         counts = tuple(int(count) for count in facts["position_counts"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedArrayError(f"{folder / _FACTS} is damaged: {error}") from None
     if image.shape[1:] != label.shape or positions.shape != (sum(counts), len(label.shape)):
         raise DamagedArrayError(f"{folder} is damaged: its files do not belong together")
     num_bytes = sum(file.stat().st_size for file in folder.iterdir())
-    return StoredCase(case_id, folder, label.shape, spacing, image.shape[0], counts, num_bytes)
+    return StoredCase(case_id, folder, label.shape, (right, anterior, superior), image.shape[0], counts, num_bytes)
 
 
 def write_stored_case(

@@ -68,6 +68,18 @@ def measure_cost(network: nn.Module, in_channels: int, patch_size: Sequence[int]
     return [*_with_rest(meter.costs, total), total]
 
 
+def forward_gflop(network: nn.Module, in_channels: int, patch_size: Sequence[int]) -> float | None:
+    """Return the GFLOP of the forward pass of one patch, a multiply-add counted as 2.
+
+    None if they cannot be counted without computing, as for a network whose layers depend on the values.
+    """
+    try:
+        # Of two patches: batch norm refuses a batch of one whose lowest level is a single voxel.
+        return measure_cost(network, in_channels, patch_size, 2)[-1].flop / 2e9
+    except (RuntimeError, ValueError, TypeError, NotImplementedError):
+        return None
+
+
 def parts_of(network: nn.Module) -> Parts:
     """Return name and modules of the parts of ``network`` in running order; a part's last module yields its features.
 

@@ -23,7 +23,7 @@ from aunet.reporting.pictures.planes import AxialView, LabelledScan, Triple, cle
 from aunet.reporting.pictures.sheet import Sheet, panel_sheet, panel_size
 
 _PANEL_INCHES = 2.3
-_DIFFERENCES = {"missed": to_rgb("#FF3B7F"), "invented": to_rgb("#2E9BFF"), "wrong class": to_rgb("#FFD400")}
+DIFFERENCES = {"missed": to_rgb("#FF3B7F"), "invented": to_rgb("#2E9BFF"), "wrong class": to_rgb("#FFD400")}
 
 
 def prediction_picture(
@@ -53,7 +53,7 @@ def prediction_picture(
         show_image(axes, view)
         axes.set_title(name, fontsize=8, pad=3)
     _draw_details(sheet, view, guess, labels)
-    patches = [Patch(color=color, label=name) for name, color in _DIFFERENCES.items()]
+    patches = [Patch(color=color, label=name) for name, color in DIFFERENCES.items()]
     sheet.add_title_and_legend(title, [*legend_lines(labels), *patches])
     save_png(sheet.figure, path)
 
@@ -77,4 +77,4 @@ def _differing_regions(label: NDArray[np.integer], guess: NDArray[np.integer]) -
         "invented": (label == 0) & (guess > 0),
         "wrong class": (label > 0) & (guess > 0) & (label != guess),
     }
-    return [(regions[name], color) for name, color in _DIFFERENCES.items()]
+    return [(regions[name], color) for name, color in DIFFERENCES.items()]

@@ -80,7 +80,7 @@ class EpochTables(Callback):
         timing = self._timing()
         replace_row(self._run.timing, {"epoch": trainer.current_epoch, **timing})
         if self._tracker:
-            told = {f"timing/{name}": value for name, value in timing.items() if value != ""}
+            told = {f"timing/{name}": float(value) for name, value in timing.items() if value != ""}
             self._tracker.metrics({**values, **told, **self._further_values()}, trainer.current_epoch)
 
     def _columns(self, logged: Collection[str]) -> list[str]:

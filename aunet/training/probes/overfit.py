@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
 from aunet.classes import Labels
-from aunet.data.patches.sampling import Sample
+from aunet.data.patches.sampling import Batch
 from aunet.metrics.overlap import dice
 from aunet.training.segmentation_task import SegmentationTask
 
@@ -27,7 +27,7 @@ class OverfitCheck(Callback):
         rows: epoch, step, loss and the Dice of each class, per epoch.
     """
 
-    def __init__(self, batch: Sample, labels: Labels) -> None:
+    def __init__(self, batch: Batch, labels: Labels) -> None:
         self._batch = batch
         self._present = [(k, name) for k, name in labels.foreground if bool((batch["label"] == k).any())]
         self.rows: list[dict[str, float]] = []
@@ -48,9 +48,9 @@ class OverfitCheck(Callback):
         trainer.should_stop = trainer.should_stop or self.is_reached
 
 
-def batch_with_most_classes(batches: Iterable[Sample], num_classes: int) -> Sample:
+def batch_with_most_classes(batches: Iterable[Batch], num_classes: int) -> Batch:
     """Return the first batch with all classes, else the first with the most classes."""
-    best: Sample = {}
+    best: Batch | None = None
     most = -1
     for batch in batches:
         count = len(torch.unique(batch["label"]))
@@ -58,10 +58,11 @@ def batch_with_most_classes(batches: Iterable[Sample], num_classes: int) -> Samp
             best, most = batch, count
         if most >= num_classes:
             break
+    assert best is not None, "no batch to choose from"
     return best
 
 
-def repeated(batch: Sample, times: int) -> DataLoader[Sample]:
+def repeated(batch: Batch, times: int) -> DataLoader[Batch]:
     """Return a loader whose epoch is ``times`` repetitions of ``batch``."""
-    batches: Any = [batch] * times
+    batches: Any = [batch] * times  # a list, which torch accepts and its types do not
     return DataLoader(batches, batch_size=None)

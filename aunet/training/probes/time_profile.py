@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -29,7 +28,7 @@ FIXED_PARTS = (
 )
 
 
-Row = dict[str, Any]  # a number or a text under the name of each column
+Row = dict[str, float | str]  # a number or a text under the name of each column
 
 
 class TimeProfile(Callback):

@@ -16,7 +16,7 @@ from aunet.networks import (
     UNet,
     linear_resizing,
 )
-from aunet.networks.inspection.cost import PartCost, measure_cost
+from aunet.networks.inspection.cost import PartCost, forward_gflop, measure_cost
 
 SMALL = {"channels": (4, 8, 8), "num_classes": 3}
 MIB = 2**20
@@ -157,3 +157,16 @@ def test_a_block_alone_is_measured_by_its_parts() -> None:
     network = UNet(2, **SMALL)
     block = ConvolutionBlock(network.layers, 1, 4)
     assert [cost.name for cost in measure_cost(block, 1, (8, 8), 2)] == ["projection", "units", "total"]
+
+
+def test_a_patch_that_ends_in_a_single_voxel_is_counted_although_batch_norm_refuses_it_alone() -> None:
+    network = UNet(channels=(2, 4, 4, 4, 4))
+    assert forward_gflop(network, 1, (16, 16, 16)) == pytest.approx(forward_gflop(network, 1, (32, 32, 32)) / 8)
+
+
+def test_a_network_that_looks_at_values_has_no_count() -> None:
+    class Choosing(nn.Conv3d):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return super().forward(image) if image.mean().item() > 0 else image
+
+    assert forward_gflop(Choosing(1, 1, 1), 1, (4, 4, 4)) is None

@@ -5,7 +5,6 @@ and small bowel, which the label map does not name, are drawn into the fat that 
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,10 +92,10 @@ def _diaphragm(is_below: Mask, z: Array, spacing: tuple[float, float, float]) ->
     """Return the height (H, W, 1) in mm of the diaphragm: just over the organs' tops, elsewhere as at the nearest."""
     tops = np.where(is_below, z, -np.inf).max(axis=2)
     is_known = np.isfinite(tops)
-    nearest: Any = ndimage.distance_transform_edt(
+    nearest = ndimage.distance_transform_edt(
         ~is_known, sampling=spacing[:2], return_distances=False, return_indices=True
     )
-    filled = tops[tuple(nearest)]
+    filled = tops[tuple(np.asarray(nearest))]
     smooth = ndimage.gaussian_filter(filled, [10 / step for step in spacing[:2]])
     return (np.where(is_known, np.maximum(smooth, filled), smooth) + 2)[..., None].astype(np.float32)
 
