@@ -6,12 +6,12 @@ comparison depends on it.
 
 import logging
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
 
-from aunet import __version__
 from aunet.config.composition import compose_config
 from aunet.config.validation import list_known_keys, list_unknown_keys
 from aunet.errors import UserError
@@ -53,7 +53,14 @@ def describe_versions(folder: Path) -> str:
     """Return both versions in words: that of the run in ``folder``, as recorded, and this one."""
     versions: object = read_json_if_sound(RunFolder(folder).record).get("versions")
     recorded = cast(Mapping[str, object], versions).get("aunet") if isinstance(versions, dict) else None
-    return f"as the run is of aunet {recorded or '(not recorded)'} and this is aunet {__version__}"
+    return f"as the run is of aunet {recorded or '(not recorded)'} and this is aunet {_own_version()}"
+
+
+def _own_version() -> str:
+    try:
+        return version("aunet")
+    except PackageNotFoundError:
+        return "of a checkout"
 
 
 def _is_missing(config: DictConfig, key: str) -> bool:

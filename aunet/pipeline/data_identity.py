@@ -1,4 +1,4 @@
-"""What identifies the data of a run: a run that continues, perhaps on another machine, must find the same."""
+"""The identity of a run's data: a run that continues, perhaps on another machine, must find the same."""
 
 from aunet.build.preprocessing import build_digests
 from aunet.config.schema import DataConfig

@@ -116,7 +116,7 @@ def test_a_dataset_of_ones_own_is_read_if_trusted(
 
 
 @pytest.mark.parametrize("text", ["own-parts", "own parts", "os.system()", ""])
-def test_a_word_that_is_no_module_is_refused(text: str, runs: list[Path], tmp_path: Path) -> None:
+def test_a_word_that_names_no_module_is_refused(text: str, runs: list[Path], tmp_path: Path) -> None:
     assert main([*command("predict", runs[0], tmp_path), "--trust", text]) == 2
 
 
