@@ -14,6 +14,29 @@ class NoRoomError(UserError):
     """The error for sound cases that do not fit."""
 
 
+# Faults of the surroundings, not of a program: error number -> rule and remedy.
+_SURROUNDINGS = {
+    errno.ENOSPC: "the disk is full. Free some of it and start again",
+    errno.EDQUOT: "the quota of the disk is used up. Free some of it and start again",
+    errno.EACCES: "permission denied. Change its permissions, or give another place",
+    errno.EPERM: "the system does not permit it. Change its permissions, or give another place",
+    errno.EROFS: "the file system is read-only. Give another place",
+    errno.EISDIR: "it is a folder where a file must be. Move it, or give another place",
+    errno.ENOTDIR: "a part of this path is a file. Give a folder",
+    errno.ENAMETOOLONG: "the name is too long for the file system. Give a shorter one",
+    errno.EMFILE: "too many files are open. Raise the limit (ulimit -n)",
+    errno.ENOMEM: "there is not enough memory. Close other programs, or take smaller patches",
+    errno.EIO: "the disk or the network reports an error. Copy the file to another one",
+    errno.ESTALE: "the network file system has lost the file. Start again with resume=",
+}
+
+
+def describe_surroundings(error: OSError) -> str | None:
+    """Return one sentence on an error of the user's disk, permissions or system; None for any other error."""
+    rule = _SURROUNDINGS.get(error.errno or 0)
+    return None if rule is None else f"{error.filename or 'a file'}: {rule}."
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Return whether ``error`` comes from a full disk or a used-up quota."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,6 +1,5 @@
 """Files that exist completely or not at all: written beside their place, then renamed into it."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ from typing import Any, cast
 from uuid import uuid4
 
 from aunet.errors import UserError
+from aunet.machine import lock_file
 
 # An object of JSON as it was read; whoever uses a value checks it.
 JsonObject = dict[str, Any]
@@ -60,8 +60,17 @@ def held_alone(lock: Path) -> Generator[None]:
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("wb") as file:
         with suppress(OSError):
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_file(file.fileno(), is_waiting=True)
         yield
+
+
+def check_writable(folder: Path, name: str) -> None:
+    """Raise UserError, beginning with ``name``, unless files can be written to ``folder``, which may be new."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # noqa: PTH110
+    if not nearest.is_dir():
+        raise UserError(f"{name}: {nearest} is a file. Give a folder, which may be new.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"{name}: {nearest} is not writable. Change its permissions, or give another folder.")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -110,5 +119,5 @@ def _rename_unless_present(temporary: Path, folder: Path) -> None:
 
 
 def _flush_to_disk(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows flushes no file that is open for reading only
         os.fsync(file.fileno())

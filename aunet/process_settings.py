@@ -7,6 +7,7 @@ changes a result.
 import atexit
 import ctypes
 import gc
+import getpass
 import os
 import platform
 import time
@@ -48,6 +49,7 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     exit.
     """
     _collect_less()
+    _name_user(environment)
     if not _is_set(environment, _WAIT_VARIABLES):
         environment["GOMP_SPINCOUNT"] = _SPIN_ROUNDS
     if _has_mallopt() and not _is_set(environment, _MALLOC_VARIABLES):
@@ -60,6 +62,14 @@ def describe_process(environment: MutableMapping[str, str] = os.environ) -> str:
     malloc = [f"{name}={environment[name]}" for name in _MALLOC_VARIABLES if name in environment]
     kept = f"up to {_KEPT_BYTES / 2**30:g} GiB of freed memory kept" if _has_mallopt() else "malloc as it is"
     return f"threads wait with {', '.join(waiting) or 'the default of their library'}; {', '.join(malloc) or kept}"
+
+
+def _name_user(environment: MutableMapping[str, str]) -> None:
+    """Name a user without an entry in the system's list, as in a container: libraries ask when they are imported."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError, ImportError):  # depends on the version of Python
+        environment["USER"] = "user"
 
 
 def _has_mallopt() -> bool:

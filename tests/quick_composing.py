@@ -44,7 +44,7 @@ def _composing_once(compose: Callable[[Sequence[str]], DictConfig]) -> Callable[
 
     def compose_once(overrides: Sequence[str]) -> DictConfig:
         loader = GlobalHydra.instance().config_loader()
-        folders = [source.path for source in loader.get_sources() if source.provider == "main"]
+        folders = [source.path for source in loader.get_sources() if source.provider in ("main", "own")]
         if folders != [str(CONF)]:
             return compose(overrides)
         key = (str(Path.cwd()), *overrides)

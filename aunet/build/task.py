@@ -1,19 +1,24 @@
 """Construction of a training's loaders and task from a configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import nn
 
 from aunet.build.data import build_object
 from aunet.build.inferer import build_inferer
 from aunet.build.model import build_network
 from aunet.build.store import build_store
 from aunet.classes import Labels
-from aunet.config.schema import OptimizerConfig, RunConfig, TrainerConfig
+from aunet.config.schema import LossConfig, OptimizerConfig, RunConfig, TrainerConfig
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
 from aunet.data.patches.augmentation import Augmentation
+from aunet.errors import UserError
+from aunet.losses.class_weights import build_weighted_loss, list_weights
+from aunet.messages import did_you_mean
+from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs import ranks
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.hardware import HardwareChoice, fused_where_possible
@@ -61,9 +66,10 @@ def build_task(
 ) -> SegmentationTask:
     """Return the network with its loss and optimizer."""
     network, factory = build_network(config), build_object(config.optimizer.factory)
+    freeze_parts(network, config.trainer.freeze)
     return SegmentationTask(
         network=network,
-        loss=build_object(config.loss.function),
+        loss=build_loss(config.loss, labels.names),
         is_nonfinite_skipped=config.trainer.on_nonfinite == "skip",
         is_sharded=config.trainer.strategy == "fsdp" and ranks.num_ranks() > 1,
         level_reduction=config.loss.level_reduction,
@@ -77,6 +83,41 @@ def build_task(
         is_channels_last=choice.is_channels_last,
         autocast_type=choice.autocast_type,
     )
+
+
+def build_loss(loss: LossConfig, class_names: Sequence[str]) -> nn.Module:
+    """Return the loss, with the weights of the classes if they are set.
+
+    Raises:
+        UserError: the weights do not fit the classes or the loss.
+    """
+    if "weight" in loss.function:
+        raise UserError("loss.function.weight: write loss.class_weights=[1,2,…], which fits every loss, instead.")
+    if loss.class_weights is None:
+        return build_object(loss.function)
+    make: Callable[..., nn.Module] = build_object(loss.function, _partial_=True)
+    return build_weighted_loss(make, list_weights(loss.class_weights, class_names))
+
+
+def freeze_parts(network: nn.Module, parts: Sequence[str]) -> None:
+    """Exclude from the training the parameters whose names begin with one of ``parts``, as in ``encoder.levels``.
+
+    Raises:
+        UserError: a part has no parameter, or nothing is left to train.
+    """
+    bare = network.network if isinstance(network, SliceBySlice) else network
+    for part in parts:
+        frozen = [value for name, value in bare.named_parameters() if f"{name}.".startswith(f"{part}.")]
+        if not frozen:
+            known = [name for name, _ in bare.named_modules() if name]
+            raise UserError(
+                f"trainer.freeze: {part}: the network has no such part.{did_you_mean(part, known)} Its parts are"
+                f" {', '.join(name for name in known if '.' not in name)}."
+            )
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+    if parts and not any(parameter.requires_grad for parameter in bare.parameters()):
+        raise UserError(f"trainer.freeze={list(parts)}: nothing is left to train. Leave one part out.")
 
 
 def _choose_num_workers(setting: int | str) -> int:

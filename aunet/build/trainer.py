@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 from rich.progress import Progress
 from torch import nn
@@ -34,6 +35,7 @@ from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.sharding import WholeForValidation
 from aunet.training.time_plan import duration_in_seconds
 from aunet.training.trial_steps import BatchShape
+from aunet.training.validation_pace import ValidationPace
 
 
 def build_clock(trainer: TrainerConfig) -> RunClock:
@@ -72,6 +74,7 @@ def build_trainer(
         devices=int(os.environ["LOCAL_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
         num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
         strategy=_choose_strategy(trainer.strategy, is_foreign) if ranks.is_started_as_rank() else "auto",
+        plugins=[_choose_environment()],
         sync_batchnorm=trainer.sync_batchnorm,
         use_distributed_sampler=False,
         precision=choice.lightning_precision,
@@ -95,6 +98,15 @@ def _ignore_known_warnings() -> None:
     warnings.filterwarnings("ignore", message="`training_step` returned `None`")  # a step that is skipped
     warnings.filterwarnings("ignore", message="You defined a `validation_step` but have no")  # a probe has none
     warnings.filterwarnings("ignore", message="It is recommended to use `self.log")  # the ranks agreed before
+
+
+def _choose_environment() -> ClusterEnvironment:
+    """Return the environment in which Lightning finds its ranks: torchrun's, else this process alone.
+
+    Lightning would choose by the variables of SLURM, LSF or MPI, refuse ``--ntasks=4`` for one process, and queue the
+    job again on SIGUSR1.
+    """
+    return TorchElasticEnvironment() if ranks.is_started_as_rank() else LightningEnvironment()
 
 
 def _choose_strategy(name: str, is_foreign: bool) -> Strategy:
@@ -124,6 +136,7 @@ def build_callbacks(
     average = None if decay is None else WeightAverage(decay)
     recorder = build_recorder(config.attention, folder, data, task, config.dataset.patch_size, tracker)
     return [
+        ValidationPace(config.trainer.validate_every),
         *([average] if average else []),
         *own,
         *([task.schedule] if isinstance(task.schedule, Callback) else []),

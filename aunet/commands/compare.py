@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.commands.shared_options import add_output, add_trust, check_output
+from aunet.config.words import path_of
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -17,8 +20,9 @@ _MOST_ROUNDS, _FEWEST_ROUNDS, _TIMING_SECONDS = 5, 3, 1.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet compare``."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders; the first is the baseline")
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the tables")
+    parser.add_argument("runs", nargs="+", type=path_of, metavar="RUN", help="run folders; the first is the baseline")
+    add_output(parser, "folder for the tables")
+    add_trust(parser)
     parser.add_argument(
         "--folds", action="store_true", help="pool the runs of -m data.fold=0,1,2,3,4: every case is tested once"
     )
@@ -56,15 +60,20 @@ def compare(arguments: argparse.Namespace) -> None:
     from aunet.pipeline.comparison_files import ComparisonOptions, write_comparison
 
     options = ComparisonOptions(arguments.margin, arguments.margin_mm, not arguments.no_figures)
-    runs = read_runs(arguments.runs, arguments.folds, arguments.allow_differences)
-    arms, timing_note = measure_arms(gather_arms(runs))
+    check_output(arguments.output)
+    runs = read_runs(arguments.runs, arguments.folds, arguments.allow_differences, trusted_modules=arguments.trust)
+    arms, timing_note = measure_arms(gather_arms(runs), arguments.trust)
     write_comparison(arms, arguments.output, timing_note, options)
 
 
 def read_runs(
-    folders: Sequence[Path], has_folds: bool, are_differences_allowed: bool, fewest: int = 2
+    folders: Sequence[Path],
+    has_folds: bool,
+    are_differences_allowed: bool,
+    fewest: int = 2,
+    trusted_modules: Sequence[str] = (),
 ) -> "list[ComparedRun]":
-    """Return the runs, named by what differs.
+    """Return the runs, named by what differs; their configurations may name ``trusted_modules``.
 
     Raises:
         UserError: the runs cannot be compared or, unless allowed, differ in more than the model.
@@ -86,7 +95,8 @@ def read_runs(
     runs: list[ComparedRun] = []
     for folder in folders:
         record = read_record(folder)  # first: its error is the clearest if the folder is not a run
-        runs.append(read_compared_run(folder, record, load_draft(folder).as_plain(is_resolved=True)))
+        draft = load_draft(folder, trusted_modules)
+        runs.append(read_compared_run(folder, record, draft.as_plain(is_resolved=True)))
     runs = gather_folds(runs) if has_folds else runs
     check_comparable(runs)
     differences = setting_differences(runs)
@@ -96,13 +106,13 @@ def read_runs(
     return share_what_is_known_of_cases(runs)
 
 
-def measure_arms(arms: "Sequence[Arm]") -> "tuple[list[Arm], str]":
+def measure_arms(arms: "Sequence[Arm]", trusted_modules: Sequence[str] = ()) -> "tuple[list[Arm], str]":
     """Return the arms with the cost of each network, measured on its first run, and a note on the measurement."""
     from dataclasses import replace
 
     from aunet.runs.run_state import read_run_state
 
-    measured, note = measure_forward_pass([arm.runs[0] for arm in arms if arm.runs])
+    measured, note = measure_forward_pass([arm.runs[0] for arm in arms if arm.runs], trusted_modules)
     costs, result = iter(measured), list["Arm"]()
     for arm in arms:
         cost = next(costs) if arm.runs else None
@@ -120,7 +130,9 @@ def measure_arms(arms: "Sequence[Arm]") -> "tuple[list[Arm], str]":
     return result, note
 
 
-def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedRun], str]":
+def measure_forward_pass(
+    runs: "Sequence[ComparedRun]", trusted_modules: Sequence[str]
+) -> "tuple[list[ComparedRun], str]":
     """Return the runs with the GFLOP and the median time (s) of their networks' forward passes, and a note."""
     from dataclasses import replace
     from math import isnan
@@ -132,7 +144,7 @@ def measure_forward_pass(runs: "Sequence[ComparedRun]") -> "tuple[list[ComparedR
     from aunet.evaluation.forward_time import device_name, forward_rounds
     from aunet.terminal import shown
 
-    networks = [load_run(run.folder).network for run in runs]
+    networks = [load_run(run.folder, trusted_modules=trusted_modules).network for run in runs]
     channels = [int(str(run.settings["dataset.in_channels"])) for run in runs]
     device = next(networks[0].parameters()).device
     generator = torch.Generator().manual_seed(0)

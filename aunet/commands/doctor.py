@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.commands.shared_options import parse_words
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
 def doctor(words: Sequence[str]) -> None:
     """Examine the data that the Hydra overrides in ``words`` name; raise UserError if a case cannot be used."""
-    options, overrides = _parser().parse_known_args(list(words))
-    if unknown := [word for word in overrides if word.startswith("-")]:
-        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet doctor --help'.")
+    options, overrides = parse_words(_parser(), words)
     from aunet.config.draft import compose_draft
     from aunet.config.words import path_of
     from aunet.doctor.case_picture import draw_suspicious

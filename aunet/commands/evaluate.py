@@ -3,10 +3,10 @@
 import argparse
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aunet.config.words import names_dataset
+from aunet.commands.shared_options import add_output, add_trust, check_output
+from aunet.config.words import names_dataset, path_of
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet evaluate``."""
     parser.add_argument(
         "predictions",
-        type=Path,
+        type=path_of,
         metavar="PREDICTIONS",
         help="folder of predicted label maps (NIfTI), or a CSV file of pairs: columns prediction, reference and,"
         " if known, case_id and patient",
@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REFERENCES",
         help="folder of reference label maps (NIfTI), or a dataset: data=amos22 data.root=FOLDER",
     )
-    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the scores")
+    add_output(parser, "folder for the scores")
+    add_trust(parser)
     parser.add_argument(
         "--classes",
         nargs="+",
@@ -77,6 +78,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from aunet.runs.run_folder import ScoreFolder
     from aunet.terminal import table_console
 
+    check_output(arguments.output)
     value_of_class = parse_classes(arguments.classes) if arguments.classes else None
     scoring = parse_scoring(arguments.tolerance, has_lesions=arguments.lesions)
     scores, left_out = _choose(arguments)(arguments, value_of_class, scoring)
@@ -137,7 +139,7 @@ def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int
         raise UserError(
             f"{arguments.references[1]}: give one folder of references, or a dataset: data=NAME data.root=…"
         )
-    pairs = match_files(arguments.predictions, Path(arguments.references[0]))
+    pairs = match_files(arguments.predictions, path_of(arguments.references[0]))
     others = arguments.others_are_background
     scores = score_pairs(pairs, value_of_class, is_other_background=others, scoring=scoring)
     return scores.assign(patient=""), []  # a folder does not name the patients
@@ -158,7 +160,7 @@ def _against_dataset(
         raise UserError(
             f"{arguments.predictions}: no class_names.json says what the values mean. Name them: --classes spleen=1 …"
         )
-    cohort = build_cohort_of_words(arguments.references)
+    cohort = build_cohort_of_words(arguments.references, arguments.trust)
     classes = match_classes(value_of_class, cohort)
     pairs, without_prediction = match_cases(arguments.predictions, cohort)
     scores = score_cohort(pairs, classes, cohort, is_other_background=arguments.others_are_background, scoring=scoring)

@@ -3,14 +3,12 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from aunet.errors import UserError
+from aunet.commands.shared_options import parse_words
 
 
 def info(words: Sequence[str]) -> None:
     """Print the table for the run that the Hydra overrides in ``words`` describe, as ``aunet train --info`` does."""
-    _, overrides = _parser().parse_known_args(list(words))
-    if unknown := [word for word in overrides if word.startswith("-")]:
-        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet info --help'.")
+    _, overrides = parse_words(_parser(), words)
     from aunet.pipeline.configuration import configure_for_costs
     from aunet.pipeline.costs import print_costs
 

@@ -4,19 +4,21 @@
 """
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Sequence
 
 from aunet import __version__
 from aunet.commands import compare, doctor, evaluate, info, predict, prepare, probe, runs, search, train
-from aunet.errors import UserError, is_disk_full
+from aunet.errors import UserError, describe_surroundings
 from aunet.process_settings import prepare_process
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command with the words ``argv`` (the process's own by default) and return its exit status."""
     prepare_process()  # before a command loads torch
+    _tolerate_narrow_output()
     _install_log_handler()
     try:
         _run(sys.argv[1:] if argv is None else list(argv))
@@ -24,9 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"aunet: {error}\n")
         return 2
     except OSError as error:
-        if not is_disk_full(error):
+        message = describe_surroundings(error)
+        if message is None:
             raise
-        sys.stderr.write(f"aunet: {error.filename or 'a file'}: the disk is full. Free some of it and start again.\n")
+        sys.stderr.write(f"aunet: {message}\n")
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("aunet: stopped\n")
@@ -56,6 +59,7 @@ def _run(words: list[str]) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="aunet", description="Attention-gated segmentation of 3D medical images.")
     parser.add_argument("--version", action="version", version=f"aunet {__version__}")
+    parser.add_argument("--versions", action=_Versions, help="print the versions of Python, packages and system")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     commands.add_parser("train", help="train a network: one run, a sweep with -m, or a study", add_help=False)
     commands.add_parser("search", help="search for the settings that score best", add_help=False)
@@ -73,6 +77,29 @@ def _parser() -> argparse.ArgumentParser:
         module.add_arguments(command)
         command.set_defaults(command=getattr(module, name))
     return parser
+
+
+class _Versions(argparse.Action):
+    """The option ``--versions``, for reports of faults: it prints what a run records and ends."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, *arguments: object) -> None:
+        """Print the versions, a line each."""
+        import platform
+
+        from aunet.runs.run_record import list_versions
+
+        found = {"aunet": __version__, **list_versions(), "system": platform.platform()}
+        parser.exit(message="".join(f"{name} {value}\n" for name, value in found.items()))
+
+
+def _tolerate_narrow_output() -> None:
+    """Replace characters that the terminal or pipe cannot encode (ASCII, Latin-1) instead of failing on them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _install_log_handler() -> None:

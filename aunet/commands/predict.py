@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.commands.shared_options import add_output, add_trust, check_output
 from aunet.config.words import is_setting, key_of, names_dataset, path_of
 from aunet.errors import UserError
 from aunet.messages import shortened
@@ -25,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet predict``."""
     parser.add_argument("run", type=path_of, metavar="RUN", help="folder of a trained run")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=_INPUT_HELP)
-    parser.add_argument("--output", required=True, type=path_of, metavar="DIR", help="folder for the label maps")
+    add_output(parser, "folder for the label maps")
+    add_trust(parser)
     parser.add_argument("--overwrite", action="store_true", help="replace label maps that are there already")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N; without it a GPU if there is one")
 
@@ -35,9 +37,15 @@ def predict(arguments: argparse.Namespace) -> None:
     from aunet.build.model import load_run
     from aunet.inference.class_names import write_class_names
 
+    check_output(arguments.output)
     inputs, words = split_inference(arguments.inputs)
-    files = _find_files(inputs, arguments.output, is_overwriting=arguments.overwrite)
-    predictor = load_run(arguments.run, device=check_device(arguments.device), inference=_read_inference(words))
+    files = _find_files(inputs, arguments.output, arguments.trust, is_overwriting=arguments.overwrite)
+    predictor = load_run(
+        arguments.run,
+        device=check_device(arguments.device),
+        trusted_modules=arguments.trust,
+        inference=_read_inference(words),
+    )
     classes = ", ".join(f"{index} {name}" for index, name in predictor.labels.foreground)
     _logger.info("%d scans on %s; values in the label maps: %s", len(files), predictor.device, classes)
 
@@ -84,14 +92,17 @@ def _read_inference(words: Sequence[str]) -> dict[str, object]:
     return {key.removeprefix("inference."): value for key, value in parse_values(words).items()}
 
 
-def _find_files(inputs: Sequence[str], output: Path, *, is_overwriting: bool) -> "Sequence[ScanFile]":
+def _find_files(
+    inputs: Sequence[str], output: Path, trusted_modules: Sequence[str], *, is_overwriting: bool
+) -> "Sequence[ScanFile]":
     from aunet.inference.prediction_files import scan_files, scan_files_of_cases
 
     if not names_dataset(inputs):
         return scan_files([path_of(text) for text in inputs], output, is_overwriting=is_overwriting)
     from aunet.pipeline.configuration import build_cohort_of_words
 
-    return scan_files_of_cases(build_cohort_of_words(inputs).cases, output, is_overwriting=is_overwriting)
+    cohort = build_cohort_of_words(inputs, trusted_modules)
+    return scan_files_of_cases(cohort.cases, output, is_overwriting=is_overwriting)
 
 
 def predict_files(predictor: "Predictor", files: "Sequence[ScanFile]") -> int:

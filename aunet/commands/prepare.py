@@ -3,14 +3,12 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from aunet.errors import UserError
+from aunet.commands.shared_options import parse_words
 
 
 def prepare(words: Sequence[str]) -> None:
     """Fill the store for the Hydra overrides in ``words`` and print the number and size of its cases."""
-    options, overrides = _parser().parse_known_args(list(words))
-    if unknown := [word for word in overrides if word.startswith("-")]:
-        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet prepare --help'.")
+    options, overrides = parse_words(_parser(), words)
     from aunet.build.data import build_cohort, build_splits, fill_in_facts
     from aunet.build.preprocessing import fill_in_intensities
     from aunet.build.store import build_store

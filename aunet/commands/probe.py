@@ -1,9 +1,10 @@
 """`aunet probe`: whether the gates of a finished run matter, by replacing their coefficients, without training."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.commands.shared_options import add_output, add_trust, check_output
+from aunet.config.words import path_of
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,14 +16,9 @@ _TARGETS = ("all", "level", "gate")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet probe``."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run of an attention model")
-    parser.add_argument(
-        "--output",
-        required=True,
-        type=Path,
-        metavar="DIR",
-        help="folder for tables and pictures; one in RUN joins its report",
-    )
+    parser.add_argument("run", type=path_of, metavar="RUN", help="folder of a finished run of an attention model")
+    add_output(parser, "folder for tables and pictures; one in RUN joins its report")
+    add_trust(parser)
     parser.add_argument("--cases", choices=("validation", "test"), default="test", help="which cases; test by default")
     parser.add_argument("--max-cases", type=int, metavar="N", help="only the first N of them")
     parser.add_argument(
@@ -47,10 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--margin", type=float, default=0.01, metavar="DICE", help="change of Dice that is none; 0.01 by default"
     )
     parser.add_argument(
-        "--against", type=Path, metavar="RUN", help="run of the same model on permuted labels, whose maps must differ"
+        "--against",
+        type=path_of,
+        metavar="RUN",
+        help="run of the same model on permuted labels, whose maps must differ",
     )
     parser.add_argument(
-        "--unet", type=Path, metavar="RUN", help="run of a U-Net (any network) whose Grad-CAM is scored too"
+        "--unet", type=path_of, metavar="RUN", help="run of a U-Net (any network) whose Grad-CAM is scored too"
     )
     parser.add_argument("--pictures", type=int, default=3, metavar="N", help="cases to picture; 3 by default")
     parser.add_argument(
@@ -68,7 +67,8 @@ def probe(arguments: argparse.Namespace) -> None:
     from aunet.pipeline.probed_run import read_probed_run
     from aunet.terminal import run_progress, table_console
 
-    run = read_probed_run(arguments.run, arguments.cases, arguments.max_cases, check_device(arguments.device))
+    device = check_device(arguments.device)
+    run = read_probed_run(arguments.run, arguments.cases, arguments.max_cases, device, arguments.trust)
     probing = GateProbing(run, _options(arguments), arguments.output)
     with run_progress() as progress:
         bar = progress.add_task(f"Probing {len(run.cases)} cases", total=probing.num_steps)
@@ -96,9 +96,7 @@ def _check(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name)
         if not 0 < value < float("inf"):
             raise UserError(f"--{name} {value:g}: give a number above 0.")
-    parents = [path for path in (arguments.output, *arguments.output.parents) if path.exists()]
-    if parents and not parents[0].is_dir():
-        raise UserError(f"--output {arguments.output}: {parents[0]} is a file. Give a folder, which may be new.")
+    check_output(arguments.output)
 
 
 def _options(arguments: argparse.Namespace) -> "ProbeOptions":

@@ -1,8 +1,10 @@
 """`aunet runs`: the runs below a folder, with their status and scores."""
 
 import argparse
+import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="where to look; outputs by default",
     )
+    parser.add_argument("--json", action="store_true", help="print a JSON list instead, an object per run")
 
 
 def runs(arguments: argparse.Namespace) -> None:
@@ -38,11 +41,33 @@ def runs(arguments: argparse.Namespace) -> None:
     found = sorted(
         map(_state, run_folders(folder)), key=lambda state: (state.started is None, state.started, state.folder)
     )
+    if arguments.json:
+        sys.stdout.write(json.dumps([_facts(state) for state in found], indent=2) + "\n")
+        return
     console = table_console()
     if not found:
         console.print(f"No run in {folder} yet.", markup=False)
         return
     console.print(run_table(f"Runs in {folder}", [(str(state.folder.relative_to(folder)), state) for state in found]))
+
+
+def _facts(state: "RunState") -> dict[str, object]:
+    """Return the state of a run for scripts; null for what is not recorded."""
+    return {
+        "folder": str(state.folder),
+        "status": state.status,
+        "data": state.data,
+        "is_phantom": state.is_phantom,
+        "model": state.model,
+        "commit": state.commit,
+        "started": state.started.isoformat() if state.started else None,
+        "epochs": state.num_epochs,
+        "max_epochs": state.max_epochs,
+        "best_validation_dice": state.best_dice,
+        "test_dice": state.test_dice,
+        "seconds": state.seconds,
+        "caveats": list(state.caveats),
+    }
 
 
 def run_folders(folder: Path) -> Iterator[Path]:

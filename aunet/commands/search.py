@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.commands.shared_options import parse_words
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ _log = logging.getLogger(__name__)
 
 def search(words: Sequence[str]) -> None:
     """Run trials that choose among the values listed in ``words``, and print the best settings to copy."""
-    options, overrides = _parser().parse_known_args(list(words))
-    if unknown := [word for word in overrides if word.startswith("-")]:
-        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet search --help'.")
+    options, overrides = parse_words(_parser(), words)
     for name in ("trials", "jobs"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name} {getattr(options, name)}: a search needs at least one.")

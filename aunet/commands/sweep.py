@@ -87,8 +87,10 @@ def _compare(plan: SweepPlan) -> None:
     if not finished:
         return
     has_folds = "--folds" in compare_options(plan.jobs)
-    runs = read_runs(finished, has_folds, are_differences_allowed=True, fewest=1)
-    arms, timing_note = measure_arms(arms_of_study(runs, {job.folder: job.arm for job in plan.jobs}, finished))
+    trusted = plan.jobs[0].trusted_modules
+    runs = read_runs(finished, has_folds, are_differences_allowed=True, fewest=1, trusted_modules=trusted)
+    arms = arms_of_study(runs, {job.folder: job.arm for job in plan.jobs}, finished)
+    arms, timing_note = measure_arms(arms, trusted)
     write_comparison(arms, plan.folder / "comparison", timing_note)
 
 

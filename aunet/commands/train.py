@@ -3,22 +3,22 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
+from aunet.commands.shared_options import parse_words
 from aunet.config.printing import split_cfg
-from aunet.config.words import last_value
+from aunet.config.words import last_value, parse_word
 from aunet.errors import UserError
 
 
 def train(words: Sequence[str]) -> None:
     """Train with the Hydra overrides in ``words``; with ``-m``, once for each of their combinations."""
     part, is_resolved, others = split_cfg(words)
-    options, overrides = _parser().parse_known_args(others)
-    if unknown := [word for word in overrides if word.startswith("-")]:
-        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see 'aunet train --help'.")
+    options, overrides = parse_words(_parser(), others)
     if number := last_value(overrides, "jobs"):
         raise UserError(f"jobs={number}: is not a setting of a run. Write --jobs {number} to run that many at once.")
     for word, is_given in (("--info", options.info), ("--cfg", part is not None)):
         if options.multirun and is_given:
             raise UserError(f"-m with {word}: it is about one run. Leave -m out.")
+    _check_place(overrides, is_sweep=options.multirun)
     if options.multirun:
         from aunet.commands.sweep import run_sweep
 
@@ -40,6 +40,15 @@ def train(words: Sequence[str]) -> None:
     from aunet.pipeline.run import start_run
 
     start_run(draft, folder, overrides)
+
+
+def _check_place(words: Sequence[str], *, is_sweep: bool) -> None:
+    """Raise UserError for a folder or launcher that only a sweep has, and for one that only a single run has."""
+    for word in map(parse_word, words):
+        if is_sweep and word.key == "hydra.run.dir":
+            raise UserError(f"{word.text}: a sweep has a folder for each job. Write hydra.sweep.dir, or leave -m out.")
+        if not is_sweep and word.key.startswith(("hydra.sweep.", "hydra/launcher", "hydra.launcher", "hydra.sweeper")):
+            raise UserError(f"{word.text}: it is a sweep's, and without -m nothing obeys it. Add -m, or leave it out.")
 
 
 def _parser() -> ArgumentParser:

@@ -16,18 +16,27 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from aunet.config.history import present_name
+from aunet.config.hydra_keys import (
+    SEARCH_PATH,
+    check_hydra_values,
+    check_hydra_words,
+    searching,
+    split_search_path,
+)
 from aunet.config.interpolations import check_interpolations, strings_in
 from aunet.config.overrides import (
     check_keys,
     check_options,
     options_of,
     parse_overrides,
+    parse_values,
     split_parsed_sweep,
     with_mappings_replaced,
 )
 from aunet.config.schema import Plain, RunConfig
 from aunet.config.trust import check_targets
 from aunet.config.validation import check_rules, convert_types, list_known_keys
+from aunet.config.words import key_of
 from aunet.errors import UserError
 
 
@@ -37,8 +46,10 @@ def compose_config(overrides: Sequence[str], config_folder: Path | None = None) 
     Raises:
         UserError: if an override has an unknown key, option or type, naming it and the nearest known one.
     """
-    with _config_loader(config_folder) as loader:
-        parsed = parse_overrides(overrides, loader)
+    check_hydra_words(overrides)
+    own_folders, words = _split_search_path(overrides)
+    with _config_loader(config_folder, own_folders) as loader:
+        parsed = parse_overrides(words, loader)
         check_options(parsed, loader)
         try:
             composed = _compose(with_mappings_replaced(parsed, loader))
@@ -47,6 +58,7 @@ def compose_config(overrides: Sequence[str], config_folder: Path | None = None) 
             raise
     with open_dict(composed):
         hydra_keys = composed.pop("hydra")
+    check_hydra_values(to_plain(hydra_keys))
     config = OmegaConf.create({**to_plain(convert_types(composed)), "hydra": hydra_keys})
     use_present_names(config)
     OmegaConf.set_struct(config, True)
@@ -60,14 +72,17 @@ def split_sweep(overrides: Sequence[str], config_folder: Path | None = None) -> 
         >>> split_sweep(["model=unet,attention", "seed=0"])
         [['model=unet', 'seed=0'], ['model=attention', 'seed=0']]
     """
-    with _config_loader(config_folder) as loader:
-        return split_parsed_sweep(parse_overrides(overrides, loader))
+    own_folders, words = _split_search_path(overrides)
+    with _config_loader(config_folder, own_folders) as loader:
+        jobs = split_parsed_sweep(parse_overrides(words, loader))
+    return [[*job, *(text for text in overrides if text not in words)] for job in jobs]
 
 
 def parsed_overrides(overrides: Sequence[str], config_folder: Path | None = None) -> list[Override]:
     """Return the overrides as Hydra parses them; raise UserError naming the first that it refuses."""
-    with _config_loader(config_folder) as loader:
-        return parse_overrides(overrides, loader)
+    own_folders, words = _split_search_path(overrides)
+    with _config_loader(config_folder, own_folders) as loader:
+        return parse_overrides(words, loader)
 
 
 def use_present_names(config: DictConfig) -> None:
@@ -114,15 +129,23 @@ def without_hydra(config: DictConfig) -> DictConfig:
 
 
 @contextmanager
-def _config_loader(folder: Path | None) -> Generator[ConfigLoader]:
-    """Yield Hydra's loader for ``folder``, or for our ``conf/``: inside the package, or beside it in a checkout."""
+def _config_loader(folder: Path | None, own_folders: Sequence[str]) -> Generator[ConfigLoader]:
+    """Yield Hydra's loader for ``folder``, or for our ``conf/``: inside the package, or beside it in a checkout.
+
+    Files of ``own_folders`` (URLs) precede those.
+    """
     package = Path(__file__).resolve().parents[1]
     folders = [folder] if folder else [package / "conf", package.parent / "conf"]
     found = next((path for path in folders if (path / "train.yaml").is_file()), None)
     if found is None:
         raise UserError(f"No train.yaml in {' or '.join(map(str, folders))}. Install aunet again, or name its folder.")
-    with initialize_config_dir(version_base="1.3", config_dir=str(found.resolve())):
+    with searching(own_folders), initialize_config_dir(version_base="1.3", config_dir=str(found.resolve())):
         yield GlobalHydra.instance().config_loader()
+
+
+def _split_search_path(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    given = [text for text in overrides if key_of(text) == SEARCH_PATH]
+    return split_search_path(overrides, list(parse_values(given).values()))
 
 
 def _compose(overrides: Sequence[str]) -> DictConfig:
@@ -136,6 +159,8 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
             raise UserError(
                 f"{group}/{part}: the chosen {group} has no {part}. Choose a {group}= that has one."
             ) from error
+        if null := re.match(r"Could not delete from config. '([^']+)' does not exist", reason):
+            raise UserError(f"~{null[1]}: there is no value to take out. For none write {null[1]}=null.") from error
         raise UserError(f"The configuration cannot be composed: {reason}") from error
 
 

@@ -17,6 +17,7 @@ from aunet.config.composition import (
     without_hydra,
 )
 from aunet.config.history import fill_added_keys
+from aunet.config.other_versions import adapt_config
 from aunet.config.printing import print_config
 from aunet.config.schema import DataConfig, DatasetFacts, ModelConfig, Plain, RunConfig, TrainerConfig, as_plain
 from aunet.config.trust import NETWORK_ALONE
@@ -155,7 +156,7 @@ class Draft:
         config = self._config.copy()
         OmegaConf.set_struct(config, False)
         for key, value in values.items():
-            OmegaConf.update(config, key, value)
+            OmegaConf.update(config, key, value, merge=False)
         return Draft(config, self._built)
 
     def as_plain(self, *, is_resolved: bool = False) -> Plain:
@@ -194,6 +195,8 @@ def load_draft(
     """
     config = _read_config(run_folder, trusted_modules)
     with _naming(RunFolder(run_folder).config):
+        if built is not None:  # a training needs all keys, and knows all that it continues with
+            adapt_config(config, run_folder)
         return Draft(config, built)
 
 
@@ -205,6 +208,7 @@ def load_run_config(run_folder: Path, trusted_modules: Sequence[str] = ()) -> Ru
     """
     config = _read_config(run_folder, trusted_modules)
     with _naming(RunFolder(run_folder).config):
+        adapt_config(config, run_folder)
         return resolve_config(config, {}, NETWORK_ALONE)
 
 

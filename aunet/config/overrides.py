@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
@@ -82,8 +83,24 @@ def check_keys(overrides: Sequence[Override], known: Collection[str], loader: Co
         key = override.key_or_group
         is_new = override.is_add() or override.is_force_add()
         if not (is_new or key in known or options_of(override, loader)):
-            remedy = did_you_mean(key, known) or f" To add an argument that no YAML file lists, write +{key}=…"
+            remedy = _remedy_of_argument(key, known) or did_you_mean(key, known) or " See docs/settings.md."
             raise UserError(f"{override.input_line}: there is no key or group {key!r}.{remedy}")
+
+
+def _remedy_of_argument(key: str, known: Collection[str]) -> str:
+    """Return the remedy for an argument that no YAML file lists; empty unless ``key`` lies in a class's arguments."""
+    parents = (key[: match.start()] for match in re.finditer(r"\.", key))
+    parent = next((parent for parent in parents if f"{parent}._target_" in known), None)
+    if parent is None:
+        return ""
+    names = {other.rpartition(".")[2]: other for other in known if other.startswith(f"{parent}.")}
+    # Whole keys would all resemble each other by their beginnings.
+    nearest = get_close_matches(key.rpartition(".")[2], names, n=1)
+    return (
+        f" Did you mean {names[nearest[0]]}?"
+        if nearest
+        else f" To add an argument that no YAML file lists, write +{key}=…"
+    )
 
 
 def with_mappings_replaced(overrides: Sequence[Override], loader: ConfigLoader) -> list[str]:
@@ -96,7 +113,7 @@ def with_mappings_replaced(overrides: Sequence[Override], loader: ConfigLoader) 
         text = str(override.input_line)
         is_plain = not (override.is_add() or override.is_force_add() or override.is_delete())
         if is_plain and isinstance(override.value(), dict) and not options_of(override, loader):
-            words += [f"~{override.key_or_group}", f"+{text}"]
+            words += [f"{override.key_or_group}=null", text]  # ~key would refuse a key that is null
         else:
             words.append(text)
     return words

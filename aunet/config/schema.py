@@ -67,6 +67,12 @@ def _is_scale(value: object) -> bool:
     return is_pair and all(map(_is_number, [*scale["window"], scale["mean"], scale["sd"]])) and scale["sd"] > 0
 
 
+def _are_weights(value: object) -> bool:
+    weights = list(cast(Plain, value).values()) if isinstance(value, dict) else value
+    return isinstance(weights, list) and all(_is_number(weight) and weight >= 0 for weight in cast(list[Any], weights))
+
+
+WEIGHTS = Rule("null, [a weight of each class], or {class: weight}, none negative", _are_weights, is_of_list=True)
 WINDOW = Rule("auto, null, or [lowest, highest] in HU", _is_window, is_of_list=True)
 SCALE = Rule("null, or window: [lowest, highest], mean and sd in HU", _is_scale)
 
@@ -161,6 +167,8 @@ class LossConfig:
 
     name: str = required()
     function: Target = required()
+    # Of all classes, or class -> weight of some.
+    class_weights: Any = required(WEIGHTS)
     level_reduction: str = field(default="mean", metadata={"rule": one_of("mean", "sum")})
 
 
@@ -196,6 +204,9 @@ class TrainerConfig:
     checkpoint_minutes: float | None = required(POSITIVE)
     patience: int | None = required(AT_LEAST_ONE)
     on_nonfinite: str = required(one_of("stop", "skip"))
+    validate_every: int = required(AT_LEAST_ONE)
+    freeze: list[str] = required()
+    requeue: bool = required()
     probe: str | None = required(one_of("overfit", "lr_find", "profile"))
     callbacks: list[Any] = required()
 

@@ -107,7 +107,7 @@ def _import(module_name: str, key: str, name: str) -> ModuleType:
 def _not_allowed(key: str, name: str, allowed: Sequence[str]) -> UserError:
     return UserError(
         f"{key}: {name!r} is not allowed. A target is a class or function defined in {', '.join(allowed)}; "
-        "allow a module of your own on the command line with trusted_modules=[its_name]."
+        "allow a module of your own with --trust its_name (among settings trusted_modules=[its_name])."
     )
 
 

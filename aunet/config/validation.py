@@ -37,6 +37,19 @@ def list_known_keys() -> list[str]:
     return [key for key, _, _ in _schema_entries(RunConfig)]
 
 
+def list_unknown_keys(config: DictConfig) -> list[str]:
+    """Return the dotted keys of ``config`` that the schema lacks; free containers, as of a network, hold any."""
+    known = {key: type_ for key, type_, _ in _schema_entries(RunConfig)}
+    groups = ["", *(key for key, type_ in known.items() if is_dataclass(type_))]
+    unknown: list[str] = []
+    for group in groups:
+        node = OmegaConf.select(config, group, throw_on_missing=False) if group else config
+        names = map(str, node) if isinstance(node, DictConfig) else ()
+        keys = (f"{group}.{name}" if group else name for name in names)
+        unknown += [key for key in keys if key not in known and key != "hydra"]
+    return unknown
+
+
 def check_rules(values: Mapping[str, object]) -> None:
     """Raise UserError for a key without a value, and for the first value that breaks its rule.
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aunet.errors import UserError
+
 # Keys whose value is the path of a file or folder.
 PATH_KEYS = (
     *("resume", "extend", "init", "data.root", "data.cache", "data.fixes", "data.split.file", "data.region"),
@@ -69,8 +71,11 @@ def names_dataset(words: Iterable[str]) -> bool:
 
 
 def path_of(text: str) -> Path:
-    """Return the path that a value means: ``~`` is the user's home."""
-    return Path(text).expanduser()
+    """Return the path that a value means: ``~`` is the user's home; raise UserError if this user has none."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise UserError(f"{text}: this user has no home folder. Write the whole path instead of ~.") from None
 
 
 def unquote(text: str) -> str:

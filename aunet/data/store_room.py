@@ -12,6 +12,7 @@ import numpy as np
 from aunet.data.cohort.case import Case
 from aunet.data.io.volume import read_grid
 from aunet.errors import NoRoomError
+from aunet.machine import count_cores, memory_bytes
 from aunet.messages import gigabytes
 
 # Measured: a clipped CT takes 1.1 bytes per voxel with its label, noise over the whole range of float16 takes 2.
@@ -69,9 +70,9 @@ def check_room(folder: Path, needed: float, budget: float | None) -> None:
 
 def num_threads(loads: Sequence[Load]) -> int:
     """Return how many of these cases to prepare at once: all cores, within half of the memory, eight at most."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _SHARE_OF_MEMORY
+    memory = memory_bytes() * _SHARE_OF_MEMORY
     fitting = int(memory // max(load.working_bytes for load in loads))
-    return max(1, min(len(os.sched_getaffinity(0)), fitting, len(loads), _MOST_THREADS))
+    return max(1, min(count_cores(), fitting, len(loads), _MOST_THREADS))
 
 
 def folder_bytes(folder: Path) -> int:

@@ -50,6 +50,7 @@ _WITHOUT_EFFECT = (
     "resume",
     "store_budget",
     "trainer.checkpoint_minutes",
+    "trainer.requeue",
     "trusted_modules",
 )
 # These change rounding, or how a batch is divided: less than another seed does, and a reader can judge it.
@@ -90,7 +91,9 @@ _CONCERNS = {
     "trainer.gradient_clip": "gradient clipping",
     "trainer.max_epochs": "epochs",
     "trainer.max_time": "training time",
+    "trainer.freeze": "frozen parts",
     "trainer.patience": "patience",
+    "trainer.validate_every": "validations",
 }
 # In these groups the option's name says more than the keys that it sets; other names differ without effect.
 _NAMED_GROUPS = ("loss", "optimizer")

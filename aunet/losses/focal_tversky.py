@@ -20,6 +20,7 @@ class FocalTverskyLoss(nn.Module):
         invented_weight: weight of the false positives.
         gamma: values above 1 give more weight to samples that are nearly right, below 1 to those that are far off.
         include_background: whether class 0 counts.
+        reduction: "mean", or "none" for a value of each sample and class.
 
     Examples:
         >>> import torch
@@ -36,11 +37,13 @@ class FocalTverskyLoss(nn.Module):
         invented_weight: float = 0.3,
         gamma: float = 4 / 3,
         include_background: bool = False,
+        reduction: str = "mean",
     ) -> None:
         super().__init__()
         if gamma <= 0:
             raise UserError(f"gamma={gamma}: it must be above 0.")
         self.exponent = 1 / gamma
+        self.is_mean = reduction == "mean"
         self.tversky = TverskyLoss(
             include_background,
             to_onehot_y=True,
@@ -51,5 +54,6 @@ class FocalTverskyLoss(nn.Module):
         )
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Return the scalar loss of logits (B, K, *spatial) for an integer label (B, 1, *spatial)."""
-        return self.tversky(logits, label).clamp(min=_SMALLEST).pow(self.exponent).mean()
+        """Return the loss of logits (B, K, *spatial) for an integer label (B, 1, *spatial), a scalar unless "none"."""
+        values = self.tversky(logits, label).clamp(min=_SMALLEST).pow(self.exponent)
+        return values.mean() if self.is_mean else values

@@ -18,10 +18,15 @@ class ReleasedDiceLoss(nn.Module):
         '-0.0033'
     """
 
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.is_mean = reduction == "mean"  # else a value of each sample and class
+
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Return the scalar loss of logits (B, K, *spatial) for an integer label (B, 1, *spatial)."""
+        """Return the loss of logits (B, K, *spatial) for an integer label (B, 1, *spatial), a scalar unless "none"."""
         probabilities = logits.softmax(dim=1).flatten(2)
         target = torch.zeros_like(probabilities).scatter_(1, label.long().flatten(2), 1.0)
         intersection = (probabilities * target).sum(dim=2) + _SMOOTH
         total = probabilities.sum(dim=2) + target.sum(dim=2) + _SMOOTH
-        return 1.0 - (2.0 * intersection / total).mean()
+        values = 2.0 * intersection / total
+        return 1.0 - (values.mean() if self.is_mean else values)

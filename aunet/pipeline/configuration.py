@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from aunet.config.draft import Draft, compose_draft, load_draft, write_run_config
 from aunet.config.overrides import parse_values
 from aunet.config.trust import SOURCE_ALONE
-from aunet.config.words import last_value, names_dataset, parse_word, path_of, without_keys
+from aunet.config.words import key_of, last_value, names_dataset, parse_word, path_of, without_keys
 from aunet.errors import UserError
+from aunet.pipeline.machine_settings import MACHINE_KEYS, is_machine_key, move_run
 
 if TYPE_CHECKING:
     from aunet.config.schema import RunConfig
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Keys that may be given anew to a resumed run, and to an extended one; all others keep the run's values.
+# Keys that may be given anew to a resumed run, and to an extended one, besides those of the machine.
 _RESUME_KEYS = ("trainer.max_time", "trusted_modules")
 _EXTEND_KEYS = ("trainer.max_epochs", *_RESUME_KEYS)
 
@@ -40,6 +41,12 @@ def configure_run(words: Sequence[str]) -> tuple[Draft, Path]:
             _check_can_change(others, kind, keys)
             return _configure_earlier(path_of(folder), others, is_extended=kind == "extend"), path_of(folder)
     draft = compose_draft(without_keys(words, ("extend",)))
+    if draft.trainer.requeue:
+        from aunet.pipeline.slurm import find_requeued_run
+
+        if begun := find_requeued_run(draft.run_folder, words):
+            trusted = [text for text in words if key_of(text) == "trusted_modules"]
+            return _configure_earlier(begun, trusted, is_extended=False), begun
     return draft, draft.run_folder
 
 
@@ -54,8 +61,8 @@ def configure_for_costs(words: Sequence[str]) -> Draft:
     return configure_run(words)[0]
 
 
-def build_cohort_of_words(words: Sequence[str]) -> "Cohort":
-    """Return the labelled cases that ``data=NAME data.root=FOLDER …`` names.
+def build_cohort_of_words(words: Sequence[str], trusted_modules: Sequence[str] = ()) -> "Cohort":
+    """Return the labelled cases that ``data=NAME data.root=FOLDER …`` names, from ``trusted_modules`` too.
 
     Raises:
         UserError: for a word that sets something else.
@@ -64,30 +71,34 @@ def build_cohort_of_words(words: Sequence[str]) -> "Cohort":
 
     if others := [text for text in words if not names_dataset([text])]:
         raise UserError(f"{others[0]}: beside a dataset only its settings may come: data=NAME data.root=FOLDER data.…")
-    return build_cohort(compose_draft(words, SOURCE_ALONE).data)
+    trusted = [f"trusted_modules=[{','.join(trusted_modules)}]"]
+    return build_cohort(compose_draft([*words, *trusted], SOURCE_ALONE).data)
 
 
 def _check_can_change(words: Sequence[str], kind: str, keys: Sequence[str]) -> None:
     """Raise UserError for the first word that a resumed (extended) run does not take."""
     for word in map(parse_word, words):
-        if word.key not in keys:
+        if word.key not in keys and not is_machine_key(word.key):
             raise UserError(
-                f"{word.text}: with {kind}= a run keeps the settings it began with; only {' and '.join(keys)} may be"
-                " given anew. Leave it out, or start another run."
+                f"{word.text}: with {kind}= a run keeps the settings it began with; only {', '.join(keys)} and those of"
+                f" the machine ({', '.join(MACHINE_KEYS)}) may be given anew. Leave it out, or start another run."
             )
 
 
 def _configure_earlier(folder: Path, words: Sequence[str], *, is_extended: bool) -> Draft:
-    values = parse_values(words)
+    of_machine = [text for text in words if is_machine_key(key_of(text))]
+    values = parse_values([text for text in words if text not in of_machine])
     trusted_modules = values.pop("trusted_modules", None) or []
     if not isinstance(trusted_modules, list):
         raise UserError(f"trusted_modules={trusted_modules}: it must be a list in brackets, such as [my_networks].")
     draft = load_draft(folder, trusted_modules, built=None).with_values({"resume": str(folder)})
     if draft.trainer.probe is not None:
         raise UserError(f"{folder}: trainer={draft.trainer.name} ends in minutes and is not resumed. Start it again.")
+    moved = move_run(draft, of_machine)
     if is_extended:
-        return extend_run(draft, folder, values)
-    return draft.with_values(values) if values else draft
+        # Its folder keeps the machine it had until the fingerprint of the data is checked.
+        extend_run(draft, folder, values)
+    return moved.with_values(values) if values else moved
 
 
 def extend_run(draft: Draft, folder: Path, limits: Mapping[str, object]) -> Draft:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from aunet.config.words import quote, without_keys
+from aunet.machine import count_cores
 from aunet.runs.run_record import RunRecord
 
 # The time that a rank has after a stop signal to finish its step and save, before it is killed.
@@ -30,10 +31,11 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
         *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)),
         *("-m", "aunet.commands.main", "train", *words),
     ]
-    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // number)))
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, count_cores() // number)))
     environment = os.environ | {"OMP_NUM_THREADS": threads, "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": _SECONDS_TO_STOP}
     # In its own session: Ctrl-C in the terminal reaches this process alone, which forwards it: the ranks get it once.
-    process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=end_with_parent)
+    prepare = _prepare_ranks if os.name == "posix" else None  # Windows calls nothing before the command
+    process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=prepare)
     with _forward_signals(process):
         status = process.wait()
     if RunRecord(folder).facts.get("status") == "interrupted":
@@ -56,6 +58,12 @@ def end_with_parent(parent: int | None = None) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if parent is not None and os.getppid() != parent:
         sys.exit(1)
+
+
+def _prepare_ranks() -> None:
+    """Let the ranks end with this process, and ignore SIGUSR1, on which this process stops them."""
+    end_with_parent()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ class ProbedRun:
     cohort: Cohort
     cases: Sequence[Case]
     config: RunConfig
+    trusted_modules: Sequence[str] = ()
 
     def untrained_network(self, seed: int) -> nn.Module:
         """Return the network with fresh weights, other than those with which the run began."""
@@ -35,30 +36,33 @@ class ProbedRun:
         return network.to(self.predictor.device).eval()
 
 
-def read_probed_run(folder: Path, part: str, most_cases: int | None, device: str | None) -> ProbedRun:
+def read_probed_run(
+    folder: Path, part: str, most_cases: int | None, device: str | None, trusted_modules: Sequence[str] = ()
+) -> ProbedRun:
     """Load the run in ``folder`` with its validation or test cases (``part`` is "validation" or "test").
 
     Raises:
         UserError: the folder holds no run, no checkpoint, or its cases are gone.
     """
-    config = load_run_config(folder)
+    config = load_run_config(folder, trusted_modules)
     checkpoint_of_run(folder)  # before the data are read, which may take minutes
     splits_file = RunFolder(folder).splits
     if not splits_file.is_file():
         raise UserError(f"{splits_file}: no such file; a run writes it when it starts. Restore it from a copy.")
-    cohort = build_cohort(load_draft(folder, built=(*NETWORK_ALONE, *SOURCE_ALONE)).data)
+    cohort = build_cohort(load_draft(folder, trusted_modules, built=(*NETWORK_ALONE, *SOURCE_ALONE)).data)
     split = config.data.split
     splits = read_splits(splits_file, cohort.cases, None, split.val, split.seed)
     by_id = {case.case_id: case for case in cohort.cases}
     cases = [by_id[case_id] for case_id in (splits.val if part == "validation" else splits.test)]
     chosen = cases[:most_cases]
     _check_files(chosen, splits_file)
-    return ProbedRun(folder, config.model.name, load_run(folder, device), cohort, chosen, config)
+    predictor = load_run(folder, device, trusted_modules)
+    return ProbedRun(folder, config.model.name, predictor, cohort, chosen, config, trusted_modules)
 
 
 def load_other_run(folder: Path, option: str, run: ProbedRun) -> Predictor:
     """Load another run for the comparison with ``run``; raise UserError if it has other classes, channels or region."""
-    own_facts, facts = run.config.dataset, load_run_config(folder).dataset
+    own_facts, facts = run.config.dataset, load_run_config(folder, run.trusted_modules).dataset
     for own, other, meaning in (
         (own_facts.class_names, facts.class_names, "classes"),
         (own_facts.in_channels, facts.in_channels, "channels"),
@@ -68,7 +72,7 @@ def load_other_run(folder: Path, option: str, run: ProbedRun) -> Predictor:
                 f"{option} {folder}: trained on the {meaning} {other}, {run.folder} on {own}. Give a run on the same"
                 " data."
             )
-    other = load_run(folder, str(run.predictor.device))
+    other = load_run(folder, str(run.predictor.device), run.trusted_modules)
     if _region_settings(other) != _region_settings(run.predictor):
         raise UserError(
             f"{option} {folder}: looks at other parts of the scans than {run.folder} (data.region). Give a run with the"

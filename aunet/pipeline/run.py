@@ -13,6 +13,8 @@ from aunet.config.words import quote
 from aunet.errors import UserError, is_disk_full
 from aunet.pipeline.ended_run import is_nothing_left
 from aunet.pipeline.launch import train_on_ranks, words_of_ranks
+from aunet.pipeline.places import check_places, claim_folder, is_folder_named
+from aunet.pipeline.slurm import mark_job, stopping_on_signal, warn_of_copies
 from aunet.runs.ranks import first_rank_first, is_started_as_rank, join_ranks, leave_ranks, of_first_rank, rank
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_lock import check_unlocked, locked_folder
@@ -41,10 +43,12 @@ def start_run(draft: Draft, folder: Path, words: Sequence[str]) -> None:
     """
     if draft.resume and is_nothing_left(folder, draft.trainer.max_time):
         return
-    if number := _count_processes_to_start(draft.trainer):
-        _launch(draft, folder, words_of_ranks(words, folder) if draft.resume else words, number)
-    else:
-        _run(draft, folder)
+    warn_of_copies()
+    with stopping_on_signal(is_requeued=draft.trainer.requeue):
+        if number := _count_processes_to_start(draft.trainer):
+            _launch(draft, folder, words_of_ranks(words, folder) if draft.resume else words, number)
+        else:
+            _run(draft, folder, words)
 
 
 def _count_processes_to_start(trainer: TrainerConfig) -> int:
@@ -65,7 +69,9 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
     from aunet.pipeline.region import check_region
     from aunet.training.init_overlap import check_overlap
 
-    _check_new(draft, folder)
+    if draft.resume or is_folder_named(words):
+        _check_new(draft, folder)
+    check_places(draft, folder)
     cohort = build_cohort(draft.data)
     config = fill_in_facts(draft, cohort)
     _log.info(
@@ -81,6 +87,8 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
     if not draft.resume:
         check_region(config, cohort, splits)
     build_data(use_own_region(config, folder), cohort, splits, num_ranks=number).setup("fit")
+    if not draft.resume and not is_folder_named(words):
+        folder = claim_folder(folder)
     place = [] if draft.resume else [f"hydra.run.dir={quote(str(folder))}"]
     train_on_ranks([*words, *place], folder, number)
 
@@ -93,37 +101,44 @@ def _check_new(draft: Draft, folder: Path) -> None:
         )
 
 
-def _run(draft: Draft, folder: Path) -> None:
+def _run(draft: Draft, folder: Path, words: Sequence[str]) -> None:
     """Train in this process, alone or as one rank of several."""
     join_ranks(draft.trainer.accelerator)
     try:
         folder = of_first_rank(folder)
         if rank() == 0:
-            _check_new(draft, folder)
+            if draft.resume or is_folder_named(words):
+                _check_new(draft, folder)
+            check_places(draft, folder)
         else:
             logging.getLogger("aunet").setLevel(logging.ERROR)
-        _train_test_report(draft, folder)
+        _train_test_report(draft, folder, words)
     finally:
         leave_ranks()
 
 
-def _train_test_report(draft: Draft, folder: Path) -> None:
+def _train_test_report(draft: Draft, folder: Path, words: Sequence[str]) -> None:
     from aunet.build.data import build_cohort, fill_in_facts
 
     with first_rank_first():
         cohort = build_cohort(draft.data)
     config = fill_in_facts(draft, cohort)
+    if rank() == 0 and not draft.resume and not is_folder_named(words):
+        folder = claim_folder(folder)
+    folder = of_first_rank(folder)
     _announce(config, cohort, folder)
     with locked_folder(folder):
-        _run_parts(config, cohort, folder)
+        _run_parts(config, cohort, folder, words)
 
 
-def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path) -> None:
+def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequence[str]) -> None:
     from aunet.build.tracker import build_tracker
     from aunet.runs.run_record import RunRecord
     from aunet.training.callbacks.checkpoints import RunInterruptedError
 
     record = RunRecord(folder)
+    if mark := mark_job(words):
+        record.facts.setdefault("slurm_job", mark)
     tracker = build_tracker(config, folder) if rank() == 0 else None
     resume = f"python train.py {shlex.quote(f'resume={folder}')}"
     try:

@@ -20,7 +20,6 @@ from aunet.build.trainer import build_callbacks, build_clock, build_forecast, bu
 from aunet.config.draft import write_run_config
 from aunet.config.schema import DataConfig, RunConfig, TrainerConfig
 from aunet.data.cohort.case import Cohort
-from aunet.data.cohort.content_digest import dataset_fingerprint
 from aunet.data.cohort.split_file import read_splits, write_splits
 from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
@@ -28,8 +27,10 @@ from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.evaluation.viewer_cases import store_viewer_cases
 from aunet.files import replaced_atomically
+from aunet.machine import peak_memory_bytes
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.networks.inspection.cost import forward_gflop
+from aunet.pipeline.data_identity import check_same_data
 from aunet.pipeline.region import join_facts, record_missed_tests, record_uncropped, take_in_region
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
@@ -43,7 +44,7 @@ from aunet.tracking.tracker_group import TrackerGroup
 from aunet.training.callbacks.checkpoints import Checkpoints
 from aunet.training.callbacks.forecast import ForecastLine
 from aunet.training.callbacks.run_clock import RunClock
-from aunet.training.hardware import HardwareChoice, peak_memory_bytes, set_tf32
+from aunet.training.hardware import HardwareChoice, set_tf32
 from aunet.training.init_overlap import check_overlap, note_on_validation
 from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
 
@@ -55,6 +56,7 @@ def train_run(
 ) -> Splits:
     """Train until the epochs, the time or the patience run out; continue an earlier run from its newest checkpoint."""
     start = time.monotonic()
+    check_same_data(config.data, cohort, record)
     own = build_own_callbacks(config.trainer)
     run = RunFolder(folder)
     is_begun = run.splits.is_file()
@@ -244,17 +246,12 @@ def start_record(
     config: RunConfig, cohort: Cohort, network: nn.Module, record: RunRecord, facts: dict[str, object]
 ) -> None:
     """Write the run's known facts and ``facts``; raise UserError if its data have changed since it began."""
-    fingerprint = dataset_fingerprint(cohort.cases, build_digests(config.data))
-    if record.facts.get("data_fingerprint", fingerprint) != fingerprint:
-        raise UserError(
-            f"data.root={config.data.root}: its files have changed since this run began (fingerprint"
-            f" {record.facts['data_fingerprint']} then, {fingerprint} now). Restore them, or start another run."
-        )
+    identity = check_same_data(config.data, cohort, record)
     record.start(
         data=config.data.name,
         is_phantom=cohort.is_phantom,
         data_description=cohort.description,
-        data_fingerprint=fingerprint,
+        **identity,
         model=config.model.name,
         seed=config.seed,
         parameters=sum(parameter.numel() for parameter in network.parameters()),

@@ -1,6 +1,5 @@
 """One process per run folder: a lock that the system releases when its holder ends, however it ends."""
 
-import fcntl
 import json
 import logging
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from aunet.errors import UserError
 from aunet.files import JsonObject, read_json_if_sound
+from aunet.machine import lock_file
 from aunet.runs.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def is_locked(folder: Path) -> bool:
     """Return whether a living process holds the lock of ``folder``."""
     try:
         with RunFolder(folder).lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock_file(file.fileno(), is_shared=True)
     except BlockingIOError:
         return True
     except OSError:
@@ -66,7 +66,7 @@ def _is_taken_over(descriptor: int, folder: Path) -> bool:
     """Try to take the lock, and return whether that succeeded; on a file system without locks, warn and return True."""
     for _ in range(_ATTEMPTS):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(descriptor)
             return True
         except BlockingIOError:
             time.sleep(_PAUSE_SECONDS)

@@ -31,7 +31,7 @@ class RunRecord:
         code = read_code_state()
         kept = keep_patch(self._path.parent, code.patch) if rank() == 0 else None
         changes = {"commit": code.commit, "changes": kept}
-        here = {"hardware": _hardware(), "versions": _versions(), **changes, "started": _now()}
+        here = {"hardware": _hardware(), "versions": list_versions(), **changes, "started": _now()}
         self.update(status="running", **here, **facts)
 
     def update(self, **facts: object) -> None:
@@ -61,7 +61,8 @@ def _processor() -> str:
     return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
-def _versions() -> dict[str, str]:
+def list_versions() -> dict[str, str]:
+    """Return the version of Python and of each package that a run depends on."""
     return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
 
 

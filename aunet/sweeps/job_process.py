@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from aunet.machine import count_cores
 from aunet.runs.run_record import RunRecord
 from aunet.sweeps.job import Job
 
@@ -59,7 +60,7 @@ class JobProcess:
         """Send a signal to the process; SIGKILL also goes to the processes that it started."""
         if self.has_ended:
             return
-        if number == signal.SIGKILL:
+        if os.name == "posix" and number == signal.SIGKILL:
             os.killpg(self._process.pid, number)
         else:
             self._process.send_signal(number)
@@ -97,8 +98,7 @@ def last_message(job: Job) -> str:
 
 def thread_share(processes: int) -> int:
     """Return the number of cores for each of ``processes`` that compute at once."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // processes)
+    return max(1, count_cores() // processes)
 
 
 def visible_gpus() -> list[str]:

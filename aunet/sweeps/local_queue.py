@@ -1,6 +1,7 @@
 """Processes on this machine, a few at a time; leaving the block stops them, each with a checkpoint."""
 
 import logging
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -13,11 +14,13 @@ from aunet.sweeps.queue_display import QueueDisplay
 
 _log = logging.getLogger(__name__)
 PAUSE_SECONDS = 0.2
+# Windows has no SIGKILL; there SIGTERM kills.
+_KILL = signal.SIGKILL if os.name == "posix" else signal.SIGTERM
 # For the first, the second and the third Ctrl-C.
 _STOPS = (
     (signal.SIGTERM, "after their step, with a checkpoint; Ctrl-C again to stop them at once"),
     (signal.SIGINT, "at once; Ctrl-C again to kill them"),
-    (signal.SIGKILL, "by killing them"),
+    (_KILL, "by killing them"),
 )
 
 

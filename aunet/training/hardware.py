@@ -2,8 +2,6 @@
 
 import inspect
 import logging
-import resource
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -165,12 +163,6 @@ def check_can_be_sharded(trainer: TrainerConfig) -> None:
                 f"trainer.{key}={value}: does not go with trainer.strategy=fsdp. Leave it out, or take"
                 " trainer.strategy=ddp."
             )
-
-
-def peak_memory_bytes() -> int:
-    """Return the peak resident memory of this process in bytes (macOS counts bytes, Linux kibibytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _device(accelerator: str) -> tuple[Device, bool]:

@@ -29,6 +29,7 @@ from aunet.training.compilation import Forward, compiled
 from aunet.training.score_function import expected_loss
 from aunet.training.sharding import ShardedForward
 from aunet.training.validation_dice import CaseDice, defined_mean, means_by_class, score_case
+from aunet.training.validation_pace import is_validated
 
 _log = logging.getLogger(__name__)
 
@@ -190,9 +191,19 @@ class SegmentationTask(LightningModule):
         for (_, name), value in zip(self.labels.foreground, by_class, strict=True):
             self.log(f"val/dice/{name}", value)
         self.log("val/dice", defined_mean(by_class))
-        self.log("train/loss", _mean_over_ranks(self._loss_sum) / max(1, self._num_losses))
-        self.log("learning_rate", self.trainer.optimizers[0].param_groups[0]["lr"])
         self._case_dice.clear()
+        self._log_training()
+
+    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+        """Log the training of an epoch that is not validated."""
+        if self.trainer.is_last_batch and not is_validated(self.trainer):
+            self._log_training()
+
+    def _log_training(self) -> None:
+        """Log the mean loss of the epoch and the learning rate of its last step."""
+        loss = _mean_over_ranks(self._loss_sum) / max(1, self._num_losses)
+        values = {"train/loss": loss, "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}
+        self.log_dict(values, on_step=False, on_epoch=True, batch_size=1)
         self._loss_sum, self._num_losses = 0.0, 0
 
     def watch(self, case_ids: Iterable[str]) -> None:

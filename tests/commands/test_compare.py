@@ -1,7 +1,7 @@
 """`aunet compare` from run folders to tables, the networks made small and given in place of trained ones."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +20,7 @@ ATTENTION = {"model.name": "attention", "model.network.norm": "group"}
 LOSS = {"loss.name": "dice", "loss.function._target_": "monai.losses.DiceLoss"}
 
 
-def read_draft(folder: Path) -> SimpleNamespace:
+def read_draft(folder: Path, trusted_modules: Sequence[str]) -> SimpleNamespace:
     """Return a stand-in for ``load_draft``'s result, of a file that holds a few keys only and is not checked."""
     config = OmegaConf.load(folder / "config.yaml")
     return SimpleNamespace(as_plain=lambda is_resolved: OmegaConf.to_container(config, resolve=is_resolved))
@@ -31,7 +31,7 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Run folders whose network was asked for: each is one convolution of two channels."""
     loaded: list[Path] = []
 
-    def load_run(folder: Path) -> SimpleNamespace:
+    def load_run(folder: Path, trusted_modules: Sequence[str]) -> SimpleNamespace:
         loaded.append(folder)
         return SimpleNamespace(network=nn.Conv3d(2, 3, 1))
 

@@ -1,6 +1,7 @@
 """`aunet predict` from the words of the command line to the files on disk."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel
@@ -22,7 +23,9 @@ from tests.inference.tiny_networks import Threshold
 def trained_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any run folder holds a network that labels what is brighter than the mean."""
 
-    def load_run(folder: Path, device: str | None, inference: dict[str, object]) -> Predictor:
+    def load_run(
+        folder: Path, device: str | None, trusted_modules: Sequence[str], inference: dict[str, object]
+    ) -> Predictor:
         preprocessing = Preprocessing(None, "mr", (0.0, 1.0))
         labels = Labels(("background", "bright"))
         return Predictor(Threshold(), preprocessing, labels, Window((16, 16, 16)), device=device or "cpu")

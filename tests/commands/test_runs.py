@@ -57,3 +57,12 @@ def test_a_folder_without_runs_and_one_that_is_not_there_are_reported(
 ) -> None:
     assert "No run in" in " ".join(map(" ".join, rows(tmp_path, capsys)))
     assert main(["runs", str(tmp_path / "nowhere")]) == 2
+
+
+def test_the_runs_are_listed_as_json_for_scripts(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = repository / "tests" / "fixtures" / "old_run"
+    assert main(["runs", str(folder), "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {run["folder"] for run in listed} == {str(folder / "unet"), str(folder / "attention_half")}
+    assert {run["status"] for run in listed} == {"finished"}
+    assert {run["epochs"] for run in listed} == {12, 6}

@@ -130,3 +130,8 @@ def dataset_fingerprint(cases: Sequence[Case], digests: ContentDigests) -> str:
     """Return 16 hexadecimal digits that change if a case is added, removed or changed, but not with the order."""
     lines = sorted(f"{case.case_id} {digest}" for case, digest in zip(cases, digests.of_cases(cases), strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
+def file_fingerprint(path: Path) -> str:
+    """Return 16 hexadecimal digits that change with the content of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -18,6 +18,7 @@ from aunet.files import replaced_atomically
 from aunet.runs.ranks import any_rank, rank
 from aunet.runs.run_folder import CheckpointFolder
 from aunet.training.callbacks.accumulation import makes_step
+from aunet.training.validation_pace import is_validated
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class Checkpoints(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the epoch as ``last.ckpt``, and as ``best.ckpt`` if it is the best so far."""
         score = float(trainer.callback_metrics.get(MONITORED, float("nan")))
-        if is_better(score, self.best_score):
+        if is_validated(trainer) and is_better(score, self.best_score):
             self.best_score = self.best_score if math.isnan(score) else score
             self.best_epoch = trainer.current_epoch
             self._save(trainer, self._folder.best)

@@ -8,10 +8,10 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.classes import Labels
+from aunet.machine import peak_memory_bytes
 from aunet.runs.epoch_rows import Row, replace_row
 from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
-from aunet.training.hardware import peak_memory_bytes
 
 
 class EpochTables(Callback):

@@ -5,6 +5,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.training.callbacks.checkpoints import MONITORED, is_better
+from aunet.training.validation_pace import is_validated
 
 
 class Patience(Callback):
@@ -29,6 +30,9 @@ class Patience(Callback):
 
         If no validation case has any class, no epoch is worse than another, so nothing ends early.
         """
+        if not is_validated(trainer):
+            self._waited += 1
+            return
         score = float(trainer.callback_metrics.get(MONITORED, float("nan")))
         self._waited = 0 if is_better(score, self._best) else self._waited + 1
         self._best = score if score > self._best else self._best

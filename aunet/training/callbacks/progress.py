@@ -8,6 +8,7 @@ from rich.progress import Progress
 
 from aunet.messages import clock_words, duration_words, rounded
 from aunet.training.callbacks.run_clock import RunClock
+from aunet.training.validation_pace import is_validated
 
 _log = logging.getLogger(__name__)
 
@@ -51,13 +52,13 @@ class ProgressDisplay(Callback):
         dice = ", ".join(
             f"{name.removeprefix(prefix)} {v:.3f}" for name, v in metrics.items() if name.startswith(prefix)
         )
+        scores = f"validation Dice {metrics.get('val/dice', float('nan')):.3f} ({dice})"
         _log.info(
-            "epoch %d/%s  loss %.3f  validation Dice %.3f (%s)  %.0f s%s%s",
+            "epoch %d/%s  loss %.3f  %s  %.0f s%s%s",
             trainer.current_epoch + 1,
             trainer.max_epochs,
             metrics.get("train/loss", float("nan")),
-            metrics.get("val/dice", float("nan")),
-            dice,
+            scores if is_validated(trainer) else "not validated",
             time.monotonic() - self._epoch_start,
             self._speed().replace("  ", ", "),
             self._time_left(trainer),

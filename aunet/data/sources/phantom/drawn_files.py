@@ -5,7 +5,6 @@ Several programs may request the same phantoms at once: each is drawn once, and 
 
 import gc
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -21,6 +20,7 @@ from aunet.data.cohort.case import Case
 from aunet.data.sources.phantom.space import FIELD_OF_VIEW
 from aunet.errors import UserError
 from aunet.files import held_alone, replaced_atomically
+from aunet.machine import count_cores, memory_bytes
 from aunet.terminal import shown
 
 SUPERSAMPLING = 2
@@ -73,10 +73,10 @@ def write_missing(
 
 def num_processes(spacing: Spacing) -> int:
     """Return how many phantoms of ``spacing`` mm to draw at once: all cores, within half of the memory."""
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _SHARE_OF_MEMORY
+    memory = memory_bytes() * _SHARE_OF_MEMORY
     voxels = float(np.prod(FIELD_OF_VIEW) / np.prod(spacing)) * SUPERSAMPLING**3
     fitting = int(memory // (_BYTES_OF_PROCESS + _BYTES_OF_VOXEL * voxels))
-    return max(1, min(len(os.sched_getaffinity(0)), fitting))
+    return max(1, min(count_cores(), fitting))
 
 
 def image_affine(anatomy_affine: NDArray[np.float64], spacing: Spacing) -> NDArray[np.float64]:

@@ -1,0 +1,72 @@
+"""Options that several commands take, and the split of a command's words into options and Hydra's overrides."""
+
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from aunet.config.words import last_value, path_of, quote
+from aunet.errors import UserError
+
+
+def add_trust(parser: ArgumentParser) -> None:
+    """Add ``--trust``, by which a command allows modules of the user's own."""
+    parser.add_argument(
+        "--trust",
+        action="extend",
+        default=[],
+        type=_module_names,
+        metavar="MODULE",
+        help="a Python module of your own that the settings may name (_target_); repeat it, or separate with commas",
+    )
+
+
+def add_config_dir(parser: ArgumentParser) -> None:
+    """Add ``--config-dir``, a folder of the user's own YAML files."""
+    parser.add_argument(
+        "--config-dir",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a folder of your own settings: data=mine is DIR/data/mine.yaml; its files precede those of aunet",
+    )
+
+
+def add_output(parser: ArgumentParser, help_text: str) -> None:
+    """Add ``--output``, the folder that a command writes to."""
+    parser.add_argument("--output", required=True, type=path_of, metavar="DIR", help=help_text)
+
+
+def parse_words(parser: ArgumentParser, words: Sequence[str]) -> tuple[Namespace, list[str]]:
+    """Return the options among ``words``, and the overrides, with those that ``--trust`` and ``--config-dir`` mean.
+
+    Raises:
+        UserError: for an unknown option, and for one beside the override that means the same.
+    """
+    add_trust(parser)
+    add_config_dir(parser)
+    options, overrides = parser.parse_known_args(list(words))
+    if unknown := [word for word in overrides if word.startswith("-")]:
+        raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see '{parser.prog} --help'.")
+    folders = [quote(str(path_of(folder).absolute())) for folder in options.config_dir]
+    for option, key, values in (
+        ("--trust", "trusted_modules", options.trust),
+        ("--config-dir", "hydra.searchpath", folders),
+    ):
+        if values and (given := last_value(overrides, key)) is not None:
+            raise UserError(f"{option} beside {key}={given}: both set the same. Give one of them.")
+        overrides += [f"{key}=[{','.join(values)}]"] if values else []
+    return options, overrides
+
+
+def check_output(folder: Path, option: str = "--output") -> None:
+    """Raise UserError if ``folder`` cannot be one, before a command begins its work."""
+    from aunet.files import check_writable
+
+    check_writable(folder, f"{option} {folder}")
+
+
+def _module_names(text: str) -> list[str]:
+    names = text.split(",")
+    if not all(part.isidentifier() for name in names for part in name.split(".")):
+        raise ArgumentTypeError(f"{text}: not the name of a Python module, such as my_networks.")
+    return names

@@ -1,0 +1,50 @@
+"""Facts about this machine and its file locks, on Linux, macOS and Windows, which lack different parts of them."""
+
+import errno
+import os
+import sys
+
+try:
+    import fcntl
+    import resource
+except ModuleNotFoundError:  # on Windows
+    fcntl = resource = None
+
+# Memory assumed if the system does not report it.
+_USUAL_MEMORY_BYTES = 8 * 2**30
+
+
+def count_cores() -> int:
+    """Return the number of cores that this process may use; if the system keeps no such list, of all cores."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # on macOS and Windows
+        return os.cpu_count() or 1
+
+
+def memory_bytes() -> int:
+    """Return the memory of this machine in bytes, 8 GiB if the system does not report it."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError):  # on Windows
+        return _USUAL_MEMORY_BYTES
+
+
+def peak_memory_bytes() -> int:
+    """Return the peak resident memory of this process in bytes; 0 if the system does not report it."""
+    if resource is None:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
+
+
+def lock_file(descriptor: int, *, is_shared: bool = False, is_waiting: bool = False) -> None:
+    """Lock an open file until it is closed.
+
+    Raises:
+        BlockingIOError: another process holds the lock; unless ``is_waiting``.
+        OSError: the system or the file system has no such locks.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOLCK, "this system has no such locks")
+    fcntl.flock(descriptor, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | (0 if is_waiting else fcntl.LOCK_NB))

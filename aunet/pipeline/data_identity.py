@@ -1,0 +1,26 @@
+"""The identity of a run's data: a run that continues, perhaps on another machine, must find the same."""
+
+from aunet.build.preprocessing import build_digests
+from aunet.config.schema import DataConfig
+from aunet.config.words import path_of
+from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.content_digest import dataset_fingerprint, file_fingerprint
+from aunet.errors import UserError
+from aunet.runs.run_record import RunRecord
+
+
+def check_same_data(data: DataConfig, cohort: Cohort, record: RunRecord) -> dict[str, str]:
+    """Return the facts that identify the data; raise UserError if they differ from those with which the run began."""
+    found = {"data_fingerprint": dataset_fingerprint(cohort.cases, build_digests(data))}
+    given = {"data_fingerprint": f"data.root={data.root}"}
+    if data.fixes is not None:  # they map values of label maps, which the fingerprint does not see
+        found["fixes_fingerprint"] = file_fingerprint(path_of(data.fixes))
+        given["fixes_fingerprint"] = f"data.fixes={data.fixes}"
+    for fact, now in found.items():
+        then = record.facts.get(fact, now)  # a run of an older version has no fingerprint of the fixes
+        if then != now:
+            raise UserError(
+                f"{given[fact]}: its files have changed since this run began (fingerprint {then} then, {now} now)."
+                " Restore them, or start another run."
+            )
+    return found

@@ -1,0 +1,38 @@
+"""Validation of every n-th epoch and of the last; epochs between have a loss and no Dice."""
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+_NEVER = 10**9
+
+
+def is_validated(trainer: Trainer) -> bool:
+    """Return whether the present epoch ends with a validation."""
+    return trainer.check_val_every_n_epoch in (None, 1)
+
+
+class ValidationPace(Callback):
+    """Callback that lets ``trainer`` validate every ``epochs``-th epoch, and the one with which the training ends.
+
+    It precedes the callbacks that read the scores of an epoch.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        self._epochs = epochs
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Decide whether this epoch is validated."""
+        number = trainer.current_epoch + 1
+        is_due = number % self._epochs == 0 or number == trainer.max_epochs
+        trainer.check_val_every_n_epoch = 1 if is_due else _NEVER
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: object, **kwargs: object) -> None:
+        """Validate this epoch if the training ends with it."""
+        if trainer.should_stop:
+            trainer.check_val_every_n_epoch = 1
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget the scores of an earlier epoch, which Lightning keeps."""
+        if not is_validated(trainer):
+            metrics = trainer.callback_metrics
+            for name in [name for name in metrics if name.startswith("val/")]:
+                del metrics[name]

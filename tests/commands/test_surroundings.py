@@ -1,0 +1,168 @@
+"""Faults of the surroundings end in one sentence and status 2, before training if they can be known."""
+
+import errno
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from aunet.commands import main as command_line
+from aunet.commands.main import main
+from aunet.config.words import path_of
+from aunet.errors import UserError
+from aunet.files import check_writable
+from aunet.pipeline.places import claim_folder
+from aunet.process_settings import prepare_process
+from aunet.runs.run_folder import RunFolder
+from aunet.runs.run_state import read_run_state
+
+NUMBERS = ("ENOSPC", "EDQUOT", "EACCES", "EROFS", "EISDIR", "ENOTDIR", "ENAMETOOLONG", "EMFILE", "ENOMEM", "EIO")
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("file", ["/there/metrics.csv", None])
+def test_an_error_of_the_system_is_one_sentence(
+    name: str, file: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    number = int(getattr(errno, name))
+
+    def fail(words: Sequence[str]) -> None:
+        raise OSError(number, os.strerror(number), file)
+
+    monkeypatch.setattr(command_line.train, "train", fail)
+    assert main(["train"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"aunet: {file or 'a file'}: ")
+    assert message.count("\n") == 1
+
+
+def test_an_error_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(words: Sequence[str]) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file", "ours")
+
+    monkeypatch.setattr(command_line.train, "train", fail)
+    with pytest.raises(FileNotFoundError):
+        main(["train"])
+
+
+COMMANDS = (["predict", "run", "scan.nii"], ["evaluate", "a", "b"], ["compare", "a", "b"], ["probe", "run"])
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize("below", ["", "deeper/still"])
+def test_an_output_that_is_a_file_is_refused_before_any_work(
+    words: list[str], below: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main([*words, "--output", str(tmp_path / "file" / below)]) == 2
+    assert f"{tmp_path / 'file'} is a file. Give a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_an_output_that_is_not_writable_is_refused_before_any_work(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # tests may run as root
+    assert main([*words, "--output", str(tmp_path / "new" / "folder")]) == 2
+    assert f"{tmp_path} is not writable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["hydra.run.dir", "data.cache"])
+def test_a_training_checks_its_folders_before_it_reads_data(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert main(["train", "data=msd", "data.root=/nowhere", f"{key}={tmp_path / 'file'}"]) == 2
+    assert f"{key}={tmp_path / 'file'}: {tmp_path / 'file'} is a file" in capsys.readouterr().err
+
+
+def test_a_folder_that_may_be_new_passes(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "newer", "--output")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("text", ["~/scans", "~nobody-has-this-name/scans"])
+def test_a_user_without_home_gets_one_sentence(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as without HOME and passwd entry
+    with pytest.raises(UserError, match=r"no home folder\. Write the whole path instead of ~"):
+        path_of(text)
+
+
+@pytest.mark.parametrize("error", [KeyError("uid not found"), OSError("No username set"), ImportError("pwd")])
+def test_a_user_without_an_entry_gets_a_name_for_the_libraries(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> str:
+        raise error
+
+    monkeypatch.setattr("getpass.getuser", fail)
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", "LD_PRELOAD": ""}
+    prepare_process(environment)
+    assert environment["USER"] == "user"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_any_encoding_of_the_terminal_will_do(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding, write_through=True))
+    monkeypatch.setattr(command_line.train, "train", lambda words: sys.stdout.write("0.5 ± 0.1 │ größer ≥ Ω\n"))
+    assert main(["train"]) == 0
+    assert b"0.1" in raw.getvalue()
+
+
+def test_a_table_reaches_a_terminal_of_ascii(repository: Path) -> None:
+    run = repository / "tests" / "fixtures" / "old_run"
+    done = subprocess.run(
+        [sys.executable, "-m", "aunet.commands.main", "runs", str(run)],
+        cwd=repository,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONUTF8": "0"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"attention" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.csv", "config.yaml"])
+@pytest.mark.parametrize("content", ["", "\0\0\0", "[1"])
+def test_an_empty_or_damaged_file_of_a_run_is_one_sentence_or_not_recorded(
+    name: str, content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], repository: Path
+) -> None:
+    for file in (repository / "tests" / "fixtures" / "old_run" / "unet").glob("*.*"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / name).write_text(content)
+    assert main(["runs", str(tmp_path)]) == 0
+    assert read_run_state(tmp_path).folder == tmp_path
+    for words in (["compare", tmp_path, tmp_path, "--output", tmp_path / "out"], ["train", f"resume={tmp_path}"]):
+        assert main([*map(str, words)]) in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err
+    assert RunFolder(tmp_path).path.is_dir()
+
+
+def test_runs_that_start_together_get_a_folder_each(tmp_path: Path) -> None:
+    folder = tmp_path / "outputs" / "ct150" / "unet" / "2026-11-26_09-00-00"
+    names = [claim_folder(folder).name for _ in range(4)]
+    assert names == [folder.name, f"{folder.name}_2", f"{folder.name}_3", f"{folder.name}_4"]
+
+
+def test_processes_that_start_together_get_a_folder_each(tmp_path: Path, repository: Path) -> None:
+    program = (
+        "import sys, pathlib; from aunet.pipeline.places import claim_folder\n"
+        "sys.stdin.readline(); print(claim_folder(pathlib.Path(sys.argv[1])).name)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "run")]
+    pipe = subprocess.PIPE
+    processes = [
+        subprocess.Popen(command, cwd=repository, stdin=pipe, stdout=pipe, text=True, encoding="utf-8")
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert sorted(process.communicate(timeout=60)[0] for process in processes) == ["run\n", "run_2\n", "run_3\n"]

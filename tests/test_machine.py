@@ -1,0 +1,97 @@
+"""The package does without the parts of the system that macOS and Windows lack."""
+
+import ast
+import errno
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import aunet.machine
+from aunet.files import held_alone
+from aunet.runs.run_lock import is_locked, locked_folder
+
+# Modules that Windows lacks, and attributes that macOS or Windows lacks.
+ABSENT_MODULES = {"fcntl", "resource", "pwd", "grp", "termios"}
+ABSENT_ATTRIBUTES = {"sched_getaffinity", "sysconf", "getuid", "fork", "posix_fadvise", "statvfs", "mkfifo"}
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Load ``aunet.machine`` as on a system without these parts."""
+    for name in ("fcntl", "resource"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for name in ("sched_getaffinity", "sysconf"):
+        monkeypatch.delattr(os, name)
+    importlib.reload(aunet.machine)
+    yield
+    monkeypatch.undo()
+    importlib.reload(aunet.machine)
+
+
+@pytest.mark.usefixtures("bare")
+def test_facts_have_a_value_where_the_system_reports_none() -> None:
+    assert aunet.machine.count_cores() == (os.cpu_count() or 1)
+    assert aunet.machine.memory_bytes() == 8 * 2**30
+    assert aunet.machine.peak_memory_bytes() == 0
+    with pytest.raises(OSError, match="no such locks") as raised:
+        aunet.machine.lock_file(0)
+    assert raised.value.errno == errno.ENOLCK
+
+
+def test_facts_are_those_of_this_system() -> None:
+    assert aunet.machine.count_cores() == len(os.sched_getaffinity(0))
+    assert aunet.machine.memory_bytes() == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 2**20 < aunet.machine.peak_memory_bytes() < aunet.machine.memory_bytes()
+
+
+def test_without_locks_a_run_warns_and_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("aunet.machine.fcntl", None)
+    with locked_folder(tmp_path), held_alone(tmp_path / "store.lock"):
+        assert not is_locked(tmp_path)
+    assert "see that no second process trains in it" in caplog.text
+
+
+def _uses(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            yield node.attr
+
+
+def test_only_one_module_uses_what_some_systems_lack(repository: Path) -> None:
+    users: dict[str, set[str]] = {}
+    for file in (repository / "aunet").rglob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        if found := {*_uses(tree)} & (ABSENT_MODULES | ABSENT_ATTRIBUTES):
+            users[file.relative_to(repository).as_posix()] = found
+    assert set(users) == {"aunet/machine.py"}, users
+
+
+@pytest.mark.slow
+def test_every_module_loads_and_a_configuration_is_made_without_these_parts(repository: Path) -> None:
+    program = (
+        "import os, pkgutil, importlib, signal, sys\n"
+        "import torch, monai, pytorch_lightning, pandas, matplotlib, submitit, optuna\n"  # themselves made for all
+        "import blosc2, nibabel, pydicom, wandb\n"
+        "for name in ('fcntl', 'resource'): sys.modules[name] = None\n"
+        "for name in ('sched_getaffinity', 'sysconf', 'killpg'): delattr(os, name)\n"
+        "for name in ('SIGUSR1', 'SIGUSR2'): delattr(signal, name)\n"
+        "import aunet\n"
+        "for found in pkgutil.walk_packages(aunet.__path__, 'aunet.'): importlib.import_module(found.name)\n"
+        "from aunet.commands.main import main\n"
+        "sys.exit(main(['train', '--cfg', 'model=unet']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
