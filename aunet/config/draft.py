@@ -105,6 +105,11 @@ class Draft:
         return self._sections.trusted_modules
 
     @property
+    def logger_as_plain(self) -> Plain:
+        """Return the section of the trackers as plain values."""
+        return self.as_plain()["logger"]
+
+    @property
     def logger_group(self) -> str | None:
         """Return the group under which the tracker files the run."""
         return self._sections.logger.group

@@ -168,7 +168,7 @@ class LossConfig:
     name: str = required()
     function: Target = required()
     # Of all classes, or class -> weight of some.
-    class_weights: Any = required(WEIGHTS)
+    class_weights: Any = field(default=None, metadata={"rule": WEIGHTS})
     level_reduction: str = field(default="mean", metadata={"rule": one_of("mean", "sum")})
 
 

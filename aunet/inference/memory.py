@@ -1,7 +1,6 @@
 """The memory of a forward pass, measured on a small patch, and the memory that is available."""
 
 import math
-import os
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from aunet.inference.sliding_window import device_of, evaluating
+from aunet.machine import memory_bytes
 
 # Cells of the coarsest level along each axis of the measured patch: its memory is already proportional to its voxels.
 _CELLS = 4
@@ -51,7 +51,7 @@ def _available_memory() -> float:
     for line in Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").is_file() else []:
         if line.startswith("MemAvailable:"):
             return 1024.0 * int(line.split()[1])
-    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return float(memory_bytes())
 
 
 class _LiveBytes(TorchDispatchMode):

@@ -5,8 +5,7 @@ None of them changes a score. The fingerprint of the data guards ``data.root``: 
 
 from collections.abc import Mapping, Sequence
 
-from aunet.config.composition import compose_config, to_plain
-from aunet.config.draft import Draft
+from aunet.config.draft import Draft, compose_draft
 from aunet.config.hydra_keys import SEARCH_PATH
 from aunet.config.interpolations import strings_in
 from aunet.config.overrides import parse_values
@@ -36,7 +35,7 @@ def move_run(draft: Draft, words: Sequence[str]) -> Draft:
     of_logger = [text for text in words if key_of(text).partition(".")[0] in ("logger", "hydra")]
     values = parse_values([text for text in words if text not in of_logger])
     if any(key_of(text) == "logger" for text in of_logger):
-        values["logger"] = to_plain(compose_config(of_logger))["logger"]
+        values = {**values, "logger": compose_draft(of_logger).logger_as_plain}
     else:
         values |= {key: value for key, value in parse_values(of_logger).items() if key != SEARCH_PATH}
     return draft.with_values({**_repeated(draft, values), **values}) if values else draft

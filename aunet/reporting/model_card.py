@@ -98,9 +98,10 @@ class RunAnswers:
 
     def _preprocessing(self) -> str:
         spacing, window = self._nested(self._config, "data", "spacing"), self._nested(self._config, "data", "window")
+        clipping = {"auto": "clipped to the HU of the labelled voxels of training cases", None: ""}
         parts = [
             f"resampled to {_sizes(spacing)} mm" if spacing else "own grid",
-            f"clipped to {window[0]:g} to {window[1]:g} HU" if window else "",
+            f"clipped to {window[0]:g} to {window[1]:g} HU" if isinstance(window, list) else clipping.get(window, ""),
             f"patches of {_sizes(self._facts['patch_size'])} voxels" if self._facts.get("patch_size") else "",
         ]
         return ", ".join(filter(None, parts)) if self._config else NOT_RECORDED

@@ -18,7 +18,18 @@ from tests.docs.pages import LANGUAGES, Block, blocks_of, pages, placed, shorten
 PAGES = [pytest.param(page, id=page.name) for page in pages()]
 HYDRA_COMMANDS = ("train", "info", "doctor", "prepare", "search")
 # Options of those commands, with the number of words that follow each.
-OPTIONS = {"-m": 0, "--jobs": 1, "--trials": 1, "--cfg": 0, "--info": 0, "--fix": 0, "--output": 1, "--verify": 0}
+OPTIONS = {
+    "-m": 0,
+    "--jobs": 1,
+    "--trials": 1,
+    "--cfg": 0,
+    "--info": 0,
+    "--fix": 0,
+    "--output": 1,
+    "--verify": 0,
+    "--config-dir": 1,
+    "--trust": 1,
+}
 # Keys that the schema leaves to a constructor, a source or Hydra.
 FREE_KEYS = ("data.source.", "model.network.", "hydra.", "loss.function.")
 # Programs of others, whose words are not ours to check.
@@ -94,7 +105,7 @@ def folder(page: Path, tmp_path: Path, repository: Path, monkeypatch: pytest.Mon
     write_files(page, tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     loader = composition._config_loader
-    monkeypatch.setattr(composition, "_config_loader", lambda folder: loader(folder or tmp_path / "conf"))
+    monkeypatch.setattr(composition, "_config_loader", lambda folder, own=(): loader(folder or tmp_path / "conf", own))
     modules = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - modules:
