@@ -1,5 +1,6 @@
 """A gate frozen open: everything that a gate adds to a skip but the attention, as a control."""
 
+import torch
 from torch import Tensor
 
 from aunet.networks.gates import GridGate
@@ -34,8 +35,8 @@ class OpenGate(GridGate):
 
     def scores(self, skip: Tensor, gating: Tensor) -> Tensor:
         """Return a score of 0 for each voxel of ``skip``: (B, 1, *spatial)."""
-        return skip.new_zeros((len(skip), 1, *skip.shape[2:]))
+        return torch.zeros_like(skip[:, :1])
 
     def coefficients(self, scores: Tensor) -> Tensor:
         """Return coefficients of 1, shaped as ``scores``."""
-        return scores.new_ones(scores.shape)
+        return torch.ones_like(scores)

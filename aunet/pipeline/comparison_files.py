@@ -19,7 +19,7 @@ from aunet.files import replaced_atomically, write_text
 from aunet.metrics.registry import METRIC_OF, METRICS
 from aunet.reporting.comparison_report import write_comparison_report
 from aunet.reporting.latex import as_latex
-from aunet.reporting.tables import PaperTable
+from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
 from aunet.runs.run_folder import REPORT, RunFolder
 from aunet.terminal import shown, table_console
 
@@ -53,7 +53,6 @@ def write_comparison(
     runs = [run for arm in arms for run in arm.runs]
     forms, table, names = score_forms(runs), tidy_scores(arms), [arm.name for arm in arms]
     rows = effects(table, names, options.margins, lambda kinds: shown(kinds, "Testing the differences"))
-    ranks = _ranks(table, names)
     frames = {"comparison.csv": comparison_rows(runs), "scores.csv": table}
     tables = list(_score_tables(arms, table, frames["comparison.csv"], timing_note))
     sentences: list[str] = []
@@ -63,15 +62,15 @@ def write_comparison(
         frames["ranks.csv"] = pd.concat([found.assign(**{"class": name}) for name, found in ranks.items()])
         tables += [*_effect_tables(arms, rows, forms), planning_table(rows)]
         tables.append(ranking_table(ranks, METRIC_OF["dice"].title))
-        sentences = verdicts(rows)
+        sentences = [*([PHANTOM_NOTE] if runs[0].is_phantom else []), *verdicts(rows)]
         if all(len(arm.runs) == 1 for arm in arms):
             frames["paired_differences.csv"] = differences_to_first(runs)
     _write(folder, frames, tables, sentences)
+    figures = list[Path]()
     if options.has_figures:
         from aunet.pipeline.comparison_pictures import write_figures  # loads matplotlib
 
-        write_figures(arms, table, rows, folder / "figures", options.margin)
-    figures = sorted((folder / "figures").glob("*.png")) if options.has_figures else []
+        figures = write_figures(arms, table, rows, folder / "figures", options.margin)
     title = f"Comparison of {', '.join(names)}"
     shown_runs = _runs_to_show(arms) if options.has_figures else {}
     write_comparison_report(folder / REPORT, title, sentences, tables, figures, shown_runs)

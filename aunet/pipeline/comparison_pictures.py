@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from aunet.evaluation.arms import Arm
 from aunet.evaluation.compared_run import ComparedRun
+from aunet.metrics.case_scores import patients
 from aunet.reporting.comparison_figures import (
     difference_distributions,
     paired_dots,
@@ -27,8 +28,10 @@ _AREA = "area under the ROC curve,\ninside against outside"
 
 def write_figures(
     arms: Sequence[Arm], table: pd.DataFrame, rows: pd.DataFrame, folder: Path, margin: float | None
-) -> None:
-    """Write the figures of ``arms`` with scores, as PDF and PNG, to ``folder``; those without data are left out.
+) -> list[Path]:
+    """Write the figures of ``arms`` with scores to ``folder``, as PDF and PNG, and return the PNG files.
+
+    Those without data are left out. Axes of scores on phantoms say so.
 
     Args:
         arms: the baseline first.
@@ -39,19 +42,22 @@ def write_figures(
     """
     present = [arm for arm in arms if arm.runs]
     names, values = [arm.name for arm in present], _patient_values(present, table)
-    for name in names if names[:1] == [arms[0].name] else []:
-        if name == names[0]:
-            continue
+    mark = " (phantom)" if present[0].runs[0].is_phantom else ""
+    score = f"Dice{mark}"
+    written = list[Path]()
+    for name in names[1:] if arms[0].runs else []:  # pairs need the baseline
         of_arm = rows.loc[(rows["arm"] == name) & (rows["metric"] == "dice") & (rows["form"] == "common cases")]
         suffix = _NOT_IN_NAMES.sub("-", name)
-        save_figure(paired_dots(values, names[0], name), folder / f"paired_dots_{suffix}")
-        figure = difference_distributions(values, names[0], name, of_arm, margin)
-        save_figure(figure, folder / f"differences_{suffix}")
+        figure = paired_dots(values, names[0], name, score)
+        written.append(save_figure(figure, folder / f"paired_dots_{suffix}"))
+        figure = difference_distributions(values, names[0], name, of_arm, margin, score)
+        written.append(save_figure(figure, folder / f"differences_{suffix}"))
     if bool(values["volume_ml"].gt(0).any()):  # old tables lack volumes
-        save_figure(score_against_volume(values, names), folder / "dice_against_volume")
-    for name, figure in (("learning_curves", _learning(present)), ("contrast_curves", _contrast(present))):
+        written.append(save_figure(score_against_volume(values, names, score), folder / "dice_against_volume"))
+    for name, figure in (("learning_curves", _learning(present, mark)), ("contrast_curves", _contrast(present, mark))):
         if figure is not None:
-            save_figure(figure, folder / name)
+            written.append(save_figure(figure, folder / name))
+    return written
 
 
 def _patient_values(arms: Sequence[Arm], table: pd.DataFrame) -> pd.DataFrame:
@@ -60,19 +66,23 @@ def _patient_values(arms: Sequence[Arm], table: pd.DataFrame) -> pd.DataFrame:
     keys = ["class", "patient"]
     dices = chosen.pivot_table(index=keys, columns="arm", values="value", sort=False)
     scores = arms[0].runs[0].scores
-    volumes = scores.assign(volume_ml=scores["reference_ml"]).groupby(keys, sort=False)["volume_ml"].mean()
+    volumes = (
+        scores.assign(volume_ml=scores["reference_ml"], patient=patients(scores))
+        .groupby(keys, sort=False)["volume_ml"]
+        .mean()
+    )
     return dices.reindex(columns=[arm.name for arm in arms]).join(volumes).reset_index()
 
 
-def _learning(arms: Sequence[Arm]) -> Figure | None:
+def _learning(arms: Sequence[Arm], mark: str) -> Figure | None:
     curves = _curves(arms, lambda run: _epochs(read_columns(RunFolder(run.folder).metrics)))
-    return None if curves.empty else seed_curves(curves, [arm.name for arm in arms], "validation Dice")
+    return None if curves.empty else seed_curves(curves, [arm.name for arm in arms], f"validation Dice{mark}")
 
 
-def _contrast(arms: Sequence[Arm]) -> Figure | None:
+def _contrast(arms: Sequence[Arm], mark: str) -> Figure | None:
     curves = _curves(arms, lambda run: _areas(read_columns(RunFolder(run.folder).attention.statistics)))
     # All arms are named, so that each keeps its colour; those without gates have no curve.
-    return None if curves.empty else seed_curves(curves, [arm.name for arm in arms], _AREA, neutral=0.5)
+    return None if curves.empty else seed_curves(curves, [arm.name for arm in arms], _AREA + mark, neutral=0.5)
 
 
 def _curves(arms: Sequence[Arm], read: Callable[[ComparedRun], pd.DataFrame]) -> pd.DataFrame:

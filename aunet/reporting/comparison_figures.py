@@ -47,12 +47,15 @@ _STYLE: Any = {  # Matplotlib types the keys as a union of all its settings' nam
 }
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write ``figure`` as ``path`` with the endings .pdf and, at 300 dots per inch, .png."""
-    with rc_context(_STYLE), replaced_atomically(path.with_suffix(".pdf")) as temporary:
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write ``figure`` as ``path`` with the endings .pdf and, at 300 dots per inch, .png; return the latter."""
+    # Appended, as the name of a model may hold a dot: lr=0.01.
+    pdf, png = (path.with_name(f"{path.name}.{ending}") for ending in ("pdf", "png"))
+    with rc_context(_STYLE), replaced_atomically(pdf) as temporary:
         figure.savefig(temporary, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
     with rc_context(_STYLE):
-        save_png(figure, path.with_suffix(".png"), dots_per_inch=300)
+        save_png(figure, png, dots_per_inch=300)
+    return png
 
 
 def paired_dots(values: pd.DataFrame, baseline: str, other: str, score: str = "Dice") -> Figure:
@@ -104,7 +107,7 @@ def difference_distributions(
                 _draw_interval(axes, row, found.loc[of_class])
         axes.set_yticks(range(len(classes)), classes)
         axes.set_ylim(len(classes) - 0.5, -0.5)
-        axes.set_xlabel(f"difference in {score}: {other} minus {baseline}")
+        axes.set_xlabel(f"difference in {score}:\n{other} minus {baseline}")
         axes.xaxis.set_major_locator(MaxNLocator(5))
         if margin is not None:
             axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)

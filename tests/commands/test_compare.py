@@ -187,8 +187,9 @@ def test_several_seeds_become_one_column_per_model_and_a_verdict_on_the_models(
     printed = capsys.readouterr().out
     assert "speaks of these trainings" not in printed
     summary = (tmp_path / "comparison" / "summary.txt").read_text("utf-8").splitlines()
-    assert summary[0].startswith("attention changed pancreas Dice by +0.1")
-    assert "3 seeds, 8 patients: higher (corrected p" in summary[0]
+    assert summary[0].startswith("PHANTOM data")
+    assert summary[1].startswith("attention changed pancreas Dice by +0.1")
+    assert "3 seeds, 8 patients: higher (corrected p" in summary[1]
     effects = pd.read_csv(tmp_path / "comparison" / "effects.csv").set_index(["metric", "form", "class"])
     of_pancreas = effects.loc[("dice", "common cases", "pancreas")]
     assert (of_pancreas["baseline_trainings"], of_pancreas["other_trainings"], of_pancreas["margin"]) == (3, 3, 0.05)

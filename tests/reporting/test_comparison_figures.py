@@ -86,6 +86,7 @@ def test_files_are_85_mm_wide_and_the_same_bytes_each_time(values: pd.DataFrame,
     for name in ("first", "second"):
         save_figure(paired_dots(values, "unet", "attention_open"), tmp_path / name)
 
+    assert save_figure(paired_dots(values, "unet", "attention_open"), tmp_path / "lr=0.01").name == "lr=0.01.png"
     with Image.open(tmp_path / "first.png") as picture:
         assert picture.width == pytest.approx(85 / 25.4 * 300, abs=1)
     assert (tmp_path / "first.pdf").read_bytes().startswith(b"%PDF")
