@@ -44,7 +44,10 @@ def test_every_option_composes_and_passes_its_checks(group: str, option: str) ->
 
 @pytest.mark.parametrize(("data", "preset"), list(zip(DATASETS, cycle(SPLITS), strict=False)))
 def test_a_split_goes_with_any_dataset(data: str, preset: str) -> None:
-    Draft(compose_config([f"data={data}", f"data/split={preset}", "data.fold=1", "data.split.stratify=true"]))
+    words = [f"data={data}", f"data/split={preset}", "data.fold=1", "data.split.stratify=true"]
+    draft = Draft(compose_config(words))
+    assert (draft.data.fold, draft.data.split.stratify) == (1, True)
+    assert draft.data.split.folds >= 2
 
 
 @pytest.mark.parametrize("preset", AUGMENTATIONS)

@@ -62,17 +62,18 @@ def test_the_nearest_word_is_one_that_works(word: str, right: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "section", "key", "value"),
     [
-        ["loss.class_weights=[1,2,2,2]"],
-        ["loss.class_weights={pancreas: 3}"],
-        ["data.classes={liver: 1}"],
-        ["data=nnunet", "data.classes={}"],
-        ["trainer.callbacks=[]"],
+        (["loss.class_weights=[1,2,2,2]"], "loss", "class_weights", [1, 2, 2, 2]),
+        (["loss.class_weights={pancreas: 3}"], "loss", "class_weights", {"pancreas": 3}),
+        (["data.classes={liver: 1}"], "data", "classes", {"liver": 1}),
+        (["data=nnunet", "data.classes={}"], "data", "classes", {}),
+        (["trainer.callbacks=[]"], "trainer", "callbacks", []),
     ],
 )
-def test_lists_and_mappings_can_be_written_as_words(words: list[str]) -> None:
-    resolve_config(compose_config(words), FACTS)
+def test_lists_and_mappings_can_be_written_as_words(words: list[str], section: str, key: str, value: object) -> None:
+    config = resolve_config(compose_config(words), FACTS)
+    assert getattr(getattr(config, section), key) == value
 
 
 def test_several_values_are_a_list_as_the_message_says() -> None:
