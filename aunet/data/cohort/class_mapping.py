@@ -43,9 +43,10 @@ def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_label
     Raises:
         UserError: if the dataset lacks a name, a value is in two classes, or labels are left over.
     """
-    told = {name: values for name, values in values_of_name.items() if name != _IGNORE}
-    wanted = {name: entries for name, entries in (classes or _every_name(told, source)).items() if name != _IGNORE}
-    ignored = (classes or {}).get(_IGNORE, list(values_of_name.get(_IGNORE, ())))
+    told = {name: values for name, values in values_of_name.items() if not _is_ignore(name)}
+    wanted = {name: entries for name, entries in (classes or _every_name(told, source)).items() if not _is_ignore(name)}
+    chosen = classes if classes and any(map(_is_ignore, classes)) else values_of_name
+    ignored = [entry for name, entries in chosen.items() if _is_ignore(name) for entry in label_entries(entries)]
     names = [_BACKGROUND, *(name for name in wanted if name != _BACKGROUND)]
     if all(_is_unannotated(wanted[name]) for name in names[1:]):
         raise UserError(f"data.classes={dict(wanted)}: name at least one label of {source} that is to be a class.")
@@ -72,13 +73,13 @@ def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_label
     )
 
 
-def _ignored_values(entries: object, values_of_name: ValuesOfName, source: str) -> list[int]:
+def _is_ignore(name: str) -> bool:
+    return matching_name(name) == _IGNORE
+
+
+def _ignored_values(entries: Sequence[object], values_of_name: ValuesOfName, source: str) -> list[int]:
     values_of_match = {matching_name(name): values for name, values in values_of_name.items()}
-    return [
-        value
-        for entry in label_entries(entries)
-        for value in _values(_IGNORE, entry, values_of_match, values_of_name, source)
-    ]
+    return [value for entry in entries for value in _values(_IGNORE, entry, values_of_match, values_of_name, source)]
 
 
 def label_entries(entries: object) -> list[object]:

@@ -81,6 +81,9 @@ def align(label: Volume, image: Volume) -> Volume:
 
     Axes are only permuted and reversed, so every voxel keeps its value. The volume must cover the image exactly, or be
     ``is_sparse``: it is then extended by 0. An affine that differs from the image's by rounding becomes the image's.
+
+    Raises:
+        UserError: if a sparse label marks voxels outside the image.
     """
     if image.shape == label.shape:
         distance = largest_corner_distance(image.shape, image.affine, label.affine)
@@ -101,7 +104,14 @@ def align(label: Volume, image: Volume) -> Volume:
         return replace(label, array=np.ascontiguousarray(array), affine=image.affine)
     if not label.is_sparse:
         return label
-    return replace(label, array=_placed(array, starts, image.shape), affine=image.affine)
+    placed = _placed(array, starts, image.shape)
+    total, inside = np.count_nonzero(array), np.count_nonzero(placed)
+    if inside < total:
+        raise UserError(
+            f"{label.name}: only {inside} of its {total} marked voxels lie inside {image.name}. Check that the"
+            " segmentation belongs to this series."
+        )
+    return replace(label, array=placed, affine=image.affine)
 
 
 def _tolerance(image: Volume, label: Volume) -> float:

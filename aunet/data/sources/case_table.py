@@ -1,6 +1,7 @@
 """A table of cases: a CSV file with a line for each, as spreadsheet programs write it."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,8 +35,8 @@ def cases_in_table(
     """Read the cases of the table ``file``.
 
     Columns are separated by commas, semicolons or tabs. Equal ``patient`` means one patient; ``annotated`` lists the
-    classes that the label map of a case annotates, separated by blanks or ``|``, and is empty for all; other columns
-    are ignored. A relative path starts at the table's folder and may not leave it, links followed, so that a table that
+    classes that the label map of a case annotates, separated by ``|`` (or by blanks if no name holds one), and is empty
+    for all; other columns are ignored. A relative path starts at the table's folder and may not leave it, links followed, so that a table that
     came with its data reads nothing else. To list files elsewhere, write absolute paths.
 
     Args:
@@ -132,14 +133,17 @@ def _image_columns(row: Row, file: Path) -> list[str]:
 
 def _annotated(text: str, labels: Labels, whole: frozenset[int] | None, place: str) -> frozenset[int] | None:
     """Return the classes that a case annotates, background included; those of the dataset if the cell is empty."""
-    words = text.replace("|", " ").replace(",", " ").replace(";", " ").split()
+    index_of_name = {matching_name(name): index for index, name in enumerate(labels.names)}
+    parts = [part.strip() for part in re.split(r"[|,;]", text)]
+    is_one_part = len(parts) == 1 and matching_name(text) not in index_of_name
+    words = text.split() if is_one_part else [part for part in parts if part]
     if not words:
         return whole
-    index_of_name = {matching_name(name): index for index, name in enumerate(labels.names)}
     if unknown := [word for word in words if matching_name(word) not in index_of_name]:
         raise UserError(
             f"{place}: the column {_ANNOTATED} names {unknown[0]!r}; the classes are"
-            f" {', '.join(name for _, name in labels.foreground)}. Separate them by blanks."
+            f" {', '.join(name for _, name in labels.foreground)}. Separate names by |, or by"
+            " blanks if none of them holds one."
         )
     told = frozenset(index_of_name[matching_name(word)] for word in words) | {0}
     if whole is not None and not told <= whole:

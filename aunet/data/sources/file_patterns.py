@@ -69,7 +69,7 @@ def cases_in_folder(root: Path, on_error: str = "stop") -> tuple[Case, ...]:
         if image_of_case:
             remedy = f"Accepted layouts:{LAYOUTS}"
             return paired_cases([image_of_case], files_by_case(root, labels), remedy, on_error)
-    raise UserError(f"data.root={root}: no images with labels were found. Accepted layouts (.nii.gz or .nii):{LAYOUTS}")
+    raise UserError(f"data.root={root}: no images with labels were found. Accepted layouts:{LAYOUTS}")
 
 
 def cases_by_patterns(

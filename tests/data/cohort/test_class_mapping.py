@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from aunet.classes import IGNORED
 from aunet.data.cohort.class_mapping import LabelMap, label_map
 from aunet.errors import UserError
 
@@ -31,6 +32,14 @@ def test_labels_of_several_names_become_one_class_in_the_users_order() -> None:
 @pytest.mark.parametrize("name", ["Right Kidney", "right_kidney", "RIGHT-KIDNEY", "right.kidney", "rightkidney"])
 def test_case_and_separators_of_a_name_do_not_matter(name: str) -> None:
     assert mapped({"kidney": [name]}).class_of_value[2] == 1
+
+
+@pytest.mark.parametrize("name", ["ignore", "Ignore", "IGNORE", "_ignore"])
+def test_case_and_separators_of_the_name_ignore_do_not_matter(name: str) -> None:
+    assert mapped({"spleen": 1, name: 9}, names={}).class_of_value == {0: 0, 1: 1, 9: IGNORED}
+    of_dataset = mapped(None, names={"background": [0], "spleen": [1], name: [9]})
+    assert of_dataset.labels.names == ("background", "spleen")
+    assert of_dataset.class_of_value == {0: 0, 1: 1, 9: IGNORED}
 
 
 def test_values_serve_where_names_do_not_exist() -> None:

@@ -56,6 +56,17 @@ def test_a_label_that_lacks_a_slice_is_not_extended_unless_it_was_stored_sparsel
     assert np.array_equal(extended.array, expected)
 
 
+@pytest.mark.parametrize(("slices", "inside"), [(-2, 3), (9, 0)])
+def test_a_sparse_label_that_marks_voxels_outside_the_image_is_refused_with_their_numbers(
+    slices: int, inside: int
+) -> None:
+    affine, moved = GEOMETRIES["anisotropic"], GEOMETRIES["anisotropic"].copy()
+    moved[:3, 3] += slices * affine[:3, 2]
+    image, label = Volume(np.zeros((1, 1, 5)), affine), Volume(np.ones((1, 1, 5)), moved, is_sparse=True)
+    with pytest.raises(UserError, match=f"only {inside} of its 5 marked .* Check that the segmentation belongs"):
+        align(label, image)
+
+
 def turned_about_z(angle: float) -> np.ndarray:
     affine = np.eye(4)
     affine[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]

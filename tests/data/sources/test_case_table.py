@@ -92,6 +92,24 @@ def test_annotations_of_each_case_are_read_from_the_table(separator: str, tmp_pa
     assert [case.annotated for case in cases] == [None, frozenset({0, 1}), None, frozenset({0, 2})]
 
 
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [("Right Kidney", {0, 1}), ("right kidney|spleen", {0, 1, 3}), ("right kidney ; LEFT KIDNEY", {0, 1, 2})],
+)
+def test_annotations_may_name_classes_that_hold_a_blank(cell: str, told: set[int], tmp_path: Path) -> None:
+    write_folder_pair(tmp_path)
+    (tmp_path / "cases.csv").write_text(f"{HEADER},annotated\n{ROWS[0]},{cell}\n")
+    labels = Labels(("background", "right kidney", "left kidney", "spleen"))
+    assert cases_in_table(tmp_path / "cases.csv", "stop", labels)[0].annotated == told
+
+
+def test_annotations_of_classes_with_blanks_are_refused_with_the_separators(tmp_path: Path) -> None:
+    write_folder_pair(tmp_path)
+    (tmp_path / "cases.csv").write_text(f"{HEADER},annotated\n{ROWS[0]},right kidney left kidney\n")
+    with pytest.raises(UserError, match=r"names 'right'; .* Separate names by \|, or by blanks if none of them"):
+        cases_in_table(tmp_path / "cases.csv", "stop", Labels(("background", "right kidney", "left kidney")))
+
+
 def test_annotations_of_a_table_make_a_partial_cohort(tmp_path: Path) -> None:
     read(tmp_path, f"{HEADER},annotated\n{ROWS[0]},ball\n{ROWS[1]},\n")
     cohort = folder_cohort(str(tmp_path / "cases.csv"), "", "", "ct", {"ball": 1, "box": 2})
