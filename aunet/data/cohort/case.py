@@ -16,7 +16,7 @@ class Case:
 
     The reference is one label map, or ``masks``: pairs of a value and the file of its binary mask. ``annotated`` holds
     the classes, background included, that the reference annotates; None means all. Any other class is unknown in the
-    scan, not absent.
+    scan, not absent. ``copy_group`` is common to patients who have copies of one file.
     """
 
     case_id: str
@@ -25,10 +25,16 @@ class Case:
     group: str = ""
     masks: tuple[tuple[int, Path], ...] = ()
     annotated: frozenset[int] | None = None
+    copy_group: str = ""
 
     @property
     def patient(self) -> str:
-        """Return the patient, who must stay in one part of a split; without a known group, the case itself."""
+        """Return the patient, who must stay in one part of a split: all patients with copies of one file are one."""
+        return self.copy_group or self.own_patient
+
+    @property
+    def own_patient(self) -> str:
+        """Return the patient, copies of files disregarded; without a known group, the case itself."""
         return self.group or self.case_id
 
     @property

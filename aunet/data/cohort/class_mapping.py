@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from aunet.classes import IGNORED, Labels, class_name, matching_name
+from aunet.data.cohort.case import Case, Cohort, Modality
+from aunet.data.cohort.modality_names import shared_modality
 from aunet.errors import UserError
 
 _BACKGROUND = "background"
@@ -27,6 +30,29 @@ class LabelMap:
     class_of_value: Mapping[int, int]
     annotated: frozenset[int] | None
     is_other_background: bool
+
+
+def mapped_cohort(
+    mapping: LabelMap,
+    name: str,
+    cases: tuple[Case, ...],
+    modalities: Sequence[Modality | None],
+    description: str,
+    root: Path | None,
+) -> Cohort:
+    """Return the cohort of ``cases`` with the classes of ``mapping``; ``modalities`` are those of its channels."""
+    return Cohort(
+        name=name,
+        cases=cases,
+        labels=mapping.labels,
+        class_of_value=mapping.class_of_value,
+        modality=shared_modality(modalities),
+        modalities=tuple(modalities),
+        num_channels=len(modalities),
+        description=description,
+        is_other_background=mapping.is_other_background,
+        root=root,
+    )
 
 
 def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_labels: str, source: str) -> LabelMap:

@@ -3,11 +3,12 @@
 import hashlib
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aunet.data.cohort.case import Case
+from aunet.data.cohort.joined_names import JoinedNames
 from aunet.data.io.formats import files_of
 from aunet.data.io.volume import read_label
 from aunet.errors import UserError
@@ -36,23 +37,20 @@ def join_sharing_cases(cases: Sequence[Case]) -> tuple[Case, ...]:
     count only if they mark something, as every empty one may be the same. A file of a further channel that all cases
     share, such as an atlas, does not count.
     """
-    leader = {case.patient: case.patient for case in cases}
+    shared = _joined(cases, _shared_paths(cases))
+    linked = [replace(case, group=shared[case.patient]) if case.patient in shared else case for case in cases]
+    copied = _joined(linked, _shared_contents(linked))
+    return tuple(replace(case, copy_group=copied.get(case.patient, "")) for case in linked)
+
+
+def _joined(cases: Sequence[Case], shared: Iterable[list[_Use]]) -> dict[str, str]:
+    """Return the common name of each patient who is joined to another; each group of uses that joins is a warning."""
     patient_of = {case.case_id: case.patient for case in cases}
-    for uses in (*_shared_paths(cases), *_shared_contents(cases)):
-        patients = sorted({_root(leader, patient_of[use.case_id]) for use in uses})
-        for patient in patients[1:]:
-            leader[patient] = patients[0]
-        if len(patients) > 1:
+    patients = JoinedNames(patient_of.values())
+    for uses in shared:
+        if patients.join(patient_of[use.case_id] for use in uses):
             _warn(uses)
-    joined = {patient for patient in leader if _root(leader, patient) != patient}
-    joined |= {_root(leader, patient) for patient in joined}
-    return tuple(replace(case, group=_root(leader, case.patient)) if case.patient in joined else case for case in cases)
-
-
-def _root(leader: Mapping[str, str], patient: str) -> str:
-    while leader[patient] != patient:
-        patient = leader[patient]
-    return patient
+    return {patient: patients.leader(patient) for patient in patients.joined()}
 
 
 def _warn(uses: Sequence[_Use]) -> None:
@@ -85,12 +83,14 @@ def _shared_contents(cases: Sequence[Case]) -> Iterator[list[_Use]]:
     """Yield the uses of different files of equal content, masks of one organ each left out."""
     masks = {path for case in cases for _, path in case.masks}
     uses = [use for use in _uses(cases) if use.path not in masks]
-    for alike in _grouped(uses, is_whole=False):
-        for equal in _grouped(alike, is_whole=True):
-            case_ids = {use.case_id for use in equal}
-            is_atlas = len(case_ids) == len(cases) and all(use.channel for use in equal)
-            if len({use.path for use in equal}) > 1 and len(case_ids) > 1 and not is_atlas and _marks_something(equal):
-                yield equal
+    groups = [uses]
+    for key in (_sizes, _digest_of_parts, _digest):  # each reads more, so only what the one before cannot tell apart
+        groups = [alike for group in groups for alike in _grouped(group, key)]
+    for equal in groups:
+        case_ids = {use.case_id for use in equal}
+        is_atlas = len(case_ids) == len(cases) and all(use.channel for use in equal)
+        if len({use.path for use in equal}) > 1 and len(case_ids) > 1 and not is_atlas and _marks_something(equal):
+            yield equal
 
 
 def _uses(cases: Sequence[Case]) -> Iterator[_Use]:
@@ -99,27 +99,36 @@ def _uses(cases: Sequence[Case]) -> Iterator[_Use]:
             yield _Use(case.case_id, path, case.images.index(path) if path in case.images else None)
 
 
-def _grouped(uses: Sequence[_Use], *, is_whole: bool) -> list[list[_Use]]:
-    """Return the groups of two or more uses whose files have equal content, or equal parts of it."""
-    groups = defaultdict[tuple[bool, bytes], list[_Use]](list)
+def _grouped(uses: Sequence[_Use], key: Callable[[Path], object]) -> list[list[_Use]]:
+    """Return the groups of two or more uses whose files have the same ``key``."""
+    groups = defaultdict[tuple[bool, object], list[_Use]](list)
     for use in uses:
         try:
-            groups[use.channel is None, _digest(use.path, is_whole=is_whole)].append(use)
+            groups[use.channel is None, key(use.path)].append(use)
         except (OSError, UserError):  # refused when it is read
             continue
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _digest(path: Path, *, is_whole: bool) -> bytes:
-    """Return the digest of a scan's contents; unless ``is_whole``, of the sizes and of parts of some files."""
+def _sizes(path: Path) -> tuple[int, ...]:
+    return tuple(file.stat().st_size for file in files_of(path))
+
+
+def _digest(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    for file in files_of(path):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.digest()
+
+
+def _digest_of_parts(path: Path) -> bytes:
+    """Return the digest of parts of the first, middle and last file of a scan."""
     files = files_of(path)
-    digest = hashlib.sha256(repr([file.stat().st_size for file in files]).encode())
-    for file in files if is_whole else [*files[:1], *files[len(files) // 2 :][:1], *files[-1:]]:
+    digest = hashlib.sha256()
+    for file in (*files[:1], *files[len(files) // 2 :][:1], *files[-1:]):
         size = file.stat().st_size
         with file.open("rb") as stream:
-            if is_whole:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-                continue
             for start in (0, max(0, size // 2 - _BLOCK // 2), max(0, size - _BLOCK)):
                 stream.seek(start)
                 digest.update(stream.read(_BLOCK))

@@ -64,7 +64,6 @@ def read_splits(
     parts = {part: _present(case_ids, part, known, file, on_error) for part, case_ids in parts.items()}
     if "test" not in parts:
         training = [known[case_id] for case_id in parts["train"]]
-        check_patients(Splits(parts["train"], (), parts["val"]), cases, str(file))
         trained, validated = carve_validation(training, val, seed)
         parts = {"train": trained, "val": validated, "test": parts["val"]}
     splits = Splits(**parts)

@@ -6,12 +6,16 @@ training part lies inside a larger one, and the same patients are tested whateve
 """
 
 import hashlib
+import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from aunet.data.cohort.case import Case
+from aunet.data.cohort.joined_names import JoinedNames
 from aunet.errors import UserError
+
+_logger = logging.getLogger(__name__)
 
 Presence = Mapping[str, frozenset[int]]
 """case_id -> the classes found in its label map."""
@@ -68,7 +72,7 @@ def split_cases(
         sizes: those of the parts.
         seed: the same seed and patients make the same parts.
         fold: test this fold of a cross-validation.
-        group_of: case_id -> group that stays together instead of the patient, such as the hospital.
+        group_of: case_id -> group that stays together, such as the hospital; groups that share a patient are one.
         presence: if given, each part gets its share of the patients that have the same classes.
 
     Examples:
@@ -77,7 +81,7 @@ def split_cases(
         >>> len(splits.train), len(splits.val), len(splits.test)
         (6, 2, 2)
     """
-    groups = group_of or {case.case_id: case.patient for case in cases}
+    groups = _groups(cases, group_of)
     strata = _strata(groups, presence or {})
     ordered = sorted(strata, key=lambda group: _rank(group, seed))
     test_sizes = _test_sizes(sizes.test, fold, len(ordered))
@@ -88,9 +92,20 @@ def split_cases(
     training, _ = _take([group for group in ordered if group not in set(tested)], train_size, strata)
     validated, trained = _take(training, _val_size(sizes.val, len(training)), strata)
     parts = {"train": trained, "val": validated, "test": tested}
-    splits = Splits(**{part: _cases_of(members, cases, groups) for part, members in parts.items()})
-    check_patients(splits, cases)
-    return splits
+    return Splits(**{part: _cases_of(members, cases, groups) for part, members in parts.items()})
+
+
+def _groups(cases: Sequence[Case], group_of: Mapping[str, str] | None) -> dict[str, str]:
+    """Return case_id -> its patient, or the name of its group and of all groups that patients join to it."""
+    if not group_of:
+        return {case.case_id: case.patient for case in cases}
+    groups_of_patient = defaultdict[str, set[str]](set)
+    for case in cases:
+        groups_of_patient[case.patient].add(group_of[case.case_id])
+    joined = JoinedNames(group_of.values())
+    for groups in groups_of_patient.values():
+        joined.join(groups)
+    return {case_id: joined.leader(group) for case_id, group in group_of.items()}
 
 
 def carve_validation(cases: Sequence[Case], val: float, seed: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -102,20 +117,34 @@ def carve_validation(cases: Sequence[Case], val: float, seed: int) -> tuple[tupl
     return _cases_of(trained, cases, groups), _cases_of(validated, cases, groups)
 
 
-def check_patients(splits: Splits, cases: Sequence[Case], source: str = "data.split") -> None:
-    """Raise UserError for a patient in two parts; ``source`` names the origin of the splits."""
+def check_patients(splits: Splits, cases: Sequence[Case], source: str) -> None:
+    """Raise UserError for a patient in two parts; ``source`` names the origin of the splits.
+
+    Different patients with copies of one file are only a warning, as runs of earlier versions did not look for them.
+    """
+    for patient, places in _divided(splits, cases, lambda case: case.own_patient):
+        raise UserError(
+            f"{source}: patient {patient} is in {places}. Scores of a patient that was trained on say nothing of"
+            " others: keep all cases of a patient in one part."
+        )
+    for _, places in _divided(splits, cases, lambda case: case.patient):
+        _logger.warning(
+            "%s: cases with copies of one file are in %s. Scores of a scan that was trained on say nothing of others:"
+            " make a new split, which keeps them in one part.",
+            *(source, places),
+        )
+
+
+def _divided(splits: Splits, cases: Sequence[Case], patient_of: Callable[[Case], str]) -> Iterator[tuple[str, str]]:
+    """Yield each patient in several parts, with these parts and a case in each."""
     part_of_case = {case_id: part for part, case_ids in splits.as_dict().items() for case_id in case_ids}
     found = defaultdict[str, dict[str, str]](dict)
     for case in cases:
         if part := part_of_case.get(case.case_id):
-            found[case.patient][part] = case.case_id
+            found[patient_of(case)][part] = case.case_id
     for patient, part_cases in found.items():
         if len(part_cases) > 1:
-            told = ", ".join(f"{part} ({case_id})" for part, case_id in part_cases.items())
-            raise UserError(
-                f"{source}: patient {patient} is in {told}. Scores of a patient that was trained on say nothing of"
-                " others: keep all cases of a patient in one part."
-            )
+            yield patient, ", ".join(f"{part} ({case_id})" for part, case_id in part_cases.items())
 
 
 def _rank(group: str, seed: int) -> str:

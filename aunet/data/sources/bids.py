@@ -1,22 +1,26 @@
 """A dataset in BIDS: subjects, sessions, images by suffix, and label maps among the derivatives."""
 
 import csv
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from aunet.classes import class_name, matching_name
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.cohort.class_mapping import Classes, label_map
+from aunet.data.cohort.class_mapping import Classes, label_map, mapped_cohort
 from aunet.data.cohort.faulty_cases import usable_cases
-from aunet.data.cohort.modality_names import modalities_of_names, shared_modality
+from aunet.data.cohort.modality_names import modalities_of_names
 from aunet.data.io.volume import is_image, stem
 from aunet.data.sources.file_patterns import check_is_there, existing_folder, tell_unused
 from aunet.data.sources.listed_paths import plain_name
 from aunet.errors import UserError
 
+_logger = logging.getLogger(__name__)
+
 _ENTITY = re.compile(r"([a-zA-Z0-9]+)-([^_]+)")
-_SESSION_ENTITIES = ("sub", "ses")
 # Entities that a label map has of its own: they say how it was made, not which image it belongs to.
 _OF_LABELS = frozenset(("space", "desc", "label", "seg", "atlas", "res", "den", "hemi", "from", "mode"))
 
@@ -40,6 +44,20 @@ class _File:
         return "_".join(f"{key}-{value}" for key, value in self.entities.items())
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """The files in ``place`` with the suffix and entities of ``name``, which the setting ``key`` holds.
+
+    Entities in ``ignored`` may differ from those of the image that a file belongs to.
+    """
+
+    name: str
+    key: str
+    place: Path
+    files: Sequence[_File]
+    ignored: frozenset[str] = frozenset()
+
+
 def bids_cohort(
     root: str | None,
     images: str | Sequence[str] = "T1w",
@@ -58,56 +76,53 @@ def bids_cohort(
 
     Args:
         root: the folder that holds sub-01 and so on.
-        images: suffix of the images, with entities if only some are meant: ``T1w``, ``acq-mprage_T1w``; a list, one
-            each, for several channels.
+        images: suffix of the images, with entities if only some are meant: ``acq-mprage_T1w``; a list for channels.
         labels: suffix of the label maps, likewise: ``dseg``, ``desc-manual_dseg``, ``label-lesion_mask``.
         derivatives: the folder of the label maps below ``root/derivatives``; None for the only one that holds some.
-        classes: class -> its value, values or names; see ``label_map``.
-        other_labels: see ``label_map``.
+        classes: class -> its value, values or names; see ``label_map``, also for ``other_labels``.
+        other_labels: how to treat a label that ``classes`` does not list: "error" or "background".
         on_error: how to treat an unusable case: "stop", or "skip" with a warning.
         name: that of the dataset.
     """
     folder = existing_folder(root)
-    kinds = [images] if isinstance(images, str) else list(images)
-    channels = [_files(folder, kind) for kind in kinds]
-    for kind, found in zip(kinds, channels, strict=True):
-        if not found:
-            raise UserError(
-                f"data.source.images={kind}: no file sub-*_{kind} in {folder}/sub-*. Name the suffix of the images,"
-                " such as T1w, FLAIR or ct, with data.root at the folder that holds sub-*."
-            )
-    place = _derivatives(folder, labels, derivatives)
-    label_files = _files(place, labels)
-    mapping = label_map(classes, _values_of_name(place), other_labels, str(place))
-    used: set[Path] = set()
+    channels = [_image_kind(folder, kind) for kind in ([images] if isinstance(images, str) else images)]
+    marked = _label_kind(folder, labels, derivatives)
+    mapping = label_map(classes, _values_of_name(marked.place), other_labels, str(marked.place))
+    case = partial(_case, others=[*channels[1:], marked], annotated=mapping.annotated)
+    cases = usable_cases(channels[0].files, case, on_error)
+    _tell_unused(marked.files, channels[0].files, cases)
+    text = f"{len(cases)} scans of {len({case.group for case in cases})} subjects from {root}"
+    modalities = modalities_of_names(channel.name.rpartition("_")[2] for channel in channels)
+    return mapped_cohort(mapping, name, cases, modalities, text, folder)
 
-    def case(first: _File) -> Case:
-        files = [
-            first,
-            *(_partner(first, channel, kind) for channel, kind in zip(channels[1:], kinds[1:], strict=True)),
-        ]
-        label = _partner(first, label_files, labels, ignoring=_OF_LABELS)
-        used.add(label.path)
-        for file in (*files, label):
-            check_is_there(file.path, first.case_id)
-        paths = tuple(file.path for file in files)
-        return Case(first.case_id, paths, label.path, group=f"sub-{first.visit[0]}", annotated=mapping.annotated)
 
-    cases = usable_cases(channels[0], case, on_error)
-    tell_unused(file.path for file in label_files if file.path not in used and not _has_image(file, channels[0]))
-    modalities = modalities_of_names(kind.rpartition("_")[2] for kind in kinds)
-    return Cohort(
-        name=name,
-        cases=cases,
-        labels=mapping.labels,
-        class_of_value=mapping.class_of_value,
-        modality=shared_modality(modalities),
-        modalities=modalities,
-        num_channels=len(kinds),
-        description=f"{len(cases)} scans of {len({case.group for case in cases})} subjects from {root}",
-        is_other_background=mapping.is_other_background,
-        root=folder,
-    )
+def _image_kind(folder: Path, name: str) -> _Kind:
+    files = _files(folder, name)
+    if not files:
+        raise UserError(
+            f"data.source.images={name}: no file sub-*_{name} in {folder}/sub-*. Name the suffix of the images,"
+            " such as T1w, FLAIR or ct, with data.root at the folder that holds sub-*."
+        )
+    return _Kind(name, "data.source.images", folder, files)
+
+
+def _label_kind(folder: Path, name: str, derivatives: str | None) -> _Kind:
+    place = _derivatives(folder, name, derivatives)
+    return _Kind(name, "data.source.labels", place, _files(place, name), ignored=_OF_LABELS)
+
+
+def _case(image: _File, others: Sequence[_Kind], annotated: frozenset[int] | None) -> Case:
+    """Return the case of an image of the first channel; the last of ``others`` is its label map."""
+    paths = (image.path, *(_partner(image, kind).path for kind in others))
+    for path in paths:
+        check_is_there(path, image.case_id)
+    return Case(image.case_id, paths[:-1], paths[-1], f"sub-{image.visit[0]}", annotated=annotated)
+
+
+def _tell_unused(labels: Sequence[_File], images: Sequence[_File], cases: Sequence[Case]) -> None:
+    """Log the label maps that no case uses; those of visits with an image do not count, as one of them was chosen."""
+    used, visits = {case.label for case in cases}, {image.visit for image in images}
+    tell_unused(label.path for label in labels if label.path not in used and label.visit not in visits)
 
 
 def _files(folder: Path, kind: str) -> list[_File]:
@@ -140,21 +155,26 @@ def _derivatives(folder: Path, labels: str, name: str | None) -> Path:
     return candidates[0]
 
 
-def _partner(image: _File, others: Sequence[_File], kind: str, ignoring: frozenset[str] = frozenset()) -> _File:
-    """Return the file of ``others`` that belongs to ``image``: of those that fit, the one with most entities alike."""
-    fitting = [other for other in others if other.visit == image.visit and _fits(image, other, ignoring)]
-    most = max((_num_alike(image, other) for other in fitting), default=0)
-    best = [other for other in fitting if _num_alike(image, other) == most]
+def _partner(image: _File, kind: _Kind) -> _File:
+    """Return the file of ``kind`` that belongs to ``image``.
+
+    Of those that fit, it is the one with most entities alike, then the one with fewest that the image lacks.
+    """
+    fitting = [other for other in kind.files if other.visit == image.visit and _fits(image, other, kind.ignored)]
+    ranks = [(-_num_alike(image, other), len(other.entities.keys() - image.entities.keys())) for other in fitting]
+    best = [other for other, rank in zip(fitting, ranks, strict=True) if rank == min(ranks)]
     if not best:
         raise UserError(
-            f"{image.path}: case {image.case_id} has no {kind} of the same subject and session. Add it, or take the"
-            " case out with data.cases or data.on_error=skip."
+            f"{image.path}: case {image.case_id} has no {kind.name} of the same subject and session. Add it, or take"
+            " the case out with data.cases or data.on_error=skip."
         )
     if len(best) > 1:
+        entities = best[-1].entities.items() - best[0].entities.items()
+        entity, value = min(entities, default=("desc", "manual"))
         raise UserError(
-            f"{image.path}: case {image.case_id} has {len(best)} files of {kind}, {best[0].path.name} and"
-            f" {best[1].path.name} for two. Name an entity of the right one as well, such as"
-            f" data.source.labels=desc-manual_{kind.rpartition('_')[2]}."
+            f"{image.path}: case {image.case_id} has {len(best)} files of {kind.name}, {best[0].path.name} and"
+            f" {best[-1].path.name} for two. Name an entity of the right one as well, such as"
+            f" {entity}-{value}_{kind.name} in {kind.key}."
         )
     return best[0]
 
@@ -168,20 +188,36 @@ def _num_alike(image: _File, other: _File) -> int:
     return sum(other.entities.get(key) == value for key, value in image.entities.items())
 
 
-def _has_image(label: _File, images: Sequence[_File]) -> bool:
-    return any(image.visit == label.visit for image in images)
-
-
 def _values_of_name(place: Path) -> dict[str, list[int]]:
-    """Return the values by name in the tables ``*_dseg.tsv``; none if there is no table, or if two disagree."""
-    names: dict[int, set[str]] = {}
+    """Return the values by name in the tables ``*_dseg.tsv``; none if there is no table.
+
+    A name may have several values; names that differ only in case and separators are one, in its first spelling. If
+    tables name one value differently, a warning says so and none are used.
+    """
+    found: dict[int, tuple[str, Path]] = {}
+    spelling: dict[str, str] = {"background": "background"}
     for file in sorted(place.rglob("*dseg.tsv")):
-        try:
-            with file.open(newline="", encoding="utf-8-sig") as lines:
-                for row in csv.DictReader(lines, delimiter="\t"):
-                    names.setdefault(int(row["index"]), set()).add(row["name"].strip())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-            raise UserError(f"{file}: not a table with the columns index and name ({error}). Repair it.") from None
-    if any(len(told) > 1 for told in names.values()):
-        return {}
-    return {} if not names else {"background": [0]} | {told.pop(): [value] for value, told in names.items() if value}
+        for value, name in _named_values(file):
+            first, first_file = found.setdefault(value, (name, file))
+            if matching_name(first) != matching_name(name):
+                _logger.warning(
+                    "%s: index %d is %s, but %s in %s; no name of these tables is used. Make them agree, or give"
+                    " the classes by value: data.classes='{%s: %d}'.",
+                    *(file, value, name, first, first_file, class_name(name), value),
+                )
+                return {}
+            spelling.setdefault(matching_name(name), name)
+    values_of_name: dict[str, list[int]] = {"background": [0]} if found else {}
+    for value, (name, _) in sorted(found.items()):
+        if value:
+            values_of_name.setdefault(spelling[matching_name(name)], []).append(value)
+    return values_of_name
+
+
+def _named_values(file: Path) -> list[tuple[int, str]]:
+    """Return index and name of each line of a table; raise UserError if it is none."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            return [(int(row["index"]), row["name"].strip()) for row in csv.DictReader(lines, delimiter="\t")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+        raise UserError(f"{file}: not a table with the columns index and name ({error}). Repair it.") from None

@@ -36,8 +36,8 @@ def cases_in_table(
 
     Columns are separated by commas, semicolons or tabs. Equal ``patient`` means one patient; ``annotated`` lists the
     classes that the label map of a case annotates, separated by ``|`` (or by blanks if no name holds one), and is empty
-    for all; other columns are ignored. A relative path starts at the table's folder and may not leave it, links followed, so that a table that
-    came with its data reads nothing else. To list files elsewhere, write absolute paths.
+    for all; other columns are ignored. A relative path starts at the table's folder and may not leave it, links
+    followed, so that a table that came with its data reads nothing else. To list files elsewhere, write absolute paths.
 
     Args:
         file: the table.

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.cohort.class_mapping import Classes, LabelMap, label_map
+from aunet.data.cohort.class_mapping import Classes, LabelMap, label_map, mapped_cohort
 from aunet.data.sources.file_patterns import cases_in_folder, existing_folder
 from aunet.data.sources.phantom.cohort import phantom_cases
 from aunet.data.sources.phantom.shape_cohort import OrganValues, shaped_cases
@@ -71,14 +71,6 @@ def ct150_cohort(
 def _cohort(
     cases: Sequence[Case], labels: LabelMap, description: str, *, root: Path | None = None, is_phantom: bool = False
 ) -> Cohort:
-    return Cohort(
-        name="ct150",
-        cases=tuple(replace(case, annotated=labels.annotated) for case in cases),
-        labels=labels.labels,
-        class_of_value=labels.class_of_value,
-        modality="ct",
-        description=description,
-        is_other_background=labels.is_other_background,
-        is_phantom=is_phantom,
-        root=root,
-    )
+    annotated = tuple(replace(case, annotated=labels.annotated) for case in cases)
+    cohort = mapped_cohort(labels, "ct150", annotated, ["ct"], description, root)
+    return replace(cohort, is_phantom=is_phantom)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.cohort.class_mapping import Classes, label_map
+from aunet.data.cohort.class_mapping import Classes, label_map, mapped_cohort
 from aunet.data.cohort.faulty_cases import tell_skipped
 from aunet.data.io.dicom_files import files_below, is_dicom
 from aunet.data.io.dicom_slices import read_dicom_file
@@ -61,15 +61,9 @@ def ct82_cohort(
     mapping = label_map(classes, _VALUES, other_labels, root)
     place = Path(cache).expanduser() / "ct82"
     cases = _usable(sorted(scans), lambda number: _case(number, scans[number], labels.get(number, ()), place), on_error)
-    return Cohort(
-        name="ct82",
-        cases=tuple(replace(case, annotated=mapping.annotated) for case in cases),
-        labels=mapping.labels,
-        class_of_value=mapping.class_of_value,
-        modality="ct",
-        description=f"{len(cases)} CT scans of NIH Pancreas-CT from {root}",
-        root=folder,
-    )
+    annotated = tuple(replace(case, annotated=mapping.annotated) for case in cases)
+    description = f"{len(cases)} CT scans of NIH Pancreas-CT from {root}"
+    return mapped_cohort(mapping, "ct82", annotated, ["ct"], description, folder)
 
 
 def _numbered(root: Path, pattern: str, name: re.Pattern[str]) -> FilesOfCase:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aunet.data.cohort.case import Cohort, Modality
-from aunet.data.cohort.class_mapping import Classes, label_map
+from aunet.data.cohort.class_mapping import Classes, label_map, mapped_cohort
 from aunet.data.cohort.modality_names import with_modalities
 from aunet.data.sources.case_table import cases_in_table
 from aunet.data.sources.file_patterns import cases_by_patterns, existing_folder
@@ -41,15 +41,6 @@ def folder_cohort(
     else:
         folder = existing_folder(root)
         cases = cases_by_patterns(folder, images, labels, on_error, mapping.annotated)
-    cohort = Cohort(
-        name=name,
-        cases=cases,
-        labels=mapping.labels,
-        class_of_value=mapping.class_of_value,
-        modality=None,
-        num_channels=len(cases[0].images),
-        description=f"{len(cases)} scans of {name} from {root}",
-        is_other_background=mapping.is_other_background,
-        root=folder,
-    )
+    unknown = (None,) * len(cases[0].images)
+    cohort = mapped_cohort(mapping, name, cases, unknown, f"{len(cases)} scans of {name} from {root}", folder)
     return cohort if modality is None else with_modalities(cohort, modality, "data.modality")

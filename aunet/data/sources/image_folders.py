@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.cohort.class_mapping import Classes, label_map
+from aunet.data.cohort.class_mapping import Classes, label_map, mapped_cohort
 from aunet.data.cohort.faulty_cases import each_usable
 from aunet.data.io.pictures import PICTURE_SUFFIXES, num_picture_channels
 from aunet.data.sources.file_patterns import FileKind, cases_by_patterns, existing_folder
@@ -40,18 +41,9 @@ def images_cohort(
     mapping = label_map(dict.fromkeys(classes or {}, 1) if has_instances else classes, {}, other_labels, str(root))
     paired = cases_by_patterns(folder, images, labels, on_error, mapping.annotated, PICTURES)
     cases, num_channels = _with_usual_channels(paired, on_error)
-    return Cohort(
-        name=name,
-        cases=cases,
-        labels=mapping.labels,
-        class_of_value=mapping.class_of_value,
-        modality="picture",
-        num_channels=num_channels,
-        description=f"{len(cases)} pictures of {name} from {root} (a pixel counts as 1 mm)",
-        is_other_background=mapping.is_other_background,
-        has_instances=has_instances,
-        root=folder,
-    )
+    description = f"{len(cases)} pictures of {name} from {root} (a pixel counts as 1 mm)"
+    cohort = mapped_cohort(mapping, name, cases, ["picture"] * num_channels, description, folder)
+    return replace(cohort, has_instances=has_instances)
 
 
 def _with_usual_channels(cases: Sequence[Case], on_error: str) -> tuple[tuple[Case, ...], int]:

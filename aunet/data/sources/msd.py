@@ -3,9 +3,9 @@
 from pathlib import Path, PurePosixPath
 
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.cohort.class_mapping import Classes, label_map
+from aunet.data.cohort.class_mapping import Classes, label_map, mapped_cohort
 from aunet.data.cohort.faulty_cases import usable_cases
-from aunet.data.cohort.modality_names import modalities_of_names, shared_modality
+from aunet.data.cohort.modality_names import modalities_of_names
 from aunet.data.io.formats import stem
 from aunet.data.sources.dataset_json import file_named_in, read_dataset_json
 from aunet.data.sources.file_patterns import existing_folder
@@ -40,18 +40,8 @@ def msd_cohort(
 
     cases = usable_cases(_training_entries(content, file), case, on_error)
     name = str(content.get("name") or folder.name)
-    return Cohort(
-        name=name,
-        cases=cases,
-        labels=labels.labels,
-        class_of_value=labels.class_of_value,
-        modality=shared_modality(modalities),
-        modalities=modalities,
-        num_channels=len(channels),
-        description=f"{len(cases)} scans of {name} from {root}",
-        is_other_background=labels.is_other_background,
-        root=folder,
-    )
+    description = f"{len(cases)} scans of {name} from {root}"
+    return mapped_cohort(labels, name, cases, modalities, description, folder)
 
 
 def _images(name: object, num_channels: int, file: Path) -> tuple[Path, ...]:

@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.cohort.class_mapping import Classes, label_entries, label_map
+from aunet.data.cohort.class_mapping import Classes, label_entries, label_map, mapped_cohort
 from aunet.data.cohort.faulty_cases import usable_cases
-from aunet.data.cohort.modality_names import modalities_of_names, shared_modality
+from aunet.data.cohort.modality_names import modalities_of_names
 from aunet.data.io.formats import SUFFIXES
 from aunet.data.io.volume import is_image
 from aunet.data.sources.dataset_json import file_named_in, read_dataset_json
@@ -57,18 +57,8 @@ def nnunet_cohort(
         return Case(case_id, paths[:-1], paths[-1], annotated=labels.annotated)
 
     cases = usable_cases(files, case, on_error)
-    return Cohort(
-        name=folder.name,
-        cases=cases,
-        labels=labels.labels,
-        class_of_value=labels.class_of_value,
-        modality=shared_modality(modalities),
-        modalities=modalities,
-        num_channels=len(channels),
-        description=f"{len(cases)} scans of {folder.name} (nnU-Net) from {root}",
-        is_other_background=labels.is_other_background,
-        root=folder,
-    )
+    description = f"{len(cases)} scans of {folder.name} (nnU-Net) from {root}"
+    return mapped_cohort(labels, folder.name, cases, modalities, description, folder)
 
 
 def _values_of_name(content: JsonObject, file: Path) -> dict[str, list[int]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from aunet.data.cohort.case import Case, Cohort, Modality
-from aunet.data.cohort.class_mapping import Classes, LabelMap, label_map
+from aunet.data.cohort.class_mapping import Classes, LabelMap, label_map, mapped_cohort
 from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.cohort.modality_names import modality_of_words, words_of
 from aunet.data.io.formats import VOLUME_SUFFIXES, is_scan, stem
@@ -44,15 +44,9 @@ def totalsegmentator_cohort(
         return _case(case_id, the_file(images[case_id], case_id), value_of_name, labels)
 
     cases = usable_cases(sorted(images), case, on_error)
-    return Cohort(
-        name="totalsegmentator",
-        cases=cases,
-        labels=labels.labels,
-        class_of_value=labels.class_of_value,
-        modality=modality or modality_of_words(words_of(image)),
-        description=f"{len(cases)} scans of TotalSegmentator from {root}",
-        root=folder,
-    )
+    modalities: list[Modality | None] = [modality or modality_of_words(words_of(image))]
+    description = f"{len(cases)} scans of TotalSegmentator from {root}"
+    return mapped_cohort(labels, "totalsegmentator", cases, modalities, description, folder)
 
 
 def _mask_names(images: Iterable[Sequence[Path]]) -> list[str]:

@@ -74,6 +74,32 @@ def test_leaks_through_shared_files_never_cross_a_split(seed: int, tmp_path: Pat
     assert {"case_0", "case_4", "case_7"} <= set(parts[0])
 
 
+def test_only_files_of_equal_size_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [Case(name, (tmp_path / f"{name}.nii",), None) for name in "abcd"]
+    for case, content in zip(cases, (b"one", b"two", b"three", b"one"), strict=True):
+        case.images[0].write_bytes(content)
+    read = list[str]()
+
+    def noted(path: Path) -> bytes:
+        read.append(path.stem)
+        return path.read_bytes()
+
+    monkeypatch.setattr("aunet.data.cohort.shared_files._digest_of_parts", noted)
+    assert [case.patient for case in join_sharing_cases(cases)] == ["a", "b", "c", "a"]
+    assert read == ["a", "b", "d"]
+
+
+def test_patients_joined_by_copies_keep_their_own_name_and_those_of_one_file_do_not(tmp_path: Path) -> None:
+    write_folder_pair(tmp_path)
+    copied("images")(tmp_path)
+    shutil.copy(tmp_path / file("labels", 0), tmp_path / file("labels", 2))
+    (tmp_path / file("images", 3)).unlink()
+    (tmp_path / file("images", 3)).symlink_to(tmp_path / file("images", 1))
+    cases = join_sharing_cases(cases_in(tmp_path))
+    assert [case.own_patient for case in cases] == ["case_0", "case_1", "case_2", "case_1"]
+    assert [case.patient for case in cases] == ["case_0", "case_1", "case_0", "case_1"]
+
+
 def test_patients_of_a_table_are_joined_whole(tmp_path: Path) -> None:
     write_folder_pair(tmp_path)
     shutil.copy(tmp_path / file("images", 1), tmp_path / file("images", 2))

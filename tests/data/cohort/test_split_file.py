@@ -1,6 +1,7 @@
 """Splits read from a run's splits.json and from nnU-Net's splits_final.json."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,21 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, content: object, fo
     with pytest.raises(UserError, match=message) as refusal:
         read(file, fold)
     assert str(refusal.value).startswith(str(file))
+
+
+@pytest.mark.parametrize("content", [WHOLE, [{"train": NAMES[:6], "val": NAMES[6:]}]])
+def test_different_patients_with_copies_of_one_file_in_two_parts_are_a_warning(
+    content: object, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = write(tmp_path / "splits.json", content)
+    joined = [
+        replace(case, copy_group="patient_0" if case.group in ("patient_0", "patient_4") else "") for case in CASES
+    ]
+    splits = read_splits(file, joined, 0 if isinstance(content, list) else None, val=0.25, seed=0)
+    assert "liver_9" in splits.test
+    (record,) = caplog.records
+    assert "cases with copies of one file are in" in record.getMessage()
+    assert "test (liver_9)" in record.getMessage()
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "not valid JSON"), (None, "cannot be read")])

@@ -1,6 +1,7 @@
 """Whole patients stay on one side of a split, which is the same whatever else changes."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -103,17 +104,21 @@ def test_a_given_group_stays_together_in_place_of_the_patient() -> None:
     assert len({hospital_of[case_id] for case_id in splits.test}) == 1
 
 
-def test_a_group_that_divides_a_patient_is_refused_with_patient_and_parts() -> None:
-    pairs = cases(40, per_patient=2)
-    group_of = {case.case_id: case.case_id for case in pairs}
-    with pytest.raises(UserError, match=r"patient patient_\d+ is in (train|val|test) \(case_\d+\), "):
-        split_cases(pairs, USUAL, 0, group_of=group_of)
+@pytest.mark.parametrize("seed", range(5))
+def test_groups_that_share_a_patient_are_one_group(seed: int) -> None:
+    hospital_of = {case.case_id: f"hospital_{number // 4}" for number, case in enumerate(cases(40))}
+    moved = [replace(case, group="moved") if number in (0, 5, 39) else case for number, case in enumerate(cases(40))]
+    splits = split_cases(moved, USUAL, seed, group_of=hospital_of)
+    assert sum(sizes_of(splits)) == 40
+    shared = ("hospital_0", "hospital_1", "hospital_9")
+    together = {case_id for case_id, hospital in hospital_of.items() if hospital in shared}
+    assert [together <= set(part) for part in splits.as_dict().values()].count(True) == 1
 
 
 def test_a_patient_in_two_parts_is_refused() -> None:
     splits = Splits(("case_000",), ("case_002",), ("case_001",))
     with pytest.raises(UserError, match=r"patient patient_0 is in train \(case_000\), test \(case_001\)"):
-        check_patients(splits, cases(4, per_patient=2))
+        check_patients(splits, cases(4, per_patient=2), "splits.json")
 
 
 @pytest.mark.parametrize(

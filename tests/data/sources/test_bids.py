@@ -1,5 +1,6 @@
 """Datasets in BIDS: subjects, sessions, entities, and label maps among the derivatives."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_bids_entities_choose_among_images_and_labels(tmp_path: Path) -> None:
         "derivatives/m/sub-1/anat/sub-1_desc-manual_dseg",
         "derivatives/m/sub-1/anat/sub-1_desc-auto_dseg",
     )
-    with pytest.raises(UserError, match=r"has 2 files of dseg.*data\.source\.labels=desc-manual_dseg"):
+    with pytest.raises(UserError, match=r"has 2 files of dseg.*such as desc-manual_dseg in data\.source\.labels"):
         cohort_in(tmp_path, images="acq-mprage_T1w")
     (case,) = cohort_in(tmp_path, images="acq-mprage_T1w", labels="desc-manual_dseg").cases
     assert case.case_id == "sub-1_acq-mprage"
@@ -96,6 +97,40 @@ def test_bids_tables_name_the_values(tmp_path: Path) -> None:
         "index\tname\tcolor\n0\tBackground\t#0\n1\tBall\t#1\n2\tBox\t#2\n"
     )
     assert bids_cohort(str(tmp_path)).labels.names == ("background", "ball", "box")
+
+
+def test_bids_images_that_are_ambiguous_name_their_own_setting(tmp_path: Path) -> None:
+    names = ("T1w", "acq-a_FLAIR", "acq-b_FLAIR")
+    write(tmp_path, *(f"sub-1/anat/sub-1_{name}" for name in names), "derivatives/m/sub-1/anat/sub-1_dseg")
+    with pytest.raises(UserError, match=r"2 files of FLAIR.*such as acq-b_FLAIR in data\.source\.images"):
+        cohort_in(tmp_path, images=["T1w", "FLAIR"])
+
+
+def test_bids_a_label_without_further_entities_comes_before_one_in_another_space(tmp_path: Path) -> None:
+    names = ("space-MNI_dseg", "dseg")
+    write(tmp_path, "sub-1/anat/sub-1_T1w", *(f"derivatives/m/sub-1/anat/sub-1_{name}" for name in names))
+    (case,) = cohort_in(tmp_path).cases
+    assert case.label is not None
+    assert case.label.name == "sub-1_dseg.nii.gz"
+
+
+def test_bids_two_values_of_one_name_are_one_class(tmp_path: Path) -> None:
+    write(tmp_path, "sub-1/anat/sub-1_T1w", "derivatives/m/sub-1/anat/sub-1_dseg")
+    (tmp_path / "derivatives/m/dseg.tsv").write_text("index\tname\n0\tnone\n1\tLesion\n2\tbox\n3\tlesion\n")
+    cohort = bids_cohort(str(tmp_path))
+    assert cohort.labels.names == ("background", "lesion", "box")
+    assert cohort.class_of_value == {0: 0, 1: 1, 2: 2, 3: 1}
+
+
+def test_bids_tables_that_disagree_are_named_with_the_index(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, "sub-1/anat/sub-1_T1w", "derivatives/m/sub-1/anat/sub-1_dseg")
+    for file, name in (("a_dseg.tsv", "Left Lung"), ("b_dseg.tsv", "Liver")):
+        (tmp_path / "derivatives/m" / file).write_text(f"index\tname\n1\t{name}\n")
+    assert cohort_in(tmp_path).labels.names == ("background", "ball", "box")
+    (record,) = caplog.records
+    assert re.search(
+        r"b_dseg\.tsv: index 1 is Liver, but Left Lung in .*a_dseg\.tsv.*\{liver: 1\}", record.getMessage()
+    )
 
 
 @pytest.mark.parametrize(
