@@ -69,6 +69,20 @@ def grid_affine(
     return affine
 
 
+def farthest_from_line(
+    positions: NDArray[np.float64], numbers: NDArray[np.int_], first: NDArray[np.float64], step: NDArray[np.float64]
+) -> tuple[int, float]:
+    """Return which of the positions (slices, 3) is farthest from ``first + number * step``, and by how many mm."""
+    distances = np.linalg.norm(positions - (first + numbers[:, None] * step), axis=1)
+    farthest = int(distances.argmax())
+    return farthest, float(distances[farthest])
+
+
+def line_tolerance(step: NDArray[np.float64]) -> float:
+    """Return how many mm a slice may lie aside of the line that all of them form."""
+    return max(_PLACE_TOLERANCE * float(np.linalg.norm(step)), _ROUNDING)
+
+
 def _check_parallel(plane: Slice, first: Slice, scan: Path) -> None:
     directions = np.array([plane.along_row, plane.along_column])
     if not np.allclose(directions @ directions.T, np.eye(2), atol=_SAME_DIRECTION):
@@ -150,12 +164,10 @@ def _missing(ordered: Sequence[Slice], heights: NDArray[np.float64], counts: NDA
 def _check_line(
     ordered: Sequence[Slice], positions: NDArray[np.float64], step: NDArray[np.float64], scan: Path
 ) -> None:
-    expected = positions[0] + np.arange(len(ordered))[:, None] * step
-    distances = np.linalg.norm(positions - expected, axis=1)
-    farthest = int(distances.argmax())
-    if distances[farthest] > max(_PLACE_TOLERANCE * float(np.linalg.norm(step)), _ROUNDING):
+    farthest, aside = farthest_from_line(positions, np.arange(len(ordered)), positions[0], step)
+    if aside > line_tolerance(step):
         raise UserError(
-            f"{scan}: the slices do not lie on one line: {_name(ordered[farthest])} is {distances[farthest]:.3g} mm"
+            f"{scan}: the slices do not lie on one line: {_name(ordered[farthest])} is {aside:.3g} mm"
             " aside of it. They may be of two scans: keep those of one, or resample them and give the scan as NIfTI."
         )
 

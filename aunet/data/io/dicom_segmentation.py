@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels import pixel_array
 
-from aunet.data.io.dicom_geometry import grid_affine
+from aunet.data.io.dicom_geometry import farthest_from_line, grid_affine, line_tolerance
 from aunet.data.io.dicom_slices import HEADER_ERRORS, read_dataset
 from aunet.data.io.grid import Affine, Shape, Voxels
 from aunet.errors import UserError
@@ -90,21 +91,43 @@ def _grid(header: Dataset, frames: Sequence[Dataset], path: Path) -> tuple[list[
         raise UserError(f"{path}: its frames have no place in the patient ({error}); export it again.") from None
     normal = np.cross(orientation[:3], orientation[3:])
     normal *= np.sign((normal * (-1, -1, 1))[np.abs(normal).argmax()])
-    along = positions @ normal
-    steps = np.array(np.diff(np.unique(np.round(along, 3))), dtype=np.float64)
-    step = float(steps.min()) if steps.size else told
-    # Slices that are all stored at every second place, say, lie on a finer grid by the header.
-    ratios = steps / (told or 1.0)
-    step = told if told and np.allclose(ratios, np.rint(ratios), atol=_OFF_GRID) else step
-    if not step:
-        raise UserError(f"{path}: a single slice without a thickness has no depth; export it again.")
-    places = (along - along.min()) / step
-    if np.abs(places - np.rint(places)).max() > _OFF_GRID:
-        raise UserError(f"{path}: its slices are unevenly spaced; a voxel grid needs equal steps. Export it again.")
-    first = positions[int(along.argmin())]
-    affine = grid_affine(orientation[:3] * columns, orientation[3:] * rows, step * normal, first)
-    numbers = np.rint(places).astype(int).tolist()
+    numbers, step = _numbers_and_step(positions, normal, told, path)
+    lowest = positions[numbers.index(0)]
+    affine = grid_affine(orientation[:3] * columns, orientation[3:] * rows, step, lowest)
     return numbers, affine, (int(header.Columns), int(header.Rows), max(numbers) + 1)
+
+
+def _numbers_and_step(
+    positions: NDArray[np.float64], normal: NDArray[np.float64], told: float, path: Path
+) -> tuple[list[int], NDArray[np.float64]]:
+    """Return the slice of each frame by its position (frames, 3), and the step to the next slice, both in LPS+ mm.
+
+    Slices may be askew above one another, as a tilted gantry leaves them: the step then differs from ``normal``.
+    ``told`` is their distance in mm by the header, 0 if it has none.
+    """
+    heights = positions @ normal
+    gaps = np.array(np.diff(np.unique(np.round(heights, 3))), dtype=np.float64)
+    # Slices that are all stored at every second place, say, lie on a finer grid by the header.
+    ratios = gaps / (told or 1.0)
+    is_finer = np.rint(ratios).all() and np.allclose(ratios, np.rint(ratios), atol=_OFF_GRID)
+    distance = told if is_finer or not gaps.size else float(gaps.min())
+    if gaps.size:  # the header may mean the distance along a tilted stack, which is longer
+        distance = float(np.ptp(heights) / np.rint(gaps / distance).sum())
+    if not distance:
+        raise UserError(f"{path}: a single slice without a thickness has no depth; export it again.")
+    places = (heights - heights.min()) / distance
+    numbers = np.rint(places).astype(int)
+    if np.abs(places - numbers).max() > _OFF_GRID:
+        raise UserError(f"{path}: its slices are unevenly spaced; a voxel grid needs equal steps. Export it again.")
+    first, last = positions[numbers.argmin()], positions[numbers.argmax()]
+    step = (last - first) / numbers.max() if numbers.max() else distance * normal
+    farthest, aside = farthest_from_line(positions, numbers, first, step)
+    if aside > line_tolerance(step):
+        raise UserError(
+            f"{path}: its slices do not lie on one line: frame {farthest + 1} is {aside:.3g} mm aside of it. Export"
+            " the segmentation of one series."
+        )
+    return numbers.tolist(), step
 
 
 def _group(frame: Dataset, shared: Dataset, name: str) -> Dataset:

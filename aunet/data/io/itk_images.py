@@ -1,5 +1,6 @@
 """NRRD (.nrrd, .nhdr) and MetaImage (.mha, .mhd), read and written by SimpleITK, an optional package."""
 
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,8 @@ from aunet.data.io.format import Format, StoredVoxels
 from aunet.data.io.grid import Affine, Shape, Voxels
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
+
+_logger = logging.getLogger(__name__)
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LARGEST_SIDE = 1000.0  # mm of a voxel
@@ -28,6 +31,13 @@ _MM_OF_UNIT = {
     **dict.fromkeys(("cm", "centimeter", "centimetre"), 10.0),
     **dict.fromkeys(("m", "meter", "metre"), 1000.0),
 }
+# SimpleITK turns RAS and LAS to LPS; with any other space of NRRD, also RAST and LAST, it leaves the axes as they are.
+_SPACE = re.compile(rb"^space:\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
+_KNOWN_SPACES = (
+    *("lps", "left-posterior-superior", "lpst", "left-posterior-superior-time"),
+    *("ras", "right-anterior-superior", "las", "left-anterior-superior"),
+)
+_TRANSFORM = re.compile(rb"^(?:TransformMatrix|Rotation|Orientation)\s*=", re.MULTILINE)
 _INSIDE = ("local", "")
 
 
@@ -115,6 +125,20 @@ def _mm_of_unit(path: Path) -> float:
     return factor
 
 
+def _orientation_remark(path: Path) -> str | None:
+    """Return a sentence if the header leaves open where the axes point in the patient, with what is assumed."""
+    header = _header(path)
+    if not header.startswith(b"NRRD"):
+        return None if _TRANSFORM.search(header) else "TransformMatrix is not set; its axes are taken as LPS, a guess."
+    match = _SPACE.search(header)
+    space = match[1].decode(errors="replace") if match else None
+    if space is None:
+        return "its header has no space; its axes are taken as LPS (left-posterior-superior), a guess."
+    if space.lower() not in _KNOWN_SPACES:
+        return f"its space is {space}, not one of a patient (LPS, RAS or LAS); its axes are taken as LPS, a guess."
+    return None
+
+
 def _unreadable(image_io: str, error: RuntimeError) -> str:
     reason = str(error).strip().splitlines()[-1]
     return f"not a readable {image_io.removesuffix('ImageIO')} file ({reason}); it may be truncated: copy it again."
@@ -127,6 +151,8 @@ def _read(path: Path, image_io: str) -> StoredVoxels:
         array: Voxels = _imported(path).GetArrayFromImage(image)
     except RuntimeError as error:
         raise UserError(f"{path}: {_unreadable(image_io, error)}") from None
+    if remark := _orientation_remark(path):
+        _logger.warning("%s: %s", path, remark)
     # SimpleITK returns (time, D, W, H, component); components and times are channels alike.
     stored = array.reshape(-1, *shape[::-1], max(1, image.GetNumberOfComponentsPerPixel()))
     channels = tuple(one[..., part].transpose(2, 1, 0) for one in stored for part in range(stored.shape[-1]))

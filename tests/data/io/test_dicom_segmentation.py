@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from dicom_scans import SEGMENTATION, SERIES, save, write_series
 from numpy.typing import NDArray
-from pydicom import Dataset, FileMetaDataset
+from pydicom import Dataset, FileMetaDataset, dcmread
 from pydicom.pixels.utils import pack_bits
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
 from aunet.data.cohort.case import Case
 from aunet.data.cohort.references import read_scan_and_reference
-from aunet.data.io.volume import read_label
+from aunet.data.io.volume import align, read_label, read_volume
 from aunet.data.sources.folder import folder_cohort
 from aunet.doctor.examination import examine_case
 from aunet.errors import UserError
@@ -75,6 +75,43 @@ def test_a_segmentation_lies_on_the_grid_of_its_scan(geometry: str, place: str, 
     assert np.array_equal(reference.array, expected)
     _, findings = examine_case(Case("a", cohort.cases[0].images, cohort.cases[0].label), cohort)
     assert not [found for found in findings if found.kind.name.startswith(("cannot", "image and"))]
+
+
+def sheared(shift: float) -> NDArray[np.float64]:
+    affine = np.diag([-0.8, -0.8, 3.0, 1.0])
+    affine[1, 2] = shift
+    return affine
+
+
+@pytest.mark.parametrize("shift", [0.4, -0.9, 1.5])
+def test_a_segmentation_of_a_tilted_stack_keeps_the_shear_of_its_scan(shift: float, tmp_path: Path) -> None:
+    affine = sheared(shift)
+    read = read_label(write_seg(tmp_path / "seg.dcm", LABEL, affine))
+    first = affine.copy()
+    first[:3, 3] = affine[:3] @ [0, 0, 2, 1]
+    assert np.allclose(read.affine, first, atol=1e-6)
+    assert np.array_equal(read.array, LABEL[:, :, 2:7])
+    write_series(tmp_path / "ct", np.zeros(LABEL.shape, np.int16), affine)
+    assert np.array_equal(align(read, read_volume(tmp_path / "ct")).array, LABEL)
+
+
+@pytest.mark.parametrize("left_out", [[], range(1, 60, 2), [7, 8, 30]])
+def test_the_slices_of_a_long_tilted_stack_do_not_drift(left_out: list[int], tmp_path: Path) -> None:
+    affine, label = sheared(0.4), np.ones((3, 2, 60), np.uint8)
+    label[:, :, left_out] = 0
+    read = read_label(write_seg(tmp_path / "seg.dcm", label, affine))
+    assert np.allclose(read.affine, affine, atol=1e-6)
+    assert np.array_equal(read.array, label[:, :, : read.shape[2]])
+
+
+def test_a_segmentation_with_a_slice_aside_of_the_others_is_refused(tmp_path: Path) -> None:
+    path = write_seg(tmp_path / "seg.dcm", LABEL, sheared(0.4))
+    header = dcmread(path)
+    place = header.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0]
+    place.ImagePositionPatient = [place.ImagePositionPatient[0] + 2, *place.ImagePositionPatient[1:]]
+    header.save_as(path)
+    with pytest.raises(UserError, match=r"seg\.dcm: its slices do not lie on one line: frame 2 is 2 mm aside"):
+        read_label(path)
 
 
 def test_of_overlapping_segments_the_later_counts_with_a_warning(

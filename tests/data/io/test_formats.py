@@ -139,6 +139,41 @@ def test_header_facts_the_unit_of_nrrd_is_applied(unit: str, tmp_path: Path) -> 
     assert read_volume(tmp_path / "a.nrrd").spacing == pytest.approx((1.0, 1.0, 2.0))
 
 
+SPACES = {
+    "LPS": None,
+    "right-anterior-superior": None,
+    "las": None,
+    "scanner-xyz": "its space is scanner-xyz, not one of a patient",
+    "3D-right-handed": "its space is 3D-right-handed, not one of a patient",
+    "": "its header has no space",
+}
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_header_facts_a_space_of_nrrd_that_is_none_of_a_patient_is_reported_once(
+    space: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("SimpleITK")
+    line = f"space: {space}" if space else "space dimension: 3"
+    header = f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 3 4\n{line}\nspace directions: (1,0,0) (0,1,0) (0,0,1)\n"
+    (tmp_path / "a.nrrd").write_bytes(f"{header}encoding: raw\n\n".encode() + bytes(24))
+    read_volume(tmp_path / "a.nrrd")
+    said = SPACES[space]
+    assert len(caplog.records) == (said is not None)
+    assert said is None or f"a.nrrd: {said}" in caplog.text
+
+
+@pytest.mark.parametrize("line", ["", "TransformMatrix = 1 0 0 0 1 0 0 0 1\n"])
+def test_header_facts_a_metaimage_without_directions_is_reported(
+    line: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("SimpleITK")
+    header = f"ObjectType = Image\nNDims = 3\n{line}DimSize = 2 3 4\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+    (tmp_path / "a.mha").write_bytes(header.encode() + bytes(24))
+    read_volume(tmp_path / "a.mha")
+    assert ("TransformMatrix is not set; its axes are taken as LPS, a guess" in caplog.text) == (not line)
+
+
 @pytest.mark.parametrize(("name", "line"), [("a.nhdr", "data file: {}"), ("a.mhd", "ElementDataFile = {}")])
 @pytest.mark.parametrize("target", ["../secret.raw", "/etc/passwd", "LIST", "slice%03d.raw"])
 def test_a_detached_header_reads_nothing_outside_its_folder(name: str, line: str, target: str, tmp_path: Path) -> None:
