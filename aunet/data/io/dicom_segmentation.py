@@ -108,7 +108,7 @@ def _numbers_and_step(
     heights = positions @ normal
     gaps = np.array(np.diff(np.unique(np.round(heights, 3))), dtype=np.float64)
     # Slices that are all stored at every second place, say, lie on a finer grid by the header.
-    ratios = gaps / (told or 1.0)
+    ratios = gaps / (told or np.inf)
     is_finer = np.rint(ratios).all() and np.allclose(ratios, np.rint(ratios), atol=_OFF_GRID)
     distance = told if is_finer or not gaps.size else float(gaps.min())
     if gaps.size:  # the header may mean the distance along a tilted stack, which is longer

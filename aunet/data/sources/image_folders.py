@@ -42,7 +42,7 @@ def images_cohort(
     paired = cases_by_patterns(folder, images, labels, on_error, mapping.annotated, PICTURES)
     cases, num_channels = _with_usual_channels(paired, on_error)
     description = f"{len(cases)} pictures of {name} from {root} (a pixel counts as 1 mm)"
-    cohort = mapped_cohort(mapping, name, cases, ["picture"] * num_channels, description, folder)
+    cohort = mapped_cohort(mapping, name, cases, ["picture" for _ in range(num_channels)], description, folder)
     return replace(cohort, has_instances=has_instances)
 
 

@@ -104,6 +104,16 @@ def test_the_slices_of_a_long_tilted_stack_do_not_drift(left_out: list[int], tmp
     assert np.array_equal(read.array, label[:, :, : read.shape[2]])
 
 
+def test_slices_without_a_distance_in_the_header_take_it_from_their_positions(tmp_path: Path) -> None:
+    path = write_seg(tmp_path / "seg.dcm", LABEL, sheared(0.0))
+    header = dcmread(path)
+    del header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
+    header.save_as(path)
+    read = read_label(path)
+    assert read.spacing == pytest.approx((0.8, 0.8, 3.0))
+    assert np.array_equal(read.array, LABEL[:, :, 2:7])
+
+
 def test_a_segmentation_with_a_slice_aside_of_the_others_is_refused(tmp_path: Path) -> None:
     path = write_seg(tmp_path / "seg.dcm", LABEL, sheared(0.4))
     header = dcmread(path)
