@@ -43,7 +43,7 @@ class Effect:
         effect_size: mean / sd, corrected for few patients (Hedges 1981).
         share_higher: share of the patients whose difference is above 0, those at 0 counted half.
         correlation: of the two arms over the patients.
-        patient_sd: of a patient's true difference, without the chance of its trainings.
+        patient_sd: of a patient's true difference, without the chance of its trainings; NaN of one patient.
         training_sd: of the mean of one training, the spread over seeds.
         rest_sd: of a patient's score in one training, around both.
         patients: number of patients included.
