@@ -87,8 +87,7 @@ class GateProbing:
                 " attention model, or score Grad-CAM alone with --grad-cam-only."
             )
         self._has_gates = bool(keys) and not options.is_grad_cam_alone
-        targets = [target for target in targets_of(keys) if _kind(target.name) in options.targets] if keys else []
-        self.plan = Plan(targets, options.interventions, options.sigma_mm, options.seed)
+        self.plan = Plan(targets_of(keys, options.targets), options.interventions, options.sigma_mm, options.seed)
         self.levels = sorted({key.level for key in keys})
         self._against = load_other_run(options.against, "--against", run) if options.against else None
         self._unet = load_other_run(options.unet, "--unet", run) if options.unet else None
@@ -189,11 +188,6 @@ def _grad_cam_rows(case: ProbeCase, predictor: Predictor, model: str) -> list[Ro
 def _first_window(predictor: Predictor, image: Tensor) -> Tensor:
     layout = layout_of(predictor, image)
     return layout.cut(layout.pad(image), layout.corners[0])[None].to(predictor.device)
-
-
-def _kind(target: str) -> str:
-    """Return "all", "level" or "gate" for the name of a target."""
-    return "gate" if "gate" in target else target.split(maxsplit=1)[0]
 
 
 def _name(folder: Path | None) -> str:

@@ -127,6 +127,15 @@ def test_a_probe_repeats_bit_for_bit(probed: Path, attention: Path, tmp_path: Pa
     assert found["dice"].tolist() == rows["dice"].tolist()
 
 
+@pytest.mark.parametrize(("kind", "target"), [("all", "all levels"), ("gate", "level 2 gate 1")])
+def test_one_kind_of_target_is_enough_with_a_single_gated_level(
+    attention: Path, tmp_path: Path, kind: str, target: str
+) -> None:
+    words = ["--interventions", "mean", "--targets", kind, "--max-cases", "1", "--device", "cpu"]
+    assert probe(attention, "--output", tmp_path, *words) == 0
+    assert target in set(pd.read_csv(tmp_path / "case_scores.csv")["target"])
+
+
 def test_grad_cam_alone_needs_no_gates(unet: Path, tmp_path: Path) -> None:
     assert probe(unet, "--output", tmp_path, "--grad-cam-only", "--cases", "validation", "--device", "cpu") == 0
     assert set(pd.read_csv(tmp_path / "localisation.csv")["case_id"]) == {"ball_001"}
