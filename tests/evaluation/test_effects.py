@@ -157,3 +157,27 @@ def test_plans_of_uneven_seeds_and_of_one_patient_are_unknown(
     (row,) = planning_table(effects(table.assign(form="common cases"), ["a", "b"])).groups[0]
     assert row[-3:] == numbers
     assert (row[2] == "–") == (patients == 1)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "patients", "published"),
+    [((0.840, 0.087), (0.825, 0.104), 30, 0.20), ((0.821, 0.057), (0.815, 0.068), 21, 0.33)],
+)
+def test_the_papers_claims_carry_the_risks_that_were_published_for_them(
+    better: tuple[float, float], worse: tuple[float, float], patients: int, published: float
+) -> None:
+    """Attention U-Net against the 10.4 M U-Net on CT-150's pancreas, and against the U-Net on CT-82.
+
+    Scores with exactly the reported means and sds, and a correlation of 0.5 (arXiv 2505.04720).
+    """
+    quantiles = stats.norm.ppf((np.arange(patients) + 0.5) / patients)
+    shuffled = np.random.default_rng(0).permutation(quantiles)
+    basis, _ = np.linalg.qr(np.column_stack([np.ones(patients), quantiles, shuffled]))
+    first, second = basis[:, 1:].T * np.sqrt(patients - 1)  # mean 0, sd 1, correlation 0
+    of_better = better[0] + better[1] * first
+    of_worse = worse[0] + worse[1] * (0.5 * first + np.sqrt(0.75) * second)
+    found = paired_effect(tidy("worse", of_worse[None]), tidy("better", of_better[None]))
+
+    assert found.correlation == pytest.approx(0.5)
+    assert found.mean == pytest.approx(better[0] - worse[0])
+    assert found.false_claim == pytest.approx(published, abs=0.01)
