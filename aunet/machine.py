@@ -14,6 +14,24 @@ except ModuleNotFoundError:  # on Windows
 _USUAL_MEMORY_BYTES = 8 * 2**30
 
 
+def is_started_as_rank() -> bool:
+    """Return whether torchrun started this process as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def started_rank() -> int:
+    """Return the number of this process among those that torchrun started, 0 if it did not.
+
+    Other programs set RANK as well, also for a process that is alone, so it counts only beside torchrun's own variable.
+    """
+    return int(os.environ["RANK"]) if is_started_as_rank() else 0
+
+
+def local_rank() -> int:
+    """Return the number of this process on this machine, 0 if torchrun did not start it."""
+    return int(os.environ["LOCAL_RANK"]) if is_started_as_rank() else 0
+
+
 def count_cores() -> int:
     """Return the number of cores that this process may use; if the system keeps no such list, of all cores."""
     try:

@@ -1,6 +1,7 @@
 """Construction of the inferer with which validation, test and ``aunet predict`` predict whole cases."""
 
 import logging
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -20,6 +21,8 @@ from aunet.networks.slice_by_slice import SliceBySlice
 _log = logging.getLogger(__name__)
 # Of a network that does not state its own: five levels, each half as fine as the one before, are usual.
 _USUAL_SIZE_MULTIPLE = 16
+# Of a pass during training: what a laptop with 8 GiB can spare beside the training itself.
+_VALIDATION_GIB = 2.0
 
 
 def build_inferer(config: RunConfig, network: nn.Module, autocast_type: torch.dtype | None = None) -> Inferer:
@@ -62,6 +65,12 @@ def build_inferer(config: RunConfig, network: nn.Module, autocast_type: torch.dt
         inference.window_batch,
     )
     return AutomaticInferer(tiled) if inference.inferer == "auto" else tiled
+
+
+def build_validation_inferer(config: RunConfig, network: nn.Module, autocast_type: torch.dtype | None) -> Inferer:
+    """Return the inferer for a training, whose memory is a setting: equal seeds validate alike whatever else runs."""
+    memory = _VALIDATION_GIB if config.inference.memory is None else config.inference.memory
+    return build_inferer(replace(config, inference=replace(config.inference, memory=memory)), network, autocast_type)
 
 
 def _size_multiple(dataset: DatasetFacts, model: ModelConfig, network: nn.Module) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ Parts that only a training needs are in ``task.py``, so that a prediction import
 """
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,8 +24,10 @@ from aunet.inference.coarse_region import CoarseRegion
 from aunet.inference.engine_choice import EngineChoice
 from aunet.inference.engines import EngineName, check_engine
 from aunet.inference.predictor import Postprocessing, Predictor
+from aunet.machine import local_rank
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs.run_folder import RunFolder, checkpoint_of_run
+from aunet.runs.tensor_files import UnreadableTensorsError, read_tensors
 from aunet.training.hardware import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
 
 
@@ -205,16 +206,17 @@ def load_checkpoint_weights(network: nn.Module, checkpoint: Path) -> None:
         UserError: if the file is damaged or holds the weights of another network.
     """
     try:
-        state: Mapping[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+        state: Mapping[str, Any] = read_tensors(checkpoint)["state_dict"]
         weights = {key.removeprefix("network."): value for key, value in state.items() if key.startswith("network.")}
         network.load_state_dict(weights)
-    except (OSError, EOFError, RuntimeError, KeyError, ValueError) as error:
+    except (UnreadableTensorsError, RuntimeError, KeyError, TypeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{checkpoint}: does not hold the weights of this run's network ({str(error).splitlines()[0]}). It may be"
-            " damaged, or config.yaml was changed; use another checkpoint or another run."
+            f"{checkpoint}: does not hold the weights of this run's network ({reason}). It may be damaged, or"
+            " config.yaml was changed; use another checkpoint or another run."
         ) from None
 
 
 def training_device(choice: HardwareChoice) -> str:
     """Return the device of this process: with several GPUs, its own."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if choice.device == "cuda" else choice.device
+    return f"cuda:{local_rank()}" if choice.device == "cuda" else choice.device

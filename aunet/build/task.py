@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from aunet.build.data import build_object
-from aunet.build.inferer import build_inferer
+from aunet.build.inferer import build_validation_inferer
 from aunet.build.model import build_network
 from aunet.build.store import build_store
 from aunet.classes import Labels
@@ -77,7 +77,7 @@ def build_task(
         optimizer=fused_where_possible(factory) if choice.is_fused else factory,
         schedule=build_schedule(config.optimizer, config.trainer),
         progress=clock.progress,
-        window=build_inferer(config, network, choice.autocast_type),
+        window=build_validation_inferer(config, network, choice.autocast_type),
         augmentation=augmentation,
         seed=config.seed,
         is_channels_last=choice.is_channels_last,

@@ -18,9 +18,9 @@ from aunet.build.data import build_object
 from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, Target, TrainerConfig
 from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
+from aunet.machine import is_started_as_rank
 from aunet.networks import UNet
 from aunet.networks.protocols import has_softmax_gates
-from aunet.runs import ranks
 from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
 from aunet.training.callbacks.accumulation import GroupMean, count_steps
@@ -71,9 +71,9 @@ def build_trainer(
         default_root_dir=folder,
         max_epochs=trainer.max_epochs,
         accelerator=trainer.accelerator,
-        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
-        num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if ranks.is_started_as_rank() else 1,
-        strategy=_choose_strategy(trainer.strategy, is_foreign) if ranks.is_started_as_rank() else "auto",
+        devices=int(os.environ["LOCAL_WORLD_SIZE"]) if is_started_as_rank() else 1,
+        num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if is_started_as_rank() else 1,
+        strategy=_choose_strategy(trainer.strategy, is_foreign) if is_started_as_rank() else "auto",
         plugins=[_choose_environment()],
         sync_batchnorm=trainer.sync_batchnorm,
         use_distributed_sampler=False,
@@ -106,7 +106,7 @@ def _choose_environment() -> ClusterEnvironment:
     Lightning would choose by the variables of SLURM, LSF or MPI, refuse ``--ntasks=4`` for one process, and queue the
     job again on SIGUSR1.
     """
-    return TorchElasticEnvironment() if ranks.is_started_as_rank() else LightningEnvironment()
+    return TorchElasticEnvironment() if is_started_as_rank() else LightningEnvironment()
 
 
 def _choose_strategy(name: str, is_foreign: bool) -> Strategy:

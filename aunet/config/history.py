@@ -35,7 +35,7 @@ def present_name(name: str) -> str:
 def _former_tracker(config: DictConfig) -> dict[str, object]:
     """Return the tracker that ``logger.name`` chose."""
     classes = {"wandb": "WandbTracker", "tensorboard": "TensorBoardTracker"}
-    name = str(config.logger.name)
+    name = str(config.logger.get("name"))
     return {name: {"_target_": f"aunet.tracking.{classes[name]}"}} if name in classes else {}
 
 

@@ -9,9 +9,10 @@ import itertools
 import logging
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,9 @@ EngineName = Literal["torch", "openvino", "onnxruntime"]
 Precision = Literal["float32", "bf16", "fp16"]
 AUTOCAST_TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 OnnxModels = dict[torch.Size, bytes]
+T = TypeVar("T")
+# Full windows, and those of a last batch that holds fewer.
+_SHAPES_KEPT = 2
 # Extras of aunet: packages without which an engine does not run.
 _EXTRAS: dict[EngineName, tuple[str, tuple[str, ...]]] = {
     "torch": ("", ()),
@@ -83,13 +87,20 @@ class _OnnxEngine(Engine):
         shape = windows.shape
         if shape not in self._compiled:
             if shape not in self._models:
-                self._models[shape] = write_onnx(self._network, windows)
-            self._compiled[shape] = self._compile(self._models[shape])
+                _keep_newest(self._models, shape, write_onnx(self._network, windows))
+            _keep_newest(self._compiled, shape, self._compile(self._models[shape]))
         return self._compiled[shape](windows.contiguous())
 
     @abstractmethod
     def _compile(self, model: bytes) -> Callable[[Tensor], Tensor]:
         """Return a function that runs the ONNX ``model``."""
+
+
+def _keep_newest(kept: dict[torch.Size, T], shape: torch.Size, value: T) -> None:
+    """Add ``value`` and drop the oldest beyond a few, as scans of all sizes would otherwise fill the memory."""
+    kept[shape] = value
+    while len(kept) > _SHAPES_KEPT:
+        del kept[next(iter(kept))]
 
 
 class OpenVinoEngine(_OnnxEngine):
@@ -167,19 +178,21 @@ def check_engine(name: EngineName, device: torch.device) -> None:
 def fold_batch_norms(network: nn.Module) -> nn.Module:
     """Return a copy in evaluation mode whose batch norms are part of the convolutions before them."""
     folded = copy.deepcopy(network).eval()
+    parents = Counter(id(child) for module in folded.modules() for child in module.children())
     for sequence in folded.modules():
-        if isinstance(sequence, nn.Sequential):
-            _fold_in(sequence)
+        # A subclass may run its parts in another order, and a convolution may run elsewhere without the norm.
+        if isinstance(sequence, nn.Sequential) and type(sequence).forward is nn.Sequential.forward:
+            _fold_in(sequence, parents)
     return folded
 
 
-def _fold_in(sequence: nn.Sequential) -> None:
+def _fold_in(sequence: nn.Sequential, parents: Mapping[int, int]) -> None:
     names = list(dict(sequence.named_children()))
     for first, second in itertools.pairwise(names):
         convolution, norm = sequence.get_submodule(first), sequence.get_submodule(second)
         if not isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d) or not norm.track_running_stats:
             continue
-        if isinstance(convolution, nn.Conv2d | nn.Conv3d):
+        if isinstance(convolution, nn.Conv2d | nn.Conv3d) and parents[id(convolution)] == parents[id(norm)] == 1:
             sequence.register_module(first, fuse_conv_bn_eval(convolution, norm))
             sequence.register_module(second, nn.Identity())
 

@@ -1,5 +1,6 @@
 """The label map of a volume in bounded memory: logits of finished parts are labelled, then released."""
 
+import logging
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from aunet.inference.sliding_window import LOGITS, Forward, window_logits
 from aunet.inference.stitching import WindowMaps, finish_slabs
 from aunet.inference.window_layout import Triple, WindowLayout
 
+_log = logging.getLogger(__name__)
 # Logit of the other classes in skipped windows, within float16.
 _IMPOSSIBLE = -1e4
 
@@ -41,8 +43,16 @@ def label_volume(
     corners = layout.corners if body is None else _corners_in(body, layout)
     windows = window_logits(forward, padded, layout, corners, window.window_batch)
     is_by_box = restorer.is_reordering and bool(layout.cores)
-    for corner, logits in _boxes(windows, layout) if is_by_box else _rows(windows, layout, sums):
+    is_warned = False
+    parts = _boxes(windows, layout) if is_by_box else _rows(windows, layout, sums, is_skipping=body is not None)
+    for corner, logits in parts:
         first, inside = _over_image(corner, logits, layout)
+        if not is_warned and bool(inside.isnan().any()):
+            is_warned = True
+            _log.warning(
+                "The network returns NaN for parts of this scan, which become background: its weights are damaged, or"
+                " fp16 overflowed. Use another checkpoint, or train with trainer.precision=float32."
+            )
         if inside.numel():
             restorer.add(first, inside)
 
@@ -55,11 +65,13 @@ def _boxes(windows: Iterator[WindowMaps], layout: WindowLayout) -> Iterator[tupl
         yield (first, second, third), maps[LOGITS][(slice(None), *core)].float()
 
 
-def _rows(windows: Iterator[WindowMaps], layout: WindowLayout, sums: torch.dtype) -> Iterator[tuple[Triple, Tensor]]:
-    """Yield whole rows of logits, those of skipped windows being background."""
+def _rows(
+    windows: Iterator[WindowMaps], layout: WindowLayout, sums: torch.dtype, *, is_skipping: bool
+) -> Iterator[tuple[Triple, Tensor]]:
+    """Yield whole rows of logits; where ``is_skipping`` left windows out, they are background."""
     for slab in finish_slabs(windows, layout, sums):
-        is_skipped = slab.values[0].isnan()
-        if is_skipped.any():
+        is_skipped = slab.is_without_window if is_skipping else None
+        if is_skipped is not None and bool(is_skipped.any()):
             slab.values.masked_fill_(is_skipped, _IMPOSSIBLE)
             slab.values[0].masked_fill_(is_skipped, 0)
         yield (slab.first, 0, 0), slab.values

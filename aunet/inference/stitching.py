@@ -21,13 +21,15 @@ WindowMaps = tuple[Triple, Mapping[int, Tensor]]
 class Slab:
     """Finished rows (maps, rows, w, d) of the map ``key``, from the cell ``first`` along axis 0 of the padded volume.
 
-    ``num_rows`` counts the rows of the whole map. The values are valid until the next slab is requested.
+    ``num_rows`` counts the rows of the whole map. The values are valid until the next slab is requested, and NaN in the
+    cells ``is_without_window`` (rows, w, d), None if each has one.
     """
 
     key: int
     first: int
     num_rows: int
     values: Tensor
+    is_without_window: Tensor | None = None
 
 
 def finish_slabs(
@@ -79,7 +81,8 @@ class _Stitched:
         end = voxel // self._cell_size[0]
         while self._first < end:
             rows = min(end - self._first, len(self._total))
-            yield Slab(self._key, self._first, self._num_rows, self._sums[:, :rows].div_(self._total[:rows]))
+            total = self._total[:rows]
+            yield Slab(self._key, self._first, self._num_rows, self._sums[:, :rows].div_(total), total == 0)
             self._first += rows
             if self._first < self._num_rows:
                 self._drop(rows)

@@ -129,7 +129,7 @@ def extend_run(draft: Draft, folder: Path, limits: Mapping[str, object]) -> Draf
 
 
 def _check_is_finished(run: "RunState") -> None:
-    from aunet.runs.ranks import is_started_as_rank
+    from aunet.machine import is_started_as_rank
 
     if is_started_as_rank():
         raise UserError("extend= is not for torchrun: with trainer.devices the run starts its processes itself.")

@@ -2,9 +2,9 @@
 
 import logging
 import math
-import os
 from pathlib import Path
 
+from aunet.machine import started_rank
 from aunet.runs.run_folder import CheckpointFolder, RunFolder
 from aunet.runs.run_state import read_run_state
 from aunet.training.time_plan import duration_in_seconds
@@ -28,7 +28,7 @@ def is_nothing_left(folder: Path, max_time: str | None) -> bool:
         return False
     if _is_last_damaged(run_folder.checkpoints):
         return False  # training resumes from the checkpoint before it and writes it again
-    if int(os.environ.get("RANK", 0)) == 0:  # only one of torchrun's processes logs
+    if started_rank() == 0:  # only one of torchrun's processes logs
         _log.info(
             "%s is finished: trainer.%s ended it after %d epochs, so nothing is left to do. To train longer:"
             " python train.py extend=%s trainer.%s",

@@ -11,11 +11,12 @@ from aunet.config.draft import Draft
 from aunet.config.schema import RunConfig, TrainerConfig
 from aunet.config.words import quote
 from aunet.errors import UserError, is_disk_full
+from aunet.machine import is_started_as_rank
 from aunet.pipeline.ended_run import is_nothing_left
 from aunet.pipeline.launch import train_on_ranks, words_of_ranks
 from aunet.pipeline.places import check_places, claim_folder, is_folder_named
 from aunet.pipeline.slurm import mark_job, stopping_on_signal, warn_of_copies
-from aunet.runs.ranks import first_rank_first, is_started_as_rank, join_ranks, leave_ranks, of_first_rank, rank
+from aunet.runs.ranks import first_rank_first, join_ranks, leave_ranks, of_first_rank, rank
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_lock import check_unlocked, locked_folder
 

@@ -15,7 +15,7 @@ from types import FrameType
 
 from aunet.config.words import without_keys
 from aunet.files import read_json_if_sound
-from aunet.runs.ranks import is_started_as_rank
+from aunet.machine import is_started_as_rank
 from aunet.runs.run_folder import RunFolder, runs_inside
 
 _log = logging.getLogger(__name__)

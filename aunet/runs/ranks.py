@@ -4,7 +4,6 @@ They are started by torchrun, by ``aunet train trainer.devices=2`` or by hand. I
 is trivial and torch.distributed is not touched.
 """
 
-import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -14,15 +13,12 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_gather
 
+from aunet.machine import is_started_as_rank, local_rank
+
 T = TypeVar("T")
 
 # Longer than any rank waits for another in normal operation: preparing a cohort, predicting a large case.
 _PATIENCE = timedelta(hours=6)
-
-
-def is_started_as_rank() -> bool:
-    """Return whether torchrun started this process."""
-    return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def join_ranks(accelerator: str) -> None:
@@ -31,7 +27,7 @@ def join_ranks(accelerator: str) -> None:
         return
     has_gpu = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     if has_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(local_rank())
     distributed.init_process_group("cpu:gloo,cuda:nccl" if has_gpu else "gloo", timeout=_PATIENCE)
 
 

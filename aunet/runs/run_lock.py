@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aunet.errors import UserError
 from aunet.files import JsonObject, read_json_if_sound
-from aunet.machine import lock_file
+from aunet.machine import lock_file, started_rank
 from aunet.runs.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def locked_folder(folder: Path) -> Generator[None]:
     Raises:
         UserError: another process holds it.
     """
-    if int(os.environ.get("RANK", 0)) > 0:
+    if started_rank() > 0:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)

@@ -66,8 +66,9 @@ class HardwareChoice:
 
     def going_on_from(self, recorded: Mapping[str, Any]) -> "HardwareChoice":
         """Return the choice that a run began with, on this device; warn if this machine would choose another."""
-        kept = replace(self, **{**recorded, "device": self.device})
-        if recorded["device"] != self.device:
+        known = {name: value for name, value in recorded.items() if name in self.as_record()}
+        kept = replace(self, **{**known, "device": self.device})
+        if recorded.get("device", self.device) != self.device:
             _log.warning(
                 "This run began on %s and continues on %s: it will not end bit for bit as it would have there.",
                 recorded["device"],

@@ -1,14 +1,12 @@
 """Initial weights from another run: matched by name and shape, and along the classes by the classes' names."""
 
 import logging
-import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from aunet.errors import UserError
 from aunet.messages import shortened
 from aunet.runs.run_folder import checkpoint_of_run, run_of_checkpoint
+from aunet.runs.tensor_files import UnreadableTensorsError, read_tensors
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +64,8 @@ def read_weights(source: Path) -> SourceWeights:
     """
     path = checkpoint_of_run(source) if source.is_dir() else source
     try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        content: Any = load_file(path) if path.suffix == ".safetensors" else read_tensors(path)
+    except (OSError, ValueError, SafetensorError, UnreadableTensorsError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"init={source}: {path} cannot be read as tensors and plain values ({reason}). Give a run's folder, or a"

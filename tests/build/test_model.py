@@ -10,7 +10,7 @@ import torch
 
 import aunet
 from aunet.build.inferer import build_inferer
-from aunet.build.model import build_network
+from aunet.build.model import build_network, load_checkpoint_weights
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.draft import write_run_config
 from aunet.data.io.volume import Volume
@@ -101,3 +101,14 @@ def test_air_is_skipped_in_ct_alone(run: Path, tmp_path: Path) -> None:
     (of_mr / "config.yaml").write_text(re.sub(r"modality: ct\b", "modality: mr", text))
     with pytest.raises(UserError, match=r"inference\.skip_air=true: only CT shows air in HU, .* is mr\."):
         aunet.load_run(of_mr, "cpu", inference={"skip_air": True})
+
+
+@pytest.mark.parametrize("content", [b"", b"text " * 99, None], ids=["empty", "text", "foreign objects"])
+def test_a_checkpoint_that_cannot_be_read_is_one_message(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "best.ckpt"
+    if content is None:
+        torch.save({"state_dict": {}, "mine": np.float64(1)}, file)
+    else:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match="does not hold the weights of this run's network"):
+        load_checkpoint_weights(torch.nn.Conv3d(1, 1, 1), file)

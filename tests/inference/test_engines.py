@@ -137,3 +137,43 @@ def test_a_prediction_by_an_engine_has_the_labels_of_the_network() -> None:
     plain = Predictor(*arguments, window).predict_volume([volume]).label
     engine = Predictor(*arguments, window, engine=EngineChoice("torch")).predict_volume([volume]).label
     assert (plain == engine).mean() > 0.999
+
+
+class NormFirst(nn.Sequential):
+    """Parts that run in another order than they are listed."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Apply the norm, then the convolution."""
+        convolution, norm = self
+        return convolution(norm(image))
+
+
+def test_only_norms_that_follow_a_convolution_of_their_own_are_folded() -> None:
+    shared = nn.Conv3d(2, 2, 1)
+    network = nn.ModuleList([NormFirst(nn.Conv3d(2, 2, 1), nn.BatchNorm3d(2))])
+    network += [nn.Sequential(shared, nn.BatchNorm3d(2)), nn.Sequential(shared)]
+    folded = fold_batch_norms(network)
+    assert sum(isinstance(module, nn.BatchNorm3d) for module in folded.modules()) == 2
+
+
+class Choosing(nn.Module):
+    """A network that looks at values, which no exporter can follow."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Return the image or its negative."""
+        return image if float(image.mean()) > 0 else -image
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_named_engine_that_cannot_run_the_network_is_one_message() -> None:
+    with pytest.raises(UserError, match=r"inference\.engine=onnxruntime: it cannot run this network"):
+        EngineChoice("onnxruntime").resolve(Choosing(), torch.zeros(1, 1, 4, 4, 4))
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_an_engine_keeps_few_shapes(name: str) -> None:
+    pytest.importorskip(name)
+    engine = ENGINES[name](Neighbourhood(), "float32")
+    for size in (8, 10, 12):
+        engine(torch.zeros(1, 1, size, 8, 8))
+    assert len(engine._compiled) == len(engine._models) == 2

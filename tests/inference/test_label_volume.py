@@ -87,3 +87,20 @@ def test_a_scan_of_air_alone_is_background_or_predicted_but_never_an_error() -> 
     preprocessing = Preprocessing(None, "ct", (-1000.0, 300.0))
     predictor = Predictor(Neighbourhood(), preprocessing, LABELS, INFERERS["tiles"], is_air_skipped=True)
     assert predictor.predict_volume([volume]).label.shape == (40, 20, 20)
+
+
+class Broken(torch.nn.Module):
+    """A network whose weights are damaged."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Return two logits that are not numbers."""
+        return image.new_full((len(image), 2, *image.shape[2:]), torch.nan)
+
+
+def test_logits_that_are_nan_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    predictor = Predictor(
+        Broken(), Preprocessing(None, "ct", None), Labels(("background", "organ")), Window((16, 16, 16))
+    )
+    label = predictor.predict_volume([scan(np.eye(4))]).label
+    assert not label.any()
+    assert caplog.text.count("returns NaN for parts of this scan") == 1

@@ -48,8 +48,17 @@ def test_a_folder_that_nobody_ever_locked_is_free(tmp_path: Path) -> None:
 
 
 def test_the_first_process_of_a_run_locks_for_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "run")
     monkeypatch.setenv("RANK", "0")
     with locked_folder(tmp_path):
         monkeypatch.setenv("RANK", "1")
         with locked_folder(tmp_path):
             assert is_locked(tmp_path)
+
+
+def test_a_process_whose_rank_another_program_set_locks_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    with locked_folder(tmp_path):
+        assert is_locked(tmp_path)

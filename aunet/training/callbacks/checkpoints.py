@@ -1,5 +1,6 @@
 """Checkpoints of a run (last, previous and best), and a clean stop on Ctrl-C."""
 
+import io
 import logging
 import math
 import pickle
@@ -14,9 +15,11 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from aunet.errors import UserError
 from aunet.files import replaced_atomically
 from aunet.runs.ranks import any_rank, rank
 from aunet.runs.run_folder import CheckpointFolder
+from aunet.runs.tensor_files import UnreadableTensorsError, read_tensors
 from aunet.training.callbacks.accumulation import makes_step
 from aunet.training.validation_pace import is_validated
 
@@ -61,6 +64,7 @@ class Checkpoints(Callback):
         self.best_score = float("-inf")
         self.best_epoch: int | None = None
         self._is_stop_requested = False
+        self._is_state_checked = False
         self._previous_handlers: dict[signal.Signals, _Handler] = {}
 
     def newest(self) -> Path | None:
@@ -136,6 +140,9 @@ class Checkpoints(Callback):
 
     def _save(self, trainer: Trainer, path: Path) -> None:
         self._last_save = time.monotonic()
+        if not self._is_state_checked:
+            _check_states(trainer)
+            self._is_state_checked = True
         if rank() != 0:
             trainer.save_checkpoint(path)  # a collective call; only rank 0 writes
             return
@@ -161,8 +168,40 @@ class Checkpoints(Callback):
 
 
 def is_readable(path: Path) -> bool:
-    """Return whether a checkpoint holds a state dict; a truncated one does not."""
+    """Return whether a checkpoint holds a state dict; a truncated one does not.
+
+    Raises:
+        UserError: it is sound, but holds objects that are not restored, so it must not be taken for a damaged one.
+    """
     try:
-        return "state_dict" in torch.load(path, map_location="meta", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError):
+        return "state_dict" in read_tensors(path, "meta")
+    except UnreadableTensorsError as error:
+        if error.is_foreign:
+            raise UserError(
+                f"{path}: holds objects besides tensors and plain values ({error}), which are not restored. Take out"
+                " the callback whose state_dict returns them, and train again."
+            ) from None
         return False
+
+
+def _check_states(trainer: Trainer) -> None:
+    """Raise UserError for a callback whose state could be saved, but not be read again."""
+    for callback in _callbacks_of(trainer):
+        state = callback.state_dict()
+        if not state or type(callback).__module__.startswith("aunet."):
+            continue
+        file = io.BytesIO()
+        torch.save(state, file)
+        file.seek(0)
+        try:
+            torch.load(file, weights_only=True)
+        except pickle.UnpicklingError:
+            raise UserError(
+                f"trainer.callbacks: {type(callback).__name__}.state_dict returns objects that a checkpoint cannot"
+                " restore. Return tensors, numbers, text, and lists and dictionaries of them."
+            ) from None
+
+
+def _callbacks_of(trainer: Trainer) -> list[Callback]:
+    callbacks: Any = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]  # set by Lightning's connector
+    return list(callbacks)

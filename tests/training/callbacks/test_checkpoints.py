@@ -4,10 +4,12 @@ from math import nan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from aunet.errors import UserError
 from aunet.training.callbacks.checkpoints import MONITORED, Checkpoints, is_readable
 from aunet.training.callbacks.patience import Patience
 from tests.training.toy_training import LinearTask, train
@@ -97,3 +99,24 @@ def test_damage_to_the_last_file_does_not_reach_the_best_one(tmp_path: Path) -> 
     train(ScoredTask([0.4]), [Checkpoints(tmp_path)], batches=1, max_epochs=1)
     (tmp_path / "last.ckpt").write_bytes(b"damaged")
     assert is_readable(tmp_path / "best.ckpt")
+
+
+class Remembering(Callback):
+    """Keeps a state that torch saves, but does not read as plain values."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a NumPy number."""
+        return {"best": np.float64(1)}
+
+
+def test_a_callback_whose_state_could_not_be_read_again_is_refused_at_the_first_save(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"Remembering\.state_dict returns objects that a checkpoint cannot restore"):
+        train(LinearTask(), [Remembering(), Checkpoints(tmp_path)], batches=2, max_epochs=1)
+    assert not (tmp_path / "last.ckpt").exists()
+
+
+def test_a_sound_checkpoint_with_foreign_objects_is_not_taken_for_a_damaged_one(tmp_path: Path) -> None:
+    torch.save({"state_dict": {}, "callbacks": {"mine": np.float64(1)}}, tmp_path / "last.ckpt")
+    with pytest.raises(UserError, match="objects besides tensors and plain values"):
+        Checkpoints(tmp_path).newest()
+    assert (tmp_path / "last.ckpt").is_file()
