@@ -96,10 +96,6 @@ class GateProbe:
         layout = layout_of(self._predictor, image)
         return _over_image(self._predict(image, layout, replaced).logits, layout)
 
-    def num_windows(self, image: Tensor) -> int:
-        """Return the number of windows in which ``image`` (C, H, W, D) is predicted."""
-        return len(layout_of(self._predictor, image).corners)
-
     def _predict(
         self, image: Tensor, layout: WindowLayout, replaced: Mapping[GateKey, CaseMap], with_attention: bool = False
     ) -> VolumePrediction:

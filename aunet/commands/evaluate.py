@@ -2,7 +2,9 @@
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aunet.commands.shared_options import add_output, add_trust, check_output
@@ -14,8 +16,14 @@ if TYPE_CHECKING:
 
     from aunet.metrics.label_map_scores import Scoring
 
-# The scores, and a note on each class or group of cases left out.
-Scored = tuple["pd.DataFrame", list[str]]
+
+@dataclass(frozen=True)
+class Scored:
+    """The scores, a note on each class or group of cases left out, and whether the scans are of a phantom, if known."""
+
+    scores: "pd.DataFrame"
+    left_out: list[str] = field(default_factory=list[str])
+    is_phantom: bool | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,23 +89,26 @@ def evaluate(arguments: argparse.Namespace) -> None:
     check_output(arguments.output)
     value_of_class = parse_classes(arguments.classes) if arguments.classes else None
     scoring = parse_scoring(arguments.tolerance, has_lesions=arguments.lesions)
-    scores, left_out = _choose(arguments)(arguments, value_of_class, scoring)
+    scored = _choose(arguments)(arguments, value_of_class, scoring)
+    scores = scored.scores
     summary, output = summarise(scores), ScoreFolder(arguments.output)
 
     write_case_scores(output.case_scores, scores)
     content = {
         "cases": scores["case_id"].nunique(),
         "patients": patients(scores).nunique() if has_patients(scores) else None,
+        "is_phantom": scored.is_phantom,
         "scores": summary_as_mapping(summary),
         "convention": CONVENTION,
         "penalty": PENALTY,
-        "left_out": left_out,
+        "left_out": scored.left_out,
     }
     write_json(output.summary, content)
     console = table_console()
     references = f" against {' '.join(arguments.references)}" if arguments.references else ""
-    console.print(score_table(summary, f"{arguments.predictions}{references}: {count_cases(scores)}"))
-    for note in left_out:
+    title = f"{arguments.predictions}{references}: {count_cases(scores)}"
+    console.print(score_table(summary, title, is_phantom=bool(scored.is_phantom)))
+    for note in scored.left_out:
         console.print(f"Left out: {note}", soft_wrap=True, markup=False)
     console.print(f"Scores written to {arguments.output}", soft_wrap=True, markup=False)
 
@@ -113,7 +124,6 @@ def _choose(
 
 def _of_pairs(arguments: argparse.Namespace, value_of_class: dict[str, int] | None, scoring: "Scoring") -> Scored:
     """Score the label maps that a CSV file pairs."""
-    from aunet.evaluation.folder_scores import score_pairs
     from aunet.evaluation.pair_table import read_pairs
 
     if arguments.references:
@@ -121,14 +131,13 @@ def _of_pairs(arguments: argparse.Namespace, value_of_class: dict[str, int] | No
             f"{arguments.references[0]}: {arguments.predictions} names the references already; leave it out."
         )
     table = read_pairs(arguments.predictions)
-    others = arguments.others_are_background
-    scores = score_pairs(table.pairs, value_of_class, is_other_background=others, scoring=scoring)
-    return scores.assign(patient=[table.patients.get(str(case_id), "") for case_id in scores["case_id"]]), []
+    scores = _score_pairs(table.pairs, arguments, value_of_class, scoring)
+    return Scored(scores.assign(patient=[table.patients.get(str(case_id), "") for case_id in scores["case_id"]]))
 
 
 def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int] | None, scoring: "Scoring") -> Scored:
     """Score the label maps of the same name in both folders."""
-    from aunet.evaluation.folder_scores import match_files, score_pairs
+    from aunet.evaluation.folder_scores import match_files
 
     if not arguments.references:
         raise UserError(
@@ -140,9 +149,24 @@ def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int
             f"{arguments.references[1]}: give one folder of references, or a dataset: data=NAME data.root=…"
         )
     pairs = match_files(arguments.predictions, path_of(arguments.references[0]))
+    scores = _score_pairs(pairs, arguments, value_of_class, scoring)
+    return Scored(scores.assign(patient=""))  # a folder does not name the patients
+
+
+def _score_pairs(
+    pairs: Mapping[str, tuple[Path, Path]],
+    arguments: argparse.Namespace,
+    value_of_class: dict[str, int] | None,
+    scoring: "Scoring",
+) -> "pd.DataFrame":
+    from aunet.evaluation.folder_scores import score_pairs
+
+    if value_of_class:  # else the classes are the values found in the files
+        _check_tolerances(scoring, value_of_class)
     others = arguments.others_are_background
     scores = score_pairs(pairs, value_of_class, is_other_background=others, scoring=scoring)
-    return scores.assign(patient=""), []  # a folder does not name the patients
+    _check_tolerances(scoring, scores["class"].unique().tolist())
+    return scores
 
 
 def _against_dataset(
@@ -162,9 +186,20 @@ def _against_dataset(
         )
     cohort = build_cohort_of_words(arguments.references, arguments.trust)
     classes = match_classes(value_of_class, cohort)
+    _check_tolerances(scoring, [name for _, name in classes.labels.foreground])
     pairs, without_prediction = match_cases(arguments.predictions, cohort)
     scores = score_cohort(pairs, classes, cohort, is_other_background=arguments.others_are_background, scoring=scoring)
-    return scores, [*classes.left_out, *([without_prediction] if without_prediction else [])]
+    left_out = [*classes.left_out, *([without_prediction] if without_prediction else [])]
+    return Scored(scores, left_out, cohort.is_phantom)
+
+
+def _check_tolerances(scoring: "Scoring", classes: Collection[str]) -> None:
+    """Raise UserError for a tolerance of a class that is not scored."""
+    for name, tolerance in scoring.tolerances.items():
+        if name not in classes:
+            raise UserError(
+                f"--tolerance {name}={tolerance:g}: no such class is scored. Name one of {', '.join(classes)}."
+            )
 
 
 def parse_scoring(words: Sequence[str], *, has_lesions: bool = False) -> "Scoring":

@@ -191,7 +191,7 @@ def mean_difference(folds: Sequence[FoldScores]) -> MeanDifference:
         Component(factor * runs, run_degrees),
         Component(factor * rest * per_patient, rest_degrees),
         third / counts.sum() ** 2,
-        math.sqrt(max(patients - rest * float(np.dot(weights, pairs)), 0.0)),
+        math.sqrt(max(patients - rest * float(np.dot(weights, pairs)), 0.0)) if patient_degrees else math.nan,
         math.sqrt(training_variance) if run_degrees else math.nan,
         math.sqrt(rest) if rest_degrees else math.nan,
     )
@@ -201,13 +201,12 @@ def _by_folds(value: float, differences: Sequence[Array], weights: Array) -> Mea
     count = len(differences)
     means = np.array([of_fold.mean() for of_fold in differences])
     variance = float(np.sum((weights * (means - value)) ** 2)) * count / (count - 1)
-    within, _, _ = _patient_part(differences)
+    within, _, within_degrees = _patient_part(differences)
+    patient_sd = math.sqrt(within) if within_degrees else math.nan
     nothing = Component(0.0, 0.0)
     # All of the variance has the degrees of the folds; it includes that between trainings.
     of_folds = Component(variance, count - 1)
-    return MeanDifference(
-        value, of_folds, Component(0.0, count - 1), nothing, 0.0, math.sqrt(within), math.nan, math.nan
-    )
+    return MeanDifference(value, of_folds, Component(0.0, count - 1), nothing, 0.0, patient_sd, math.nan, math.nan)
 
 
 def _patient_part(differences: Sequence[Array]) -> tuple[float, float, float]:

@@ -3,6 +3,12 @@
 All functions take a tidy table of scores, a row per value, with the columns of ``TIDY``. An arm holds all trainings
 that differ in nothing but the seed and the fold; an effect is a mean difference of two arms (``crossed_effects``). With
 one training per arm the certainty is that of the sign-flip test over patients, and it speaks of these two trainings.
+
+The probability that a claim "A is better than B" is false (Christodoulou et al. 2025, "False promises in medical
+imaging AI?", arXiv 2505.04720): under a flat prior of the true difference and log s, the posterior of the true
+difference is d + s / sqrt(n) times Student's t with n - 1 degrees of freedom (Gelman et al., Bayesian Data Analysis,
+3.2), so that P(true difference has the other sign than d) = t_{n-1}(-|d| sqrt(n) / s), half the two-sided p value. With
+several trainings, the p value adds the chance of the training.
 """
 
 import math
@@ -37,13 +43,13 @@ class Effect:
         high: upper end.
         p_value: of the test that the interval inverts.
         equivalence_p_value: of two one-sided tests against ± margin; NaN without a margin.
-        false_claim: probability, under a flat prior, that the true difference has the other sign: the formula of
-            ``false_claims`` with the variance between trainings, half the p value.
+        false_claim: probability, under a flat prior, that the true difference has the other sign: half the p value, as
+            the module explains.
         sd: of the patients' differences (n - 1).
         effect_size: mean / sd, corrected for few patients (Hedges 1981).
         share_higher: share of the patients whose difference is above 0, those at 0 counted half.
         correlation: of the two arms over the patients.
-        patient_sd: of a patient's true difference, without the chance of its trainings.
+        patient_sd: of a patient's true difference, without the chance of its trainings; NaN of one patient.
         training_sd: of the mean of one training, the spread over seeds.
         rest_sd: of a patient's score in one training, around both.
         patients: number of patients included.

@@ -33,7 +33,9 @@ def planning_table(rows: pd.DataFrame, metric: str = "dice") -> PaperTable:
         notes=(
             f"Patients: with the trainings at hand, or with {MORE} seeds per model; seeds: per model, with the patients"
             " at hand; ∞: no number suffices, as the other spread is too large. Patient sd: of a patient's difference"
-            " between the models; seed sd: of a training's mean; rest sd: of a patient in one training.",
+            " between the models; seed sd: of a training's mean; rest sd: of a patient in one training. Unknown: a"
+            " spread needs two patients, or two seeds of a model; patients for the trainings at hand need two seeds of"
+            " each.",
         ),
     )
 
@@ -57,20 +59,21 @@ def ranking_table(ranks: Mapping[str, pd.DataFrame], metric: str) -> PaperTable:
 
 def _planning_cells(row: EffectRow) -> tuple[str, ...]:
     names = (str(row["arm"]), str(row["class"]))
-    if math.isnan(row["patient_sd"]):
+    if not row["patients"]:
         return (*names, MISSING, *["–"] * 5)
     spreads = Spreads(row["patient_sd"], row["training_sd"], row["rest_sd"])
+    sds = [number_text(value, ".3f") for value in (spreads.patient, spreads.training, spreads.rest)]
+    if math.isnan(spreads.patient):
+        return (*names, *sds, *[UNKNOWN] * 3)
     trainings = min(row["baseline_trainings"], row["other_trainings"])
-    patients = patients_needed(spreads, trainings)
-    is_unknown = math.isnan(row["training_sd"])
-    seeds = UNKNOWN if is_unknown else _count(trainings_needed(spreads, row["patients"]))
-    with_more = UNKNOWN if is_unknown else _count(patients_needed(spreads, MORE))
+    if math.isnan(spreads.training):
+        return (*names, *sds, _count(patients_needed(spreads, trainings)), UNKNOWN, UNKNOWN)
     return (
         *names,
-        *(number_text(value, ".3f") for value in (spreads.patient, spreads.training, spreads.rest)),
-        _count(patients),
-        seeds,
-        with_more,
+        *sds,
+        UNKNOWN if trainings < 2 else _count(patients_needed(spreads, trainings)),
+        _count(trainings_needed(spreads, row["patients"])),
+        _count(patients_needed(spreads, MORE)),
     )
 
 

@@ -1,6 +1,6 @@
 """Cases of a run under intervention: read, predicted with replaced coefficients, and scored on their own grid."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ from aunet.metrics.label_map_scores import score_case
 
 NOTHING = "none"
 ALL_LEVELS = "all levels"
+# The kinds of targets: all gates together, those of one level, each alone.
+KINDS = ("all", "level", "gate")
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,15 @@ class Plan:
         return 2 + len(self.targets) * len(self.interventions)
 
 
-def targets_of(keys: Sequence[GateKey]) -> list[Target]:
-    """Return all gates together, those of each level, and each gate alone; groups that are the same appear once."""
+def targets_of(keys: Sequence[GateKey], kinds: Collection[str] = KINDS) -> list[Target]:
+    """Return the groups of gates of ``kinds``, from ``KINDS``; of groups that are the same, one."""
     levels = sorted({key.level for key in keys})
-    named = [(ALL_LEVELS, tuple(keys))]
-    named += [(f"level {level}", tuple(key for key in keys if key.level == level)) for level in levels]
-    named += [(str(key), (key,)) for key in keys]
+    of_all = [(ALL_LEVELS, tuple(keys))] if "all" in kinds and keys else []
+    of_levels = [(f"level {level}", tuple(key for key in keys if key.level == level)) for level in levels]
+    named = of_all + (of_levels if "level" in kinds else [])
+    named += [(str(key), (key,)) for key in keys] if "gate" in kinds else []
     first_with: dict[tuple[GateKey, ...], str] = {}
-    for name, group in named[1:] + named[:1]:  # with one gated level, its name says more than "all levels"
+    for name, group in named[len(of_all) :] + of_all:  # with one gated level, its name says more than "all levels"
         first_with.setdefault(group, name)
     return [Target(name, group) for name, group in named if first_with[group] == name]
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ LOWEST_DICE = 0.1
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the maps of ``target`` can be replaced by their mean, with the reason in words."""
+    """A judgement whether the maps of ``target`` can be replaced by their mean, with the reason in words."""
 
     target: str
     judgement: Judgement
@@ -61,14 +61,24 @@ def judge_levels(changes: pd.DataFrame, levels: Sequence[str], margin: float) ->
 
 
 def _judge(level: str, rows: Sequence[TableRow], margin: float) -> Verdict:
-    """Judge one level by its rows, one per class.
+    """Judge one level by its rows, one per class; the reason names the organs that the network hardly finds."""
+    usable = [row for row in rows if row["patients"] and row["unchanged"] >= LOWEST_DICE]
+    if not usable:
+        return Verdict(level, "undecided", f"the unchanged network finds no organ with a Dice of {LOWEST_DICE:g}")
+    verdict = _judge_usable(level, usable, margin)
+    left_out = [str(row["class"]) for row in rows if row not in usable]
+    if not left_out:
+        return verdict
+    why = f"Dice without intervention undefined or below {LOWEST_DICE:g}"
+    return replace(verdict, reason=f"{verdict.reason}; not judged ({why}): {', '.join(left_out)}")
+
+
+def _judge_usable(level: str, usable: Sequence[TableRow], margin: float) -> Verdict:
+    """Judge one level by the rows of the organs that the network finds.
 
     It is decoration if every interval lies within the margin, and needed if some interval lies beyond it on the side of
     a loss, or excludes 0 there.
     """
-    usable = [row for row in rows if row["patients"] and row["unchanged"] >= LOWEST_DICE]
-    if not usable:
-        return Verdict(level, "undecided", f"the unchanged network finds no organ with a Dice of {LOWEST_DICE:g}")
     losses = [row for row in usable if row["high"] < 0 and row["low"] < -margin]
     if losses:
         worst = min(losses, key=lambda row: row["mean"])

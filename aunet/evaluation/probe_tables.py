@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from aunet.attention.localisation import CHANCES, MEASURES
 from aunet.attention.map_similarity import LARGEST_CORRELATION, LARGEST_SSIM, Similarity
 from aunet.evaluation.paired_statistics import patient_means
-from aunet.evaluation.probe_changes import Verdict
+from aunet.evaluation.probe_changes import LOWEST_DICE, Verdict
 from aunet.evaluation.probe_maps import NUM_DRAWS
 from aunet.metrics.registry import METRIC_OF
 from aunet.reporting.tables import PaperTable, TableRow
@@ -60,7 +60,7 @@ def verdict_table(verdicts: Sequence[Verdict], margin: float) -> PaperTable:
     note = (
         f"Decoration: each map can be replaced by its own mean, and the 95 % interval of every organ's change of Dice"
         f" lies within ±{margin:g}. Needed: an organ loses Dice, by an interval that excludes 0 and reaches beyond the"
-        " margin."
+        f" margin. An organ whose Dice without intervention is below {LOWEST_DICE:g} cannot lose any and is not judged."
     )
     return PaperTable(
         "Does the place matter that a gate looks at?", ("Gates", "Verdict", "Reason"), (rows,), (note,), 3

@@ -15,7 +15,7 @@ MOST_TRAININGS = 1_000
 
 @dataclass(frozen=True)
 class Spreads:
-    """Standard deviations, as in ``effects.Effect``; those of trainings and rest are NaN if they are not known."""
+    """Standard deviations, as in ``effects.Effect``, NaN if unknown; trainings and rest may be unknown."""
 
     patient: float
     training: float
@@ -26,13 +26,16 @@ def power(difference: float, spreads: Spreads, patients: int, trainings: int, le
     """Return the probability that the two-sided test shows a true ``difference``.
 
     The noncentral t distribution with Satterthwaite's degrees of freedom, of ``patients`` tested by ``trainings`` per
-    model. If the spread of trainings is NaN, the test speaks of two given trainings.
+    model. If the spread of trainings is NaN, the test speaks of two given trainings. NaN if a spread that counts cannot
+    be estimated again: that over one patient, or that over one training per model.
     """
     patient_part = (spreads.patient**2 + 2 * _known(spreads.rest) ** 2 / trainings) / patients
     training_part = 2 * _known(spreads.training) ** 2 / trainings
     variance = patient_part + training_part
     if variance == 0:
         return 1.0
+    if patients < 2 or (training_part and trainings < 2):
+        return math.nan
     precision = patient_part**2 / (patients - 1)
     if training_part:
         precision += training_part**2 / (2 * (trainings - 1))

@@ -1,5 +1,6 @@
 """The worst, median and best test case, kept for the viewer of the report with the coefficients over them."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -11,21 +12,25 @@ from numpy.typing import NDArray
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_scan_and_reference
 from aunet.data.io.volume import Volume, label_suffix, read_label
+from aunet.data.preprocessing.region import find_box
 from aunet.inference.coefficient_files import write_coefficients
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.inference.predictor import Predictor
 from aunet.metrics.case_scores import read_case_scores
-from aunet.networks.protocols import gates_per_skip, has_softmax_gates
+from aunet.networks.protocols import AttentionNetwork, gates_per_skip, has_softmax_gates
 from aunet.reporting.pictures.planes import LabelledScan, in_ras_order
 from aunet.reporting.score_section import notable_cases
 from aunet.reporting.viewer.stored_scan import store_scan, write_scan
 from aunet.runs.run_folder import ScoreFolder
 
+_logger = logging.getLogger(__name__)
+
 
 def store_viewer_cases(predictor: Predictor, cases: Mapping[str, Case], cohort: Cohort, folder: ScoreFolder) -> None:
     """Write the scans of the cases (by id) that the scores in ``folder`` single out, and the coefficients over them.
 
-    Coefficients of softmax gates compete over a window, so those of a whole scan are undefined and left out.
+    Coefficients of softmax gates compete over a window, so those of a whole scan are undefined and left out, as are
+    those that memory does not hold, with a warning.
     """
     for case_id in notable_cases(read_case_scores(folder.case_scores)).values():
         case = cases[case_id]
@@ -35,15 +40,24 @@ def store_viewer_cases(predictor: Predictor, cases: Mapping[str, Case], cohort: 
         truth, prediction = (in_ras_order(array, channels[0].affine)[0] for array in (reference.array, found.array))
         window = predictor.preprocessing.shown_window()
         write_scan(folder.scan(case_id), store_scan(LabelledScan(image, truth, spacing), prediction, window))
-        if levels := _coefficients(predictor, channels):
+        try:
+            levels = _coefficients(predictor, channels)
+        except (MemoryError, torch.OutOfMemoryError):  # whole maps need more memory than the test, which succeeded
+            _logger.warning("case %s: the viewer shows no coefficients, as memory does not hold their maps", case_id)
+            continue
+        if levels:
             write_coefficients(folder.coefficients(case_id), levels)
 
 
 def _coefficients(predictor: Predictor, channels: Sequence[Volume]) -> list[LevelCoefficients]:
-    """Return one map per gate of each level, finest first, over the scan in RAS order; none of softmax gates."""
-    if has_softmax_gates(predictor.network):
+    """Return one map per gate of each level, finest first, over the scan in RAS order; none of softmax gates.
+
+    The maps cover the part of the scan that the network sees, as in ``Predictor.predict_volume``.
+    """
+    if not isinstance(predictor.network, AttentionNetwork) or has_softmax_gates(predictor.network):
         return []
-    prepared = predictor.preprocessing.image(channels)
+    box = find_box(predictor.region, channels)
+    prepared = predictor.preprocessing.image([box.cut(channel) for channel in channels])
     found = predictor.predict_preprocessed(torch.from_numpy(prepared.array), with_attention=True).coefficients
     scan, num_gates = channels[0], gates_per_skip(predictor.network)
     return [

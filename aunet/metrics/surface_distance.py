@@ -61,42 +61,29 @@ class SurfaceDistances:
         return float(near / (self.prediction_weights.sum() + self.reference_weights.sum()))
 
 
-def average_surface_distance(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
-    """Return the average symmetric surface distance (mm) of two masks of one shape, weighted by area.
+def element_distances(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> SurfaceDistances:
+    """Return the distances between the surface elements of two masks of one shape, weighted by area (mm^2).
 
     Both surfaces are cut into elements (see ``surface_elements``). The distance of an element is that of its centroid
-    to the nearest centroid of the other surface; the mean is over the area of both surfaces together: sum(area *
-    distance) / sum(area). Heimann et al. 2009, "Comparison and evaluation of methods for liver segmentation from CT
-    datasets".
+    to the nearest centroid of the other surface. The mean is the average symmetric surface distance: sum(area *
+    distance) / sum(area) over both surfaces together (Heimann et al. 2009, "Comparison and evaluation of methods for
+    liver segmentation from CT datasets").
 
     Args:
         prediction: Boolean mask of the whole scan, or of a crop with a margin of one voxel within the scan.
         reference: Likewise, of the same shape.
         spacing: Voxel size along each axis in mm.
-
-    Returns:
-        NaN if a mask has no surface: it is empty, or fills the whole scan, whose edge is not a surface.
     """
-    return element_distances(prediction, reference, spacing).mean()
-
-
-def voxel_surface_distance(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> float:
-    """Return the average symmetric surface distance (mm) over border voxels, all with equal weight.
-
-    Many programs, and earlier versions of this one, use this plain form. It underrates steep surfaces of thick slices,
-    and voxels at the scan's edge count as border. The result is NaN if a mask is empty.
-    """
-    return border_distances(prediction, reference, spacing).mean()
-
-
-def element_distances(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> SurfaceDistances:
-    """Return the distances between the surface elements of two masks, weighted by area (mm^2)."""
     _check_alike(prediction, reference, spacing)
     return _mutual_distances(*surface_elements(prediction, spacing), *surface_elements(reference, spacing))
 
 
 def border_distances(prediction: Mask, reference: Mask, spacing: Sequence[float]) -> SurfaceDistances:
-    """Return the distances between the border voxels of two masks, which count alike."""
+    """Return the distances between the border voxels of two masks, which count alike.
+
+    Many programs, and earlier versions of this one, use this plain form. It underrates steep surfaces of thick slices,
+    and voxels at the scan's edge count as border.
+    """
     _check_alike(prediction, reference, spacing)
     points, others = border_points(prediction, spacing), border_points(reference, spacing)
     return _mutual_distances(points, np.ones(len(points)), others, np.ones(len(others)))

@@ -30,6 +30,7 @@ from aunet.evaluation.probe_maps import (
     reinitialised,
 )
 from aunet.inference.predictor import Predictor
+from aunet.pipeline.probe_notes import notes_on_interventions, notes_on_other_run, notes_on_run
 from aunet.pipeline.probe_picture import PictureBook
 from aunet.pipeline.probed_run import ProbedRun, load_other_run
 
@@ -43,7 +44,7 @@ class ProbeOptions:
         targets: of "all", "level" and "gate", those to act on.
         sigma_mm: of the blur.
         seed: of the shuffling and of re-initialised weights.
-        against: folder of a run whose maps should differ, as it was trained on permuted labels.
+        against: folder of a run to compare maps with, such as one on permuted labels, whose maps should differ.
         unet: folder of a run whose Grad-CAM is scored too.
         pictures: number of cases to picture.
         is_grad_cam_alone: whether to score Grad-CAM only, for a network without gates.
@@ -87,8 +88,7 @@ class GateProbing:
                 " attention model, or score Grad-CAM alone with --grad-cam-only."
             )
         self._has_gates = bool(keys) and not options.is_grad_cam_alone
-        targets = [target for target in targets_of(keys) if _kind(target.name) in options.targets] if keys else []
-        self.plan = Plan(targets, options.interventions, options.sigma_mm, options.seed)
+        self.plan = Plan(targets_of(keys, options.targets), options.interventions, options.sigma_mm, options.seed)
         self.levels = sorted({key.level for key in keys})
         self._against = load_other_run(options.against, "--against", run) if options.against else None
         self._unet = load_other_run(options.unet, "--unet", run) if options.unet else None
@@ -138,7 +138,7 @@ class GateProbing:
         findings: ProbeFindings,
         advance: Callable[[], None],
     ) -> None:
-        """Compare the maps with those of networks with one level re-initialised, and of the run on other labels."""
+        """Compare the maps with those of networks with one level re-initialised, and of the run ``against``."""
         own = self._probe.watch(case.image).maps
         findings.locations += localise_coefficients(case, own, self._run.predictor.labels, self._run.model)
         for level, probe in changed:
@@ -148,7 +148,7 @@ class GateProbing:
             advance()
         if self._against and self._against_probe:
             seen = read_probe_case(case.case, self._run.cohort, self._against)
-            name = f"trained on other labels ({_name(self._options.against)})"
+            name = f"run {_name(self._options.against)}"
             findings.similarities += compare_maps(case, own, self._against_probe.watch(seen.image).maps, name)
             advance()
 
@@ -170,15 +170,13 @@ class GateProbing:
         return read_probe_case(case, self._run.cohort, self._run.predictor)
 
     def _notes(self) -> list[str]:
-        notes: list[str] = []
-        if self._has_gates and donor_of(self._run.cases, 0) is None:
-            notes.append("Only one patient: no map can be taken from another case.")
-        if self._has_gates and any(gate.is_normalized_over_space for gate in self._probe.gates.values()):
-            notes.append(
-                "Softmax gates: coefficients sum to 1 over space, so open (1) and inverted (1 - a) lie far above all"
-                " that the network saw in training; mean, shuffled, other case and blurred do not."
-            )
-        return notes
+        run, options = self._run, self._options
+        return [
+            *notes_on_run(run),
+            *(notes_on_interventions(run, self._probe.gates) if self._has_gates else []),
+            *(notes_on_other_run(run, options.against, "--against") if self._has_gates else []),
+            *notes_on_other_run(run, options.unet, "--unet"),
+        ]
 
 
 def _grad_cam_rows(case: ProbeCase, predictor: Predictor, model: str) -> list[Row]:
@@ -189,11 +187,6 @@ def _grad_cam_rows(case: ProbeCase, predictor: Predictor, model: str) -> list[Ro
 def _first_window(predictor: Predictor, image: Tensor) -> Tensor:
     layout = layout_of(predictor, image)
     return layout.cut(layout.pad(image), layout.corners[0])[None].to(predictor.device)
-
-
-def _kind(target: str) -> str:
-    """Return "all", "level" or "gate" for the name of a target."""
-    return "gate" if "gate" in target else target.split(maxsplit=1)[0]
 
 
 def _name(folder: Path | None) -> str:

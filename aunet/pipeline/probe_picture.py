@@ -62,6 +62,7 @@ class CasePicture:
             return False
         case, run = self.case, self.book.run
         gates = gates_of(run.predictor.network)
+        mark = " (phantom)" if run.cohort.is_phantom else ""
         intervention_picture(
             LabelledScan(case.image[0].numpy(), case.label, case.spacing),
             self._unchanged,
@@ -69,7 +70,7 @@ class CasePicture:
             self._replaced,
             run.predictor.labels,
             self.book.folder / PICTURES / f"{case.case.case_id}.png",
-            title=f"{case.case.case_id}: interventions on all gates of one level",
+            title=f"{case.case.case_id}{mark}: interventions on all gates of one level",
             is_relative=any(gate.is_normalized_over_space for gate in gates.values()),
         )
         return True

@@ -4,7 +4,8 @@ Every function draws from tables. ``values`` has a row per patient and class, wi
 and one per model; ``curves`` has a row per model, seed and epoch, with the columns arm, seed, epoch, value and panel.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ WIDTH = 85 / 25.4
 _POINTS = 7
 # Okabe and Ito's colours, which readers with any colour vision distinguish; the baseline is grey.
 COLORS = ("#6b7280", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_LINES = ("-", "--", ":", "-.")
 _INK, _FAINT = "#1f2937", "#d1d5db"
 _STYLE: Any = {  # Matplotlib types the keys as a union of all its settings' names.
     "font.size": _POINTS,
@@ -124,10 +126,10 @@ def score_against_volume(values: pd.DataFrame, arms: Sequence[str], score: str =
         figure, panels = _panels(len(classes), 1.75, most_columns=2)
         for axes, of_class in zip(panels, classes, strict=True):
             chosen = values.loc[(values["class"] == of_class) & (values["volume_ml"] > 0)]
-            for arm, color in zip(arms, COLORS, strict=False):
+            for arm, (color, line) in zip(arms, _arm_lines(), strict=False):
                 known = chosen[["volume_ml", arm]].dropna().to_numpy(dtype=np.float64)
                 axes.scatter(known[:, 0], known[:, 1], s=6, color=color, alpha=0.4, linewidths=0)
-                axes.plot(*_median_line(known), color=color, marker="s", markersize=2.5, linewidth=1, label=arm)
+                axes.plot(*_median_line(known), line, color=color, marker="s", markersize=2.5, linewidth=1, label=arm)
             axes.set_title(of_class)
             axes.set_xlabel("volume (ml)")
             _set_volume_axis(axes, chosen["volume_ml"].to_numpy(dtype=np.float64))
@@ -154,8 +156,8 @@ def seed_curves(curves: pd.DataFrame, arms: Sequence[str], score: str, neutral: 
         for axes, name in zip(panels, names, strict=True):
             if neutral is not None:
                 axes.axhline(neutral, color=_INK, linewidth=0.6, linestyle=":")
-            for arm, color in zip(arms, COLORS, strict=False):
-                _draw_band(axes, curves.loc[(curves["panel"] == name) & (curves["arm"] == arm)], arm, color)
+            for arm, (color, line) in zip(arms, _arm_lines(), strict=False):
+                _draw_band(axes, curves.loc[(curves["panel"] == name) & (curves["arm"] == arm)], arm, color, line)
             axes.set_title(name)
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -232,12 +234,18 @@ def _set_volume_axis(axes: Axes, volumes: NDArray[np.float64]) -> None:
     axes.tick_params(axis="x", which="minor", length=0)
 
 
-def _draw_band(axes: Axes, rows: pd.DataFrame, arm: str, color: str) -> None:
+def _arm_lines() -> Iterator[tuple[str, str]]:
+    """Yield a colour and a line style per model; after all colours they begin anew with the next style, without end."""
+    for line in cycle(_LINES):
+        yield from ((color, line) for color in COLORS)
+
+
+def _draw_band(axes: Axes, rows: pd.DataFrame, arm: str, color: str, line: str) -> None:
     if rows.empty:
         return
     by_epoch = rows.groupby("epoch")["value"]
     found = by_epoch.agg(["mean", "min", "max"]).dropna()
-    axes.plot(found.index, found["mean"], color=color, linewidth=1, label=arm)
+    axes.plot(found.index, found["mean"], line, color=color, linewidth=1, label=arm)
     axes.fill_between(found.index, found["min"], found["max"], color=color, alpha=0.2, linewidth=0)
 
 

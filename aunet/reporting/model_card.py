@@ -90,7 +90,10 @@ class RunAnswers:
         scores = self._run.read_case_scores()
         if scores is None:
             return "not tested yet"
-        return f"{count_cases(scores)} of the same data, held out from training and from the choice of the epoch"
+        evaluated = f"{count_cases(scores)} of the same data"
+        if self._run.caveats:  # such as that cases were seen in training
+            return f"{evaluated}; what qualifies the scores is under Limits"
+        return f"{evaluated}, held out from training and from the choice of the epoch"
 
     def _limits(self) -> str:
         same = "Scans of other scanners, protocols or populations were not tested."

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from aunet.files import JsonObject, read_json_object, write_text
 from aunet.reporting.html import Picture, embed_picture, render_page
-from aunet.reporting.tables import PHANTOM_NOTE
 
 FINDINGS, PAGE, PICTURES = "probe.json", "probe.html", "pictures"
 
@@ -31,7 +30,7 @@ class ProbeTable:
 class ProbeSection:
     """The section that ``templates/probe_section.html`` lays out, under the name ``probe``."""
 
-    banners: Sequence[str]
+    notes: Sequence[str]
     tables: Sequence[ProbeTable]
     pictures: Sequence[Picture]
 
@@ -54,8 +53,7 @@ def probe_section(folder: Path) -> ProbeSection:
         for path in sorted((folder / PICTURES).glob("*.png"))
         if path.stem in findings["pictured_cases"]
     ]
-    banners = [*([PHANTOM_NOTE] if findings["is_phantom"] else []), *findings["notes"]]
-    return ProbeSection(banners, [_table(found) for found in findings["tables"]], pictures)
+    return ProbeSection(findings["notes"], [_table(found) for found in findings["tables"]], pictures)
 
 
 def _findings(folder: Path) -> JsonObject:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aunet.attention.case_map import case_map
 from aunet.attention.interventions import CONTROL, INTERVENTIONS, GateKind, GateMap, intervene
-from aunet.attention.probed_network import GateKey, GateProbe, gates_of, kind_of
+from aunet.attention.probed_network import GateKey, GateProbe, gates_of, kind_of, layout_of
 from aunet.classes import Labels
 from aunet.commands import probe as command
 from aunet.data.preprocessing.steps import Preprocessing
@@ -128,7 +128,7 @@ def test_interventions_on_stitched_windows_are_those_on_a_single_window(size: tu
     image, donor = random(1, *size), random(1, 20, 24, 16, seed=1)
     windows = predictor_of(OnlyPath(), (16, 16, 16), window_batch=3)
     whole = predictor_of(OnlyPath(), (16, 16, 16), one_pass_voxels=40**3)
-    assert GateProbe(windows).num_windows(image) > 1 == GateProbe(whole).num_windows(image)
+    assert len(layout_of(windows, image).corners) > 1 == len(layout_of(whole, image).corners)
     one_pass = replaced_predictions(whole, image, donor)
     for name, logits in replaced_predictions(windows, image, donor).items():
         assert torch.allclose(logits, one_pass[name], atol=1e-4), name

@@ -242,3 +242,19 @@ def test_a_margin_that_is_not_above_0_is_refused(tmp_path: Path, margin: str) ->
     with pytest.raises(SystemExit) as refused:
         run(tmp_path, tmp_path, "--margin", margin, "--output", tmp_path)
     assert refused.value.code == 2
+
+
+@pytest.mark.parametrize(("seeds", "patients"), [((1, 3), 8), ((3, 3), 1), ((1, 3), 1)])
+def test_uneven_seeds_and_a_single_patient_are_compared_too(
+    tmp_path: Path, seeds: tuple[int, int], patients: int
+) -> None:
+    random, runs = np.random.default_rng(0), list[Path]()
+    for model, count in zip(("unet", "attention"), seeds, strict=True):
+        for seed in range(count):
+            settings = {"seed": seed, **(ATTENTION if model == "attention" else {})}
+            scores = case_scores(random.uniform(0.5, 0.8, patients).tolist())
+            runs.append(write_run(tmp_path / f"{model} {seed}", scores, settings, model=model, seed=seed))
+
+    run(*runs, "--output", tmp_path / "comparison", figures=True)
+
+    assert "unknown" in (tmp_path / "comparison" / "comparison.md").read_text(encoding="utf-8")

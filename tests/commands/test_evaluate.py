@@ -12,9 +12,10 @@ from PIL import Image
 from scipy import ndimage
 
 from aunet.commands.evaluate import add_arguments, evaluate, parse_classes, parse_scoring
-from aunet.data.io.volume import write_label
+from aunet.data.io.volume import read_label, write_label
 from aunet.errors import UserError
 from aunet.metrics.case_scores import has_patients, read_case_scores
+from aunet.pipeline.configuration import build_cohort_of_words
 
 MULTIORGAN = Path(__file__).parents[3] / "shared" / "data" / "multiorgan"
 ORGANS = {
@@ -259,3 +260,30 @@ def test_a_wrong_tolerance_is_refused(word: str) -> None:
         parse_scoring([word])
     assert parse_scoring(["3", "spleen=1"]).tolerance_of("liver") == 3
     assert parse_scoring([]).tolerance_of("liver") == 2
+
+
+@pytest.mark.parametrize("words", [["--classes", "cube=1"], []])
+def test_a_tolerance_of_an_unknown_class_is_refused_with_the_classes(tmp_path: Path, words: list[str]) -> None:
+    predictions, references = write_cubes(tmp_path / "predictions", 3), write_cubes(tmp_path / "references", 2)
+    known = "cube" if words else "1"
+    with pytest.raises(UserError, match=rf"--tolerance cub=3: no such class is scored\. Name one of {known}\."):
+        run(predictions, references, "--output", tmp_path / "scores", "--tolerance", "cub=3", *words)
+    assert not (tmp_path / "scores").exists()
+
+
+def test_scores_on_phantoms_are_marked_in_the_table_and_the_summary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data=ct150", "data.source.num_phantoms=1", "data.phantom.spacing=[8,8,8]", f"data.cache={tmp_path}"]
+    (case,) = build_cohort_of_words(words).cases
+    assert case.label is not None
+    label = read_label(case.label)
+    write_label(tmp_path / "predictions" / f"{case.case_id}.nii.gz", label.array, label.affine)
+    classes = ["--classes", "pancreas=1", "spleen=2", "kidney=3"]
+
+    run(tmp_path / "predictions", *words, "--output", tmp_path / "scores", *classes)
+
+    printed = capsys.readouterr().out
+    assert "(PHANTOM)" in printed
+    assert "synthetic" in printed
+    assert json.loads((tmp_path / "scores" / "summary.json").read_text(encoding="utf-8"))["is_phantom"] is True

@@ -1,8 +1,10 @@
 """`aunet probe` from the words of the command line to the files on disk."""
 
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -16,6 +18,10 @@ from aunet.build.data import build_cohort, fill_in_facts
 from aunet.build.model import build_network
 from aunet.commands.main import main
 from aunet.config.draft import compose_draft, write_run_config
+from aunet.pipeline import probe_picture
+from aunet.pipeline.gate_probe import GateProbing, ProbeOptions
+from aunet.pipeline.probed_run import read_probed_run
+from aunet.reporting.tables import PHANTOM_NOTE
 from tests.scans import write_msd_task
 
 SPLITS = {"train": ["ball_000"], "val": ["ball_001"], "test": ["ball_002", "ball_003"], "patients": {}}
@@ -90,7 +96,7 @@ def test_the_scores_without_intervention_are_those_of_the_prediction(
 
 def test_the_maps_of_a_run_and_itself_do_not_differ(probed: Path) -> None:
     rows = pd.read_csv(probed / "similarity.csv")
-    itself = rows[rows["changed"].str.startswith("trained on other labels")]
+    itself = rows[rows["changed"] == "run attention"]
     assert itself["rank_correlation"].tolist() == pytest.approx([1] * 4)
     assert {"weights of level 2 drawn anew"} <= set(rows["changed"])
 
@@ -127,6 +133,15 @@ def test_a_probe_repeats_bit_for_bit(probed: Path, attention: Path, tmp_path: Pa
     assert found["dice"].tolist() == rows["dice"].tolist()
 
 
+@pytest.mark.parametrize(("kind", "target"), [("all", "all levels"), ("gate", "level 2 gate 1")])
+def test_one_kind_of_target_is_enough_with_a_single_gated_level(
+    attention: Path, tmp_path: Path, kind: str, target: str
+) -> None:
+    words = ["--interventions", "mean", "--targets", kind, "--max-cases", "1", "--device", "cpu"]
+    assert probe(attention, "--output", tmp_path, *words) == 0
+    assert target in set(pd.read_csv(tmp_path / "case_scores.csv")["target"])
+
+
 def test_grad_cam_alone_needs_no_gates(unet: Path, tmp_path: Path) -> None:
     assert probe(unet, "--output", tmp_path, "--grad-cam-only", "--cases", "validation", "--device", "cpu") == 0
     assert set(pd.read_csv(tmp_path / "localisation.csv")["case_id"]) == {"ball_001"}
@@ -139,6 +154,39 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     assert "Traceback" not in error
     assert error.count("aunet: ") == 1
     return error
+
+
+def test_notes_name_caveats_omitted_steps_and_cases_that_the_other_run_was_trained_on(
+    data: Path, unet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = "inference.postprocessing=[{_target_: torch.nn.Identity}]"
+    run = write_run(tmp_path / "run", data, "model=attention", "model.network.channels=[2,4,8]", step)
+    (run / "run.json").write_text(json.dumps({"caveats": ["The budget ended early."]}), encoding="utf-8")
+    other = shutil.copytree(unet, tmp_path / "other")
+    (other / "splits.json").write_text(json.dumps(SPLITS | {"train": ["ball_002"], "test": ["ball_000"]}))
+    words = ["--interventions", "mean", "--targets", "level", "--pictures", "0", "--device", "cpu"]
+    assert probe(run, "--output", tmp_path / "out", "--unet", other, *words) == 0
+
+    notes = json.loads((tmp_path / "out" / "probe.json").read_text(encoding="utf-8"))["notes"]
+    page, printed = (tmp_path / "out" / "probe.html").read_text(encoding="utf-8"), capsys.readouterr().out
+    assert notes[0] == "The budget ended early."
+    assert notes[1].startswith("inference.postprocessing is left out")
+    assert notes[2].startswith("--unet other was trained or validated on 1 of the 2 probed cases (ball_002)")
+    assert len(notes) == 3
+    assert all(note.split("'")[0] in page and f"Note: {note}" in printed for note in notes)
+
+
+def test_probes_of_phantoms_say_so_in_a_note_and_in_the_pictures(
+    attention: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(probe_picture, "intervention_picture", lambda *_, title, **__: titles.append(title))
+    real = read_probed_run(attention, "test", 1, "cpu")
+    options = ProbeOptions(("mean",), ("level",), 1.0, 0, None, None, pictures=1, is_grad_cam_alone=False)
+    for run in (real, replace(real, cohort=replace(real.cohort, is_phantom=True))):
+        notes = GateProbing(run, options, tmp_path).run(lambda: None).notes
+        assert (PHANTOM_NOTE in notes) == run.cohort.is_phantom
+    assert ["(phantom)" in title for title in titles] == [False, True]
 
 
 def test_a_network_without_gates_is_refused(unet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

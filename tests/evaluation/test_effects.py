@@ -11,6 +11,7 @@ from statsmodels.stats.multitest import multipletests
 from aunet.evaluation.crossed_effects import FoldScores, mean_difference
 from aunet.evaluation.effects import TIDY, effects, holm_p_values, paired_effect
 from aunet.evaluation.paired_statistics import paired_difference
+from aunet.evaluation.planning_tables import planning_table
 
 
 def tidy(arm: str, scores: NDArray[np.float64], patients: Sequence[str] | None = None, fold: int = 0) -> pd.DataFrame:
@@ -131,3 +132,52 @@ def test_the_effect_size_is_that_of_hedges(random: np.random.Generator) -> None:
     t = stats.ttest_rel(other[0], baseline[0]).statistic
     assert found.effect_size == pytest.approx(t / np.sqrt(20) * (1 - 3 / (4 * 19 - 1)))
     assert found.share_higher == np.mean(other > baseline)
+
+
+def test_the_sd_over_one_patient_is_unknown_and_not_zero(random: np.random.Generator) -> None:
+    of_one = [tidy(arm, random.normal(0.8, 0.1, (3, 1))) for arm in "ab"]
+    assert math.isnan(paired_effect(*of_one).patient_sd)
+    folds = [FoldScores(*random.normal(0.8, 0.1, (2, 1, 1))) for _ in range(3)]
+    assert math.isnan(mean_difference(folds).patient_sd)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "other", "patients", "numbers"),
+    [
+        (1, 3, 8, ("unknown", "∞", "∞")),  # seeds of one model that differ much: sd 0.5
+        (3, 3, 1, ("unknown", "unknown", "unknown")),
+    ],
+)
+def test_plans_of_uneven_seeds_and_of_one_patient_are_unknown(
+    random: np.random.Generator, baseline: int, other: int, patients: int, numbers: tuple[str, ...]
+) -> None:
+    scores = [random.normal(0.8, 0.1, (count, patients)) for count in (baseline, other)]
+    scores[1] += 0.5 * np.arange(other)[:, None]
+    table = pd.concat([tidy(name, of_arm) for name, of_arm in zip("ab", scores, strict=True)])
+    (row,) = planning_table(effects(table.assign(form="common cases"), ["a", "b"])).groups[0]
+    assert row[-3:] == numbers
+    assert (row[2] == "–") == (patients == 1)
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "patients", "published"),
+    [((0.840, 0.087), (0.825, 0.104), 30, 0.20), ((0.821, 0.057), (0.815, 0.068), 21, 0.33)],
+)
+def test_the_papers_claims_carry_the_risks_that_were_published_for_them(
+    better: tuple[float, float], worse: tuple[float, float], patients: int, published: float
+) -> None:
+    """Attention U-Net against the 10.4 M U-Net on CT-150's pancreas, and against the U-Net on CT-82.
+
+    Scores with exactly the reported means and sds, and a correlation of 0.5 (arXiv 2505.04720).
+    """
+    quantiles = stats.norm.ppf((np.arange(patients) + 0.5) / patients)
+    shuffled = np.random.default_rng(0).permutation(quantiles)
+    basis, _ = np.linalg.qr(np.column_stack([np.ones(patients), quantiles, shuffled]))
+    first, second = basis[:, 1:].T * np.sqrt(patients - 1)  # mean 0, sd 1, correlation 0
+    of_better = better[0] + better[1] * first
+    of_worse = worse[0] + worse[1] * (0.5 * first + np.sqrt(0.75) * second)
+    found = paired_effect(tidy("worse", of_worse[None]), tidy("better", of_better[None]))
+
+    assert found.correlation == pytest.approx(0.5)
+    assert found.mean == pytest.approx(better[0] - worse[0])
+    assert found.false_claim == pytest.approx(published, abs=0.005)

@@ -80,6 +80,15 @@ def test_a_network_that_finds_no_organ_decides_nothing() -> None:
     assert "finds no organ" in verdict.reason
 
 
+def test_an_organ_that_is_hardly_found_is_named_in_the_reason_and_its_rule_in_the_note() -> None:
+    scores = scores_of(shifted(-0.1, 0.01))
+    scores.loc[scores["class"] == "spleen", "dice"] = 0.05
+    verdicts = judge_levels(score_changes(scores), ["level 2"], 0.01)
+    assert verdicts[0].judgement == "needed"
+    assert verdicts[0].reason.endswith("not judged (Dice without intervention undefined or below 0.1): spleen")
+    assert "below 0.1" in " ".join(verdict_table(verdicts, 0.01).notes)
+
+
 def test_targets_that_are_the_same_gates_appear_once() -> None:
     two = [GateKey(2, 1), GateKey(2, 2), GateKey(3, 1), GateKey(3, 2)]
     assert [target.name for target in targets_of(two)] == [
@@ -101,6 +110,11 @@ def test_targets_that_are_the_same_gates_appear_once() -> None:
         "level 2 gate 1",
         "level 2 gate 2",
     ]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("all", "all levels"), ("level", "level 2"), ("gate", "level 2 gate 1")])
+def test_every_kind_of_target_is_found_alone_if_all_are_the_same_gate(kind: str, name: str) -> None:
+    assert [target.name for target in targets_of([GateKey(2, 1)], [kind])] == [name]
 
 
 def test_the_donor_of_a_map_is_the_next_case_of_another_patient() -> None:

@@ -40,3 +40,9 @@ def test_power_increases_with_patients_and_trainings() -> None:
     spreads = Spreads(0.03, 0.005, 0.02)
     assert np.all(np.diff([power(0.01, spreads, patients, 4) for patients in (5, 10, 50, 500)]) > 0)
     assert np.all(np.diff([power(0.01, spreads, 40, trainings) for trainings in (2, 3, 5, 20)]) > 0)
+
+
+def test_a_spread_that_cannot_be_estimated_again_leaves_the_power_unknown() -> None:
+    assert math.isnan(power(0.01, Spreads(0.03, 0.005, 0.02), 20, 1))
+    assert math.isnan(power(0.01, ONE_TRAINING, 1, 1))
+    assert trainings_needed(Spreads(math.nan, 0.005, math.nan), 1) is None

@@ -10,7 +10,7 @@ from aunet.classes import Labels
 from aunet.metrics.case_scores import USUAL_METRICS, columns_of
 from aunet.metrics.label_map_scores import Scoring, class_boxes, score_case, score_values
 from aunet.metrics.overlap import dice, precision, recall
-from aunet.metrics.surface_distance import average_surface_distance, voxel_surface_distance
+from tests.metrics.surface_metrics import average_surface_distance, voxel_surface_distance
 
 LABELS = Labels(("background", "pancreas", "spleen", "kidney"))
 SPACING = (1.0, 2.0, 2.5)

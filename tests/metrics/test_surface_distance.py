@@ -9,7 +9,7 @@ import torch
 from monai.metrics import SurfaceDistanceMetric
 from scipy import ndimage
 
-from aunet.metrics.surface_distance import average_surface_distance, voxel_surface_distance
+from tests.metrics.surface_metrics import average_surface_distance, voxel_surface_distance
 
 THICK = (0.7, 0.7, 5.0)
 

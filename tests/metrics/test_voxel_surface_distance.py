@@ -9,7 +9,8 @@ import torch
 from monai.metrics import compute_average_surface_distance
 from scipy import ndimage
 
-from aunet.metrics.surface_distance import border_points, voxel_surface_distance
+from aunet.metrics.surface_distance import border_points
+from tests.metrics.surface_metrics import voxel_surface_distance
 
 SPACING = (0.8, 1.5, 5.0)
 

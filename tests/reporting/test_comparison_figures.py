@@ -82,6 +82,19 @@ def test_a_band_spans_the_seeds_and_the_line_is_their_mean() -> None:
     assert band[:, 1].max() == 4
 
 
+def test_more_models_than_colours_are_drawn_with_another_line_style(values: pd.DataFrame) -> None:
+    arms = [f"arm {number}" for number in range(9)]
+    curves = pd.DataFrame(
+        [(arm, 0, epoch, epoch, "") for arm in arms for epoch in range(2)],
+        columns=["arm", "seed", "epoch", "value", "panel"],
+    )
+    scores = pd.concat([values, pd.DataFrame(dict.fromkeys(arms, values["unet"]))], axis=1)
+    for figure in (seed_curves(curves, arms, "Dice"), score_against_volume(scores, arms)):
+        lines = [line for line in figure.axes[0].lines if line.get_label() in arms]
+        assert [line.get_label() for line in lines] == arms
+        assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 9
+
+
 def test_files_are_85_mm_wide_and_the_same_bytes_each_time(values: pd.DataFrame, tmp_path: Path) -> None:
     for name in ("first", "second"):
         save_figure(paired_dots(values, "unet", "attention_open"), tmp_path / name)

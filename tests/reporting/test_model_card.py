@@ -36,6 +36,13 @@ def test_phantom_results_are_called_so_and_use_is_research(run: RunFolder) -> No
     assert card["Intended use"].startswith("Research")
 
 
+def test_test_cases_are_called_held_out_only_without_caveats(run: RunFolder) -> None:
+    assert "held out from training" in dict(RunAnswers(run).model_card())["Evaluated on"]
+    card = dict(RunAnswers(write_facts(run, caveats=["init was trained on test cases."])).model_card())
+    assert "held out" not in card["Evaluated on"]
+    assert "init was trained on test cases." in card["Limits"]
+
+
 def test_checklist_is_filled_from_the_folder(run: RunFolder) -> None:
     run = write_facts(run, commit="abc123", patch_size=[48, 48, 32], durations={"train": 61.4}, steps=8, epochs=2)
     run.splits.write_text(json.dumps({"train": ["a", "b"], "val": ["c"], "test": ["d"], "patients": {"a": "p"}}))

@@ -195,7 +195,7 @@ class Viewer extends PlaneDrawing {
     const nameOf = (value) => (value ? this.settings.classes[value - 1].name : "background");
     const parts = [`voxel ${this.place.join(", ")}`, `reference: ${nameOf(reference[at])}`];
     if (prediction) parts.push(`prediction: ${nameOf(prediction[at])}`);
-    if (this.map) {
+    if (this.map && this.place.every((index, axis) => this.covers(axis, index))) {
       const [first, second, third] = this.place.map((index, axis) => this.cellOver(axis, index));
       const value = (this.cells()[(first * this.map.shape[1] + second) * this.map.shape[2] + third] / 255) * this.map.largest[this.frame];
       parts.push(`${this.map.name}: ${value.toPrecision(3)}`);

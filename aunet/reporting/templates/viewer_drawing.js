@@ -115,7 +115,15 @@ class PlaneDrawing {
     return clamp(Math.floor((index + 0.5 - offset[axis]) / cell[axis]), 0, shape[axis] - 1);
   }
 
+  // Whether the map covers the voxel `index` along `axis`, which that of a cropped scan may not. Half a cell is rounding.
+  covers(axis, index) {
+    const { cell, offset, shape } = this.map;
+    const place = (index + 0.5 - offset[axis]) / cell[axis];
+    return place >= -0.5 && place <= shape[axis] + 0.5;
+  }
+
   paintMap(context, plane) {
+    if (!this.covers(plane.through, this.place[plane.through])) return;
     const { cell, offset, shape, largest } = this.map;
     const cells = this.cells();
     const { low, high } = this.scale();
