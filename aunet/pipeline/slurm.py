@@ -70,7 +70,7 @@ def stopping_on_signal(*, is_requeued: bool) -> Generator[None]:
         received.append(of)
         if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             raise KeyboardInterrupt  # nothing is trained yet
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # in this thread: os.kill may take effect only after the block has ended
 
     # The process that started the ranks stops them; they ignore what reaches the whole job.
     before = signal.signal(number, signal.SIG_IGN if is_started_as_rank() else stop)

@@ -115,13 +115,14 @@ def wandb_media_bytes(folder: Path) -> int:
 def wandb_run_id(folder: Path) -> str | None:
     """Return the id of the run in ``folder``; None in a new run.
 
-    It is in the names (offline-)run-TIME-ID of the parts, or in a file if ``WANDB_DIR`` puts the parts elsewhere.
+    It is in the names (offline-)run-TIME-ID of the parts, or in a file if ``WANDB_DIR`` puts the parts elsewhere. The
+    first part counts: one that began in the same second is named (offline-)run-TIME-ID-NUMBER.
     """
     file = RunFolder(folder).wandb / _ID_FILE
     if file.is_file():
         return file.read_text(encoding="utf-8").strip()
-    parts = sorted(folder.glob("wandb/*run-*-*"))
-    return parts[0].name.rpartition("-")[2] if parts else None
+    parts = sorted(part.name for part in folder.glob("wandb/*run-*-*"))
+    return parts[0].partition("run-")[2].partition("-")[2] if parts else None
 
 
 def choose_mode(chosen: "Settings", environment: Mapping[str, str]) -> Mode:

@@ -208,6 +208,20 @@ def test_a_new_run_has_no_id_yet(tmp_path: Path) -> None:
     assert wandb_run_id(tmp_path) is None
 
 
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (["offline-run-20261126_104739-1097fb97", "offline-run-20261126_104739-1097fb97-1"], "1097fb97"),
+        (["run-20261126_104739-gate-or-not-3"], "gate-or-not-3"),
+        (["run-20261126_104739-a", "run-20261127_000000-a"], "a"),
+    ],
+)
+def test_the_id_is_read_from_the_name_of_the_first_part(parts: list[str], expected: str, tmp_path: Path) -> None:
+    for part in parts:
+        (tmp_path / "wandb" / part).mkdir(parents=True)
+    assert wandb_run_id(tmp_path) == expected
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_and_nothing_is_written_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "wandb").write_text("a file in place of the folder")
     with pytest.raises(FileExistsError, match="wandb"):
@@ -231,5 +245,6 @@ def test_all_parts_of_an_interrupted_run_hold_their_media_and_tables(tmp_path: P
     assert sorted(path.name.split("_")[1] for path in pictures) == ["0", "1", "1", "2", "3"]
     assert len(list(tmp_path.glob("wandb/offline-run-*/files/media/images/attention/film/*.png"))) == 2
     assert len(list(tmp_path.glob("wandb/offline-run-*/files/media/table/test/scores_*"))) == 2
-    assert len({part.name.rpartition("-")[2] for part in tmp_path.glob("wandb/offline-run-*")}) == 1
+    ids = [part.name.split("-")[3] for part in tmp_path.glob("wandb/offline-run-*")]
+    assert ids == [wandb_run_id(tmp_path)] * 2
     assert wandb_media_bytes(tmp_path) > 7 * picture.stat().st_size
