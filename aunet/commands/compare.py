@@ -39,6 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MM",
         help="difference of a distance within which two models count as equivalent (default: none)",
     )
+    parser.add_argument(
+        "--primary",
+        nargs="+",
+        default=["dice"],
+        metavar="METRIC",
+        help="metrics that the study is about, such as dice or assd_mm: their differences are corrected for their own"
+        " number, the others apart; all corrects all rows together (default: dice)",
+    )
     parser.add_argument("--no-figures", action="store_true", help="write tables and summary alone")
     parser.add_argument(
         "--allow-differences",
@@ -59,7 +67,9 @@ def compare(arguments: argparse.Namespace) -> None:
     from aunet.evaluation.arms import gather_arms
     from aunet.pipeline.comparison_files import ComparisonOptions, write_comparison
 
-    options = ComparisonOptions(arguments.margin, arguments.margin_mm, not arguments.no_figures)
+    options = ComparisonOptions(
+        arguments.margin, arguments.margin_mm, not arguments.no_figures, tuple(arguments.primary)
+    )
     check_output(arguments.output)
     runs = read_runs(arguments.runs, arguments.folds, arguments.allow_differences, trusted_modules=arguments.trust)
     arms, timing_note = measure_arms(gather_arms(runs), arguments.trust)
