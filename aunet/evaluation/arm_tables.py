@@ -66,7 +66,7 @@ def arm_table(
         groups=(*groups, _facts(arms)),
         notes=(
             *run_notes([run for arm in arms for run in arm.runs], are_arms=True),
-            *_missing_notes(arms),
+            *missing_notes(arms),
             "Mean ± sd over the patients, of their means over the trainings; in brackets the sd over the trainings'"
             f" means. n: patients with a value in every training. {DETECTED_NOTE}, a mean over the trainings.",
             timing_note,
@@ -182,7 +182,8 @@ def _with_missing(arms: Sequence[Arm], cells: Sequence[str]) -> Iterator[str]:
     return (next(of_present) if arm.runs else MISSING for arm in arms)
 
 
-def _missing_notes(arms: Sequence[Arm]) -> list[str]:
+def missing_notes(arms: Sequence[Arm]) -> list[str]:
+    """Return a sentence for each arm with trainings that did not finish."""
     return [f"{arm.name}: {', '.join(arm.missing)} did not finish." for arm in arms if arm.missing]
 
 

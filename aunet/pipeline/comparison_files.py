@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from aunet.errors import UserError
-from aunet.evaluation.arm_tables import arm_table, effect_table, size_table
+from aunet.evaluation.arm_tables import arm_table, effect_table, missing_notes, size_table
 from aunet.evaluation.arms import Arm, tidy_scores
 from aunet.evaluation.comparison import comparison_table, data_title, mark_of, population, run_notes, settings_table
 from aunet.evaluation.comparison_scores import ScoreForm, comparison_rows, differences_to_first, score_forms
@@ -77,7 +77,7 @@ def write_comparison(
         tables.append(ranking_table(ranks, METRIC_OF["dice"].title))
         told = [key for key in options.primary if key != EVERYTHING] or list(PRIMARY)
         sentences = [sentence for metric in told for sentence in verdicts(rows, metric)]
-        sentences = [*([PHANTOM_NOTE] if runs[0].is_phantom else []), *sentences]
+        sentences = [*([PHANTOM_NOTE] if runs[0].is_phantom else []), *sentences, *missing_notes(arms)]
         if all(len(arm.runs) == 1 for arm in arms):
             frames["paired_differences.csv"] = differences_to_first(runs)
     _write(folder, frames, tables, sentences)
@@ -129,7 +129,7 @@ def _score_tables(
     """Yield the paper's table and, if settings besides the model differ, their table."""
     firsts = [arm.runs[0] for arm in arms if arm.runs]
     differences = setting_differences(firsts)
-    if all(len(arm.runs) == 1 for arm in arms):
+    if all(len(arm.runs) == 1 for arm in arms) and not any(arm.missing for arm in arms):
         yield comparison_table(firsts, rows, differences, timing_note)
     else:
         title = f"{data_title(firsts)}: {population(firsts)}{mark_of(firsts, differences)}"
