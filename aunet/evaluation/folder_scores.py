@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from aunet.data.io.grid import cover_both
 from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_label, stem
 from aunet.errors import UserError
 from aunet.evaluation.probability_files import measure_calibrations
@@ -103,7 +104,8 @@ def _score_files(
     scoring: Scoring,
 ) -> tuple[pd.DataFrame, float]:
     """Return the scores of one case and the diagonal of its scan (mm), which a case without any class has too."""
-    expected, predicted = read_label(reference), read_label(prediction)
+    # Of two segmentations in DICOM neither tells how large the scan is.
+    expected, predicted = cover_both(read_label(reference), read_label(prediction))
     predicted = align(predicted, expected)
     expected = align(expected, predicted)
     check_same_grid(expected, predicted, case_id)

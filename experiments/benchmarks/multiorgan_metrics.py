@@ -9,6 +9,7 @@ table gives the median and the largest difference over all classes and cases. Re
 import argparse
 import importlib.util
 import logging
+import sys
 import warnings
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def main() -> None:
         largest = int(np.nanargmax(np.abs(difference)))
         where = f"case {table['case'][largest]}, class {table['class'][largest]}"
         numbers = f"median {np.nanmedian(difference):+.4f}, largest {difference[largest]:+.4f} ({where})"
-        print(f"{ours} - {theirs}: {numbers}, n = {np.isfinite(difference).sum()}")
+        sys.stdout.write(f"{ours} - {theirs}: {numbers}, n = {np.isfinite(difference).sum()}\n")
 
 
 if __name__ == "__main__":
