@@ -17,13 +17,13 @@ from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.body_mask import find_body
 from aunet.inference.engine_choice import EngineChoice
-from aunet.inference.engines import AUTOCAST_TYPES, Engine, Precision
+from aunet.inference.engines import Engine
 from aunet.inference.inferers import Inferer
 from aunet.inference.label_volume import label_volume
 from aunet.inference.native_space import LabelMapRestorer
 from aunet.inference.sliding_window import VolumePrediction, evaluating, predict_volume
 from aunet.inference.window_layout import Window
-from aunet.networks.layers import lay_out_channels_last
+from aunet.networks.layers import AUTOCAST_TYPES, Precision, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
 
 

@@ -202,6 +202,11 @@ class RunFolder:
         return self.path / "region"
 
     @property
+    def tracked_media(self) -> Path:
+        """Return the path of the bytes of pictures that each tracker has received."""
+        return self.path / "tracked_media.json"
+
+    @property
     def wandb(self) -> Path:
         """Return the folder that Weights & Biases writes."""
         return self.path / "wandb"
