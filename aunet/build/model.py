@@ -5,6 +5,7 @@ Parts that only a training needs are in ``task.py``, so that a prediction import
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +24,9 @@ from aunet.errors import UserError
 from aunet.inference.coarse_region import CoarseRegion
 from aunet.inference.engine_choice import EngineChoice
 from aunet.inference.engines import EngineName, check_engine
+from aunet.inference.prediction import Origin
 from aunet.inference.predictor import Postprocessing, Predictor
+from aunet.inference.training_range import TrainingRange
 from aunet.machine import local_rank
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs.run_folder import RunFolder, checkpoint_of_run
@@ -86,14 +89,15 @@ def load_run(
         UserError: if the folder is not one of a run, its configuration or checkpoint cannot be used, or ``inference``
             has an unknown key or a value that breaks its rule.
     """
-    folder = Path(folder)
+    folder, run = Path(folder), RunFolder(Path(folder))
     config = _load_config(folder, trusted_modules, inference or {})
     network = build_network(config)
     checkpoint = checkpoint_of_run(folder)
     load_checkpoint_weights(network, checkpoint)
-    region = build_region(config, RunFolder(folder).region, device)
+    region = build_region(config, run.region, device)
     choice = choose_for_prediction(config.trainer.precision, config.trainer.channels_last, device)
     set_tf32(config.trainer.tf32)
+    facts = config.dataset
     return Predictor(
         network=network,
         preprocessing=build_preprocessing(config.data, config.dataset),
@@ -108,6 +112,10 @@ def load_run(
         is_air_skipped=_is_air_skipped(config),
         engine=_engine_choice(config, choice, checkpoint, device or training_device(choice)),
         postprocessing=build_postprocessing(config.inference),
+        training_range=TrainingRange.of_record(
+            run.read_record(), facts.modalities or [facts.modality] * facts.in_channels
+        ),
+        origin=Origin(folder, checkpoint, asdict(config.inference)),
     )
 
 

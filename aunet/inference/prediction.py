@@ -1,7 +1,7 @@
 """The prediction of one scan: its label map, and the volumes that may be requested beside it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from aunet.classes import Labels
 from aunet.data.io.volume import Volume, write_label
 from aunet.data.preprocessing.resampling import Affine
+from aunet.errors import UserError
 
 FloatVolume = NDArray[np.float32]
 
@@ -30,6 +31,15 @@ class Outputs:
 
 LABEL_MAP = Outputs()
 """The label map alone."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run whose checkpoint holds a network's weights, and the settings of ``inference`` in effect."""
+
+    folder: Path
+    checkpoint: Path
+    settings: Mapping[str, object]
 
 
 @dataclass(frozen=True)
@@ -75,3 +85,16 @@ class Prediction:
 
 # A step after the network: it returns the label map (H, W, D) that replaces that of a prediction.
 Postprocessing = Callable[[Prediction], NDArray[np.uint8]]
+
+
+def postprocess(prediction: Prediction, steps: Sequence[Postprocessing]) -> Prediction:
+    """Apply ``steps`` to the label map, in their order; raise UserError if one returns another shape."""
+    for number, step in enumerate(steps):
+        label = step(prediction)
+        if label.shape != prediction.label.shape:
+            raise UserError(
+                f"inference.postprocessing[{number}]: returned a label map of shape {label.shape} for a scan of"
+                f" shape {prediction.label.shape}. Return one value per voxel of prediction.label."
+            )
+        prediction = replace(prediction, label=label.astype(np.uint8, copy=False))
+    return prediction

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from aunet.classes import Labels
 from aunet.data.io.volume import Volume, read_channels
-from aunet.data.preprocessing.region import RegionFinder, find_box
+from aunet.data.preprocessing.region import Box, RegionFinder, find_box
 from aunet.data.preprocessing.resampling import Affine
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
@@ -24,7 +24,7 @@ from aunet.inference.inferers import Inferer
 from aunet.inference.label_volume import OnProgress, label_volume, volume_rows
 from aunet.inference.mirror_images import Mirror, MirroredForward
 from aunet.inference.native_space import LabelMapRestorer, RowRestorer
-from aunet.inference.prediction import LABEL_MAP, Outputs
+from aunet.inference.prediction import LABEL_MAP, Origin, Outputs, postprocess
 from aunet.inference.prediction import Postprocessing as Postprocessing
 from aunet.inference.prediction import Prediction as Prediction
 from aunet.inference.scan_rows import (
@@ -38,6 +38,7 @@ from aunet.inference.scan_rows import (
     uncropped_rows,
 )
 from aunet.inference.sliding_window import Forward, VolumePrediction, evaluating, predict_coefficients, predict_volume
+from aunet.inference.training_range import TrainingRange
 from aunet.inference.window_layout import Window
 from aunet.networks.layers import lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
@@ -62,6 +63,8 @@ class Predictor:
         engine: that runs the network in ``predict``; None runs the network itself, as in validation.
         postprocessing: steps that change the label map on the scan's grid, in their order.
         mirrors: mirror images over which ``predict`` averages, in all combinations.
+        training_range: of the scans that the network was trained on; None if unknown.
+        origin: run that the network comes from; None if it comes from none.
     """
 
     def __init__(
@@ -80,6 +83,8 @@ class Predictor:
         engine: EngineChoice | None = None,
         postprocessing: Sequence[Postprocessing] = (),
         mirrors: Sequence[Mirror] = (),
+        training_range: TrainingRange | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.network = network.to(device).eval()
         if channels_last:
@@ -98,6 +103,8 @@ class Predictor:
         self._engine: Engine | None = None
         self.postprocessing = tuple(postprocessing)
         self.mirrors = tuple(mirrors)
+        self.training_range = training_range
+        self.origin = origin
 
     @property
     def members(self) -> tuple["Predictor", ...]:
@@ -138,16 +145,15 @@ class Predictor:
         Raises:
             UserError: for a scan that cannot be predicted, or attention that this network does not have.
         """
-        if outputs.attention:
-            self.check_attention()
+        self.check_outputs(outputs)
+        box = find_box(self.region, channels)
         if outputs.needs_probabilities:
-            prediction = predict_by_rows([self], channels, outputs, allocate, on_progress)
+            prediction = predict_by_rows([self], [box], channels, outputs, allocate, on_progress)
         else:
-            box = find_box(self.region, channels)
             label = self._label([box.cut(channel) for channel in channels], on_progress)
             prediction = Prediction(box.put_back(label, channels[0].shape), channels[0].affine, self.labels)
         if outputs.attention:
-            prediction = replace(prediction, attention=self._attention(channels))
+            prediction = replace(prediction, attention=self._attention(channels, box))
         return postprocess(prediction, self.postprocessing)
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
@@ -156,18 +162,17 @@ class Predictor:
             return predict_volume(self.network, image, self.window, with_attention=with_attention)
 
     def scan_rows(
-        self, channels: Sequence[Volume], on_progress: OnProgress | None = None, *, has_entropy: bool = True
+        self, channels: Sequence[Volume], box: Box, on_progress: OnProgress | None = None, *, has_entropy: bool = True
     ) -> tuple[int, Iterator[ScanRow]]:
-        """Return an axis of a scan and its rows across it; the network runs while they are taken.
+        """Return an axis of a scan and its rows across it; the network sees ``box`` and runs while they are taken.
 
         Take them under ``torch.inference_mode``. With ``has_entropy`` the entropies of mirror images are averaged.
         """
-        box = find_box(self.region, channels)
         native, has_map = [box.cut(channel) for channel in channels], has_entropy and bool(self.mirrors)
         image, affine, body = self._prepare(native)
         at_once = rows_at_once(self.labels.num_classes + has_map, native[0].shape)
-        shape, grid = image.shape[1:], (native[0].shape, native[0].affine, self.preprocessing.resampling)
-        restorer = RowRestorer(affine, shape, *grid, at_once)
+        shape, place, resampling = image.shape[1:], (native[0].shape, native[0].affine), self.preprocessing.resampling
+        restorer = RowRestorer(affine, shape, *place, resampling, at_once)
         parts = volume_rows(
             self._forward_for(image, has_entropy=has_map),
             image,
@@ -182,8 +187,10 @@ class Predictor:
             rows, box, channels[0].shape, restorer.axis, self.labels.num_classes, is_descending=restorer.is_descending
         )
 
-    def check_attention(self) -> None:
-        """Raise UserError if the network has no coefficients over a whole scan."""
+    def check_outputs(self, outputs: Outputs) -> None:
+        """Raise UserError if the attention is requested and the network has no coefficients over a whole scan."""
+        if not outputs.attention:
+            return
         if not isinstance(self.network, AttentionNetwork):
             raise UserError("--attention: this run's network has no gates. Leave it out, or name a run with gates.")
         if has_softmax_gates(self.network):
@@ -191,6 +198,11 @@ class Predictor:
                 "--attention: the softmax gates of this run's network compete over a window, so a whole scan has no"
                 " coefficients. Leave it out."
             )
+
+    def warn_if_unusual(self, channels: Sequence[Volume]) -> None:
+        """Log a warning for what lies beyond the range of the scans that the network was trained on."""
+        if self.training_range is not None:
+            self.training_range.warn(channels)
 
     @property
     def engine_name(self) -> str:
@@ -210,9 +222,8 @@ class Predictor:
             label_volume(forward, image, self.window, restorer, sums=self._sums, body=body, on_progress=on_progress)
         return restorer.label()
 
-    def _attention(self, channels: Sequence[Volume]) -> dict[str, NDArray[np.float32]]:
-        """Return the coefficients (H, W, D) of each gate by its name; 0 outside the region that the network sees."""
-        box = find_box(self.region, channels)
+    def _attention(self, channels: Sequence[Volume], box: Box) -> dict[str, NDArray[np.float32]]:
+        """Return the coefficients (H, W, D) of each gate by its name; 0 outside ``box``, which the network sees."""
         native = [box.cut(channel) for channel in channels]
         image, affine, _ = self._prepare(native)
         with torch.inference_mode(), self._autocast():
@@ -258,12 +269,16 @@ class Predictor:
 
 def predict_by_rows(
     members: Sequence[Predictor],
+    boxes: Sequence[Box],
     channels: Sequence[Volume],
     outputs: Outputs,
     allocate: Allocate,
     on_progress: OnProgress | None,
 ) -> Prediction:
-    """Return the mean prediction of ``members``, made row by row; arguments as ``Predictor.predict_volume``."""
+    """Return the mean prediction of ``members``, made row by row; arguments as ``Predictor.predict_volume``.
+
+    Each member sees its own box of ``boxes``.
+    """
     shares = [0.0] * len(members)
 
     def report(number: int, share: float) -> None:
@@ -277,21 +292,8 @@ def predict_by_rows(
         for member in members:
             modes.enter_context(evaluating(member.network))
         of_members = [
-            member.scan_rows(channels, partial(report, number), has_entropy=outputs.uncertainty)
-            for number, member in enumerate(members)
+            member.scan_rows(channels, box, partial(report, number), has_entropy=outputs.uncertainty)
+            for number, (member, box) in enumerate(zip(members, boxes, strict=True))
         ]
         axis = of_members[0][0]  # the same for all, as it follows from the scan's orientation
         return assemble_rows(mean_rows([rows for _, rows in of_members]), axis, empty, outputs, allocate)
-
-
-def postprocess(prediction: Prediction, steps: Sequence[Postprocessing]) -> Prediction:
-    """Apply ``steps`` to the label map, in their order; raise UserError if one returns another shape."""
-    for number, step in enumerate(steps):
-        label = step(prediction)
-        if label.shape != prediction.label.shape:
-            raise UserError(
-                f"inference.postprocessing[{number}]: returned a label map of shape {label.shape} for a scan of"
-                f" shape {prediction.label.shape}. Return one value per voxel of prediction.label."
-            )
-        prediction = replace(prediction, label=label.astype(np.uint8, copy=False))
-    return prediction

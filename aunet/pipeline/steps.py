@@ -30,7 +30,7 @@ from aunet.files import replaced_atomically
 from aunet.machine import peak_memory_bytes
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.networks.inspection.cost import forward_gflop
-from aunet.pipeline.data_identity import check_same_data
+from aunet.pipeline.data_identity import check_same_data, measure_training_range
 from aunet.pipeline.region import join_facts, record_missed_tests, record_uncropped, take_in_region
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
@@ -72,6 +72,8 @@ def train_run(
         facts = _start_from(config.init, config, cohort, splits, task.network)
     facts = join_facts(region_facts, facts)
     facts["computing"] = choice.as_record() | {"compiled": _compile(config, task, choice, record)}
+    training = set(splits.train)
+    facts["training_range"] = measure_training_range([case for case in cohort.cases if case.case_id in training])
     facts["flips"] = data.augmentation.flips.as_record()
     _log.info(data.augmentation.flips.describe())
     if rank() == 0:  # before the record: a folder with a record can be resumed

@@ -12,6 +12,7 @@ from aunet.data.io.volume import Volume
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
+
 @dataclass(frozen=True)
 class Box:
     """The voxels of a scan from ``start`` up to, but without, ``stop``, along each of its stored axes."""
