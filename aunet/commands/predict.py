@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _STANDARD_INPUT = "-"
+# Seconds left: for shorter ones a log needs no estimate.
+_WORTH_A_LINE = 60
 _INPUT_HELP = (
     "scans (NIfTI or folders of DICOM), folders of scans, - for a list on standard input, one a line, or the cases of a"
     " dataset: data=amos22 data.root=FOLDER; then settings of the prediction that replace the run's:"
@@ -176,15 +178,19 @@ def _predict(
     from aunet.pipeline.scan_predictions import predict_scans
     from aunet.terminal import run_progress
 
-    start, logged, step = time.monotonic(), 0, max(1, len(files) // 10)
+    start, step = time.monotonic(), max(1, len(files) // 10)
+    logged = 0
     with run_progress() as progress:
         bar = progress.add_task("Predicting", total=len(files))
 
         def show(number: int, share: float, name: str) -> None:
             nonlocal logged
             progress.update(bar, completed=number + share, description=f"Predicting {name}")
-            if number > logged and (logged == 0 or number % step == 0) and not progress.console.is_terminal:
-                logged, left = number, (time.monotonic() - start) / (number + share) * (len(files) - number - share)
+            if number == logged or (logged and number % step) or progress.console.is_terminal:
+                return
+            logged = number  # a file or pipe shows no bar
+            left = (time.monotonic() - start) / (number + share) * (len(files) - number - share)
+            if left >= _WORTH_A_LINE:
                 words = number, len(files), duration_words(left), clock_words(left)
                 _logger.info("%d of %d scans are predicted; about %s left, until %s", *words)
 
