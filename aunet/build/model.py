@@ -24,6 +24,7 @@ from aunet.errors import UserError
 from aunet.inference.coarse_region import CoarseRegion
 from aunet.inference.engine_choice import EngineChoice
 from aunet.inference.engines import EngineName, check_engine
+from aunet.inference.mirror_images import Mirror
 from aunet.inference.prediction import Origin
 from aunet.inference.predictor import Postprocessing, Predictor
 from aunet.inference.training_range import TrainingRange
@@ -112,6 +113,7 @@ def load_run(
         is_air_skipped=_is_air_skipped(config),
         engine=_engine_choice(config, choice, checkpoint, device or training_device(choice)),
         postprocessing=build_postprocessing(config.inference),
+        mirrors=_build_mirrors(config),
         training_range=TrainingRange.of_record(
             run.read_record(), facts.modalities or [facts.modality] * facts.in_channels
         ),
@@ -186,6 +188,14 @@ def _engine_choice(config: RunConfig, choice: HardwareChoice, checkpoint: Path, 
     run = f"{checkpoint.resolve()} {status.st_size} {status.st_mtime_ns}"
     has_bf16 = choose_for_prediction("auto", "auto", device).precision == "bf16"
     return EngineChoice(cast(Any, name), choice.precision, has_bf16, file, run)
+
+
+def _build_mirrors(config: RunConfig) -> Sequence[Mirror]:
+    if not config.inference.flips:
+        return ()
+    from aunet.build.mirror_images import build_mirrors  # imports MONAI, which takes seconds
+
+    return build_mirrors(config)
 
 
 def _is_air_skipped(config: RunConfig) -> bool:

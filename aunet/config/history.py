@@ -60,6 +60,7 @@ ADDED_KEYS: Mapping[str, object | Callable[[DictConfig], object]] = {
     "inference.sums": "float32",
     "inference.skip_air": False,
     "inference.engine": None,
+    "inference.flips": [],
     "inference.postprocessing": [],
     "trainer.callbacks": [],
     "trainer.validate_every": 1,

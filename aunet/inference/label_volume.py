@@ -56,14 +56,14 @@ def volume_rows(
     sums: torch.dtype = torch.float32,
     body: NDArray[np.bool_] | None = None,
     on_progress: OnProgress | None = None,
-    num_entropies: int = 0,
+    num_others: int = 0,
 ) -> Iterator[Tensor]:
     """Yield the rows (K, rows, W, D) of the logits of an image, in order along axis 0; arguments as ``label_volume``.
 
-    The last ``num_entropies`` maps of ``forward`` are not logits; they are 0 in windows that are skipped.
+    The last ``num_others`` maps of ``forward`` are not logits; they are 0 in windows that are skipped.
     """
     layout, windows = _lay_out(forward, image, window, body, on_progress)
-    parts = _rows(windows, layout, sums, is_skipping=body is not None, num_entropies=num_entropies)
+    parts = _rows(windows, layout, sums, is_skipping=body is not None, num_others=num_others)
     for _, logits in _inside_image(parts, layout):
         yield logits
 
@@ -118,7 +118,7 @@ def _rows(
     sums: torch.dtype,
     *,
     is_skipping: bool,
-    num_entropies: int = 0,
+    num_others: int = 0,
 ) -> Iterator[tuple[Triple, Tensor]]:
     """Yield whole rows of logits; where ``is_skipping`` left windows out, they are background."""
     for slab in finish_slabs(windows, layout, sums):
@@ -126,7 +126,7 @@ def _rows(
         if is_skipped is not None and bool(is_skipped.any()):
             slab.values.masked_fill_(is_skipped, IMPOSSIBLE)
             slab.values[0].masked_fill_(is_skipped, 0)
-            slab.values[len(slab.values) - num_entropies :].masked_fill_(is_skipped, 0)
+            slab.values[len(slab.values) - num_others :].masked_fill_(is_skipped, 0)
         yield (slab.first, 0, 0), slab.values
 
 

@@ -28,17 +28,18 @@ class MirroredForward:
     """The mean of a network over all combinations of ``mirrors``, the plain image among them.
 
     It returns log probabilities (B, K, h, w, d), which take the place of logits: their softmax is the mean of the
-    members' probabilities. With ``has_entropy`` a last map follows, the mean of the members' entropies (nats).
+    members' probabilities. With ``has_information`` a last map follows, the mutual information of class and member: the
+    entropy of the mean less the mean of the members' entropies (nats).
 
     Args:
         forward: returns the logits of windows (B, C, h, w, d).
         mirrors: the axes to flip.
-        has_entropy: whether to add the map.
+        has_information: whether to add the map.
     """
 
-    def __init__(self, forward: Forward, mirrors: Sequence[Mirror], *, has_entropy: bool = False) -> None:
+    def __init__(self, forward: Forward, mirrors: Sequence[Mirror], *, has_information: bool = False) -> None:
         self._forward = forward
-        self._has_entropy = has_entropy
+        self._has_information = has_information
         self._members = [
             chosen for number in range(len(mirrors) + 1) for chosen in itertools.combinations(mirrors, number)
         ]
@@ -49,10 +50,14 @@ class MirroredForward:
         for member in self._members:
             probabilities = self._probabilities(windows, member)
             total = total.to(windows.device) + probabilities
-            if self._has_entropy:
+            if self._has_information:
                 entropy = entropy.to(windows.device) + torch.special.entr(probabilities).sum(dim=1, keepdim=True)
-        mean = (total / len(self._members)).clamp(min=_SMALLEST).log()
-        return torch.cat([mean, entropy / len(self._members)], dim=1) if self._has_entropy else mean
+        mean = total / len(self._members)
+        log_mean = mean.clamp(min=_SMALLEST).log()
+        if not self._has_information:
+            return log_mean
+        information = torch.special.entr(mean).sum(dim=1, keepdim=True) - entropy / len(self._members)
+        return torch.cat([log_mean, information.clamp(min=0)], dim=1)
 
     def _probabilities(self, windows: Tensor, member: tuple[Mirror, ...]) -> Tensor:
         axes = [2 + mirror.axis for mirror in member]

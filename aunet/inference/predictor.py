@@ -162,25 +162,30 @@ class Predictor:
             return predict_volume(self.network, image, self.window, with_attention=with_attention)
 
     def scan_rows(
-        self, channels: Sequence[Volume], box: Box, on_progress: OnProgress | None = None, *, has_entropy: bool = True
+        self,
+        channels: Sequence[Volume],
+        box: Box,
+        on_progress: OnProgress | None = None,
+        *,
+        has_information: bool = True,
     ) -> tuple[int, Iterator[ScanRow]]:
         """Return an axis of a scan and its rows across it; the network sees ``box`` and runs while they are taken.
 
-        Take them under ``torch.inference_mode``. With ``has_entropy`` the entropies of mirror images are averaged.
+        Take them under ``torch.inference_mode``. With ``has_information`` entropies are the means over mirror images.
         """
-        native, has_map = [box.cut(channel) for channel in channels], has_entropy and bool(self.mirrors)
+        native, has_map = [box.cut(channel) for channel in channels], has_information and bool(self.mirrors)
         image, affine, body = self._prepare(native)
         at_once = rows_at_once(self.labels.num_classes + has_map, native[0].shape)
         shape, place, resampling = image.shape[1:], (native[0].shape, native[0].affine), self.preprocessing.resampling
         restorer = RowRestorer(affine, shape, *place, resampling, at_once)
         parts = volume_rows(
-            self._forward_for(image, has_entropy=has_map),
+            self._forward_for(image, has_information=has_map),
             image,
             self.window,
             sums=self._sums,
             body=body,
             on_progress=on_progress,
-            num_entropies=int(has_map),
+            num_others=int(has_map),
         )
         rows = restored_rows(parts, restorer, shape, has_map)
         return restorer.axis, uncropped_rows(
@@ -246,9 +251,9 @@ class Predictor:
         body = find_body(channels[0], shape, prepared.affine) if self._is_air_skipped else None
         return image.to(self.device, torch.float32), prepared.affine, body
 
-    def _forward_for(self, image: Tensor, *, has_entropy: bool = False) -> Forward:
+    def _forward_for(self, image: Tensor, *, has_information: bool = False) -> Forward:
         forward = self._engine_for(image) or self._forward
-        return MirroredForward(forward, self.mirrors, has_entropy=has_entropy) if self.mirrors else forward
+        return MirroredForward(forward, self.mirrors, has_information=has_information) if self.mirrors else forward
 
     def _engine_for(self, image: Tensor) -> Engine | None:
         """Return the engine, which is chosen on a patch from the middle of the first image (C, h, w, d)."""
@@ -292,7 +297,7 @@ def predict_by_rows(
         for member in members:
             modes.enter_context(evaluating(member.network))
         of_members = [
-            member.scan_rows(channels, box, partial(report, number), has_entropy=outputs.uncertainty)
+            member.scan_rows(channels, box, partial(report, number), has_information=outputs.uncertainty)
             for number, (member, box) in enumerate(zip(members, boxes, strict=True))
         ]
         axis = of_members[0][0]  # the same for all, as it follows from the scan's orientation

@@ -35,12 +35,12 @@ class ScanRow:
 
 
 def restored_rows(
-    parts: Iterable[Tensor], restorer: RowRestorer, shape: Sequence[int], has_entropy: bool
+    parts: Iterable[Tensor], restorer: RowRestorer, shape: Sequence[int], has_information: bool
 ) -> Iterator[ScanRow]:
     """Yield the rows of a scan from rows (maps, rows, w, d) of logits on a grid of ``shape`` (h, w, d).
 
-    Voxels outside that grid are background. If ``has_entropy``, the last map is the members' mean entropy; else there
-    is one member, whose entropy is computed.
+    Voxels outside that grid are background. If ``has_information``, the last map is the mutual information of class
+    and mirror image, by which the mean of their entropies falls short of the entropy of the mean.
     """
     outside = [torch.from_numpy(is_outside) for is_outside in restorer.mapping.outside(shape)]
     across = [axis for axis in range(3) if axis != restorer.axis]
@@ -50,17 +50,18 @@ def restored_rows(
             values = torch.stack([resampled.movedim(restorer.axis, 0) for resampled in maps])
             for number, index in enumerate(range(part.start, part.stop)):
                 is_background = is_beyond | outside[restorer.axis][index]
-                yield _scan_row(index, values[:, number], is_background, has_entropy)
+                yield _scan_row(index, values[:, number], is_background, has_information)
 
 
-def _scan_row(index: int, values: Tensor, is_background: Tensor, has_entropy: bool) -> ScanRow:
-    logits, entropies = (values[:-1], values[-1:]) if has_entropy else (values, values[:0])
+def _scan_row(index: int, values: Tensor, is_background: Tensor, has_information: bool) -> ScanRow:
+    logits = values[:-1] if has_information else values
     if is_background.any():
         logits = logits.masked_fill(is_background, IMPOSSIBLE)
         logits[0].masked_fill_(is_background, 0)
-        entropies = entropies.masked_fill(is_background, 0)
     probabilities = logits.softmax(dim=0)
-    entropy = entropies[0] if has_entropy else entropy_of(probabilities)
+    entropy = entropy_of(probabilities)
+    if has_information:
+        entropy = entropy - values[-1].masked_fill(is_background, 0)
     return ScanRow(index, probabilities, highest_class(iter(logits)), entropy)
 
 
@@ -138,7 +139,7 @@ def assemble_rows(
         if entropy is not None and information is not None:
             of_mean = entropy_of(row.probabilities)
             entropy[place] = of_mean.numpy()
-            # Rounding, and the interpolation of the members' mean, may take it below 0.
+            # Rounding may take it below 0.
             information[place] = (of_mean - row.entropy).clamp(min=0).numpy()
     return replace(empty, probabilities=probabilities, entropy=entropy, mutual_information=information)
 
