@@ -24,7 +24,8 @@ def load_ensemble(
         UserError: as ``load_run``, and if the runs differ in their classes or channels.
     """
     members = [load_run(folder, device, trusted_modules, inference) for folder in folders]
-    chosen = [member.origin.settings["postprocessing"] for member in members if member.origin is not None]
+    keys = "postprocessing", "chosen_postprocessing"
+    chosen = [[one.origin.settings[key] for key in keys] for one in members if one.origin is not None]
     is_same = all(steps == chosen[0] for steps in chosen[1:])
     if not is_same:
         _log.warning(

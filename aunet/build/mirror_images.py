@@ -25,14 +25,13 @@ def build_mirrors(config: RunConfig) -> list[Mirror]:
     chosen = choose_flips(mirrored if flips == "auto" else flips, facts.patch_size, *classes)
     if flips == "auto" and not mirrored:
         _log.warning("inference.flips=auto: the training mirrored no axis, so nothing is mirrored here.")
-    for flip in chosen.axes:
-        if flip.is_on and flip.axis not in mirrored:
-            reason = f"; {flip.reason}" if flip.reason else ""
-            _log.warning(
-                "inference.flips: the training of this run did not mirror %s, so the network may err in such"
-                " images%s. Compare the scores of validation cases with and without it.",
-                *(flip.name, reason),
-            )
+    if untrained := [flip for flip in chosen.axes if flip.is_on and flip.axis not in mirrored]:
+        _log.warning(
+            "inference.flips: the training of this run did not mirror %s, so the network may err in such images%s."
+            " Compare the scores of validation cases with and without it.",
+            ", ".join(flip.name for flip in untrained),
+            "".join(dict.fromkeys(f"; {flip.reason}" for flip in untrained if flip.reason)),
+        )
     if mirrored_names := [flip.name for flip in chosen.axes if flip.is_on]:
         pairs = [
             " and ".join(facts.class_names[index] for index in pair) for flip in chosen.axes for pair in flip.pairs

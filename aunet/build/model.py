@@ -21,6 +21,7 @@ from aunet.config.draft import load_draft, load_run_config
 from aunet.config.schema import DatasetFacts, InferenceConfig, RunConfig, Target, TrainerConfig
 from aunet.config.words import path_of
 from aunet.errors import UserError
+from aunet.inference.chosen_postprocessing import read_choice
 from aunet.inference.coarse_region import CoarseRegion
 from aunet.inference.engine_choice import EngineChoice
 from aunet.inference.engines import EngineName, check_engine
@@ -97,6 +98,9 @@ def load_run(
     load_checkpoint_weights(network, checkpoint)
     region = build_region(config, run.region, device)
     choice = choose_for_prediction(config.trainer.precision, config.trainer.channels_last, device)
+    is_chosen_left_out = inference is not None and inference.get("choose_postprocessing") is False
+    chosen = [] if is_chosen_left_out else read_choice(run.postprocessing)
+    settings = asdict(config.inference) | {"chosen_postprocessing": [step.as_json() for step in chosen]}
     set_tf32(config.trainer.tf32)
     facts = config.dataset
     return Predictor(
@@ -112,12 +116,12 @@ def load_run(
         sums=torch.float16 if config.inference.sums == "float16" else torch.float32,
         is_air_skipped=_is_air_skipped(config),
         engine=_engine_choice(config, choice, checkpoint, device or training_device(choice)),
-        postprocessing=build_postprocessing(config.inference),
+        postprocessing=[*build_postprocessing(config.inference), *(step.build() for step in chosen)],
         mirrors=_build_mirrors(config),
         training_range=TrainingRange.of_record(
             run.read_record(), facts.modalities or [facts.modality] * facts.in_channels
         ),
-        origin=Origin(folder, checkpoint, asdict(config.inference)),
+        origin=Origin(folder, checkpoint, settings),
     )
 
 

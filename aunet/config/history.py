@@ -62,6 +62,7 @@ ADDED_KEYS: Mapping[str, object | Callable[[DictConfig], object]] = {
     "inference.engine": None,
     "inference.flips": [],
     "inference.postprocessing": [],
+    "inference.choose_postprocessing": False,
     "trainer.callbacks": [],
     "trainer.validate_every": 1,
     "trainer.freeze": [],

@@ -257,6 +257,7 @@ class InferenceConfig:
     engine: str | None = required(one_of("torch", "openvino", "onnxruntime", "auto"))
     flips: Any = required(FLIPS)
     postprocessing: list[Any] = required()
+    choose_postprocessing: bool = required()
 
 
 @dataclass
