@@ -112,3 +112,25 @@ def test_a_checkpoint_that_cannot_be_read_is_one_message(tmp_path: Path, content
         file.write_bytes(content)
     with pytest.raises(UserError, match="does not hold the weights of this run's network"):
         load_checkpoint_weights(torch.nn.Conv3d(1, 1, 1), file)
+
+
+@pytest.mark.parametrize(
+    ("model", "stated", "patch_size", "said"),
+    [
+        (
+            "unet",
+            2,
+            [80, 64, 64],
+            r"spatial_dims=2: data\.patch_size=\[80, 64, 64\] makes 3D.*=\[80, 64, 1\]",
+        ),
+        ("monai_unet", 2, [80, 64, 64], r"spatial_dims=2: data\.patch_size=\[80, 64, 64\] makes 3D patches"),
+        ("attention", 3, [64, 64, 1], r"spatial_dims=3: data\.patch_size=\[64, 64, 1\] makes 2D.*more than one voxel"),
+    ],
+)
+def test_a_network_of_other_axes_than_the_patches_is_refused(
+    model: str, stated: int, patch_size: list[int], said: str
+) -> None:
+    facts = FACTS | {"patch_size": patch_size, "spatial_dims": 2 if patch_size[-1] == 1 else 3}
+    config = resolve_config(compose_config([f"model={model}", f"model.network.spatial_dims={stated}"]), facts)
+    with pytest.raises(UserError, match=said):
+        build_network(config)
