@@ -30,6 +30,7 @@ from aunet.inference.prediction import Origin
 from aunet.inference.predictor import Postprocessing, Predictor
 from aunet.inference.training_range import TrainingRange
 from aunet.machine import local_rank
+from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs.run_folder import RunFolder, checkpoint_of_run
 from aunet.runs.tensor_files import UnreadableTensorsError, read_tensors
@@ -37,11 +38,31 @@ from aunet.training.hardware import HardwareChoice, choose_for_hardware, choose_
 
 
 def build_network(config: RunConfig) -> nn.Module:
-    """Return the network with fresh weights, a function of the seed."""
+    """Return the network with fresh weights, a function of the seed.
+
+    Raises:
+        UserError: if it is not built of valid arguments, or for images of another number of axes than the patches.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = build_object(config.model.network)
+    _check_spatial_dims(config, network)
     return SliceBySlice(network) if config.dataset.spatial_dims == 2 else network
+
+
+def _check_spatial_dims(config: RunConfig, network: nn.Module) -> None:
+    stated = network.layers.spatial_dims if isinstance(network, UNet) else config.model.network.get("spatial_dims")
+    facts = config.dataset
+    if stated in (None, facts.spatial_dims):
+        return
+    if facts.spatial_dims == 3:
+        remedy = f"or train on slices with data.patch_size={[*facts.patch_size[:2], 1]}"
+    else:
+        remedy = "or give data.patch_size more than one voxel along its last axis"
+    raise UserError(
+        f"model.network.spatial_dims={stated}: data.patch_size={facts.patch_size} makes {facts.spatial_dims}D patches."
+        f" Leave model.network.spatial_dims out, {remedy}."
+    )
 
 
 def build_postprocessing(inference: InferenceConfig) -> list[Postprocessing]:
