@@ -71,7 +71,7 @@ def train_run(
     newest, facts = checkpoints.newest(), dict[str, object]()
     if newest is None and config.init is not None:
         facts = _start_from(config.init, config, cohort, splits, task.network)
-    facts = join_facts(region_facts, facts)
+    facts = join_facts(join_facts(_foreign_facts(config, cohort, record), region_facts), facts)
     facts["computing"] = choice.as_record() | {"compiled": _compile(config, task, choice, record)}
     training = set(splits.train)
     facts["training_range"] = measure_training_range([case for case in cohort.cases if case.case_id in training])
@@ -111,6 +111,14 @@ def train_run(
         **_describe_end(trainer, clock),
     )
     return splits
+
+
+def _foreign_facts(config: RunConfig, cohort: Cohort, record: RunRecord) -> dict[str, list[str]]:
+    """Return the caveat of scores on another dataset than the run was trained on, beside those it has."""
+    if not cohort.foreign:
+        return {}
+    caveat = f"Trained on {cohort.name}, tested on another dataset: {' '.join(config.data.test_on or ())}."
+    return {"caveats": [*record.facts.get("caveats", ()), caveat]}
 
 
 def _warn_of_absent_classes(data: SegmentationData) -> None:
