@@ -1,1 +1,1 @@
-"""Exported networks: a MONAI bundle, ONNX and safetensors, each checked against the prediction of aunet."""
+"""Files for the programs of others, made from predictions and trained networks."""

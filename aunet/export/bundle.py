@@ -50,12 +50,12 @@ def write_torchscript(model: ExportedModel) -> bytes:
 
 def _inference(model: ExportedModel) -> dict[str, object]:
     return {
-        "imports": ["$import torch", f"$import {_PARTS}"],
+        "imports": ["$import torch", f"$from {_PARTS} import scans_in"],
         "bundle_root": ".",
         "dataset_dir": "$@bundle_root + '/scans'",
         "output_dir": "$@bundle_root + '/eval'",
         "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
-        "datalist": f"${_PARTS}.scans_in(@dataset_dir, {model.in_channels})",
+        "datalist": f"$scans_in(@dataset_dir, {model.in_channels})",
         "network_def": "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device)",
         "preprocessing": {"_target_": "Compose", "transforms": _preprocessing(model)},
         "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},

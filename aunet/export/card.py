@@ -4,14 +4,15 @@ import re
 from collections.abc import Sequence
 
 from aunet.export.parity import SMALLEST_SHARE, Parity
-from aunet.reporting.model_card import Topics
 
 # A path of this machine's, of which the last part alone is kept: the rest may name a user or a patient.
 _PATH = re.compile(r"(?<![\w.:/])(?:~|[A-Za-z]:)?(?:[/\\][\w.@+-]+)+[/\\]([\w.@+-]+)")
 
 
-def write_card(title: str, topics: Topics, usage: str, parity: Parity, left_out: Sequence[str]) -> str:
-    """Return the card in Markdown: what the model is, how it is used, and how far it agrees with aunet."""
+def describe_model(
+    title: str, topics: Sequence[tuple[str, str]], usage: str, parity: Parity, left_out: Sequence[str]
+) -> str:
+    """Return the card in Markdown: ``topics`` with their answers, the use, and the agreement with aunet."""
     rows = [f"| {name} | {without_paths(answer).replace('|', '/')} |" for name, answer in topics]
     check = [parity.sentence()]
     if not parity.is_equal:

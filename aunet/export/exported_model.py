@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from aunet import __version__
 from aunet.config.schema import Target
 from aunet.data.cohort.case import Modality
 from aunet.data.preprocessing.intensity_scale import IntensityScale
@@ -26,8 +25,8 @@ _UNLIMITED = 10**12
 _STEPS = [
     "Bring the axes to RAS+ order by permuting and flipping them.",
     "Resample every channel to preprocessing.spacing (mm) on a grid with the centre of the scan and"
-    " ceil(size * side / spacing) voxels along each axis: a voxel that is larger than the scan's takes the mean over its"
-    " extent if preprocessing.resampling is area; all others are interpolated linearly.",
+    " ceil(size * side / spacing) voxels along each axis: a voxel that is larger than the scan's takes the mean over"
+    " its extent if preprocessing.resampling is area; all others are interpolated linearly.",
     "Clip every channel to its window, subtract its mean and divide by its sd; null means those of the scan, over all,"
     " nonzero or positive voxels.",
     "Pad with zeros, half on each side, to multiples of windows.size_multiple, at least to windows.patch_size.",
@@ -77,7 +76,7 @@ class ExportedModel:
         """Return the content of ``processing.json``."""
         preprocessing = self.predictor.preprocessing
         return {
-            "aunet": __version__,
+            "aunet": version("aunet"),
             "model": self.name,
             "input": "image: float32 (1, channels, right, anterior, superior)",
             "output": "logits: float32 (1, classes, right, anterior, superior)",
@@ -144,9 +143,7 @@ def example_window(model: ExportedModel) -> torch.Tensor:
     return torch.zeros(1, model.in_channels, *(2 * unit for unit in model.windows["size_multiple"]))
 
 
-def _intensities(
-    modality: Modality, window: tuple[float, float] | None, scale: IntensityScale | None
-) -> Intensities:
+def _intensities(modality: Modality, window: tuple[float, float] | None, scale: IntensityScale | None) -> Intensities:
     bounds = window if scale is None else scale.window
     return Intensities(
         modality=modality,

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -18,8 +19,10 @@ from aunet.errors import UserError
 from aunet.export.bundle import write_bundle
 from aunet.export.exported_model import ExportedModel
 from aunet.export.onnx_model import write_onnx_folder
-from aunet.export.safetensors_file import read_safetensors, write_safetensors
+from aunet.export.safetensors_file import bare_network, read_safetensors, write_safetensors
 
+# The line of a traceback that names the error; the first one is the cause.
+_ERROR = re.compile(r"[\w.]*(Error|Exception)\b")
 BuildNetwork = Callable[[Target], nn.Module]
 Label = NDArray[np.uint8]
 
@@ -80,9 +83,7 @@ def _label_with_safetensors(
 ) -> Label:
     settings, weights = read_safetensors(folder)
     network = build(settings)
-    inner = network.network if isinstance(network, nn.Module) and model.spatial_dims == 2 else network
-    assert isinstance(inner, nn.Module)
-    inner.load_state_dict(weights)
+    bare_network(network).load_state_dict(weights)
     predictor = copy.copy(model.predictor)
     predictor.network = network.eval()
     return predictor.predict(list(scan)).label
@@ -92,7 +93,8 @@ def _run(words: Sequence[str], folder: Path, name: str) -> None:
     """Run a Python program in ``folder``; raise UserError with its last line if it fails."""
     process = subprocess.run([sys.executable, *words], cwd=folder, capture_output=True, text=True, check=False)
     if process.returncode:
-        reason = (process.stderr.strip().splitlines() or ["no message"])[-1]
+        lines = [line for line in process.stderr.splitlines() if _ERROR.match(line)]
+        reason = (lines or process.stderr.split("\n")[-2:] or ["no message"])[0]
         raise UserError(f"{name}: the exported files do not run here ({reason}). Leave the format out by --formats.")
 
 
@@ -138,15 +140,13 @@ with safe_open("model.safetensors", framework="pt") as file:
 weights = load_file("model.safetensors")  # the state dict of settings["network"]
 ```
 
-`settings` holds the network, the preprocessing, the windows and the classes. `init=model.safetensors` starts a training of
-aunet from these weights."""
+`settings` holds the network, the preprocessing, the windows and the classes. `init=model.safetensors` starts a training
+of aunet from these weights."""
 
 FORMATS: dict[str, ExportFormat] = {
     form.name: form
     for form in (
-        ExportFormat(
-            "bundle", "bundle", ("fire",), write_bundle, _label_with_bundle, "docs/README.md", _BUNDLE_USAGE
-        ),
+        ExportFormat("bundle", "bundle", ("fire",), write_bundle, _label_with_bundle, "docs/README.md", _BUNDLE_USAGE),
         ExportFormat(
             "onnx",
             "onnx",

@@ -80,9 +80,7 @@ class ParityScan:
         is_same_shape = label.shape == expected.shape
         different = int(np.count_nonzero(label != expected)) if is_same_shape else expected.size
         share = 1 - different / expected.size
-        return Parity(
-            self.description, first.shape, first.spacing, share, different, int(np.count_nonzero(expected))
-        )
+        return Parity(self.description, first.shape, first.spacing, share, different, int(np.count_nonzero(expected)))
 
 
 def middle_slab(channels: Sequence[Volume]) -> list[Volume]:
@@ -105,8 +103,8 @@ def generate_scan(model: ExportedModel) -> ParityScan:
     sides = spacing * np.where(is_thick, (0.7, 0.7, 1.4), 1.0)
     shape = tuple(np.ceil(1.2 * np.asarray(model.windows["patch_size"]) * spacing / sides).astype(int))
     shape = tuple(length if thick else 1 for length, thick in zip(shape, is_thick, strict=True))
-    places = np.meshgrid(*(np.linspace(-1, 1, length) if length > 1 else np.zeros(1) for length in shape), indexing="ij")
-    is_inside = sum(place**2 for place in places) < 0.8
+    axes = [np.linspace(-1, 1, length) if length > 1 else np.zeros(1) for length in shape]
+    is_inside = sum(place**2 for place in np.meshgrid(*axes, indexing="ij")) < 0.8
     channels: list[Volume] = []
     for number, modality in enumerate(model.modalities):
         noise = ndimage.gaussian_filter(np.random.default_rng(number).standard_normal(shape), 2.5)

@@ -19,7 +19,7 @@ def write_safetensors(folder: Path, model: ExportedModel) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     settings = model.settings() | {"network": model.network, "spatial_dims": model.spatial_dims}
     metadata = {key: json.dumps(value) for key, value in settings.items()}
-    tensors = _bare(model.predictor.network).state_dict()
+    tensors = bare_network(model.predictor.network).state_dict()
     weights = {name: tensor.cpu().clone().contiguous() for name, tensor in tensors.items()}
     save_file(weights, folder / NAME, metadata)
 
@@ -31,6 +31,6 @@ def read_safetensors(folder: Path) -> tuple[Target, dict[str, Tensor]]:
     return network, load_file(folder / NAME)
 
 
-def _bare(network: nn.Module) -> nn.Module:
+def bare_network(network: nn.Module) -> nn.Module:
     """Return the 2D network itself, of one that labels slice by slice."""
     return network.network if isinstance(network, SliceBySlice) else network

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
+from torch import nn
 
 from aunet.build.data import build_cohort
-from aunet.build.inferer import build_inferer
 from aunet.build.model import build_network, load_run
 from aunet.config.draft import load_draft, load_run_config
-from aunet.config.schema import RunConfig
+from aunet.config.schema import InferenceConfig, RunConfig, Target
 from aunet.config.trust import NETWORK_ALONE, SOURCE_ALONE
 from aunet.data.cohort.split_file import read_splits
+from aunet.data.io.volume import Volume
 from aunet.errors import UserError
-from aunet.export.card import write_card
+from aunet.export.card import describe_model
 from aunet.export.exported_model import ExportedModel, describe_windows
-from aunet.export.formats import FORMATS, ExportFormat
+from aunet.export.formats import FORMATS, ExportFormat, Label
 from aunet.export.parity import Parity, ParityScan, generate_scan, middle_slab
 from aunet.files import check_writable, folder_replaced_atomically, write_json, write_text
 from aunet.inference.inferers import AutomaticInferer, Tiled
@@ -76,7 +76,7 @@ def export_run(
         files = checked.write(Path(temporary))
         expected = model.predictor.predict(files).label
         exporting = _Exporting(RunFolder(run), config, model, checked, files)
-        return [exporting.write(form, output / form.name, expected) for form in chosen]
+        return exporting.write_all(chosen, output, expected)
 
 
 def _choose_formats(names: Sequence[str] | None) -> list[ExportFormat]:
@@ -114,8 +114,7 @@ def _load_model(run: Path, trusted_modules: Sequence[str]) -> tuple[ExportedMode
     predictor = load_run(run, "cpu", trusted_modules, _IN_AUNET_ALONE)
     predictor.precision = "float32"
     inference, facts = config.inference, config.dataset
-    off = [key for key, value in _IN_AUNET_ALONE.items() if getattr(inference, key) != value and key != "engine"]
-    left_out = tuple(f"inference.{key}={getattr(inference, key)}" for key in off)
+    left_out = _left_out(inference)
     for setting in left_out:
         _log.warning("%s: the exported files do not apply it, nor does the prediction they are compared with.", setting)
     model = ExportedModel(
@@ -128,6 +127,12 @@ def _load_model(run: Path, trusted_modules: Sequence[str]) -> tuple[ExportedMode
         left_out=left_out,
     )
     return model, config
+
+
+def _left_out(inference: InferenceConfig) -> tuple[str, ...]:
+    """Return the settings that change aunet's label maps and that exported files cannot hold."""
+    steps = [f"inference.postprocessing={inference.postprocessing}"] if inference.postprocessing else []
+    return (*steps, *(["inference.skip_air=true"] if inference.skip_air else []))
 
 
 def _voxels_in_memory(predictor: Predictor, in_channels: int) -> int:
@@ -150,7 +155,9 @@ def _parity_scan(
         return generate_scan(model)
 
 
-def _validation_case(run: Path, config: RunConfig, model: ExportedModel, trusted_modules: Sequence[str]) -> ...:
+def _validation_case(
+    run: Path, config: RunConfig, model: ExportedModel, trusted_modules: Sequence[str]
+) -> list[Volume]:
     file = RunFolder(run).splits
     if not file.is_file():
         raise UserError(f"{file}: no such file")
@@ -164,7 +171,7 @@ def _validation_case(run: Path, config: RunConfig, model: ExportedModel, trusted
 
 @dataclass(frozen=True)
 class _Exporting:
-    """The writer of one run's formats, all checked on one scan."""
+    """The writer of one run's formats, all checked on one scan, which lies in ``files``."""
 
     run: RunFolder
     config: RunConfig
@@ -172,7 +179,23 @@ class _Exporting:
     scan: ParityScan
     files: Sequence[Path]
 
-    def write(self, form: ExportFormat, folder: Path, expected: ...) -> Exported:
+    def write_all(self, formats: Sequence[ExportFormat], output: Path, expected: Label) -> list[Exported]:
+        """Write the formats; one that fails does not stop the others, and is an error at the end."""
+        exported, failed = list[Exported](), list[str]()
+        for form in formats:
+            try:
+                exported.append(self.write(form, output / form.name, expected))
+            except UserError as error:
+                _log.error("%s", error)
+                failed.append(form.name)
+        if failed:
+            raise UserError(
+                f"{', '.join(failed)} could not be exported, for the reasons above; {len(exported)} other formats are in"
+                f" {output}."
+            )
+        return exported
+
+    def write(self, form: ExportFormat, folder: Path, expected: Label) -> Exported:
         """Write and check a format; its folder appears once both are done."""
         with folder_replaced_atomically(folder) as temporary, tempfile.TemporaryDirectory() as work:
             try:
@@ -182,8 +205,8 @@ class _Exporting:
             except Exception as error:  # noqa: BLE001 - whatever an exporter raises
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
                 raise UserError(
-                    f"--formats {form.name}: the network {self.model.name} cannot be written in it ({reason}). Name"
-                    " other formats."
+                    f"--formats {form.name}: model={self.model.name} cannot be written in it ({reason}). Name other"
+                    " formats."
                 ) from None
             label = form.label(temporary, self.files, self.model, self._build, Path(work))
             parity = self.scan.compare(label, expected)
@@ -196,7 +219,7 @@ class _Exporting:
         write_json(folder / "parity.json", parity.as_facts())
         topics = RunAnswers(self.run).model_card()
         title = f"{self.model.name}: {', '.join(name for _, name in self.model.predictor.labels.foreground)}"
-        write_text(folder / form.card, write_card(title, topics, form.usage, parity, self.model.left_out))
+        write_text(folder / form.card, describe_model(title, topics, form.usage, parity, self.model.left_out))
 
-    def _build(self, network: ...) -> torch.nn.Module:
+    def _build(self, network: Target) -> nn.Module:
         return build_network(replace(self.config, model=replace(self.config.model, network=network)))

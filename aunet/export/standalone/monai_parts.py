@@ -1,6 +1,5 @@
 """The parts of the bundle that MONAI lacks: resampling by the mean over a voxel, aligned windows, and a short loop."""
 
-import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -14,8 +13,6 @@ from monai.inferers import Inferer
 from monai.transforms import InvertibleTransform, MapTransform
 
 from .processing import Array, Axis, Intensities, Windows, plan_axes, predict_windows, resample, standardise
-
-_log = logging.getLogger(__name__)
 
 
 class Respaced(MapTransform, InvertibleTransform):
@@ -56,17 +53,16 @@ class Respaced(MapTransform, InvertibleTransform):
 
 def _affine_of(image: MetaTensor, axes: Sequence[Axis]) -> torch.Tensor:
     affine = image.affine.clone()
-    steps, first = (torch.tensor(values, dtype=affine.dtype) for values in zip(*((a.step, a.first) for a in axes)))
-    affine[:3, 3] += affine[:3, :3] @ first
-    affine[:3, :3] *= steps
+    affine[:3, 3] += affine[:3, :3] @ torch.tensor([axis.first for axis in axes], dtype=affine.dtype)
+    affine[:3, :3] *= torch.tensor([axis.step for axis in axes], dtype=affine.dtype)
     return affine
 
 
 def _replaced(image: MetaTensor, weights: Sequence[Array], affine: Any) -> MetaTensor:
     """Return ``image`` (C, ...) after a product with the weights of each axis, in its place ``affine``."""
     channels = [resample(channel, weights) for channel in image.detach().cpu().numpy()]
-    meta, operations = deepcopy(image.meta), deepcopy(image.applied_operations)
-    return MetaTensor(torch.from_numpy(np.stack(channels)), affine, meta, operations)
+    meta = {key: value for key, value in image.meta.items() if key != "affine"}
+    return MetaTensor(torch.from_numpy(np.stack(channels)), affine, meta, deepcopy(image.applied_operations))
 
 
 class Standardised(MapTransform):

@@ -72,12 +72,12 @@ class Axis:
 
     def to_grid(self, method: str) -> Array:
         """Return the weights (grid_size, size) with which voxels of the scan become those of the grid."""
-        positions = np.round(self.step * np.arange(self.grid_size) + self.first, 6)
+        positions: Positions = np.round(self.step * np.arange(self.grid_size, dtype=np.float64) + self.first, 6)
         return _weights(positions, self.step, self.size, method)
 
     def to_scan(self, method: str) -> Array:
         """Return the weights (size, grid_size) with which voxels of the grid become those of the scan."""
-        positions = np.round((np.arange(self.size) - self.first) / self.step, 6)
+        positions: Positions = np.round((np.arange(self.size, dtype=np.float64) - self.first) / self.step, 6)
         return _weights(positions, 1 / self.step, self.grid_size, method)
 
 
@@ -109,7 +109,8 @@ def prepare(channels: Array, axes: Sequence[Axis], method: str, intensities: Seq
 def standardise(channel: Array, settings: Intensities) -> Array:
     """Return a channel (h, w, d) clipped, shifted and scaled; a constant one becomes zero."""
     if settings["window"] is not None:
-        channel = np.clip(channel, *settings["window"])
+        low, high = settings["window"]
+        channel = np.clip(channel, low, high)
     mean, sd = settings["mean"], settings["sd"]
     if mean is None or sd is None:
         chosen = {"all": ..., "nonzero": channel != 0, "positive": channel > 0}[settings["measured_on"]]
@@ -168,9 +169,7 @@ def gaussian(window: Sequence[int]) -> Array:
     return np.maximum(weights, max(weights.min(), 1e-3)).astype(np.float32)
 
 
-def _lay_out(
-    size: Sequence[int], settings: Windows
-) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, ...]]]:
+def _lay_out(size: Sequence[int], settings: Windows) -> tuple[tuple[int, ...], tuple[int, ...], list[tuple[int, ...]]]:
     """Return the padded size of an image, the size of its windows and their first voxels."""
     multiples = settings["size_multiple"]
     window = tuple(_round_up(side, unit) for side, unit in zip(settings["patch_size"], multiples, strict=True))
