@@ -190,8 +190,8 @@ class _Exporting:
                 failed.append(form.name)
         if failed:
             raise UserError(
-                f"{', '.join(failed)} could not be exported, for the reasons above; {len(exported)} other formats are in"
-                f" {output}."
+                f"{', '.join(failed)} could not be exported, for the reasons above; {len(exported)} other formats"
+                f" are in {output}."
             )
         return exported
 

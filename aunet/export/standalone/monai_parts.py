@@ -126,6 +126,8 @@ class Evaluator:
             image = case["image"]
             with torch.inference_mode():
                 logits = self.inferer(image.as_tensor()[None].to(self.device), self.network)[0]
+            # Of the label map: MONAI 1.6 would write that of an image with a channel axis as if it were 2D.
+            image.meta["original_channel_dim"] = "no_channel"
             self.postprocessing({**case, "pred": MetaTensor(logits, meta=image.meta)})
 
 
