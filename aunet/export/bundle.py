@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from aunet.export.exported_model import ExportedModel, copy_standalone, example_window, installed_versions
+from aunet.export.exported_model import (
+    ExportedModel,
+    copy_standalone,
+    example_window,
+    installed_versions,
+    patch_window,
+    with_windows_alone,
+)
 from aunet.files import write_json
 from aunet.inference.engines import quiet_exporters
 
@@ -25,7 +33,8 @@ _MODALITIES = {"ct": "CT", "mr": "MR", "pet": "PT", "picture": "XC"}
 def write_bundle(folder: Path, model: ExportedModel) -> None:
     """Write configurations, weights and scripts to ``folder``."""
     (folder / "models").mkdir(parents=True)
-    (folder / "models" / "model.ts").write_bytes(write_torchscript(model))
+    content, model = _write_network(model)
+    (folder / "models" / "model.ts").write_bytes(content)
     weights = {name: tensor.cpu().contiguous() for name, tensor in model.predictor.network.state_dict().items()}
     torch.save(weights, folder / "models" / "model.pt")
     write_json(folder / "configs" / "metadata.json", _metadata(model))
@@ -33,14 +42,32 @@ def write_bundle(folder: Path, model: ExportedModel) -> None:
     copy_standalone(folder / "scripts", STANDALONE)
 
 
-def write_torchscript(model: ExportedModel) -> bytes:
-    """Return the network as TorchScript, without the paths of this machine's Python files."""
-    network, buffer = model.folded_network(), io.BytesIO()
+def _write_network(model: ExportedModel) -> tuple[bytes, ExportedModel]:
+    """Return the network as TorchScript, with the model as it is then run: in windows alone if sizes are fixed."""
+    network, smallest = model.folded_network(), example_window(model)
+    content = write_torchscript(network, smallest)
+    larger = torch.randn(1, model.in_channels, *(3 * side // 2 for side in smallest.shape[2:]))
+    if _is_same(network, content, larger):
+        return content, model
+    return write_torchscript(network, patch_window(model)), with_windows_alone(model, "bundle")
+
+
+def _is_same(network: nn.Module, content: bytes, image: Tensor) -> bool:
+    """Return whether TorchScript computes what ``network`` does, on an image of another size than its example's."""
+    try:
+        with torch.no_grad():
+            traced: Tensor = torch.jit.load(io.BytesIO(content))(image)
+            return torch.allclose(traced, network(image), atol=1e-4, rtol=1e-4)
+    except RuntimeError:
+        return False
+
+
+def write_torchscript(network: nn.Module, example: Tensor) -> bytes:
+    """Return ``network`` traced on ``example`` (1, C, h, w, d), without the paths of this machine's Python files."""
+    buffer, cleaned = io.BytesIO(), io.BytesIO()
     with quiet_exporters(), warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
         warnings.simplefilter("ignore")  # torch prefers torch.export; MONAI's tools read TorchScript
-        traced = torch.jit.trace(network, example_window(model), check_trace=False, _store_inputs=False)
-        torch.jit.save(traced, buffer)
-    cleaned = io.BytesIO()
+        torch.jit.save(torch.jit.trace(network, example, check_trace=False, _store_inputs=False), buffer)
     with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(cleaned, "w", zipfile.ZIP_STORED) as target:
         for entry in source.infolist():
             if not entry.filename.endswith(".debug_pkl"):

@@ -1,8 +1,9 @@
 """A trained network with all that a program without aunet must know to label scans with it."""
 
 import copy
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,7 @@ from aunet.inference.inferers import Inferer, WholeVolume
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 
+_log = logging.getLogger(__name__)
 _MEASURED_ON: dict[Modality, str] = {"ct": "all", "mr": "nonzero", "pet": "positive", "picture": "all"}
 # Voxels of a scan that is predicted in one pass whatever its size.
 _UNLIMITED = 10**12
@@ -30,8 +32,10 @@ _STEPS = [
     "Clip every channel to its window, subtract its mean and divide by its sd; null means those of the scan, over all,"
     " nonzero or positive voxels.",
     "Pad with zeros, half on each side, to multiples of windows.size_multiple, at least to windows.patch_size.",
-    "If that is at most windows.one_pass_voxels voxels, run the network once. Otherwise run it on windows that share"
-    " windows.overlap, and average their logits with Gaussian weights (sd: an eighth of each side; at least 0.001).",
+    "If that is at most windows.one_pass_voxels voxels, run the network once. Otherwise run it on windows of"
+    " windows.patch_size, spread evenly from one end to the other, that share windows.overlap at least and begin at"
+    " multiples of windows.size_multiple, and average their logits with Gaussian weights (sd: an eighth of each side; at"
+    " least 0.001). processing.py is exact.",
     "Resample the logits to the voxels of the scan like the image, and take the class with the highest one.",
     "Bring the axes back to the order of the file.",
 ]
@@ -141,6 +145,22 @@ def installed_versions(*packages: str) -> dict[str, str]:
 def example_window(model: ExportedModel) -> torch.Tensor:
     """Return a window (1, C, h, w, d) of two multiples along each axis, with which the network is traced."""
     return torch.zeros(1, model.in_channels, *(2 * unit for unit in model.windows["size_multiple"]))
+
+
+def patch_window(model: ExportedModel) -> torch.Tensor:
+    """Return a window (1, C, h, w, d) of the patch size, for networks that fix the size of their input."""
+    return torch.zeros(1, model.in_channels, *model.windows["patch_size"])
+
+
+def with_windows_alone(model: ExportedModel, format_name: str) -> ExportedModel:
+    """Return the model for files of ``format_name`` whose input has one size; a line says so if it changes anything."""
+    if model.windows["one_pass_voxels"]:
+        _log.info(
+            "%s: model=%s fixes the size of its input, so all scans are predicted in windows, none in one pass.",
+            format_name,
+            model.name,
+        )
+    return replace(model, windows={**model.windows, "one_pass_voxels": 0})
 
 
 def _intensities(modality: Modality, window: tuple[float, float] | None, scale: IntensityScale | None) -> Intensities:

@@ -1,12 +1,9 @@
 """A network as ONNX, with its pre- and post-processing described beside it in JSON and done in a short program."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from aunet.export.exported_model import ExportedModel, copy_standalone, example_window
+from aunet.export.exported_model import ExportedModel, copy_standalone, example_window, patch_window, with_windows_alone
 from aunet.files import write_json
 from aunet.inference.engines import write_onnx
 
@@ -24,14 +21,10 @@ def write_onnx_folder(folder: Path, model: ExportedModel) -> None:
 
 
 def _write_model(model: ExportedModel) -> tuple[bytes, ExportedModel]:
-    """Return the network for any size, else for the windows alone, with the model as it is then run."""
+    """Return the network as ONNX, with the model as it is then run: in windows alone if sizes are fixed."""
     network = model.folded_network()
     try:
         return write_onnx(network, example_window(model), model.windows["size_multiple"]), model
     except Exception as error:  # noqa: BLE001 - whatever the exporter raises for networks that fix their size
-        _log.info("onnx: the network fixes the size of its input, so that all scans are predicted in windows.")
         _log.debug("%s", error)
-    windows = model.windows
-    patch = torch.zeros(1, model.in_channels, *windows["patch_size"])
-    fixed = replace(model, windows={**windows, "one_pass_voxels": 0})
-    return write_onnx(network, patch), fixed
+    return write_onnx(network, patch_window(model)), with_windows_alone(model, "onnx")

@@ -217,7 +217,7 @@ class _Exporting:
 
     def _describe(self, form: ExportFormat, folder: Path, parity: Parity) -> None:
         write_json(folder / "parity.json", parity.as_facts())
-        topics = RunAnswers(self.run).model_card()
+        topics = RunAnswers(self.run).model_card("this folder")
         title = f"{self.model.name}: {', '.join(name for _, name in self.model.predictor.labels.foreground)}"
         write_text(folder / form.card, describe_model(title, topics, form.usage, parity, self.model.left_out))
 
