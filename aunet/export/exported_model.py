@@ -34,8 +34,8 @@ _STEPS = [
     "Pad with zeros, half on each side, to multiples of windows.size_multiple, at least to windows.patch_size.",
     "If that is at most windows.one_pass_voxels voxels, run the network once. Otherwise run it on windows of"
     " windows.patch_size, spread evenly from one end to the other, that share windows.overlap at least and begin at"
-    " multiples of windows.size_multiple, and average their logits with Gaussian weights (sd: an eighth of each side; at"
-    " least 0.001). processing.py is exact.",
+    " multiples of windows.size_multiple, and average their logits with Gaussian weights (sd: an eighth of each side;"
+    " at least 0.001). processing.py is exact.",
     "Resample the logits to the voxels of the scan like the image, and take the class with the highest one.",
     "Bring the axes back to the order of the file.",
 ]
