@@ -104,7 +104,7 @@ def _score_files(
     scoring: Scoring,
 ) -> tuple[pd.DataFrame, float]:
     """Return the scores of one case and the diagonal of its scan (mm), which a case without any class has too."""
-    # Of two segmentations in DICOM neither tells how large the scan is.
+    # Neither of two segmentations in DICOM has the size of the scan.
     expected, predicted = cover_both(read_label(reference), read_label(prediction))
     predicted = align(predicted, expected)
     expected = align(expected, predicted)

@@ -23,7 +23,7 @@ Box = tuple[slice, ...]
 
 @dataclass(frozen=True)
 class Scoring:
-    """What to score.
+    """The choice of scores beside the usual ones.
 
     Attributes:
         tolerances: of surfaces (mm), by class name.

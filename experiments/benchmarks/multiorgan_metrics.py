@@ -3,7 +3,7 @@
 python experiments/benchmarks/multiorgan_metrics.py PREDICTIONS LABELS --output FILE.csv
 
 Each class of each case is cut to the box of both masks with a margin of a voxel, as both sides do by themselves. The
-table gives the median and the largest difference over all classes and cases. Real label maps; they stay where they are.
+table lists the median and the largest difference over all classes and cases. Real label maps; they stay where they are.
 """
 
 import argparse

@@ -114,7 +114,7 @@ def align(label: Volume, image: Volume) -> Volume:
 def cover_both(first: Volume, second: Volume) -> tuple[Volume, Volume]:
     """Return two sparse label maps of one lattice on the smallest grid that holds both, 0 outside either.
 
-    Other volumes are returned as they are: of these, one tells how large the scan is.
+    Other volumes are returned as they are: one of them has the size of the scan.
     """
     turned = _turned_to(second, first) if first.is_sparse and second.is_sparse else None
     if turned is None:

@@ -65,7 +65,7 @@ def test_classes_of_the_other_dataset_are_matched_by_name(tmp_path: Path) -> Non
             assert np.array_equal(found == index, stored == values[name])
 
 
-def test_a_scan_of_the_training_set_is_no_test_case_of_the_other(tmp_path: Path) -> None:
+def test_a_scan_of_the_training_set_cannot_be_a_test_case_of_the_other(tmp_path: Path) -> None:
     own = dataset(tmp_path / "own", {"spleen": 1}, seed=0)
     other = dataset(tmp_path / "other", {"spleen": 1}, seed=0)
 
