@@ -251,3 +251,18 @@ def test_uneven_seeds_and_a_single_patient_are_compared_too(
     run(*runs, "--output", tmp_path / "comparison", figures=True)
 
     assert "unknown" in (tmp_path / "comparison" / "comparison.md").read_text(encoding="utf-8")
+
+
+def test_the_primary_metrics_are_declared_and_an_unknown_one_is_refused(tmp_path: Path) -> None:
+    folders = study(tmp_path)
+    with pytest.raises(UserError, match=r"--primary jaccard: not a metric of these tables. Choose from dice"):
+        run(*folders, "--primary", "jaccard", "--output", tmp_path / "comparison")
+
+    run(*folders, "--primary", "dice", "nsd", "--output", tmp_path / "comparison")
+
+    rows = pd.read_csv(tmp_path / "comparison" / "effects.csv")
+    assert set(rows.loc[rows["family"] == "primary", "metric"]) == {"dice", "nsd"}
+    summary = (tmp_path / "comparison" / "summary.txt").read_text("utf-8")
+    assert "changed pancreas Dice" in summary
+    assert "changed pancreas NSD" in summary
+    assert "primary rows (Dice, NSD)" in (tmp_path / "comparison" / "comparison.md").read_text("utf-8")
