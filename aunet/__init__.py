@@ -6,10 +6,11 @@ Importing ``aunet`` loads neither torch nor anything heavy; the first access to 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aunet.build.ensemble import load_ensemble
     from aunet.build.model import load_run
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_run"]
+__all__ = ["__version__", "load_ensemble", "load_run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from aunet.build.model import load_run
 
         return load_run
+    if name == "load_ensemble":
+        from aunet.build.ensemble import load_ensemble
+
+        return load_ensemble
     raise AttributeError(f"module 'aunet' has no attribute {name!r}")
