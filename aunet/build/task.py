@@ -18,7 +18,7 @@ from aunet.data.patches.augmentation import Augmentation
 from aunet.errors import UserError
 from aunet.losses.class_weights import build_weighted_loss, list_weights
 from aunet.messages import did_you_mean
-from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.networks.slice_by_slice import unwrap
 from aunet.runs import ranks
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.hardware import HardwareChoice, fused_where_possible
@@ -106,7 +106,7 @@ def freeze_parts(network: nn.Module, parts: Sequence[str]) -> None:
     Raises:
         UserError: a part has no parameter, or nothing is left to train.
     """
-    bare = network.network if isinstance(network, SliceBySlice) else network
+    bare = unwrap(network)
     for part in parts:
         frozen = [value for name, value in bare.named_parameters() if f"{name}.".startswith(f"{part}.")]
         if not frozen:

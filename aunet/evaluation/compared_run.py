@@ -53,7 +53,8 @@ class Training:
     """The cases that a network was trained and chosen on, and how long and on which machine it trained.
 
     None is "not recorded". ``environment`` holds the versions and the hardware by name, ``precision`` the numeric
-    precision. ``patients`` maps a case to its patient, unless that is the case itself.
+    precision. ``patients`` maps a case to its patient, unless that is the case itself. ``fold`` is that of a
+    cross-validation whose folds are pooled.
     """
 
     train: frozenset[str] | None = None
@@ -64,6 +65,7 @@ class Training:
     steps: int | None = None
     precision: str | None = None
     extended_from: int | None = None
+    fold: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 

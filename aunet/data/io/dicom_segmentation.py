@@ -69,7 +69,10 @@ def _header_and_places(path: Path) -> tuple[Dataset, list[Dataset], list[int | N
             raise UserError(f"{path}: a fractional segmentation; a label map is needed: convert it to a binary one.")
         if header.get("SOPClassUID") == _LABEL_MAP:
             return header, frames, [None] * len(frames)
-        return header, frames, [int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber) for frame in frames]
+        # The only segment of an object may be named once for all frames.
+        shared = header.SharedFunctionalGroupsSequence[0]
+        named = [_group(frame, shared, "SegmentIdentificationSequence") for frame in frames]
+        return header, frames, [int(segment.ReferencedSegmentNumber) for segment in named]
     except UserError:
         raise
     except (*HEADER_ERRORS, IndexError) as error:

@@ -8,7 +8,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aunet.data.io.format import Format, StoredVoxels
 from aunet.data.io.grid import Affine, Shape, Voxels
@@ -151,7 +150,7 @@ def _read(path: Path, image_io: str) -> StoredVoxels:
     return StoredVoxels(channels, affine)
 
 
-def _write(path: Path, array: NDArray[np.uint8], affine: Affine) -> None:
+def _write(path: Path, array: Voxels, affine: Affine) -> None:
     itk = _imported(path)
     lps = _LPS_TO_RAS @ affine
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
@@ -183,6 +182,7 @@ NRRD = Format(
     read_label=_read_with("NrrdImageIO"),
     label_suffix=".nrrd",
     write_label=_write,
+    write_image=_write,
     files=_files,
 )
 META_IMAGE = Format(
@@ -194,5 +194,6 @@ META_IMAGE = Format(
     read_label=_read_with("MetaImageIO"),
     label_suffix=".mha",
     write_label=_write,
+    write_image=_write,
     files=_files,
 )
