@@ -4,7 +4,6 @@ Source of the layout: MONAI's bundle specification, https://docs.monai.io/en/sta
 """
 
 import io
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -55,7 +54,7 @@ def _write_network(model: ExportedModel) -> tuple[bytes, ExportedModel]:
 def _is_same(network: nn.Module, content: bytes, image: Tensor) -> bool:
     """Return whether TorchScript computes what ``network`` does, on an image of another size than its example's."""
     try:
-        with torch.no_grad():
+        with quiet_exporters(), torch.no_grad():
             traced: Tensor = torch.jit.load(io.BytesIO(content))(image)
             return torch.allclose(traced, network(image), atol=1e-4, rtol=1e-4)
     except RuntimeError:
@@ -65,8 +64,8 @@ def _is_same(network: nn.Module, content: bytes, image: Tensor) -> bool:
 def write_torchscript(network: nn.Module, example: Tensor) -> bytes:
     """Return ``network`` traced on ``example`` (1, C, h, w, d), without the paths of this machine's Python files."""
     buffer, cleaned = io.BytesIO(), io.BytesIO()
-    with quiet_exporters(), warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch prefers torch.export; MONAI's tools read TorchScript
+    # torch warns that it prefers torch.export; MONAI's tools read TorchScript.
+    with quiet_exporters(), torch.inference_mode(False), torch.no_grad():
         torch.jit.save(torch.jit.trace(network, example, check_trace=False, _store_inputs=False), buffer)
     with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(cleaned, "w", zipfile.ZIP_STORED) as target:
         for entry in source.infolist():

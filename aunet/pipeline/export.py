@@ -186,6 +186,8 @@ class _Exporting:
             try:
                 exported.append(self.write(form, output / form.name, expected))
             except UserError as error:
+                if len(formats) == 1:
+                    raise
                 _log.error("%s", error)
                 failed.append(form.name)
         if failed:

@@ -31,9 +31,10 @@ sys.meta_path.insert(0, Blocker())
 SMALL = [
     "trainer.max_epochs=2",
     "trainer.batches_per_epoch=6",
-    "data.patch_size=[16,16,16]",
+    "trainer.precision=float32",
     "optimizer.factory.lr=0.01",
 ]
+NETWORK = ["data.patch_size=[16,16,16]", "data.batch_size=2", "model.network.channels=[4,8,8]", "logger=csv"]
 # A CT-like grid: finer in plane than the network's, thicker across, sides in the order of a sagittal scan.
 OBLIQUE = np.array([[0, 0.2, 2.9, 4.0], [0.8, 0, 0.1, -7.0], [0, -0.9, 0.8, 11.0], [0, 0, 0, 1]])
 
@@ -51,14 +52,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def train(tmp_path: Path, *words: str) -> Path:
     run = tmp_path / "run"
-    common = [
-        *SMALL,
-        "model.network.channels=[4,8,8]",
-        f"data.cache={tmp_path}/cache",
-        "logger=csv",
-        "data.batch_size=2",
-    ]
-    assert main(["train", *common, "trainer.precision=float32", *words, f"hydra.run.dir={run}"]) == 0
+    assert main(["train", *SMALL, *NETWORK, f"data.cache={tmp_path}/cache", *words, f"hydra.run.dir={run}"]) == 0
     return run
 
 
