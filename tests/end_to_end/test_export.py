@@ -34,7 +34,7 @@ SMALL = [
     "trainer.precision=float32",
     "optimizer.factory.lr=0.01",
 ]
-NETWORK = ["data.patch_size=[16,16,16]", "data.batch_size=2", "model.network.channels=[4,8,8]", "logger=csv"]
+NETWORK = ["data.patch_size=[16,16,16]", "data.batch_size=2", "model.network.channels=[4,8,8]"]
 # A CT-like grid: finer in plane than the network's, thicker across, sides in the order of a sagittal scan.
 OBLIQUE = np.array([[0, 0.2, 2.9, 4.0], [0.8, 0, 0.1, -7.0], [0, -0.9, 0.8, 11.0], [0, 0, 0, 1]])
 
@@ -52,7 +52,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def train(tmp_path: Path, *words: str) -> Path:
     run = tmp_path / "run"
-    assert main(["train", *SMALL, *NETWORK, f"data.cache={tmp_path}/cache", *words, f"hydra.run.dir={run}"]) == 0
+    own = [f"data.cache={tmp_path}/cache", f"hydra.run.dir={run}", "logger=csv", "optimizer.factory.lr=0.01"]
+    assert main(["train", *SMALL, *NETWORK, *own, *words]) == 0
     return run
 
 

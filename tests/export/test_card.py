@@ -34,7 +34,7 @@ def test_the_share_of_equal_voxels_counts_every_voxel() -> None:
     assert SCAN.compare(expected, expected).is_equal
 
 
-def test_a_label_map_of_another_shape_is_no_equal() -> None:
+def test_no_voxel_of_a_label_map_of_another_shape_is_equal() -> None:
     assert SCAN.compare(np.zeros((5, 4, 10), np.uint8), np.zeros((4, 5, 10), np.uint8)).equal_voxels == 0
 
 
