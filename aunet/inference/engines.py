@@ -19,12 +19,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from aunet.errors import UserError
-from aunet.networks.layers import channels_last, lay_out_channels_last
+from aunet.networks.layers import AUTOCAST_TYPES, Precision, channels_last, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
 
 EngineName = Literal["torch", "openvino", "onnxruntime"]
-Precision = Literal["float32", "bf16", "fp16"]
-AUTOCAST_TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 OnnxModels = dict[torch.Size, bytes]
 T = TypeVar("T")
 # Full windows, and those of a last batch that holds fewer.
