@@ -22,7 +22,7 @@ from aunet.export.exported_model import (
 from aunet.files import write_json
 from aunet.inference.engines import quiet_exporters
 
-STANDALONE = ("__init__.py", "processing.py", "monai_parts.py")
+STANDALONE = ("__init__.py", "processing.py", "postprocessing.py", "monai_parts.py")
 # The schema of metadata.json that MONAI publishes.
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 _PARTS = "scripts.monai_parts"
@@ -86,7 +86,7 @@ def _inference(model: ExportedModel) -> dict[str, object]:
         "preprocessing": {"_target_": "Compose", "transforms": _preprocessing(model)},
         "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
         "inferer": {"_target_": f"{_PARTS}.WindowInferer", **model.windows},
-        "postprocessing": {"_target_": "Compose", "transforms": _postprocessing()},
+        "postprocessing": {"_target_": "Compose", "transforms": _postprocessing(model)},
         "evaluator": {
             "_target_": f"{_PARTS}.Evaluator",
             "dataset": "@dataset",
@@ -131,7 +131,8 @@ def _standardising(model: ExportedModel) -> list[dict[str, object]]:
     return [*clipping, normalising | {"subtrahend": first["mean"], "divisor": first["sd"]}]
 
 
-def _postprocessing() -> list[dict[str, object]]:
+def _postprocessing(model: ExportedModel) -> list[dict[str, object]]:
+    """Return the way back to the scan, the label map, and the steps of the run on it."""
     saving = {
         "output_dir": "@output_dir",
         "output_postfix": "seg",
@@ -141,16 +142,18 @@ def _postprocessing() -> list[dict[str, object]]:
         "separate_folder": False,
         "print_log": False,
     }
+    steps = {"steps": model.postprocessing, "class_names": model.predictor.labels.names}
     inverting = {"transform": "@preprocessing", "orig_keys": "image", "nearest_interp": False}
     return [
         {"_target_": "Invertd", "keys": "pred", **inverting},
         {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+        *([{"_target_": f"{_PARTS}.Postprocessed", "keys": "pred", **steps}] if model.postprocessing else []),
         {"_target_": "SaveImaged", "keys": "pred", **saving},
     ]
 
 
 def _metadata(model: ExportedModel) -> dict[str, object]:
-    labels, versions = model.predictor.labels, installed_versions("monai", "torch", "numpy", "nibabel")
+    labels, versions = model.predictor.labels, installed_versions("monai", "torch", "numpy", "nibabel", "scipy")
     common: dict[str, Any] = {
         "spatial_shape": [f"{unit}*n" if unit > 1 else "*" for unit in model.windows["size_multiple"]],
         "dtype": "float32",
@@ -178,7 +181,7 @@ def _metadata(model: ExportedModel) -> dict[str, object]:
         "monai_version": versions["monai"],
         "pytorch_version": versions["torch"],
         "numpy_version": versions["numpy"],
-        "required_packages_version": {"nibabel": versions["nibabel"]},
+        "required_packages_version": {name: versions[name] for name in ("nibabel", "scipy")},
         "name": f"aunet {model.name}",
         "task": f"Segmentation of {', '.join(name for _, name in labels.foreground)}",
         "description": f"{model.name}, trained and exported by aunet. docs/README.md is its model card.",

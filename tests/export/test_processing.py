@@ -9,16 +9,21 @@ import pytest
 import torch
 from monai.data.utils import compute_importance_map
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from aunet.classes import Labels
 from aunet.data.cohort.case import Modality
 from aunet.data.io.volume import Volume
 from aunet.data.preprocessing.intensity_scale import IntensityScale
 from aunet.data.preprocessing.resampling import Resampling
 from aunet.data.preprocessing.steps import Preprocessing
-from aunet.export.exported_model import _intensities
+from aunet.export.exported_model import _intensities, describe_step
 from aunet.export.standalone import processing
+from aunet.export.standalone.postprocessing import postprocess
 from aunet.export.standalone.processing import Windows
 from aunet.inference.native_space import restore_label_map
+from aunet.inference.postprocessing import HoleFilling, LargestComponent, MaskStep, MinimumVolume
+from aunet.inference.prediction import Prediction
 from aunet.inference.sliding_window import predict_volume
 from aunet.inference.window_layout import Window
 from tests.inference.tiny_networks import Neighbourhood
@@ -92,7 +97,30 @@ def test_the_weights_of_a_window_are_monais() -> None:
 
 def test_exported_programs_import_nothing_of_aunet() -> None:
     files = sorted(Path(processing.__file__).parent.glob("*.py"))
-    assert len(files) == 4
+    assert len(files) == 5
     for file in files:
         lines = [line for line in file.read_text(encoding="utf-8").splitlines() if "import" in line]
         assert not [line for line in lines if "aunet" in line and not line.startswith('"""')], file.name
+
+
+@pytest.mark.parametrize(
+    "step", [LargestComponent("b"), LargestComponent(), MinimumVolume("a", 0.02), HoleFilling()], ids=repr
+)
+@pytest.mark.parametrize("shape", [(14, 15, 16), (30, 31, 1)])
+def test_steps_on_label_maps_are_those_of_aunet(step: MaskStep, shape: tuple[int, int, int]) -> None:
+    smooth = ndimage.gaussian_filter(np.random.default_rng(4).standard_normal(shape), (2, 2, 0.8))
+    label = np.digitize(smooth, np.quantile(smooth, [0.6, 0.85])).astype(np.uint8)
+    affine, names = np.diag([-1.0, 1.5, 2.0, 1.0]), ("background", "a", "b")
+    expected = step(Prediction(label, affine, Labels(names)))
+    settings = describe_step(step)
+    assert settings is not None
+    found = postprocess(label, [settings], names, 3 / 1000)
+    assert np.array_equal(found, expected)
+    assert (expected != label).any() or isinstance(step, HoleFilling)
+
+
+def test_a_step_of_ones_own_is_not_described() -> None:
+    class Own(LargestComponent):
+        pass
+
+    assert describe_step(Own()) is None
