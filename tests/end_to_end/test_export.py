@@ -93,9 +93,15 @@ def check_equal(run: Path, exported: Path, scans: list[Path], environment: dict[
     "words",
     [
         ["model=attention", "data.spacing=[2,2,2]", "inference.one_pass_voxels=0"],
-        ["model=unet", "data.spacing=[1.5,1.7,4]", "data.window=[0,200]", "inference.inferer=auto"],
+        [
+            "model=unet",
+            "data.spacing=[1.5,1.7,4]",
+            "data.window=[0,200]",
+            "inference.inferer=auto",
+            "inference.postprocessing=[{_target_: aunet.inference.postprocessing.LargestComponent}]",
+        ],
     ],
-    ids=["windows", "one pass"],
+    ids=["windows", "one pass and post-processing"],
 )
 def test_bundle_and_onnx_label_a_ct_slab_as_aunet_does_where_aunet_is_not_installed(
     words: list[str], environment: dict[str, str], tmp_path: Path

@@ -44,10 +44,11 @@ def postprocess(
 
 def _change(mask: Mask, is_free: Mask, step: Step, voxel_ml: float) -> Mask:
     if step["step"] == "hole_filling":
-        is_flat = mask.shape[2] == 1
-        filled = ndimage.binary_fill_holes(mask[..., 0])[..., None] if is_flat else ndimage.binary_fill_holes(mask)
-        return mask | (filled & is_free)
-    parts = np.asarray(ndimage.label(mask, structure=_TOUCHING)[0])
+        flat = mask[..., 0] if mask.shape[2] == 1 else mask
+        filled: Mask = np.asarray(ndimage.binary_fill_holes(flat), dtype=np.bool_)
+        return mask | (filled.reshape(mask.shape) & is_free)
+    parts = np.zeros(mask.shape, dtype=np.int32)
+    ndimage.label(mask, structure=_TOUCHING, output=parts)
     sizes = np.bincount(parts.ravel())
     if step["step"] == "largest_component":
         return parts == 1 + int(np.argmax(sizes[1:]))

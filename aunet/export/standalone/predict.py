@@ -58,7 +58,7 @@ def main(words: Sequence[str]) -> None:
     if settings["postprocessing"]:
         from postprocessing import postprocess  # which needs SciPy
 
-        voxel_ml = abs(float(np.linalg.det(scan.affine[:3, :3]))) / 1000
+        voxel_ml = abs(float(np.linalg.det(np.asarray(scan.affine)[:3, :3]))) / 1000
         label = postprocess(label, settings["postprocessing"], list(settings["classes"].values()), voxel_ml)
     nibabel.save(nibabel.Nifti1Image(label, scan.affine), words[-1])
 
