@@ -17,7 +17,7 @@ from aunet import load_run
 from aunet.commands.main import main
 from tests.scans import ball_and_box, write_folder_pair, write_nifti, write_nnunet_dataset
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("without_pictures")]
 # Nothing of aunet can be imported where this is the first site-customization on the path.
 BLOCKER = """import sys
 
