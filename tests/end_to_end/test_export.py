@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from aunet import load_run
 from aunet.commands.main import main
+from aunet.inference.chosen_postprocessing import ChosenStep, write_choice
+from aunet.runs.run_folder import RunFolder
 from tests.scans import ball_and_box, write_folder_pair, write_nifti, write_nnunet_dataset
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("without_pictures")]
@@ -93,15 +95,9 @@ def check_equal(run: Path, exported: Path, scans: list[Path], environment: dict[
     "words",
     [
         ["model=attention", "data.spacing=[2,2,2]", "inference.one_pass_voxels=0"],
-        [
-            "model=unet",
-            "data.spacing=[1.5,1.7,4]",
-            "data.window=[0,200]",
-            "inference.inferer=auto",
-            "inference.postprocessing=[{_target_: aunet.inference.postprocessing.LargestComponent}]",
-        ],
+        ["model=unet", "data.spacing=[1.5,1.7,4]", "data.window=[0,200]", "inference.inferer=auto"],
     ],
-    ids=["windows", "one pass and post-processing"],
+    ids=["windows", "one pass"],
 )
 def test_bundle_and_onnx_label_a_ct_slab_as_aunet_does_where_aunet_is_not_installed(
     words: list[str], environment: dict[str, str], tmp_path: Path
@@ -109,6 +105,8 @@ def test_bundle_and_onnx_label_a_ct_slab_as_aunet_does_where_aunet_is_not_instal
     own = write_folder_pair(tmp_path / "own", num_cases=8, shape=(44, 40, 30))
     data = ["data=folder", f"data.root={own}", "data.modality=ct", "data.classes={ball: 1, box: 2}"]
     run = train(tmp_path, *data, *words)
+    steps = [ChosenStep("largest_component", "ball"), ChosenStep("minimum_volume", "box", 0.05)]
+    write_choice(RunFolder(run).postprocessing, steps, {})
     image = (ball_and_box((70, 61, 14), 5)[0] - 100).astype(np.int16)
     scan = write_nifti(tmp_path / "slab" / "slab.nii.gz", image, OBLIQUE)
     exported = export(run, tmp_path)
