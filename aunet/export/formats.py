@@ -127,7 +127,7 @@ python predict.py scan.nii.gz label.nii.gz
 |---|---|
 | `model.onnx` | the network; `image` (1, channels, right, anterior, superior) -> `logits` (1, classes, ...) |
 | `processing.json` | everything before and after it: the steps in words and their numbers |
-| `processing.py` | the same steps in NumPy |
+| `processing.py`, `postprocessing.py` | the same steps in NumPy and SciPy |
 | `predict.py` | a scan (NIfTI) to a label map |"""
 _SAFETENSORS_USAGE = """```python
 import json
