@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 import highdicom
@@ -14,7 +15,6 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes as dicom_codes
 from pydicom.uid import ExplicitVRLittleEndian
 
-from aunet import __version__
 from aunet.classes import Labels
 from aunet.data.io.dicom_slices import Slice, read_dataset
 from aunet.errors import UserError
@@ -66,9 +66,9 @@ def build_segmentation(
                 instance_number=1,
                 manufacturer=_PRODUCT,
                 manufacturer_model_name=_PRODUCT,
-                software_versions=__version__,
+                software_versions=version(_PRODUCT),
                 device_serial_number="0",
-                content_description=f"Automatic segmentation by {_PRODUCT} {__version__}",
+                content_description=f"Automatic segmentation by {_PRODUCT} {version(_PRODUCT)}",
                 content_label="SEGMENTATION",
                 series_description=f"Segmentation by {_PRODUCT}",
                 transfer_syntax_uid=ExplicitVRLittleEndian,
@@ -139,7 +139,7 @@ def _cut_to_one_frame(sources: list[Dataset]) -> list[Dataset]:
 def _describe(labels: Labels, codes: Sequence[SegmentCode]) -> list[SegmentDescription]:
     """Return the description of each class; its number is the value of the class in label maps."""
     algorithm = highdicom.AlgorithmIdentificationSequence(
-        name=_PRODUCT, family=dicom_codes.cid7162.ArtificialIntelligence, version=__version__
+        name=_PRODUCT, family=dicom_codes.cid7162.ArtificialIntelligence, version=version(_PRODUCT)
     )
     descriptions: list[SegmentDescription] = []
     for (number, name), code in zip(labels.foreground, codes, strict=True):
