@@ -110,6 +110,8 @@ def _is_whole(file: ScanFile) -> bool:
     except UserError as error:
         _log.warning("%s It is predicted again.", error)
         return False
+    if label.is_sparse:  # stored without its empty slices, and proven to lie on the scan when it was written
+        return True
     if label.shape != shape:
         _log.warning(
             "%s: its shape %s is not that of %s, %s. It is predicted again.",
