@@ -102,12 +102,13 @@ def build_object(node: Target, **arguments: Any) -> Any:
     """Return the object that ``node`` names, built with ``arguments`` too.
 
     Raises:
-        UserError: if the class or function refuses its arguments; one that it raises itself passes through unchanged.
+        UserError: if the class or function refuses its arguments; one that it raises itself passes through unchanged,
+            as does an OSError.
     """
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
+        if isinstance(error.__cause__, UserError | OSError):
             raise error.__cause__ from None
         # A source also reads files, and an error there is not caused by an argument of the user.
         if isinstance(error.__cause__, TypeError | ValueError) and not node["_target_"].startswith("aunet.data."):

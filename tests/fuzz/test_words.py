@@ -86,6 +86,10 @@ quickly = settings(
 )
 
 
+def _draw_nothing(*arguments: object) -> None:
+    raise UserError("no phantoms are drawn here")
+
+
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     """Work in an empty folder in which a module lies that must not be imported; start no work."""
@@ -94,6 +98,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     monkeypatch.setenv("HOME", str(tmp_path))
     for work in ("pipeline.run.start_run", "pipeline.costs.print_costs", "commands.sweep.run_sweep"):
         monkeypatch.setattr(f"aunet.{work}", lambda *arguments: None)
+    monkeypatch.setattr("aunet.data.sources.phantom.drawn_files._write_all", _draw_nothing)
     logging.disable(logging.CRITICAL)
     yield tmp_path
     logging.disable(logging.NOTSET)

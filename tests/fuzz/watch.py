@@ -72,9 +72,7 @@ class _Guard:
         places = self.places
         if places is None:
             return
-        if (event in _EXECUTION and not _is_from_tests(event)) or (
-            event == "import" and str(arguments[0]).startswith("planted")
-        ):
+        if (event in _EXECUTION and not _is_from_tests(event)) or (event, arguments[0]) == ("import", "planted"):
             raise ForbiddenError(f"{event} {arguments[:2]!r}")
         if (event == "open" and isinstance(arguments[2], int) and arguments[2] & _WRITING) or event in _REMOVAL:
             self._check(arguments[0], event, places)
