@@ -284,5 +284,5 @@ def test_codes_of_ones_own_go_with_the_format_that_has_codes(tmp_path: Path) -> 
     find_format("DICOM-SEG", file).write(tmp_path / "seg.dcm", prediction, (series(tmp_path),))
     kind = pydicom.dcmread(tmp_path / "seg.dcm").SegmentSequence[1].SegmentedPropertyTypeCodeSequence[0]
     assert kind.CodeValue == "K1"
-    with pytest.raises(UserError, match="--segment-codes .*nii.gz has no coded names; add --format dicom-seg"):
+    with pytest.raises(UserError, match=r"--segment-codes .*nii\.gz has no coded names; add --format dicom-seg"):
         find_format("nii.gz", file)
