@@ -1,15 +1,16 @@
 """Attention-gated segmentation of 3D medical images: train, look, predict, score.
 
-Importing ``aunet`` loads neither torch nor anything heavy; the first access to ``load_run`` does.
+Importing ``aunet`` loads neither torch nor anything heavy; the first access to a function does.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aunet.build.model import load_run
+    from aunet.pipeline.export import export_run
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_run"]
+__all__ = ["__version__", "export_run", "load_run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from aunet.build.model import load_run
 
         return load_run
+    if name == "export_run":
+        from aunet.pipeline.export import export_run
+
+        return export_run
     raise AttributeError(f"module 'aunet' has no attribute {name!r}")

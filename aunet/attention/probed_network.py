@@ -18,7 +18,7 @@ from aunet.inference.window_layout import Triple, WindowLayout
 from aunet.networks import GridGate, HardGate, UNet
 from aunet.networks.gates import IdentitySkip
 from aunet.networks.protocols import AttentionNetwork
-from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.networks.slice_by_slice import unwrap
 
 
 class GateKey(NamedTuple):
@@ -45,7 +45,7 @@ def gates_of(network: nn.Module) -> dict[GateKey, GridGate]:
     Raises:
         UserError: for a gate of the user's own, whose coefficients cannot be reached.
     """
-    inner = network.network if isinstance(network, SliceBySlice) else network
+    inner = unwrap(network)
     if not isinstance(inner, UNet):
         return {}
     gates: dict[GateKey, GridGate] = {}

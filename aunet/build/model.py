@@ -5,6 +5,7 @@ Parts that only a training needs are in ``task.py``, so that a prediction import
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -20,11 +21,16 @@ from aunet.config.draft import load_draft, load_run_config
 from aunet.config.schema import DatasetFacts, InferenceConfig, RunConfig, Target, TrainerConfig
 from aunet.config.words import path_of
 from aunet.errors import UserError
+from aunet.inference.chosen_postprocessing import read_choice
 from aunet.inference.coarse_region import CoarseRegion
 from aunet.inference.engine_choice import EngineChoice
 from aunet.inference.engines import EngineName, check_engine
+from aunet.inference.mirror_images import Mirror
+from aunet.inference.prediction import Origin
 from aunet.inference.predictor import Postprocessing, Predictor
+from aunet.inference.training_range import TrainingRange
 from aunet.machine import local_rank
+from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs.run_folder import RunFolder, checkpoint_of_run
 from aunet.runs.tensor_files import UnreadableTensorsError, read_tensors
@@ -32,11 +38,31 @@ from aunet.training.hardware import HardwareChoice, choose_for_hardware, choose_
 
 
 def build_network(config: RunConfig) -> nn.Module:
-    """Return the network with fresh weights, a function of the seed."""
+    """Return the network with fresh weights, a function of the seed.
+
+    Raises:
+        UserError: if it is not built of valid arguments, or for images of another number of axes than the patches.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = build_object(config.model.network)
+    _check_spatial_dims(config, network)
     return SliceBySlice(network) if config.dataset.spatial_dims == 2 else network
+
+
+def _check_spatial_dims(config: RunConfig, network: nn.Module) -> None:
+    stated = network.layers.spatial_dims if isinstance(network, UNet) else config.model.network.get("spatial_dims")
+    facts = config.dataset
+    if stated in (None, facts.spatial_dims):
+        return
+    if facts.spatial_dims == 3:
+        remedy = f"or train on slices with data.patch_size={[*facts.patch_size[:2], 1]}"
+    else:
+        remedy = "or give data.patch_size more than one voxel along its last axis"
+    raise UserError(
+        f"model.network.spatial_dims={stated}: data.patch_size={facts.patch_size} makes {facts.spatial_dims}D patches."
+        f" Leave model.network.spatial_dims out, {remedy}."
+    )
 
 
 def build_postprocessing(inference: InferenceConfig) -> list[Postprocessing]:
@@ -86,14 +112,18 @@ def load_run(
         UserError: if the folder is not one of a run, its configuration or checkpoint cannot be used, or ``inference``
             has an unknown key or a value that breaks its rule.
     """
-    folder = Path(folder)
+    folder, run = Path(folder), RunFolder(Path(folder))
     config = _load_config(folder, trusted_modules, inference or {})
     network = build_network(config)
     checkpoint = checkpoint_of_run(folder)
     load_checkpoint_weights(network, checkpoint)
-    region = build_region(config, RunFolder(folder).region, device)
+    region = build_region(config, run.region, device)
     choice = choose_for_prediction(config.trainer.precision, config.trainer.channels_last, device)
+    is_chosen_left_out = inference is not None and inference.get("choose_postprocessing") is False
+    chosen = [] if is_chosen_left_out else read_choice(run.postprocessing)
+    settings = asdict(config.inference) | {"chosen_postprocessing": [step.as_json() for step in chosen]}
     set_tf32(config.trainer.tf32)
+    facts = config.dataset
     return Predictor(
         network=network,
         preprocessing=build_preprocessing(config.data, config.dataset),
@@ -107,7 +137,12 @@ def load_run(
         sums=torch.float16 if config.inference.sums == "float16" else torch.float32,
         is_air_skipped=_is_air_skipped(config),
         engine=_engine_choice(config, choice, checkpoint, device or training_device(choice)),
-        postprocessing=build_postprocessing(config.inference),
+        postprocessing=[*build_postprocessing(config.inference), *(step.build() for step in chosen)],
+        mirrors=_build_mirrors(config),
+        training_range=TrainingRange.of_record(
+            run.read_record(), facts.modalities or [facts.modality] * facts.in_channels
+        ),
+        origin=Origin(folder, checkpoint, settings),
     )
 
 
@@ -178,6 +213,14 @@ def _engine_choice(config: RunConfig, choice: HardwareChoice, checkpoint: Path, 
     run = f"{checkpoint.resolve()} {status.st_size} {status.st_mtime_ns}"
     has_bf16 = choose_for_prediction("auto", "auto", device).precision == "bf16"
     return EngineChoice(cast(Any, name), choice.precision, has_bf16, file, run)
+
+
+def _build_mirrors(config: RunConfig) -> Sequence[Mirror]:
+    if not config.inference.flips:
+        return ()
+    from aunet.build.mirror_images import build_mirrors  # imports MONAI, which takes seconds
+
+    return build_mirrors(config)
 
 
 def _is_air_skipped(config: RunConfig) -> bool:

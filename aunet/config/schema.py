@@ -77,6 +77,14 @@ WINDOW = Rule("auto, null, or [lowest, highest] in HU", _is_window, is_of_list=T
 SCALE = Rule("null, or window: [lowest, highest], mean and sd in HU", _is_scale)
 
 
+def _are_axes(value: object) -> bool:
+    axes = cast(list[object], value) if isinstance(value, list) else []
+    return value == "auto" or (isinstance(value, list) and all(type(axis) is int and 0 <= axis <= 2 for axis in axes))
+
+
+FLIPS = Rule("auto, or a list of axes: 0 right-left, 1 back-front, 2 feet-head", _are_axes, is_of_list=True)
+
+
 def required(rule: Rule | None = None) -> Any:
     """Return the field of a key that the YAML files must set, obeying ``rule``."""
     return field(default=MISSING, metadata={} if rule is None else {"rule": rule})
@@ -132,6 +140,7 @@ class DataConfig:
     cases: str | None = required()
     on_error: str = required(one_of("stop", "skip"))
     fixes: str | None = required()
+    test_on: list[str] | None = required()
     scans: Plain = field(default_factory=Plain)
     phantom: Plain = field(default_factory=Plain)
     spacing: list[float] | None = required(POSITIVE)
@@ -247,7 +256,9 @@ class InferenceConfig:
     sums: str = required(one_of("float32", "float16"))
     skip_air: bool = required()
     engine: str | None = required(one_of("torch", "openvino", "onnxruntime", "auto"))
+    flips: Any = required(FLIPS)
     postprocessing: list[Any] = required()
+    choose_postprocessing: bool = required()
 
 
 @dataclass

@@ -1,11 +1,14 @@
 """The coefficients of a gated level over an image: one form from the network to files and pictures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+
+from aunet.data.preprocessing.resampling import Affine, GridMapping
 
 
 @dataclass(frozen=True)
@@ -35,3 +38,18 @@ class LevelCoefficients:
         """Return one map per gate, the mean of its maps; a gate may have a map for each channel."""
         maps = torch.from_numpy(self.values).unflatten(0, (num_gates, -1))
         return replace(self, values=maps.mean(dim=1).numpy())
+
+    def at_voxels(
+        self, affine: Affine, native_shape: Sequence[int], native_affine: Affine
+    ) -> list[NDArray[np.float32]]:
+        """Return each map (H, W, D) at the voxels of a scan, between the centres of cells interpolated linearly.
+
+        ``affine`` is that of the image, whose axes are parallel to the scan's. Beyond the outermost centre the value of
+        the outermost cell continues.
+        """
+        cells = affine @ np.diag([*self.cell_size, 1.0])
+        # The centre of the first cell, in voxels of the image, whose first voxel has its centre at 0.
+        middle = np.array(self.offset) + np.array(self.cell_size) / 2 - 0.5
+        cells[:3, 3] = affine[:3, :3] @ middle + affine[:3, 3]
+        mapping = GridMapping(cells, native_shape, native_affine)
+        return [mapping.resample(torch.from_numpy(values).float()).contiguous().numpy() for values in self.values]

@@ -1,7 +1,7 @@
 """The label map of a volume in bounded memory: logits of finished parts are labelled, then released."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from aunet.inference.stitching import WindowMaps, finish_slabs
 from aunet.inference.window_layout import Triple, WindowLayout
 
 _log = logging.getLogger(__name__)
+OnProgress = Callable[[float], None]
 # Logit of the other classes in skipped windows, within float16.
-_IMPOSSIBLE = -1e4
+IMPOSSIBLE = -1e4
 
 
 def label_volume(
@@ -27,6 +28,7 @@ def label_volume(
     *,
     sums: torch.dtype = torch.float32,
     body: NDArray[np.bool_] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Predict an image (C, H, W, D) and pass its logits to ``restorer``, part by part.
 
@@ -37,14 +39,59 @@ def label_volume(
         restorer: makes the label map.
         sums: type of the sums of overlapping windows; float16 halves their memory.
         body: voxels (H, W, D) that count: windows that keep none of them are skipped and are background.
+        on_progress: called with the share of the windows that are done.
     """
+    layout, windows = _lay_out(forward, image, window, body, on_progress)
+    is_by_box = restorer.is_reordering and bool(layout.cores)
+    parts = _boxes(windows, layout) if is_by_box else _rows(windows, layout, sums, is_skipping=body is not None)
+    for corner, logits in _inside_image(parts, layout):
+        restorer.add(corner, logits)
+
+
+def volume_rows(
+    forward: Forward,
+    image: Tensor,
+    window: Inferer,
+    *,
+    sums: torch.dtype = torch.float32,
+    body: NDArray[np.bool_] | None = None,
+    on_progress: OnProgress | None = None,
+    num_others: int = 0,
+) -> Iterator[Tensor]:
+    """Yield the rows (K, rows, W, D) of the logits of an image, in order along axis 0; arguments as ``label_volume``.
+
+    The last ``num_others`` maps of ``forward`` are not logits; they are 0 in windows that are skipped.
+    """
+    layout, windows = _lay_out(forward, image, window, body, on_progress)
+    parts = _rows(windows, layout, sums, is_skipping=body is not None, num_others=num_others)
+    for _, logits in _inside_image(parts, layout):
+        yield logits
+
+
+def _lay_out(
+    forward: Forward,
+    image: Tensor,
+    window: Inferer,
+    body: NDArray[np.bool_] | None,
+    on_progress: OnProgress | None,
+) -> tuple[WindowLayout, Iterator[WindowMaps]]:
+    """Return the layout and the logits of the windows that keep a voxel of ``body``."""
     layout = window.lay_out(image.shape[1:])
     padded = layout.pad(image)
     corners = layout.corners if body is None else _corners_in(body, layout)
     windows = window_logits(forward, padded, layout, corners, window.window_batch)
-    is_by_box = restorer.is_reordering and bool(layout.cores)
+    return layout, windows if on_progress is None else _reporting(windows, len(corners), on_progress)
+
+
+def _reporting(windows: Iterator[WindowMaps], number: int, on_progress: OnProgress) -> Iterator[WindowMaps]:
+    for count, maps in enumerate(windows, start=1):
+        yield maps
+        on_progress(count / number)
+
+
+def _inside_image(parts: Iterator[tuple[Triple, Tensor]], layout: WindowLayout) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield the parts within the image that are not empty, and warn once of NaN."""
     is_warned = False
-    parts = _boxes(windows, layout) if is_by_box else _rows(windows, layout, sums, is_skipping=body is not None)
     for corner, logits in parts:
         first, inside = _over_image(corner, logits, layout)
         if not is_warned and bool(inside.isnan().any()):
@@ -54,7 +101,7 @@ def label_volume(
                 " fp16 overflowed. Use another checkpoint, or train with trainer.precision=float32."
             )
         if inside.numel():
-            restorer.add(first, inside)
+            yield first, inside
 
 
 def _boxes(windows: Iterator[WindowMaps], layout: WindowLayout) -> Iterator[tuple[Triple, Tensor]]:
@@ -66,14 +113,20 @@ def _boxes(windows: Iterator[WindowMaps], layout: WindowLayout) -> Iterator[tupl
 
 
 def _rows(
-    windows: Iterator[WindowMaps], layout: WindowLayout, sums: torch.dtype, *, is_skipping: bool
+    windows: Iterator[WindowMaps],
+    layout: WindowLayout,
+    sums: torch.dtype,
+    *,
+    is_skipping: bool,
+    num_others: int = 0,
 ) -> Iterator[tuple[Triple, Tensor]]:
     """Yield whole rows of logits; where ``is_skipping`` left windows out, they are background."""
     for slab in finish_slabs(windows, layout, sums):
         is_skipped = slab.is_without_window if is_skipping else None
         if is_skipped is not None and bool(is_skipped.any()):
-            slab.values.masked_fill_(is_skipped, _IMPOSSIBLE)
+            slab.values.masked_fill_(is_skipped, IMPOSSIBLE)
             slab.values[0].masked_fill_(is_skipped, 0)
+            slab.values[len(slab.values) - num_others :].masked_fill_(is_skipped, 0)
         yield (slab.first, 0, 0), slab.values
 
 

@@ -31,8 +31,72 @@ def restore_label_map(
     if mapping.is_reordering:
         label = mapping.resample(logits.argmax(dim=0).to(torch.uint8))
     else:
-        label = _highest_class(mapping.resample(values) for values in logits.float())
+        label = highest_class(mapping.resample(values) for values in logits.float())
     return _outside_filled(label, _BACKGROUND, mapping, logits.shape[1:]).numpy()
+
+
+class RowRestorer:
+    """The values at the scan's voxels, row by row, from rows of values on a preprocessed grid as they are finished.
+
+    A row of the scan is a plane across its axis ``axis``, the one parallel to axis 0 of the values' grid.
+
+    Args:
+        affine: of the values' grid.
+        shape: of the values' grid (h, w, d).
+        native_shape: of the scan.
+        native_affine: of the scan.
+        resampling: as in ``restore_label_map``.
+        most_rows: of the scan that are restored at once; None for all whose values are there.
+    """
+
+    def __init__(
+        self,
+        affine: Affine,
+        shape: Sequence[int],
+        native_shape: Sequence[int],
+        native_affine: Affine,
+        resampling: Resampling = "area",
+        most_rows: int | None = None,
+    ) -> None:
+        self.mapping = GridMapping(affine, native_shape, native_affine, resampling)
+        self.axis = self.mapping.target_axes[0]
+        self._shape = tuple(shape)
+        self._most_rows = most_rows
+        self._first_needed, self._last_needed = self.mapping.needed_rows(self._shape[0])
+        self._is_done = np.zeros(len(self._first_needed), dtype=np.bool_)
+        self._held: Tensor | None = None
+        self._first_held = 0
+
+    @property
+    def is_descending(self) -> bool:
+        """Return whether the rows along axis 0 of the grid run against those of the scan."""
+        first, last = self.mapping.coordinates[0][[0, -1]]
+        return bool(first > last)
+
+    def add(self, values: Tensor) -> Iterator[tuple[slice, Iterator[Tensor]]]:
+        """Add the next rows (maps, rows, w, d) and yield the scan's rows that they complete, each map when it is taken.
+
+        A map is that of some rows along ``axis`` of the scan, in its axis order.
+        """
+        assert tuple(values.shape[2:]) == self._shape[1:], "resampling needs whole rows"
+        values = values.cpu()
+        held = values if self._held is None else torch.cat([self._held, values], dim=1)
+        end = self._first_held + held.shape[1]
+        ready = np.flatnonzero(~self._is_done & (self._last_needed < end))
+        for first in range(0, len(ready), self._most_rows or max(1, len(ready))):
+            part = ready[first : first + (self._most_rows or len(ready))]
+            yield self._restore(slice(int(part[0]), int(part[-1]) + 1), held)
+        self._is_done[ready] = True
+        rest = self._first_needed[~self._is_done]
+        first_kept = min(int(rest.min()), end) if len(rest) else end
+        self._held = held[:, first_kept - self._first_held :].clone()
+        self._first_held = first_kept
+
+    def _restore(self, part: slice, held: Tensor) -> tuple[slice, Iterator[Tensor]]:
+        first, last = int(self._first_needed[part].min()), int(self._last_needed[part].max()) + 1
+        mapping, order = self.mapping.of_rows(part, first), self.mapping.order(self._shape)
+        needed = held[:, first - self._first_held : last - self._first_held]
+        return part, (mapping.resample(values.float(), order) for values in needed)
 
 
 class LabelMapRestorer:
@@ -54,16 +118,11 @@ class LabelMapRestorer:
         native_affine: Affine,
         resampling: Resampling = "area",
     ) -> None:
-        self._mapping = GridMapping(affine, native_shape, native_affine, resampling)
+        self._rows = RowRestorer(affine, shape, native_shape, native_affine, resampling)
         self._shape = tuple(shape)
-        self.is_reordering = self._mapping.is_reordering
-        self._label = torch.full(self._shape if self.is_reordering else tuple(native_shape), _BACKGROUND).to(
-            torch.uint8
-        )
-        self._first_needed, self._last_needed = self._mapping.needed_rows(self._shape[0])
-        self._is_done = np.zeros(len(self._first_needed), dtype=np.bool_)
-        self._held: Tensor | None = None
-        self._first_held = 0
+        self.is_reordering = self._rows.mapping.is_reordering
+        label_shape = self._shape if self.is_reordering else tuple(native_shape)
+        self._label = torch.full(label_shape, _BACKGROUND, dtype=torch.uint8)
 
     def add(self, corner: Sequence[int], logits: Tensor) -> None:
         """Add logits (K, ...) at ``corner`` of their grid: any box if the grids only differ in order, else whole rows.
@@ -74,52 +133,19 @@ class LabelMapRestorer:
             place = window_slices(corner, logits.shape[1:])
             self._label[place] = logits.argmax(dim=0).to(torch.uint8).cpu()
             return
-        assert tuple(logits.shape[2:]) == self._shape[1:], "resampling needs whole rows"
-        logits = logits.cpu()
-        self._held = logits if self._held is None else torch.cat([self._held, logits], dim=1)
-        self._finish(self._held)
+        for part, resampled in self._rows.add(logits):
+            rows = self._label.narrow(self._rows.axis, part.start, part.stop - part.start)
+            rows.copy_(highest_class(resampled))
 
     def label(self) -> NDArray[np.uint8]:
         """Return the label map (H, W, D) once all logits were added; it is background where none were."""
-        label = self._mapping.resample(self._label) if self.is_reordering else self._label
-        return _outside_filled(label, _BACKGROUND, self._mapping, self._shape).numpy()
-
-    def _finish(self, held: Tensor) -> None:
-        """Label the rows of the scan whose logits are all held, and drop logits that no later row needs."""
-        end = self._first_held + held.shape[1]
-        ready = np.flatnonzero(~self._is_done & (self._last_needed < end))
-        if len(ready):
-            part = slice(int(ready[0]), int(ready[-1]) + 1)
-            mapping, order = self._mapping.of_rows(part, self._first_held), self._mapping.order(self._shape)
-            label = _highest_class(mapping.resample(values.float(), order) for values in held)
-            axis = self._mapping.target_axes[0]
-            self._label.narrow(axis, part.start, len(ready)).copy_(label)
-            self._is_done[part] = True
-        rest = self._first_needed[~self._is_done]
-        first = min(int(rest.min()), end) if len(rest) else end
-        self._held = held[:, first - self._first_held :].clone()
-        self._first_held = first
+        mapping = self._rows.mapping
+        label = mapping.resample(self._label) if self.is_reordering else self._label
+        return _outside_filled(label, _BACKGROUND, mapping, self._shape).numpy()
 
 
-def restore_probabilities(
-    logits: Tensor,
-    affine: Affine,
-    native_shape: Sequence[int],
-    native_affine: Affine,
-    resampling: Resampling = "area",
-) -> NDArray[np.float32]:
-    """Return probabilities (K, H, W, D) at the scan's voxels: softmax of what ``restore_label_map`` compares."""
-    mapping = GridMapping(affine, native_shape, native_affine, resampling)
-    resampled = torch.stack([mapping.resample(values) for values in logits.float()])
-    probabilities = resampled.softmax(dim=0)
-    filled = [
-        _outside_filled(values, float(index == _BACKGROUND), mapping, logits.shape[1:])
-        for index, values in enumerate(probabilities)
-    ]
-    return torch.stack(filled).numpy()
-
-
-def _highest_class(resampled: Iterator[Tensor]) -> Tensor:
+def highest_class(resampled: Iterator[Tensor]) -> Tensor:
+    """Return the first index (H, W, D) of the highest of the ``resampled`` values (H, W, D) of each class, uint8."""
     highest = next(resampled).clone()
     label = torch.zeros(highest.shape, dtype=torch.uint8)
     for index, candidate in enumerate(resampled, start=1):

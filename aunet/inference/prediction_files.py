@@ -4,16 +4,19 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from aunet.data.cohort.case import Case
 from aunet.data.io.dicom_files import dicom_scans_in, is_folder_of_files, series_of_path
 from aunet.data.io.formats import DICOM, READABLE, format_of_name, is_scan
 from aunet.data.io.pictures import is_picture
-from aunet.data.io.volume import Volume, label_suffix, stem
+from aunet.data.io.volume import label_suffix, stem
 from aunet.errors import UserError
+from aunet.inference.output_formats import OutputFormat
 
 # Bytes: file systems allow 255, of which a temporary prefix takes 10.
 _LONGEST_NAME = 240
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True)
@@ -25,18 +28,23 @@ class ScanFile:
     further_channels: tuple[Path, ...] = ()
 
     @property
+    def name(self) -> str:
+        """Return the name of the label map without its suffix."""
+        return stem(self.label_map)
+
+    @property
     def files(self) -> Path | tuple[Path, ...]:
         """Return what to read: the scan, or the files of all its channels."""
         return (self.scan, *self.further_channels) if self.further_channels else self.scan
 
 
 def scan_files(
-    inputs: Sequence[Path], output: Path, *, is_overwriting: bool = False, suffix: str | None = None
+    inputs: Sequence[Path], output: Path, *, is_overwriting: bool = False, label_format: OutputFormat | None = None
 ) -> list[ScanFile]:
     """Return the scans in files, folders of them and folders of DICOM, each with ``output/<name of the scan>.nii.gz``.
 
     A folder with DICOM files is one scan. If several folders below a given one hold some, each is a scan. The label map
-    has the format of its scan if that can hold one, else NIfTI; ``suffix`` (.nii.gz, .nrrd) asks for another. That of a
+    has the format of its scan if that can hold one, else NIfTI, unless ``label_format`` asks for another. That of a
     picture is a PNG.
 
     Raises:
@@ -45,19 +53,23 @@ def scan_files(
     """
     scans = list(dict.fromkeys(scan for path in inputs for scan in _scans_at(path)))
     return _checked(
-        [ScanFile(scan, output / (_name(scan) + label_suffix(scan, suffix))) for scan in scans], output, is_overwriting
+        [ScanFile(scan, output / (_name(scan) + _suffix(scan, label_format))) for scan in scans], output, is_overwriting
     )
 
 
 def scan_files_of_cases(
-    cases: Sequence[Case], output: Path, *, is_overwriting: bool = False, suffix: str | None = None
+    cases: Sequence[Case], output: Path, *, is_overwriting: bool = False, label_format: OutputFormat | None = None
 ) -> list[ScanFile]:
     """Return the images of ``cases``, each with ``output/<case_id>`` and a suffix; see ``scan_files``."""
     files = [
-        ScanFile(case.images[0], output / (case.case_id + label_suffix(case.images[0], suffix)), case.images[1:])
+        ScanFile(case.images[0], output / (case.case_id + _suffix(case.images[0], label_format)), case.images[1:])
         for case in cases
     ]
     return _checked(files, output, is_overwriting)
+
+
+def _suffix(scan: Path, label_format: OutputFormat | None) -> str:
+    return label_suffix(scan) if label_format is None else label_format.suffix_for(scan)
 
 
 def _checked(files: list[ScanFile], output: Path, is_overwriting: bool) -> list[ScanFile]:
@@ -70,9 +82,9 @@ def _checked(files: list[ScanFile], output: Path, is_overwriting: bool) -> list[
 
 
 def read_ahead(
-    read: Callable[[Path | tuple[Path, ...]], list[Volume]], files: Sequence[ScanFile]
-) -> Generator[tuple[ScanFile, Future[list[Volume]]]]:
-    """Yield each file with its channels, read in another thread while the previous file is processed.
+    read: Callable[[Path | tuple[Path, ...]], Read], files: Sequence[ScanFile]
+) -> Generator[tuple[ScanFile, Future[Read]]]:
+    """Yield each file with what ``read`` returns, called in another thread while the previous file is processed.
 
     The future's ``result()`` raises the errors of ``read``. No more than two scans are held at a time.
     """

@@ -1,7 +1,9 @@
 """The predictor that `load_run` returns: a trained network with everything needed to label a scan file."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,43 +12,37 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aunet.classes import Labels
-from aunet.data.io.volume import Volume, read_channels, write_label
-from aunet.data.preprocessing.region import RegionFinder, find_box
+from aunet.data.io.volume import Volume, read_channels
+from aunet.data.preprocessing.region import Box, RegionFinder, find_box
 from aunet.data.preprocessing.resampling import Affine
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.body_mask import find_body
 from aunet.inference.engine_choice import EngineChoice
-from aunet.inference.engines import AUTOCAST_TYPES, Engine, Precision
+from aunet.inference.engines import Engine
 from aunet.inference.inferers import Inferer
-from aunet.inference.label_volume import label_volume
-from aunet.inference.native_space import LabelMapRestorer
-from aunet.inference.sliding_window import VolumePrediction, evaluating, predict_volume
+from aunet.inference.label_volume import OnProgress, label_volume, volume_rows
+from aunet.inference.mirror_images import Mirror, MirroredForward
+from aunet.inference.native_space import LabelMapRestorer, RowRestorer
+from aunet.inference.prediction import LABEL_MAP, Origin, Outputs, postprocess
+from aunet.inference.prediction import Postprocessing as Postprocessing
+from aunet.inference.prediction import Prediction as Prediction
+from aunet.inference.scan_rows import (
+    Allocate,
+    ScanRow,
+    assemble_rows,
+    mean_rows,
+    new_array,
+    restored_rows,
+    rows_at_once,
+    uncropped_rows,
+)
+from aunet.inference.sliding_window import Forward, VolumePrediction, evaluating, predict_coefficients, predict_volume
+from aunet.inference.training_range import TrainingRange
 from aunet.inference.window_layout import Window
-from aunet.networks.layers import lay_out_channels_last
+from aunet.networks.layers import AUTOCAST_TYPES, Precision, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A label map (H, W, D) uint8 on the scan's own grid: its shape, axis order and affine (voxel -> RAS+ mm)."""
-
-    label: NDArray[np.uint8]
-    affine: Affine
-    labels: Labels
-
-    @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Return the voxel size in mm along each stored axis."""
-        return Volume(self.label, self.affine).spacing
-
-    def write(self, path: str | Path) -> None:
-        """Write the label map as NIfTI (.nii.gz or .nii), or that of a picture as PNG."""
-        write_label(Path(path), self.label, self.affine)
-
-
-# A step after the network: it returns the label map (H, W, D) that replaces that of a prediction.
-Postprocessing = Callable[[Prediction], NDArray[np.uint8]]
+from aunet.networks.protocols import AttentionNetwork, gates_per_skip, has_softmax_gates
 
 
 class Predictor:
@@ -66,6 +62,9 @@ class Predictor:
         is_air_skipped: whether ``predict`` skips windows without any part of the body, in CT.
         engine: that runs the network in ``predict``; None runs the network itself, as in validation.
         postprocessing: steps that change the label map on the scan's grid, in their order.
+        mirrors: mirror images over which ``predict`` averages, in all combinations.
+        training_range: of the scans that the network was trained on; None if unknown.
+        origin: run that the network comes from; None if it comes from none.
     """
 
     def __init__(
@@ -83,6 +82,9 @@ class Predictor:
         is_air_skipped: bool = False,
         engine: EngineChoice | None = None,
         postprocessing: Sequence[Postprocessing] = (),
+        mirrors: Sequence[Mirror] = (),
+        training_range: TrainingRange | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.network = network.to(device).eval()
         if channels_last:
@@ -94,65 +96,164 @@ class Predictor:
         self.channels_last = channels_last
         self.device = torch.device(device)
         self.region = region
-        self._in_channels = in_channels
+        self.in_channels = in_channels
         self._sums = sums
         self._is_air_skipped = is_air_skipped
         self._engine_choice = engine
         self._engine: Engine | None = None
-        self._postprocessing = tuple(postprocessing)
+        self.postprocessing = tuple(postprocessing)
+        self.mirrors = tuple(mirrors)
+        self.training_range = training_range
+        self.origin = origin
 
-    def predict(self, scan: str | Path | Sequence[str | Path]) -> Prediction:
+    @property
+    def members(self) -> tuple["Predictor", ...]:
+        """Return the predictor itself; an ensemble has several."""
+        return (self,)
+
+    def predict(self, scan: str | Path | Sequence[str | Path], outputs: Outputs = LABEL_MAP) -> Prediction:
         """Label one scan: NIfTI, a folder of DICOM or a picture, or one file per channel in the order of training."""
-        return self.predict_volume(self.read(scan))
+        return self.predict_volume(self.read(scan), outputs)
 
     def read(self, scan: str | Path | Sequence[str | Path]) -> list[Volume]:
         """Read the channels of a scan file, or of one file per channel; safe in another thread during a prediction."""
         paths = [scan] if isinstance(scan, (str, Path)) else scan
         channels = [channel for path in paths for channel in read_channels(Path(path))]
-        if self._in_channels not in (None, len(channels)):
+        if self.in_channels not in (None, len(channels)):
             raise UserError(
                 f"{', '.join(str(path) for path in paths)}: {len(channels)} channels; the network was trained on "
-                f"{self._in_channels}. Give one scan of that many channels."
+                f"{self.in_channels}. Give one scan of that many channels."
             )
         return channels
 
-    def predict_volume(self, channels: Sequence[Volume]) -> Prediction:
-        """Label a scan in memory, given as its channels on one grid."""
-        if self.region is None:
-            label = self._label(channels)
-        else:
-            box = find_box(self.region, channels)
-            label = box.put_back(self._label([box.cut(channel) for channel in channels]), channels[0].shape)
-        return self._postprocess(Prediction(label, channels[0].affine, self.labels))
+    def predict_volume(
+        self,
+        channels: Sequence[Volume],
+        outputs: Outputs = LABEL_MAP,
+        *,
+        allocate: Allocate = new_array,
+        on_progress: OnProgress | None = None,
+    ) -> Prediction:
+        """Label a scan in memory, given as its channels on one grid.
 
-    def _postprocess(self, prediction: Prediction) -> Prediction:
-        for number, step in enumerate(self._postprocessing):
-            label = step(prediction)
-            if label.shape != prediction.label.shape:
-                raise UserError(
-                    f"inference.postprocessing[{number}]: returned a label map of shape {label.shape} for a scan of"
-                    f" shape {prediction.label.shape}. Return one value per voxel of prediction.label."
-                )
-            prediction = replace(prediction, label=label.astype(np.uint8, copy=False))
-        return prediction
+        Args:
+            channels: of the scan.
+            outputs: volumes to return beside the label map.
+            allocate: makes room for those of float32, by default in memory.
+            on_progress: called with the share of the windows that are done.
+
+        Raises:
+            UserError: for a scan that cannot be predicted, or attention that this network does not have.
+        """
+        self.check_outputs(outputs)
+        box = find_box(self.region, channels)
+        if outputs.needs_probabilities:
+            prediction = predict_by_rows([self], [box], channels, outputs, allocate, on_progress)
+        else:
+            label = self._label([box.cut(channel) for channel in channels], on_progress)
+            prediction = Prediction(box.put_back(label, channels[0].shape), channels[0].affine, self.labels)
+        if outputs.attention:
+            prediction = replace(prediction, attention=self._attention(channels, box))
+        return postprocess(prediction, self.postprocessing)
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return logits, and coefficients if ``with_attention``, of a preprocessed image (C, h, w, d) on its grid."""
         with torch.inference_mode(), self._autocast():
             return predict_volume(self.network, image, self.window, with_attention=with_attention)
 
-    def _label(self, channels: Sequence[Volume]) -> NDArray[np.uint8]:
+    def scan_rows(
+        self,
+        channels: Sequence[Volume],
+        box: Box,
+        on_progress: OnProgress | None = None,
+        *,
+        has_information: bool = True,
+    ) -> tuple[int, Iterator[ScanRow]]:
+        """Return an axis of a scan and its rows across it; the network sees ``box`` and runs while they are taken.
+
+        Take them under ``torch.inference_mode``. With ``has_information`` entropies are the means over mirror images.
+        """
+        native, has_map = [box.cut(channel) for channel in channels], has_information and bool(self.mirrors)
+        image, affine, body = self._prepare(native)
+        at_once = rows_at_once(self.labels.num_classes + has_map, native[0].shape)
+        shape, place, resampling = image.shape[1:], (native[0].shape, native[0].affine), self.preprocessing.resampling
+        restorer = RowRestorer(affine, shape, *place, resampling, at_once)
+        parts = volume_rows(
+            self._forward_for(image, has_information=has_map),
+            image,
+            self.window,
+            sums=self._sums,
+            body=body,
+            on_progress=on_progress,
+            num_others=int(has_map),
+        )
+        rows = restored_rows(parts, restorer, shape, has_map)
+        return restorer.axis, uncropped_rows(
+            rows, box, channels[0].shape, restorer.axis, self.labels.num_classes, is_descending=restorer.is_descending
+        )
+
+    def check_outputs(self, outputs: Outputs) -> None:
+        """Raise UserError if the attention is requested and the network has no coefficients over a whole scan."""
+        if not outputs.attention:
+            return
+        if not isinstance(self.network, AttentionNetwork):
+            raise UserError("--attention: this run's network has no gates. Leave it out, or name a run with gates.")
+        if has_softmax_gates(self.network):
+            raise UserError(
+                "--attention: the softmax gates of this run's network compete over a window, so a whole scan has no"
+                " coefficients. Leave it out."
+            )
+
+    def warn_if_unusual(self, channels: Sequence[Volume]) -> None:
+        """Log a warning for what lies beyond the range of the scans that the network was trained on."""
+        if self.training_range is not None:
+            self.training_range.warn(channels)
+
+    @property
+    def engine_name(self) -> str:
+        """Return the library and precision that run the network, known once a scan is predicted."""
+        if self._engine is None:
+            return f"network as in validation, {self.precision}"
+        return f"{self._engine.name}, {self._engine.precision}"
+
+    def _label(self, channels: Sequence[Volume], on_progress: OnProgress | None) -> NDArray[np.uint8]:
         """Return the label map (H, W, D) of all of ``channels``."""
-        prepared = self.preprocessing.image(channels)
-        image, native = torch.from_numpy(prepared.array), channels[0]
+        image, affine, body = self._prepare(channels)
+        native = channels[0]
         grid = native.shape, native.affine, self.preprocessing.resampling
-        restorer = LabelMapRestorer(prepared.affine, image.shape[1:], *grid)
-        body = find_body(native, tuple(image.shape[1:]), prepared.affine) if self._is_air_skipped else None
-        image = image.to(self.device, torch.float32)
-        forward = self._engine_for(image) or self._forward
+        restorer = LabelMapRestorer(affine, image.shape[1:], *grid)
+        forward = self._forward_for(image)
         with torch.inference_mode(), evaluating(self.network):
-            label_volume(forward, image, self.window, restorer, sums=self._sums, body=body)
+            label_volume(forward, image, self.window, restorer, sums=self._sums, body=body, on_progress=on_progress)
         return restorer.label()
+
+    def _attention(self, channels: Sequence[Volume], box: Box) -> dict[str, NDArray[np.float32]]:
+        """Return the coefficients (H, W, D) of each gate by its name; 0 outside ``box``, which the network sees."""
+        native = [box.cut(channel) for channel in channels]
+        image, affine, _ = self._prepare(native)
+        with torch.inference_mode(), self._autocast():
+            levels = predict_coefficients(self.network, image, self.window)
+        if not levels:
+            raise UserError("--attention: this run's network gates no skip. Leave it out, or name a run with gates.")
+        found: dict[str, NDArray[np.float32]] = {}
+        for number, level in levels.items():
+            gates = level.average_gates(gates_per_skip(self.network) or len(level.values))
+            for gate, values in enumerate(gates.at_voxels(affine, native[0].shape, native[0].affine), start=1):
+                name = f"level_{number}" + (f"_gate_{gate}" if len(gates.values) > 1 else "")
+                found[name] = box.put_back(values, channels[0].shape)
+        return found
+
+    def _prepare(self, channels: Sequence[Volume]) -> tuple[Tensor, Affine, NDArray[np.bool_] | None]:
+        """Return the preprocessed image (C, h, w, d) on the device, its affine, and the body if air is skipped."""
+        prepared = self.preprocessing.image(channels)
+        image = torch.from_numpy(prepared.array)
+        shape = tuple(image.shape[1:])
+        body = find_body(channels[0], shape, prepared.affine) if self._is_air_skipped else None
+        return image.to(self.device, torch.float32), prepared.affine, body
+
+    def _forward_for(self, image: Tensor, *, has_information: bool = False) -> Forward:
+        forward = self._engine_for(image) or self._forward
+        return MirroredForward(forward, self.mirrors, has_information=has_information) if self.mirrors else forward
 
     def _engine_for(self, image: Tensor) -> Engine | None:
         """Return the engine, which is chosen on a patch from the middle of the first image (C, h, w, d)."""
@@ -169,3 +270,35 @@ class Predictor:
     def _autocast(self) -> torch.autocast:
         autocast_type = AUTOCAST_TYPES.get(self.precision)
         return torch.autocast(self.device.type, autocast_type, enabled=autocast_type is not None)
+
+
+def predict_by_rows(
+    members: Sequence[Predictor],
+    boxes: Sequence[Box],
+    channels: Sequence[Volume],
+    outputs: Outputs,
+    allocate: Allocate,
+    on_progress: OnProgress | None,
+) -> Prediction:
+    """Return the mean prediction of ``members``, made row by row; arguments as ``Predictor.predict_volume``.
+
+    Each member sees its own box of ``boxes``.
+    """
+    shares = [0.0] * len(members)
+
+    def report(number: int, share: float) -> None:
+        shares[number] = share
+        if on_progress is not None:
+            on_progress(sum(shares) / len(shares))
+
+    scan, labels = channels[0], members[0].labels
+    empty = Prediction(np.zeros(scan.shape, np.uint8), scan.affine, labels)
+    with torch.inference_mode(), ExitStack() as modes:
+        for member in members:
+            modes.enter_context(evaluating(member.network))
+        of_members = [
+            member.scan_rows(channels, box, partial(report, number), has_information=outputs.uncertainty)
+            for number, (member, box) in enumerate(zip(members, boxes, strict=True))
+        ]
+        axis = of_members[0][0]  # the same for all, as it follows from the scan's orientation
+        return assemble_rows(mean_rows([rows for _, rows in of_members]), axis, empty, outputs, allocate)

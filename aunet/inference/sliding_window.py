@@ -3,7 +3,7 @@
 Letters: C channels, K classes, H, W, D voxels of the volume; h, w, d cells of a gate's coarser grid.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -41,17 +41,36 @@ def predict_volume(
     multiple. Coefficients are averaged at their own resolution with the windows' weights. The caller may choose a lower
     precision (``torch.autocast``); sums are float32.
     """
+    layout, maps = _predict_maps(network, image, window, with_attention=with_attention)
+    logits, _, _ = _crop(maps.pop(LOGITS), layout)
+    return VolumePrediction(logits, _over_image(maps, layout))
+
+
+def predict_coefficients(network: nn.Module, image: Tensor, window: Inferer) -> dict[int, LevelCoefficients]:
+    """Return the coefficients of ``predict_volume`` without its logits, which would take most of the memory."""
+    layout, maps = _predict_maps(network, image, window, with_attention=True, with_logits=False)
+    return _over_image(maps, layout)
+
+
+def _predict_maps(
+    network: nn.Module, image: Tensor, window: Inferer, *, with_attention: bool, with_logits: bool = True
+) -> tuple[WindowLayout, dict[int, Tensor]]:
+    """Return the layout, and each map over the whole padded volume by its key."""
     layout = window.lay_out(image.shape[1:])
     padded = layout.pad(image.to(device_of(network), torch.float32))
     with torch.no_grad(), evaluating(network), ProcessorConvolutions():
-        maps = _assemble(_window_maps(network, padded, layout, window.window_batch, with_attention), layout)
-    logits, _, _ = _crop(maps.pop(LOGITS), layout)
+        windows = _window_maps(network, padded, layout, window.window_batch, with_attention)
+        if not with_logits:
+            windows = ((corner, {key: maps[key] for key in maps if key != LOGITS}) for corner, maps in windows)
+        return layout, _assemble(windows, layout)
+
+
+def _over_image(maps: Mapping[int, Tensor], layout: WindowLayout) -> dict[int, LevelCoefficients]:
     cropped = {level: _crop(values, layout) for level, values in sorted(maps.items())}
-    coefficients = {
+    return {
         level: LevelCoefficients(level, values.numpy(), cell_size, offset)
         for level, (values, cell_size, offset) in cropped.items()
     }
-    return VolumePrediction(logits, coefficients)
 
 
 def window_logits(

@@ -1,12 +1,28 @@
 """The identity of a run's data: a run that continues, perhaps on another machine, must find the same."""
 
+from collections.abc import Sequence
+from contextlib import suppress
+
 from aunet.build.preprocessing import build_digests
 from aunet.config.schema import DataConfig
 from aunet.config.words import path_of
-from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.content_digest import dataset_fingerprint, file_fingerprint
+from aunet.data.patches.planning import ras_grid
 from aunet.errors import UserError
 from aunet.runs.run_record import RunRecord
+
+
+def measure_training_range(cases: Sequence[Case]) -> dict[str, object]:
+    """Return lowest and highest spacing (mm) of the readable ``cases`` along right, anterior and superior, by header.
+
+    A prediction compares its scans with it.
+    """
+    spacings = list[Sequence[float]]()
+    for case in cases:
+        with suppress(UserError):
+            spacings.append(ras_grid(case)[1].tolist())
+    return {"spacing_mm": [[round(min(axis), 4), round(max(axis), 4)] for axis in zip(*spacings, strict=True)]}
 
 
 def check_same_data(data: DataConfig, cohort: Cohort, record: RunRecord) -> dict[str, str]:

@@ -23,7 +23,7 @@ def notes_on_run(run: ProbedRun) -> list[str]:
 def notes_on_interventions(run: ProbedRun, gates: Mapping[GateKey, GridGate]) -> list[str]:
     """Return what limits the interventions on ``gates`` and their scores."""
     notes: list[str] = []
-    if run.config.inference.postprocessing:
+    if run.config.inference.postprocessing or RunFolder(run.folder).postprocessing.is_file():
         notes.append(
             "inference.postprocessing is left out: the scores are those of the network's own label maps, with and"
             " without intervention, and differ from those of the run's test."

@@ -19,7 +19,7 @@ from aunet.build.task import build_data, build_task
 from aunet.build.trainer import build_callbacks, build_clock, build_forecast, build_own_callbacks, build_trainer
 from aunet.config.draft import write_run_config
 from aunet.config.schema import DataConfig, RunConfig, TrainerConfig
-from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.split_file import read_splits, write_splits
 from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
@@ -30,7 +30,8 @@ from aunet.files import replaced_atomically
 from aunet.machine import peak_memory_bytes
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.networks.inspection.cost import forward_gflop
-from aunet.pipeline.data_identity import check_same_data
+from aunet.pipeline.choose_postprocessing import choose_postprocessing
+from aunet.pipeline.data_identity import check_same_data, measure_training_range
 from aunet.pipeline.region import join_facts, record_missed_tests, record_uncropped, take_in_region
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
@@ -70,8 +71,10 @@ def train_run(
     newest, facts = checkpoints.newest(), dict[str, object]()
     if newest is None and config.init is not None:
         facts = _start_from(config.init, config, cohort, splits, task.network)
-    facts = join_facts(region_facts, facts)
+    facts = join_facts(join_facts(_foreign_facts(config, cohort, record), region_facts), facts)
     facts["computing"] = choice.as_record() | {"compiled": _compile(config, task, choice, record)}
+    training = set(splits.train)
+    facts["training_range"] = measure_training_range([case for case in cohort.cases if case.case_id in training])
     facts["flips"] = data.augmentation.flips.as_record()
     _log.info(data.augmentation.flips.describe())
     if rank() == 0:  # before the record: a folder with a record can be resumed
@@ -108,6 +111,14 @@ def train_run(
         **_describe_end(trainer, clock),
     )
     return splits
+
+
+def _foreign_facts(config: RunConfig, cohort: Cohort, record: RunRecord) -> dict[str, list[str]]:
+    """Return the caveat of scores on another dataset than the run was trained on, beside those it has."""
+    if not cohort.foreign:
+        return {}
+    caveat = f"Trained on {cohort.name}, tested on another dataset: {' '.join(config.data.test_on or ())}."
+    return {"caveats": [*record.facts.get("caveats", ()), caveat]}
 
 
 def _warn_of_absent_classes(data: SegmentationData) -> None:
@@ -154,6 +165,7 @@ def score_run(
     start = time.monotonic()
     by_id = {case.case_id: case for case in cohort.cases}
     device = "cpu" if config.trainer.accelerator == "cpu" else None
+    _choose_postprocessing(config, cohort, [by_id[case_id] for case_id in splits.val], folder, device)
     predictor = load_run(folder, device, config.trusted_modules)
     cases = [by_id[case_id] for case_id in splits.test]
     with run_progress() as progress:
@@ -167,6 +179,17 @@ def score_run(
     if tracker:
         _show_scores(tracker, config, summary, splits, folder)
     return summary
+
+
+def _choose_postprocessing(
+    config: RunConfig, cohort: Cohort, cases: Sequence[Case], folder: Path, device: str | None
+) -> None:
+    """Choose the post-processing if it is set, or if it was chosen for weights that an extension has changed since."""
+    if not (config.inference.choose_postprocessing or RunFolder(folder).postprocessing.is_file()):
+        return
+    predictor = load_run(folder, device, config.trusted_modules, {"choose_postprocessing": False})
+    with run_progress() as progress:
+        choose_postprocessing(predictor, cases, cohort, folder, progress, config.data.on_error)
 
 
 def _show_scores(tracker: Tracker, config: RunConfig, summary: pd.DataFrame, splits: Splits, folder: Path) -> None:

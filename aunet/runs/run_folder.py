@@ -202,6 +202,16 @@ class RunFolder:
         return self.path / "region"
 
     @property
+    def tracked_media(self) -> Path:
+        """Return the path of the bytes of pictures that each tracker has received."""
+        return self.path / "tracked_media.json"
+
+    @property
+    def postprocessing(self) -> Path:
+        """Return the path of the steps of post-processing that were chosen on the validation cases."""
+        return self.path / "postprocessing.json"
+
+    @property
     def wandb(self) -> Path:
         """Return the folder that Weights & Biases writes."""
         return self.path / "wandb"

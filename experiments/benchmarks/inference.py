@@ -32,11 +32,12 @@ from aunet.inference.engine_choice import EngineChoice
 from aunet.inference.inferers import AutomaticInferer, Inferer, Tiled, WholeVolume
 from aunet.inference.memory import bytes_per_voxel
 from aunet.inference.native_space import restore_label_map
-from aunet.inference.predictor import AUTOCAST_TYPES, Predictor
+from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
+from aunet.machine import peak_memory_bytes
 from aunet.networks import AttentionUNet
 from aunet.networks.inspection.receptive_field import reach_of_cuts
-from aunet.training.hardware import peak_memory_bytes
+from aunet.networks.layers import AUTOCAST_TYPES
 
 ENGINES = ("torch-float32", "torch-bf16", "openvino-float32", "openvino-bf16", "onnxruntime-float32")
 INFERERS = ("sliding_window", "tiled", "auto")

@@ -1,9 +1,12 @@
 """A trained run is loaded with its own settings of the prediction, or with others."""
 
+import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -11,10 +14,13 @@ import torch
 import aunet
 from aunet.build.inferer import build_inferer
 from aunet.build.model import build_network, load_checkpoint_weights
+from aunet.commands.main import main
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.draft import write_run_config
 from aunet.data.io.volume import Volume
 from aunet.errors import UserError
+from aunet.inference.mirror_images import Mirror
+from aunet.inference.prediction import Outputs
 from aunet.inference.window_layout import Window
 from aunet.networks import UNet
 from tests.config.test_every_option import FACTS
@@ -112,3 +118,68 @@ def test_a_checkpoint_that_cannot_be_read_is_one_message(tmp_path: Path, content
         file.write_bytes(content)
     with pytest.raises(UserError, match="does not hold the weights of this run's network"):
         load_checkpoint_weights(torch.nn.Conv3d(1, 1, 1), file)
+
+
+def write_run_of(folder: Path, *words: str) -> Path:
+    """Write the folder of a run with a tiny network and classes on both sides."""
+    facts = FACTS | {"patch_size": [16, 16, 16], "class_names": ["background", "left_kidney", "right_kidney", "liver"]}
+    words = ("model=unet", "model.network.channels=[2,4,4]", "trainer.precision=float32", *words)
+    config = resolve_config(compose_config(list(words)), facts | {"num_classes": 4})
+    write_run_config(config, folder)
+    weights = {f"network.{name}": value for name, value in build_network(config).state_dict().items()}
+    (folder / "checkpoints").mkdir()
+    torch.save({"state_dict": weights}, folder / "checkpoints" / "best.ckpt")
+    return folder
+
+
+def test_flips_exchange_left_and_right_classes_and_warn_of_axes_that_were_not_trained(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = write_run_of(tmp_path)
+    assert not aunet.load_run(run, "cpu").mirrors
+    assert aunet.load_run(run, "cpu", inference={"flips": "auto"}).mirrors == (Mirror(0, ((1, 2),)),)
+    assert "did not mirror" not in caplog.text
+    assert aunet.load_run(run, "cpu", inference={"flips": [0, 1]}).mirrors == (Mirror(0, ((1, 2),)), Mirror(1))
+    assert "the training of this run did not mirror back-front" in caplog.text
+
+
+def test_a_further_run_before_the_scans_makes_an_ensemble(tmp_path: Path) -> None:
+    first, second = (write_run_of(tmp_path / str(seed), f"seed={seed}") for seed in (1, 2))
+    scan = np.random.default_rng(0).normal(0, 200, (20, 18, 16)).astype(np.float32)
+    nibabel.Nifti1Image(scan, np.eye(4)).to_filename(tmp_path / "scan.nii.gz")
+    words = [first, second, tmp_path / "scan.nii.gz", "--output", tmp_path / "out", "--device", "cpu", "--uncertainty"]
+    assert main(["predict", *map(str, words), "--probabilities"]) == 0
+    liver = nibabel.load(tmp_path / "out/probabilities/scan/03_liver.nii.gz").get_fdata()
+    outputs = Outputs(probabilities=True)
+    single = [aunet.load_run(run, "cpu").predict(tmp_path / "scan.nii.gz", outputs) for run in (first, second)]
+    assert np.allclose(liver, np.mean([one.probabilities[3] for one in single], axis=0), atol=1e-5)  # type: ignore[index]
+    manifest = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert [run["folder"] for run in manifest["runs"]] == [str(first), str(second)]
+    assert manifest["runs"][0]["sha256"] == hashlib.sha256((first / "checkpoints/best.ckpt").read_bytes()).hexdigest()
+
+
+def test_runs_without_a_scan_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", str(run), str(run), "--output", str(tmp_path)]) == 2
+    assert f"{run}: a run, and no scan is given" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "stated", "patch_size", "said"),
+    [
+        (
+            "unet",
+            2,
+            [80, 64, 64],
+            r"spatial_dims=2: data\.patch_size=\[80, 64, 64\] makes 3D.*=\[80, 64, 1\]",
+        ),
+        ("monai_unet", 2, [80, 64, 64], r"spatial_dims=2: data\.patch_size=\[80, 64, 64\] makes 3D patches"),
+        ("attention", 3, [64, 64, 1], r"spatial_dims=3: data\.patch_size=\[64, 64, 1\] makes 2D.*more than one voxel"),
+    ],
+)
+def test_a_network_of_other_axes_than_the_patches_is_refused(
+    model: str, stated: int, patch_size: list[int], said: str
+) -> None:
+    facts = FACTS | {"patch_size": patch_size, "spatial_dims": 2 if patch_size[-1] == 1 else 3}
+    config = resolve_config(compose_config([f"model={model}", f"model.network.spatial_dims={stated}"]), facts)
+    with pytest.raises(UserError, match=said):
+        build_network(config)

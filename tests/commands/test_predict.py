@@ -1,6 +1,10 @@
 """`aunet predict` from the words of the command line to the files on disk."""
 
+import errno
+import io
+import json
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +16,14 @@ import aunet.build.model
 from aunet.classes import Labels
 from aunet.commands.main import main
 from aunet.commands.predict import split_inference
+from aunet.data.io.volume import read_label
 from aunet.data.preprocessing.steps import Preprocessing
+from aunet.errors import UserError
+from aunet.inference import output_formats
+from aunet.inference.output_formats import OutputFormat
+from aunet.inference.prediction import Prediction
 from aunet.inference.predictor import Predictor
+from aunet.inference.training_range import TrainingRange
 from aunet.inference.window_layout import Window
 from tests.data.geometries import GEOMETRIES
 from tests.inference.tiny_networks import Threshold
@@ -121,3 +131,154 @@ def test_a_setting_of_something_else_is_refused(
 def test_a_prediction_without_a_scan_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict("inference.overlap=0.25", "--output", tmp_path / "out") == 2
     assert "inference.overlap=0.25: no scan is given" in capsys.readouterr().err
+
+
+def manifest_of(folder: Path) -> dict[str, dict[str, dict[str, object]]]:
+    return json.loads((folder / "predictions.json").read_text())
+
+
+def test_the_manifest_holds_volumes_times_and_errors_of_every_scan(scans: Path, tmp_path: Path) -> None:
+    (scans / "oblique.nii.gz").write_bytes(b"no scan")
+    assert predict(scans, "--output", tmp_path / "out") == 2
+    manifest = manifest_of(tmp_path / "out")
+    assert manifest["class_names"] == ["background", "bright"]
+    assert set(manifest["scans"]) == set(GEOMETRIES)
+    failed = manifest["scans"].pop("oblique")
+    assert "oblique.nii.gz" in str(failed["error"])
+    assert failed["label_map"] is None
+    for name, entry in manifest["scans"].items():
+        label = nibabel.load(tmp_path / "out" / str(entry["label_map"]))
+        voxel_ml = abs(np.linalg.det(label.affine[:3, :3])) / 1000
+        assert entry["volumes_ml"] == {"bright": pytest.approx(np.asarray(label.dataobj).sum() * voxel_ml, rel=1e-3)}
+        assert set(entry["seconds"]) == {"read", "predict", "write"}
+        assert entry["scan"] == [str(scans / f"{name}.nii.gz")]
+
+
+def test_an_interrupted_folder_is_continued_and_damaged_maps_are_made_again(
+    scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    output = tmp_path / "out"
+    assert predict(scans, "--output", output) == 0
+    first, second, *others = sorted(output.glob("*.nii.gz"))
+    whole = {path: path.read_bytes() for path in (first, second)}
+    first.unlink()
+    second.write_bytes(whole[second][:200])
+    kept = {path: path.stat().st_mtime_ns for path in others}
+    assert predict(scans, "--output", output, "--skip-existing") == 0
+    assert {path: read_label(path).array.tolist() for path in whole} == {
+        path: read_label(path).array.tolist() for path in (first, second)
+    }
+    assert first.read_bytes() == whole[first]
+    assert second.read_bytes() == whole[second]
+    assert {path: path.stat().st_mtime_ns for path in others} == kept
+    assert set(manifest_of(output)["scans"]) == set(GEOMETRIES)
+    assert f"{second}" in caplog.text
+    assert predict(scans, "--output", output, "--skip-existing", "--overlay") == 0
+    assert len(list((output / "overlays").glob("*.png"))) == len(GEOMETRIES)
+
+
+def test_label_maps_of_another_run_are_not_continued(
+    scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert predict(scans / "oblique.nii.gz", "--output", output) == 0
+    manifest = manifest_of(output)
+    (output / "predictions.json").write_text(json.dumps(manifest | {"class_names": ["background", "dark"]}))
+    assert predict(scans, "--output", output, "--skip-existing") == 2
+    assert "would mix label maps: those there were made with dark, now it is bright" in capsys.readouterr().err
+
+
+def test_volumes_and_pictures_lie_beside_the_label_maps(scans: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    words = ["--probabilities", "--uncertainty", "--overlay", "--format", "mha"]
+    assert predict(scans / "oblique.nii.gz", "--output", output, *words) == 0
+    found = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
+    assert found == {
+        "oblique.mha",
+        "class_names.json",
+        "predictions.json",
+        "probabilities/oblique/00_background.mha",
+        "probabilities/oblique/01_bright.mha",
+        "uncertainty/oblique/entropy.mha",
+        "uncertainty/oblique/mutual_information.mha",
+        "overlays/oblique.png",
+    }
+    label = read_label(output / "oblique.mha")
+    bright = itk_array(output / "probabilities" / "oblique" / "01_bright.mha")
+    assert np.array_equal(bright > 0.5, label.array == 1)
+
+
+def itk_array(path: Path) -> np.ndarray:
+    import SimpleITK
+
+    return SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))).transpose(2, 1, 0)
+
+
+def test_a_list_of_scans_is_read_from_standard_input(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, *_ = sorted(scans.iterdir())
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{first}\n\n{second}\n"))
+    assert predict("-", "--output", tmp_path / "out") == 0
+    assert {path.name for path in (tmp_path / "out").glob("*.nii.gz")} == {first.name, second.name}
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    assert predict("-", "--output", tmp_path / "none") == 2
+    assert "standard input holds no path" in capsys.readouterr().err
+
+
+def test_a_full_disk_ends_the_prediction_with_one_message_and_keeps_what_is_finished(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written: list[Path] = []
+
+    def write(path: Path, prediction: Prediction, scan: object) -> None:
+        if len(written) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        written.append(path)
+        prediction.write(path)
+
+    monkeypatch.setitem(output_formats.OUTPUT_FORMATS, "nii.gz", OutputFormat(".nii.gz", write))
+    assert predict(scans, "--output", tmp_path / "out") == 2
+    message = capsys.readouterr().err
+    assert f"{tmp_path / 'out'}: the disk is full; 2 label maps were finished and stay" in message
+    assert sorted((tmp_path / "out").glob("*.nii.gz")) == sorted(written)
+
+
+def test_a_label_map_that_cannot_be_written_is_reported_with_its_scan_and_the_others_are_done(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def write(path: Path, prediction: Prediction, scan: object) -> None:
+        if path.name == "oblique.nii.gz":
+            raise UserError(f"{path}: cannot be written (try another).")
+        prediction.write(path)
+
+    monkeypatch.setitem(output_formats.OUTPUT_FORMATS, "nii.gz", OutputFormat(".nii.gz", write))
+    assert predict(scans, "--output", tmp_path / "out") == 2
+    assert len(list((tmp_path / "out").glob("*.nii.gz"))) == len(GEOMETRIES) - 1
+    assert str(manifest_of(tmp_path / "out")["scans"]["oblique"]["error"]).endswith("(try another).")
+    assert "cannot be written" in caplog.text
+
+
+def test_an_unknown_format_and_a_picture_of_a_volume_are_refused(
+    scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(scans, "--output", tmp_path / "out", "--format", "nifti") == 2
+    assert "--format nifti: not one of nii.gz, nii, nrrd, mha, png" in capsys.readouterr().err
+    assert predict(scans, "--output", tmp_path / "out", "--format", "png") == 2
+    assert "is a volume, and a png is a picture" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_scan_beyond_the_range_of_the_training_is_reported_with_both_values(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = {"training_range": {"spacing_mm": [[0.1, 9], [0.1, 9], [7, 8]]}}
+    monkeypatch.setattr(
+        Predictor, "warn_if_unusual", lambda _, scan: TrainingRange.of_record(record, ["ct"]).warn(scan)
+    )
+    path = scans / "oblique.nii.gz"
+    spacing = np.linalg.norm(nibabel.load(path).affine[:3, :3], axis=0)
+    order = np.argsort(nibabel.io_orientation(nibabel.load(path).affine)[:, 0])
+    assert predict(path, "--output", tmp_path / "out") == 0
+    [warning] = manifest_of(tmp_path / "out")["scans"]["oblique"]["warnings"]  # type: ignore[misc]
+    assert f"its voxels are {spacing[order][2]:.3g} mm apart feet-head; the training scans had 7 to 8 mm" in warning

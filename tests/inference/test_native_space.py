@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from aunet.data.io.volume import Volume
 from aunet.data.preprocessing.steps import Preprocessing
-from aunet.inference.native_space import restore_label_map, restore_probabilities
+from aunet.inference.native_space import RowRestorer, restore_label_map
+from aunet.inference.scan_rows import restored_rows
 from tests.data.geometries import GEOMETRIES, positions_mm
 
 SHAPE = (30, 24, 14)
@@ -20,6 +21,14 @@ PARALLEL = pytest.mark.parametrize("affine", GEOMETRIES.values(), ids=GEOMETRIES
 
 def logits_of(label: np.ndarray, num_classes: int) -> Tensor:
     return 8.0 * F.one_hot(torch.from_numpy(label).long(), num_classes).movedim(-1, 0).float()
+
+
+def restore_probabilities(logits: Tensor, affine: np.ndarray, shape: Sequence[int], native: np.ndarray) -> np.ndarray:
+    """Probabilities (K, H, W, D) from logits that come in slabs of 3 rows and are restored 2 rows at a time."""
+    restorer = RowRestorer(affine, logits.shape[1:], shape, native, most_rows=2)
+    rows = sorted(restored_rows(logits.split(3, dim=1), restorer, logits.shape[1:], False), key=lambda row: row.index)
+    assert [row.index for row in rows] == list(range(shape[restorer.axis]))
+    return torch.stack([row.probabilities for row in rows], dim=1 + restorer.axis).numpy()
 
 
 def ellipsoid(affine: np.ndarray) -> np.ndarray:

@@ -38,6 +38,7 @@ class Format:
         read_label: the stored numbers of a label map.
         label_suffix: ending of a label map of a scan in this format: its own if it can hold one.
         write_label: write a label map (H, W, D) uint8 with its affine; None if the format cannot hold one.
+        write_image: write a volume (H, W, D) float32 with its affine; None if the format cannot hold one.
         files: every file that a scan is read from.
         is_flat: whether it holds pictures, which are previews if they lie beside scans.
     """
@@ -50,6 +51,7 @@ class Format:
     read_label: Callable[[Path], StoredVoxels]
     label_suffix: str = ".nii.gz"
     write_label: Callable[[Path, NDArray[np.uint8], Affine], None] | None = None
+    write_image: Callable[[Path, NDArray[np.float32], Affine], None] | None = None
     files: Callable[[Path], list[Path]] = only_itself
     is_flat: bool = False
 

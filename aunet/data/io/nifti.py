@@ -13,7 +13,6 @@ import numpy as np
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
-from numpy.typing import NDArray
 
 from aunet.data.io.format import Format, StoredVoxels
 from aunet.data.io.grid import Affine, Shape, Voxels
@@ -142,7 +141,7 @@ def _read_label(path: Path) -> StoredVoxels:
     return StoredVoxels((array,), checked.affine, checked.affine_error)
 
 
-def _write_label(path: Path, array: NDArray[np.uint8], affine: Affine) -> None:
+def _write(path: Path, array: Voxels, affine: Affine) -> None:
     image = nibabel.Nifti1Image(array, affine)
     image.header.set_xyzt_units("mm")
     image.header["cal_max"] = array.max(initial=0)
@@ -166,6 +165,7 @@ NIFTI = Format(
     read_grid=_read_grid,
     read_image=_read_image,
     read_label=_read_label,
-    write_label=_write_label,
+    write_label=_write,
+    write_image=_write,
     files=files_of_nifti,
 )

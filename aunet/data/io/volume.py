@@ -82,6 +82,17 @@ def write_label(path: Path, array: NDArray[np.uint8], affine: Affine) -> None:
     named.write_label(path, array, affine)
 
 
+def write_volume(path: Path, array: NDArray[np.float32], affine: Affine) -> None:
+    """Write a volume (H, W, D) of real numbers as ``write_label`` does; raise UserError for a format without them."""
+    named = format_of_name(path)
+    if named is None or named.write_image is None or not path.name.endswith(_written_suffixes(with_pictures=False)):
+        raise UserError(
+            f"{path}: a volume is written as {', '.join(_written_suffixes(with_pictures=False))}; end its name in one"
+            " of them."
+        )
+    named.write_image(path, array, affine)
+
+
 def is_image(path: Path) -> bool:
     """Return whether the name is that of a file of a readable format; hidden files are not."""
     return format_of_name(path) is not None

@@ -194,10 +194,10 @@ def _spread(items: Sequence[_Item]) -> list[_Item]:
 
 def _dicom_modality(paths: Sequence[Path]) -> Modality | None:
     """Return the modality in the headers of some of the DICOM series ``paths``; None if they differ or one has none."""
-    return shared_modality(_modality_of_series(path) for path in _spread(paths))
+    return shared_modality(modality_of_file(path) for path in _spread(paths))
 
 
-def _modality_of_series(path: Path) -> Modality | None:
+def modality_of_file(path: Path) -> Modality | None:
     """Return the modality in the header of the first slice; None for a file of another format."""
     if not is_folder_of_files(path) and format_of_name(path) is not DICOM:
         return None

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aunet.data.io.volume import Volume
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,10 @@ class Box:
         affine[:3, 3] += affine[:3, :3] @ np.array(self.start, dtype=np.float64)
         return replace(volume, array=volume.array[self._slices], affine=affine)
 
-    def put_back(self, label: NDArray[np.uint8], shape: Sequence[int]) -> NDArray[np.uint8]:
-        """Return a label map of ``shape`` that is ``label`` inside the box and background outside."""
-        whole = np.zeros(shape, np.uint8)
-        whole[self._slices] = label
+    def put_back(self, values: NDArray[Scalar], shape: Sequence[int]) -> NDArray[Scalar]:
+        """Return a volume of ``shape`` that is ``values``, such as a label map, inside the box and 0 outside."""
+        whole = np.zeros(shape, values.dtype)
+        whole[self._slices] = values
         return whole
 
     @property

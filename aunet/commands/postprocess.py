@@ -1,0 +1,36 @@
+"""`aunet postprocess`: choose the post-processing of a finished run on its validation cases, for later predictions."""
+
+import argparse
+import logging
+
+from aunet.commands.predict import check_device
+from aunet.commands.shared_options import add_trust
+from aunet.config.words import path_of
+
+_logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``aunet postprocess``."""
+    parser.add_argument("run", type=path_of, metavar="RUN", help="folder of a finished run, with its data at hand")
+    add_trust(parser)
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N; without it a GPU if there is one")
+
+
+def postprocess(arguments: argparse.Namespace) -> None:
+    """Write ``postprocessing.json`` of the run; its test scores stay those of before."""
+    from aunet.build.model import load_run
+    from aunet.pipeline.choose_postprocessing import choose_postprocessing
+    from aunet.pipeline.probed_run import read_probed_run
+    from aunet.runs.run_folder import RunFolder
+    from aunet.terminal import run_progress
+
+    folder, device = arguments.run, check_device(arguments.device)
+    run = read_probed_run(folder, "validation", None, device, arguments.trust)
+    predictor = load_run(folder, device, arguments.trust, {"choose_postprocessing": False})
+    with run_progress() as progress:
+        steps = choose_postprocessing(predictor, run.cases, run.cohort, folder, progress, run.config.data.on_error)
+    _logger.info(
+        "%d steps are in %s. Every later prediction of the run applies them; its test scores are without them.",
+        *(len(steps), RunFolder(folder).postprocessing),
+    )

@@ -1,0 +1,187 @@
+"""Prediction of many scans: the next one is read and the previous one written while the network runs.
+
+At most three scans are in memory: one being read, one predicted, one written. A scan that fails does not stop the
+others.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from aunet.data.io.volume import Volume
+from aunet.errors import UserError, describe_surroundings, is_disk_full
+from aunet.inference.ensemble import ScanPredictor
+from aunet.inference.prediction import Prediction
+from aunet.inference.prediction_files import ScanFile, read_ahead
+from aunet.pipeline.log_capture import collected_warnings
+from aunet.pipeline.prediction_delivery import Delivery
+from aunet.pipeline.prediction_manifest import PredictionManifest, ScanEntry
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Work:
+    """A scan on its way through reading, prediction and writing; an error ends the way and is kept."""
+
+    entry: ScanEntry
+    channels: list[Volume]
+    prediction: Prediction | None = None
+    error: Exception | None = None
+
+
+def predict_scans(
+    predictor: ScanPredictor,
+    files: Sequence[ScanFile],
+    delivery: Delivery,
+    manifest: PredictionManifest,
+    on_progress: Callable[[int, float, str], None] = lambda number, share, name: None,
+) -> list[str]:
+    """Predict and write ``files``; return the names of the scans that failed, each reported by one logged line.
+
+    Args:
+        predictor: a run or an ensemble.
+        files: scans and the paths of their label maps.
+        delivery: the files to leave.
+        manifest: receives an entry for every scan.
+        on_progress: called with the number of scans before the present one, the share of it that is done, and its name.
+
+    Raises:
+        UserError: if the disk is full; the label maps that are finished stay.
+    """
+    ends = _Ends(predictor, delivery, manifest)
+    with ThreadPoolExecutor(1) as writer:
+        behind: tuple[ScanFile, Future[_Work]] | None = None
+        for number, (file, reading) in enumerate(read_ahead(partial(_read, predictor), files)):
+            work = reading.result()
+            _predict(predictor, work, delivery, partial(_report_share, on_progress, number, file.scan.name))
+            if behind is not None:
+                ends.add(behind[0], behind[1].result())
+            behind = file, writer.submit(_write, predictor, work, file, delivery)
+        if behind is not None:
+            ends.add(behind[0], behind[1].result())
+    return ends.failed
+
+
+def _report_share(on_progress: Callable[[int, float, str], None], number: int, name: str, share: float) -> None:
+    on_progress(number, share, name)
+
+
+class _Ends:
+    """What came of the scans: ``failed`` are their names. ``add`` ends the prediction if the disk is full."""
+
+    def __init__(self, predictor: ScanPredictor, delivery: Delivery, manifest: PredictionManifest) -> None:
+        self.failed: list[str] = []
+        self._written = 0
+        self._predictor = predictor
+        self._folder = delivery.folder
+        self._manifest = manifest
+
+    def add(self, file: ScanFile, work: _Work) -> None:
+        """Report a scan's error, if any, and write its entry of the manifest."""
+        work.entry.label_map = file.label_map.name
+        if work.error is None:
+            self._written += 1
+        else:
+            self.failed.append(file.name)
+            work.entry.label_map = None
+            work.entry.error = _report(work.error, file)
+        try:
+            if work.error is not None and is_disk_full(work.error):
+                raise work.error
+            self._manifest.add(file.name, work.entry, engines=[one.engine_name for one in self._predictor.members])
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            raise UserError(
+                f"{self._folder}: the disk is full; {self._written} label maps were finished and stay. Free some of it,"
+                " then continue with --skip-existing."
+            ) from None
+
+
+def _read(predictor: ScanPredictor, files: Path | tuple[Path, ...]) -> _Work:
+    paths = [files] if isinstance(files, Path) else files
+    work = _Work(ScanEntry([str(path.absolute()) for path in paths]), [])
+    start = time.monotonic()
+    with collected_warnings() as messages:
+        try:
+            work.channels = predictor.read(files)
+        except Exception as error:  # noqa: BLE001, reported with the scan
+            work.error = error
+    work.entry.warnings += messages
+    work.entry.seconds["read"] = _seconds_since(start)
+    return work
+
+
+def _predict(predictor: ScanPredictor, work: _Work, delivery: Delivery, on_progress: Callable[[float], None]) -> None:
+    """Predict a scan that was read; an error is kept in ``work``."""
+    if work.error is not None:
+        return
+    start, scratch = time.monotonic(), delivery.folder / f".{uuid4().hex[:8]}-volumes"
+    with collected_warnings() as messages:
+        try:
+            predictor.warn_if_unusual(work.channels)
+            allocate = partial(_allocate, scratch)
+            work.prediction = predictor.predict_volume(
+                work.channels, delivery.outputs, allocate=allocate, on_progress=on_progress
+            )
+            work.entry.volumes_ml = {name: round(ml, 3) for name, ml in work.prediction.volumes_ml.items()}
+        except Exception as error:  # noqa: BLE001, reported with the scan
+            work.error = error
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)  # the arrays stay mapped until they are released
+    work.entry.warnings += messages
+    work.entry.seconds["predict"] = _seconds_since(start)
+
+
+def _write(predictor: ScanPredictor, work: _Work, file: ScanFile, delivery: Delivery) -> _Work:
+    """Write the files of a predicted scan, then release its volumes; an error is kept in ``work``."""
+    start = time.monotonic()
+    try:
+        if work.prediction is not None:
+            window = predictor.members[0].preprocessing.shown_window()
+            delivery.write(file, work.channels[0], work.prediction, window)
+    except Exception as error:  # noqa: BLE001, reported with the scan
+        work.error = error
+    work.prediction, work.channels = None, []
+    work.entry.seconds["write"] = _seconds_since(start)
+    return work
+
+
+def _allocate(scratch: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return an array on disk, as probabilities of many classes exceed the memory; ``scratch`` is removed later."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    return np.memmap(scratch / uuid4().hex[:8], np.float32, "w+", shape=shape)
+
+
+def _report(error: Exception, file: ScanFile) -> str:
+    """Log an error of one scan and return it in words; one that no user can mend is logged with its traceback."""
+    if isinstance(error, UserError):
+        text = str(error)
+    elif isinstance(error, OSError) and (words := describe_surroundings(error)):
+        text = f"{file.scan}: {words}"
+    elif isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        text = (
+            f"{file.scan}: not enough memory. Set inference.inferer=tiled, inference.sums=float16, a smaller"
+            " inference.memory, or --device cpu."
+        )
+    else:
+        text = f"{file.scan}: {type(error).__name__}: {error}"
+        _log.error("%s", text, exc_info=error)
+        return text
+    _log.error("%s", text)
+    return text
+
+
+def _seconds_since(start: float) -> float:
+    return round(time.monotonic() - start, 2)

@@ -1,0 +1,180 @@
+"""Probabilities, uncertainty and attention on the grid of a scan, against the formulas on whole volumes."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from aunet.classes import Labels
+from aunet.data.io.volume import Volume
+from aunet.data.preprocessing.region import Box
+from aunet.data.preprocessing.resampling import GridMapping
+from aunet.data.preprocessing.steps import Preprocessing
+from aunet.errors import UserError
+from aunet.inference.ensemble import Ensemble
+from aunet.inference.inferers import Tiled, WholeVolume
+from aunet.inference.prediction import Outputs
+from aunet.inference.predictor import Predictor
+from aunet.inference.window_layout import Window
+from tests.data.geometries import GEOMETRIES
+from tests.inference.tiny_networks import Neighbourhood, Pointwise
+
+LABELS = Labels(("background", "one", "two"))
+ALL = Outputs(probabilities=True, uncertainty=True)
+FLIPPED, OBLIQUE = next(iter(GEOMETRIES)), "oblique"
+WINDOW = Window((16, 16, 16), size_multiple=(4, 4, 4))
+
+
+def scan(affine: np.ndarray, shape: tuple[int, int, int] = (20, 26, 18)) -> Volume:
+    return Volume(np.random.default_rng(0).normal(50, 10, shape).astype(np.float32), affine)
+
+
+def network(seed: int = 3) -> Neighbourhood:
+    tiny = Neighbourhood()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in tiny.parameters():
+            parameter += 0.5 * torch.randn(parameter.shape, generator=generator)
+    return tiny
+
+
+def predictor(
+    seed: int = 3, spacing: tuple[float, ...] | None = None, window: object = WINDOW, **more: object
+) -> Predictor:
+    return Predictor(network(seed), Preprocessing(spacing, "mr", None), LABELS, window, **more)  # type: ignore[arg-type]
+
+
+def probabilities_of(one: Predictor, volume: Volume) -> np.ndarray:
+    """Softmax of the logits of the whole image, resampled whole to the scan's grid."""
+    prepared = one.preprocessing.image([volume])
+    logits = one.predict_preprocessed(torch.from_numpy(prepared.array)).logits
+    mapping = GridMapping(prepared.affine, volume.shape, volume.affine, one.preprocessing.resampling)
+    resampled = torch.stack([mapping.resample(values) for values in logits])
+    first, second, third = mapping.outside(logits.shape[1:])
+    outside = first[:, None, None] | second[:, None] | third
+    found = resampled.softmax(dim=0).numpy()
+    found[:, outside] = 0
+    found[0, outside] = 1
+    return found
+
+
+def entropy(probabilities: np.ndarray) -> np.ndarray:
+    return -np.where(probabilities > 0, probabilities * np.log(np.maximum(probabilities, 1e-38)), 0).sum(axis=0)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("spacing", [None, (1.3, 0.9, 1.7)])
+def test_probabilities_are_the_softmax_of_the_resampled_logits_and_the_label_map_is_unchanged(
+    geometry: str, spacing: tuple[float, ...] | None
+) -> None:
+    one, volume = predictor(spacing=spacing), scan(GEOMETRIES[geometry])
+    found = one.predict_volume([volume], ALL)
+    assert found.probabilities is not None
+    assert np.allclose(found.probabilities, probabilities_of(one, volume), atol=1e-5)
+    assert np.array_equal(found.label, one.predict_volume([volume]).label)
+    chosen = np.take_along_axis(found.probabilities, found.label[None].astype(int), axis=0)[0]
+    assert np.array_equal(chosen, found.probabilities.max(axis=0))
+    assert np.allclose(found.entropy, entropy(found.probabilities), atol=1e-5)
+    assert np.allclose(found.mutual_information, 0, atol=1e-5)
+
+
+def test_tiles_yield_the_same_probabilities_as_one_pass() -> None:
+    volume = scan(GEOMETRIES[OBLIQUE], (40, 20, 20))
+    tiles = Tiled((16, 16, 16), (4, 4, 4), lambda: (12, 12, 12), lambda: 10**9, halo=12, tile_size=(28, 28, 28))
+    tiled, whole = (
+        predictor(window=window).predict_volume([volume], ALL).probabilities
+        for window in (tiles, WholeVolume((16, 16, 16), (4, 4, 4)))
+    )
+    assert tiled is not None
+    assert whole is not None
+    assert np.abs(tiled - whole).max() < 1e-4
+
+
+def test_an_ensemble_is_the_mean_of_probabilities_and_its_mutual_information_that_of_the_formula() -> None:
+    volume = scan(GEOMETRIES[OBLIQUE])
+    members = [predictor(1, (1.3, 0.9, 1.7)), predictor(2), predictor(5, (2.0, 2.0, 2.0))]
+    found = Ensemble(members, ["a", "b", "c"]).predict_volume([volume], ALL)
+    single = np.stack([probabilities_of(member, volume) for member in members])
+    mean = single.mean(axis=0)
+    assert np.allclose(found.probabilities, mean, atol=1e-5)
+    assert (found.label != mean.argmax(axis=0)).mean() < 1e-3
+    assert np.allclose(found.entropy, entropy(mean), atol=1e-5)
+    information = entropy(mean) - np.mean([entropy(one) for one in single], axis=0)
+    assert np.allclose(found.mutual_information, information.clip(min=0), atol=1e-5)
+    assert information.max() > 0.05
+
+
+def test_an_ensemble_of_equal_runs_is_one_run() -> None:
+    volume = scan(GEOMETRIES[OBLIQUE])
+    one, three = predictor(), Ensemble([predictor() for _ in range(3)], ["a", "b", "c"])
+    assert np.array_equal(three.predict_volume([volume]).label, one.predict_volume([volume]).label)
+    assert np.allclose(three.predict_volume([volume], ALL).mutual_information, 0, atol=1e-5)
+
+
+def test_an_ensemble_of_other_classes_or_channels_is_refused() -> None:
+    other = Predictor(Neighbourhood(), Preprocessing(None, "mr", None), Labels(("background", "one", "three")), WINDOW)
+    with pytest.raises(UserError, match="b: has the classes background, one, three, a has background, one, two"):
+        Ensemble([predictor(), other], ["a", "b"])
+    with pytest.raises(UserError, match="b: has channels: 2, a has 1"):
+        Ensemble([predictor(in_channels=1), predictor(in_channels=2)], ["a", "b"])
+
+
+class Middle:
+    """A region: the middle of each scan."""
+
+    def __init__(self) -> None:
+        self.missed: list[str] = []
+
+    def find(self, channels: object) -> Box:
+        return Box((4, 6, 3), (16, 20, 15))
+
+    def settings(self) -> dict[str, object]:
+        return {}
+
+
+@pytest.mark.parametrize("geometry", [FLIPPED, OBLIQUE])
+def test_outside_the_region_the_background_is_certain(geometry: str) -> None:
+    volume = scan(GEOMETRIES[geometry])
+    cropped = predictor(region=Middle())
+    found = Ensemble([cropped, cropped], ["a", "b"]).predict_volume([volume], ALL)
+    inside = (slice(4, 16), slice(6, 20), slice(3, 15))
+    assert found.probabilities is not None
+    expected = probabilities_of(predictor(), Middle().find([volume]).cut(volume))
+    assert np.allclose(found.probabilities[(slice(None), *inside)], expected, atol=1e-5)
+    background = np.ones(volume.shape, np.float32)
+    background[inside] = expected[0]
+    assert np.allclose(found.probabilities[0], background, atol=1e-5)
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_attention_at_the_voxels_is_that_of_the_cells_interpolated(geometry: str) -> None:
+    """Coefficients of the tiny network are means of 2 and 4 voxels, up to its padding."""
+    affine = GEOMETRIES[geometry]
+    volume = scan(affine, (16, 32, 16))
+    one = Predictor(Pointwise(), Preprocessing(None, "mr", None), Labels(("background", "one")), Window((16, 16, 16)))
+    found = one.predict_volume([volume], Outputs(attention=True)).attention
+    assert list(found) == [f"level_{level}_gate_{gate}" for level in (2, 3) for gate in (1, 2)]
+    image = torch.from_numpy(one.preprocessing.image([volume]).array)
+    cells = torch.nn.functional.avg_pool3d(image, 4)[0]
+    values = torch.nn.functional.interpolate(cells[None, None], scale_factor=4, mode="trilinear")[0, 0].numpy()
+    prepared = one.preprocessing.image([volume])
+    expected = GridMapping(prepared.affine, volume.shape, affine).resample(torch.from_numpy(values)).numpy()
+    assert np.allclose(found["level_3_gate_1"], expected, atol=1e-5)
+    assert np.allclose(found["level_3_gate_2"], -expected, atol=1e-5)
+
+
+def test_attention_of_a_network_without_gates_and_of_an_ensemble_is_refused() -> None:
+    volume = scan(np.eye(4))
+    with pytest.raises(UserError, match=r"--attention: this run's network has no gates"):
+        predictor().predict_volume([volume], Outputs(attention=True))
+    with pytest.raises(UserError, match=r"--attention: each run of an ensemble has its own gates"):
+        Ensemble([predictor(), predictor()], ["a", "b"]).predict_volume([volume], Outputs(attention=True))
+
+
+def test_progress_reaches_one_and_never_falls() -> None:
+    shares: list[float] = []
+    ensemble: Callable[..., object] = Ensemble([predictor(1), predictor(2)], ["a", "b"]).predict_volume
+    ensemble([scan(np.eye(4))], on_progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
