@@ -1,6 +1,7 @@
 # make train       virtual environment, installation, then the main job: make train ARGS="trainer=smoke seed=1"
 # make test        the default tier of tests          make test-slow   the slow tier
 # make check       lint, format, types, floors, prose make docs        the generated pages of docs/
+# make audit       known vulnerabilities of the pinned packages, by pip-audit (needs the network)
 # Tests that need a GPU or real scans: .venv/bin/python -m pytest -m gpu, … -m realdata
 #
 # Each target installs what it needs once and again only after pyproject.toml or constraints.txt changed.
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: train test test-slow check docs
+.PHONY: train test test-slow check docs audit
 .DELETE_ON_ERROR:
 
 train: $(VENV)/.installed
@@ -33,10 +34,15 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_prose.py tests/test_package_size.py
 
-docs: $(VENV)/.installed
+docs: $(VENV)/.installed-dev
 	$(BIN)/python experiments/presets_table.py
 	$(BIN)/python experiments/settings_page.py
 	$(BIN)/python experiments/metrics_table.py
+	$(BIN)/python experiments/licences_page.py
+
+audit: $(VENV)/.installed-dev
+	@$(INSTALL) -q pip-audit || { echo "make audit needs the network: pip-audit cannot be installed." >&2; exit 2; }
+	@$(BIN)/pip-audit --no-deps --disable-pip -r constraints.txt
 
 $(BIN)/python:
 	@for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python); do \

@@ -1,6 +1,6 @@
 """Attention-gated segmentation of 3D medical images: train, look, predict, score.
 
-Importing ``aunet`` loads neither torch nor anything heavy; the first access to ``load_run`` does.
+Importing ``aunet`` loads neither torch nor anything heavy; the first access to a function does.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aunet.build.ensemble import load_ensemble
     from aunet.build.model import load_run
+    from aunet.pipeline.export import export_run
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_ensemble", "load_run"]
+__all__ = ["__version__", "export_run", "load_ensemble", "load_run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from aunet.build.model import load_run
 
         return load_run
+    if name == "export_run":
+        from aunet.pipeline.export import export_run
+
+        return export_run
     if name == "load_ensemble":
         from aunet.build.ensemble import load_ensemble
 

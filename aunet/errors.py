@@ -40,3 +40,8 @@ def describe_surroundings(error: OSError) -> str | None:
 def is_disk_full(error: BaseException) -> bool:
     """Return whether ``error`` comes from a full disk or a used-up quota."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_worker_killed(error: BaseException) -> bool:
+    """Return whether ``error`` is torch's report that the system killed a process of a loader."""
+    return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")

@@ -44,11 +44,28 @@ def folder_created_atomically(folder: Path) -> Generator[Path]:
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.iterdir():
-            _flush_to_disk(file)
+        _flush_files_in(temporary)
         _rename_unless_present(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def folder_replaced_atomically(folder: Path) -> Generator[Path]:
+    """Yield a temporary folder beside ``folder``, which it replaces on success; on an error the old one stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{uuid4().hex[:8]}-{folder.name}")
+    replaced = temporary.with_name(f"{temporary.name}-replaced")
+    temporary.mkdir()
+    try:
+        yield temporary
+        _flush_files_in(temporary)
+        if folder.exists():
+            folder.rename(replaced)
+        temporary.rename(folder)
+    finally:
+        for rest in (temporary, replaced):
+            shutil.rmtree(rest, ignore_errors=True)
 
 
 @contextmanager
@@ -116,6 +133,12 @@ def _rename_unless_present(temporary: Path, folder: Path) -> None:
     except OSError:
         if not folder.is_dir():
             raise
+
+
+def _flush_files_in(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            _flush_to_disk(path)
 
 
 def _flush_to_disk(path: Path) -> None:

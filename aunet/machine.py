@@ -10,6 +10,8 @@ try:
 except ModuleNotFoundError:  # on Windows
     fcntl = resource = None
 
+# Where Linux keeps memory that processes share; containers often limit it to 64 MB.
+_SHARED_MEMORY = "/dev/shm"
 # Memory assumed if the system does not report it.
 _USUAL_MEMORY_BYTES = 8 * 2**30
 
@@ -46,6 +48,15 @@ def memory_bytes() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError):  # on Windows
         return _USUAL_MEMORY_BYTES
+
+
+def free_shared_memory() -> int | None:
+    """Return the bytes that processes can still share; None if the system does not limit or report them."""
+    try:
+        found = os.statvfs(_SHARED_MEMORY)
+    except (AttributeError, OSError):  # on Windows; on macOS
+        return None
+    return found.f_bavail * found.f_frsize
 
 
 def peak_memory_bytes() -> int:

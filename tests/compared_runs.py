@@ -4,10 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import yaml
+from omegaconf import OmegaConf
 
 from aunet.evaluation.compared_run import ComparedRun, Training, flatten
 from aunet.metrics.case_scores import NUMBERS, columns_of, write_case_scores
@@ -108,3 +110,9 @@ def write_run(
     (folder / "splits.json").write_text(json.dumps(splits or parts), encoding="utf-8")
     (folder / "config.yaml").write_text(yaml.safe_dump(with_settings(settings or {})), encoding="utf-8")
     return folder
+
+
+def read_draft(folder: Path, trusted_modules: Sequence[str]) -> SimpleNamespace:
+    """Return a stand-in for ``load_draft``'s result, of a file that holds a few keys only and is not checked."""
+    config = OmegaConf.load(folder / "config.yaml")
+    return SimpleNamespace(as_plain=lambda is_resolved: OmegaConf.to_container(config, resolve=is_resolved))

@@ -59,6 +59,7 @@ def write_enhanced(path: Path, array: NDArray[np.int16], affine: NDArray[np.floa
     header = _header(ENHANCED_CT, 0, elements)
     measures, orientation, scale, shared = Dataset(), Dataset(), Dataset(), Dataset()
     _, orientation.ImageOrientationPatient, measures.PixelSpacing = _place(affine, 0)
+    measures.SliceThickness = _text(float(np.linalg.norm(affine[:3, 2])))
     scale.RescaleSlope, scale.RescaleIntercept = 1, 0
     shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = Sequence([measures]), Sequence([orientation])
     shared.PixelValueTransformationSequence = Sequence([scale])

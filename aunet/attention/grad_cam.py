@@ -22,7 +22,7 @@ from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import WindowLayout
 from aunet.networks import UNet
 from aunet.networks.inspection.cost import first_tensor
-from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.networks.slice_by_slice import unwrap
 
 Layers = Mapping[str, nn.Module]
 
@@ -33,7 +33,7 @@ def layers_of(network: nn.Module, image: Tensor) -> dict[str, nn.Module]:
     For our U-Nets they are the encoder's levels but the first, so that each level's map lies on the grid of the gate at
     this level. For other networks it is the last layer to run on the coarsest grid, for an ``image`` (1, C, H, W, D).
     """
-    inner = network.network if isinstance(network, SliceBySlice) else network
+    inner = unwrap(network)
     if isinstance(inner, UNet):
         return {f"level {level}": module for level, module in enumerate(inner.encoder.levels, start=1) if level > 1}
     name, module = _coarsest_layer(network, image)

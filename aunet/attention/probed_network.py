@@ -1,5 +1,6 @@
 """Prediction of whole cases with the coefficients of a network's gates watched or replaced."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from copy import copy
@@ -18,7 +19,7 @@ from aunet.inference.window_layout import Triple, WindowLayout
 from aunet.networks import GridGate, HardGate, UNet
 from aunet.networks.gates import IdentitySkip
 from aunet.networks.protocols import AttentionNetwork
-from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.networks.slice_by_slice import unwrap
 
 
 class GateKey(NamedTuple):
@@ -45,7 +46,7 @@ def gates_of(network: nn.Module) -> dict[GateKey, GridGate]:
     Raises:
         UserError: for a gate of the user's own, whose coefficients cannot be reached.
     """
-    inner = network.network if isinstance(network, SliceBySlice) else network
+    inner = unwrap(network)
     if not isinstance(inner, UNet):
         return {}
     gates: dict[GateKey, GridGate] = {}
@@ -102,6 +103,26 @@ class GateProbe:
         padded = layout.pad(image)  # a padded image has the same windows, and its maps cover the padding too
         self._windowed.begin(layout, replaced)
         return self._predictor.predict_preprocessed(padded, with_attention=with_attention)
+
+
+class RememberingProbe(GateProbe):
+    """A probe that keeps the predictions of the last two images it watched, a case's and its donor's.
+
+    The donor of one case is the next case itself, so each is predicted once instead of three times.
+    """
+
+    def __init__(self, predictor: Predictor) -> None:
+        super().__init__(predictor)
+        self._seen: deque[tuple[Tensor, CasePrediction]] = deque(maxlen=2)
+
+    def watch(self, image: Tensor) -> CasePrediction:
+        """Return the prediction of ``image``, an object that does not change in between, as ``GateProbe`` does."""
+        for known, prediction in self._seen:
+            if known is image:
+                return prediction
+        prediction = super().watch(image)
+        self._seen.append((image, prediction))
+        return prediction
 
 
 def layout_of(predictor: Predictor, image: Tensor) -> WindowLayout:

@@ -1,16 +1,19 @@
 """Construction of the cases that a configuration names, and the facts of the run that follow from them."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from aunet.build.preprocessing import apply_given_modality, check_lengths, decide_intensity_facts
-from aunet.config.draft import Draft
+from aunet.config.draft import Draft, compose_draft
 from aunet.config.schema import DataConfig, DatasetFacts, RunConfig, Target
-from aunet.config.words import path_of
+from aunet.config.trust import SOURCE_ALONE
+from aunet.config.words import names_dataset, path_of
 from aunet.data.cohort.case import Cohort
+from aunet.data.cohort.foreign_cases import with_foreign_cases
 from aunet.data.cohort.groups import groups_by_name, present_classes
 from aunet.data.cohort.selection import mended_cohort, selected_cohort
 from aunet.data.cohort.split_file import read_splits
@@ -26,7 +29,8 @@ def build_cohort(data: DataConfig) -> Cohort:
     Raises:
         UserError: if there are none, or a file is missing or does not fit the others.
     """
-    return selected_cohort(_build_source(data), data.cases, data.on_error)
+    cohort = selected_cohort(_build_source(data), data.cases, data.on_error)
+    return cohort if data.test_on is None else with_foreign_cases(cohort, _build_tested(data.test_on), data.test_on)
 
 
 def build_listed_cohort(data: DataConfig) -> Cohort:
@@ -52,7 +56,7 @@ def fill_in_facts(draft: Draft, cohort: Cohort) -> RunConfig:
     check_lengths(draft.data)
     check_can_be_sharded(draft.trainer)
     plan = _plan_patches(draft, cohort)
-    modality, modalities, intensities = decide_intensity_facts(draft, cohort)
+    modality, modalities, intensities = decide_intensity_facts(draft, cohort.own)
     facts = DatasetFacts(
         in_channels=cohort.num_channels,
         num_classes=cohort.labels.num_classes,
@@ -69,7 +73,18 @@ def fill_in_facts(draft: Draft, cohort: Cohort) -> RunConfig:
 
 
 def build_splits(data: DataConfig, cohort: Cohort) -> Splits:
-    """Return which cases train, validate and test."""
+    """Return which cases train, validate and test.
+
+    With ``data.test_on`` the cases of the other dataset are tested. Those that would be tested without it are in no
+    part, so that both runs train on the same cases.
+    """
+    splits = _split_own(data, cohort.own)
+    if not cohort.foreign:
+        return splits
+    return replace(splits, test=tuple(case.case_id for case in cohort.cases if case.case_id in cohort.foreign))
+
+
+def _split_own(data: DataConfig, cohort: Cohort) -> Splits:
     split, cases = data.split, cohort.cases
     if split.file is not None:
         return read_splits(path_of(split.file), cases, data.fold, split.val, split.seed, data.on_error)
@@ -87,12 +102,13 @@ def build_object(node: Target, **arguments: Any) -> Any:
     """Return the object that ``node`` names, built with ``arguments`` too.
 
     Raises:
-        UserError: if the class or function refuses its arguments; one that it raises itself passes through unchanged.
+        UserError: if the class or function refuses its arguments; one that it raises itself passes through unchanged,
+            as does an OSError.
     """
     try:
         return instantiate(node, _convert_="all", **arguments)
     except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
+        if isinstance(error.__cause__, UserError | OSError):
             raise error.__cause__ from None
         # A source also reads files, and an error there is not caused by an argument of the user.
         if isinstance(error.__cause__, TypeError | ValueError) and not node["_target_"].startswith("aunet.data."):
@@ -111,11 +127,24 @@ def _plan_patches(draft: Draft, cohort: Cohort) -> PatchPlan:
     begun, wanted = draft.dataset, draft.data
     is_begun: Callable[[str], bool] = draft.is_known if draft.resume else lambda fact: False
     return plan_patches(
-        cohort.cases,
+        cohort.own.cases,
         begun.spacing if is_begun("spacing") else wanted.spacing,
         begun.patch_size if is_begun("patch_size") else wanted.patch_size,
         begun.batch_size if is_begun("batch_size") else wanted.batch_size,
     )
+
+
+def _build_tested(words: list[str]) -> Cohort:
+    """Return the cases of the dataset that ``words`` name, as on the command line."""
+    if not names_dataset(words) or not all(names_dataset([word]) for word in words):
+        raise UserError(
+            f"data.test_on={words}: name another dataset as on the command line, by settings of data alone:"
+            ' \'data.test_on=["data=NAME","data.root=FOLDER"]\'.'
+        )
+    data = compose_draft(words, SOURCE_ALONE).data
+    if data.test_on is not None:
+        raise UserError(f"data.test_on={words}: the other dataset cannot have a data.test_on itself. Leave it out.")
+    return build_cohort(data)
 
 
 def _build_source(data: DataConfig) -> Cohort:

@@ -9,14 +9,15 @@ from torch import nn
 
 from aunet.config.schema import DatasetFacts, ModelConfig, RunConfig
 from aunet.errors import UserError
-from aunet.inference.inferers import AutomaticInferer, Inferer, Tiled, WholeVolume
+from aunet.inference.inferers import AutomaticInferer, Inferer, WholeVolume
 from aunet.inference.memory import available_bytes, bytes_per_voxel
 from aunet.inference.sliding_window import device_of
+from aunet.inference.tiles import Tiled
 from aunet.inference.window_layout import Window
 from aunet.networks import UNet
 from aunet.networks.inspection.receptive_field import reach_of_cuts
 from aunet.networks.protocols import SizedNetwork
-from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.networks.slice_by_slice import unwrap
 
 _log = logging.getLogger(__name__)
 # Of a network that does not state its own: five levels, each half as fine as the one before, are usual.
@@ -46,7 +47,7 @@ def build_inferer(config: RunConfig, network: nn.Module, autocast_type: torch.dt
     if inference.inferer == "sliding_window" or (inference.inferer == "auto" and not _is_local(network)):
         if inference.inferer == "auto":
             _log.info("Inferer: sliding windows, as model=%s may average over all of its input.", config.model.name)
-        one_pass = inference.one_pass_voxels if isinstance(network, UNet) and network.is_local else 0
+        one_pass = inference.one_pass_voxels if _is_local(network) else 0
         return Window(patch_size, inference.overlap, multiple, inference.window_batch, one_pass)
     if not _is_local(network):
         raise UserError(
@@ -98,7 +99,7 @@ def _check_tile_size(tile_size: list[int] | None) -> None:
 
 def _is_local(network: nn.Module) -> bool:
     """Return whether outputs are known to depend on their surroundings alone."""
-    inner = network.network if isinstance(network, SliceBySlice) else network
+    inner = unwrap(network)
     return isinstance(inner, UNet) and inner.is_local
 
 

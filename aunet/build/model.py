@@ -6,7 +6,7 @@ Parts that only a training needs are in ``task.py``, so that a prediction import
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +30,7 @@ from aunet.inference.prediction import Origin
 from aunet.inference.predictor import Postprocessing, Predictor
 from aunet.inference.training_range import TrainingRange
 from aunet.machine import local_rank
+from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs.run_folder import RunFolder, checkpoint_of_run
 from aunet.runs.tensor_files import UnreadableTensorsError, read_tensors
@@ -37,11 +38,31 @@ from aunet.training.hardware import HardwareChoice, choose_for_hardware, choose_
 
 
 def build_network(config: RunConfig) -> nn.Module:
-    """Return the network with fresh weights, a function of the seed."""
+    """Return the network with fresh weights, a function of the seed.
+
+    Raises:
+        UserError: if it is not built of valid arguments, or for images of another number of axes than the patches.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = build_object(config.model.network)
+    _check_spatial_dims(config, network)
     return SliceBySlice(network) if config.dataset.spatial_dims == 2 else network
+
+
+def _check_spatial_dims(config: RunConfig, network: nn.Module) -> None:
+    stated = network.layers.spatial_dims if isinstance(network, UNet) else config.model.network.get("spatial_dims")
+    facts = config.dataset
+    if stated in (None, facts.spatial_dims):
+        return
+    if facts.spatial_dims == 3:
+        remedy = f"or train on slices with data.patch_size={[*facts.patch_size[:2], 1]}"
+    else:
+        remedy = "or give data.patch_size more than one voxel along its last axis"
+    raise UserError(
+        f"model.network.spatial_dims={stated}: data.patch_size={facts.patch_size} makes {facts.spatial_dims}D patches."
+        f" Leave model.network.spatial_dims out, {remedy}."
+    )
 
 
 def build_postprocessing(inference: InferenceConfig) -> list[Postprocessing]:
@@ -154,9 +175,21 @@ def build_region(config: RunConfig, coarse: Path | None = None, device: str | No
             f"data.region_classes={unknown}: not classes of {data.region}, which has {names[1:]}. Name some."
         )
     classes = sorted(names.index(name) for name in wanted)
-    identity = hashlib.sha256(RunFolder(coarse).config.read_bytes() + checkpoint.read_bytes()).hexdigest()
+    identity = _digest(*(_state_of(path) for path in (RunFolder(coarse).config, checkpoint)))
     load = partial(load_run, coarse, device, config.trusted_modules)
     return CoarseRegion(load, classes, data.region_margin_mm, identity)
+
+
+@cache
+def _digest(*files: tuple[Path, int, int]) -> str:
+    """Return the digest of the content of files; a start asks several times for that of a large checkpoint."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path, _, _ in files)).hexdigest()
+
+
+def _state_of(path: Path) -> tuple[Path, int, int]:
+    """Return a file with its size and time of change (ns), which tell whether a digest still holds."""
+    status = path.stat()
+    return path.resolve(), status.st_size, status.st_mtime_ns
 
 
 def _check_region(region: str, facts: DatasetFacts, coarse: RunConfig) -> None:

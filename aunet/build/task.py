@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import nn
 
 from aunet.build.data import build_object
 from aunet.build.inferer import build_validation_inferer
 from aunet.build.model import build_network
 from aunet.build.store import build_store
+from aunet.build.workers import batch_bytes, choose_num_workers
 from aunet.classes import Labels
 from aunet.config.schema import LossConfig, OptimizerConfig, RunConfig, TrainerConfig
 from aunet.data.cohort.case import Cohort
@@ -18,7 +18,7 @@ from aunet.data.patches.augmentation import Augmentation
 from aunet.errors import UserError
 from aunet.losses.class_weights import build_weighted_loss, list_weights
 from aunet.messages import did_you_mean
-from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.networks.slice_by_slice import unwrap
 from aunet.runs import ranks
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.hardware import HardwareChoice, fused_where_possible
@@ -28,20 +28,21 @@ from aunet.training.segmentation_task import SegmentationTask
 
 def build_data(config: RunConfig, cohort: Cohort, splits: Splits, num_ranks: int | None = None) -> SegmentationData:
     """Return the loaders of a run for this rank; ``num_ranks`` is needed if the ranks are not started yet."""
-    data = config.data
+    data, augmentation = config.data, build_augmentation(config)
+    num_ranks = num_ranks or ranks.num_ranks()
     return SegmentationData(
         cohort=cohort,
         splits=splits,
         store=build_store(config, cohort),
-        augmentation=build_augmentation(config),
+        augmentation=augmentation,
         sampling=data.sampling,
         batch_size=config.dataset.batch_size,
         batches_per_epoch=config.trainer.batches_per_epoch,
-        num_workers=_choose_num_workers(data.num_workers),
+        num_workers=choose_num_workers(data.num_workers, batch_bytes(config, augmentation, num_ranks), num_ranks),
         seed=config.seed,
         on_error=data.on_error,
         rank=ranks.rank(),
-        num_ranks=num_ranks or ranks.num_ranks(),
+        num_ranks=num_ranks,
     )
 
 
@@ -105,7 +106,7 @@ def freeze_parts(network: nn.Module, parts: Sequence[str]) -> None:
     Raises:
         UserError: a part has no parameter, or nothing is left to train.
     """
-    bare = network.network if isinstance(network, SliceBySlice) else network
+    bare = unwrap(network)
     for part in parts:
         frozen = [value for name, value in bare.named_parameters() if f"{name}.".startswith(f"{part}.")]
         if not frozen:
@@ -118,13 +119,3 @@ def freeze_parts(network: nn.Module, parts: Sequence[str]) -> None:
             parameter.requires_grad_(False)
     if parts and not any(parameter.requires_grad for parameter in bare.parameters()):
         raise UserError(f"trainer.freeze={list(parts)}: nothing is left to train. Leave one part out.")
-
-
-def _choose_num_workers(setting: int | str) -> int:
-    """Return the number of loader processes; "auto" means none without a GPU.
-
-    Reading a patch takes milliseconds: on a CPU that also trains, more processes only take its time.
-    """
-    if setting == "auto":
-        return min(8, torch.get_num_threads()) if torch.cuda.is_available() else 0
-    return int(setting)

@@ -8,10 +8,11 @@ from typing import cast
 from aunet.build.data import build_object
 from aunet.config.schema import RunConfig, Target, as_plain
 from aunet.errors import UserError
+from aunet.runs.run_folder import RunFolder
 from aunet.tracking.guarded_tracker import GuardedTracker
+from aunet.tracking.media_budget import MediaBudget
 from aunet.tracking.tracker import TrackedRun, Tracker
 from aunet.tracking.tracker_group import TrackerGroup
-from aunet.tracking.wandb_tracker import wandb_media_bytes
 
 # Runs of earlier versions hold the option of logger= as the run's name.
 _FORMER_OPTIONS = ("wandb", "tensorboard", "csv")
@@ -39,8 +40,7 @@ def build_tracker(config: RunConfig, folder: Path) -> TrackerGroup | None:
         GuardedTracker(
             _TITLES.get(key, key),
             _prepare(key, node, run),
-            media_bytes=logger.media_mib * 2**20,
-            media_bytes_before=wandb_media_bytes(folder),
+            MediaBudget(_TITLES.get(key, key), logger.media_mib * 2**20, RunFolder(folder).tracked_media),
         )
         for key, node in logger.trackers.items()
         if node is not None

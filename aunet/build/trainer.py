@@ -21,6 +21,7 @@ from aunet.errors import UserError
 from aunet.machine import is_started_as_rank
 from aunet.networks import UNet
 from aunet.networks.protocols import has_softmax_gates
+from aunet.networks.slice_by_slice import unwrap
 from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
 from aunet.training.callbacks.accumulation import GroupMean, count_steps
@@ -65,7 +66,7 @@ def build_trainer(
     network: nn.Module,
 ) -> Trainer:
     """Return Lightning's trainer without its checkpoints, tables and display, which are our own."""
-    is_foreign = not isinstance(network, UNet)  # others may hold parameters that no output depends on
+    is_foreign = not isinstance(unwrap(network), UNet)  # others may hold parameters that no output depends on
     _ignore_known_warnings()
     return Trainer(
         default_root_dir=folder,

@@ -27,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folds", action="store_true", help="pool the runs of -m data.fold=0,1,2,3,4: every case is tested once"
     )
     parser.add_argument(
+        "--allow-missing-folds",
+        action="store_true",
+        help="with --folds, pool the folds that exist, although some cases are tested in none; marked in the tables",
+    )
+    parser.add_argument(
         "--margin",
         type=_margin,
         default=0.02,
@@ -38,6 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_margin,
         metavar="MM",
         help="difference of a distance within which two models count as equivalent (default: none)",
+    )
+    parser.add_argument(
+        "--primary",
+        nargs="+",
+        default=["dice"],
+        metavar="METRIC",
+        help="metrics that the study is about, such as dice or assd_mm: their differences are corrected for their own"
+        " number, the others apart; all corrects all rows together (default: dice)",
     )
     parser.add_argument("--no-figures", action="store_true", help="write tables and summary alone")
     parser.add_argument(
@@ -59,9 +72,17 @@ def compare(arguments: argparse.Namespace) -> None:
     from aunet.evaluation.arms import gather_arms
     from aunet.pipeline.comparison_files import ComparisonOptions, write_comparison
 
-    options = ComparisonOptions(arguments.margin, arguments.margin_mm, not arguments.no_figures)
+    options = ComparisonOptions(
+        arguments.margin, arguments.margin_mm, not arguments.no_figures, tuple(arguments.primary)
+    )
     check_output(arguments.output)
-    runs = read_runs(arguments.runs, arguments.folds, arguments.allow_differences, trusted_modules=arguments.trust)
+    runs = read_runs(
+        arguments.runs,
+        arguments.folds,
+        arguments.allow_differences,
+        trusted_modules=arguments.trust,
+        may_miss=arguments.allow_missing_folds,
+    )
     arms, timing_note = measure_arms(gather_arms(runs), arguments.trust)
     write_comparison(arms, arguments.output, timing_note, options)
 
@@ -72,8 +93,11 @@ def read_runs(
     are_differences_allowed: bool,
     fewest: int = 2,
     trusted_modules: Sequence[str] = (),
+    may_miss: bool = False,
 ) -> "list[ComparedRun]":
     """Return the runs, named by what differs; their configurations may name ``trusted_modules``.
+
+    ``may_miss``: folds may be missing.
 
     Raises:
         UserError: the runs cannot be compared or, unless allowed, differ in more than the model.
@@ -97,8 +121,8 @@ def read_runs(
         record = read_record(folder)  # first: its error is the clearest if the folder is not a run
         draft = load_draft(folder, trusted_modules)
         runs.append(read_compared_run(folder, record, draft.as_plain(is_resolved=True)))
-    runs = gather_folds(runs) if has_folds else runs
-    check_comparable(runs)
+    runs = gather_folds(runs, may_miss=may_miss) if has_folds else runs
+    check_comparable(runs, may_miss=has_folds and may_miss)
     differences = setting_differences(runs)
     runs = with_unique_names(runs, differences)
     if not are_differences_allowed:

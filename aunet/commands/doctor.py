@@ -1,5 +1,7 @@
 """``aunet doctor``: the faults of a dataset, case by case, their remedies, and the settings that fit it."""
 
+import json
+import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from aunet.config.draft import Draft
     from aunet.config.schema import DataConfig
     from aunet.data.cohort.case import Cohort
+    from aunet.doctor.cohort_statistics import CohortStatistics
     from aunet.doctor.examination import Examination
     from aunet.doctor.proposals import ProposedSetting
 
@@ -31,10 +34,14 @@ def doctor(words: Sequence[str]) -> None:
         cohort, examination = _examine(draft.data)
         pictures = draw_suspicious(cohort, examination, _explicit_window(draft.data), output / "pictures")
         settings = _proposed_settings(draft, cohort, examination)
-    _show_and_write(output, cohort, examination, settings)
-    _say(f"Written to {output}: doctor.json, findings.csv" + (f", {len(pictures)} pictures" if pictures else ""))
+    lines = [f"Written to {output}: doctor.json, findings.csv" + (f", {len(pictures)} pictures" if pictures else "")]
     if options.fix:
-        _write_fixes(output / "fixes.json", cohort, examination)
+        lines.append(_write_fixes(output / "fixes.json", cohort, examination))
+    content = _write(output, cohort, examination, settings)
+    if options.json:
+        sys.stdout.write(json.dumps(content, indent=2) + "\n")
+    else:
+        _show(cohort, examination, settings, lines)
     _raise_if_serious(output, examination, is_fixed=options.fix)
 
 
@@ -46,6 +53,7 @@ def _parser() -> ArgumentParser:
         epilog="Settings are Hydra overrides, the same as for training: data=ct150 data.root=/scans.",
     )
     parser.add_argument("--output", metavar="DIR", help="folder of the findings; by default outputs/<data>/doctor")
+    parser.add_argument("--json", action="store_true", help="print the content of doctor.json instead of tables")
     parser.add_argument(
         "--fix", action="store_true", help="write fixes.json: cases to leave out, values to map; data.fixes= takes it"
     )
@@ -99,33 +107,49 @@ def _explicit_window(data: "DataConfig") -> tuple[float, float] | None:
     return None if window is None or isinstance(window, str) else (float(window[0]), float(window[1]))
 
 
-def _show_and_write(
-    output: Path, cohort: "Cohort", examination: "Examination", settings: "Sequence[ProposedSetting]"
-) -> None:
+def _statistics(cohort: "Cohort", examination: "Examination") -> "CohortStatistics | None":
+    """Return the fingerprint of the usable cases; None if no case is usable."""
     from aunet.doctor.cohort_statistics import cohort_statistics
-    from aunet.doctor.finding_files import write_findings
+
+    facts = [case for case in examination.facts if case.case_id not in examination.unusable]
+    return cohort_statistics(facts, cohort) if facts else None
+
+
+def _show(
+    cohort: "Cohort", examination: "Examination", settings: "Sequence[ProposedSetting]", lines: Sequence[str]
+) -> None:
     from aunet.doctor.finding_tables import finding_table, settings_table, statistics_tables
     from aunet.terminal import table_console
 
-    facts = [case for case in examination.facts if case.case_id not in examination.unusable]
-    statistics = cohort_statistics(facts, cohort) if facts else None
-    console = table_console()
+    console, statistics = table_console(), _statistics(cohort, examination)
     title = f"Doctor: {cohort.description}"
     console.print(finding_table(examination.findings, len(cohort.cases), title, cohort.root))
     if statistics is not None:
         console.print(*statistics_tables(statistics), sep="\n")
         console.print(settings_table([(setting.override, setting.reason) for setting in settings]))
         _say(" ".join(setting.override for setting in settings))
+    for line in lines:
+        _say(line)
+
+
+def _write(
+    output: Path, cohort: "Cohort", examination: "Examination", settings: "Sequence[ProposedSetting]"
+) -> dict[str, object]:
+    """Write the findings to ``output`` and return the content of doctor.json."""
+    from aunet.doctor.finding_files import write_findings
+
+    statistics = _statistics(cohort, examination)
     summary = {
         "data": cohort.description,
         "num_cases": len(cohort.cases),
         "fingerprint": asdict(statistics) if statistics else None,
         "proposed": {setting.override: setting.reason for setting in settings},
     }
-    write_findings(output, examination.findings, examination.facts, summary)
+    return write_findings(output, examination.findings, examination.facts, summary)
 
 
-def _write_fixes(path: Path, cohort: "Cohort", examination: "Examination") -> None:
+def _write_fixes(path: Path, cohort: "Cohort", examination: "Examination") -> str:
+    """Write the fixes to ``path`` and return the line that reports them."""
     from aunet.data.cohort.selection import write_fixes
     from aunet.doctor.finding import NOT_LISTED
     from aunet.doctor.proposals import propose_fixes
@@ -135,7 +159,7 @@ def _write_fixes(path: Path, cohort: "Cohort", examination: "Examination") -> No
     is_some_unlisted = any(finding.kind is NOT_LISTED for finding in examination.findings)
     words = f"data.fixes={path.resolve()}" + (" data.on_error=skip" if is_some_unlisted else "")
     values = ", ".join(f"{value} is {name}" for value, name in fixes.class_of_value.items()) or "none"
-    _say(f"Fixes: {len(fixes.leave_out)} cases to leave out, values to map: {values}. Train with {words}")
+    return f"Fixes: {len(fixes.leave_out)} cases to leave out, values to map: {values}. Train with {words}"
 
 
 def _raise_if_serious(output: Path, examination: "Examination", *, is_fixed: bool) -> None:

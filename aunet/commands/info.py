@@ -1,5 +1,7 @@
 """``aunet info``: cost and receptive field of a run's network, part by part, and the expected end of its training."""
 
+import json
+import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
@@ -8,15 +10,19 @@ from aunet.commands.shared_options import parse_words
 
 def info(words: Sequence[str]) -> None:
     """Print the table for the run that the Hydra overrides in ``words`` describe, as ``aunet train --info`` does."""
-    _, overrides = parse_words(_parser(), words)
+    options, overrides = parse_words(_parser(), words)
     from aunet.pipeline.configuration import configure_for_costs
-    from aunet.pipeline.costs import print_costs
+    from aunet.pipeline.costs import measure_run, print_costs
 
-    print_costs(configure_for_costs(overrides))
+    draft = configure_for_costs(overrides)
+    if options.json:
+        sys.stdout.write(json.dumps(measure_run(draft).as_json(), indent=2) + "\n")
+        return
+    print_costs(draft)
 
 
 def _parser() -> ArgumentParser:
-    return ArgumentParser(
+    parser = ArgumentParser(
         prog="aunet info",
         description="Parameters, GFLOP, activation memory and receptive field of a run's network, part by part, for"
         " its patch and batch; then the speed of its training on this machine and its expected end."
@@ -24,3 +30,5 @@ def _parser() -> ArgumentParser:
         epilog="Settings are Hydra overrides, as for aunet train:"
         " model=attention data.patch_size=[160,160,96] data.batch_size=2.",
     )
+    parser.add_argument("--json", action="store_true", help="print a JSON object instead, for scripts")
+    return parser

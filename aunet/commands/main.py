@@ -10,7 +10,20 @@ import sys
 from collections.abc import Sequence
 
 from aunet import __version__
-from aunet.commands import compare, doctor, evaluate, info, postprocess, predict, prepare, probe, runs, search, train
+from aunet.commands import (
+    compare,
+    doctor,
+    evaluate,
+    export,
+    info,
+    postprocess,
+    predict,
+    prepare,
+    probe,
+    runs,
+    search,
+    train,
+)
 from aunet.errors import UserError, describe_surroundings
 from aunet.process_settings import prepare_process
 
@@ -69,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, module, help_text in (
         ("runs", runs, "runs with their status and scores"),
         ("predict", predict, "scans to label maps, with a trained run"),
+        ("export", export, "a trained run as MONAI bundle, ONNX and safetensors"),
         ("evaluate", evaluate, "scores of two folders of label maps, whoever made them"),
         ("postprocess", postprocess, "choose the post-processing of a run on its validation cases"),
         ("compare", compare, "the table of several runs with paired statistics"),

@@ -73,12 +73,14 @@ def _print_summary(plan: SweepPlan) -> None:
     if len(finished) > 1 and not plan.study:
         folders = shlex.join(str(job.folder) for job in finished)
         output = shlex.quote(f"{plan.folder}/comparison")
-        hint = f"Compare them: aunet compare {folders}{compare_options(finished)} --output {output}"
+        options = compare_options(finished)
+        options += " --allow-missing-folds" if "--folds" in options and len(finished) < len(plan.jobs) else ""
+        hint = f"Compare them: aunet compare {folders}{options} --output {output}"
         console.print(hint, markup=False, soft_wrap=True)
 
 
 def _compare(plan: SweepPlan) -> None:
-    """Write the comparison of a study's arms to its folder; arms of which no job finished are shown as missing."""
+    """Write the comparison of a study's arms to its folder; arms, seeds and folds without a run are missing in it."""
     from aunet.commands.compare import measure_arms, read_runs
     from aunet.evaluation.arms import arms_of_study
     from aunet.pipeline.comparison_files import write_comparison
@@ -88,7 +90,9 @@ def _compare(plan: SweepPlan) -> None:
         return
     has_folds = "--folds" in compare_options(plan.jobs)
     trusted = plan.jobs[0].trusted_modules
-    runs = read_runs(finished, has_folds, are_differences_allowed=True, fewest=1, trusted_modules=trusted)
+    runs = read_runs(
+        finished, has_folds, are_differences_allowed=True, fewest=1, trusted_modules=trusted, may_miss=True
+    )
     arms = arms_of_study(runs, {job.folder: job.arm for job in plan.jobs}, finished)
     arms, timing_note = measure_arms(arms, trusted)
     write_comparison(arms, plan.folder / "comparison", timing_note)

@@ -26,6 +26,9 @@ from aunet.errors import UserError
 from aunet.files import write_text
 from aunet.runs.run_folder import RunFolder
 
+_RESTORE = "Restore the run's own file."
+# A YAML error may quote a line of any length.
+_LONGEST_REASON = 500
 # For the sections of a configuration whose data are not read yet; nothing is built from them.
 _STAND_INS: Mapping[str, object] = {
     "in_channels": 1,
@@ -224,11 +227,13 @@ def write_run_config(config: RunConfig, run_folder: Path) -> None:
 
 @contextmanager
 def _naming(file: Path) -> Generator[None]:
-    """Prefix the message of a UserError with the file."""
+    """Prefix the message of a UserError with the file; raise it too if the file is nested too deeply to be checked."""
     try:
         yield
     except UserError as error:
         raise UserError(f"{file}: {error}") from None
+    except RecursionError:
+        raise UserError(f"{file}: nested too deeply. {_RESTORE}") from None
 
 
 def _read_config(run_folder: Path, trusted_modules: Sequence[str]) -> DictConfig:
@@ -240,12 +245,13 @@ def _read_config(run_folder: Path, trusted_modules: Sequence[str]) -> DictConfig
         )
     try:
         config = OmegaConf.load(file)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{file} cannot be read as plain YAML: {reason}") from None
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:_LONGEST_REASON]
+        raise UserError(f"{file} cannot be read as plain YAML: {reason}. {_RESTORE}") from None
     if not isinstance(config, DictConfig):
         raise UserError(f"{file} holds no keys. Give a run's folder as training left it.")
     config["trusted_modules"] = list(trusted_modules)
-    use_present_names(config)
-    fill_added_keys(config)
+    with _naming(file):
+        use_present_names(config)
+        fill_added_keys(config)
     return config

@@ -47,6 +47,7 @@ ADDED_KEYS: Mapping[str, object | Callable[[DictConfig], object]] = {
     "dataset.intensities": None,
     "init_overlap": "allow",
     "data.resampling": "linear",
+    "data.test_on": None,
     "data.region": None,
     "data.region_margin_mm": 20.0,
     "data.region_classes": None,

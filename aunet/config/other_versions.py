@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from aunet.config.composition import compose_config
 from aunet.config.validation import list_known_keys, list_unknown_keys
@@ -35,7 +36,10 @@ def adapt_config(config: DictConfig, folder: Path) -> None:
     if unknown := list_unknown_keys(config):
         for key in unknown:
             group, _, name = key.rpartition(".")
-            del (OmegaConf.select(config, group) if group else config)[name]
+            parent = _parent(config, group)
+            if not isinstance(parent, DictConfig) or name not in parent:
+                raise UserError(f"{key!r} is not a key that a run writes. Restore the run's own file.")
+            del parent[name]
         _log.warning("%s: %s ignored, %s.", run.config, ", ".join(unknown), describe_versions(folder))
     missing = [key for key in list_known_keys() if _is_missing(config, key)]
     if needed := [key for key in missing if key.partition(".")[0] in _NEEDED]:
@@ -54,6 +58,14 @@ def describe_versions(folder: Path) -> str:
     versions: object = read_json_if_sound(RunFolder(folder).record).get("versions")
     recorded = cast(Mapping[str, object], versions).get("aunet") if isinstance(versions, dict) else None
     return f"as the run is of aunet {recorded or '(not recorded)'} and this is aunet {_own_version()}"
+
+
+def _parent(config: DictConfig, group: str) -> object:
+    """Return the node ``group`` of ``config``; None if no node can have such a name."""
+    try:
+        return OmegaConf.select(config, group) if group else config
+    except OmegaConfBaseException:
+        return None
 
 
 def _own_version() -> str:

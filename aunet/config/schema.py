@@ -140,6 +140,7 @@ class DataConfig:
     cases: str | None = required()
     on_error: str = required(one_of("stop", "skip"))
     fixes: str | None = required()
+    test_on: list[str] | None = required()
     scans: Plain = field(default_factory=Plain)
     phantom: Plain = field(default_factory=Plain)
     spacing: list[float] | None = required(POSITIVE)

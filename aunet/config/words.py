@@ -5,6 +5,7 @@ it: accents anywhere, and blanks, =, brackets and the like in the path of a file
 is the user's home wherever the path is used (see ``path_of``).
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -71,7 +72,17 @@ def names_dataset(words: Iterable[str]) -> bool:
 
 
 def path_of(text: str) -> Path:
-    """Return the path that a value means: ``~`` is the user's home; raise UserError if this user has none."""
+    """Return the path that a value means: ``~`` is the user's home.
+
+    Raises:
+        UserError: this user has no home, or no path can have such a name.
+    """
+    try:
+        is_possible = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        is_possible = False
+    if not is_possible:
+        raise UserError(f"{text!r}: holds a character that no path can have. Write the path anew.")
     try:
         return Path(text).expanduser()
     except RuntimeError:

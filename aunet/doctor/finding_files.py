@@ -17,8 +17,12 @@ _COLUMNS: tuple[str, ...] = ("severity", "finding", "case_id", "message", "remed
 
 def write_findings(
     folder: Path, findings: Sequence[Finding], facts: Sequence[CaseFacts], summary: Mapping[str, object]
-) -> None:
-    """Write ``doctor.json``, with ``summary``, findings and cases, and ``findings.csv`` to ``folder``."""
+) -> dict[str, object]:
+    """Write ``doctor.json``, with ``summary``, findings and cases, and ``findings.csv`` to ``folder``.
+
+    Returns:
+        the content of ``doctor.json``.
+    """
     rows = [_row(finding) for finding in findings]
     counts = {severity.value: sum(row["severity"] == severity.value for row in rows) for severity in Severity}
     cases = {case.case_id: _without_nan(asdict(case)) for case in facts}
@@ -30,6 +34,7 @@ def write_findings(
     writer.writeheader()
     writer.writerows(rows)
     write_text(folder / "findings.csv", text.getvalue())
+    return content
 
 
 def _row(finding: Finding) -> dict[str, str]:

@@ -33,9 +33,15 @@ SIGN_FLIP_NOTE = (
     " p < 0.05."
 )
 FEW_NOTE = (
-    f"Neither is given below n = {FEWEST}: too few patients. Holm: p corrected for all rows of this table. n: patients"
-    " (cases, if they are more). Left out: cases that a training leaves undefined."
+    f"Neither is given below n = {FEWEST}: too few patients. n: patients (cases, if they are more). Left out: cases"
+    " that a training leaves undefined."
 )
+HOLM_NOTE = (
+    "Holm: p corrected for {count} primary rows ({metrics}), declared in advance with --primary, or for the {others}"
+    " others, which are secondary: each family keeps its own error at 5 %. In effects.csv, holm_all_p_value is"
+    " corrected for all rows of this table."
+)
+ONE_FAMILY_NOTE = "Holm: p corrected for all rows of this table."
 SIZE_NOTE = (
     "Equivalent: p of two one-sided tests that the true difference is within the margin. False claim: probability that"
     " the true difference has the other sign, under a flat prior (arXiv 2505.04720, with the chance of the trainings if"
@@ -60,7 +66,7 @@ def arm_table(
         groups=(*groups, _facts(arms)),
         notes=(
             *run_notes([run for arm in arms for run in arm.runs], are_arms=True),
-            *_missing_notes(arms),
+            *missing_notes(arms),
             "Mean ± sd over the patients, of their means over the trainings; in brackets the sd over the trainings'"
             f" means. n: patients with a value in every training. {DETECTED_NOTE}, a mean over the trainings.",
             timing_note,
@@ -80,8 +86,18 @@ def effect_table(
         title=title,
         columns=("Metric", "Class", "Mean", "95 % interval", "p", "Holm", "sd", "n", "Left out"),
         groups=tuple(_grouped(form, rows, _effect_cells, 6) for form in forms),
-        notes=(*run_notes, f"{certainty} {FEW_NOTE}"),
+        notes=(*run_notes, f"{certainty} {FEW_NOTE} {_holm_note(rows)}"),
     )
+
+
+def _holm_note(rows: pd.DataFrame) -> str:
+    """Return which rows were corrected together for their number; rows without a test do not count."""
+    tested = rows.dropna(subset=["p_value"])
+    primary, secondary = (tested.loc[tested["family"] == family] for family in ("primary", "secondary"))
+    if secondary.empty:
+        return ONE_FAMILY_NOTE
+    titles = [METRIC_OF[str(key)].title for key in rows.loc[rows["family"] == "primary", "metric"].unique()]
+    return HOLM_NOTE.format(count=len(primary), metrics=", ".join(titles), others=len(secondary))
 
 
 def size_table(rows: pd.DataFrame, forms: Sequence[ScoreForm], title: str) -> PaperTable:
@@ -166,7 +182,8 @@ def _with_missing(arms: Sequence[Arm], cells: Sequence[str]) -> Iterator[str]:
     return (next(of_present) if arm.runs else MISSING for arm in arms)
 
 
-def _missing_notes(arms: Sequence[Arm]) -> list[str]:
+def missing_notes(arms: Sequence[Arm]) -> list[str]:
+    """Return a sentence for each arm with trainings that did not finish."""
     return [f"{arm.name}: {', '.join(arm.missing)} did not finish." for arm in arms if arm.missing]
 
 

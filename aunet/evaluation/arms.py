@@ -122,8 +122,11 @@ def _tidy(arm: Arm, form: ScoreForm) -> Iterator[pd.DataFrame]:
 
 
 def _fold_of_case(run: ComparedRun) -> dict[str, int]:
-    """Return the number of the training, one per fold, that tested each case."""
-    return {case_id: number for number, training in enumerate(run.trainings) for case_id in training.test or ()}
+    """Return the fold that tested each case, so that arms which lack different folds are paired within each."""
+    folds = [number if training.fold is None else training.fold for number, training in enumerate(run.trainings)]
+    return {
+        case_id: fold for fold, training in zip(folds, run.trainings, strict=True) for case_id in training.test or ()
+    }
 
 
 def _short_names(arms: Sequence[str]) -> dict[str, str]:

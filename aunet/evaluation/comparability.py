@@ -17,8 +17,11 @@ _UNITS: tuple[Unit, ...] = ("patient", "group", "case")
 _MOST_IN_A_NAME = 3
 
 
-def check_comparable(runs: Sequence[ComparedRun]) -> None:
-    """Raise UserError unless all runs were scored on the same data, classes, test cases and reference labels."""
+def check_comparable(runs: Sequence[ComparedRun], *, may_miss: bool = False) -> None:
+    """Raise UserError unless all runs were scored on the same data, classes, test cases and reference labels.
+
+    ``may_miss``: folds of a cross-validation may be missing, so the test cases may differ.
+    """
     first = runs[0]
     for run in runs[1:]:
         pair = f"{first.folder} and {run.folder} cannot be compared: "
@@ -26,7 +29,7 @@ def check_comparable(runs: Sequence[ComparedRun]) -> None:
             raise UserError(f"{pair}one was scored on {_data_name(first)}, the other on {_data_name(run)}.")
         if first.class_names != run.class_names:
             raise UserError(f"{pair}their classes are {list(first.class_names)} and {list(run.class_names)}.")
-        if difference := _case_difference(first, run):
+        if not may_miss and (difference := _case_difference(first, run)):
             raise UserError(f"{pair}{difference} Train both with the same `data.split`, or pool folds: --folds.")
         if first.data_fingerprint != run.data_fingerprint:
             raise UserError(f"{pair}the files of {first.data} changed between them. Train both on the same files.")
@@ -50,11 +53,13 @@ def check_differences(runs: Sequence[ComparedRun], differences: Sequence[Setting
 def share_what_is_known_of_cases(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
     """Give each run the patients of the run that knows most of them, and diagonals that only other runs recorded.
 
-    The runs have the same test cases, so an older run gains the records of a newer one, and all are paired alike.
+    So an older run gains the records of a newer one, and all are paired alike.
     """
     # Among runs of one unit, fewer patients mean more knowledge: a run that knows none counts each case as one.
     source = min(runs, key=lambda run: (_UNITS.index(run.unit), run.scores["patient"].nunique()))
-    patients = dict(zip(source.scores["case_id"], source.scores["patient"], strict=True))
+    patients: dict[str, str] = {}
+    for run in (*runs, source):  # a run that lacks a fold knows less than another
+        patients |= dict(zip(run.scores["case_id"], run.scores["patient"], strict=True))
     recorded = pd.concat([run.scores[["case_id", "diagonal_mm"]] for run in runs]).dropna()
     diagonals = dict(zip(recorded["case_id"], recorded["diagonal_mm"], strict=True))
     shared: list[ComparedRun] = []
@@ -130,6 +135,6 @@ def _case_difference(first: ComparedRun, run: ComparedRun) -> str:
 def _changed_references(first: ComparedRun, run: ComparedRun) -> str:
     """Return the test cases whose reference volumes, so also labels, differ between the runs; empty if none do."""
     keys = ["case_id", "class"]
-    pairs = first.scores.merge(run.scores, on=keys, how="outer", suffixes=("_first", "_run"))
+    pairs = first.scores.merge(run.scores, on=keys, suffixes=("_first", "_run"))
     is_changed = ~np.isclose(pairs["reference_ml_first"], pairs["reference_ml_run"], rtol=1e-6, equal_nan=True)
     return shortened(sorted(pairs.loc[is_changed, "case_id"].unique()))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import UnionType
 from typing import Literal, cast
 
 import pandas as pd
@@ -26,10 +27,21 @@ RECORD_KEYS = (
     "data_fingerprint",
 )
 
+_Kind = type | UnionType
+_NUMBER, _COUNT = int | float, int | None
 # Types of the keys whose contents a comparison reads; those not in RECORD_KEYS may be missing.
-_RECORD_TYPES = {
-    **dict.fromkeys(("class_names", "patch_size", "caveats"), list),
-    **dict.fromkeys(("hardware", "versions", "computing"), dict),
+_RECORD_TYPES: dict[str, tuple[str, _Kind]] = {
+    **dict.fromkeys(("status", "data", "model", "data_fingerprint"), ("text", str)),
+    **dict.fromkeys(("hardware", "versions", "computing"), ("dict", dict)),
+    **dict.fromkeys(("class_names", "patch_size", "caveats"), ("list", list)),
+    **dict.fromkeys(("epochs", "steps", "extended_from_epochs"), ("whole number", _COUNT)),
+    **{"seed": ("whole number", int), "parameters": ("number", _NUMBER), "is_phantom": ("truth value", bool)},
+    "gflop": ("number", _NUMBER | None),
+}
+# Types of the entries of lists.
+_ENTRY_TYPES: dict[str, tuple[str, _Kind]] = {
+    **dict.fromkeys(("class_names", "caveats"), ("texts", str)),
+    "patch_size": ("numbers", _NUMBER),
 }
 
 # The independent unit of the statistics: the patient, else the group of `data.split.group`, else the case.
@@ -41,7 +53,8 @@ class Training:
     """The cases that a network was trained and chosen on, and how long and on which machine it trained.
 
     None is "not recorded". ``environment`` holds the versions and the hardware by name, ``precision`` the numeric
-    precision. ``patients`` maps a case to its patient, unless that is the case itself.
+    precision. ``patients`` maps a case to its patient, unless that is the case itself. ``fold`` is that of a
+    cross-validation whose folds are pooled.
     """
 
     train: frozenset[str] | None = None
@@ -52,6 +65,7 @@ class Training:
     steps: int | None = None
     precision: str | None = None
     extended_from: int | None = None
+    fold: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -138,11 +152,12 @@ def read_record(folder: Path) -> JsonObject:
     record = run.read_record()
     if missing := [key for key in RECORD_KEYS if key not in record]:
         raise UserError(f"{path}: lacks {', '.join(missing)}; was the run made by an older version? Train it again.")
-    for key, kind in _RECORD_TYPES.items():
+    for key, (name, kind) in _RECORD_TYPES.items():
         if key in record and not isinstance(record[key], kind):
-            raise UserError(
-                f"{path}: {key} must be a {kind.__name__}, not {record[key]!r}. Restore the run's own file."
-            )
+            raise UserError(f"{path}: {key} must be a {name}, not {record[key]!r}. Restore the run's own file.")
+    for key, (name, kind) in _ENTRY_TYPES.items():
+        if not all(isinstance(entry, kind) for entry in record.get(key, ())):
+            raise UserError(f"{path}: {key} must list {name}, not {record[key]!r}. Restore the run's own file.")
     if record["status"] != "finished":
         raise UserError(
             f"{folder}: the run is {record['status']!r}, and only a finished one has test scores to compare; "
@@ -172,11 +187,12 @@ def _read_training(folder: Path, record: JsonObject) -> Training:
     parts = _read_splits(run)
     train, val, test = (frozenset(parts[part]) if part in parts else None for part in ("train", "val", "test"))
     hardware, versions = record.get("hardware", {}), record.get("versions", {})
+    gpus = hardware.get("gpus")
     environment = {
         "commit": record.get("commit"),
         **{name: versions.get(name) for name in ("torch", "monai")},
         "processor": hardware.get("processor"),
-        "GPUs": ", ".join(hardware.get("gpus", ())) or None,
+        "GPUs": ", ".join(map(str, gpus)) if isinstance(gpus, list) and gpus else None,
     }
     return Training(
         train,
@@ -187,7 +203,7 @@ def _read_training(folder: Path, record: JsonObject) -> Training:
         steps=record.get("steps"),
         precision=record.get("computing", {}).get("precision"),
         extended_from=record.get("extended_from_epochs"),
-        environment={name: str(value) for name, value in environment.items() if value is not None},
+        environment={name: str(value) for name, value in environment.items() if value},
     )
 
 

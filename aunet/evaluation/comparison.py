@@ -166,7 +166,7 @@ def data_title(runs: Sequence[ComparedRun]) -> str:
 
 def population(runs: Sequence[ComparedRun]) -> str:
     """Return the number of test patients, and of cases if there are more."""
-    scores = runs[0].scores
+    scores = pd.concat([run.scores[["case_id", "patient"]] for run in runs])  # a run may lack a fold
     cases, patients = len(set(scores["case_id"])), len(set(scores["patient"]))
     if runs[0].unit == "case":
         return f"{cases} test case{'' if cases == 1 else 's'}"

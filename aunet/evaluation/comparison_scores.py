@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from aunet.evaluation.compared_run import ComparedRun
+from aunet.evaluation.families import MAIN_FORM
 from aunet.evaluation.paired_statistics import paired_difference, patient_means
 from aunet.metrics.case_scores import SHOWN_METRICS, detections, patients, penalised
 from aunet.metrics.registry import METRIC_OF
@@ -24,7 +25,7 @@ class ScoreForm:
     @property
     def name(self) -> str:
         """Return the form's name in tables of numbers."""
-        return "penalised" if self.is_penalised else "common cases"
+        return "penalised" if self.is_penalised else MAIN_FORM
 
     def is_recorded_by(self, run: ComparedRun) -> bool:
         """Return whether the run has the metric and, for a penalty, the diagonals of its scans."""

@@ -12,15 +12,16 @@ several trainings, the p value adds the chance of the training.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypedDict, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from aunet.evaluation.crossed_effects import FoldScores, MeanDifference, mean_difference, two_one_sided_tests
+from aunet.evaluation.families import MAIN_FORM, PRIMARY, correct_by_family
 from aunet.evaluation.sign_flip_test import FEWEST, infer_mean
 
 Array = NDArray[np.float64]
@@ -115,7 +116,9 @@ EffectRow = TypedDict(
         "folds": int,
         "speaks_of_models": bool,
         "margin": float,
+        "family": str,
         "holm_p_value": float,
+        "holm_all_p_value": float,
     },
 )
 
@@ -125,17 +128,19 @@ def effects(
     arms: Sequence[str],
     margins: dict[str, float] | None = None,
     shown: Shown = iter,
+    primary: Collection[str] = PRIMARY,
 ) -> pd.DataFrame:
     """Return the effects of all other ``arms`` against the first: a row per arm, metric, form and class.
 
-    Columns: baseline, arm, metric, form, class, the fields of ``Effect``, margin, and ``holm_p_value``, which is
-    corrected for all rows of the same arm. An arm without scores has rows of NaN, so that it is never dropped.
+    Columns: baseline, arm, metric, form, class, the fields of ``Effect``, margin, and those of
+    ``families.correct_by_family``. An arm without scores has rows of NaN, so that it is never dropped.
 
     Args:
         table: with the columns of ``TIDY``.
         arms: names, the baseline first.
         margins: of equivalence, by metric.
         shown: may show the progress over the rows.
+        primary: metrics of the primary family.
     """
     rows: list[dict[str, object]] = []
     kinds = [tuple(map(str, kind)) for kind in table[["metric", "form", "class"]].drop_duplicates().to_numpy()]
@@ -150,12 +155,10 @@ def effects(
         names = {"baseline": baseline, "arm": arm, "metric": metric, "form": form, "class": of_class}
         rows.append({**names, **vars(paired_effect(first, other, margin)), "margin": margin})
     columns = ["baseline", "arm", "metric", "form", "class", *(of.name for of in fields(Effect)), "margin"]
-    result = pd.DataFrame(rows, columns=columns)
-    corrected = [holm_p_values(of_arm["p_value"]) for _, of_arm in result.groupby("arm", sort=False)]
-    return result.assign(holm_p_value=np.concatenate(corrected) if corrected else np.array([]))
+    return correct_by_family(pd.DataFrame(rows, columns=columns), primary)
 
 
-def effect_rows(table: pd.DataFrame, metric: str, form: str = "common cases") -> list[EffectRow]:
+def effect_rows(table: pd.DataFrame, metric: str, form: str = MAIN_FORM) -> list[EffectRow]:
     """Return the rows of ``effects`` in one metric and form."""
     chosen = table.loc[(table["metric"] == metric) & (table["form"] == form)]
     return cast(list[EffectRow], chosen.to_dict("records"))
@@ -201,16 +204,6 @@ def paired_effect(baseline: pd.DataFrame, other: pd.DataFrame, margin: float = m
         **counts,
         speaks_of_models=estimate.speaks_of_models,
     )
-
-
-def holm_p_values(p_values: ArrayLike) -> Array:
-    """Return ``p_values`` (n,) corrected for their number (Holm 1979); NaN stays NaN and does not count."""
-    given = np.asarray(p_values, dtype=np.float64)
-    corrected = np.full(given.shape, math.nan)
-    order = np.argsort(given)[: int((~np.isnan(given)).sum())]
-    factors = np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(given[order] * factors), 1.0)
-    return corrected
 
 
 def _certainty(estimate: MeanDifference, differences: Array, margin: float) -> tuple[float, float, float, float]:

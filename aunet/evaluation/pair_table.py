@@ -61,7 +61,15 @@ def _read(file: Path) -> pd.DataFrame:
 
 def _label_map(file: Path, line: int, column: str, cell: str) -> Path:
     path = file.parent / Path(cell).expanduser()
-    if not cell or not path.is_file() or not is_image(path):
+    if not cell or not _is_file(path) or not is_image(path):
         found = f"{path} is not a NIfTI file, PNG or TIFF" if cell else "the cell is empty"
         raise UserError(f"{file}: line {line}, {column}: {found}. Paths start at the folder of the CSV file.")
     return path
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether ``path`` is a file; one that cannot exist, as its name is too long, is not."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

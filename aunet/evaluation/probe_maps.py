@@ -14,7 +14,7 @@ from aunet.classes import Labels
 from aunet.evaluation.probe_cases import ProbeCase
 from aunet.inference.predictor import Predictor
 from aunet.networks import UNet
-from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.networks.slice_by_slice import unwrap
 
 Row = dict[str, float | str | None]
 Maps = Mapping[GateKey, CaseMap]
@@ -86,6 +86,6 @@ def _place(case: ProbeCase, model: str, kind: str, layer: str, gate: int | None,
 
 
 def _parts_of_level(network: nn.Module, level: int) -> tuple[nn.Module, nn.Module, nn.Module]:
-    inner = network.network if isinstance(network, SliceBySlice) else network
+    inner = unwrap(network)
     assert isinstance(inner, UNet), "only our networks have gates"
     return inner.encoder.levels[level - 1], inner.skips[level - 1], inner.decoder[level - 1]

@@ -40,6 +40,7 @@ _WITHOUT_EFFECT = (
     "data.source.root",
     "data.spacing",
     "data.split",
+    "data.test_on",
     "dataset.class_names",
     "dataset.intensities",  # follows from the training cases, which are compared themselves; each fold has its own
     "dataset.num_classes",

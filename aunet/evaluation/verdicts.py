@@ -14,6 +14,8 @@ LEVEL = 0.05
 def verdicts(rows: pd.DataFrame, metric: str = "dice") -> list[str]:
     """Return a sentence per row of ``effects.effects`` in the given metric, over the common cases.
 
+    "Corrected" is the p value corrected for the rows of the same family.
+
     Such as: attention changed pancreas Dice by +0.004 (-0.003 to +0.011), 5 seeds, 40 patients: no difference; ...
     """
     return [_verdict(row) for row in effect_rows(rows, metric)]
@@ -49,7 +51,7 @@ def _conclusion(row: EffectRow) -> str:
     direction = "higher" if row["mean"] > 0 else "lower"
     told = f"{direction} (corrected p {p_value:.3f})" if is_shown else "no difference shown"
     if not is_shown and row["p_value"] < LEVEL:
-        told += f" after the correction for all rows (p {row['p_value']:.3f}, corrected {p_value:.3f})"
+        told += f" after the correction for the {row['family']} rows (p {row['p_value']:.3f}, corrected {p_value:.3f})"
     if row["equivalence_p_value"] < LEVEL:
         told += f"; equivalent within {row['margin']:g}"
     elif not is_shown and not math.isnan(row["equivalence_p_value"]):

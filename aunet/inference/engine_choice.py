@@ -21,11 +21,11 @@ from aunet.inference.engines import (
     Engine,
     EngineName,
     OnnxModels,
-    Precision,
     TorchEngine,
     check_engine,
     is_installed,
 )
+from aunet.networks.layers import Precision
 
 _log = logging.getLogger(__name__)
 # Share of the patch's voxels whose label must be that of float32 torch.

@@ -19,12 +19,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from aunet.errors import UserError
-from aunet.networks.layers import channels_last, lay_out_channels_last
+from aunet.networks.layers import AUTOCAST_TYPES, Precision, channels_last, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
 
 EngineName = Literal["torch", "openvino", "onnxruntime"]
-Precision = Literal["float32", "bf16", "fp16"]
-AUTOCAST_TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 OnnxModels = dict[torch.Size, bytes]
 T = TypeVar("T")
 # Full windows, and those of a last batch that holds fewer.
@@ -197,17 +195,37 @@ def _fold_in(sequence: nn.Sequential, parents: Mapping[int, int]) -> None:
             sequence.register_module(second, nn.Identity())
 
 
-def write_onnx(network: nn.Module, windows: Tensor) -> bytes:
-    """Return ``network`` as an ONNX model for inputs of the shape of ``windows``."""
-    with _quiet(), torch.inference_mode(False), torch.no_grad():
-        program = torch.onnx.export(network, (torch.zeros(windows.shape),), dynamo=True, verbose=False)
+def write_onnx(network: nn.Module, windows: Tensor, size_multiple: Sequence[int] | None = None) -> bytes:
+    """Return ``network`` as an ONNX model "image" -> "logits" for inputs of the shape of ``windows``.
+
+    With a ``size_multiple``, the spatial sides of the input may be any multiples of it; those of ``windows`` must be
+    larger ones, as the exporter takes a side of one multiple for a constant.
+    """
+    shapes = None
+    if size_multiple is not None:
+        letters = ("h", "w", "d")
+        sides = zip(letters, size_multiple, strict=True)
+        shapes = ({2 + axis: unit * torch.export.Dim(name, min=1) for axis, (name, unit) in enumerate(sides)},)
+    with quiet_exporters(), torch.inference_mode(False), torch.no_grad():
+        program = torch.onnx.export(
+            network,
+            (torch.zeros(windows.shape),),
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes=shapes,
+            input_names=["image"],
+            output_names=["logits"],
+        )
     assert program is not None
-    return program.model_proto.SerializeToString()
+    model: Any = program.model_proto
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.functions):
+        part.ClearField("metadata_props")  # it holds the paths of this machine's Python files
+    return model.SerializeToString()
 
 
 @contextmanager
-def _quiet() -> Generator[None]:
-    """Suppress the exporter's remarks on its own parts, such as packages that this network does not need."""
+def quiet_exporters() -> Generator[None]:
+    """Suppress the exporters' remarks on their own parts, such as packages that this network does not need."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

@@ -20,7 +20,7 @@ from aunet.errors import UserError
 from aunet.inference.body_mask import find_body
 from aunet.inference.coefficients import gate_volumes
 from aunet.inference.engine_choice import EngineChoice
-from aunet.inference.engines import AUTOCAST_TYPES, Engine, Precision
+from aunet.inference.engines import Engine
 from aunet.inference.inferers import Inferer
 from aunet.inference.label_volume import OnProgress, label_volume, volume_rows
 from aunet.inference.mirror_images import Mirror, MirroredForward
@@ -41,7 +41,7 @@ from aunet.inference.scan_rows import (
 from aunet.inference.sliding_window import Forward, VolumePrediction, evaluating, predict_coefficients, predict_volume
 from aunet.inference.training_range import TrainingRange
 from aunet.inference.window_layout import Window
-from aunet.networks.layers import lay_out_channels_last
+from aunet.networks.layers import AUTOCAST_TYPES, Precision, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
 from aunet.networks.protocols import AttentionNetwork, gates_per_skip, has_softmax_gates
 

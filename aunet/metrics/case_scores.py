@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
+from aunet.metrics.metric import Extra
 from aunet.metrics.registry import METRIC_OF, METRICS
 
 # Keys of the metrics: those that tables show, all that files hold, and the distances among these.
@@ -54,14 +55,17 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
     are NaN.
     """
     with_penalties = penalised(scores)
+    names = scores["class"].to_numpy()
     rows: list[dict[str, str | float]] = []
     for metric in recorded_metrics(scores):
+        values, penalised_values = (table[metric].to_numpy(dtype=np.float64) for table in (scores, with_penalties))
+        is_unknown = _is_penalised(scores, metric).to_numpy() & np.isnan(penalised_values)
         for name in scores["class"].unique():
-            is_class = scores["class"] == name
-            values = scores.loc[is_class, metric].to_numpy(dtype=np.float64)
-            is_known = with_penalties.loc[is_class & _is_penalised(scores, metric), metric].notna().all()
-            mean = with_penalties.loc[is_class, metric].mean() if is_known else float("nan")
-            rows.append({"class": str(name), "metric": metric, **_mean_and_sd(values), "penalised_mean": float(mean)})
+            is_class = names == name
+            mean = float("nan") if is_unknown[is_class].any() else pd.Series(penalised_values[is_class]).mean()
+            rows.append(
+                {"class": str(name), "metric": metric, **_mean_and_sd(values[is_class]), "penalised_mean": float(mean)}
+            )
     columns = ["class", "metric", "mean", "sd", "count", "undefined", "penalised_mean"]
     return pd.DataFrame(rows, columns=columns).merge(detections(scores), on="class", how="left")
 
@@ -74,7 +78,8 @@ def penalised(scores: pd.DataFrame) -> pd.DataFrame:
     """
     result = scores.copy()
     for metric in recorded_metrics(scores):
-        result.loc[_is_penalised(scores, metric), metric] = scores["diagonal_mm"] if metric in DISTANCES else 0.0
+        if (rows := _is_penalised(scores, metric)).any():
+            result.loc[rows, metric] = scores["diagonal_mm"] if metric in DISTANCES else 0.0
     return result
 
 
@@ -119,9 +124,10 @@ def count_cases(scores: pd.DataFrame) -> str:
     return f"{count} of {num_patients} patient{'' if num_patients == 1 else 's'}"
 
 
-def columns_of(*, has_optional: bool = False) -> list[str]:
-    """Return the columns of a table, with or without the metrics that are computed on request."""
-    return [column for column in COLUMNS if has_optional or column not in _OPTIONAL]
+def columns_of(extras: Collection[Extra] = ()) -> list[str]:
+    """Return the columns of a table: of the metrics computed on request those of ``extras``."""
+    left_out = {key for key in _OPTIONAL if METRIC_OF[key].extra not in extras}
+    return [column for column in COLUMNS if column not in left_out]
 
 
 def recorded_metrics(scores: pd.DataFrame) -> tuple[str, ...]:

@@ -15,6 +15,9 @@ from aunet.networks.norms import group_norm
 Norm = Literal["batch", "instance", "group"]
 Activation = Literal["relu", "leaky_relu"]
 PerAxis = int | Sequence[int]
+# The type in which a network computes; float32 needs no autocast.
+Precision = Literal["float32", "bf16", "fp16"]
+AUTOCAST_TYPES: dict[Precision, torch.dtype] = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 Convolution = nn.Conv2d | nn.Conv3d
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}

@@ -53,6 +53,11 @@ class SliceBySlice(nn.Module):
         return [_as_volumes(logits, image) for logits in supervised_logits(self.network, _as_slices(image))]
 
 
+def unwrap(network: nn.Module) -> nn.Module:
+    """Return the 2D network inside a ``SliceBySlice``; any other network itself."""
+    return network.network if isinstance(network, SliceBySlice) else network
+
+
 def _as_slices(volumes: Tensor) -> Tensor:
     """Reshape (B, C, H, W, D) -> (B * D, C, H, W)."""
     return volumes.movedim(-1, 1).flatten(0, 1)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from aunet.evaluation.arm_tables import arm_table, effect_table, size_table
+from aunet.errors import UserError
+from aunet.evaluation.arm_tables import arm_table, effect_table, missing_notes, size_table
 from aunet.evaluation.arms import Arm, tidy_scores
 from aunet.evaluation.comparison import comparison_table, data_title, mark_of, population, run_notes, settings_table
 from aunet.evaluation.comparison_scores import ScoreForm, comparison_rows, differences_to_first, score_forms
 from aunet.evaluation.effects import MARGIN, effects
+from aunet.evaluation.families import EVERYTHING, PRIMARY
 from aunet.evaluation.planning_tables import planning_table, ranking_table
 from aunet.evaluation.ranking import ranking_stability
 from aunet.evaluation.setting_differences import setting_differences
@@ -26,11 +28,19 @@ from aunet.terminal import shown, table_console
 
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """Margins of equivalence, for overlaps and in mm for distances (None: none), and whether to draw figures."""
+    """Options of a comparison.
+
+    Attributes:
+        margin: of equivalence, for overlaps.
+        margin_mm: of equivalence, for distances; None for none.
+        has_figures: whether to draw figures.
+        primary: metrics of the primary family, whose differences are corrected apart and told in words.
+    """
 
     margin: float = MARGIN
     margin_mm: float | None = None
     has_figures: bool = True
+    primary: tuple[str, ...] = PRIMARY
 
     @property
     def margins(self) -> dict[str, float]:
@@ -52,7 +62,10 @@ def write_comparison(
     options = options or ComparisonOptions()
     runs = [run for arm in arms for run in arm.runs]
     forms, table, names = score_forms(runs), tidy_scores(arms), [arm.name for arm in arms]
-    rows = effects(table, names, options.margins, lambda kinds: shown(kinds, "Testing the differences"))
+    _check_primary(options.primary, forms)
+    rows = effects(
+        table, names, options.margins, lambda kinds: shown(kinds, "Testing the differences"), options.primary
+    )
     frames = {"comparison.csv": comparison_rows(runs), "scores.csv": table}
     tables = list(_score_tables(arms, table, frames["comparison.csv"], timing_note))
     sentences: list[str] = []
@@ -62,7 +75,9 @@ def write_comparison(
         frames["ranks.csv"] = pd.concat([found.assign(**{"class": name}) for name, found in ranks.items()])
         tables += [*_effect_tables(arms, rows, forms), planning_table(rows)]
         tables.append(ranking_table(ranks, METRIC_OF["dice"].title))
-        sentences = [*([PHANTOM_NOTE] if runs[0].is_phantom else []), *verdicts(rows)]
+        told = [key for key in options.primary if key != EVERYTHING] or list(PRIMARY)
+        sentences = [sentence for metric in told for sentence in verdicts(rows, metric)]
+        sentences = [*([PHANTOM_NOTE] if runs[0].is_phantom else []), *sentences, *missing_notes(arms)]
         if all(len(arm.runs) == 1 for arm in arms):
             frames["paired_differences.csv"] = differences_to_first(runs)
     _write(folder, frames, tables, sentences)
@@ -80,6 +95,13 @@ def write_comparison(
     for sentence in sentences:
         console.print(sentence, soft_wrap=True, markup=False)
     console.print(f"Comparison written to {folder}", soft_wrap=True, markup=False)
+
+
+def _check_primary(primary: Sequence[str], forms: Sequence[ScoreForm]) -> None:
+    """Raise UserError for a primary metric that the tables do not hold."""
+    known = [*dict.fromkeys(form.metric for form in forms), EVERYTHING]
+    if unknown := [key for key in primary if key not in known]:
+        raise UserError(f"--primary {unknown[0]}: not a metric of these tables. Choose from {', '.join(known)}.")
 
 
 def _runs_to_show(arms: Sequence[Arm]) -> dict[str, RunFolder]:
@@ -107,7 +129,7 @@ def _score_tables(
     """Yield the paper's table and, if settings besides the model differ, their table."""
     firsts = [arm.runs[0] for arm in arms if arm.runs]
     differences = setting_differences(firsts)
-    if all(len(arm.runs) == 1 for arm in arms):
+    if all(len(arm.runs) == 1 for arm in arms) and not any(arm.missing for arm in arms):
         yield comparison_table(firsts, rows, differences, timing_note)
     else:
         title = f"{data_title(firsts)}: {population(firsts)}{mark_of(firsts, differences)}"

@@ -4,7 +4,7 @@ The speed of the training is measured on random images before any data is prepar
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ from aunet.data.cohort.case import Case, Cohort
 from aunet.data.patches.planning import expected_shape
 from aunet.data.sources.phantom.space import FIELD_OF_VIEW
 from aunet.evaluation.cost_table import cost_table
-from aunet.networks.inspection.cost import measure_cost, parts_of
+from aunet.networks.inspection.cost import PartCost, measure_cost, parts_of
 from aunet.networks.inspection.receptive_field import Field, receptive_fields
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs.run_folder import RunFolder
@@ -34,8 +34,41 @@ from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.hardware import num_devices, set_tf32
 
 
+@dataclass(frozen=True)
+class RunCosts:
+    """The costs of a run: settings and facts, cost of each part and the total, receptive fields, lines of forecast."""
+
+    config: RunConfig
+    parts: list[PartCost]
+    fields: dict[str, Field]
+    forecast: list[str]
+
+    def as_json(self) -> dict[str, object]:
+        """Return everything for scripts: sizes in voxels, spacing in mm, kept activations in bytes."""
+        facts = self.config.dataset
+        return {
+            "model": self.config.model.name,
+            "data": self.config.data.name,
+            "batch_size": facts.batch_size,
+            "patch_size": list(facts.patch_size),
+            "spacing": list(facts.spacing),
+            "in_channels": facts.in_channels,
+            "classes": list(facts.class_names),
+            "parts": [asdict(part) | {"receptive_field": self.fields.get(part.name)} for part in self.parts],
+            "forecast": self.forecast,
+        }
+
+
 def print_costs(draft: Draft) -> None:
     """Print the table of the run that ``draft`` describes, and the forecast of its training."""
+    costs, console = measure_run(draft), table_console()
+    console.print(cost_table(costs.parts, costs.fields, costs.config.dataset.spacing, _title(costs.config)))
+    for line in costs.forecast:
+        console.print(line, highlight=False)
+
+
+def measure_run(draft: Draft) -> RunCosts:
+    """Measure the network of the run that ``draft`` describes, and forecast its training."""
     # The configuration of an earlier run holds the facts of its data, which may be gone.
     cohort = None if draft.resume else describe_cohort(draft.data)
     config = draft.with_facts() if cohort is None else fill_in_facts(draft, cohort)
@@ -46,10 +79,7 @@ def print_costs(draft: Draft) -> None:
         network, patch_size, size_multiple = network.network, patch_size[:-1], size_multiple[:-1]
     costs = measure_cost(network, facts.in_channels, patch_size, facts.batch_size)
     fields = _measure_fields(network, facts.in_channels, patch_size, size_multiple)
-    console = table_console()
-    console.print(cost_table(costs, fields, facts.spacing, _title(config)))
-    for line in describe_forecast(config, cohort):
-        console.print(line, highlight=False)
+    return RunCosts(config, costs, fields, describe_forecast(config, cohort))
 
 
 def _measure_fields(

@@ -13,7 +13,7 @@ from aunet.config.words import key_of
 from aunet.errors import UserError
 
 MACHINE_KEYS = (
-    *("data.root", "data.cache", "data.fixes", "data.split.file", "data.num_workers"),
+    *("data.root", "data.cache", "data.fixes", "data.split.file", "data.test_on", "data.num_workers"),
     *("trainer.accelerator", "trainer.devices", "trainer.checkpoint_minutes"),
     *("inference.window_batch", "store_budget", "logger", "logger.*"),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aunet.config.draft import Draft
 from aunet.config.schema import RunConfig, TrainerConfig
 from aunet.config.words import quote
-from aunet.errors import UserError, is_disk_full
+from aunet.errors import UserError, is_disk_full, is_worker_killed
 from aunet.machine import is_started_as_rank
 from aunet.pipeline.ended_run import is_nothing_left
 from aunet.pipeline.launch import train_on_ranks, words_of_ranks
@@ -155,6 +155,11 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
         if is_disk_full(error):
             raise UserError(
                 f"{folder}: the disk is full; the checkpoint before is kept. Free some of it, then: {resume}"
+            ) from None
+        if is_worker_killed(error):
+            raise UserError(
+                f"{folder}: the system killed a process that reads patches, mostly for lack of memory (or of /dev/shm)."
+                f" Read without processes: {resume} data.num_workers=0"
             ) from None
         raise
     finally:

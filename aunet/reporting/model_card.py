@@ -29,8 +29,8 @@ class RunAnswers:
         self._config: Mapping[str, Any] = run.read_config()
         self._splits = run.read_splits()
 
-    def model_card(self) -> Topics:
-        """Return what the model is, for what it may be used, and its limits."""
+    def model_card(self, place: str = "checkpoints/ of the run's folder") -> Topics:
+        """Return what the model is, for what it may be used, and its limits; its weights are at ``place``."""
         classes = ", ".join(name for _, name in self._run.labels.foreground)
         return [
             ("Model", f"{self._fact('model')}, {self._fact('parameters')} parameters, segments {classes}"),
@@ -38,7 +38,7 @@ class RunAnswers:
             ("Trained on", self._data()),
             ("Evaluated on", self._evaluated()),
             ("Limits", self._limits()),
-            ("Weights and code", f"checkpoints/ of the run's folder; commit {self._fact('commit')}"),
+            ("Weights and code", f"{place}; commit {self._fact('commit')}"),
         ]
 
     def checklist(self) -> Topics:
@@ -87,7 +87,7 @@ class RunAnswers:
         return f"{self._fact('data')}: {self._fact('data_description')}"
 
     def _evaluated(self) -> str:
-        scores = self._run.read_case_scores()
+        scores = self._run.case_scores
         if scores is None:
             return "not tested yet"
         evaluated = f"{count_cases(scores)} of the same data"
@@ -155,7 +155,7 @@ class RunAnswers:
         return f"commit {self._fact('commit')}" + (f", changed: {changes}" if changes else "")
 
     def _metrics(self) -> str:
-        scores = self._run.read_case_scores()
+        scores = self._run.case_scores
         if scores is None:
             return "not tested yet"
         return ", ".join(METRIC_OF[key].heading for key in shown_metrics(recorded_metrics(scores)))

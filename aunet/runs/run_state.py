@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from aunet.errors import UserError
 from aunet.files import JsonObject, read_json_if_sound
@@ -63,22 +63,22 @@ def read_run_state(folder: Path) -> RunState:
     """Read the state of the run in ``folder``; missing or half-written files contribute nothing."""
     run = RunFolder(folder)
     facts, trainer = read_json_if_sound(run.record), _trainer_settings(run)
-    started = _typed(facts.get("started"), str)
+    durations, caveats = facts.get("durations"), facts.get("caveats")
     return RunState(
         folder=folder,
         status=_status(folder, facts),
         data=str(facts.get("data", "")),
         is_phantom=bool(facts.get("is_phantom")),
         model=str(facts.get("model", "")),
-        commit=facts.get("commit"),
-        started=datetime.fromisoformat(started) if started else None,
+        commit=_typed(facts.get("commit"), str),
+        started=_moment(facts.get("started")),
         max_epochs=_typed(trainer.get("max_epochs"), int),
         max_time=_typed(trainer.get("max_time"), str),
         recorded_end=_typed(facts.get("ended_by"), str),
         validation_dice=tuple(_column(run.metrics, "val/dice")),
         test_dice=_test_dice(facts.get("scores")),
-        caveats=tuple(map(str, facts.get("caveats", ()))),
-        seconds=sum(facts.get("durations", {}).values()) or sum(_column(run.timing, "epoch_seconds")),
+        caveats=tuple(map(str, cast(list[object], caveats))) if isinstance(caveats, list) else (),
+        seconds=_sum_of_numbers(durations) or sum(_column(run.timing, "epoch_seconds")),
     )
 
 
@@ -109,6 +109,20 @@ def _test_dice(scores: Any) -> dict[str, float]:
         return {str(name): float(of["dice"]["mean"]) for name, of in scores.items() if of["dice"]["count"]}
     except (AttributeError, KeyError, TypeError, ValueError):
         return {}
+
+
+def _moment(value: object) -> datetime | None:
+    """Return the time that ``value`` writes, in UTC if it names no zone; None if it is no such text."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _sum_of_numbers(durations: object) -> float:
+    values = cast(dict[str, object], durations).values() if isinstance(durations, dict) else ()
+    return float(sum(value for value in values if isinstance(value, int | float)))
 
 
 def _typed(value: object, wanted: type[_T]) -> _T | None:

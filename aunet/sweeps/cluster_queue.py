@@ -1,6 +1,5 @@
 """The jobs of a sweep on SLURM, through submitit: submitted once, watched, and found again by the same command."""
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aunet.errors import UserError
-from aunet.files import write_json
+from aunet.files import read_json_object, write_json
 from aunet.runs.run_lock import is_locked
 from aunet.sweeps.job import Job, resume_word
 from aunet.sweeps.queue_display import QueueDisplay
@@ -25,6 +24,7 @@ _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 1.0
 # High enough that a job is queued again as often as it runs out of time.
 _MOST_TIMEOUTS = 1000
+_RESUBMIT = "Delete it: the jobs that it names are submitted again."
 # Settings of the launcher, and submitit's parameters, which are its own.
 Parameters = Mapping[str, Any]
 
@@ -45,12 +45,12 @@ class ClusterQueue:
 
     def find(self, jobs: Sequence[Job]) -> None:
         """Recover the jobs that an earlier command submitted and that SLURM has not ended."""
-        ids: dict[str, str] = json.loads(self._ids_file.read_text()) if self._ids_file.is_file() else {}
+        ids = read_json_object(self._ids_file, _RESUBMIT) if self._ids_file.is_file() else {}
         if self._settings["cluster"] != "slurm":
             return
         for job in jobs:
             if job.name in ids:
-                earlier: submitit.Job[int] = submitit.SlurmJob(self._folder, ids[job.name])
+                earlier: submitit.Job[int] = submitit.SlurmJob(self._folder, str(ids[job.name]))
                 if not earlier.done(force_check=True):
                     self._submitted[job.name] = earlier
 

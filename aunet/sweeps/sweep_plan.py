@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +13,13 @@ from aunet.config.draft import compose_draft
 from aunet.config.history import present_name
 from aunet.config.words import key_of, parse_word, quote
 from aunet.errors import UserError
-from aunet.files import write_json
+from aunet.files import read_json_object, write_json
 from aunet.sweeps.job import Job
 
 _NOT_IN_NAMES = re.compile(r"[^\w.=+-]+")
 _LONGEST_NAME = 100
 _PLAN = "sweep.json"
+_RESTORE = "Restore it, or give the sweep a folder of its own: hydra.job.name=another_name."
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ def write_plan(plan: SweepPlan) -> None:
         UserError: a job of that name was begun with other settings.
     """
     path = plan.folder / _PLAN
-    before: dict[str, dict[str, object]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    before = read_json_object(path, _RESTORE) if path.is_file() else {}
+    if wrong := [name for name, settings in before.items() if not isinstance(settings, dict)]:
+        raise UserError(f"{path}: {wrong[0]} is not the settings of a job. {_RESTORE}")
     for job in plan.jobs:
         check_unchanged(job, before.get(job.name))
     write_json(path, before | {job.name: job.plain for job in plan.jobs})

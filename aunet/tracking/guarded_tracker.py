@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from aunet.tracking.media_budget import MediaBudget
 from aunet.tracking.tracker import Tracker
 
 _log = logging.getLogger(__name__)
@@ -27,8 +28,7 @@ class GuardedTracker:
     Args:
         name: the user's name for the tracker.
         build: starts and returns the tracker; it can be pickled with all it holds.
-        media_bytes: limit of all its pictures together.
-        media_bytes_before: size of the pictures from before an interruption.
+        media: limit of all its pictures together.
         seconds: time limit of a call; four times as long for the start, a file and the end.
     """
 
@@ -36,15 +36,13 @@ class GuardedTracker:
         self,
         name: str,
         build: Callable[[], Tracker],
-        media_bytes: float,
-        media_bytes_before: int = 0,
+        media: MediaBudget,
         seconds: float = 30,
     ) -> None:
         self._name = name
         self._build = build
         self._seconds = seconds
-        self._media_bytes_left = media_bytes - media_bytes_before
-        self._is_full = False
+        self._media = media
         self._is_starting = False
         self._connection: Connection[Any, Any] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -79,7 +77,7 @@ class GuardedTracker:
 
     def picture(self, key: str, path: Path, epoch: int | None = None) -> None:
         """Show a picture, unless the limit is reached."""
-        if self._connection and self._has_room_for(path):
+        if self._connection and self._media.take(path.stat().st_size):
             self._tell("picture", key, path, epoch)
 
     def table(self, key: str, table: pd.DataFrame) -> None:
@@ -94,18 +92,6 @@ class GuardedTracker:
         """End the tracker and its process."""
         self._tell("finish", seconds=4 * self._seconds)
         self._leave()
-
-    def _has_room_for(self, path: Path) -> bool:
-        if self._is_full:
-            return False
-        self._media_bytes_left -= path.stat().st_size
-        if self._media_bytes_left < 0:
-            self._is_full = True
-            _log.warning(
-                "%s holds as many pictures as logger.media_mib allows; further ones are in the run's folder alone.",
-                self._name,
-            )
-        return not self._is_full
 
     def _tell(self, what: str, *words: object, seconds: float | None = None) -> None:
         """Call a method of the tracker; if it fails or times out, warn and make no more calls."""

@@ -105,13 +105,6 @@ class WandbTracker:
             self._run.log({}, step=epoch)
 
 
-def wandb_media_bytes(folder: Path) -> int:
-    """Return the size of the media of all parts of the run in ``folder`` on disk."""
-    return sum(
-        path.stat().st_size for path in RunFolder(folder).wandb.glob("*run-*/files/media/**/*") if path.is_file()
-    )
-
-
 def wandb_run_id(folder: Path) -> str | None:
     """Return the id of the run in ``folder``; None in a new run.
 

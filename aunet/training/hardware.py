@@ -12,17 +12,16 @@ from torch.optim import Optimizer
 
 from aunet.config.schema import TrainerConfig
 from aunet.errors import UserError
+from aunet.networks.layers import AUTOCAST_TYPES, Precision
 
 _log = logging.getLogger(__name__)
 
 Device = Literal["cpu", "cuda", "mps"]
-Precision = Literal["float32", "bf16", "fp16"]
 _LIGHTNING_PRECISIONS: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "float32": "32-true",
     "bf16": "bf16-mixed",
     "fp16": "16-mixed",
 }
-_AUTOCAST_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class HardwareChoice:
     @property
     def autocast_type(self) -> torch.dtype | None:
         """Return the type in which autocast computes; None without autocast."""
-        return _AUTOCAST_TYPES.get(self.precision)
+        return AUTOCAST_TYPES.get(self.precision)
 
     def as_record(self) -> dict[str, object]:
         """Return the values for the run's record, so that the run can continue with them."""

@@ -161,3 +161,25 @@ def test_a_further_run_before_the_scans_makes_an_ensemble(tmp_path: Path) -> Non
 def test_runs_without_a_scan_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(run), str(run), "--output", str(tmp_path)]) == 2
     assert f"{run}: a run, and no scan is given" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("model", "stated", "patch_size", "said"),
+    [
+        (
+            "unet",
+            2,
+            [80, 64, 64],
+            r"spatial_dims=2: data\.patch_size=\[80, 64, 64\] makes 3D.*=\[80, 64, 1\]",
+        ),
+        ("monai_unet", 2, [80, 64, 64], r"spatial_dims=2: data\.patch_size=\[80, 64, 64\] makes 3D patches"),
+        ("attention", 3, [64, 64, 1], r"spatial_dims=3: data\.patch_size=\[64, 64, 1\] makes 2D.*more than one voxel"),
+    ],
+)
+def test_a_network_of_other_axes_than_the_patches_is_refused(
+    model: str, stated: int, patch_size: list[int], said: str
+) -> None:
+    facts = FACTS | {"patch_size": patch_size, "spatial_dims": 2 if patch_size[-1] == 1 else 3}
+    config = resolve_config(compose_config([f"model={model}", f"model.network.spatial_dims={stated}"]), facts)
+    with pytest.raises(UserError, match=said):
+        build_network(config)

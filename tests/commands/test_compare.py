@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from compared_runs import case_scores, write_run
-from omegaconf import OmegaConf
+from compared_runs import case_scores, read_draft, write_run
 from torch import nn
 
 from aunet.commands.compare import add_arguments, compare
@@ -18,12 +17,6 @@ from aunet.errors import UserError
 
 ATTENTION = {"model.name": "attention", "model.network.norm": "group"}
 LOSS = {"loss.name": "dice", "loss.function._target_": "monai.losses.DiceLoss"}
-
-
-def read_draft(folder: Path, trusted_modules: Sequence[str]) -> SimpleNamespace:
-    """Return a stand-in for ``load_draft``'s result, of a file that holds a few keys only and is not checked."""
-    config = OmegaConf.load(folder / "config.yaml")
-    return SimpleNamespace(as_plain=lambda is_resolved: OmegaConf.to_container(config, resolve=is_resolved))
 
 
 @pytest.fixture(autouse=True)

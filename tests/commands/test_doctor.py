@@ -48,6 +48,17 @@ def test_a_sound_dataset_is_status_0_and_its_fingerprint_is_shown(
     ]
 
 
+def test_json_is_the_content_of_the_file_and_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = abdomens(2)
+    cases["case_1"].label = cases["case_1"].label[:-2]
+    root = write_abdomens(tmp_path / "scans", cases)
+    assert main(["doctor", "--json", "--fix", *words_for(root), "--output", str(tmp_path / "out")]) == 2
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == report(tmp_path / "out")
+    assert printed["counts"]["error"] == 1
+    assert (tmp_path / "out" / "fixes.json").is_file()
+
+
 def test_without_output_the_findings_lie_in_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write_abdomens(tmp_path / "scans", abdomens(1))
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,6 @@
 """`aunet info`: the table of a run's network, without its data."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,17 @@ def test_a_time_limit_is_the_end_that_is_stated(capsys: pytest.CaptureFixture[st
     told = forecast_of(["info", "model=unet", *words, "trainer.max_time=00:00:01:12"], capsys)
     assert "about 120 steps and 20 validations fit into trainer.max_time=00:00:01:12, which ends at" in told
     assert "(1 min 12 s)." in told
+
+
+def test_json_holds_the_numbers_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(output_of(["info", "--json", "model=attention", *TINY], capsys))
+    assert (found["model"], found["data"], found["batch_size"]) == ("attention", "ct150", 3)
+    assert found["patch_size"] == [16, 16, 16]
+    first, *_, total = found["parts"]
+    assert (first["name"], first["parameters"]) == ("encoder 1", 4 * 27 + 4 + 4 * 4 * 27 + 4 + 4 * 4)
+    assert first["receptive_field"] == [5, 5, 5]
+    assert total["parameters"] == sum(part["parameters"] for part in found["parts"][:-1])
+    assert "steps/s" in found["forecast"][0]
 
 
 def test_several_processes_are_measured_as_one_of_them(capsys: pytest.CaptureFixture[str]) -> None:

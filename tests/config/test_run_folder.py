@@ -172,7 +172,8 @@ def test_a_run_from_before_a_key_existed_loads_with_the_value_that_keeps_its_beh
         (AttentionUNet(channels=(2, 4, 8)), 500_000),
         (UNet(channels=(2, 4, 8), norm="instance"), 0),
         (AttentionUNet(channels=(2, 4, 8), gating_source="global"), 0),
-        (SliceBySlice(UNet(channels=(2, 4, 8), spatial_dims=2)), 0),
+        (SliceBySlice(UNet(channels=(2, 4, 8), spatial_dims=2)), 500_000),
+        (SliceBySlice(UNet(channels=(2, 4, 8), spatial_dims=2, norm="instance")), 0),
     ],
 )
 def test_small_volumes_are_predicted_in_one_pass_by_networks_that_see_their_surroundings_alone(

@@ -54,3 +54,9 @@ def leaves(config: DictConfig, prefix: str = "") -> list[str]:
         elif name not in ("_target_", "_partial_"):
             found.append(key)
     return found
+
+
+def test_the_page_of_licences_names_every_pinned_package(repository: Path) -> None:
+    page = (repository / "docs" / "licences.md").read_text(encoding="utf-8")
+    pinned = generator(repository, "licences_page").pins()
+    assert [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")] == list(pinned)

@@ -1,13 +1,17 @@
 """One small run on made-up scans, shared by the tests that look at what a run leaves."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import pytest
 from blank_pictures import blank_pictures
 from scans import write_msd_task
+from torch import nn
 
 from aunet.commands.main import main
+from aunet.networks.inspection.cost import forward_gflop
+from aunet.training.callbacks.forecast import Forecast
+from aunet.training.pace import Pace
 
 Train = Callable[..., int]
 
@@ -52,3 +56,20 @@ def finished_run(attention_settings: list[str], tmp_path_factory: pytest.TempPat
     folder = tmp_path_factory.mktemp("runs") / "attention"
     assert main(["train", *attention_settings, f"hydra.run.dir={folder}"]) == 0
     return folder
+
+
+_GFLOP: dict[tuple[str, int, tuple[int, ...]], float | None] = {}
+
+
+@pytest.fixture(autouse=True)
+def without_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare a test's trainings the trial steps of the forecast, and count equal networks once; half their start-up."""
+    monkeypatch.setattr(Forecast, "measure", lambda forecast, task: Pace(1.0, 1.0, 1e9, forecast.shape))
+    monkeypatch.setattr("aunet.pipeline.steps.forward_gflop", _counted_once)
+
+
+def _counted_once(network: nn.Module, in_channels: int, patch_size: Sequence[int]) -> float | None:
+    key = (str(network), in_channels, tuple(patch_size))
+    if key not in _GFLOP:
+        _GFLOP[key] = forward_gflop(network, in_channels, patch_size)
+    return _GFLOP[key]

@@ -15,6 +15,11 @@ from tests.end_to_end.test_resume import stop_at_step
 EQUAL_FILES = ("metrics.csv", "splits.json", "attention/statistics.csv", "test/case_scores.csv")
 
 
+@pytest.fixture
+def without_trials() -> None:
+    """Measure, unlike in the tests of other files."""
+
+
 def without_line(line: ForecastLine, *args: Any) -> None:
     """Measure nothing."""
 

@@ -6,10 +6,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from aunet.evaluation.crossed_effects import FoldScores, mean_difference
-from aunet.evaluation.effects import TIDY, effects, holm_p_values, paired_effect
+from aunet.evaluation.effects import TIDY, effects, paired_effect
 from aunet.evaluation.paired_statistics import paired_difference
 from aunet.evaluation.planning_tables import planning_table
 
@@ -36,17 +35,6 @@ def tidy(arm: str, scores: NDArray[np.float64], patients: Sequence[str] | None =
 @pytest.fixture
 def random() -> np.random.Generator:
     return np.random.default_rng(0)
-
-
-@pytest.mark.parametrize("p_values", [[0.01], [0.04, 0.01, 0.03, 0.005], [0.5, 0.5, 0.02], [1.0, 0.9, 0.001, 0.001]])
-def test_holm_is_that_of_statsmodels(p_values: list[float]) -> None:
-    assert holm_p_values(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
-
-
-def test_holm_does_not_count_rows_without_a_test() -> None:
-    corrected = holm_p_values([0.02, math.nan, 0.01])
-    assert corrected[[0, 2]] == pytest.approx([0.02, 0.02])
-    assert np.isnan(corrected[1])
 
 
 def test_one_training_each_is_the_sign_flip_test_and_speaks_of_trainings(random: np.random.Generator) -> None:

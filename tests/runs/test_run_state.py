@@ -47,3 +47,23 @@ def test_scores_and_epochs_come_from_the_tables(tmp_path: Path) -> None:
     assert (len(state.validation_dice), state.max_epochs, state.best_dice) == (3, 4, 0.75)
     assert state.test_dice == {"spleen": 0.5}
     assert state.seconds == 9.0
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"started": "yesterday", "durations": {"train": "long"}, "caveats": 7, "commit": ["a"]},
+        {"started": 5, "durations": [1, 2], "caveats": {"a": 1}, "scores": [{}]},
+        {"durations": {"train": {}}, "scores": {"liver": {"dice": {"mean": "x", "count": 1}}}},
+    ],
+)
+def test_facts_of_another_type_are_not_recorded(facts: dict[str, Any], tmp_path: Path) -> None:
+    state = read_run_state(write_record(tmp_path, status="finished", **facts))
+    assert (state.status, state.started, state.seconds, state.caveats) == ("finished", None, 0, ())
+    assert state.test_dice == {}
+
+
+def test_a_time_without_a_zone_counts_as_utc(tmp_path: Path) -> None:
+    state = read_run_state(write_record(tmp_path, started="2026-01-02T03:04:05"))
+    assert state.started is not None
+    assert state.started.isoformat() == "2026-01-02T03:04:05+00:00"

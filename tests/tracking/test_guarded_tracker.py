@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from aunet.tracking.guarded_tracker import GuardedTracker
+from aunet.tracking.media_budget import MediaBudget
 from tests.end_to_end.fault_harness import descendants
 from tests.tracking.noting_tracker import NotingTracker
 
@@ -25,7 +26,8 @@ def picture(tmp_path: Path) -> Path:
 
 
 def guarded(notes: Path, fault: str = "", media_bytes: float = 1000, **settings: Any) -> GuardedTracker:
-    tracker = GuardedTracker("Notes", partial(NotingTracker, notes, fault), media_bytes, **settings)
+    media = MediaBudget("Notes", media_bytes, notes.with_name("media.json"))
+    tracker = GuardedTracker("Notes", partial(NotingTracker, notes, fault), media, **settings)
     tracker.start()
     return tracker
 
@@ -93,14 +95,15 @@ def test_one_whose_process_dies_costs_one_line(tmp_path: Path, caplog: pytest.Lo
 def test_pictures_end_with_the_budget_and_metrics_continue(
     picture: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tracker = guarded(tmp_path / "notes", media_bytes=350, media_bytes_before=100)
-    for epoch in range(5):
-        tracker.picture("attention", picture, epoch)
-        tracker.metrics({}, epoch)
-    tracker.finish()
+    for epochs in (range(1), range(1, 5)):  # interrupted after the first epoch
+        tracker = guarded(tmp_path / "notes", media_bytes=350)
+        for epoch in epochs:
+            tracker.picture("attention", picture, epoch)
+            tracker.metrics({}, epoch)
+        tracker.finish()
     told = (tmp_path / "notes").read_text().splitlines()
-    assert told.count("attention of 100 bytes") == 2
-    assert len(told) == 2 + 5 + 1
+    assert told.count("attention of 100 bytes") == 3
+    assert len(told) == 3 + 5 + 2
     [line] = warnings_of(caplog)
     assert "logger.media_mib" in line
 

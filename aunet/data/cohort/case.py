@@ -1,7 +1,7 @@
 """Description of a dataset's scans, before any of them is read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +16,8 @@ class Case:
 
     The reference is one label map, or ``masks``: pairs of a value and the file of its binary mask. ``annotated`` holds
     the classes, background included, that the reference annotates; None means all. Any other class is unknown in the
-    scan, not absent. ``copy_group`` is common to patients who have copies of one file.
+    scan, not absent. ``copy_group`` is common to patients who have copies of one file. ``class_of_value`` holds pairs
+    of a value in the reference and its class, if they are not those of the cohort: a case of another dataset.
     """
 
     case_id: str
@@ -26,6 +27,8 @@ class Case:
     masks: tuple[tuple[int, Path], ...] = ()
     annotated: frozenset[int] | None = None
     copy_group: str = ""
+    class_of_value: tuple[tuple[int, int], ...] = ()
+    is_other_background: bool = False
 
     @property
     def patient(self) -> str:
@@ -54,7 +57,8 @@ class Cohort:
     ``class_of_value`` maps the integers in the label files to classes of ``labels``. Other values are refused, or read
     as background if ``is_other_background``. If ``has_instances``, the values number objects instead, and every value
     above 0 is the one class. ``root`` is the folder of the dataset. ``modality`` holds for every channel; it is None if
-    it is unknown or if ``modalities`` lists one for each channel.
+    it is unknown or if ``modalities`` lists one for each channel. ``foreign`` are the ids of the cases that come from
+    another dataset, to be tested only.
     """
 
     name: str
@@ -69,6 +73,14 @@ class Cohort:
     is_phantom: bool = False
     root: Path | None = None
     modalities: tuple[Modality | None, ...] = ()
+    foreign: frozenset[str] = frozenset()
+
+    @property
+    def own(self) -> "Cohort":
+        """Return the cohort without the cases of another dataset."""
+        if not self.foreign:
+            return self
+        return replace(self, cases=tuple(case for case in self.cases if case.case_id not in self.foreign))
 
     @property
     def channel_modalities(self) -> tuple[Modality | None, ...]:

@@ -110,7 +110,7 @@ def _read(memory: Path) -> dict[str, _Entry]:
         return dict(entries)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, OverflowError, RecursionError, KeyError, TypeError, AttributeError) as error:
         _log.warning("%s is damaged (%s): every file is read again.", memory, error)
         return {}
 

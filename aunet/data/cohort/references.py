@@ -45,10 +45,11 @@ def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
     """Return the label map (H, W, D) uint8 in ``cohort``'s classes; a value without one is refused or background."""
     if cohort.has_instances:
         return replace(label, array=(label.array > 0).astype(np.uint8))
-    values = np.unique(label.array)
-    unknown = [int(value) for value in values if int(value) not in cohort.class_of_value]
-    if unknown and not cohort.is_other_background:
-        known = {value: cohort.labels.name_of(index) for value, index in cohort.class_of_value.items()}
+    values, class_of_value = np.unique(label.array), dict(case.class_of_value) or cohort.class_of_value
+    is_other_background = case.is_other_background if case.class_of_value else cohort.is_other_background
+    unknown = [int(value) for value in values if int(value) not in class_of_value]
+    if unknown and not is_other_background:
+        known = {value: cohort.labels.name_of(index) for value, index in class_of_value.items()}
         raise UserError(
             f"{label.name}: case {case.case_id} has label values {shortened(unknown, _MOST_NAMED)}; known are"
             f" {known}. Map them with data.classes='{{NAME: VALUE, …}}' or, if the dataset has no names for them, take"
@@ -56,7 +57,7 @@ def classes_of_values(label: Volume, cohort: Cohort, case: Case) -> Volume:
         )
     classes = np.zeros_like(label.array, dtype=np.uint8)
     for value in values:
-        classes[label.array == value] = cohort.class_of_value.get(int(value), 0)
+        classes[label.array == value] = class_of_value.get(int(value), 0)
     return replace(label, array=classes)
 
 

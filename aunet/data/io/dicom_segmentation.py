@@ -21,6 +21,8 @@ OUTLINES = "1.2.840.10008.5.1.4.1.1.481.3"
 _LABEL_MAP = SEGMENTATIONS[1]
 # Of the distance between slices.
 _OFF_GRID = 0.05
+# Slices without a segment are made up, so a damaged position could claim any number of them.
+_MOST_SLICES = 10_000
 
 
 def read_segmentation(path: Path) -> tuple[Voxels, Affine]:
@@ -67,7 +69,10 @@ def _header_and_places(path: Path) -> tuple[Dataset, list[Dataset], list[int | N
             raise UserError(f"{path}: a fractional segmentation; a label map is needed: convert it to a binary one.")
         if header.get("SOPClassUID") == _LABEL_MAP:
             return header, frames, [None] * len(frames)
-        return header, frames, [int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber) for frame in frames]
+        # The only segment of an object may be named once for all frames.
+        shared = header.SharedFunctionalGroupsSequence[0]
+        named = [_group(frame, shared, "SegmentIdentificationSequence") for frame in frames]
+        return header, frames, [int(segment.ReferencedSegmentNumber) for segment in named]
     except UserError:
         raise
     except (*HEADER_ERRORS, IndexError) as error:
@@ -87,6 +92,7 @@ def _grid(header: Dataset, frames: Sequence[Dataset], path: Path) -> tuple[list[
             [_group(frame, shared, "PlanePositionSequence").ImagePositionPatient for frame in frames], float
         )
         told = float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0)
+        size = int(header.Columns), int(header.Rows)
     except (*HEADER_ERRORS, IndexError) as error:
         raise UserError(f"{path}: its frames have no place in the patient ({error}); export it again.") from None
     normal = np.cross(orientation[:3], orientation[3:])
@@ -94,7 +100,7 @@ def _grid(header: Dataset, frames: Sequence[Dataset], path: Path) -> tuple[list[
     numbers, step = _numbers_and_step(positions, normal, told, path)
     lowest = positions[numbers.index(0)]
     affine = grid_affine(orientation[:3] * columns, orientation[3:] * rows, step, lowest)
-    return numbers, affine, (int(header.Columns), int(header.Rows), max(numbers) + 1)
+    return numbers, affine, (*size, max(numbers) + 1)
 
 
 def _numbers_and_step(
@@ -116,6 +122,8 @@ def _numbers_and_step(
     if not distance:
         raise UserError(f"{path}: a single slice without a thickness has no depth; export it again.")
     places = (heights - heights.min()) / distance
+    if not places.max() < _MOST_SLICES:
+        raise UserError(f"{path}: its slices lie {np.ptp(heights):g} mm apart, {distance:g} mm each; export it again.")
     numbers = np.rint(places).astype(int)
     if np.abs(places - numbers).max() > _OFF_GRID:
         raise UserError(f"{path}: its slices are unevenly spaced; a voxel grid needs equal steps. Export it again.")

@@ -40,9 +40,14 @@ def read_series(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
 
 def read_series_grid(path: Path) -> tuple[tuple[int, int, int], NDArray[np.float64]]:
     """Read the shape and affine of ``read_series`` from the headers alone; errors as there, but without warnings."""
-    slices, affine = _slices_and_affine(path, is_telling=False)
+    slices, affine = read_series_slices(path)
     rows, columns = slices[0].shape
     return (columns, rows, len(slices)), affine
+
+
+def read_series_slices(path: Path) -> tuple[list[Slice], NDArray[np.float64]]:
+    """Read the headers of the slices of ``read_series`` in its order, and its affine; errors as there, no warnings."""
+    return _slices_and_affine(path, is_telling=False)
 
 
 def _slices_and_affine(path: Path, *, is_telling: bool) -> tuple[list[Slice], NDArray[np.float64]]:

@@ -1,5 +1,6 @@
 """Slices of a DICOM file: their headers, read without pixels, and their pixels, slice by slice."""
 
+import io
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,7 +129,8 @@ def read_dataset(path: Path, **options: Any) -> Dataset:
 
     ``options`` are those of ``pydicom.dcmread``. A file that names no transfer syntax has the one it was read with.
     """
-    header = pydicom.dcmread(path, force=not _has_preamble(path), **options)
+    with _SizedFile(path) as file:
+        header = pydicom.dcmread(file, force=not _has_preamble(path), **options)
     if not header.file_meta.get("TransferSyntaxUID"):
         if not header.get("Rows") and not header.get("SOPClassUID"):
             raise EOFError("it ends before it says how it is written")
@@ -136,6 +138,18 @@ def read_dataset(path: Path, **options: Any) -> Dataset:
         explicit = ExplicitVRLittleEndian if is_little else ExplicitVRBigEndian
         header.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else explicit
     return header
+
+
+class _SizedFile(io.BufferedReader):
+    """A file of which nobody reads more bytes than it has, as Python would reserve what a damaged length claims."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self._num_bytes = path.stat().st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read ``size`` bytes, all for None and -1."""
+        return super().read(size if size is None else min(size, self._num_bytes))
 
 
 def _has_preamble(path: Path) -> bool:
@@ -148,7 +162,8 @@ def _decoded(plane: Slice) -> Voxels:
     if _has_preamble(plane.file):
         meta = read_file_meta_info(plane.file)
         if meta.get("TransferSyntaxUID") not in (None, DeflatedExplicitVRLittleEndian):
-            return pixel_array(plane.file, index=plane.frame)
+            with _SizedFile(plane.file) as file:
+                return pixel_array(file, index=plane.frame)
     return pixel_array(read_dataset(plane.file), index=plane.frame)
 
 

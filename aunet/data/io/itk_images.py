@@ -11,6 +11,7 @@ import numpy as np
 
 from aunet.data.io.format import Format, StoredVoxels
 from aunet.data.io.grid import Affine, Shape, Voxels
+from aunet.data.io.itk_header import check_header, header_text
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
 
@@ -20,7 +21,6 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _LARGEST_SIDE = 1000.0  # mm of a voxel
 # Deflate packs at most 1032 bytes into one, bzip2, which NRRD may use, many more of a constant volume.
 _LARGEST_COMPRESSION = 50_000
-_HEADER_BYTES = 2**16
 # Where a header in text names the file with the voxels, and its unit of length.
 _DATA_FILE = re.compile(rb"^(?:data ?file|ElementDataFile)\s*[:=]\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
 _UNIT = re.compile(rb"^(?:space units|DistanceUnits)\s*[:=]\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
@@ -50,18 +50,9 @@ def _imported(path: Path) -> ModuleType:
     return SimpleITK
 
 
-def _header(path: Path) -> bytes:
-    """Return the part of a file that is text: up to an empty line, or up to the name of the file with the voxels."""
-    with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
-    head = head.replace(b"\r\n", b"\n").split(b"\n\n", 1)[0]
-    match = re.search(rb"^ElementDataFile[^\n]*", head, re.MULTILINE)
-    return head[: match.end()] if match else head
-
-
 def _files(path: Path) -> list[Path]:
     """Return the header and the file with the voxels that it names; raise UserError if that lies elsewhere."""
-    match = _DATA_FILE.search(_header(path)) if path.is_file() else None
+    match = _DATA_FILE.search(header_text(path)) if path.is_file() else None
     name = match[1].decode(errors="replace") if match else ""
     if name.lower() in _INSIDE:
         return [path]
@@ -78,6 +69,7 @@ def _files(path: Path) -> list[Path]:
 def _reader(path: Path, image_io: str) -> tuple[Any, Shape, Affine]:
     """Return a reader whose header is read, the shape (H, W, D) and the affine to RAS+ mm."""
     itk, files = _imported(path), _files(path)
+    check_header(path)
     reader = itk.ImageFileReader()
     reader.SetImageIO(image_io)
     reader.SetFileName(str(path))
@@ -113,7 +105,7 @@ def _affine(reader: Any, num_axes: int, path: Path) -> Affine:
 
 
 def _mm_of_unit(path: Path) -> float:
-    match = _UNIT.search(_header(path))
+    match = _UNIT.search(header_text(path))
     words = (
         {word.strip(" \"'").lower() for word in re.split(r"\s+", match[1].decode(errors="replace"))} if match else {""}
     )
@@ -126,7 +118,7 @@ def _mm_of_unit(path: Path) -> float:
 
 def _orientation_remark(path: Path) -> str | None:
     """Return a sentence if the header leaves open where the axes point in the patient, with what is assumed."""
-    header = _header(path)
+    header = header_text(path)
     if not header.startswith(b"NRRD"):
         return None if _TRANSFORM.search(header) else "TransformMatrix is not set; its axes are taken as LPS, a guess."
     match = _SPACE.search(header)

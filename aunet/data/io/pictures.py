@@ -27,6 +27,8 @@ _FORMATS = ("PNG", "TIFF", "JPEG")
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"\xff\xd8\xff")
 # Markers of a JPEG that begin its frame; the byte behind the length is the number of bits of a pixel.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Pixels of one byte: of a plain black picture, TIFF's bilevel codes pack the most.
+_LARGEST_COMPRESSION = 50_000
 _READ_ERRORS = (OSError, EOFError, ValueError, TypeError, SyntaxError)
 _GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 _NUM_CHANNELS = {"RGB": 3, "RGBA": 3, "P": 3, "LA": 1, "PA": 3} | dict.fromkeys(_GREY_MODES, 1)
@@ -84,6 +86,7 @@ def _read(path: Path, take: Callable[[Image.Image], T]) -> T:
     try:
         with Image.open(path, formats=_FORMATS) as picture:
             _check_readable(picture, path)
+            _check_size(picture, path)
             return take(picture)
     except UserError:
         raise
@@ -123,6 +126,16 @@ def _check_readable(picture: Image.Image, path: Path) -> None:
         raise UserError(f"{path}: colours as {picture.mode}; a picture is grey or RGB: convert it.")
     if picture.mode not in _GREY_MODES and any(";16" in str(tile[3]) for tile in _tiles(picture)):
         raise UserError(f"{path}: colour of 16 bits cannot be read whole; save each channel as a grey file, or 8 bits.")
+
+
+def _check_size(picture: Image.Image, path: Path) -> None:
+    """Raise UserError before memory is reserved for more pixels than the file can hold, however well it is packed."""
+    num_bytes, (width, height) = path.stat().st_size, picture.size
+    if width * height > num_bytes * _LARGEST_COMPRESSION:
+        raise UserError(
+            f"{path}: its header describes {width}×{height} pixels, more than its {num_bytes:,} bytes can hold; it is"
+            " truncated or damaged: copy it again."
+        )
 
 
 def _pixels(picture: Image.Image, path: Path) -> Voxels:

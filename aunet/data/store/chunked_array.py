@@ -75,7 +75,7 @@ class ChunkedArray:
         header, index_start = self._header()
         try:
             self.shape, self.dtype, self._chunk_shape = _layout(header)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, OverflowError, RecursionError, KeyError, TypeError):
             raise self._damage("its header makes no sense") from None
         self._grid = [-(-length // side) for length, side in zip(self.shape, self._chunk_shape, strict=True)]
         self._offsets, self._checksums = self._index(index_start)

@@ -88,7 +88,7 @@ def open_stored_case(case_id: str, folder: Path) -> StoredCase:
         right, anterior, superior = (float(length) for length in facts["spacing"])
         counts = tuple(int(count) for count in facts["position_counts"])
         box = Box(*(tuple(int(at) for at in corner) for corner in facts["box"])) if "box" in facts else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, OverflowError, RecursionError, KeyError, TypeError) as error:
         raise DamagedArrayError(f"{folder / _FACTS} is damaged: {error}") from None
     if image.shape[1:] != label.shape or positions.shape != (sum(counts), len(label.shape)):
         raise DamagedArrayError(f"{folder} is damaged: its files do not belong together")

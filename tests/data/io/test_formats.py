@@ -7,16 +7,13 @@ import lzma
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
-from dicom_scans import write_enhanced, write_series
-from numpy.typing import NDArray
 from PIL import Image
+from volume_files import WRITERS, write_itk
 
 from aunet.data.io import itk_images
 from aunet.data.io.formats import FORMATS, files_of, stem
@@ -28,41 +25,6 @@ from tests.data.geometries import GEOMETRIES
 
 ARRAY = np.random.default_rng(0).integers(-1000, 1500, (5, 6, 7)).astype(np.int16)
 LABEL = (ARRAY > 0).astype(np.uint8)
-LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-Write = Callable[[Path, NDArray[Any], NDArray[np.float64]], Path]
-
-
-def write_itk(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> Path:
-    itk = pytest.importorskip("SimpleITK")
-    image, lps = itk.GetImageFromArray(np.ascontiguousarray(array.T)), LPS @ affine
-    spacing = np.linalg.norm(lps[:3, :3], axis=0)
-    image.SetSpacing(spacing.tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    itk.WriteImage(image, str(path))
-    return path
-
-
-def write_nifti(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> Path:
-    kind = nibabel.Nifti1Pair if path.suffix == ".hdr" else nibabel.Nifti1Image
-    nibabel.save(kind(array, affine), path)
-    return path
-
-
-def write_folder(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> Path:
-    return write_series(path, array.astype(np.int16), affine)
-
-
-def write_one_file(path: Path, array: NDArray[Any], affine: NDArray[np.float64]) -> Path:
-    return write_enhanced(path, array.astype(np.int16), affine)
-
-
-WRITERS: dict[str, Write] = {
-    **dict.fromkeys(("scan.nii", "scan.nii.gz", "scan.hdr"), write_nifti),
-    **dict.fromkeys(("scan.nrrd", "scan.nhdr", "scan.mha", "scan.mhd"), write_itk),
-    "scan": write_folder,
-    "scan.dcm": write_one_file,
-}
 
 
 @pytest.mark.parametrize("geometry", ["flipped", "sagittal", "oblique"])

@@ -152,3 +152,14 @@ def test_a_label_map_in_colour_or_of_fractions_is_refused(tmp_path: Path) -> Non
         read_label(tmp_path / "colour.png")
     with pytest.raises(UserError, match=r"share\.tif: a label map holds whole numbers"):
         read_label(tmp_path / "share.tif")
+
+
+def test_a_header_with_more_pixels_than_the_file_can_hold_is_refused_before_memory_is_reserved(tmp_path: Path) -> None:
+    path = tmp_path / "cell.png"
+    Image.new("L", (9, 9)).save(path)
+    content = bytearray(path.read_bytes())
+    content[16:24] = (9000).to_bytes(4, "big") + (9000).to_bytes(4, "big")
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="9000×9000 pixels, more than its"):
+        read_volume(path)

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -117,6 +118,11 @@ def _remarks(missing: Sequence[tuple[Case, Draw]], processes: int) -> Iterator[s
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=gc.freeze)
     try:
         yield from (done.result() for done in as_completed([pool.submit(_write, *which) for which in missing]))
+    except BrokenProcessPool:
+        raise UserError(
+            f"{missing[0][0].images[0].parent}: the system killed a process that draws phantoms, mostly for lack of"
+            " memory. Close other programs and start again: the phantoms that are drawn are kept."
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -1,0 +1,1 @@
+"""Files for the programs of others, made from predictions and trained networks."""

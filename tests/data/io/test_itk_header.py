@@ -1,0 +1,43 @@
+"""Headers that would end the process inside SimpleITK are refused before it reads them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+
+from aunet.data.io.itk_header import check_header
+from aunet.data.io.volume import read_grid, read_volume
+from aunet.errors import UserError
+
+
+def written(path: Path) -> Path:
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((3, 4, 5), np.int16)), str(path))
+    return path
+
+
+def edited(path: Path, old: bytes, new: bytes) -> Path:
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, 1))
+    return path
+
+
+@pytest.mark.parametrize("line", [b"[" * 1500, b"labels: " + b"(" * 1500, b"units: " + b"x" * 1500])
+def test_a_line_that_overflows_the_library_is_refused(line: bytes, tmp_path: Path) -> None:
+    scan = edited(written(tmp_path / "scan.nrrd"), b"encoding:", line + b"\nencoding:")
+    with pytest.raises(UserError, match="characters, more than 500"):
+        read_grid(scan)
+
+
+@pytest.mark.parametrize("line", [b"# " + b"x" * 3000, b"Segment0_Note:=" + b"x: " * 3000, b"content: " + b"x" * 3000])
+def test_long_comments_and_notes_are_read(line: bytes, tmp_path: Path) -> None:
+    scan = edited(written(tmp_path / "scan.nrrd"), b"encoding:", line + b"\nencoding:")
+    assert read_volume(scan).shape == (5, 4, 3)
+
+
+@pytest.mark.parametrize("number", [b"-2147483648", b"0", b"11", b"x", b"99999999999999999999"])
+def test_a_number_of_axes_that_the_library_does_not_survive_is_refused(number: bytes, tmp_path: Path) -> None:
+    scan = edited(written(tmp_path / "scan.mha"), b"NDims = 3", b"NDims = " + number)
+    with pytest.raises(UserError, match="not a number from 1 to 10"):
+        check_header(scan)
