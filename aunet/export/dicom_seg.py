@@ -5,7 +5,7 @@ patient and the study of the series, as DICOM demands: it repeats their names an
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,13 +19,10 @@ from pydicom.pixels import iter_pixels
 from aunet.classes import Labels
 from aunet.data.io.dicom_series import read_series_slices
 from aunet.data.io.dicom_slices import Slice
-from aunet.data.io.formats import DICOM, format_of
 from aunet.data.io.grid import Affine, Volume, align, check_same_grid
 from aunet.errors import UserError
 from aunet.export.segment_codes import SegmentCode, codes_of_classes
 from aunet.files import replaced_atomically
-from aunet.inference.output_formats import OUTPUT_FORMATS, OutputFormat, Scan
-from aunet.inference.prediction import Prediction
 from aunet.messages import shortened
 
 _logger = logging.getLogger(__name__)
@@ -72,32 +69,6 @@ def write_segmentation(
     with replaced_atomically(path) as temporary:
         written.save_as(temporary)
         _check_places(path, pydicom.dcmread(temporary), label, affine, labels, _deviation(slices, grid) + _ROUNDING)
-
-
-def _write_prediction(path: Path, prediction: Prediction, scan: Scan) -> None:
-    first = scan if isinstance(scan, Path) else scan[0]
-    write_segmentation(path, prediction.label, prediction.affine, prediction.labels, first)
-
-
-@dataclass(frozen=True)
-class DicomSeg(OutputFormat):
-    """DICOM SEG as a format of label maps, for scans that are DICOM series themselves."""
-
-    suffix: str = ".dcm"
-    write: Callable[[Path, Prediction, Scan], None] = _write_prediction
-
-    def suffix_for(self, scan: Path) -> str:
-        """Return .dcm; raise UserError unless ``scan`` is a DICOM series."""
-        if format_of(scan) is not DICOM:
-            raise UserError(
-                f"--format dicom-seg: {scan} is not DICOM, and a segmentation refers to the slices of a series."
-                " Give the folder of the series, or another format, such as nii.gz."
-            )
-        return self.suffix
-
-
-LABEL_FORMATS: Mapping[str, OutputFormat] = {**OUTPUT_FORMATS, "dicom-seg": DicomSeg()}
-"""The formats of label maps by their names for ``--format``, with those that need the series of the scan."""
 
 
 def _place_on_series(label: Volume, slices: Sequence[Slice], grid: Affine, scan: Path) -> NDArray[np.uint8]:

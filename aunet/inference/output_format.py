@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from aunet.data.io.dicom_files import is_dicom, is_folder_of_files
-from aunet.data.io.formats import PICTURE, format_of_name
+from aunet.data.io.formats import DICOM, PICTURE, format_of, format_of_name
 from aunet.data.io.volume import label_suffix
 from aunet.errors import UserError
 from aunet.inference.prediction import Prediction
@@ -45,7 +44,7 @@ class OutputFormat:
             return label_suffix(scan)
         if self.scans == "pictures":
             raise UserError(f"--format {self.suffix[1:]}: {scan} is a volume, and a {self.suffix[1:]} is a picture.")
-        if self.scans == "DICOM" and not is_folder_of_files(scan) and not is_dicom(scan):
+        if self.scans == "DICOM" and format_of(scan) is not DICOM:
             raise UserError(
                 f"--format dicom-seg: {scan} is not DICOM, and a segmentation object refers to the slices of a series."
                 " Give the folder of the series, or choose another format."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aunet.classes import Labels, class_name
-from aunet.data.io.formats import DICOM, NIFTI, format_of_name
+from aunet.data.io.formats import NIFTI, format_of_name
 from aunet.data.io.volume import Volume, read_grid, read_label, write_volume
 from aunet.errors import UserError
 from aunet.export.label_formats import LABEL_FORMATS
@@ -106,8 +106,6 @@ def _class_file(index: int, name: str) -> str:
 def _is_whole(file: ScanFile) -> bool:
     try:
         label = read_label(file.label_map)
-        if format_of_name(file.label_map) is DICOM:  # a segmentation holds the slices with an organ only
-            return True
         shape, _ = read_grid(file.scan)
     except UserError as error:
         _log.warning("%s It is predicted again.", error)

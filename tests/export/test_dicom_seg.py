@@ -17,7 +17,6 @@ from aunet.classes import Labels
 from aunet.data.io.volume import Volume, align, read_grid, read_label, read_volume, write_label
 from aunet.errors import UserError
 from aunet.export.segment_codes import read_codes
-from aunet.inference.output_formats import find_format
 from aunet.inference.prediction import Prediction
 from aunet.inference.prediction_files import scan_files
 from aunet.pipeline.prediction_delivery import Delivery
@@ -25,7 +24,8 @@ from tests.data.geometries import GEOMETRIES
 
 highdicom = pytest.importorskip("highdicom")
 from aunet.export import segmentation_object  # noqa: E402
-from aunet.export.dicom_seg import LABEL_FORMATS, write_segmentation  # noqa: E402
+from aunet.export.dicom_seg import write_segmentation  # noqa: E402
+from aunet.export.label_formats import find_format  # noqa: E402
 
 LABELS = Labels(("background", "right_kidney", "spleen"))
 LABEL = np.zeros((16, 11, 9), np.uint8)  # frames of a number of pixels that fills no whole bytes
@@ -233,7 +233,7 @@ def test_codes_of_ones_own_replace_ours(tmp_path: Path, caplog: pytest.LogCaptur
 
 
 def test_dicom_seg_is_a_format_of_predictions_of_series_alone(tmp_path: Path) -> None:
-    scan, found = series(tmp_path), find_format("dicom-seg", LABEL_FORMATS)
+    scan, found = series(tmp_path), find_format("dicom-seg")
     (file,) = scan_files([scan], tmp_path / "out", label_format=found)
     assert file.label_map.name == "ct.dcm"
     delivery = Delivery(tmp_path / "out", label_format=found)
@@ -275,3 +275,14 @@ def test_the_segmentation_of_a_real_series_opens_in_simpleitk_with_the_voxels_of
         found[:, :, depth][plane.T > 0] = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
     assert np.array_equal(found, nifti.array)
     assert np.count_nonzero(found)
+
+
+def test_codes_of_ones_own_go_with_the_format_that_has_codes(tmp_path: Path) -> None:
+    file = tmp_path / "codes.json"
+    file.write_text(json.dumps({"spleen": {"value": "K1", "scheme": "99HOSPITAL", "meaning": "Graft"}}))
+    prediction = Prediction(LABEL, GEOMETRIES["oblique"], LABELS)
+    find_format("DICOM-SEG", file).write(tmp_path / "seg.dcm", prediction, (series(tmp_path),))
+    kind = pydicom.dcmread(tmp_path / "seg.dcm").SegmentSequence[1].SegmentedPropertyTypeCodeSequence[0]
+    assert kind.CodeValue == "K1"
+    with pytest.raises(UserError, match=r"--segment-codes .*nii\.gz has no coded names; add --format dicom-seg"):
+        find_format("nii.gz", file)
