@@ -31,6 +31,6 @@ def postprocess(arguments: argparse.Namespace) -> None:
     with run_progress() as progress:
         steps = choose_postprocessing(predictor, run.cases, run.cohort, folder, progress, run.config.data.on_error)
     _logger.info(
-        "%d steps are in %s. Every later prediction of the run applies them; its test scores are without them.",
+        "%d steps are in %s. Every later prediction of the run applies them; its test scores stay as they are.",
         *(len(steps), RunFolder(folder).postprocessing),
     )

@@ -1,6 +1,6 @@
 """The coefficients of a gated level over an image: one form from the network to files and pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -53,3 +53,22 @@ class LevelCoefficients:
         cells[:3, 3] = affine[:3, :3] @ middle + affine[:3, 3]
         mapping = GridMapping(cells, native_shape, native_affine)
         return [mapping.resample(torch.from_numpy(values).float()).contiguous().numpy() for values in self.values]
+
+
+def gate_volumes(
+    levels: Iterable[LevelCoefficients],
+    num_gates: int | None,
+    affine: Affine,
+    native_shape: Sequence[int],
+    native_affine: Affine,
+) -> dict[str, NDArray[np.float32]]:
+    """Return the coefficients of each gate at the voxels of a scan, by names such as ``level_2_gate_1``.
+
+    ``num_gates`` are those of a skip, None if each map is a gate; the others are as in ``at_voxels``.
+    """
+    found: dict[str, NDArray[np.float32]] = {}
+    for level in levels:
+        gates = level.average_gates(num_gates or len(level.values))
+        for gate, values in enumerate(gates.at_voxels(affine, native_shape, native_affine), start=1):
+            found[f"level_{level.level}" + (f"_gate_{gate}" if len(gates.values) > 1 else "")] = values
+    return found

@@ -18,6 +18,7 @@ from aunet.data.preprocessing.resampling import Affine
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.body_mask import find_body
+from aunet.inference.coefficients import gate_volumes
 from aunet.inference.engine_choice import EngineChoice
 from aunet.inference.engines import Engine
 from aunet.inference.inferers import Inferer
@@ -235,13 +236,8 @@ class Predictor:
             levels = predict_coefficients(self.network, image, self.window)
         if not levels:
             raise UserError("--attention: this run's network gates no skip. Leave it out, or name a run with gates.")
-        found: dict[str, NDArray[np.float32]] = {}
-        for number, level in levels.items():
-            gates = level.average_gates(gates_per_skip(self.network) or len(level.values))
-            for gate, values in enumerate(gates.at_voxels(affine, native[0].shape, native[0].affine), start=1):
-                name = f"level_{number}" + (f"_gate_{gate}" if len(gates.values) > 1 else "")
-                found[name] = box.put_back(values, channels[0].shape)
-        return found
+        volumes = gate_volumes(levels.values(), gates_per_skip(self.network), affine, native[0].shape, native[0].affine)
+        return {name: box.put_back(values, channels[0].shape) for name, values in volumes.items()}
 
     def _prepare(self, channels: Sequence[Volume]) -> tuple[Tensor, Affine, NDArray[np.bool_] | None]:
         """Return the preprocessed image (C, h, w, d) on the device, its affine, and the body if air is skipped."""

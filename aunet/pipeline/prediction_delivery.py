@@ -13,8 +13,6 @@ from aunet.export.label_formats import LABEL_FORMATS
 from aunet.inference.output_format import OutputFormat
 from aunet.inference.prediction import LABEL_MAP, FloatVolume, Outputs, Prediction
 from aunet.inference.prediction_files import ScanFile
-from aunet.reporting.pictures.overlay import overlay_picture
-from aunet.reporting.pictures.planes import in_ras_order
 
 _log = logging.getLogger(__name__)
 _PROBABILITIES, _UNCERTAINTY, _ATTENTION, _OVERLAYS = "probabilities", "uncertainty", "attention", "overlays"
@@ -44,6 +42,10 @@ class Delivery:
         for path, volume in self._volumes(file, prediction):
             write_volume(path, volume, prediction.affine)
         if self.has_overlay:
+            # Matplotlib takes a second to import.
+            from aunet.reporting.pictures.overlay import overlay_picture
+            from aunet.reporting.pictures.planes import in_ras_order
+
             image, spacing = in_ras_order(scan.array, scan.affine)
             label = in_ras_order(prediction.label, prediction.affine)[0]
             names = prediction.labels, prediction.volumes_ml, self.overlay(file)

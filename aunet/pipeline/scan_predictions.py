@@ -78,7 +78,7 @@ def _report_share(on_progress: Callable[[int, float, str], None], number: int, n
 
 
 class _Ends:
-    """What came of the scans: ``failed`` are their names. ``add`` ends the prediction if the disk is full."""
+    """The outcomes of the scans: ``failed`` names those without a label map."""
 
     def __init__(self, predictor: ScanPredictor, delivery: Delivery, manifest: PredictionManifest) -> None:
         self.failed: list[str] = []

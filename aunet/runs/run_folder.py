@@ -232,18 +232,14 @@ class RunFolder:
         return read_json_object(self.splits, _RESTORE) if self.splits.is_file() else {}
 
     def read_config(self) -> JsonObject:
-        """Return the configuration as written, unchecked; empty if there is none yet.
-
-        ``config.composition.load_run_config`` adds the keys that were added since, and checks it.
-        """
+        """Return the configuration as written, unchecked (``config.draft.load_run_config`` is not); empty if none."""
         if not self.config.is_file():
             return {}
         try:
             content = yaml.safe_load(self.config.read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{self.config}: not readable as YAML ({' '.join(str(error).split())}). {_RESTORE}"
-            ) from None
+            reason = " ".join(str(error).split())
+            raise UserError(f"{self.config}: not readable as YAML ({reason}). {_RESTORE}") from None
         if not isinstance(content, dict):
             raise UserError(f"{self.config}: not a mapping of settings. {_RESTORE}")
         return cast(JsonObject, content)
@@ -280,8 +276,7 @@ class RunFolder:
 
 def is_run_folder(folder: Path) -> bool:
     """Return whether ``folder`` holds the record or the configuration of a run."""
-    run = RunFolder(folder)
-    return run.record.is_file() or run.config.is_file()
+    return any((folder / name).is_file() for name in (RECORD, CONFIG))
 
 
 def runs_inside(folder: Path) -> list[Path]:
