@@ -11,7 +11,7 @@ import numpy as np
 
 from aunet.data.io.format import Format, StoredVoxels
 from aunet.data.io.grid import Affine, Shape, Voxels
-from aunet.data.io.itk_header import check_header, header_text
+from aunet.data.io.itk_header import check_compression, check_header, header_text
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
 
@@ -137,6 +137,7 @@ def _unreadable(image_io: str, error: RuntimeError) -> str:
 
 def _read(path: Path, image_io: str) -> StoredVoxels:
     reader, shape, affine = _reader(path, image_io)
+    check_compression(path, _files(path)[-1])
     try:
         image = reader.Execute()
         array: Voxels = _imported(path).GetArrayFromImage(image)
