@@ -38,6 +38,7 @@ _KNOWN_SPACES = (
 )
 _TRANSFORM = re.compile(rb"^(?:TransformMatrix|Rotation|Orientation)\s*=", re.MULTILINE)
 _INSIDE = ("local", "")
+_LONGEST_NAME = 255  # bytes, of file systems; looking for a longer one fails
 
 
 def _imported(path: Path) -> ModuleType:
@@ -61,7 +62,7 @@ def _files(path: Path) -> list[Path]:
             f"{path}: its voxels are in {name!r}; only a single file in the same folder is read. Save the scan as one"
             " file (.nrrd or .mha)."
         )
-    if not path.with_name(name).is_file():
+    if len(name.encode()) > _LONGEST_NAME or not path.with_name(name).is_file():
         raise UserError(f"{path}: its voxels are in {name}, which is not there. Put it beside the header.")
     return [path, path.with_name(name)]
 
