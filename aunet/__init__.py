@@ -6,11 +6,12 @@ Importing ``aunet`` loads neither torch nor anything heavy; the first access to 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aunet.build.ensemble import load_ensemble
     from aunet.build.model import load_run
     from aunet.pipeline.export import export_run
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "export_run", "load_run"]
+__all__ = ["__version__", "export_run", "load_ensemble", "load_run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -22,4 +23,8 @@ def __getattr__(name: str) -> Any:
         from aunet.pipeline.export import export_run
 
         return export_run
+    if name == "load_ensemble":
+        from aunet.build.ensemble import load_ensemble
+
+        return load_ensemble
     raise AttributeError(f"module 'aunet' has no attribute {name!r}")

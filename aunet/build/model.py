@@ -6,7 +6,7 @@ Parts that only a training needs are in ``task.py``, so that a prediction import
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -175,9 +175,21 @@ def build_region(config: RunConfig, coarse: Path | None = None, device: str | No
             f"data.region_classes={unknown}: not classes of {data.region}, which has {names[1:]}. Name some."
         )
     classes = sorted(names.index(name) for name in wanted)
-    identity = hashlib.sha256(RunFolder(coarse).config.read_bytes() + checkpoint.read_bytes()).hexdigest()
+    identity = _digest(*(_state_of(path) for path in (RunFolder(coarse).config, checkpoint)))
     load = partial(load_run, coarse, device, config.trusted_modules)
     return CoarseRegion(load, classes, data.region_margin_mm, identity)
+
+
+@cache
+def _digest(*files: tuple[Path, int, int]) -> str:
+    """Return the digest of the content of files; a start asks several times for that of a large checkpoint."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path, _, _ in files)).hexdigest()
+
+
+def _state_of(path: Path) -> tuple[Path, int, int]:
+    """Return a file with its size and time of change (ns), which tell whether a digest still holds."""
+    status = path.stat()
+    return path.resolve(), status.st_size, status.st_mtime_ns
 
 
 def _check_region(region: str, facts: DatasetFacts, coarse: RunConfig) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also score the detection of separate parts (connected components) of each class",
     )
     parser.add_argument(
+        "--mesh",
+        action="store_true",
+        help="also measure the distance of triangle meshes, as the paper does; needs pip install 'aunet[mesh]'",
+    )
+    parser.add_argument(
+        "--probabilities",
+        type=path_of,
+        metavar="DIR",
+        help="also score the calibration (Brier, ECE) of the probabilities in DIR, as aunet predict --probabilities"
+        " writes them",
+    )
+    parser.add_argument(
         "--others-are-background",
         action="store_true",
         help="take values that --classes does not name as background",
@@ -82,13 +94,21 @@ def evaluate(arguments: argparse.Namespace) -> None:
         summary_as_mapping,
         write_case_scores,
     )
+    from aunet.metrics.mesh_distance import check_meshes
     from aunet.reporting.tables import score_table
     from aunet.runs.run_folder import ScoreFolder
     from aunet.terminal import table_console
 
     check_output(arguments.output)
     value_of_class = parse_classes(arguments.classes) if arguments.classes else None
-    scoring = parse_scoring(arguments.tolerance, has_lesions=arguments.lesions)
+    scoring = replace(
+        parse_scoring(arguments.tolerance),
+        has_lesions=arguments.lesions,
+        has_meshes=arguments.mesh,
+        probabilities=arguments.probabilities,
+    )
+    if arguments.mesh:
+        check_meshes()
     scored = _choose(arguments)(arguments, value_of_class, scoring)
     scores = scored.scores
     summary, output = summarise(scores), ScoreFolder(arguments.output)
@@ -202,7 +222,7 @@ def _check_tolerances(scoring: "Scoring", classes: Collection[str]) -> None:
             )
 
 
-def parse_scoring(words: Sequence[str], *, has_lesions: bool = False) -> "Scoring":
+def parse_scoring(words: Sequence[str]) -> "Scoring":
     """Parse ``["2", "spleen=3"]``: tolerances in mm, of all classes and of one; raise UserError for anything else."""
     from aunet.metrics.label_map_scores import Scoring
 
@@ -217,7 +237,7 @@ def parse_scoring(words: Sequence[str], *, has_lesions: bool = False) -> "Scorin
             raise UserError(f"--tolerance {word}: write mm, or NAME=MM once for a class, as in 2 pancreas=3.")
         tolerances[name] = tolerance
     of_all = tolerances.pop("", None)
-    return Scoring(tolerances, has_lesions=has_lesions) if of_all is None else Scoring(tolerances, of_all, has_lesions)
+    return Scoring(tolerances) if of_all is None else Scoring(tolerances, of_all)
 
 
 def parse_classes(words: Sequence[str]) -> dict[str, int]:

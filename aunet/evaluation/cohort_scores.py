@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ from aunet.data.cohort.references import read_reference
 from aunet.data.io.volume import Volume, align, check_same_grid, read_label, stem
 from aunet.errors import UserError
 from aunet.evaluation.folder_scores import label_maps
+from aunet.evaluation.probability_files import measure_calibrations
 from aunet.messages import shortened
 from aunet.metrics.case_scores import join_scores
-from aunet.metrics.label_map_scores import USUAL_SCORING, Scoring, score_case
+from aunet.metrics.label_map_scores import NOT_MEASURED, USUAL_SCORING, Scoring, score_case
 from aunet.terminal import shown
 
 
@@ -111,15 +112,24 @@ def _score(
     annotated = frozenset(
         number for k, number in classes.reference.items() if number not in (0, IGNORED) and case.annotates(k)
     )
+    references = _renumbered(reference, classes.reference)
+    calibrations = NOT_MEASURED
+    if scoring.probabilities is not None:
+        numbers = {name: number for number, name in classes.labels.foreground}
+        value_of_number = {number: value for value, number in classes.predicted.items() if number}
+        values = {name: value_of_number[number] for name, number in numbers.items()}
+        numbered = replace(reference, array=references)
+        calibrations = measure_calibrations(scoring.probabilities, path, values, numbered, numbers)
     return score_case(
         case.case_id,
         _renumbered(predicted, classes.predicted),
-        _renumbered(reference, classes.reference),
+        references,
         reference.spacing,
         classes.labels,
         annotated,
         case.patient,
         scoring,
+        calibrations,
     )
 
 

@@ -8,11 +8,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from aunet.data.io.grid import cover_both
 from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_label, stem
 from aunet.errors import UserError
+from aunet.evaluation.probability_files import measure_calibrations
 from aunet.messages import shortened
 from aunet.metrics.case_scores import join_scores
-from aunet.metrics.label_map_scores import USUAL_SCORING, Scoring, class_boxes, scan_diagonal, score_values
+from aunet.metrics.label_map_scores import (
+    NOT_MEASURED,
+    USUAL_SCORING,
+    Scoring,
+    class_boxes,
+    scan_diagonal,
+    score_values,
+)
 from aunet.terminal import shown
 
 _logger = logging.getLogger(__name__)
@@ -95,7 +104,8 @@ def _score_files(
     scoring: Scoring,
 ) -> tuple[pd.DataFrame, float]:
     """Return the scores of one case and the diagonal of its scan (mm), which a case without any class has too."""
-    expected, predicted = read_label(reference), read_label(prediction)
+    # Neither of two segmentations in DICOM has the size of the scan.
+    expected, predicted = cover_both(read_label(reference), read_label(prediction))
     predicted = align(predicted, expected)
     expected = align(expected, predicted)
     check_same_grid(expected, predicted, case_id)
@@ -109,7 +119,12 @@ def _score_files(
             f" --classes names only {known}. Name them too, or take them as background with --others-are-background."
         )
     arrays = predicted.array, expected.array
-    scores = score_values(case_id, *arrays, expected.spacing, value_of_class, scoring=scoring)
+    calibrations = NOT_MEASURED
+    if scoring.probabilities is not None:
+        calibrations = measure_calibrations(scoring.probabilities, prediction, value_of_class, expected)
+    scores = score_values(
+        case_id, *arrays, expected.spacing, value_of_class, scoring=scoring, calibrations=calibrations
+    )
     return scores, scan_diagonal(expected.shape, expected.spacing)
 
 

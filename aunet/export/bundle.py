@@ -4,7 +4,6 @@ Source of the layout: MONAI's bundle specification, https://docs.monai.io/en/sta
 """
 
 import io
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from aunet.export.exported_model import (
 from aunet.files import write_json
 from aunet.inference.engines import quiet_exporters
 
-STANDALONE = ("__init__.py", "processing.py", "monai_parts.py")
+STANDALONE = ("__init__.py", "processing.py", "postprocessing.py", "monai_parts.py")
 # The schema of metadata.json that MONAI publishes.
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 _PARTS = "scripts.monai_parts"
@@ -55,7 +54,7 @@ def _write_network(model: ExportedModel) -> tuple[bytes, ExportedModel]:
 def _is_same(network: nn.Module, content: bytes, image: Tensor) -> bool:
     """Return whether TorchScript computes what ``network`` does, on an image of another size than its example's."""
     try:
-        with torch.no_grad():
+        with quiet_exporters(), torch.no_grad():
             traced: Tensor = torch.jit.load(io.BytesIO(content))(image)
             return torch.allclose(traced, network(image), atol=1e-4, rtol=1e-4)
     except RuntimeError:
@@ -65,8 +64,8 @@ def _is_same(network: nn.Module, content: bytes, image: Tensor) -> bool:
 def write_torchscript(network: nn.Module, example: Tensor) -> bytes:
     """Return ``network`` traced on ``example`` (1, C, h, w, d), without the paths of this machine's Python files."""
     buffer, cleaned = io.BytesIO(), io.BytesIO()
-    with quiet_exporters(), warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch prefers torch.export; MONAI's tools read TorchScript
+    # torch warns that it prefers torch.export; MONAI's tools read TorchScript.
+    with quiet_exporters(), torch.inference_mode(False), torch.no_grad():
         torch.jit.save(torch.jit.trace(network, example, check_trace=False, _store_inputs=False), buffer)
     with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(cleaned, "w", zipfile.ZIP_STORED) as target:
         for entry in source.infolist():
@@ -87,7 +86,7 @@ def _inference(model: ExportedModel) -> dict[str, object]:
         "preprocessing": {"_target_": "Compose", "transforms": _preprocessing(model)},
         "dataset": {"_target_": "Dataset", "data": "@datalist", "transform": "@preprocessing"},
         "inferer": {"_target_": f"{_PARTS}.WindowInferer", **model.windows},
-        "postprocessing": {"_target_": "Compose", "transforms": _postprocessing()},
+        "postprocessing": {"_target_": "Compose", "transforms": _postprocessing(model)},
         "evaluator": {
             "_target_": f"{_PARTS}.Evaluator",
             "dataset": "@dataset",
@@ -132,7 +131,8 @@ def _standardising(model: ExportedModel) -> list[dict[str, object]]:
     return [*clipping, normalising | {"subtrahend": first["mean"], "divisor": first["sd"]}]
 
 
-def _postprocessing() -> list[dict[str, object]]:
+def _postprocessing(model: ExportedModel) -> list[dict[str, object]]:
+    """Return the way back to the scan, the label map, and the steps of the run on it."""
     saving = {
         "output_dir": "@output_dir",
         "output_postfix": "seg",
@@ -142,16 +142,18 @@ def _postprocessing() -> list[dict[str, object]]:
         "separate_folder": False,
         "print_log": False,
     }
+    steps = {"steps": model.postprocessing, "class_names": model.predictor.labels.names}
     inverting = {"transform": "@preprocessing", "orig_keys": "image", "nearest_interp": False}
     return [
         {"_target_": "Invertd", "keys": "pred", **inverting},
         {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+        *([{"_target_": f"{_PARTS}.Postprocessed", "keys": "pred", **steps}] if model.postprocessing else []),
         {"_target_": "SaveImaged", "keys": "pred", **saving},
     ]
 
 
 def _metadata(model: ExportedModel) -> dict[str, object]:
-    labels, versions = model.predictor.labels, installed_versions("monai", "torch", "numpy", "nibabel")
+    labels, versions = model.predictor.labels, installed_versions("monai", "torch", "numpy", "nibabel", "scipy")
     common: dict[str, Any] = {
         "spatial_shape": [f"{unit}*n" if unit > 1 else "*" for unit in model.windows["size_multiple"]],
         "dtype": "float32",
@@ -179,7 +181,7 @@ def _metadata(model: ExportedModel) -> dict[str, object]:
         "monai_version": versions["monai"],
         "pytorch_version": versions["torch"],
         "numpy_version": versions["numpy"],
-        "required_packages_version": {"nibabel": versions["nibabel"]},
+        "required_packages_version": {name: versions[name] for name in ("nibabel", "scipy")},
         "name": f"aunet {model.name}",
         "task": f"Segmentation of {', '.join(name for _, name in labels.foreground)}",
         "description": f"{model.name}, trained and exported by aunet. docs/README.md is its model card.",

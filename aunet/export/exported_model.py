@@ -14,14 +14,22 @@ from torch import nn
 from aunet.config.schema import Target
 from aunet.data.cohort.case import Modality
 from aunet.data.preprocessing.intensity_scale import IntensityScale
+from aunet.export.standalone.postprocessing import Step
 from aunet.export.standalone.processing import Intensities, Windows
 from aunet.inference.engines import fold_batch_norms
 from aunet.inference.inferers import Inferer, WholeVolume
+from aunet.inference.postprocessing import HoleFilling, LargestComponent, MaskStep, MinimumVolume
+from aunet.inference.prediction import Postprocessing
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 
 _log = logging.getLogger(__name__)
 _MEASURED_ON: dict[Modality, str] = {"ct": "all", "mr": "nonzero", "pet": "positive", "picture": "all"}
+_STEP_NAMES: dict[type[MaskStep], str] = {
+    LargestComponent: "largest_component",
+    MinimumVolume: "minimum_volume",
+    HoleFilling: "hole_filling",
+}
 # Voxels of a scan that is predicted in one pass whatever its size.
 _UNLIMITED = 10**12
 _STEPS = [
@@ -38,6 +46,7 @@ _STEPS = [
     " at least 0.001). processing.py is exact.",
     "Resample the logits to the voxels of the scan like the image, and take the class with the highest one.",
     "Bring the axes back to the order of the file.",
+    "Apply the steps of postprocessing in their order; postprocessing.py is exact.",
 ]
 
 
@@ -52,6 +61,7 @@ class ExportedModel:
         spatial_dims: of the network; 2 for one that labels slice by slice.
         in_channels: of the scans.
         windows: how they are laid over a scan.
+        postprocessing: steps on the label map.
         left_out: settings of the run that the files do not apply.
     """
 
@@ -61,6 +71,7 @@ class ExportedModel:
     spatial_dims: int
     in_channels: int
     windows: Windows
+    postprocessing: tuple[Step, ...] = ()
     left_out: tuple[str, ...] = ()
 
     @property
@@ -92,7 +103,7 @@ class ExportedModel:
                 "intensities": self.intensities(),
             },
             "windows": self.windows,
-            "postprocessing": [],
+            "postprocessing": list(self.postprocessing),
             "classes": dict(enumerate(self.predictor.labels.names)),
             "left_out": list(self.left_out),
         }
@@ -127,6 +138,15 @@ def describe_windows(inferer: Inferer, overlap: float, voxels_in_memory: int) ->
         size_multiple=list(inferer.size_multiple),
         one_pass_voxels=one_pass,
     )
+
+
+def describe_step(step: Postprocessing) -> Step | None:
+    """Return a step of aunet as the files hold it; None for one of others, which only its own code can apply."""
+    for kind, name in _STEP_NAMES.items():
+        if type(step) is kind:
+            least_ml = step.least_ml if isinstance(step, MinimumVolume) else None
+            return Step(step=name, class_name=step.class_name, least_ml=least_ml)
+    return None
 
 
 def copy_standalone(folder: Path, names: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from aunet.export.exported_model import ExportedModel, copy_standalone, example_
 from aunet.files import write_json
 from aunet.inference.engines import write_onnx
 
-STANDALONE = ("processing.py", "predict.py")
+STANDALONE = ("processing.py", "postprocessing.py", "predict.py")
 _log = logging.getLogger(__name__)
 
 

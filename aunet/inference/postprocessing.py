@@ -88,7 +88,11 @@ class HoleFilling(MaskStep):
     def change(self, mask: Mask, is_free: Mask, voxel_ml: float) -> Mask:
         """Return ``mask`` with its holes; those of a picture are found within its plane."""
         is_flat = mask.shape[2] == 1
-        filled = ndimage.binary_fill_holes(mask[..., 0])[..., None] if is_flat else ndimage.binary_fill_holes(mask)
+        filled: Mask = np.zeros_like(mask)
+        if is_flat:
+            filled[..., 0] = ndimage.binary_fill_holes(mask[..., 0])
+        else:
+            filled[:] = ndimage.binary_fill_holes(mask)
         return mask | (filled & is_free)
 
 
@@ -108,5 +112,6 @@ def mask_boxes(label: NDArray[np.uint8], num_classes: int) -> dict[int, Box]:
 
 def _parts(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """Return the number of each voxel's part, 0 outside, and the voxels of each number."""
-    parts = np.asarray(ndimage.label(mask, structure=_TOUCHING)[0])
+    parts = np.zeros(mask.shape, np.int32)
+    ndimage.label(mask, structure=_TOUCHING, output=parts)
     return parts, np.bincount(parts.ravel())

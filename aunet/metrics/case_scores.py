@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
+from aunet.metrics.metric import Extra
 from aunet.metrics.registry import METRIC_OF, METRICS
 
 # Keys of the metrics: those that tables show, all that files hold, and the distances among these.
@@ -123,9 +124,10 @@ def count_cases(scores: pd.DataFrame) -> str:
     return f"{count} of {num_patients} patient{'' if num_patients == 1 else 's'}"
 
 
-def columns_of(*, has_optional: bool = False) -> list[str]:
-    """Return the columns of a table, with or without the metrics that are computed on request."""
-    return [column for column in COLUMNS if has_optional or column not in _OPTIONAL]
+def columns_of(extras: Collection[Extra] = ()) -> list[str]:
+    """Return the columns of a table: of the metrics computed on request those of ``extras``."""
+    left_out = {key for key in _OPTIONAL if METRIC_OF[key].extra not in extras}
+    return [column for column in COLUMNS if column not in left_out]
 
 
 def recorded_metrics(scores: pd.DataFrame) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """Scores of one pair of label maps: a row per class."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from aunet.classes import IGNORED, Labels
+from aunet.metrics.calibration import Calibration
 from aunet.metrics.case_scores import columns_of, recorded_metrics
 from aunet.metrics.mask_pair import DEFAULT_TOLERANCE_MM, MaskPair
+from aunet.metrics.metric import Extra
 from aunet.metrics.registry import METRICS
 
 # Slices of one box in the array, an axis each.
@@ -20,11 +23,31 @@ Box = tuple[slice, ...]
 
 @dataclass(frozen=True)
 class Scoring:
-    """Tolerances of surfaces (mm) by class name, that of all other classes, and whether lesions are scored."""
+    """The choice of scores beside the usual ones.
+
+    Attributes:
+        tolerances: of surfaces (mm), by class name.
+        tolerance_mm: of all other classes.
+        has_lesions: whether the detection of lesions is scored.
+        has_meshes: whether the distance of meshes is scored.
+        probabilities: folder of the probabilities, whose calibration is scored; see ``probability_files``.
+    """
 
     tolerances: Mapping[str, float] = field(default_factory=dict[str, float])
     tolerance_mm: float = DEFAULT_TOLERANCE_MM
     has_lesions: bool = False
+    has_meshes: bool = False
+    probabilities: Path | None = None
+
+    @property
+    def extras(self) -> frozenset[Extra]:
+        """Return which metrics are computed on request."""
+        wanted: dict[Extra, bool] = {
+            "lesions": self.has_lesions,
+            "mesh": self.has_meshes,
+            "probabilities": self.probabilities is not None,
+        }
+        return frozenset(extra for extra, is_wanted in wanted.items() if is_wanted)
 
     def tolerance_of(self, name: str) -> float:
         """Return the tolerance (mm) of a class."""
@@ -32,6 +55,7 @@ class Scoring:
 
 
 USUAL_SCORING = Scoring()
+NOT_MEASURED: Mapping[str, Calibration] = {}
 
 
 def score_case(
@@ -43,6 +67,7 @@ def score_case(
     annotated: frozenset[int] | None = None,
     patient: str = "",
     scoring: Scoring = USUAL_SCORING,
+    calibrations: Mapping[str, Calibration] = NOT_MEASURED,
 ) -> pd.DataFrame:
     """Return one row per foreground class of ``labels``, with the columns ``columns_of``.
 
@@ -57,13 +82,14 @@ def score_case(
         annotated: Classes that the reference annotates; None means all. Of the others only the predicted volume is
             known.
         patient: Patient of the case; the case itself if empty.
-        scoring: Tolerances, and whether lesions are scored.
+        scoring: Tolerances, and what is scored.
+        calibrations: Those of the classes' probabilities, by name.
     """
     index_of_class = {name: index for index, name in labels.foreground}
     is_ignored = reference == IGNORED
     if is_ignored.any():
         prediction, reference = np.where(is_ignored, 0, prediction), np.where(is_ignored, 0, reference)
-    scores = score_values(case_id, prediction, reference, spacing, index_of_class, patient, scoring)
+    scores = score_values(case_id, prediction, reference, spacing, index_of_class, patient, scoring, calibrations)
     unknown = [name for name, index in index_of_class.items() if annotated is not None and index not in annotated]
     scores.loc[scores["class"].isin(unknown), [*recorded_metrics(scores), "reference_ml"]] = float("nan")
     return scores
@@ -77,6 +103,7 @@ def score_values(
     value_of_class: Mapping[str, int],
     patient: str = "",
     scoring: Scoring = USUAL_SCORING,
+    calibrations: Mapping[str, Calibration] = NOT_MEASURED,
 ) -> pd.DataFrame:
     """Score as ``score_case`` does, for classes that are any positive integers in the label maps."""
     assert prediction.shape == reference.shape, f"{case_id}: {prediction.shape} and {reference.shape}"
@@ -85,10 +112,11 @@ def score_values(
     case = {"case_id": case_id, "patient": patient or case_id, "diagonal_mm": scan_diagonal(reference.shape, spacing)}
     rows: list[dict[str, str | float]] = []
     for name, value in value_of_class.items():
-        box = _joint_box(predicted_boxes.get(value), reference_boxes.get(value), reference.shape)
-        pair = MaskPair(prediction[box] == value, reference[box] == value, spacing, scoring.tolerance_of(name))
-        rows.append(case | {"class": name} | _score_pair(pair, scoring.has_lesions))
-    return pd.DataFrame(rows, columns=columns_of(has_optional=scoring.has_lesions))
+        box = joint_box(predicted_boxes.get(value), reference_boxes.get(value), reference.shape)
+        masks = prediction[box] == value, reference[box] == value
+        pair = MaskPair(*masks, spacing, scoring.tolerance_of(name), calibrations.get(name))
+        rows.append(case | {"class": name} | _score_pair(pair, scoring.extras))
+    return pd.DataFrame(rows, columns=columns_of(scoring.extras))
 
 
 def scan_diagonal(shape: Sequence[int], spacing: Sequence[float]) -> float:
@@ -105,13 +133,14 @@ def class_boxes(label_map: NDArray[np.integer], highest: int = 0) -> dict[int, B
     return {value: box[::-1] if is_reversed else box for value, box in boxes.items()}
 
 
-def _score_pair(pair: MaskPair, has_optional: bool) -> dict[str, float]:
-    values = {metric.key: metric.function(pair) for metric in METRICS if has_optional or not metric.is_optional}
+def _score_pair(pair: MaskPair, extras: Collection[Extra]) -> dict[str, float]:
+    chosen = [metric for metric in METRICS if metric.extra is None or metric.extra in extras]
+    values = {metric.key: metric.function(pair) for metric in chosen}
     volumes = {"reference_ml": pair.reference_ml, "predicted_ml": pair.predicted_ml}
     return values | volumes | {"tolerance_mm": pair.tolerance_mm}
 
 
-def _joint_box(first: Box | None, second: Box | None, shape: Sequence[int]) -> Box:
+def joint_box(first: Box | None, second: Box | None, shape: Sequence[int]) -> Box:
     """Return the box of both, grown by a voxel within the scan, so that masks reach its edge only at the scan's."""
     if (found := first or second) is None:
         return (slice(0, 0),) * len(shape)

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
+from aunet.metrics.calibration import Calibration
 from aunet.metrics.lesions import LesionDetection
 from aunet.metrics.overlap import Mask
 from aunet.metrics.surface_distance import SurfaceDistances, border_distances, element_distances
@@ -19,13 +20,15 @@ DEFAULT_TOLERANCE_MM = 2.0
 class MaskPair:
     """Two boolean masks of one shape: of the whole scan, or of a crop with a margin of one voxel within the scan.
 
-    ``spacing`` is the voxel size in mm along each axis, ``tolerance_mm`` the distance up to which surfaces agree.
+    ``spacing`` is the voxel size in mm along each axis, ``tolerance_mm`` the distance up to which surfaces agree,
+    ``calibration`` that of the class's probabilities in the whole scan, if they are known.
     """
 
     prediction: Mask
     reference: Mask
     spacing: Sequence[float]
     tolerance_mm: float = DEFAULT_TOLERANCE_MM
+    calibration: Calibration | None = None
 
     @cached_property
     def predicted_ml(self) -> float:
@@ -46,6 +49,12 @@ class MaskPair:
     @property
     def _voxel_ml(self) -> float:
         return math.prod(self.spacing) / 1000
+
+    @property
+    def known_calibration(self) -> Calibration:
+        """Return the calibration; NaN if probabilities are unknown, or if neither mask holds the class."""
+        is_present = self.predicted_ml > 0 or self.reference_ml > 0
+        return self.calibration if self.calibration and is_present else Calibration(math.nan, math.nan)
 
     @cached_property
     def lesions(self) -> LesionDetection:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 Direction = Literal["higher", "lower", "zero"]
 # The value that counts for a class in only one of prediction and reference: 0, the scan's diagonal in mm, or its own.
 Penalty = Literal["zero", "diagonal", "none"]
+# Metrics that are computed on request: detection of lesions, distance of meshes, calibration of probabilities.
+Extra = Literal["lesions", "mesh", "probabilities"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Metric:
         highest: Largest possible value.
         is_shown: Whether tables show it; files hold every metric.
         is_of_surface: Whether it is undefined if a mask fills the scan, whose edge is not a surface.
-        is_optional: Whether it is computed on request only.
+        extra: Option of ``aunet evaluate`` that computes it; None if it is always computed.
         older_form: Key of the metric that takes its place in tables of runs which did not record it.
         note: Sentence below each table that shows it.
     """
@@ -46,9 +48,14 @@ class Metric:
     highest: float = math.inf
     is_shown: bool = True
     is_of_surface: bool = False
-    is_optional: bool = False
+    extra: Extra | None = None
     older_form: str | None = None
     note: str = ""
+
+    @property
+    def is_optional(self) -> bool:
+        """Return whether it is computed on request only."""
+        return self.extra is not None
 
     @property
     def heading(self) -> str:

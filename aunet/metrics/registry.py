@@ -7,6 +7,7 @@ versions stay readable: a column that they lack is "not recorded".
 import math
 from collections.abc import Mapping
 
+from aunet.metrics.mesh_distance import mesh_distance
 from aunet.metrics.metric import Metric
 from aunet.metrics.overlap import dice, iou, precision, ratio, recall
 
@@ -141,7 +142,7 @@ METRICS: tuple[Metric, ...] = (
         direction="higher",
         penalty="zero",
         highest=1.0,
-        is_optional=True,
+        extra="lesions",
         note="Lesions: connected components (joined by faces, edges or corners); one shared voxel counts as detected."
         " Recall: detected components of the reference; precision: components of the prediction that touch it.",
     ),
@@ -152,7 +153,7 @@ METRICS: tuple[Metric, ...] = (
         direction="higher",
         penalty="zero",
         highest=1.0,
-        is_optional=True,
+        extra="lesions",
     ),
     Metric(
         key="lesion_precision",
@@ -161,7 +162,39 @@ METRICS: tuple[Metric, ...] = (
         direction="higher",
         penalty="zero",
         highest=1.0,
-        is_optional=True,
+        extra="lesions",
+    ),
+    Metric(
+        key="mesh_distance_mm",
+        title="Mesh S2S",
+        function=lambda pair: mesh_distance(pair.prediction, pair.reference, pair.spacing),
+        direction="lower",
+        unit="mm",
+        digits=2,
+        penalty="diagonal",
+        extra="mesh",
+        note="Mesh S2S: average symmetric distance of triangle meshes, weighted by area (pymeshmetrics).",
+    ),
+    Metric(
+        key="brier",
+        title="Brier",
+        function=lambda pair: pair.known_calibration.brier,
+        direction="lower",
+        digits=4,
+        highest=1.0,
+        extra="probabilities",
+        note="Brier: mean squared error of the class's probability over all voxels of the scan.",
+    ),
+    Metric(
+        key="ece",
+        title="ECE",
+        function=lambda pair: pair.known_calibration.ece,
+        direction="lower",
+        digits=4,
+        highest=1.0,
+        extra="probabilities",
+        note="ECE: expected calibration error of the class's probability over all voxels of the scan, in 15 bins of"
+        " equal width.",
     ),
 )
 METRIC_OF: Mapping[str, Metric] = {metric.key: metric for metric in METRICS}

@@ -40,3 +40,11 @@ def check_same_data(data: DataConfig, cohort: Cohort, record: RunRecord) -> dict
                 " Restore them, or start another run."
             )
     return found
+
+
+def foreign_facts(data: DataConfig, cohort: Cohort, record: RunRecord) -> dict[str, list[str]]:
+    """Return the caveat of scores on another dataset than the run was trained on, beside those it has."""
+    if not cohort.foreign:
+        return {}
+    caveat = f"Trained on {cohort.name}, tested on another dataset: {' '.join(data.test_on or ())}."
+    return {"caveats": [*record.facts.get("caveats", ()), caveat]}

@@ -17,13 +17,15 @@ from aunet.data.cohort.split_file import read_splits
 from aunet.data.io.volume import Volume
 from aunet.errors import UserError
 from aunet.export.card import describe_model
-from aunet.export.exported_model import ExportedModel, describe_windows
+from aunet.export.exported_model import ExportedModel, describe_step, describe_windows
 from aunet.export.formats import FORMATS, ExportFormat, Label
 from aunet.export.parity import Parity, ParityScan, generate_scan, middle_slab
 from aunet.files import check_writable, folder_replaced_atomically, write_json, write_text
-from aunet.inference.inferers import AutomaticInferer, Tiled
+from aunet.inference.inferers import AutomaticInferer
 from aunet.inference.memory import bytes_per_voxel
+from aunet.inference.prediction import Postprocessing
 from aunet.inference.predictor import Predictor
+from aunet.inference.tiles import Tiled
 from aunet.reporting.model_card import RunAnswers
 from aunet.runs.run_folder import RunFolder
 
@@ -31,7 +33,11 @@ _log = logging.getLogger(__name__)
 # Of one pass of an exported network over a whole scan, instead of the tiles of aunet: half of a usual laptop's.
 _ONE_PASS_BYTES = 4 * 2**30
 # Settings of a run that need aunet, with the values that switch them off.
-_IN_AUNET_ALONE: dict[str, object] = {"engine": None, "skip_air": False, "postprocessing": []}
+_IN_AUNET_ALONE: dict[str, object] = {
+    "engine": None,
+    "skip_air": False,
+    "flips": [],
+}
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,9 @@ def _load_model(run: Path, trusted_modules: Sequence[str]) -> tuple[ExportedMode
     predictor = load_run(run, "cpu", trusted_modules, _IN_AUNET_ALONE)
     predictor.precision = "float32"
     inference, facts = config.inference, config.dataset
-    left_out = _left_out(inference)
+    described = [(step, describe_step(step)) for step in predictor.postprocessing]
+    predictor.postprocessing = tuple(step for step, settings in described if settings is not None)
+    left_out = _left_out(inference, [step for step, settings in described if settings is None])
     for setting in left_out:
         _log.warning("%s: the exported files do not apply it, nor does the prediction they are compared with.", setting)
     model = ExportedModel(
@@ -124,15 +132,17 @@ def _load_model(run: Path, trusted_modules: Sequence[str]) -> tuple[ExportedMode
         spatial_dims=facts.spatial_dims,
         in_channels=facts.in_channels,
         windows=describe_windows(predictor.window, inference.overlap, _voxels_in_memory(predictor, facts.in_channels)),
+        postprocessing=tuple(settings for _, settings in described if settings is not None),
         left_out=left_out,
     )
     return model, config
 
 
-def _left_out(inference: InferenceConfig) -> tuple[str, ...]:
+def _left_out(inference: InferenceConfig, steps: Sequence[Postprocessing]) -> tuple[str, ...]:
     """Return the settings that change aunet's label maps and that exported files cannot hold."""
-    steps = [f"inference.postprocessing={inference.postprocessing}"] if inference.postprocessing else []
-    return (*steps, *(["inference.skip_air=true"] if inference.skip_air else []))
+    flips = [f"inference.flips={inference.flips}"] if inference.flips else []
+    air = ["inference.skip_air=true"] if inference.skip_air else []
+    return (*air, *flips, *(f"inference.postprocessing: {type(step).__name__}" for step in steps))
 
 
 def _voxels_in_memory(predictor: Predictor, in_channels: int) -> int:
@@ -186,6 +196,8 @@ class _Exporting:
             try:
                 exported.append(self.write(form, output / form.name, expected))
             except UserError as error:
+                if len(formats) == 1:
+                    raise
                 _log.error("%s", error)
                 failed.append(form.name)
         if failed:

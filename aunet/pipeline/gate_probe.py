@@ -1,5 +1,6 @@
 """The probe of a finished run: interventions on its gates, sanity checks of its maps, and Grad-CAM for contrast."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +9,7 @@ import pandas as pd
 from torch import Tensor
 
 from aunet.attention.grad_cam import layers_of
-from aunet.attention.probed_network import GateProbe, layout_of
+from aunet.attention.probed_network import GateProbe, RememberingProbe, layout_of
 from aunet.data.cohort.case import Case
 from aunet.errors import UserError
 from aunet.evaluation.probe_cases import (
@@ -80,7 +81,8 @@ class GateProbing:
 
     def __init__(self, run: ProbedRun, options: ProbeOptions, folder: Path) -> None:
         self._run, self._options = run, options
-        self._probe = GateProbe(run.predictor)
+        self._probe = RememberingProbe(run.predictor)
+        self._cases: deque[ProbeCase] = deque(maxlen=2)  # a case and its donor, which is probed next
         keys = list(self._probe.gates)
         if not keys and not options.is_grad_cam_alone:
             raise UserError(
@@ -167,7 +169,11 @@ class GateProbing:
         return [(level, reinitialised(self._run.predictor, one, level)) for level in self.levels for one in fresh]
 
     def _read(self, case: Case) -> ProbeCase:
-        return read_probe_case(case, self._run.cohort, self._run.predictor)
+        known = next((read for read in self._cases if read.case.case_id == case.case_id), None)
+        if known is None:
+            known = read_probe_case(case, self._run.cohort, self._run.predictor)
+            self._cases.append(known)
+        return known
 
     def _notes(self) -> list[str]:
         run, options = self._run, self._options

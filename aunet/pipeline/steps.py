@@ -31,7 +31,7 @@ from aunet.machine import peak_memory_bytes
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.networks.inspection.cost import forward_gflop
 from aunet.pipeline.choose_postprocessing import choose_postprocessing
-from aunet.pipeline.data_identity import check_same_data, measure_training_range
+from aunet.pipeline.data_identity import check_same_data, foreign_facts, measure_training_range
 from aunet.pipeline.region import join_facts, record_missed_tests, record_uncropped, take_in_region
 from aunet.process_settings import describe_process
 from aunet.reporting.report import build_report
@@ -71,7 +71,7 @@ def train_run(
     newest, facts = checkpoints.newest(), dict[str, object]()
     if newest is None and config.init is not None:
         facts = _start_from(config.init, config, cohort, splits, task.network)
-    facts = join_facts(join_facts(_foreign_facts(config, cohort, record), region_facts), facts)
+    facts = join_facts(join_facts(foreign_facts(config.data, cohort, record), region_facts), facts)
     facts["computing"] = choice.as_record() | {"compiled": _compile(config, task, choice, record)}
     training = set(splits.train)
     facts["training_range"] = measure_training_range([case for case in cohort.cases if case.case_id in training])
@@ -111,14 +111,6 @@ def train_run(
         **_describe_end(trainer, clock),
     )
     return splits
-
-
-def _foreign_facts(config: RunConfig, cohort: Cohort, record: RunRecord) -> dict[str, list[str]]:
-    """Return the caveat of scores on another dataset than the run was trained on, beside those it has."""
-    if not cohort.foreign:
-        return {}
-    caveat = f"Trained on {cohort.name}, tested on another dataset: {' '.join(config.data.test_on or ())}."
-    return {"caveats": [*record.facts.get("caveats", ()), caveat]}
 
 
 def _warn_of_absent_classes(data: SegmentationData) -> None:

@@ -87,7 +87,7 @@ class RunAnswers:
         return f"{self._fact('data')}: {self._fact('data_description')}"
 
     def _evaluated(self) -> str:
-        scores = self._run.read_case_scores()
+        scores = self._run.case_scores
         if scores is None:
             return "not tested yet"
         evaluated = f"{count_cases(scores)} of the same data"
@@ -155,7 +155,7 @@ class RunAnswers:
         return f"commit {self._fact('commit')}" + (f", changed: {changes}" if changes else "")
 
     def _metrics(self) -> str:
-        scores = self._run.read_case_scores()
+        scores = self._run.case_scores
         if scores is None:
             return "not tested yet"
         return ", ".join(METRIC_OF[key].heading for key in shown_metrics(recorded_metrics(scores)))

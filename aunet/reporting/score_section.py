@@ -44,7 +44,7 @@ class ScoreSection:
 
 def dice_tiles(run: RunFolder) -> list[Tile]:
     """Return the test Dice of each class, mean ± sd; none before the test."""
-    scores = run.read_case_scores()
+    scores = run.case_scores
     if scores is None:
         return []
     return [
@@ -55,7 +55,7 @@ def dice_tiles(run: RunFolder) -> list[Tile]:
 
 def score_section(run: RunFolder) -> ScoreSection | None:
     """Return the section on the run's test cases; None before they are scored."""
-    scores = run.read_case_scores()
+    scores = run.case_scores
     if scores is None or scores.empty:
         return None
     notes = notes_on(shown_metrics(recorded_metrics(scores)))

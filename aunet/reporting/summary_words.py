@@ -16,7 +16,7 @@ from aunet.runs.run_folder import RunFolder
 
 def summarise_in_words(run: RunFolder) -> list[str]:
     """Return sentences on test scores, best epoch and contrast of attention; parts that the run lacks are left out."""
-    scores = run.read_case_scores()
+    scores = run.case_scores
     found = [] if scores is None or scores.empty else _test_sentences(run, scores)
     return [*found, *_epoch_sentences(run), *_attention_sentences(run)]
 

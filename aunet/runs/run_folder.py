@@ -256,8 +256,9 @@ class RunFolder:
         """Return the cells of the table of speeds by column, a row per epoch; empty if it is not recorded."""
         return read_table(self.timing)
 
-    def read_case_scores(self) -> "pd.DataFrame | None":
-        """Return the scores of the test cases, a row per case and class; None before the test."""
+    @cached_property
+    def case_scores(self) -> "pd.DataFrame | None":
+        """Return the scores of the test cases, a row per case and class, read once; None before the test."""
         # pandas takes half a second to import, which listing many runs does without.
         from aunet.metrics.case_scores import read_case_scores
 

@@ -10,7 +10,15 @@ from torch import Tensor
 
 from aunet.attention.case_map import case_map
 from aunet.attention.interventions import CONTROL, INTERVENTIONS, GateKind, GateMap, intervene
-from aunet.attention.probed_network import GateKey, GateProbe, gates_of, kind_of, layout_of
+from aunet.attention.probed_network import (
+    CasePrediction,
+    GateKey,
+    GateProbe,
+    RememberingProbe,
+    gates_of,
+    kind_of,
+    layout_of,
+)
 from aunet.classes import Labels
 from aunet.commands import probe as command
 from aunet.data.preprocessing.steps import Preprocessing
@@ -196,3 +204,15 @@ def test_a_network_without_gates_has_none_and_a_foreign_gate_is_refused() -> Non
     network.skips[1] = torch.nn.Conv3d(4, 4, 1)
     with pytest.raises(UserError, match="level 2 is gated by Conv3d"):
         gates_of(network)
+
+
+def test_a_remembering_probe_predicts_a_case_and_its_donor_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched, images = list[Tensor](), [torch.zeros(1), torch.ones(1), torch.ones(1)]
+    monkeypatch.setattr(GateProbe, "__init__", lambda self, predictor: None)
+    monkeypatch.setattr(GateProbe, "watch", lambda self, image: (watched.append(image), CasePrediction(image, {}))[1])
+    probe = RememberingProbe(predictor=None)  # pyright: ignore[reportArgumentType]
+
+    for number in (0, 1, 0, 1, 2, 1, 2, 0):
+        assert probe.watch(images[number]).logits is images[number]
+
+    assert [next(number for number, image in enumerate(images) if image is seen) for seen in watched] == [0, 1, 2, 0]

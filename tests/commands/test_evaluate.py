@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -287,3 +288,55 @@ def test_scores_on_phantoms_are_marked_in_the_table_and_the_summary(
     assert "(PHANTOM)" in printed
     assert "synthetic" in printed
     assert json.loads((tmp_path / "scores" / "summary.json").read_text(encoding="utf-8"))["is_phantom"] is True
+
+
+def write_probabilities(folder: Path, label_maps: Path, sure: float) -> Path:
+    """Write for each label map the probabilities of a network that is ``sure`` of it: background and cube."""
+    for path in label_maps.glob("*.nii.gz"):
+        label = read_label(path)
+        for value, name in enumerate(("background", "cube")):
+            values = np.where(label.array == value, sure, 1 - sure).astype(np.float32)
+            file = folder / path.name.removesuffix(".nii.gz") / f"{value:02d}_{name}.nii.gz"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            nibabel.Nifti1Image(values, label.affine).to_filename(file)
+    return folder
+
+
+def test_probabilities_are_scored_by_their_calibration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    predictions, references = write_cubes(tmp_path / "predictions", 3), write_cubes(tmp_path / "references", 2)
+    probabilities = write_probabilities(tmp_path / "probabilities", predictions, 0.9)
+    words = ("--classes", "cube=1", "--probabilities", probabilities)
+
+    run(predictions, references, "--output", tmp_path / "scores", *words)
+
+    of_a, _ = read_case_scores(tmp_path / "scores" / "case_scores.csv").to_dict("records")
+    share_wrong = 2 * 16 / 12**3  # a layer of 4 x 4 voxels on either side
+    assert of_a["brier"] == pytest.approx(share_wrong * 0.9**2 + (1 - share_wrong) * 0.1**2)
+    inside, outside = 64 / 12**3, 1 - 64 / 12**3
+    assert of_a["ece"] == pytest.approx(inside * abs(0.9 - 48 / 64) + outside * abs(0.1 - 16 / (12**3 - 64)))
+    assert "ECE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda file: file.unlink(), r"probabilities/a: no file of class cube, whose name begins 01_"),
+        (lambda file: file.rename(file.with_name("01_other.nii.gz")), ""),
+        (lambda file: nibabel.Nifti1Image(np.full((12, 12, 12), 90.0), np.eye(4)).to_filename(file), "grid"),
+        (
+            lambda file: nibabel.Nifti1Image(np.full((12, 12, 12), 90.0), np.diag([2.0, 1, 1, 1])).to_filename(file),
+            r"values from 90 to 90; probabilities lie between 0 and 1",
+        ),
+    ],
+)
+def test_files_that_are_not_the_probabilities_are_refused(tmp_path: Path, damage: Any, message: str) -> None:
+    predictions, references = write_cubes(tmp_path / "predictions", 3), write_cubes(tmp_path / "references", 2)
+    probabilities = write_probabilities(tmp_path / "probabilities", predictions, 0.9)
+    damage(probabilities / "a" / "01_cube.nii.gz")
+    words = (predictions, references, "--output", tmp_path / "scores", "--classes", "cube=1")
+
+    if not message:
+        return run(*words, "--probabilities", probabilities)
+    with pytest.raises(UserError, match=message):
+        run(*words, "--probabilities", probabilities)
+    return None

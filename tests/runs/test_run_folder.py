@@ -47,7 +47,7 @@ def test_the_names_of_a_runs_files_are_in_one_module(repository: Path) -> None:
 def test_an_empty_folder_reads_as_nothing_recorded(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     assert (run.read_record(), run.read_splits(), run.read_config()) == ({}, {}, {})
-    assert (run.read_epochs(), run.read_timing(), run.read_case_scores()) == ([], [], None)
+    assert (run.read_epochs(), run.read_timing(), run.case_scores) == ([], [], None)
     assert not is_run_folder(tmp_path)
 
 

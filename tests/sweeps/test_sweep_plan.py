@@ -106,6 +106,30 @@ def test_only_an_experiment_with_lists_makes_a_study() -> None:
     assert plan_sweep(["model=unet,attention"]).study == ""
 
 
+@pytest.mark.parametrize("study", ["paper_ct150_table1", "paper_ct82_table2"])
+def test_the_papers_tables_compare_its_two_networks_with_five_seeds(study: str) -> None:
+    jobs = plan_sweep([f"experiment={study}", "data.root=/scans"]).jobs
+
+    assert {job.words[-2:] for job in jobs} == {
+        (f"model={model}", f"seed={seed}") for model in ("unet", "attention") for seed in range(5)
+    }
+    split, expected = jobs[0].plain["data"]["split"], {"paper_ct150_table1": (120, 30), "paper_ct82_table2": (61, 21)}
+    assert (split["train"], split["test"]) == expected[study]
+
+
+def test_the_second_row_of_the_papers_table_has_few_training_cases_and_as_many_passes() -> None:
+    words = ["experiment=paper_ct150_table1", "data/split=paper_30_120", "data.batches_per_epoch=15"]
+    data = plan_sweep(words).jobs[0].plain["data"]
+    assert (data["split"]["train"], data["split"]["test"], data["batches_per_epoch"]) == (30, 120, 15)
+
+
+def test_a_study_may_test_on_another_dataset() -> None:
+    words = ["experiment=other_scanner", "data=amos22", 'data.test_on=["data=btcv","data.root=/scans/btcv"]']
+    plan = plan_sweep(words)
+    assert (plan.study, len(plan.jobs)) == ("other_scanner", 10)
+    assert plan.jobs[0].plain["data"]["test_on"] == ["data=btcv", "data.root=/scans/btcv"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("study", "jobs"),

@@ -28,8 +28,8 @@ def with_foreign_cases(cohort: Cohort, other: Cohort, words: Sequence[str]) -> C
     own_patients = {case.patient: case.case_id for case in joined if case.case_id not in foreign}
     if both := [case for case in joined if case.case_id in foreign and case.patient in own_patients]:
         raise UserError(
-            f"{told}: case {both[0].case_id} is a copy of {own_patients[both[0].patient]} of {cohort.name}, and a scan"
-            " that was trained on is no test. Leave it out on one side: data.cases=PATTERN."
+            f"{told}: case {both[0].case_id} is a copy of {own_patients[both[0].patient]} of {cohort.name}; a scan that"
+            " was trained on cannot test. Leave it out on one side: data.cases=PATTERN."
         )
     return replace(
         cohort,

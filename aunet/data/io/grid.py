@@ -18,6 +18,8 @@ Shape = tuple[int, int, int]
 
 # Of the smallest voxel side: writers round affines to float32 or to six digits, which moves a corner far less.
 _GRID_TOLERANCE = 0.01
+# Voxels; scans have up to 1024 on a side, and whole bodies some 1500 slices.
+_LARGEST_SIDE = 2048
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,10 @@ def align(label: Volume, image: Volume) -> Volume:
             return label
         if distance <= _tolerance(image, label):
             return replace(label, affine=image.affine)
-    relative = np.linalg.inv(label.affine) @ image.affine
-    whole = np.rint(relative)
-    axes = np.abs(whole[:3, :3]).argmax(axis=0)
-    is_permutation = np.array_equal(np.sort(np.abs(whole[:3, :3]), axis=None), [0] * 6 + [1] * 3)
-    if not is_permutation or len(set(axes.tolist())) < 3:
+    turned = _turned_to(label, image)
+    if turned is None:
         return label
-    if largest_corner_distance(image.shape, image.affine, label.affine @ whole) > _tolerance(image, label):
-        return label
-    array, starts = _turned(label.array, whole, axes.tolist())
+    array, starts = turned
     if array.shape == image.shape and not any(starts):
         return replace(label, array=np.ascontiguousarray(array), affine=image.affine)
     if not label.is_sparse:
@@ -112,6 +109,45 @@ def align(label: Volume, image: Volume) -> Volume:
             " segmentation belongs to this series."
         )
     return replace(label, array=placed, affine=image.affine)
+
+
+def cover_both(first: Volume, second: Volume) -> tuple[Volume, Volume]:
+    """Return two sparse label maps of one lattice on the smallest grid that holds both, 0 outside either.
+
+    Other volumes are returned as they are: one of them has the size of the scan.
+    """
+    turned = _turned_to(second, first) if first.is_sparse and second.is_sparse else None
+    if turned is None:
+        return first, second
+    array, starts = turned
+    low = [min(0, -start) for start in starts]
+    high = [max(size, length - start) for size, length, start in zip(first.shape, array.shape, starts, strict=True)]
+    sides = [last - begin for begin, last in zip(low, high, strict=True)]
+    if max(sides) > _LARGEST_SIDE:  # they are not of one scan, as the check of the grid will say
+        return first, second
+    affine = first.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ np.array(low, dtype=np.float64)
+    shape: Shape = (sides[0], sides[1], sides[2])
+    moved = [start + begin for start, begin in zip(starts, low, strict=True)]
+    return (
+        replace(first, array=_placed(first.array, low, shape), affine=affine),
+        replace(second, array=_placed(array, moved, shape), affine=affine),
+    )
+
+
+def _turned_to(label: Volume, image: Volume) -> tuple[Voxels, list[int]] | None:
+    """Return the label's array in the image's axis order and its index at the image's first voxel.
+
+    None unless both lie on one lattice.
+    """
+    whole = np.rint(np.linalg.inv(label.affine) @ image.affine)
+    axes = np.abs(whole[:3, :3]).argmax(axis=0)
+    is_permutation = np.array_equal(np.sort(np.abs(whole[:3, :3]), axis=None), [0] * 6 + [1] * 3)
+    if not is_permutation or len(set(axes.tolist())) < 3:
+        return None
+    if largest_corner_distance(image.shape, image.affine, label.affine @ whole) > _tolerance(image, label):
+        return None
+    return _turned(label.array, whole, axes.tolist())
 
 
 def _tolerance(image: Volume, label: Volume) -> float:

@@ -12,6 +12,7 @@ from monai.data.utils import affine_to_spacing
 from monai.inferers import Inferer
 from monai.transforms import InvertibleTransform, MapTransform
 
+from .postprocessing import Step, postprocess
 from .processing import Array, Axis, Intensities, Windows, plan_axes, predict_windows, resample, standardise
 
 
@@ -83,6 +84,27 @@ class Standardised(MapTransform):
                 torch.from_numpy(np.stack(arrays)), meta=image.meta, applied_operations=image.applied_operations
             )
         return standardised
+
+
+class Postprocessed(MapTransform):
+    """Steps on label maps (1, H, W, D); see ``postprocessing.postprocess``."""
+
+    def __init__(
+        self, keys: Any, steps: Sequence[Step], class_names: Sequence[str], allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.steps = steps
+        self.class_names = class_names
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Change the label maps."""
+        changed = dict(data)
+        for key in self.key_iterator(changed):
+            label = changed[key]
+            voxel_ml = abs(float(torch.linalg.det(label.affine[:3, :3]))) / 1000
+            array = postprocess(label.numpy()[0].astype(np.uint8), self.steps, self.class_names, voxel_ml)
+            changed[key] = MetaTensor(torch.from_numpy(array[None]), meta=label.meta)
+        return changed
 
 
 class WindowInferer(Inferer):

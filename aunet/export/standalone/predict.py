@@ -1,7 +1,7 @@
 """A label map of a scan with the ONNX network beside this file: python predict.py SCAN... LABEL.nii.gz.
 
-Needs numpy, nibabel and onnxruntime. A scan of several channels is one 4D file, or one file per channel in the order of
-``processing.json``.
+Needs numpy, nibabel and onnxruntime, and scipy if ``processing.json`` lists steps of post-processing. A scan of several
+channels is one 4D file, or one file per channel in the order of ``processing.json``.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 import nibabel
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from processing import Array, label_of, plan_axes, predict_windows, prepare
 
 FOLDER = Path(__file__).resolve().parent
@@ -28,12 +29,11 @@ def read_ras(paths: Sequence[str]) -> tuple[Array, nibabel.Nifti1Image]:
     return np.stack(channels), files[0]
 
 
-def write_label(path: str, label: np.ndarray, scan: nibabel.Nifti1Image) -> None:
-    """Write a label map (H, W, D) along RAS+ axes in the axis order, and with the affine, of ``scan``."""
+def to_stored(label: NDArray[np.uint8], scan: nibabel.Nifti1Image) -> NDArray[np.uint8]:
+    """Return a label map (H, W, D) along RAS+ axes in the axis order of ``scan``."""
     order = nibabel.io_orientation(scan.affine)  # a row per stored axis: its RAS axis and its direction
-    to_stored = nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), order)
-    stored = nibabel.orientations.apply_orientation(label, to_stored)
-    nibabel.save(nibabel.Nifti1Image(stored, scan.affine), path)
+    turn = nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), order)
+    return np.asarray(nibabel.orientations.apply_orientation(label, turn))
 
 
 def main(words: Sequence[str]) -> None:
@@ -54,7 +54,13 @@ def main(words: Sequence[str]) -> None:
         return np.asarray(session.run(None, {name: window})[0])
 
     logits = predict_windows(network, image, settings["windows"])
-    write_label(words[-1], label_of(logits, axes, method), scan)
+    label = to_stored(label_of(logits, axes, method), scan)
+    if settings["postprocessing"]:
+        from postprocessing import postprocess  # which needs SciPy
+
+        voxel_ml = abs(float(np.linalg.det(np.asarray(scan.affine)[:3, :3]))) / 1000
+        label = postprocess(label, settings["postprocessing"], list(settings["classes"].values()), voxel_ml)
+    nibabel.save(nibabel.Nifti1Image(label, scan.affine), words[-1])
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def read_shown_cases(run: RunFolder) -> list[ShownCase]:
 
     Cases whose scan was not stored, as in older runs, are left out.
     """
-    scores = run.read_case_scores()
+    scores = run.case_scores
     tested = [] if scores is None else list(_test_cases(run.test, scores))
     are_relative = _is_softmax(run)
     return [replace(case, are_relative=are_relative) for case in (*tested, *_validation_cases(run.attention))]

@@ -1,5 +1,6 @@
 """Label maps on the lattice of an image: axes in another order, rounding of headers, and slices left out."""
 
+from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from nibabel.orientations import inv_ornt_aff
 
-from aunet.data.io.grid import Volume, align, check_same_grid
+from aunet.data.io.grid import Volume, align, check_same_grid, cover_both
 from aunet.data.io.volume import read_label, read_volume
 from aunet.errors import UserError
 from tests.data.geometries import GEOMETRIES
@@ -101,3 +102,37 @@ def test_a_qform_that_turns_the_label_visibly_is_another_grid(tmp_path: Path) ->
     read = align(read_label(tmp_path / "label.nii.gz"), Volume(np.zeros((64, 64, 4)), np.eye(4)))
     with pytest.raises(UserError, match="mm apart"):
         check_same_grid(Volume(np.zeros((64, 64, 4)), np.eye(4)), read, "case")
+
+
+def test_two_sparse_labels_of_different_extent_are_put_on_the_grid_that_holds_both() -> None:
+    random = np.random.default_rng(0)
+    scan = random.integers(0, 3, (2, 7, 6, 5)) * (random.random((2, 7, 6, 5)) < 0.3)
+    whole = np.diag([2.0, 1.0, 3.0, 1.0])
+    boxes = (np.s_[1:5, 0:4, 2:5], np.s_[3:7, 2:6, 1:3])
+    parts = [np.zeros_like(values) for values in scan]
+    for part, values, box in zip(parts, scan, boxes, strict=True):
+        part[box] = values[box]
+    affines = [whole.copy(), whole.copy()]
+    for affine, box in zip(affines, boxes, strict=True):
+        affine[:3, 3] = whole[:3, :3] @ [side.start for side in box]
+    first, second = (
+        Volume(part[box], affine, is_sparse=True) for part, box, affine in zip(parts, boxes, affines, strict=True)
+    )
+    turned = Volume(
+        second.array[::-1].transpose(2, 0, 1),
+        second.affine @ np.array([[0, -1, 0, 3], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]),
+        is_sparse=True,
+    )
+
+    for other in (second, turned):
+        covered = cover_both(first, other)
+        assert all(np.array_equal(volume.affine, covered[0].affine) for volume in covered)
+        for volume, part in zip(covered, parts, strict=True):
+            assert np.array_equal(volume.array, part[1:7, 0:6, 1:5])
+
+
+def test_a_label_that_is_not_sparse_or_of_another_lattice_is_not_extended() -> None:
+    one, other = Volume(np.ones((2, 2, 2)), np.eye(4), is_sparse=True), Volume(np.ones((3, 2, 2)), np.eye(4))
+    assert cover_both(one, other) == (one, other)
+    moved = replace(one, affine=one.affine + np.array([0, 0, 0, 0.4]))
+    assert cover_both(one, moved) == (one, moved)

@@ -1,0 +1,64 @@
+"""Probabilities beside label maps, as ``aunet predict --probabilities`` writes them, and their calibration."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from aunet.classes import IGNORED
+from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_volume, stem
+from aunet.errors import UserError
+from aunet.metrics.calibration import Calibration, measure_calibration
+
+# Interpolation and rounding of a file may leave [0, 1] by this much.
+_ROUNDING = 1e-3
+
+
+def measure_calibrations(
+    folder: Path,
+    prediction: Path,
+    value_of_class: Mapping[str, int],
+    reference: Volume,
+    number_of_class: Mapping[str, int] | None = None,
+) -> dict[str, Calibration]:
+    """Return the calibration of each class of a case by name; one volume is in memory at a time.
+
+    Args:
+        folder: holds ``<name of the label map>/<value>_<class>.nii.gz`` for each class.
+        prediction: the predicted label map of the case.
+        value_of_class: classes by their values in it.
+        reference: label map (H, W, D); the volumes lie on its grid.
+        number_of_class: classes by their values in the reference, in which voxels without reference are ``IGNORED``;
+            None if both label maps number them alike and every voxel has a reference.
+
+    Raises:
+        UserError: a file is missing, lies on another grid, or does not hold probabilities.
+    """
+    is_counted = None if number_of_class is None else reference.array != IGNORED
+    measured: dict[str, Calibration] = {}
+    for name, value in value_of_class.items():
+        volume = align(read_volume(_file_of(folder / stem(prediction), name, value)), reference)
+        check_same_grid(reference, volume, stem(prediction))
+        lowest, highest = float(volume.array.min()), float(volume.array.max())
+        if lowest < -_ROUNDING or highest > 1 + _ROUNDING:
+            raise UserError(
+                f"{volume.name}: holds values from {lowest:g} to {highest:g}; probabilities lie between 0 and 1. Give"
+                " the folder probabilities/ that `aunet predict --probabilities` writes."
+            )
+        is_inside = reference.array == (number_of_class or value_of_class)[name]
+        found = measure_calibration(np.clip(volume.array, 0, 1), is_inside, is_counted)
+        if found is not None:
+            measured[name] = found
+    return measured
+
+
+def _file_of(folder: Path, name: str, value: int) -> Path:
+    """Return the file of a class, whose number begins its name."""
+    found = sorted(file for file in folder.glob(f"{value:02d}_*") if is_image(file))
+    if len(found) != 1:
+        state = "two files" if found else "no file"
+        raise UserError(
+            f"{folder}: {state} of class {name}, whose name begins {value:02d}_. Give the folder"
+            " probabilities/ that `aunet predict --probabilities` writes, with a folder for each case in it."
+        )
+    return found[0]
