@@ -112,7 +112,7 @@ def _test_dice(scores: Any) -> dict[str, float]:
 
 
 def _moment(value: object) -> datetime | None:
-    """Return the time that ``value`` writes, in UTC if it names no zone; None if it is no such text."""
+    """Return the time that ``value`` writes, in UTC if it names no zone; None for any other value."""
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:

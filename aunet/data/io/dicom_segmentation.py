@@ -42,9 +42,12 @@ def read_segmentation(path: Path) -> tuple[Voxels, Affine]:
         raise UserError(
             f"{path}: its pixels cannot be read ({error}); the file may be truncated: copy it again."
         ) from None
+    planes = pixels.reshape(-1, *shape[1::-1])
+    if len(planes) != len(places):
+        raise UserError(f"{path}: {len(planes)} frames of pixels, and places for {len(places)}; copy it again.")
     label = np.zeros(shape[::-1], np.uint16)
     overlap = 0
-    for plane, height, segment in zip(pixels.reshape(-1, *shape[1::-1]), heights, places, strict=True):
+    for plane, height, segment in zip(planes, heights, places, strict=True):
         is_inside = plane > 0
         overlap += int(np.count_nonzero(label[height][is_inside]))
         label[height][is_inside] = plane[is_inside] if segment is None else segment
@@ -93,6 +96,8 @@ def _grid(header: Dataset, frames: Sequence[Dataset], path: Path) -> tuple[list[
         )
         told = float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0)
         size = int(header.Columns), int(header.Rows)
+        if orientation.shape != (6,) or positions.shape != (len(frames), 3):
+            raise ValueError("an orientation has six numbers, a position three")
     except (*HEADER_ERRORS, IndexError) as error:
         raise UserError(f"{path}: its frames have no place in the patient ({error}); export it again.") from None
     normal = np.cross(orientation[:3], orientation[3:])

@@ -1,7 +1,9 @@
 """Headers of NRRD and MetaImage files as text, checked before a library that may crash on them reads them."""
 
 import re
+import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 from aunet.errors import UserError
 
@@ -11,13 +13,23 @@ _LONGEST_LINE = 500
 _MOST_AXES = 10  # more end MetaIO, which SimpleITK contains, with a segmentation fault
 # Lines of NRRD that may be long: comments, pairs of key and value, and the free text of ``content``.
 _FREE_LINE = re.compile(rb"#|[^:]*:=|content:")
+_IS_COMPRESSED = re.compile(rb"^\s*CompressedData\s*[=:]\s*[Tt1]", re.MULTILINE)
+_COMPRESSED_BYTES = re.compile(rb"^\s*CompressedDataSize\s*[=:]\s*(\S*)", re.MULTILINE)
+_AT_ONCE = 2**20
 _NUM_AXES = re.compile(rb"^\s*NDims\s*[=:]?\s*(\S*)", re.MULTILINE)
 
 
 def header_text(path: Path) -> bytes:
-    """Return the part of a file that is text: up to an empty line, or up to the name of the file with the voxels."""
-    with path.open("rb") as file:
-        head = file.read(_HEADER_BYTES)
+    """Return the part of a file that is text: up to an empty line, or up to the name of the file with the voxels.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); put it in its place, or copy it again.") from None
     head = head.replace(b"\r\n", b"\n").split(b"\n\n", 1)[0]
     match = re.search(rb"^ElementDataFile[^\n]*", head, re.MULTILINE)
     return head[: match.end()] if match else head
@@ -39,3 +51,37 @@ def check_header(path: Path) -> None:
                 f"{path}: NDims is {match[1].decode(errors='replace')[:40]!r}, not a number from 1 to {_MOST_AXES};"
                 " it is damaged: copy it again."
             )
+
+
+def check_compression(path: Path, voxels: Path) -> None:
+    """Raise UserError if the compressed voxels of a MetaImage are damaged, of which MetaIO never finishes reading.
+
+    Args:
+        path: of the header.
+        voxels: of the file with the voxels, which may be the same.
+    """
+    header = header_text(path)
+    if header.startswith(b"NRRD") or not _IS_COMPRESSED.search(header):
+        return
+    size = _COMPRESSED_BYTES.search(header)
+    is_possible = size is None or (size[1].isdigit() and int(size[1]) <= voxels.stat().st_size)
+    with voxels.open("rb") as file:
+        if voxels == path:
+            file.seek(file.read(_HEADER_BYTES).index(header.splitlines()[-1]))
+            file.readline()
+        if not is_possible or not _is_sound(file):
+            raise UserError(f"{path}: its compressed voxels are damaged or truncated: copy it again.")
+
+
+def _is_sound(stream: BinaryIO) -> bool:
+    """Return whether a stream compressed by zlib can be unpacked to its end; nothing of it is kept."""
+    unpack, packed = zlib.decompressobj(), b""
+    try:
+        while not unpack.eof:
+            packed = unpack.unconsumed_tail or stream.read(_AT_ONCE)
+            if not packed:
+                return False
+            unpack.decompress(packed, _AT_ONCE)
+    except zlib.error:
+        return False
+    return True

@@ -11,7 +11,7 @@ import numpy as np
 
 from aunet.data.io.format import Format, StoredVoxels
 from aunet.data.io.grid import Affine, Shape, Voxels
-from aunet.data.io.itk_header import check_header, header_text
+from aunet.data.io.itk_header import check_compression, check_header, header_text
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
 
@@ -38,6 +38,7 @@ _KNOWN_SPACES = (
 )
 _TRANSFORM = re.compile(rb"^(?:TransformMatrix|Rotation|Orientation)\s*=", re.MULTILINE)
 _INSIDE = ("local", "")
+_LONGEST_NAME = 255  # bytes, of file systems; looking for a longer one fails
 
 
 def _imported(path: Path) -> ModuleType:
@@ -61,7 +62,7 @@ def _files(path: Path) -> list[Path]:
             f"{path}: its voxels are in {name!r}; only a single file in the same folder is read. Save the scan as one"
             " file (.nrrd or .mha)."
         )
-    if not path.with_name(name).is_file():
+    if len(name.encode()) > _LONGEST_NAME or not path.with_name(name).is_file():
         raise UserError(f"{path}: its voxels are in {name}, which is not there. Put it beside the header.")
     return [path, path.with_name(name)]
 
@@ -137,6 +138,7 @@ def _unreadable(image_io: str, error: RuntimeError) -> str:
 
 def _read(path: Path, image_io: str) -> StoredVoxels:
     reader, shape, affine = _reader(path, image_io)
+    check_compression(path, _files(path)[-1])
     try:
         image = reader.Execute()
         array: Voxels = _imported(path).GetArrayFromImage(image)

@@ -27,8 +27,8 @@ _FORMATS = ("PNG", "TIFF", "JPEG")
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"\xff\xd8\xff")
 # Markers of a JPEG that begin its frame; the byte behind the length is the number of bits of a pixel.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# Pixels of one byte: of a plain black picture, TIFF's bilevel codes pack the most.
-_LARGEST_COMPRESSION = 50_000
+# Pixels of one byte: deflate packs 1032 bytes of 8 black or white pixels into one, TIFF's bilevel codes more.
+_LARGEST_COMPRESSION = {"PNG": 8 * 1032, "TIFF": 50_000, "JPEG": 50_000}
 _READ_ERRORS = (OSError, EOFError, ValueError, TypeError, SyntaxError)
 _GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")
 _NUM_CHANNELS = {"RGB": 3, "RGBA": 3, "P": 3, "LA": 1, "PA": 3} | dict.fromkeys(_GREY_MODES, 1)
@@ -131,7 +131,7 @@ def _check_readable(picture: Image.Image, path: Path) -> None:
 def _check_size(picture: Image.Image, path: Path) -> None:
     """Raise UserError before memory is reserved for more pixels than the file can hold, however well it is packed."""
     num_bytes, (width, height) = path.stat().st_size, picture.size
-    if width * height > num_bytes * _LARGEST_COMPRESSION:
+    if width * height > num_bytes * _LARGEST_COMPRESSION[picture.format or "TIFF"]:
         raise UserError(
             f"{path}: its header describes {width}×{height} pixels, more than its {num_bytes:,} bytes can hold; it is"
             " truncated or damaged: copy it again."

@@ -187,10 +187,14 @@ def check_is_there(path: Path, case_id: str, place: str = "") -> None:
 
     ``place`` names where the path is listed.
     """
-    if not (path.is_file() or is_folder_of_files(path)):
+    try:
+        if path.is_file() or is_folder_of_files(path):
+            return
         what = "a link that leads to no file" if path.is_symlink() else "no file"
-        listed = f"{place}: " if place else ""
-        raise UserError(f"{listed}{path}: case {case_id}: {what}. Put the file in its place, or take the case out.")
+    except OSError as error:  # a name that is too long, a network share that is gone
+        what = f"no file ({error.strerror})"
+    listed = f"{place}: " if place else ""
+    raise UserError(f"{listed}{path}: case {case_id}: {what}. Put the file in its place, or take the case out.")
 
 
 def _fitting(root: Path, key: str, pattern: str, kind: FileKind) -> FilesOfCase:

@@ -41,3 +41,18 @@ def test_a_number_of_axes_that_the_library_does_not_survive_is_refused(number: b
     scan = edited(written(tmp_path / "scan.mha"), b"NDims = 3", b"NDims = " + number)
     with pytest.raises(UserError, match="not a number from 1 to 10"):
         check_header(scan)
+
+
+def test_damaged_compressed_voxels_are_refused_as_the_library_would_read_them_for_ever(tmp_path: Path) -> None:
+    scan = tmp_path / "scan.mha"
+    array = np.random.default_rng(0).integers(0, 99, (3, 4, 5)).astype(np.int16)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(array), str(scan), True)
+    assert np.array_equal(read_volume(scan).array, array.transpose(2, 1, 0))
+    content = bytearray(scan.read_bytes())
+    content[-30] ^= 255
+    scan.write_bytes(content)
+    with pytest.raises(UserError, match="compressed voxels are damaged"):
+        read_volume(scan)
+    scan.write_bytes(content[:-40])
+    with pytest.raises(UserError, match="compressed voxels are damaged"):
+        read_volume(scan)
