@@ -9,9 +9,10 @@ from torch import nn
 
 from aunet.config.schema import DatasetFacts, ModelConfig, RunConfig
 from aunet.errors import UserError
-from aunet.inference.inferers import AutomaticInferer, Inferer, Tiled, WholeVolume
+from aunet.inference.inferers import AutomaticInferer, Inferer, WholeVolume
 from aunet.inference.memory import available_bytes, bytes_per_voxel
 from aunet.inference.sliding_window import device_of
+from aunet.inference.tiles import Tiled
 from aunet.inference.window_layout import Window
 from aunet.networks import UNet
 from aunet.networks.inspection.receptive_field import reach_of_cuts

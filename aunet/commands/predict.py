@@ -15,7 +15,7 @@ from aunet.messages import clock_words, duration_words, shortened
 
 if TYPE_CHECKING:
     from aunet.inference.ensemble import ScanPredictor
-    from aunet.inference.output_formats import OutputFormat
+    from aunet.inference.output_format import OutputFormat
     from aunet.inference.prediction_files import ScanFile
     from aunet.pipeline.prediction_delivery import Delivery
     from aunet.pipeline.prediction_manifest import PredictionManifest
@@ -42,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     existing.add_argument(
         "--skip-existing", action="store_true", help="keep label maps that are there and whole, and predict the rest"
     )
-    parser.add_argument("--format", metavar="NAME", help="of the label maps: nii.gz, nii, nrrd, mha; else the scan's")
+    parser.add_argument(
+        "--format", metavar="NAME", help="of the label maps: nii.gz, nii, nrrd, mha, dicom-seg; else the scan's"
+    )
+    parser.add_argument(
+        "--segment-codes", type=path_of, metavar="FILE", help="JSON with coded names of classes for dicom-seg"
+    )
     parser.add_argument("--probabilities", action="store_true", help="also write a volume for each class")
     parser.add_argument("--uncertainty", action="store_true", help="also write entropy and mutual information (nats)")
     parser.add_argument("--attention", action="store_true", help="also write the coefficients of each gate")
@@ -53,7 +58,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def predict(arguments: argparse.Namespace) -> None:
     """Write one label map per scan, named after the scan; a scan that fails does not stop the others."""
     from aunet.inference.class_names import write_class_names
-    from aunet.inference.output_formats import find_format
     from aunet.inference.prediction import Outputs
     from aunet.pipeline.prediction_delivery import Delivery
     from aunet.pipeline.prediction_manifest import PredictionManifest, describe_predictor
@@ -62,7 +66,7 @@ def predict(arguments: argparse.Namespace) -> None:
     check_output(output)
     inputs, words = split_inference(arguments.inputs)
     runs, inputs = split_runs(arguments.run, inputs)
-    label_format = None if arguments.format is None else find_format(arguments.format)
+    label_format = _find_format(arguments)
     is_replacing = arguments.overwrite or arguments.skip_existing
     files = _find_files(inputs, output, arguments.trust, is_overwriting=is_replacing, label_format=label_format)
     device = check_device(arguments.device)
@@ -149,6 +153,15 @@ def _read_inference(words: Sequence[str]) -> dict[str, object]:
     from aunet.config.overrides import parse_values
 
     return {key.removeprefix("inference."): value for key, value in parse_values(words).items()}
+
+
+def _find_format(arguments: argparse.Namespace) -> "OutputFormat | None":
+    """Return the format that ``--format`` names; None without it."""
+    if arguments.format is None and arguments.segment_codes is None:
+        return None
+    from aunet.export.label_formats import find_format
+
+    return find_format(arguments.format or "nii.gz", arguments.segment_codes)
 
 
 def _find_files(

@@ -19,7 +19,8 @@ from aunet.errors import UserError
 from aunet.export.bundle import write_bundle
 from aunet.export.exported_model import ExportedModel
 from aunet.export.onnx_model import write_onnx_folder
-from aunet.export.safetensors_file import bare_network, read_safetensors, write_safetensors
+from aunet.export.safetensors_file import read_safetensors, write_safetensors
+from aunet.networks.slice_by_slice import unwrap
 
 # The line of a traceback that names the error; the first one is the cause.
 _ERROR = re.compile(r"[\w.]*(Error|Exception)\b")
@@ -83,7 +84,7 @@ def _label_with_safetensors(
 ) -> Label:
     settings, weights = read_safetensors(folder)
     network = build(settings)
-    bare_network(network).load_state_dict(weights)
+    unwrap(network).load_state_dict(weights)
     predictor = copy.copy(model.predictor)
     predictor.network = network.eval()
     return predictor.predict(list(scan)).label

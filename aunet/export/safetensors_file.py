@@ -5,11 +5,11 @@ from pathlib import Path
 
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from aunet.config.schema import Target
 from aunet.export.exported_model import ExportedModel
-from aunet.networks.slice_by_slice import SliceBySlice
+from aunet.networks.slice_by_slice import unwrap
 
 NAME = "model.safetensors"
 
@@ -19,7 +19,7 @@ def write_safetensors(folder: Path, model: ExportedModel) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     settings = model.settings() | {"network": model.network, "spatial_dims": model.spatial_dims}
     metadata = {key: json.dumps(value) for key, value in settings.items()}
-    tensors = bare_network(model.predictor.network).state_dict()
+    tensors = unwrap(model.predictor.network).state_dict()
     weights = {name: tensor.cpu().clone().contiguous() for name, tensor in tensors.items()}
     save_file(weights, folder / NAME, metadata)
 
@@ -29,8 +29,3 @@ def read_safetensors(folder: Path) -> tuple[Target, dict[str, Tensor]]:
     with safe_open(folder / NAME, framework="pt") as file:
         network: Target = json.loads(file.metadata()["network"])
     return network, load_file(folder / NAME)
-
-
-def bare_network(network: nn.Module) -> nn.Module:
-    """Return the 2D network itself, of one that labels slice by slice."""
-    return network.network if isinstance(network, SliceBySlice) else network

@@ -12,7 +12,7 @@ from aunet.data.io.formats import DICOM, READABLE, format_of_name, is_scan
 from aunet.data.io.pictures import is_picture
 from aunet.data.io.volume import label_suffix, stem
 from aunet.errors import UserError
-from aunet.inference.output_formats import OutputFormat
+from aunet.inference.output_format import OutputFormat
 
 # Bytes: file systems allow 255, of which a temporary prefix takes 10.
 _LONGEST_NAME = 240

@@ -137,6 +137,17 @@ def _starts(length: int, window: int, overlap: float, multiple: int) -> list[int
     return [0, *(multiple * place for place in dict.fromkeys(places) if place > 0)]
 
 
+def padded_size(size: Sequence[int], patch_size: Sequence[int], size_multiple: Sequence[int]) -> Triple:
+    """Return ``size`` (voxels), at least that of the patch, rounded up to multiples."""
+    axes = zip(size, patch_size, size_multiple, strict=True)
+    return as_triple([max(round_up(length, unit), round_up(patch, unit)) for length, patch, unit in axes])
+
+
+def margin_before(size: Sequence[int], padded: Triple) -> Triple:
+    """Return the voxels in front of a volume of ``size`` that is padded evenly to ``padded``."""
+    return as_triple([(outer - inner) // 2 for outer, inner in zip(padded, size, strict=True)])
+
+
 def round_up(length: int, multiple: int) -> int:
     """Return the smallest multiple that is not below ``length``."""
     return -(-length // multiple) * multiple

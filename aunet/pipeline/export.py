@@ -21,10 +21,11 @@ from aunet.export.exported_model import ExportedModel, describe_step, describe_w
 from aunet.export.formats import FORMATS, ExportFormat, Label
 from aunet.export.parity import Parity, ParityScan, generate_scan, middle_slab
 from aunet.files import check_writable, folder_replaced_atomically, write_json, write_text
-from aunet.inference.inferers import AutomaticInferer, Tiled
+from aunet.inference.inferers import AutomaticInferer
 from aunet.inference.memory import bytes_per_voxel
 from aunet.inference.prediction import Postprocessing
 from aunet.inference.predictor import Predictor
+from aunet.inference.tiles import Tiled
 from aunet.reporting.model_card import RunAnswers
 from aunet.runs.run_folder import RunFolder
 

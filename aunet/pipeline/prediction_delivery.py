@@ -9,7 +9,8 @@ from aunet.classes import Labels, class_name
 from aunet.data.io.formats import NIFTI, format_of_name
 from aunet.data.io.volume import Volume, read_grid, read_label, write_volume
 from aunet.errors import UserError
-from aunet.inference.output_formats import OUTPUT_FORMATS, OutputFormat
+from aunet.export.label_formats import LABEL_FORMATS
+from aunet.inference.output_format import OutputFormat
 from aunet.inference.prediction import LABEL_MAP, FloatVolume, Outputs, Prediction
 from aunet.inference.prediction_files import ScanFile
 from aunet.reporting.pictures.overlay import overlay_picture
@@ -47,7 +48,7 @@ class Delivery:
             label = in_ras_order(prediction.label, prediction.affine)[0]
             names = prediction.labels, prediction.volumes_ml, self.overlay(file)
             overlay_picture(image, label, spacing, *names, title=file.name, intensities=window)
-        label_format = self.label_format or OUTPUT_FORMATS["nii.gz"]
+        label_format = self.label_format or LABEL_FORMATS["nii.gz"]
         label_format.write(file.label_map, prediction, file.files)
 
     def overlay(self, file: ScanFile) -> Path:
@@ -107,6 +108,8 @@ def _is_whole(file: ScanFile) -> bool:
     except UserError as error:
         _log.warning("%s It is predicted again.", error)
         return False
+    if label.is_sparse:  # stored without its empty slices, and proven to lie on the scan when it was written
+        return True
     if label.shape != shape:
         _log.warning(
             "%s: its shape %s is not that of %s, %s. It is predicted again.",

@@ -55,6 +55,7 @@ def save_figure(figure: Figure, path: Path) -> Path:
     pdf, png = (path.with_name(f"{path.name}.{ending}") for ending in ("pdf", "png"))
     with rc_context(_STYLE), replaced_atomically(pdf) as temporary:
         figure.savefig(temporary, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    figure.set_layout_engine("none")  # the first file has laid it out, which takes a quarter of the time
     with rc_context(_STYLE):
         save_png(figure, png, dots_per_inch=300)
     return png

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from aunet.inference.inferers import Inferer, padded_size
+from aunet.inference.inferers import Inferer
+from aunet.inference.window_layout import padded_size
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.trial_steps import BatchShape, restored_after, time_batch, time_update, time_window
 

@@ -29,10 +29,11 @@ from aunet.classes import Labels
 from aunet.data.io.volume import Volume, read_label, write_label
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.engine_choice import EngineChoice
-from aunet.inference.inferers import AutomaticInferer, Inferer, Tiled, WholeVolume
+from aunet.inference.inferers import AutomaticInferer, Inferer, WholeVolume
 from aunet.inference.memory import bytes_per_voxel
 from aunet.inference.native_space import restore_label_map
 from aunet.inference.predictor import Predictor
+from aunet.inference.tiles import Tiled
 from aunet.inference.window_layout import Window
 from aunet.machine import peak_memory_bytes
 from aunet.networks import AttentionUNet

@@ -19,8 +19,8 @@ from aunet.commands.predict import split_inference
 from aunet.data.io.volume import read_label
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
-from aunet.inference import output_formats
-from aunet.inference.output_formats import OutputFormat
+from aunet.export import label_formats
+from aunet.inference.output_format import OutputFormat
 from aunet.inference.prediction import Prediction
 from aunet.inference.predictor import Predictor
 from aunet.inference.training_range import TrainingRange
@@ -237,7 +237,7 @@ def test_a_full_disk_ends_the_prediction_with_one_message_and_keeps_what_is_fini
         written.append(path)
         prediction.write(path)
 
-    monkeypatch.setitem(output_formats.OUTPUT_FORMATS, "nii.gz", OutputFormat(".nii.gz", write))
+    monkeypatch.setitem(label_formats.LABEL_FORMATS, "nii.gz", OutputFormat(".nii.gz", write))
     assert predict(scans, "--output", tmp_path / "out") == 2
     message = capsys.readouterr().err
     assert f"{tmp_path / 'out'}: the disk is full; 2 label maps were finished and stay" in message
@@ -252,7 +252,7 @@ def test_a_label_map_that_cannot_be_written_is_reported_with_its_scan_and_the_ot
             raise UserError(f"{path}: cannot be written (try another).")
         prediction.write(path)
 
-    monkeypatch.setitem(output_formats.OUTPUT_FORMATS, "nii.gz", OutputFormat(".nii.gz", write))
+    monkeypatch.setitem(label_formats.LABEL_FORMATS, "nii.gz", OutputFormat(".nii.gz", write))
     assert predict(scans, "--output", tmp_path / "out") == 2
     assert len(list((tmp_path / "out").glob("*.nii.gz"))) == len(GEOMETRIES) - 1
     assert str(manifest_of(tmp_path / "out")["scans"]["oblique"]["error"]).endswith("(try another).")
@@ -263,7 +263,7 @@ def test_an_unknown_format_and_a_picture_of_a_volume_are_refused(
     scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert predict(scans, "--output", tmp_path / "out", "--format", "nifti") == 2
-    assert "--format nifti: not one of nii.gz, nii, nrrd, mha, png" in capsys.readouterr().err
+    assert "--format nifti: not one of nii.gz, nii, nrrd, mha, png, dicom-seg" in capsys.readouterr().err
     assert predict(scans, "--output", tmp_path / "out", "--format", "png") == 2
     assert "is a volume, and a png is a picture" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

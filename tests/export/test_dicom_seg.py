@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from aunet.classes import Labels
-from aunet.data.io.volume import Volume, align, read_grid, read_label, write_label
+from aunet.data.io.volume import Volume, align, read_grid, read_label, read_volume, write_label
 from aunet.errors import UserError
 from aunet.export.segment_codes import read_codes
+from aunet.inference.prediction import Prediction
+from aunet.inference.prediction_files import scan_files
+from aunet.pipeline.prediction_delivery import Delivery
 from tests.data.geometries import GEOMETRIES
 
 highdicom = pytest.importorskip("highdicom")
 from aunet.export import segmentation_object  # noqa: E402
 from aunet.export.dicom_seg import write_segmentation  # noqa: E402
+from aunet.export.label_formats import find_format  # noqa: E402
 
 LABELS = Labels(("background", "right_kidney", "spleen"))
 LABEL = np.zeros((16, 11, 9), np.uint8)  # frames of a number of pixels that fills no whole bytes
@@ -228,6 +232,20 @@ def test_codes_of_ones_own_replace_ours(tmp_path: Path, caplog: pytest.LogCaptur
     assert not caplog.records
 
 
+def test_dicom_seg_is_a_format_of_predictions_of_series_alone(tmp_path: Path) -> None:
+    scan, found = series(tmp_path), find_format("dicom-seg")
+    (file,) = scan_files([scan], tmp_path / "out", label_format=found)
+    assert file.label_map.name == "ct.dcm"
+    delivery = Delivery(tmp_path / "out", label_format=found)
+    delivery.write(file, read_volume(scan), Prediction(LABEL, GEOMETRIES["oblique"], LABELS), None)
+    expected = Volume(LABEL, GEOMETRIES["oblique"])
+    assert np.array_equal(align(read_label(file.label_map), expected).array, LABEL)
+    assert delivery.is_complete(file, LABELS)
+    write_label(tmp_path / "scan.nii.gz", LABEL, np.eye(4))
+    with pytest.raises(UserError, match=r"--format dicom-seg: .*scan\.nii\.gz is not DICOM"):
+        scan_files([tmp_path / "scan.nii.gz"], tmp_path / "out", label_format=found)
+
+
 def test_a_class_without_a_known_code_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     written(tmp_path, labels=Labels(("background", "phlogiston", "spleen")))
     assert "coded as tissue, as no code is known for the name: phlogiston" in caplog.text
@@ -257,3 +275,14 @@ def test_the_segmentation_of_a_real_series_opens_in_simpleitk_with_the_voxels_of
         found[:, :, depth][plane.T > 0] = frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
     assert np.array_equal(found, nifti.array)
     assert np.count_nonzero(found)
+
+
+def test_codes_of_ones_own_go_with_the_format_that_has_codes(tmp_path: Path) -> None:
+    file = tmp_path / "codes.json"
+    file.write_text(json.dumps({"spleen": {"value": "K1", "scheme": "99HOSPITAL", "meaning": "Graft"}}))
+    prediction = Prediction(LABEL, GEOMETRIES["oblique"], LABELS)
+    find_format("DICOM-SEG", file).write(tmp_path / "seg.dcm", prediction, (series(tmp_path),))
+    kind = pydicom.dcmread(tmp_path / "seg.dcm").SegmentSequence[1].SegmentedPropertyTypeCodeSequence[0]
+    assert kind.CodeValue == "K1"
+    with pytest.raises(UserError, match=r"--segment-codes .*nii\.gz has no coded names; add --format dicom-seg"):
+        find_format("nii.gz", file)

@@ -9,9 +9,10 @@ import torch
 from aunet.classes import Labels
 from aunet.data.io.volume import Volume
 from aunet.data.preprocessing.steps import Preprocessing
-from aunet.inference.inferers import Inferer, Tiled, WholeVolume
+from aunet.inference.inferers import Inferer, WholeVolume
 from aunet.inference.native_space import restore_label_map
 from aunet.inference.predictor import Predictor
+from aunet.inference.tiles import Tiled
 from aunet.inference.window_layout import Window
 from aunet.networks.inspection.receptive_field import reach_of_cuts
 from tests.data.geometries import GEOMETRIES

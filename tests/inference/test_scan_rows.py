@@ -13,9 +13,10 @@ from aunet.data.preprocessing.resampling import GridMapping
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.ensemble import Ensemble
-from aunet.inference.inferers import Tiled, WholeVolume
+from aunet.inference.inferers import WholeVolume
 from aunet.inference.prediction import Outputs
 from aunet.inference.predictor import Predictor
+from aunet.inference.tiles import Tiled
 from aunet.inference.window_layout import Window
 from tests.data.geometries import GEOMETRIES
 from tests.inference.tiny_networks import Neighbourhood, Pointwise

@@ -1,5 +1,7 @@
 """The machine is not the run: a run that continues takes folders, hardware and trackers anew, and nothing else."""
 
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -22,32 +24,38 @@ def run(tmp_path: Path) -> Path:
 
 def begin(folder: Path, words: list[str]) -> Path:
     folder.mkdir()
-    settings = as_plain(resolve_config(compose_config(words), FACTS))
-    RunFolder(folder).config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    RunFolder(folder).config.write_text(settings_of(*words), encoding="utf-8")
     return folder
 
 
+@cache
+def settings_of(*words: str) -> str:
+    return yaml.safe_dump(as_plain(resolve_config(compose_config(words), FACTS)))
+
+
+MACHINE_WORDS = [
+    ("data.root=/ours/Task04", "data.root", "/ours/Task04"),
+    ("data.root=/ours/Task04", "data.source.root", "/ours/Task04"),
+    ("data.root='/ours/Müller, A'", "data.source.root", "/ours/Müller, A"),
+    ("data.cache=/ours/cache", "data.cache", "/ours/cache"),
+    ("data.fixes=/ours/fixes.json", "data.fixes", "/ours/fixes.json"),
+    ("data.num_workers=2", "data.num_workers", 2),
+    ("trainer.accelerator=cpu", "trainer.accelerator", "cpu"),
+    ("trainer.devices=2", "trainer.devices", 2),
+    ("trainer.checkpoint_minutes=1", "trainer.checkpoint_minutes", 1.0),
+    ("store_budget=null", "store_budget", None),
+    ("inference.window_batch=1", "inference.window_batch", 1),
+    ("logger.project=ours", "logger.project", "ours"),
+    ("logger.tags=[a,b]", "logger.tags", ["a", "b"]),
+    ("logger=csv", "logger.trackers", {}),
+    ("logger=[csv,tensorboard]", "logger.trackers.tensorboard._target_", "aunet.tracking.TensorBoardTracker"),
+]
+
+
 @pytest.mark.parametrize(
-    ("word", "key", "value"),
-    [
-        ("data.root=/ours/Task04", "data.root", "/ours/Task04"),
-        ("data.root=/ours/Task04", "data.source.root", "/ours/Task04"),
-        ("data.root='/ours/Müller, A'", "data.source.root", "/ours/Müller, A"),
-        ("data.cache=/ours/cache", "data.cache", "/ours/cache"),
-        ("data.fixes=/ours/fixes.json", "data.fixes", "/ours/fixes.json"),
-        ("data.num_workers=2", "data.num_workers", 2),
-        ("trainer.accelerator=cpu", "trainer.accelerator", "cpu"),
-        ("trainer.devices=2", "trainer.devices", 2),
-        ("trainer.checkpoint_minutes=1", "trainer.checkpoint_minutes", 1.0),
-        ("store_budget=null", "store_budget", None),
-        ("inference.window_batch=1", "inference.window_batch", 1),
-        ("logger.project=ours", "logger.project", "ours"),
-        ("logger.tags=[a,b]", "logger.tags", ["a", "b"]),
-        ("logger=csv", "logger.trackers", {}),
-        ("logger=[csv,tensorboard]", "logger.trackers.tensorboard._target_", "aunet.tracking.TensorBoardTracker"),
-    ],
+    ("word", "key", "value", "order"),
+    [(*of_word, order) for of_word, order in zip(MACHINE_WORDS, cycle([1, -1]), strict=False)],
 )
-@pytest.mark.parametrize("order", [1, -1])
 def test_a_resumed_run_takes_a_setting_of_the_machine_anew(
     word: str, key: str, value: object, order: int, run: Path
 ) -> None:
