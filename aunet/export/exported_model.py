@@ -142,11 +142,10 @@ def describe_windows(inferer: Inferer, overlap: float, voxels_in_memory: int) ->
 
 def describe_step(step: Postprocessing) -> Step | None:
     """Return a step of aunet as the files hold it; None for one of others, which only its own code can apply."""
-    for kind, name in _STEP_NAMES.items():
-        if type(step) is kind:
-            least_ml = step.least_ml if isinstance(step, MinimumVolume) else None
-            return Step(step=name, class_name=step.class_name, least_ml=least_ml)
-    return None
+    if not isinstance(step, MaskStep) or type(step) not in _STEP_NAMES:
+        return None
+    least_ml = step.least_ml if isinstance(step, MinimumVolume) else None
+    return Step(step=_STEP_NAMES[type(step)], class_name=step.class_name, least_ml=least_ml)
 
 
 def copy_standalone(folder: Path, names: Sequence[str]) -> None:
