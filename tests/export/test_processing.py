@@ -104,7 +104,9 @@ def test_exported_programs_import_nothing_of_aunet() -> None:
 
 
 @pytest.mark.parametrize(
-    "step", [LargestComponent("b"), LargestComponent(), MinimumVolume("a", 0.02), HoleFilling()], ids=repr
+    "step",
+    [LargestComponent("b"), LargestComponent(), MinimumVolume("a", 0.02), HoleFilling()],
+    ids=["largest of b", "largest", "minimum", "holes"],
 )
 @pytest.mark.parametrize("shape", [(14, 15, 16), (30, 31, 1)])
 def test_steps_on_label_maps_are_those_of_aunet(step: MaskStep, shape: tuple[int, int, int]) -> None:
