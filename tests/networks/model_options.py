@@ -11,6 +11,7 @@ from torch import nn
 from aunet.build.model import build_network
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.schema import RunConfig
+from aunet.networks.slice_by_slice import unwrap
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "model"
 OPTIONS = sorted(file.stem for file in CONF.glob("*.yaml"))
@@ -64,9 +65,9 @@ def small_network(settings: RunConfig, seed: int = 0, levels: int = 4, width: in
     smaller = _smaller_networks_of_others(width).get(network["_target_"], {})
     if network["_target_"] in ("aunet.networks.UNet", "aunet.networks.AttentionUNet"):
         smaller = {"channels": [channels * width // 16 for channels in network["channels"][:levels]]}
-    no_slices = replace(settings.dataset, spatial_dims=3)  # a network of two dimensions itself, not slice by slice
     model = replace(settings.model, network={**network, **smaller})
-    return build_network(replace(settings, seed=seed, dataset=no_slices, model=model))
+    # A network of two dimensions itself, not slice by slice.
+    return unwrap(build_network(replace(settings, seed=seed, model=model)))
 
 
 def _smaller_networks_of_others(width: int) -> dict[str, dict[str, Any]]:
