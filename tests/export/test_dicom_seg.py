@@ -92,6 +92,25 @@ def test_a_label_map_in_another_axis_order_yields_the_same_frames(tmp_path: Path
     assert pydicom.dcmread(tmp_path / "turned.dcm").PixelData == pydicom.dcmread(path).PixelData
 
 
+@pytest.mark.parametrize(
+    ("name", "label", "patient"),
+    [
+        ("膵臓", "膵臓", "Müller"),
+        ("Bauchspeicheldrüse", "Bauchspeicheldrüse", "Doe"),
+        ("cyst\\tumor", "cyst/tumor", "Doe"),
+    ],
+)
+def test_segments_keep_names_with_letters_that_the_scan_lacks(
+    name: str, label: str, patient: str, tmp_path: Path
+) -> None:
+    charset = {} if patient.isascii() else {"SpecificCharacterSet": "ISO_IR 100"}
+    series(tmp_path, PatientName=patient, **charset)
+    header = pydicom.dcmread(written(tmp_path, labels=Labels(("background", name, "spleen"))))
+    assert header.SegmentSequence[0].SegmentLabel == label
+    assert header.PatientName == patient
+    assert name == "cyst\\tumor" or header.SpecificCharacterSet == "ISO_IR 192"
+
+
 def mirrored(build: Callable[..., Dataset], label: NDArray[np.uint8], *others: object) -> Dataset:
     return build(label[::-1], *others)
 
