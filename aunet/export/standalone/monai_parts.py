@@ -7,13 +7,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
+from monai.data import MetaTensor, NibabelWriter
 from monai.data.utils import affine_to_spacing
 from monai.inferers import Inferer
 from monai.transforms import InvertibleTransform, MapTransform
 
 from .postprocessing import Step, postprocess
-from .processing import Array, Axis, Intensities, Windows, plan_axes, predict_windows, resample, standardise
+from .processing import (
+    Array,
+    Axis,
+    Intensities,
+    Windows,
+    check_scan,
+    plan_axes,
+    predict_windows,
+    resample,
+    standardise,
+)
 
 
 class Respaced(MapTransform, InvertibleTransform):
@@ -33,6 +43,7 @@ class Respaced(MapTransform, InvertibleTransform):
         resampled = dict(data)
         for key in self.key_iterator(resampled):
             image = resampled[key]
+            check_scan(image.numpy(), int(image.meta.get("xyzt_units", 0)))
             axes = self._axes(image.shape[1:], image.affine)
             resampled[key] = _replaced(image, [axis.to_grid(self.resampling) for axis in axes], _affine_of(image, axes))
             info = {"shape": tuple(image.shape[1:]), "affine": image.affine}
@@ -105,6 +116,15 @@ class Postprocessed(MapTransform):
             array = postprocess(label.numpy()[0].astype(np.uint8), self.steps, self.class_names, voxel_ml)
             changed[key] = MetaTensor(torch.from_numpy(array[None]), meta=label.meta)
         return changed
+
+
+class VolumeWriter(NibabelWriter):
+    """A writer that keeps the third axis of a single slice; MONAI's drops it."""
+
+    def set_data_array(self, data_array: Any, channel_dim: Any = 0, *args: Any, **kwargs: Any) -> None:
+        """Take a label map (1, H, W, D)."""
+        super().set_data_array(data_array, channel_dim, squeeze_end_dims=False)
+        self.data_obj = self.data_obj[..., 0]
 
 
 class WindowInferer(Inferer):
