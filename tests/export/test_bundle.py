@@ -15,7 +15,7 @@ from aunet.build.model import load_run
 from aunet.classes import Labels
 from aunet.export.bundle import _metadata, _postprocessing
 from aunet.export.exported_model import ExportedModel, describe_windows
-from aunet.export.standalone.monai_parts import Respaced, VolumeWriter
+from aunet.export.standalone.monai_parts import Respaced, VolumeWriter, scans_in
 from aunet.export.standalone.postprocessing import Step
 
 
@@ -56,3 +56,13 @@ def test_a_class_name_is_no_expression_of_monais_parser(name: str, repository: P
     assert parsed["class_names"] == ["background", "spleen", "class 2", "kidney"]
     assert [step["class_name"] for step in parsed["steps"]] == ["class 2", "spleen", None]
     assert name not in str(_metadata(model)["network_data_format"])
+
+
+def test_numbered_files_of_all_channels_are_scans_and_those_of_one_are_channels(tmp_path: Path) -> None:
+    for number in range(3):
+        nibabel.save(Nifti1Image(np.zeros((4, 4, 4, 2), np.float32), np.eye(4)), tmp_path / f"whole_{number:04d}.nii")
+    for number in range(2):
+        nibabel.save(Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)), tmp_path / f"split_{number:04d}.nii")
+    found = [scan["image"] for scan in scans_in(str(tmp_path), 2)]
+    split = [str(tmp_path / f"split_{number:04d}.nii") for number in range(2)]
+    assert found == [split, *(str(tmp_path / f"whole_{number:04d}.nii") for number in range(3))]

@@ -237,6 +237,8 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("aunet.export.dicom_seg.find_spec", lambda name: None if name == "highdicom" else find(name))
     with pytest.raises(UserError, match=r"pip install 'aunet\[seg\]'"):
         write_segmentation(tmp_path / "seg.dcm", LABEL, GEOMETRIES["oblique"], LABELS, scan)
+    with pytest.raises(UserError, match="--format dicom-seg: DICOM SEG needs highdicom"):
+        find_format("dicom-seg")
 
 
 def test_codes_of_ones_own_replace_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

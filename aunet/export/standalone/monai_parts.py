@@ -11,6 +11,7 @@ from monai.data import MetaTensor, NibabelWriter
 from monai.data.utils import affine_to_spacing
 from monai.inferers import Inferer
 from monai.transforms import InvertibleTransform, MapTransform
+from nibabel import load
 
 from .postprocessing import Step, postprocess
 from .processing import (
@@ -178,8 +179,11 @@ def scans_in(folder: str, num_channels: int) -> list[dict[str, Any]]:
     paths = sorted(path for path in Path(folder).glob("*.nii*") if not path.name.startswith("."))
     if num_channels == 1:
         return [{"image": str(path)} for path in paths]
-    firsts = [path for path in paths if "_0000.nii" in path.name]
-    others = [path for path in paths if not any(f"_{n:04d}.nii" in path.name for n in range(num_channels))]
+    # Files of all channels may be numbered too.
+    single = [path for path in paths if len(load(path).shape) == 3]
+    firsts = [path for path in single if "_0000.nii" in path.name]
+    endings = [f"_{n:04d}.nii" for n in range(num_channels)]
+    others = [path for path in paths if path not in single or not any(ending in path.name for ending in endings)]
     split = [
         [str(path.with_name(path.name.replace("_0000.nii", f"_{n:04d}.nii"))) for n in range(num_channels)]
         for path in firsts
