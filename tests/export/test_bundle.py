@@ -30,21 +30,21 @@ def test_the_label_map_of_a_single_slice_keeps_its_third_axis(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("unit", [1, 3, 9])
-def test_a_scan_whose_unit_is_not_mm_is_refused(unit: int) -> None:
+def test_a_scan_whose_unit_differs_from_mm_is_refused(unit: int) -> None:
     image = MetaTensor(torch.ones(1, 4, 4, 4), torch.eye(4), {"xyzt_units": unit})
     with pytest.raises(ValueError, match="not mm"):
         Respaced("image", (1, 1, 1), "area")({"image": image})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_scan_with_voxels_that_are_no_numbers_is_refused(value: float) -> None:
+def test_a_scan_with_nan_or_infinite_voxels_is_refused(value: float) -> None:
     image = MetaTensor(torch.full((1, 4, 4, 4), value), torch.eye(4), {"xyzt_units": 2})
     with pytest.raises(ValueError, match="NaN or infinite"):
         Respaced("image", (1, 1, 1), "area")({"image": image})
 
 
-@pytest.mark.parametrize("name", ["$print(1)", "@run", "%macro", "a@#b"])
-def test_a_class_name_is_no_expression_of_monais_parser(name: str, repository: Path) -> None:
+@pytest.mark.parametrize("name", ["$print(1)", "@evaluator", "%macro", "a@#b"])
+def test_monais_parser_evaluates_no_class_name(name: str, repository: Path) -> None:
     predictor = load_run(repository / "tests" / "fixtures" / "old_run" / "unet", "cpu")
     predictor.labels = Labels(("background", "spleen", name, "kidney"))
     steps = tuple(Step(step="largest_component", class_name=one, least_ml=None) for one in (name, "spleen", None))
@@ -62,7 +62,10 @@ def test_numbered_files_of_all_channels_are_scans_and_those_of_one_are_channels(
     for number in range(3):
         nibabel.save(Nifti1Image(np.zeros((4, 4, 4, 2), np.float32), np.eye(4)), tmp_path / f"whole_{number:04d}.nii")
     for number in range(2):
-        nibabel.save(Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)), tmp_path / f"split_{number:04d}.nii")
+        nibabel.save(
+            Nifti1Image(np.zeros((4, 4, 4) + (1,) * number, np.float32), np.eye(4)),
+            tmp_path / f"split_{number:04d}.nii",
+        )
     found = [scan["image"] for scan in scans_in(str(tmp_path), 2)]
     split = [str(tmp_path / f"split_{number:04d}.nii") for number in range(2)]
     assert found == [split, *(str(tmp_path / f"whole_{number:04d}.nii") for number in range(3))]

@@ -11,7 +11,7 @@ from monai.data import MetaTensor, NibabelWriter
 from monai.data.utils import affine_to_spacing
 from monai.inferers import Inferer
 from monai.transforms import InvertibleTransform, MapTransform
-from nibabel import load
+from nibabel.loadsave import load
 
 from .postprocessing import Step, postprocess
 from .processing import (
@@ -180,7 +180,7 @@ def scans_in(folder: str, num_channels: int) -> list[dict[str, Any]]:
     if num_channels == 1:
         return [{"image": str(path)} for path in paths]
     # Files of all channels may be numbered too.
-    single = [path for path in paths if len(load(path).shape) == 3]
+    single = [path for path in paths if np.prod(load(path).shape[3:]) == 1]  # type: ignore[attr-defined]
     firsts = [path for path in single if "_0000.nii" in path.name]
     endings = [f"_{n:04d}.nii" for n in range(num_channels)]
     others = [path for path in paths if path not in single or not any(ending in path.name for ending in endings)]
