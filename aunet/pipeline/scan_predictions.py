@@ -5,6 +5,7 @@ others.
 """
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from aunet.pipeline.prediction_delivery import Delivery
 from aunet.pipeline.prediction_manifest import PredictionManifest, ScanEntry
 
 _log = logging.getLogger(__name__)
+_WRITTEN_AT_ONCE = 2**24  # bytes
 
 
 @dataclass
@@ -159,9 +161,17 @@ def _write(predictor: ScanPredictor, work: _Work, file: ScanFile, delivery: Deli
 
 
 def _allocate(scratch: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return an array on disk, as probabilities of many classes exceed the memory; ``scratch`` is removed later."""
+    """Return an array on disk, as probabilities of many classes exceed the memory; ``scratch`` is removed later.
+
+    Raises:
+        OSError: if the disk has no room for all of it. A mapped file that outgrows the disk would end the process.
+    """
     scratch.mkdir(parents=True, exist_ok=True)
-    return np.memmap(scratch / uuid4().hex[:8], np.float32, "w+", shape=shape)
+    path, missing = scratch / uuid4().hex[:8], math.prod(shape) * np.dtype(np.float32).itemsize
+    with path.open("wb") as file:
+        while missing:
+            missing -= file.write(bytes(min(missing, _WRITTEN_AT_ONCE)))
+    return np.memmap(path, np.float32, "r+", shape=shape)
 
 
 def _report(error: Exception, file: ScanFile) -> str:
