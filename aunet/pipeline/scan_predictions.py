@@ -69,7 +69,8 @@ def predict_scans(
             _predict(predictor, work, delivery, partial(_report_share, on_progress, number, file.scan.name))
             if behind is not None:
                 ends.add(behind[0], behind[1].result())
-            behind = file, writer.submit(_write, predictor, work, file, delivery)
+            is_first = not manifest.lists(file)
+            behind = file, writer.submit(_write, predictor, work, file, delivery, is_first=is_first)
         if behind is not None:
             ends.add(behind[0], behind[1].result())
     return ends.failed
@@ -146,11 +147,16 @@ def _predict(predictor: ScanPredictor, work: _Work, delivery: Delivery, on_progr
     work.entry.seconds["predict"] = _seconds_since(start)
 
 
-def _write(predictor: ScanPredictor, work: _Work, file: ScanFile, delivery: Delivery) -> _Work:
-    """Write the files of a predicted scan, then release its volumes; an error is kept in ``work``."""
+def _write(predictor: ScanPredictor, work: _Work, file: ScanFile, delivery: Delivery, *, is_first: bool) -> _Work:
+    """Write the files of a predicted scan, then release its volumes; an error is kept in ``work``.
+
+    If ``is_first``, volumes that are there come from other runs or settings.
+    """
     start = time.monotonic()
     try:
         if work.prediction is not None:
+            if is_first:
+                delivery.remove_volumes(file)
             window = predictor.members[0].preprocessing.shown_window()
             delivery.write(file, work.channels[0], work.prediction, window)
     except Exception as error:  # noqa: BLE001, reported with the scan
