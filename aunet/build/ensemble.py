@@ -50,8 +50,8 @@ def _shared_steps(members: Sequence[Predictor]) -> Sequence[Postprocessing]:
         shared += steps[number:]
     else:
         _log.warning(
-            "The runs chose different steps of post-processing (aunet postprocess), so none of those is applied to their"
-            " mean. Set inference.postprocessing to apply some."
+            "The runs chose different steps of post-processing (aunet postprocess), so none of those is applied to"
+            " their mean. Set inference.postprocessing to apply some."
         )
     return shared
 
