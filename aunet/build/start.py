@@ -34,3 +34,17 @@ def build_start(data: DataConfig, source: str, cohort: Cohort, splits: Splits, k
     root = None if data.root is None else data_folder(data.root)
     names = CaseNames.of_cases(cohort.cases, digests, root, cohort.is_phantom)
     return Start(path_of(source), splits, names, has_fold=data.fold is not None, key=key)
+
+
+def build_test_start(data: DataConfig, source: str, cohort: Cohort, splits: Splits, key: Key = "init") -> Start:
+    """Return ``build_start`` with what identifies the test cases: those of ``data.test_on`` by their own names."""
+    if (other := cohort.other) is None:
+        return build_start(data, source, cohort, splits, key)
+    names = CaseNames.of_cases(
+        other.cases,
+        image_digests(other.cases, build_digests(data)),
+        None if other.root is None else data_folder(str(other.root)),
+        other.is_phantom,
+    )
+    tested = Splits(train=(), val=(), test=tuple(case.case_id for case in other.cases))
+    return Start(path_of(source), tested, names, key=key, is_foreign=True)

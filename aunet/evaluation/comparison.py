@@ -1,7 +1,7 @@
 """Runs side by side: the paper's table, and the settings that differ."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import pandas as pd
 
@@ -59,7 +59,7 @@ def comparison_table(
     if any(row["invented"] for of_class in found for row in of_class):
         groups.append(_group("Invented (cases)", classes, found, lambda row: "", lambda row: str(row["invented"])))
     return PaperTable(
-        title=f"{data_title(runs)}: mean ± sd over {population(runs)}{mark_of(runs, differences)}",
+        title=f"{data_title(runs)}: mean ± sd over {_common_population(runs)}{mark_of(runs, differences)}",
         columns=("Metric", "Class", "n", *names),
         groups=(*groups, fact_rows(runs)),
         notes=(*run_notes(runs), timing_note, *_score_notes(forms)),
@@ -164,13 +164,19 @@ def data_title(runs: Sequence[ComparedRun]) -> str:
     return f"{runs[0].data}{' (PHANTOM)' if runs[0].is_phantom else ''}"
 
 
-def population(runs: Sequence[ComparedRun]) -> str:
-    """Return the number of test patients, and of cases if there are more."""
+def population(runs: Sequence[ComparedRun], case_ids: Collection[str] | None = None) -> str:
+    """Return the number of test patients, and of cases if there are more; of ``case_ids`` alone if given."""
     scores = pd.concat([run.scores[["case_id", "patient"]] for run in runs])  # a run may lack a fold
+    scores = scores if case_ids is None else scores[scores["case_id"].isin(list(case_ids))]
     cases, patients = len(set(scores["case_id"])), len(set(scores["patient"]))
     if runs[0].unit == "case":
         return f"{cases} test case{'' if cases == 1 else 's'}"
     return f"{patients} patient{'' if patients == 1 else 's'}" + (f" ({cases} test cases)" if cases != patients else "")
+
+
+def _common_population(runs: Sequence[ComparedRun]) -> str:
+    """Return the population of the cases that all runs test."""
+    return population(runs, set.intersection(*(set(run.scores["case_id"]) for run in runs)))
 
 
 def run_notes(runs: Sequence[ComparedRun], are_arms: bool = False) -> tuple[str, ...]:

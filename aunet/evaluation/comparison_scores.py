@@ -56,8 +56,8 @@ def comparison_rows(runs: Sequence[ComparedRun]) -> pd.DataFrame:
     """Return every number of the comparison, a row per metric, form, class and run.
 
     ``mean`` and ``sd`` (n - 1) are over the means of ``patients``, taken over the ``cases`` in which every run that
-    recorded the metric defines it. ``undefined`` counts the cases that this run leaves undefined; ``present``,
-    ``detected`` and ``invented`` are those of ``case_scores.detections``.
+    recorded the metric defines it. ``undefined`` counts the cases, of those that all of these runs test, that this run
+    leaves undefined; ``present``, ``detected`` and ``invented`` are those of ``case_scores.detections``.
     """
     found = [detections(run.scores).set_index("class").to_dict("index") for run in runs]
     rows: list[dict[str, object]] = []
@@ -94,7 +94,7 @@ def differences_to_first(
 
 
 def _case_values(runs: Mapping[int, ComparedRun], form: ScoreForm) -> Mapping[str, pd.DataFrame]:
-    """Return for each class a row per case: its patient, and in column k the value of run k."""
+    """Return for each class a row per case that all runs test: its patient, and in column k the value of run k."""
     columns: dict[str | int, pd.Series] = {}
     for number, run in runs.items():
         scores = penalised(run.scores) if form.is_penalised else run.scores
@@ -102,7 +102,12 @@ def _case_values(runs: Mapping[int, ComparedRun], form: ScoreForm) -> Mapping[st
         # Old tables lack the metric.
         scores = scores.reindex(columns=["patient", form.metric])
         columns |= {"patient": scores.loc[:, "patient"], number: scores.loc[:, form.metric]}
-    return {str(name): values for name, values in pd.DataFrame(columns).groupby(level="class")} if runs else {}
+    if not runs:
+        return {}
+    values = pd.DataFrame(columns)
+    is_tested = np.logical_and.reduce([values.index.isin(column.index) for column in columns.values()])  # in all folds
+    classes = values.index.get_level_values("class")
+    return {str(name): values[is_tested & (classes == name)] for name in classes.unique()}
 
 
 def _score(values: pd.DataFrame, number: int) -> dict[str, object]:

@@ -56,8 +56,8 @@ class Effect:
         patients: number of patients included.
         cases: number of cases included.
         undefined: number of cases left out.
-        baseline_trainings: number of trainings of the baseline.
-        other_trainings: number of trainings of the other arm.
+        baseline_trainings: number of trainings of the baseline, of the folds that both arms have if there are any.
+        other_trainings: the same of the other arm.
         folds: number of folds that both arms have.
         speaks_of_models: whether the certainty includes the chance of training, not that of the patients alone.
     """
@@ -171,7 +171,11 @@ def paired_effect(baseline: pd.DataFrame, other: pd.DataFrame, margin: float = m
     cases. Results do not depend on the order of the rows.
     """
     folds, cases, undefined = _fold_scores(baseline, other)
-    trainings = [len(of_arm[["seed", "fold"]].drop_duplicates()) for of_arm in (baseline, other)]
+    compared = set(baseline["fold"]) & set(other["fold"]) or {*baseline["fold"], *other["fold"]}
+    trainings = [
+        len(of_arm.loc[of_arm["fold"].isin(compared), ["seed", "fold"]].drop_duplicates())
+        for of_arm in (baseline, other)
+    ]
     patients = sum(fold.differences.size for fold in folds)
     counts: dict[str, int] = {
         "patients": patients,

@@ -1,11 +1,11 @@
 """Probabilities beside label maps, as ``aunet predict --probabilities`` writes them, and their calibration."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from aunet.classes import IGNORED
+from aunet.classes import IGNORED, matching_name
 from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_volume, stem
 from aunet.errors import UserError
 from aunet.metrics.calibration import Calibration, measure_calibration
@@ -32,12 +32,15 @@ def measure_calibrations(
             None if both label maps number them alike and every voxel has a reference.
 
     Raises:
-        UserError: a file is missing, lies on another grid, or does not hold probabilities.
+        UserError: a file is missing, is named after another class, lies on another grid, or does not hold
+            probabilities.
     """
     is_counted = None if number_of_class is None else reference.array != IGNORED
     measured: dict[str, Calibration] = {}
     for name, value in value_of_class.items():
-        volume = align(read_volume(_file_of(folder / stem(prediction), name, value)), reference)
+        file = _file_of(folder / stem(prediction), name, value)
+        _check_name(file, name, value_of_class)
+        volume = align(read_volume(file), reference)
         check_same_grid(reference, volume, stem(prediction))
         lowest, highest = float(volume.array.min()), float(volume.array.max())
         if lowest < -_ROUNDING or highest > 1 + _ROUNDING:
@@ -62,3 +65,14 @@ def _file_of(folder: Path, name: str, value: int) -> Path:
             " probabilities/ that `aunet predict --probabilities` writes, with a folder for each case in it."
         )
     return found[0]
+
+
+def _check_name(file: Path, name: str, classes: Iterable[str]) -> None:
+    """Raise UserError if ``file`` is named after another of the classes, as that of a model which numbers them anew."""
+    told = matching_name(stem(file).partition("_")[2])
+    others = {matching_name(other): other for other in classes if matching_name(other) != matching_name(name)}
+    if told in others:
+        raise UserError(
+            f"{file}: is named after class {others[told]}, but its number is that of {name} in the label maps. Give the"
+            " probabilities of the model that predicted them, or correct --classes."
+        )

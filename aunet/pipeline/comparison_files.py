@@ -75,7 +75,7 @@ def write_comparison(
         frames["ranks.csv"] = pd.concat([found.assign(**{"class": name}) for name, found in ranks.items()])
         tables += [*_effect_tables(arms, rows, forms), planning_table(rows)]
         tables.append(ranking_table(ranks, METRIC_OF["dice"].title))
-        told = [key for key in options.primary if key != EVERYTHING] or list(PRIMARY)
+        told = [key for key in dict.fromkeys(options.primary) if key != EVERYTHING] or list(PRIMARY)
         sentences = [sentence for metric in told for sentence in verdicts(rows, metric)]
         sentences = [*([PHANTOM_NOTE] if runs[0].is_phantom else []), *sentences, *missing_notes(arms)]
         if all(len(arm.runs) == 1 for arm in arms):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aunet.build.model import build_region
-from aunet.build.start import build_start
+from aunet.build.start import build_test_start
 from aunet.build.store import keep_region
 from aunet.config.schema import RunConfig
 from aunet.config.words import path_of
@@ -26,7 +26,7 @@ def check_region(config: RunConfig, cohort: Cohort, splits: Splits) -> list[str]
     """Return sentences for below the scores; raise UserError if the coarse run does not fit or has seen test cases."""
     if build_region(config) is None or config.data.region is None:
         return []
-    start = build_start(config.data, config.data.region, cohort, splits, key="data.region")
+    start = build_test_start(config.data, config.data.region, cohort, splits, key="data.region")
     return check_overlap(start, is_allowed=config.init_overlap == "allow")
 
 

@@ -64,7 +64,7 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
     """Check the settings and prepare the data here, once; then train in ``number`` processes."""
     from aunet.build.data import build_cohort, build_splits, fill_in_facts
     from aunet.build.preprocessing import fill_in_intensities
-    from aunet.build.start import build_start
+    from aunet.build.start import build_test_start
     from aunet.build.store import use_own_region
     from aunet.build.task import build_data
     from aunet.pipeline.region import check_region
@@ -83,7 +83,7 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
     splits = build_splits(config.data, cohort)
     config = fill_in_intensities(config, cohort, splits, is_begun=RunFolder(folder).splits.is_file())
     if config.init and not draft.resume:
-        start = build_start(config.data, config.init, cohort, splits)
+        start = build_test_start(config.data, config.init, cohort, splits)
         check_overlap(start, is_allowed=config.init_overlap == "allow")
     if not draft.resume:
         check_region(config, cohort, splits)

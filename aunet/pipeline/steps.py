@@ -14,7 +14,7 @@ from torch import nn
 from aunet.build.data import build_splits
 from aunet.build.model import choose_hardware, load_run, training_device
 from aunet.build.preprocessing import build_digests, fill_in_intensities
-from aunet.build.start import build_start, load_start_weights
+from aunet.build.start import build_start, build_test_start, load_start_weights
 from aunet.build.task import build_data, build_task
 from aunet.build.trainer import build_callbacks, build_clock, build_forecast, build_own_callbacks, build_trainer
 from aunet.config.draft import write_run_config
@@ -227,7 +227,8 @@ def choose_for_run(trainer: TrainerConfig, record: RunRecord) -> HardwareChoice:
 def _start_from(init: str, config: RunConfig, cohort: Cohort, splits: Splits, network: nn.Module) -> dict[str, object]:
     """Load the weights of ``init`` and return facts for the record; raise UserError if they have seen test cases."""
     start = build_start(config.data, init, cohort, splits)
-    caveats = check_overlap(start, is_allowed=config.init_overlap == "allow")
+    tested = build_test_start(config.data, init, cohort, splits)
+    caveats = check_overlap(tested, is_allowed=config.init_overlap == "allow")
     transfer = load_start_weights(config, init, network)
     if rank() == 0:
         transfer.log()

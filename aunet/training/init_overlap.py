@@ -19,13 +19,17 @@ _USE = {"init": "from whose weights this run started", "data.region": "which cro
 
 @dataclass(frozen=True)
 class Start:
-    """A run that uses the weights ``key=source``: its parts, the cases of its data, and whether it has a fold."""
+    """A run that uses the weights ``key=source``: its parts, the cases of its data, and whether it has a fold.
+
+    ``is_foreign``: the parts hold only the test cases, those of ``data.test_on``.
+    """
 
     source: Path
     splits: Splits
     names: CaseNames
     has_fold: bool = False
     key: Key = "init"
+    is_foreign: bool = False
 
 
 def check_overlap(start: Start, is_allowed: bool) -> list[str]:
@@ -96,11 +100,13 @@ def _refusal(start: Start, lineage: Lineage, tested: Sequence[str]) -> str:
 
 def _remedy(start: Start, lineage: Lineage) -> str:
     """Return the remedy: the parts of one of the runs if none has seen its test cases and the data fit, else others."""
+    others = "start from other weights" if start.key == "init" else "crop by another run"
+    if start.is_foreign:
+        return f"Test on other cases (data.cases=PATTERN among the words of data.test_on), {others}"
     for run in lineage.runs:
         is_known = {*run.train, *run.val, *run.test} <= start.names.patients.keys()
         if is_known and run.test and not lineage.among(run.test, start.names):
             return f"Use the same parts: data.split.file={RunFolder(run.folder).splits}" + (
                 " data.fold=null" if start.has_fold else ""
             )
-    others = "start from other weights" if start.key == "init" else "crop by another run"
     return f"Test on other cases (data.split.file), {others}"

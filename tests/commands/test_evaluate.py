@@ -340,3 +340,12 @@ def test_files_that_are_not_the_probabilities_are_refused(tmp_path: Path, damage
     with pytest.raises(UserError, match=message):
         run(*words, "--probabilities", probabilities)
     return None
+
+
+def test_probabilities_of_a_model_that_numbers_the_classes_otherwise_are_refused(tmp_path: Path) -> None:
+    predictions, references = write_cubes(tmp_path / "predictions", 3), write_cubes(tmp_path / "references", 2)
+    probabilities = write_probabilities(tmp_path / "probabilities", predictions, 0.9)
+    words = (predictions, references, "--output", tmp_path / "scores", "--probabilities", probabilities)
+
+    with pytest.raises(UserError, match=r"01_cube.nii.gz: is named after class cube, but its number is that of ball"):
+        run(*words, "--classes", "ball=1", "cube=2")

@@ -74,7 +74,7 @@ def test_a_study_with_a_failed_fold_compares_the_folds_that_both_arms_have(
     )
     assert row["mean"] == pytest.approx(0.1)
     assert (row["patients"], row["undefined"], row["folds"]) == (16, 0, 2)
-    assert (row["baseline_trainings"], row["other_trainings"]) == (3, 2)
+    assert (row["baseline_trainings"], row["other_trainings"]) == (2, 2)
     shown = (comparison / "comparison.md").read_text("utf-8")
     assert "attention: fold=2_model=attention did not finish." in shown
     assert "With folds 0, 1 no fold tests 8 cases" in shown

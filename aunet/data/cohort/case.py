@@ -58,7 +58,7 @@ class Cohort:
     as background if ``is_other_background``. If ``has_instances``, the values number objects instead, and every value
     above 0 is the one class. ``root`` is the folder of the dataset. ``modality`` holds for every channel; it is None if
     it is unknown or if ``modalities`` lists one for each channel. ``foreign`` are the ids of the cases that come from
-    another dataset, to be tested only.
+    another dataset, ``other``, to be tested only; there they have their own names.
     """
 
     name: str
@@ -74,6 +74,7 @@ class Cohort:
     root: Path | None = None
     modalities: tuple[Modality | None, ...] = ()
     foreign: frozenset[str] = frozenset()
+    other: "Cohort | None" = None
 
     @property
     def own(self) -> "Cohort":

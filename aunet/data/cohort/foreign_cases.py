@@ -35,6 +35,7 @@ def with_foreign_cases(cohort: Cohort, other: Cohort, words: Sequence[str]) -> C
         cohort,
         cases=joined,
         foreign=foreign,
+        other=other,
         description=f"{cohort.description}; tested on {other.description}",
         is_phantom=cohort.is_phantom or other.is_phantom,
     )

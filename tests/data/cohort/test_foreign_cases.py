@@ -1,5 +1,6 @@
 """Cases of another dataset are tested with the classes and the training cases of the first."""
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -7,13 +8,18 @@ import numpy as np
 import pytest
 
 from aunet.build.data import build_cohort, build_splits
+from aunet.build.preprocessing import build_digests
+from aunet.build.start import build_test_start
 from aunet.classes import Labels
 from aunet.config.draft import compose_draft
 from aunet.config.trust import SOURCE_ALONE
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.foreign_cases import with_foreign_cases
 from aunet.data.cohort.references import read_reference
+from aunet.data.cohort.split_file import write_splits
+from aunet.data.cohort.splits import Splits
 from aunet.errors import UserError
+from aunet.training.init_overlap import check_overlap
 
 
 def dataset(folder: Path, values: dict[str, int], seed: int, cases: int = 4) -> list[str]:
@@ -88,3 +94,27 @@ def test_a_dataset_with_other_classes_or_channels_is_refused_with_the_remedy() -
 def test_words_that_name_no_dataset_are_refused(words: str) -> None:
     with pytest.raises(UserError, match=r"name another dataset as on the command line"):
         build_cohort(compose_draft(["data=ct150", "data.source.num_phantoms=2", f"data.test_on={words}"]).data)
+
+
+@pytest.mark.parametrize("has_digests", [True, False])
+def test_weights_that_saw_a_patient_of_the_other_dataset_cannot_be_tested_on_it(
+    tmp_path: Path, *, has_digests: bool
+) -> None:
+    own = dataset(tmp_path / "own", {"spleen": 1}, seed=0)
+    other = dataset(tmp_path / "other", {"spleen": 1}, seed=1)
+    data = compose_draft(other, SOURCE_ALONE).data
+    cases = build_cohort(data).cases
+    seen = Splits(train=(cases[0].case_id,), val=(), test=())
+    write_splits(tmp_path / "run" / "splits.json", seen, cases, build_digests(data))
+    if not has_digests:  # a run of an older version
+        splits = json.loads((tmp_path / "run" / "splits.json").read_text(encoding="utf-8"))
+        (tmp_path / "run" / "splits.json").write_text(json.dumps({**splits, "digests": {}}), encoding="utf-8")
+    (tmp_path / "run" / "config.yaml").write_text(f"data:\n  root: {data.root}\n", encoding="utf-8")
+    told = ",".join(f'"{word}"' for word in other)
+    tested_on = compose_draft([*own, f"data.test_on=[{told}]"], SOURCE_ALONE).data
+    cohort = build_cohort(tested_on)
+
+    start = build_test_start(tested_on, str(tmp_path / "run"), cohort, build_splits(tested_on, cohort))
+
+    with pytest.raises(UserError, match=r"1 of the 4 test cases .*: case_0\. .*among the words of data.test_on"):
+        check_overlap(start, is_allowed=False)
