@@ -21,7 +21,7 @@ from aunet.inference.coefficients import LevelCoefficients
 from aunet.reporting.pictures.planes import LabelledScan
 from aunet.reporting.viewer.stored_scan import store_scan, write_scan
 from aunet.runs.epoch_rows import read_table
-from aunet.runs.run_folder import AttentionFolder
+from aunet.runs.inner_folders import AttentionFolder
 
 
 class AttentionArchive:

@@ -3,11 +3,15 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from aunet.build.model import load_run
 from aunet.inference.ensemble import Ensemble
+from aunet.inference.prediction import Postprocessing
+from aunet.inference.predictor import Predictor
 
 _log = logging.getLogger(__name__)
+_STEPS = ("postprocessing", "chosen_postprocessing")
 
 
 def load_ensemble(
@@ -18,18 +22,39 @@ def load_ensemble(
 ) -> Ensemble:
     """Load several runs that predict as one: the mean of their probabilities; arguments as ``load_run``.
 
-    Steps of post-processing are applied to the mean if all runs have the same, else none, with a warning.
+    Steps of post-processing that all runs have are applied to the mean. If they differ in those of
+    ``inference.postprocessing``, or in those chosen on validation cases, none of that kind is, with a warning.
 
     Raises:
         UserError: as ``load_run``, and if the runs differ in their classes or channels.
     """
     members = [load_run(folder, device, trusted_modules, inference) for folder in folders]
-    keys = "postprocessing", "chosen_postprocessing"
-    chosen = [[one.origin.settings[key] for key in keys] for one in members if one.origin is not None]
-    is_same = all(steps == chosen[0] for steps in chosen[1:])
-    if not is_same:
+    return Ensemble(members, [str(folder) for folder in folders], _shared_steps(members))
+
+
+def _shared_steps(members: Sequence[Predictor]) -> Sequence[Postprocessing]:
+    """Return the steps to apply to the mean, and warn of those that are left out."""
+    settings = [member.origin.settings for member in members if member.origin is not None]
+    set_steps, chosen_steps = ([of_run[key] for of_run in settings] for key in _STEPS)
+    number = len(cast(list[object], set_steps[0]))
+    steps = members[0].postprocessing
+    shared: list[Postprocessing] = []
+    if _is_equal(set_steps):
+        shared += steps[:number]
+    else:
         _log.warning(
-            "The runs have different steps of post-processing, so none is applied to their mean. Set"
+            "The runs differ in inference.postprocessing, so none of its steps is applied to their mean. Set"
             " inference.postprocessing to apply some."
         )
-    return Ensemble(members, [str(folder) for folder in folders], members[0].postprocessing if is_same else ())
+    if _is_equal(chosen_steps):
+        shared += steps[number:]
+    else:
+        _log.warning(
+            "The runs chose different steps of post-processing (aunet postprocess), so none of those is applied to"
+            " their mean. Set inference.postprocessing to apply some."
+        )
+    return shared
+
+
+def _is_equal(values: Sequence[object]) -> bool:
+    return all(value == values[0] for value in values[1:])

@@ -175,7 +175,9 @@ def build_region(config: RunConfig, coarse: Path | None = None, device: str | No
             f"data.region_classes={unknown}: not classes of {data.region}, which has {names[1:]}. Name some."
         )
     classes = sorted(names.index(name) for name in wanted)
-    identity = _digest(*(_state_of(path) for path in (RunFolder(coarse).config, checkpoint)))
+    run = RunFolder(coarse)
+    decisive = [run.config, checkpoint, *([run.postprocessing] if run.postprocessing.is_file() else [])]
+    identity = _digest(*(_state_of(path) for path in decisive))
     load = partial(load_run, coarse, device, config.trusted_modules)
     return CoarseRegion(load, classes, data.region_margin_mm, identity)
 

@@ -45,7 +45,12 @@ def keep_region(config: RunConfig, folder: Path) -> RunConfig:
     if config.data.region is not None and not is_run_folder(own.path):
         build_region(config)
         source = path_of(config.data.region)
-        files = {own.checkpoints.best: checkpoint_of_run(source), own.config: RunFolder(source).config}
+        chosen = RunFolder(source).postprocessing
+        files = {
+            own.checkpoints.best: checkpoint_of_run(source),
+            **({own.postprocessing: chosen} if chosen.is_file() else {}),
+            own.config: RunFolder(source).config,
+        }
         for copy, file in files.items():  # the configuration last: a folder with it is complete
             with replaced_atomically(copy) as temporary:
                 shutil.copyfile(file, temporary)

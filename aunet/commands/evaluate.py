@@ -96,7 +96,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     )
     from aunet.metrics.mesh_distance import check_meshes
     from aunet.reporting.tables import score_table
-    from aunet.runs.run_folder import ScoreFolder
+    from aunet.runs.inner_folders import ScoreFolder
     from aunet.terminal import table_console
 
     check_output(arguments.output)

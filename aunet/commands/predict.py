@@ -75,11 +75,13 @@ def predict(arguments: argparse.Namespace) -> None:
     predictor.check_outputs(outputs)
     delivery = Delivery(output, outputs, arguments.overlay, label_format)
     manifest = PredictionManifest(output, describe_predictor(predictor), is_continued=arguments.skip_existing)
+    delivery.check_places(files)
     if arguments.skip_existing:
-        files = [file for file in files if not delivery.is_complete(file, predictor.labels)]
+        files = [file for file in files if not (delivery.is_complete(file, predictor.labels) and manifest.keeps(file))]
     classes = ", ".join(f"{index} {name}" for index, name in predictor.labels.foreground)
     _logger.info("%d scans on %s; values in the label maps: %s", len(files), predictor.device, classes)
     write_class_names(output, predictor.labels)
+    manifest.begin()
     failed = _predict(predictor, files, delivery, manifest)
     _report_regions(predictor, len(files))
     if failed:

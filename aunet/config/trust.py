@@ -19,6 +19,7 @@ ALLOWED_MODULES = (
     "aunet.networks",
     "aunet.losses",
     "aunet.data",
+    "aunet.inference.postprocessing",
     "aunet.tracking",
     "aunet.training.schedules",
     "monai.networks.nets",

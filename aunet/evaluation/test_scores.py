@@ -22,8 +22,8 @@ from aunet.metrics.case_scores import join_scores, summarise, summary_as_mapping
 from aunet.metrics.label_map_scores import score_case
 from aunet.reporting.pictures.planes import in_ras_order
 from aunet.reporting.pictures.prediction import prediction_picture
+from aunet.runs.inner_folders import ScoreFolder
 from aunet.runs.ranks import gathered, rank, share_of
-from aunet.runs.run_folder import ScoreFolder
 
 
 def score_test_cases(

@@ -21,7 +21,7 @@ from aunet.networks.protocols import AttentionNetwork, gates_per_skip, has_softm
 from aunet.reporting.pictures.planes import LabelledScan, in_ras_order
 from aunet.reporting.score_section import notable_cases
 from aunet.reporting.viewer.stored_scan import store_scan, write_scan
-from aunet.runs.run_folder import ScoreFolder
+from aunet.runs.inner_folders import ScoreFolder
 
 _logger = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ Source of the layout: MONAI's bundle specification, https://docs.monai.io/en/sta
 """
 
 import io
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from aunet.inference.engines import quiet_exporters
 STANDALONE = ("__init__.py", "processing.py", "postprocessing.py", "monai_parts.py")
 # The schema of metadata.json that MONAI publishes.
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+# MONAI evaluates texts that begin with these signs, and replaces relative references anywhere.
+_EVALUATED = re.compile(r"^\s*[$@%]|[@%]#")
 _PARTS = "scripts.monai_parts"
 _MODALITIES = {"ct": "CT", "mr": "MR", "pet": "PT", "picture": "XC"}
 
@@ -137,12 +140,15 @@ def _postprocessing(model: ExportedModel) -> list[dict[str, object]]:
         "output_dir": "@output_dir",
         "output_postfix": "seg",
         "output_ext": ".nii.gz",
+        "writer": f"{_PARTS}.VolumeWriter",
         "output_dtype": "$torch.uint8",
         "resample": False,
         "separate_folder": False,
         "print_log": False,
     }
-    steps = {"steps": model.postprocessing, "class_names": model.predictor.labels.names}
+    plain = dict(zip(model.predictor.labels.names, _plain_names(model), strict=True))
+    changed = [{**step, "class_name": plain.get(step["class_name"] or "")} for step in model.postprocessing]
+    steps = {"steps": changed, "class_names": list(plain.values())}
     inverting = {"transform": "@preprocessing", "orig_keys": "image", "nearest_interp": False}
     return [
         {"_target_": "Invertd", "keys": "pred", **inverting},
@@ -150,6 +156,12 @@ def _postprocessing(model: ExportedModel) -> list[dict[str, object]]:
         *([{"_target_": f"{_PARTS}.Postprocessed", "keys": "pred", **steps}] if model.postprocessing else []),
         {"_target_": "SaveImaged", "keys": "pred", **saving},
     ]
+
+
+def _plain_names(model: ExportedModel) -> list[str]:
+    """Return the class names; "class N" for one that MONAI's parser would evaluate as Python or as a reference."""
+    names = model.predictor.labels.names
+    return [f"class {index}" if _EVALUATED.search(name) else name for index, name in enumerate(names)]
 
 
 def _metadata(model: ExportedModel) -> dict[str, object]:
@@ -172,7 +184,7 @@ def _metadata(model: ExportedModel) -> dict[str, object]:
         "type": "image",
         "format": "segmentation",
         "num_channels": labels.num_classes,
-        "channel_def": {str(index): name for index, name in enumerate(labels.names)},
+        "channel_def": {str(index): name for index, name in enumerate(_plain_names(model))},
     }
     return {
         "schema": _SCHEMA,

@@ -55,8 +55,7 @@ def write_segmentation(
         UserError: if highdicom is not installed, if the label map is not on the grid of the series, if the series lacks
             what a segmentation refers to, or if the frames lie elsewhere than the label map.
     """
-    if find_spec("highdicom") is None:
-        raise UserError(f"{path}: DICOM SEG needs highdicom: pip install 'aunet[seg]'.")
+    check_installed(str(path))
     from aunet.export.segmentation_object import build_segmentation
 
     slices, grid = read_series_slices(scan)
@@ -69,6 +68,12 @@ def write_segmentation(
     with replaced_atomically(path) as temporary:
         written.save_as(temporary)
         _check_places(path, pydicom.dcmread(temporary), label, affine, labels, _deviation(slices, grid) + _ROUNDING)
+
+
+def check_installed(subject: str) -> None:
+    """Raise UserError about ``subject`` if the package that builds segmentation objects is missing."""
+    if find_spec("highdicom") is None:
+        raise UserError(f"{subject}: DICOM SEG needs highdicom: pip install 'aunet[seg]'.")
 
 
 def _place_on_series(label: Volume, slices: Sequence[Slice], grid: Affine, scan: Path) -> NDArray[np.uint8]:

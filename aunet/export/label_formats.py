@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aunet.errors import UserError
-from aunet.export.dicom_seg import write_segmentation
+from aunet.export.dicom_seg import check_installed, write_segmentation
 from aunet.export.segment_codes import SegmentCode, read_codes
 from aunet.inference.output_format import OutputFormat, Scan
 from aunet.inference.prediction import Prediction
@@ -27,10 +27,12 @@ def find_format(name: str, codes: Path | None = None) -> OutputFormat:
     ``codes`` is a file of coded names for the segments of dicom-seg, as ``segment_codes.read_codes`` reads it.
 
     Raises:
-        UserError: for an unknown format, and for a file of codes that is damaged or that the format has no use for.
+        UserError: for an unknown format, one whose package is missing, and for a file of codes that is damaged or
+            that the format has no use for.
     """
     key = name.lower().removeprefix(".")
     if key == _SEGMENTATION:
+        check_installed(f"--format {name}")  # before hours of prediction
         return _segmentation_format({} if codes is None else read_codes(codes))
     found = LABEL_FORMATS.get(key)
     if found is None:

@@ -201,7 +201,9 @@ def _find(words: list[str]) -> tuple[str, str] | None:
 
 
 def _side_of(words: list[str]) -> Code | None:
-    return next((SIDES[word] for word in words if word in SIDES), None)
+    """Return the only side among ``words``; None for both, as in "left and right lung"."""
+    named = set(words) & set(SIDES)
+    return SIDES[named.pop()] if len(named) == 1 else None
 
 
 def _snomed(code: tuple[str, str]) -> Code:

@@ -30,6 +30,7 @@ _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfRe
 # Added to the number of the scan's series, so that archives list the segmentation behind the study's own series.
 _SERIES_OFFSET = 1000
 _LONGEST_LABEL = 64  # of a DICOM LO
+_UNICODE = "ISO_IR 192"
 
 
 def build_segmentation(
@@ -55,7 +56,7 @@ def build_segmentation(
         # Names of one word, which de-identified scans have, and other oddities of the source, which are kept.
         warnings.simplefilter("ignore")
         try:
-            return highdicom.seg.Segmentation(
+            segmentation = highdicom.seg.Segmentation(
                 source_images=sources,
                 pixel_array=planes,
                 segmentation_type=SegmentationTypeValues.BINARY,
@@ -78,6 +79,9 @@ def build_segmentation(
                 f"{scan}: no DICOM SEG can refer to this series ({error}). Export the series again, or write another"
                 " format, such as .nii.gz."
             ) from error
+    if not all(name.isascii() for name in labels.names):
+        segmentation.SpecificCharacterSet = _UNICODE  # that of the scan need not have all letters of the classes
+    return segmentation
 
 
 def _read_sources(slices: Sequence[Slice], pitch: float, scan: Path) -> list[Dataset]:
@@ -145,7 +149,7 @@ def _describe(labels: Labels, codes: Sequence[SegmentCode]) -> list[SegmentDescr
     for (number, name), code in zip(labels.foreground, codes, strict=True):
         description = SegmentDescription(
             segment_number=number,
-            segment_label=name[:_LONGEST_LABEL],
+            segment_label=name.replace("\\", "/")[:_LONGEST_LABEL],  # a backslash separates values
             segmented_property_category=code.category,
             segmented_property_type=code.kind,
             algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,

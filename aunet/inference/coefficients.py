@@ -1,6 +1,6 @@
 """The coefficients of a gated level over an image: one form from the network to files and pictures."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -41,8 +41,8 @@ class LevelCoefficients:
 
     def at_voxels(
         self, affine: Affine, native_shape: Sequence[int], native_affine: Affine
-    ) -> list[NDArray[np.float32]]:
-        """Return each map (H, W, D) at the voxels of a scan, between the centres of cells interpolated linearly.
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yield each map (H, W, D) at the voxels of a scan, between the centres of cells interpolated linearly.
 
         ``affine`` is that of the image, whose axes are parallel to the scan's. Beyond the outermost centre the value of
         the outermost cell continues.
@@ -52,7 +52,8 @@ class LevelCoefficients:
         middle = np.array(self.offset) + np.array(self.cell_size) / 2 - 0.5
         cells[:3, 3] = affine[:3, :3] @ middle + affine[:3, 3]
         mapping = GridMapping(cells, native_shape, native_affine)
-        return [mapping.resample(torch.from_numpy(values).float()).contiguous().numpy() for values in self.values]
+        for values in self.values:
+            yield mapping.resample(torch.from_numpy(values).float()).contiguous().numpy()
 
 
 def gate_volumes(
@@ -61,14 +62,12 @@ def gate_volumes(
     affine: Affine,
     native_shape: Sequence[int],
     native_affine: Affine,
-) -> dict[str, NDArray[np.float32]]:
-    """Return the coefficients of each gate at the voxels of a scan, by names such as ``level_2_gate_1``.
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """Yield the name of each gate, such as ``level_2_gate_1``, and its coefficients at the voxels of a scan.
 
     ``num_gates`` are those of a skip, None if each map is a gate; the others are as in ``at_voxels``.
     """
-    found: dict[str, NDArray[np.float32]] = {}
     for level in levels:
         gates = level.average_gates(num_gates or len(level.values))
         for gate, values in enumerate(gates.at_voxels(affine, native_shape, native_affine), start=1):
-            found[f"level_{level.level}" + (f"_gate_{gate}" if len(gates.values) > 1 else "")] = values
-    return found
+            yield f"level_{level.level}" + (f"_gate_{gate}" if len(gates.values) > 1 else ""), values

@@ -40,7 +40,7 @@ class OutputFormat:
         Raises:
             UserError: if this format cannot hold the label map of ``scan``.
         """
-        if format_of_name(scan) is PICTURE:
+        if format_of_name(scan) is PICTURE and self.scans != "DICOM":
             return label_suffix(scan)
         if self.scans == "pictures":
             raise UserError(f"--format {self.suffix[1:]}: {scan} is a volume, and a {self.suffix[1:]} is a picture.")

@@ -130,13 +130,12 @@ def _check_lengths(files: Sequence[ScanFile]) -> None:
 
 
 def _check_distinct(files: Sequence[ScanFile]) -> None:
-    scan_of: dict[Path, Path] = {}
+    file_of: dict[str, ScanFile] = {}
     for file in files:
-        first = scan_of.setdefault(file.label_map, file.scan)
-        if first != file.scan:
-            raise UserError(
-                f"{first} and {file.scan} would both become {file.label_map.name}; predict them into two folders."
-            )
+        first = file_of.setdefault(file.name, file)  # further volumes and the record bear it without a suffix
+        if first.scan != file.scan:
+            shared = file.label_map.name if first.label_map == file.label_map else file.name
+            raise UserError(f"{first.scan} and {file.scan} would both become {shared}; predict them into two folders.")
 
 
 def _check_no_scan_replaced(files: Sequence[ScanFile]) -> None:

@@ -25,7 +25,7 @@ from aunet.inference.inferers import Inferer
 from aunet.inference.label_volume import OnProgress, label_volume, volume_rows
 from aunet.inference.mirror_images import Mirror, MirroredForward
 from aunet.inference.native_space import LabelMapRestorer, RowRestorer
-from aunet.inference.prediction import LABEL_MAP, Origin, Outputs, postprocess
+from aunet.inference.prediction import LABEL_MAP, FloatVolume, Origin, Outputs, postprocess
 from aunet.inference.prediction import Postprocessing as Postprocessing
 from aunet.inference.prediction import Prediction as Prediction
 from aunet.inference.scan_rows import (
@@ -36,6 +36,7 @@ from aunet.inference.scan_rows import (
     new_array,
     restored_rows,
     rows_at_once,
+    stored_volumes,
     uncropped_rows,
 )
 from aunet.inference.sliding_window import Forward, VolumePrediction, evaluating, predict_coefficients, predict_volume
@@ -154,7 +155,7 @@ class Predictor:
             label = self._label([box.cut(channel) for channel in channels], on_progress)
             prediction = Prediction(box.put_back(label, channels[0].shape), channels[0].affine, self.labels)
         if outputs.attention:
-            prediction = replace(prediction, attention=self._attention(channels, box))
+            prediction = replace(prediction, attention=self._attention(channels, box, allocate))
         return postprocess(prediction, self.postprocessing)
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
@@ -228,7 +229,7 @@ class Predictor:
             label_volume(forward, image, self.window, restorer, sums=self._sums, body=body, on_progress=on_progress)
         return restorer.label()
 
-    def _attention(self, channels: Sequence[Volume], box: Box) -> dict[str, NDArray[np.float32]]:
+    def _attention(self, channels: Sequence[Volume], box: Box, allocate: Allocate) -> dict[str, FloatVolume]:
         """Return the coefficients (H, W, D) of each gate by its name; 0 outside ``box``, which the network sees."""
         native = [box.cut(channel) for channel in channels]
         image, affine, _ = self._prepare(native)
@@ -237,7 +238,7 @@ class Predictor:
         if not levels:
             raise UserError("--attention: this run's network gates no skip. Leave it out, or name a run with gates.")
         volumes = gate_volumes(levels.values(), gates_per_skip(self.network), affine, native[0].shape, native[0].affine)
-        return {name: box.put_back(values, channels[0].shape) for name, values in volumes.items()}
+        return stored_volumes(volumes, box, channels[0].shape, allocate)
 
     def _prepare(self, channels: Sequence[Volume]) -> tuple[Tensor, Affine, NDArray[np.bool_] | None]:
         """Return the preprocessed image (C, h, w, d) on the device, its affine, and the body if air is skipped."""
@@ -287,8 +288,7 @@ def predict_by_rows(
         if on_progress is not None:
             on_progress(sum(shares) / len(shares))
 
-    scan, labels = channels[0], members[0].labels
-    empty = Prediction(np.zeros(scan.shape, np.uint8), scan.affine, labels)
+    empty = Prediction(np.zeros(channels[0].shape, np.uint8), channels[0].affine, members[0].labels)
     with torch.inference_mode(), ExitStack() as modes:
         for member in members:
             modes.enter_context(evaluating(member.network))

@@ -15,7 +15,7 @@ from torch import Tensor
 from aunet.data.preprocessing.region import Box
 from aunet.inference.label_volume import IMPOSSIBLE
 from aunet.inference.native_space import RowRestorer, highest_class
-from aunet.inference.prediction import Outputs, Prediction
+from aunet.inference.prediction import FloatVolume, Outputs, Prediction
 
 Allocate = Callable[[tuple[int, ...]], NDArray[np.float32]]
 """A function that returns an array of a shape, in memory or on disk."""
@@ -142,6 +142,20 @@ def assemble_rows(
             # Rounding may take it below 0.
             information[place] = (of_mean - row.entropy).clamp(min=0).numpy()
     return replace(empty, probabilities=probabilities, entropy=entropy, mutual_information=information)
+
+
+def stored_volumes(
+    volumes: Iterable[tuple[str, FloatVolume]], box: Box, shape: Sequence[int], allocate: Allocate
+) -> dict[str, FloatVolume]:
+    """Return named volumes of a ``box`` of a scan of ``shape`` as volumes of the scan, 0 outside the box.
+
+    One at a time is in memory, if ``allocate`` makes room elsewhere.
+    """
+    stored: dict[str, FloatVolume] = {}
+    for name, values in volumes:
+        stored[name] = allocate(tuple(shape))
+        stored[name][...] = box.put_back(values, shape)
+    return stored
 
 
 def new_array(shape: tuple[int, ...]) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from aunet.errors import UserError
 from aunet.evaluation.postprocessing_choice import PostprocessingChoice, Steps
 from aunet.inference.chosen_postprocessing import ChosenStep, write_choice
 from aunet.inference.predictor import Predictor
-from aunet.runs.ranks import gathered, rank, share_of
+from aunet.runs.ranks import first_rank_first, gathered, rank, share_of
 from aunet.runs.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
@@ -58,9 +58,10 @@ def choose_postprocessing(
         raise UserError(f"{folder}: none of its {len(cases)} validation cases can be scored, so no step can be chosen.")
     chosen = of_all_ranks.choose()
     steps = [step for of_class in chosen.values() for step in of_class]
-    if rank() == 0:
-        write_choice(RunFolder(folder).postprocessing, steps, _evidence(of_all_ranks, chosen, cases))
-        _report(of_all_ranks, chosen)
+    with first_rank_first():  # each rank reads the file for its share of the test
+        if rank() == 0:
+            write_choice(RunFolder(folder).postprocessing, steps, _evidence(of_all_ranks, chosen, cases))
+            _report(of_all_ranks, chosen)
     return steps
 
 

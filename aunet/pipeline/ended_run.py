@@ -5,7 +5,8 @@ import math
 from pathlib import Path
 
 from aunet.machine import started_rank
-from aunet.runs.run_folder import CheckpointFolder, RunFolder
+from aunet.runs.inner_folders import CheckpointFolder
+from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_state import read_run_state
 from aunet.training.time_plan import duration_in_seconds
 

@@ -1,15 +1,19 @@
 """The files that a prediction leaves: the label map, and volumes and a picture in folders beside it."""
 
 import logging
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from aunet.classes import Labels, class_name
 from aunet.data.io.formats import NIFTI, format_of_name
-from aunet.data.io.volume import Volume, read_grid, read_label, write_volume
+from aunet.data.io.volume import Volume, check_same_grid, read_grid, read_label, write_volume
 from aunet.errors import UserError
 from aunet.export.label_formats import LABEL_FORMATS
+from aunet.files import folder_replaced_atomically
 from aunet.inference.output_format import OutputFormat
 from aunet.inference.prediction import LABEL_MAP, FloatVolume, Outputs, Prediction
 from aunet.inference.prediction_files import ScanFile
@@ -41,6 +45,10 @@ class Delivery:
         """
         for path, volume in self._volumes(file, prediction):
             write_volume(path, volume, prediction.affine)
+        if prediction.attention:  # in one step, as the names of the gates are not known to ``is_complete``
+            with folder_replaced_atomically(self.folder / _ATTENTION / file.name) as folder:
+                for name, coefficients in prediction.attention.items():
+                    write_volume(folder / (name + _volume_suffix(file)), coefficients, prediction.affine)
         if self.has_overlay:
             # Matplotlib takes a second to import.
             from aunet.reporting.pictures.overlay import overlay_picture
@@ -52,6 +60,23 @@ class Delivery:
             overlay_picture(image, label, spacing, *names, title=file.name, intensities=window)
         label_format = self.label_format or LABEL_FORMATS["nii.gz"]
         label_format.write(file.label_map, prediction, file.files)
+
+    def remove_volumes(self, file: ScanFile) -> None:
+        """Remove the volumes and the picture of a scan that another run or other settings made."""
+        for kind in (_PROBABILITIES, _UNCERTAINTY, _ATTENTION):
+            shutil.rmtree(self.folder / kind / file.name, ignore_errors=True)
+        self.overlay(file).unlink(missing_ok=True)
+
+    def check_places(self, files: Sequence[ScanFile]) -> None:
+        """Raise UserError for a scan that lies where further files are written."""
+        folders = [(self.folder / kind).resolve() for kind in (_PROBABILITIES, _UNCERTAINTY, _ATTENTION, _OVERLAYS)]
+        for file in files:
+            for folder in folders:
+                if file.scan.resolve().is_relative_to(folder):
+                    raise UserError(
+                        f"{file.scan}: lies in {folder}, which --output {self.folder} uses for its own files; give"
+                        " another --output folder."
+                    )
 
     def overlay(self, file: ScanFile) -> Path:
         """Return the path of the picture of a scan."""
@@ -86,8 +111,6 @@ class Delivery:
         ):
             if volume is not None:
                 yield self.folder / _UNCERTAINTY / file.name / (name + suffix), volume
-        for name, volume in prediction.attention.items():
-            yield self.folder / _ATTENTION / file.name / (name + suffix), volume
 
 
 def _volume_suffix(file: ScanFile) -> str:
@@ -106,15 +129,10 @@ def _class_file(index: int, name: str) -> str:
 def _is_whole(file: ScanFile) -> bool:
     try:
         label = read_label(file.label_map)
-        shape, _ = read_grid(file.scan)
+        shape, affine = read_grid(file.scan)
+        if not label.is_sparse:  # stored without its empty slices, and proven to lie on the scan when it was written
+            check_same_grid(Volume(np.broadcast_to(np.uint8(0), shape), affine, file.scan), label, file.name)
     except UserError as error:
-        _log.warning("%s It is predicted again.", error)
+        _log.warning("%s: does not fit its scan or is damaged: %s It is predicted again.", file.label_map, error)
         return False
-    if label.is_sparse:  # stored without its empty slices, and proven to lie on the scan when it was written
-        return True
-    if label.shape != shape:
-        _log.warning(
-            "%s: its shape %s is not that of %s, %s. It is predicted again.",
-            *(file.label_map, label.shape, file.scan, shape),
-        )
-    return label.shape == shape
+    return True

@@ -1,16 +1,19 @@
 """``predictions.json`` beside predicted label maps: which run made them and how, and for each scan what came of it."""
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from aunet.errors import UserError
-from aunet.files import JsonObject, read_json_object, write_json
+from aunet.files import JsonObject, read_json_if_sound, read_json_object, write_json
 from aunet.inference.ensemble import ScanPredictor
 from aunet.inference.prediction import Origin
+from aunet.inference.prediction_files import ScanFile
 from aunet.runs.run_record import list_versions
 
+_log = logging.getLogger(__name__)
 MANIFEST = "predictions.json"
 # Settings that affect the memory alone.
 _WITHOUT_EFFECT = ("memory", "window_batch")
@@ -35,18 +38,51 @@ class PredictionManifest:
     Args:
         folder: of the label maps.
         header: the runs with their settings, class names, versions and options.
-        is_continued: whether to keep the entries that are there.
+        is_continued: whether label maps that are there are kept.
+
+    Entries of the same runs and settings are kept in any case, those of others are not.
 
     Raises:
-        UserError: if the entries to be kept come from another run, or from other settings.
+        UserError: if label maps are kept and come from another run, or from other settings.
     """
 
     def __init__(self, folder: Path, header: Mapping[str, object], *, is_continued: bool) -> None:
         self.file = folder / MANIFEST
         self._header: JsonObject = dict(header)
-        former = _read(self.file) if is_continued else {}
-        _check_same(self.file, former, self._header)
-        self._scans: JsonObject = former.get("scans", {})
+        former = _read(self.file) if is_continued else read_json_if_sound(self.file)
+        if is_continued:
+            _check_same(self.file, former, self._header)
+        self._is_recorded = bool(former)
+        self._scans: JsonObject = former.get("scans", {}) if _decisive(former) == _decisive(self._header) else {}
+
+    def begin(self) -> None:
+        """Write the file before the first scan, so that no label map of these runs lies beside the record of others."""
+        write_json(self.file, self._header | {"scans": self._scans})
+
+    def lists(self, file: ScanFile) -> bool:
+        """Return whether the label map of a scan was made by these runs with these settings."""
+        return self._scans.get(file.name, {}).get("label_map") == file.label_map.name
+
+    def keeps(self, file: ScanFile) -> bool:
+        """Return whether the label map of a scan, which is there and whole, may be kept; one without a record may.
+
+        Raises:
+            UserError: if the label map is that of another scan of the same name.
+        """
+        if not self._is_recorded:
+            warning = f"{file.label_map}: is kept; which run made it is not recorded, as {MANIFEST} was missing."
+            _log.warning(warning)
+            entry = ScanEntry(_paths_of(file), file.label_map.name, warnings=[warning])
+            self._scans[file.name] = asdict(entry)
+            return True
+        if not self.lists(file):
+            return False
+        recorded, given = (Path(paths[0]) for paths in (self._scans[file.name]["scan"], _paths_of(file)))
+        if recorded != given and recorded.exists() and given.exists() and not recorded.samefile(given):
+            raise UserError(
+                f"{file.label_map}: is the label map of {recorded}, not of {given}. Give another --output folder."
+            )
+        return True
 
     def add(self, name: str, entry: ScanEntry, **facts: object) -> None:
         """Replace the entry of a scan, and ``facts`` of the header, then write the file."""
@@ -74,6 +110,10 @@ def _describe_origin(origin: Origin) -> dict[str, object]:
         "sha256": digest,
         "settings": dict(origin.settings),
     }
+
+
+def _paths_of(file: ScanFile) -> list[str]:
+    return [str(path.absolute()) for path in (file.scan, *file.further_channels)]
 
 
 def _read(file: Path) -> JsonObject:

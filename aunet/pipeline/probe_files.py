@@ -24,7 +24,7 @@ from aunet.pipeline.gate_probe import GateProbing, ProbeFindings
 from aunet.pipeline.probed_run import ProbedRun
 from aunet.reporting.probe_section import FINDINGS, write_probe_page
 from aunet.reporting.tables import PaperTable
-from aunet.runs.run_folder import ScoreFolder
+from aunet.runs.inner_folders import ScoreFolder
 
 
 def write_findings(

@@ -5,6 +5,7 @@ others.
 """
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ from aunet.pipeline.prediction_delivery import Delivery
 from aunet.pipeline.prediction_manifest import PredictionManifest, ScanEntry
 
 _log = logging.getLogger(__name__)
+_WRITTEN_AT_ONCE = 2**24  # bytes
 
 
 @dataclass
@@ -67,7 +69,8 @@ def predict_scans(
             _predict(predictor, work, delivery, partial(_report_share, on_progress, number, file.scan.name))
             if behind is not None:
                 ends.add(behind[0], behind[1].result())
-            behind = file, writer.submit(_write, predictor, work, file, delivery)
+            is_first = not manifest.lists(file)
+            behind = file, writer.submit(_write, predictor, work, file, delivery, is_first=is_first)
         if behind is not None:
             ends.add(behind[0], behind[1].result())
     return ends.failed
@@ -144,11 +147,16 @@ def _predict(predictor: ScanPredictor, work: _Work, delivery: Delivery, on_progr
     work.entry.seconds["predict"] = _seconds_since(start)
 
 
-def _write(predictor: ScanPredictor, work: _Work, file: ScanFile, delivery: Delivery) -> _Work:
-    """Write the files of a predicted scan, then release its volumes; an error is kept in ``work``."""
+def _write(predictor: ScanPredictor, work: _Work, file: ScanFile, delivery: Delivery, *, is_first: bool) -> _Work:
+    """Write the files of a predicted scan, then release its volumes; an error is kept in ``work``.
+
+    If ``is_first``, volumes that are there come from other runs or settings.
+    """
     start = time.monotonic()
     try:
         if work.prediction is not None:
+            if is_first:
+                delivery.remove_volumes(file)
             window = predictor.members[0].preprocessing.shown_window()
             delivery.write(file, work.channels[0], work.prediction, window)
     except Exception as error:  # noqa: BLE001, reported with the scan
@@ -159,9 +167,17 @@ def _write(predictor: ScanPredictor, work: _Work, file: ScanFile, delivery: Deli
 
 
 def _allocate(scratch: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return an array on disk, as probabilities of many classes exceed the memory; ``scratch`` is removed later."""
+    """Return an array on disk, as probabilities of many classes exceed the memory; ``scratch`` is removed later.
+
+    Raises:
+        OSError: if the disk has no room for all of it. A mapped file that outgrows the disk would end the process.
+    """
     scratch.mkdir(parents=True, exist_ok=True)
-    return np.memmap(scratch / uuid4().hex[:8], np.float32, "w+", shape=shape)
+    path, missing = scratch / uuid4().hex[:8], math.prod(shape) * np.dtype(np.float32).itemsize
+    with path.open("wb") as file:
+        while missing:
+            missing -= file.write(bytes(min(missing, _WRITTEN_AT_ONCE)))
+    return np.memmap(path, np.float32, "r+", shape=shape)
 
 
 def _report(error: Exception, file: ScanFile) -> str:

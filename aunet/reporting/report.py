@@ -15,7 +15,8 @@ from aunet.reporting.summary_words import summarise_in_words
 from aunet.reporting.tables import PHANTOM_NOTE
 from aunet.reporting.viewer.section import render_with_viewer
 from aunet.runs.epoch_rows import read_columns
-from aunet.runs.run_folder import AttentionFolder, RunFolder
+from aunet.runs.inner_folders import AttentionFolder
+from aunet.runs.run_folder import RunFolder
 
 _AREA_NOTE = (
     "How well a coefficient distinguishes inside from outside: the probability that a place inside the class has a "

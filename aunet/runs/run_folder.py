@@ -1,7 +1,7 @@
 """The names of all files and folders of a run, and their readers, which accept the folders of older versions.
 
-No other module knows these names. A file, column or key that an older version did not write is "not recorded": None or
-empty, never an error. A damaged file is a UserError that names it.
+Only ``inner_folders`` and this module know these names. A file, column or key that an older version did not write is
+"not recorded": None or empty, never an error. A damaged file is a UserError that names it.
 """
 
 from dataclasses import dataclass
@@ -15,124 +15,16 @@ from aunet.classes import Labels
 from aunet.errors import UserError
 from aunet.files import JsonObject, read_json_object
 from aunet.runs.epoch_rows import read_table
+from aunet.runs.inner_folders import AttentionFolder, CheckpointFolder, ScoreFolder
 
 if TYPE_CHECKING:
     import pandas as pd
 
 CONFIG, RECORD, SPLITS = "config.yaml", "run.json", "splits.json"
 METRICS, TIMING, REPORT = "metrics.csv", "timing.csv", "report.html"
-CHECKPOINTS, LAST, PREVIOUS, BEST = "checkpoints", "last.ckpt", "previous.ckpt", "best.ckpt"
+CHECKPOINTS = "checkpoints"
 CLASS_NAMES = "class_names.json"
 _RESTORE = "Restore the run's own file."
-
-
-@dataclass(frozen=True)
-class CheckpointFolder:
-    """The folder ``checkpoints/`` of a run."""
-
-    path: Path
-
-    @property
-    def last(self) -> Path:
-        """Return the path of the newest checkpoint."""
-        return self.path / LAST
-
-    @property
-    def previous(self) -> Path:
-        """Return the path of the checkpoint before the last, for a last one that is damaged."""
-        return self.path / PREVIOUS
-
-    @property
-    def best(self) -> Path:
-        """Return the path of the checkpoint of the best epoch."""
-        return self.path / BEST
-
-
-@dataclass(frozen=True)
-class AttentionFolder:
-    """The folder ``attention/`` of a run: statistics of all epochs, volumes and pictures of some, films."""
-
-    path: Path
-
-    @property
-    def statistics(self) -> Path:
-        """Return the path of the table with a row per epoch, case, level and map."""
-        return self.path / "statistics.csv"
-
-    @property
-    def films(self) -> list[Path]:
-        """Return the contact sheets of the recorded cases."""
-        return sorted(self.path.glob("film_*.png"))
-
-    def film(self, case_id: str) -> Path:
-        """Return the path of the contact sheet of a case."""
-        return self.path / f"film_{case_id}.png"
-
-    @staticmethod
-    def case_of_film(film: Path) -> str:
-        """Return the case whose contact sheet this is."""
-        return film.stem.removeprefix("film_")
-
-    @staticmethod
-    def epoch_of(file: Path) -> int:
-        """Return the epoch of a volume or picture."""
-        return int(file.stem.removeprefix("epoch_"))
-
-    def volume(self, case_id: str, epoch: int) -> Path:
-        """Return the path of the coefficients of a case and epoch."""
-        return self.path / "volumes" / case_id / f"epoch_{epoch:04d}.npz"
-
-    def scan(self, case_id: str) -> Path:
-        """Return the path of the image and label below the coefficients of a case."""
-        return self.path / "scans" / f"{case_id}.npz"
-
-    def picture(self, case_id: str, epoch: int) -> Path:
-        """Return the path of the picture of a case and epoch."""
-        return self.path / "pictures" / case_id / f"epoch_{epoch:04d}.png"
-
-    @property
-    def volumes(self) -> list[Path]:
-        """Return the volumes of all cases and kept epochs."""
-        return sorted(self.path.glob("volumes/*/epoch_*.npz"))
-
-    @property
-    def pictures(self) -> list[Path]:
-        """Return the pictures of all cases and kept epochs."""
-        return sorted(self.path.glob("pictures/*/epoch_*.png"))
-
-
-@dataclass(frozen=True)
-class ScoreFolder:
-    """The folder ``test/`` of a run, or the output of ``aunet evaluate``: scores, predictions and their pictures."""
-
-    path: Path
-
-    @property
-    def case_scores(self) -> Path:
-        """Return the path of the table with a row per case and class."""
-        return self.path / "case_scores.csv"
-
-    @property
-    def summary(self) -> Path:
-        """Return the path of the mean scores."""
-        return self.path / "summary.json"
-
-    def scan(self, case_id: str) -> Path:
-        """Return the path of the image, reference and prediction of a case for the viewer."""
-        return self.path / "scans" / f"{case_id}.npz"
-
-    def coefficients(self, case_id: str) -> Path:
-        """Return the path of the best checkpoint's coefficients over the scan of a case."""
-        return self.path / "coefficients" / f"{case_id}.npz"
-
-    @property
-    def predictions(self) -> Path:
-        """Return the folder of the predicted label maps."""
-        return self.path / "predictions"
-
-    def picture(self, case_id: str) -> Path:
-        """Return the path of the picture of a case."""
-        return self.path / "pictures" / f"{case_id}.png"
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -13,16 +14,19 @@ import torch
 
 import aunet
 from aunet.build.inferer import build_inferer
-from aunet.build.model import build_network, load_checkpoint_weights
+from aunet.build.model import build_network, build_region, load_checkpoint_weights
+from aunet.build.store import keep_region
 from aunet.commands.main import main
 from aunet.config.composition import compose_config, resolve_config
-from aunet.config.draft import write_run_config
+from aunet.config.draft import load_run_config, write_run_config
+from aunet.config.schema import RunConfig
 from aunet.data.io.volume import Volume
 from aunet.errors import UserError
 from aunet.inference.mirror_images import Mirror
 from aunet.inference.prediction import Outputs
 from aunet.inference.window_layout import Window
 from aunet.networks import UNet
+from aunet.runs.run_folder import RunFolder
 from tests.config.test_every_option import FACTS
 
 
@@ -183,3 +187,39 @@ def test_a_network_of_other_axes_than_the_patches_is_refused(
     config = resolve_config(compose_config([f"model={model}", f"model.network.spatial_dims={stated}"]), facts)
     with pytest.raises(UserError, match=said):
         build_network(config)
+
+
+def with_choice(run: Path, folder: Path, kind: str) -> Path:
+    """Return a copy of ``run`` that chose a step of post-processing."""
+    shutil.copytree(run, folder)
+    step = {"step": kind, "class": aunet.load_run(run, "cpu").labels.names[1]}
+    (folder / "postprocessing.json").write_text(json.dumps({"steps": [step]}))
+    return folder
+
+
+def test_an_ensemble_applies_the_steps_that_are_set_if_its_runs_chose_others(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = [with_choice(run, tmp_path / kind, kind) for kind in ("largest_component", "hole_filling")]
+    steps = [{"_target_": "aunet.inference.postprocessing.MinimumVolume", "least_ml": 0.05}]
+    applied = aunet.load_ensemble(runs, "cpu", inference={"postprocessing": steps}).postprocessing
+    assert [type(step).__name__ for step in applied] == ["MinimumVolume"]
+    assert "chose different steps" in caplog.text
+    same = aunet.load_ensemble([runs[0], runs[0]], "cpu", inference={"postprocessing": steps}).postprocessing
+    assert [type(step).__name__ for step in same] == ["MinimumVolume", "LargestComponent"]
+
+
+def test_a_coarse_run_crops_with_the_steps_that_it_chose_and_its_copy_does_too(run: Path, tmp_path: Path) -> None:
+    chosen = with_choice(run, tmp_path / "coarse", "largest_component")
+    plain, with_steps = (region_config(run, folder) for folder in (run, chosen))
+    identities = [build_region(config).settings()["run"] for config in (plain, with_steps)]  # type: ignore[union-attr]
+    assert identities[0] != identities[1]
+    keep_region(with_steps, tmp_path / "fine")
+    copy = RunFolder(tmp_path / "fine").region
+    assert [type(step).__name__ for step in aunet.load_run(copy, "cpu").postprocessing] == ["LargestComponent"]
+    assert build_region(with_steps, copy).settings()["run"] == identities[1]  # type: ignore[union-attr]
+
+
+def region_config(run: Path, coarse: Path) -> RunConfig:
+    config = load_run_config(run)
+    return replace(config, data=replace(config.data, region=str(coarse)))

@@ -21,7 +21,7 @@ from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 from aunet.metrics.case_scores import write_case_scores
 from aunet.metrics.label_map_scores import score_case
-from aunet.runs.run_folder import ScoreFolder
+from aunet.runs.inner_folders import ScoreFolder
 from tests.inference.tiny_networks import Pointwise, Threshold
 
 

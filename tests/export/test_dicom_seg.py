@@ -92,6 +92,25 @@ def test_a_label_map_in_another_axis_order_yields_the_same_frames(tmp_path: Path
     assert pydicom.dcmread(tmp_path / "turned.dcm").PixelData == pydicom.dcmread(path).PixelData
 
 
+@pytest.mark.parametrize(
+    ("name", "label", "patient"),
+    [
+        ("膵臓", "膵臓", "Müller"),
+        ("Bauchspeicheldrüse", "Bauchspeicheldrüse", "Doe"),
+        ("cyst\\tumor", "cyst/tumor", "Doe"),
+    ],
+)
+def test_segments_keep_names_with_letters_that_the_scan_lacks(
+    name: str, label: str, patient: str, tmp_path: Path
+) -> None:
+    charset = {} if patient.isascii() else {"SpecificCharacterSet": "ISO_IR 100"}
+    series(tmp_path, PatientName=patient, **charset)
+    header = pydicom.dcmread(written(tmp_path, labels=Labels(("background", name, "spleen"))))
+    assert header.SegmentSequence[0].SegmentLabel == label
+    assert header.PatientName == patient
+    assert name == "cyst\\tumor" or header.SpecificCharacterSet == "ISO_IR 192"
+
+
 def mirrored(build: Callable[..., Dataset], label: NDArray[np.uint8], *others: object) -> Dataset:
     return build(label[::-1], *others)
 
@@ -218,6 +237,8 @@ def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("aunet.export.dicom_seg.find_spec", lambda name: None if name == "highdicom" else find(name))
     with pytest.raises(UserError, match=r"pip install 'aunet\[seg\]'"):
         write_segmentation(tmp_path / "seg.dcm", LABEL, GEOMETRIES["oblique"], LABELS, scan)
+    with pytest.raises(UserError, match="--format dicom-seg: DICOM SEG needs highdicom"):
+        find_format("dicom-seg")
 
 
 def test_codes_of_ones_own_replace_ours(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

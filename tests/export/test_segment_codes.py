@@ -40,6 +40,8 @@ def test_the_codes_are_those_of_the_standard() -> None:
         ("rib_left_7", "Rib", "Left"),
         ("liver_tumor", "Neoplasm", None),
         ("kidney_cyst_right", "Cyst", "Right"),
+        ("left_right_lung", "Lung", None),
+        ("left and right kidney", "Tissue", None),
         ("gluteus_maximus_left", "Tissue", "Left"),
     ],
 )

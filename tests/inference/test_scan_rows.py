@@ -165,6 +165,20 @@ def test_attention_at_the_voxels_is_that_of_the_cells_interpolated(geometry: str
     assert np.allclose(found["level_3_gate_2"], -expected, atol=1e-5)
 
 
+def test_coefficients_are_stored_where_room_is_made_for_them() -> None:
+    rooms: list[np.ndarray] = []
+
+    def allocate(shape: tuple[int, ...]) -> np.ndarray:
+        rooms.append(np.full(shape, np.nan, np.float32))
+        return rooms[-1]
+
+    one = Predictor(Pointwise(), Preprocessing(None, "mr", None), Labels(("background", "one")), Window((16, 16, 16)))
+    found = one.predict_volume([scan(np.eye(4))], Outputs(attention=True), allocate=allocate).attention
+    assert len(rooms) == 4
+    assert all(values is room for values, room in zip(found.values(), rooms, strict=True))
+    assert np.isfinite(rooms).all()
+
+
 def test_attention_of_a_network_without_gates_and_of_an_ensemble_is_refused() -> None:
     volume = scan(np.eye(4))
     with pytest.raises(UserError, match=r"--attention: this run's network has no gates"):

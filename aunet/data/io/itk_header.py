@@ -1,5 +1,6 @@
 """Headers of NRRD and MetaImage files as text, checked before a library that may crash on them reads them."""
 
+import math
 import re
 import zlib
 from pathlib import Path
@@ -16,6 +17,7 @@ _FREE_LINE = re.compile(rb"#|[^:]*:=|content:")
 _IS_COMPRESSED = re.compile(rb"^\s*CompressedData\s*[=:]\s*[Tt1]", re.MULTILINE)
 _COMPRESSED_BYTES = re.compile(rb"^\s*CompressedDataSize\s*[=:]\s*(\S*)", re.MULTILINE)
 _AT_ONCE = 2**20
+_ZLIB_OR_GZIP = 47  # window bits, the same as MetaIO's
 _NUM_AXES = re.compile(rb"^\s*NDims\s*[=:]?\s*(\S*)", re.MULTILINE)
 
 
@@ -64,7 +66,7 @@ def check_compression(path: Path, voxels: Path) -> None:
     if header.startswith(b"NRRD") or not _IS_COMPRESSED.search(header):
         return
     size = _COMPRESSED_BYTES.search(header)
-    is_possible = size is None or (size[1].isdigit() and int(size[1]) <= voxels.stat().st_size)
+    is_possible = size is None or 0 <= _number(size[1]) <= voxels.stat().st_size
     with voxels.open("rb") as file:
         if voxels == path:
             file.seek(file.read(_HEADER_BYTES).index(header.splitlines()[-1]))
@@ -73,9 +75,17 @@ def check_compression(path: Path, voxels: Path) -> None:
             raise UserError(f"{path}: its compressed voxels are damaged or truncated: copy it again.")
 
 
+def _number(text: bytes) -> float:
+    """Return a number, which older writers round as 1.2e+07; NaN for other text."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _is_sound(stream: BinaryIO) -> bool:
-    """Return whether a stream compressed by zlib can be unpacked to its end; nothing of it is kept."""
-    unpack, packed = zlib.decompressobj(), b""
+    """Return whether a stream of zlib or gzip can be unpacked to its end; nothing of it is kept."""
+    unpack, packed = zlib.decompressobj(_ZLIB_OR_GZIP), b""
     try:
         while not unpack.eof:
             packed = unpack.unconsumed_tail or stream.read(_AT_ONCE)

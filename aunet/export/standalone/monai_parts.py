@@ -7,13 +7,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
+from monai.data import MetaTensor, NibabelWriter
 from monai.data.utils import affine_to_spacing
 from monai.inferers import Inferer
 from monai.transforms import InvertibleTransform, MapTransform
+from nibabel import load
 
 from .postprocessing import Step, postprocess
-from .processing import Array, Axis, Intensities, Windows, plan_axes, predict_windows, resample, standardise
+from .processing import (
+    Array,
+    Axis,
+    Intensities,
+    Windows,
+    check_scan,
+    plan_axes,
+    predict_windows,
+    resample,
+    standardise,
+)
 
 
 class Respaced(MapTransform, InvertibleTransform):
@@ -33,6 +44,7 @@ class Respaced(MapTransform, InvertibleTransform):
         resampled = dict(data)
         for key in self.key_iterator(resampled):
             image = resampled[key]
+            check_scan(image.numpy(), int(image.meta.get("xyzt_units", 0)))
             axes = self._axes(image.shape[1:], image.affine)
             resampled[key] = _replaced(image, [axis.to_grid(self.resampling) for axis in axes], _affine_of(image, axes))
             info = {"shape": tuple(image.shape[1:]), "affine": image.affine}
@@ -107,6 +119,15 @@ class Postprocessed(MapTransform):
         return changed
 
 
+class VolumeWriter(NibabelWriter):
+    """A writer that keeps the third axis of a single slice; MONAI's drops it."""
+
+    def set_data_array(self, data_array: Any, channel_dim: Any = 0, *args: Any, **kwargs: Any) -> None:
+        """Take a label map (1, H, W, D)."""
+        super().set_data_array(data_array, channel_dim, squeeze_end_dims=False)
+        self.data_obj = self.data_obj[..., 0]
+
+
 class WindowInferer(Inferer):
     """Windows on the network's own grid, averaged with Gaussian weights; a small scan is a single window.
 
@@ -158,8 +179,11 @@ def scans_in(folder: str, num_channels: int) -> list[dict[str, Any]]:
     paths = sorted(path for path in Path(folder).glob("*.nii*") if not path.name.startswith("."))
     if num_channels == 1:
         return [{"image": str(path)} for path in paths]
-    firsts = [path for path in paths if "_0000.nii" in path.name]
-    others = [path for path in paths if not any(f"_{n:04d}.nii" in path.name for n in range(num_channels))]
+    # Files of all channels may be numbered too.
+    single = [path for path in paths if len(load(path).shape) == 3]
+    firsts = [path for path in single if "_0000.nii" in path.name]
+    endings = [f"_{n:04d}.nii" for n in range(num_channels)]
+    others = [path for path in paths if path not in single or not any(ending in path.name for ending in endings)]
     split = [
         [str(path.with_name(path.name.replace("_0000.nii", f"_{n:04d}.nii"))) for n in range(num_channels)]
         for path in firsts

@@ -14,7 +14,7 @@ import nibabel
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from processing import Array, label_of, plan_axes, predict_windows, prepare
+from processing import Array, check_scan, label_of, plan_axes, predict_windows, prepare
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -44,6 +44,7 @@ def main(words: Sequence[str]) -> None:
     channels, scan = read_ras(words[:-1])
     if len(channels) != (expected := len(preprocessing["intensities"])):
         sys.exit(f"{len(channels)} channels; the network takes {expected}. Give a 4D file or one file per channel.")
+    check_scan(channels, int(scan.header["xyzt_units"]))
     spacing = np.linalg.norm(nibabel.as_closest_canonical(scan).affine[:3, :3], axis=0).tolist()
     axes = plan_axes(channels.shape[1:], spacing, preprocessing["spacing"])
     image = prepare(channels, axes, method, preprocessing["intensities"])

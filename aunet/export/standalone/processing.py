@@ -81,6 +81,14 @@ class Axis:
         return _weights(positions, 1 / self.step, self.grid_size, method)
 
 
+def check_scan(image: Array, unit: int) -> None:
+    """Raise ValueError for NaN, infinite voxels, and a ``unit`` (xyzt_units of the header) of metres or micrometres."""
+    if not np.isfinite(image).all():
+        raise ValueError("The scan holds NaN or infinite voxels; replace them by numbers.")
+    if unit & 7 in (1, 3):
+        raise ValueError("The unit of the scan (xyzt_units) is not mm; convert its affine to mm.")
+
+
 def plan_axes(shape: Sequence[int], spacing: Sequence[float], wanted: Sequence[float]) -> list[Axis]:
     """Return the axes of a scan of ``shape`` and ``spacing`` (mm) and of the grid of the ``wanted`` spacing."""
     axes: list[Axis] = []

@@ -10,7 +10,8 @@ from aunet.inference.coefficient_files import read_coefficients
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.reporting.score_section import case_means, notable_cases
 from aunet.reporting.viewer.stored_scan import StoredScan, read_scan
-from aunet.runs.run_folder import AttentionFolder, RunFolder, ScoreFolder
+from aunet.runs.inner_folders import AttentionFolder, ScoreFolder
+from aunet.runs.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

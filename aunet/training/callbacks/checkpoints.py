@@ -17,8 +17,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
+from aunet.runs.inner_folders import CheckpointFolder
 from aunet.runs.ranks import any_rank, rank
-from aunet.runs.run_folder import CheckpointFolder
 from aunet.runs.tensor_files import UnreadableTensorsError, read_tensors
 from aunet.training.callbacks.accumulation import makes_step
 from aunet.training.validation_pace import is_validated

@@ -1,5 +1,8 @@
 """Headers that would end the process inside SimpleITK are refused before it reads them."""
 
+import gzip
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -56,3 +59,24 @@ def test_damaged_compressed_voxels_are_refused_as_the_library_would_read_them_fo
     scan.write_bytes(content[:-40])
     with pytest.raises(UserError, match="compressed voxels are damaged"):
         read_volume(scan)
+
+
+@pytest.mark.parametrize("pack", [zlib.compress, gzip.compress], ids=["zlib", "gzip"])
+@pytest.mark.parametrize("size_format", ["d", "e"], ids=["whole", "real"])
+def test_compressed_voxels_that_the_library_reads_are_accepted(
+    pack: Callable[[bytes], bytes], size_format: str, tmp_path: Path
+) -> None:
+    array = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    packed = pack(array.tobytes())
+    header = f"""ObjectType = Image
+NDims = 3
+BinaryData = True
+CompressedData = True
+CompressedDataSize = {len(packed):{size_format}}
+TransformMatrix = 1 0 0 0 1 0 0 0 1
+DimSize = 5 4 3
+ElementType = MET_SHORT
+ElementDataFile = LOCAL
+"""
+    (tmp_path / "scan.mha").write_bytes(header.encode() + packed)
+    assert np.array_equal(read_volume(tmp_path / "scan.mha").array, array.transpose(2, 1, 0))

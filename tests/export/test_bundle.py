@@ -1,0 +1,68 @@
+"""The parts of a bundle that MONAI reads, without a network."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import SaveImage
+from nibabel.nifti1 import Nifti1Image
+
+from aunet.build.model import load_run
+from aunet.classes import Labels
+from aunet.export.bundle import _metadata, _postprocessing
+from aunet.export.exported_model import ExportedModel, describe_windows
+from aunet.export.standalone.monai_parts import Respaced, VolumeWriter, scans_in
+from aunet.export.standalone.postprocessing import Step
+
+
+def test_the_label_map_of_a_single_slice_keeps_its_third_axis(tmp_path: Path) -> None:
+    label = np.arange(30, dtype=np.uint8).reshape(5, 6, 1)
+    meta = {"filename_or_obj": "scan.nii.gz", "original_channel_dim": "no_channel"}
+    save = SaveImage(tmp_path, "seg", ".nii.gz", np.uint8, resample=False, separate_folder=False, writer=VolumeWriter)
+    save(MetaTensor(torch.from_numpy(label[None]), torch.eye(4), meta))
+    written = nibabel.load(tmp_path / "scan_seg.nii.gz")
+    assert isinstance(written, Nifti1Image)
+    assert np.array_equal(np.asarray(written.dataobj), label)
+
+
+@pytest.mark.parametrize("unit", [1, 3, 9])
+def test_a_scan_whose_unit_is_not_mm_is_refused(unit: int) -> None:
+    image = MetaTensor(torch.ones(1, 4, 4, 4), torch.eye(4), {"xyzt_units": unit})
+    with pytest.raises(ValueError, match="not mm"):
+        Respaced("image", (1, 1, 1), "area")({"image": image})
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_scan_with_voxels_that_are_no_numbers_is_refused(value: float) -> None:
+    image = MetaTensor(torch.full((1, 4, 4, 4), value), torch.eye(4), {"xyzt_units": 2})
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        Respaced("image", (1, 1, 1), "area")({"image": image})
+
+
+@pytest.mark.parametrize("name", ["$print(1)", "@run", "%macro", "a@#b"])
+def test_a_class_name_is_no_expression_of_monais_parser(name: str, repository: Path) -> None:
+    predictor = load_run(repository / "tests" / "fixtures" / "old_run" / "unet", "cpu")
+    predictor.labels = Labels(("background", "spleen", name, "kidney"))
+    steps = tuple(Step(step="largest_component", class_name=one, least_ml=None) for one in (name, "spleen", None))
+    windows = describe_windows(predictor.window, 0.5, 0)
+    model = ExportedModel(predictor, "unet", {"_target_": "x"}, 3, 1, windows, steps)
+    settings = _postprocessing(model)[2]
+    config = {key: settings[key] for key in ("steps", "class_names")}
+    parsed = ConfigParser({"post": config}).get_parsed_content("post")
+    assert parsed["class_names"] == ["background", "spleen", "class 2", "kidney"]
+    assert [step["class_name"] for step in parsed["steps"]] == ["class 2", "spleen", None]
+    assert name not in str(_metadata(model)["network_data_format"])
+
+
+def test_numbered_files_of_all_channels_are_scans_and_those_of_one_are_channels(tmp_path: Path) -> None:
+    for number in range(3):
+        nibabel.save(Nifti1Image(np.zeros((4, 4, 4, 2), np.float32), np.eye(4)), tmp_path / f"whole_{number:04d}.nii")
+    for number in range(2):
+        nibabel.save(Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)), tmp_path / f"split_{number:04d}.nii")
+    found = [scan["image"] for scan in scans_in(str(tmp_path), 2)]
+    split = [str(tmp_path / f"split_{number:04d}.nii") for number in range(2)]
+    assert found == [split, *(str(tmp_path / f"whole_{number:04d}.nii") for number in range(3))]
