@@ -166,9 +166,11 @@ def data_title(runs: Sequence[ComparedRun]) -> str:
 
 def population(runs: Sequence[ComparedRun], case_ids: Collection[str] | None = None) -> str:
     """Return the number of test patients, and of cases if there are more; of ``case_ids`` alone if given."""
-    scores = pd.concat([run.scores[["case_id", "patient"]] for run in runs])  # a run may lack a fold
-    scores = scores if case_ids is None else scores[scores["case_id"].isin(list(case_ids))]
-    cases, patients = len(set(scores["case_id"])), len(set(scores["patient"]))
+    patient_of: dict[str, str] = {}
+    for run in runs:  # one may lack a fold
+        patient_of |= dict(zip(run.scores["case_id"], run.scores["patient"], strict=True))
+    counted = patient_of.keys() if case_ids is None else case_ids
+    cases, patients = len(counted), len({patient_of[case_id] for case_id in counted})
     if runs[0].unit == "case":
         return f"{cases} test case{'' if cases == 1 else 's'}"
     return f"{patients} patient{'' if patients == 1 else 's'}" + (f" ({cases} test cases)" if cases != patients else "")

@@ -107,7 +107,7 @@ def _case_values(runs: Mapping[int, ComparedRun], form: ScoreForm) -> Mapping[st
     values = pd.DataFrame(columns)
     is_tested = np.logical_and.reduce([values.index.isin(column.index) for column in columns.values()])  # in all folds
     classes = values.index.get_level_values("class")
-    return {str(name): values[is_tested & (classes == name)] for name in classes.unique()}
+    return {str(name): values.loc[is_tested & (classes == name)] for name in classes.unique()}
 
 
 def _score(values: pd.DataFrame, number: int) -> dict[str, object]:

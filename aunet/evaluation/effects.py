@@ -173,7 +173,7 @@ def paired_effect(baseline: pd.DataFrame, other: pd.DataFrame, margin: float = m
     folds, cases, undefined = _fold_scores(baseline, other)
     compared = set(baseline["fold"]) & set(other["fold"]) or {*baseline["fold"], *other["fold"]}
     trainings = [
-        len(of_arm.loc[of_arm["fold"].isin(compared), ["seed", "fold"]].drop_duplicates())
+        len(of_arm.loc[of_arm["fold"].isin(list(compared)), ["seed", "fold"]].drop_duplicates())
         for of_arm in (baseline, other)
     ]
     patients = sum(fold.differences.size for fold in folds)
