@@ -63,6 +63,6 @@ def shared_data() -> Path:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run tests that signal their own process first.
 
-    In a worker that has run thousands of other tests, with the threads of many libraries, such a signal ended the worker.
+    In a worker that has run thousands of tests, with the threads of many libraries, such a signal ended the worker.
     """
     items.sort(key=lambda item: item.get_closest_marker("signals") is None)
