@@ -19,6 +19,8 @@ from aunet.runs.run_folder import RunFolder
 from aunet.training.hardware import choose_for_hardware
 from tests.config.test_every_option import FACTS
 
+pytestmark = pytest.mark.signals
+
 WORDS = ["data=msd", "data.root=/scans", "trainer.requeue=true"]
 SLURM = {"SLURM_JOB_ID": "4711", "SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
 LSF = {"LSB_JOBID": "1", "LSB_DJOB_RANKFILE": "/nowhere", "JSM_NAMESPACE_LOCAL_RANK": "0", "JSM_NAMESPACE_SIZE": "4"}
