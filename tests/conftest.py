@@ -58,11 +58,3 @@ def repository() -> Path:
 def shared_data() -> Path:
     """Real scans, for tests marked realdata."""
     return ROOT.parent / "shared" / "data"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run tests that signal their own process first.
-
-    In a worker that has run thousands of tests, with the threads of many libraries, such a signal ended the worker.
-    """
-    items.sort(key=lambda item: item.get_closest_marker("signals") is None)

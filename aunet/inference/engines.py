@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 import torch
@@ -101,20 +102,30 @@ def _keep_newest(kept: dict[torch.Size, T], shape: torch.Size, value: T) -> None
         del kept[next(iter(kept))]
 
 
+@lru_cache(maxsize=1)
+def _openvino_core() -> Any:
+    """Return OpenVINO's core, the only one of this process, which is never released.
+
+    Each core gives the thread a stack for signal handlers and frees it at its end. Of two, the second restores the
+    stack of the first, freed by then, and the next signal with a handler, such as Ctrl-C, ends the process (2026.4).
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 class OpenVinoEngine(_OnnxEngine):
     """Intel's OpenVINO on the CPU."""
 
     name = "openvino"
 
     def _compile(self, model: bytes) -> Callable[[Tensor], Tensor]:
-        import openvino
-
         hints = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        core: Any = openvino.Core()
+        core = _openvino_core()
         request = core.compile_model(core.read_model(model), "CPU", hints).create_infer_request()
 
         def run(windows: Tensor) -> Tensor:

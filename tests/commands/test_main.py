@@ -11,8 +11,6 @@ import aunet
 from aunet.commands import main as command_line
 from aunet.errors import UserError
 
-pytestmark = pytest.mark.signals
-
 HEAVY = ("torch", "monai", "pytorch_lightning", "hydra", "wandb", "pandas", "scipy", "matplotlib", "nibabel", "optuna")
 
 

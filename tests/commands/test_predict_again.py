@@ -21,8 +21,6 @@ from aunet.pipeline import prediction_delivery
 from aunet.pipeline.scan_predictions import _allocate  # pyright: ignore[reportPrivateUsage]
 from tests.inference.tiny_networks import Pointwise
 
-pytestmark = pytest.mark.signals
-
 
 @pytest.fixture(autouse=True)
 def runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 import importlib.util
 import json
 import logging
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +58,37 @@ def test_an_engine_returns_the_logits_of_the_network(name: str, network: Attenti
     with torch.no_grad():
         for batch in (1, 2):
             assert torch.allclose(engine(windows(batch)), network(windows(batch)), atol=1e-3)
+
+
+SIGNAL_AFTER_TWO_ENGINES = """
+import gc, signal
+import torch
+from onnx import TensorProto, helper
+from aunet.inference.engines import OpenVinoEngine
+
+ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 4, 4, 4]) for name in "xy"]
+graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "relu", ends[:1], ends[1:])
+model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+windows = torch.randn(1, 1, 4, 4, 4)
+engines = [OpenVinoEngine(torch.nn.Identity(), "float32", {windows.shape: model.SerializeToString()}) for _ in range(2)]
+for engine in engines:
+    assert torch.equal(engine(windows), windows.relu())
+while engines:
+    del engines[0]  # the older one first
+    gc.collect()
+del engine
+gc.collect()
+signal.signal(signal.SIGINT, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_a_process_that_released_engines_still_handles_ctrl_c() -> None:
+    pytest.importorskip("openvino")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    words = [sys.executable, "-c", SIGNAL_AFTER_TWO_ENGINES]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
 
 
 @pytest.mark.parametrize(("name", "extra"), [("openvino", "openvino"), ("onnxruntime", "onnx")])

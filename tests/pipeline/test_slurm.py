@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,8 +16,6 @@ from aunet.pipeline.slurm import find_requeued_run, mark_job, stopping_on_signal
 from aunet.runs.run_folder import RunFolder
 from aunet.training.hardware import choose_for_hardware
 from tests.config.test_every_option import FACTS
-
-pytestmark = pytest.mark.signals
 
 WORDS = ["data=msd", "data.root=/scans", "trainer.requeue=true"]
 SLURM = {"SLURM_JOB_ID": "4711", "SLURM_NTASKS": "4", "SLURM_JOB_NAME": "train", "SLURM_PROCID": "0"}
@@ -54,34 +50,21 @@ def test_a_scheduler_does_not_choose_how_lightning_trains(
     trainer._signal_connector.teardown()
 
 
-# A process of its own: signals that end a process are not sent to the one that runs the tests.
-SIGNALLED = """
-import signal, sys
-from aunet.pipeline.slurm import stopping_on_signal
-
-def interrupt(number, frame):
-    raise KeyboardInterrupt  # as the training does after its checkpoint
-
-if sys.argv[2] == "training":
-    signal.signal(signal.SIGTERM, interrupt)
-try:
-    with stopping_on_signal(is_requeued=sys.argv[1] == "requeued"):
-        signal.raise_signal(signal.SIGUSR1)
-        print("not stopped")
-except KeyboardInterrupt:
-    print("stopped", signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL)
-"""
-
-
-@pytest.mark.parametrize(("requeued", "asked"), [("requeued", "requeue 4711\n"), ("not requeued", None)])
-@pytest.mark.parametrize("state", ["training", "before"])
+@pytest.mark.parametrize(("is_requeued", "asked"), [(True, "requeue 4711\n"), (False, None)])
+@pytest.mark.parametrize("is_training", [True, False])
 def test_sigusr1_stops_and_queues_the_job_again_only_if_asked(
-    requeued: str, asked: str | None, state: str, in_slurm: Path
+    is_requeued: bool, asked: str | None, is_training: bool, in_slurm: Path
 ) -> None:
-    words = [sys.executable, "-c", SIGNALLED, requeued, state]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
-    assert (done.returncode, done.stdout) == (0, "stopped True\n"), done.stderr
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt  # as the training does after its checkpoint
+
+    before = signal.signal(signal.SIGTERM, interrupt if is_training else signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt), stopping_on_signal(is_requeued=is_requeued):
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
     file = in_slurm / "asked"
     assert (file.read_text() if file.is_file() else None) == asked
 

@@ -16,8 +16,6 @@ from aunet.sweeps.cluster_job import ClusterJob, node_command
 from aunet.sweeps.cluster_queue import ClusterQueue, cluster_parameters
 from aunet.sweeps.sweep_plan import plan_sweep
 
-pytestmark = pytest.mark.signals
-
 
 @dataclass
 class Node:

@@ -15,8 +15,6 @@ from aunet.sweeps.job import Job
 from aunet.sweeps.job_process import last_message
 from aunet.sweeps.local_queue import run_jobs_here
 
-pytestmark = pytest.mark.signals
-
 WAIT_FOR_STOP = """
 def stop(number, frame):
     (folder / 'run.json').write_text(json.dumps({'status': 'interrupted', 'signal': number}))

@@ -15,8 +15,6 @@ from aunet.sweeps.local_search import LocalSearch
 from aunet.sweeps.search_space import read_search_space
 from aunet.sweeps.study import Study
 
-pytestmark = pytest.mark.signals
-
 TRAIN = """
 (folder / 'metrics.csv').write_text('epoch,val/dice\\n0,0.1\\n1,{dice}\\n')
 (folder / 'run.json').write_text(json.dumps({{'status': 'finished'}}))

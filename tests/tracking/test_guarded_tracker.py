@@ -17,8 +17,6 @@ from aunet.tracking.media_budget import MediaBudget
 from tests.end_to_end.fault_harness import descendants
 from tests.tracking.noting_tracker import NotingTracker
 
-pytestmark = pytest.mark.signals
-
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:

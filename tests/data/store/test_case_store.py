@@ -24,8 +24,6 @@ from aunet.data.store import case_store
 from aunet.data.store.case_store import CaseStore
 from aunet.errors import UserError
 
-pytestmark = pytest.mark.signals
-
 SETTINGS = Preprocessing(spacing=None, modality="mr", window=(-160.0, 240.0))
 
 

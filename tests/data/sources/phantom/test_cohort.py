@@ -15,8 +15,6 @@ from aunet.data.sources.phantom.cohort import draw_phantom, phantom_cases
 from aunet.data.sources.phantom.drawn_files import Phantom, num_processes
 from aunet.errors import UserError
 
-pytestmark = pytest.mark.signals
-
 COARSE = (8.0, 8.0, 8.0)
 
 
