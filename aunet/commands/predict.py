@@ -114,10 +114,10 @@ def split_inference(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def split_runs(first: Path, inputs: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Return the runs, ``first`` and those that follow it, and the inputs behind them.
+    """Return the runs, ``first`` and those that follow it, and the inputs after them.
 
     Raises:
-        UserError: if there is no input behind the runs.
+        UserError: if no input follows the runs.
     """
     from aunet.runs.run_folder import is_run_folder
 

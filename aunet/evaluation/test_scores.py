@@ -10,7 +10,7 @@ from rich.progress import Progress
 
 from aunet.classes import IGNORED
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.cohort.faulty_cases import tell_skipped
+from aunet.data.cohort.faulty_cases import attempt
 from aunet.data.cohort.references import read_reference
 from aunet.data.io.volume import Volume, align, check_same_grid, label_suffix, read_channels
 from aunet.data.preprocessing.steps import Preprocessing
@@ -40,14 +40,12 @@ def score_test_cases(
     case_scores.csv and summary.json. Each rank predicts its share of the cases; all get the same summary. With
     ``on_error="skip"`` an unreadable case is left out with a warning.
     """
-    tables: list[pd.DataFrame] = []
-    for case in progress.track(share_of(cases), description="Testing"):
-        try:
-            tables.append(_score_case(predictor, case, cohort, folder))
-        except UserError as error:
-            if on_error != "skip":
-                raise
-            tell_skipped(error)
+
+    def score(case: Case) -> pd.DataFrame:
+        return _score_case(predictor, case, cohort, folder)
+
+    shown = progress.track(share_of(cases), description="Testing")
+    tables = [table for case in shown if (table := attempt(score, case, on_error)) is not None]
     order = {case.case_id: number for number, case in enumerate(cases)}
     of_all_ranks = [table for part in gathered(tables) for table in part]
     if not of_all_ranks:

@@ -106,7 +106,7 @@ def _keep_newest(kept: dict[torch.Size, T], shape: torch.Size, value: T) -> None
 def _openvino_core() -> Any:
     """Return OpenVINO's core, the only one of this process, which is never released.
 
-    Each core gives the thread a stack for signal handlers and frees it at its end. Of two, the second restores the
+    Each core sets a stack for the signal handlers of its thread, freed at its end. Of two, the second restores the
     stack of the first, freed by then, and the next signal with a handler, such as Ctrl-C, ends the process (2026.4).
     """
     import openvino

@@ -8,7 +8,7 @@ import numpy as np
 from rich.progress import Progress
 
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.cohort.faulty_cases import tell_skipped
+from aunet.data.cohort.faulty_cases import attempt
 from aunet.data.cohort.references import read_scan_and_reference
 from aunet.errors import UserError
 from aunet.evaluation.postprocessing_choice import PostprocessingChoice, Steps
@@ -42,17 +42,14 @@ def choose_postprocessing(
         UserError: if no case can be read.
     """
     choice = PostprocessingChoice(cohort.labels)
-    for case in progress.track(share_of(cases), description="Choosing post-processing"):
-        try:
-            channels, reference = read_scan_and_reference(case, cohort)
-            label = predictor.predict_volume(channels).label
-        except UserError as error:
-            if on_error != "skip":
-                raise
-            tell_skipped(error)
-            continue
+
+    def add(case: Case) -> None:
+        channels, reference = read_scan_and_reference(case, cohort)
         voxel_ml = abs(float(np.linalg.det(reference.affine[:3, :3]))) / 1000
-        choice.add(label, reference.array, voxel_ml, case.annotated)
+        choice.add(predictor.predict_volume(channels).label, reference.array, voxel_ml, case.annotated)
+
+    for case in progress.track(share_of(cases), description="Choosing post-processing"):
+        attempt(add, case, on_error)
     of_all_ranks = _joined(cohort, gathered(choice.scores_as_lists()))
     if not of_all_ranks.scores:
         raise UserError(f"{folder}: none of its {len(cases)} validation cases can be scored, so no step can be chosen.")

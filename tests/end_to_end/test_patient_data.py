@@ -1,4 +1,4 @@
-"""What DICOM headers say of a person reaches no file that a command writes and no line that it prints."""
+"""Names and identifiers in DICOM headers reach no file that a command writes and no line that it prints."""
 
 import gzip
 import io

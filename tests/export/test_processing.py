@@ -1,4 +1,4 @@
-"""The steps that exported files take in NumPy equal those of aunet, and MONAI's where it has them."""
+"""The NumPy steps of exported files equal those of aunet, and those of MONAI as far as it has them."""
 
 import itertools
 from pathlib import Path

@@ -9,6 +9,7 @@ from aunet.errors import NoRoomError, UserError
 
 _logger = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 # Bytes of UTF-8: file systems allow 255, temporary names and endings such as _attention.nii.gz need the rest.
 _LONGEST_ID = 200
 
@@ -47,6 +48,17 @@ def each_usable(entries: Iterable[_Item], act: Callable[[_Item], object], on_err
     if num_faulty and not usable:
         raise UserError(f"None of the {num_faulty} cases can be used, for the reasons above. Mend them one by one.")
     return usable
+
+
+def attempt(act: Callable[[_Item], _Result], entry: _Item, on_error: str) -> _Result | None:
+    """Return ``act(entry)``; if it raises UserError and ``on_error`` is "skip", log one line and return None."""
+    try:
+        return act(entry)
+    except UserError as error:
+        if on_error != "skip":
+            raise
+        tell_skipped(error)
+        return None
 
 
 def tell_skipped(error: UserError) -> None:

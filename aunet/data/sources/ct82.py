@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.class_mapping import Classes, label_map, mapped_cohort
-from aunet.data.cohort.faulty_cases import tell_skipped
+from aunet.data.cohort.faulty_cases import attempt
 from aunet.data.io.dicom_files import files_below, is_dicom
 from aunet.data.io.dicom_slices import read_dicom_file
 from aunet.data.sources.ct82_labels import placed_label
@@ -94,18 +94,9 @@ def _case(number: str, scans: Sequence[Path], labels: Sequence[Path], place: Pat
 
 def _usable(numbers: Sequence[str], case: Callable[[str], Case], on_error: str) -> tuple[Case, ...]:
     """Build the case of each patient, with progress; if ``on_error`` is "skip", log and leave out unusable ones."""
-
-    def attempt(number: str) -> Case | None:
-        try:
-            return case(number)
-        except UserError as error:
-            if on_error != "skip":
-                raise
-            tell_skipped(error)
-            return None
-
     with ThreadPoolExecutor(_THREADS) as threads:
-        attempts = shown(threads.map(attempt, numbers), "Placing labels", len(numbers))
+        placed = threads.map(lambda number: attempt(case, number, on_error), numbers)
+        attempts = shown(placed, "Placing labels", len(numbers))
         usable = tuple(found for found in attempts if found)
     if not usable:
         raise UserError(f"None of the {len(numbers)} cases can be used, for the reasons above. Mend them one by one.")
