@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change all gates at once (all), those of one level (level), each alone (gate); by default all three",
     )
     parser.add_argument("--blur", type=float, default=10.0, metavar="MM", help="sigma of the blur; 10 mm by default")
-    parser.add_argument("--seed", type=int, default=0, help="of shuffling and of weights drawn anew; 0 by default")
+    parser.add_argument("--seed", type=int, default=0, help="of shuffling and of newly drawn weights; 0 by default")
     parser.add_argument(
-        "--margin", type=float, default=0.01, metavar="DICE", help="change of Dice that is none; 0.01 by default"
+        "--margin", type=float, default=0.01, metavar="DICE", help="largest change of Dice that counts as none; 0.01"
     )
     parser.add_argument(
         "--against",

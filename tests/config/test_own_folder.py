@@ -135,8 +135,8 @@ def test_a_key_of_hydra_without_effect_is_refused_in_a_yaml_file_too(text: str, 
     ("words", "message"),
     [
         (["-m", "seed=0,1", "hydra.run.dir=here"], "a sweep has a folder for each job"),
-        (["hydra.sweep.dir=here"], "without -m nothing obeys it"),
-        (["hydra/launcher=submitit_slurm"], "without -m nothing obeys it"),
+        (["hydra.sweep.dir=here"], "a setting of sweeps"),
+        (["hydra/launcher=submitit_slurm"], "a setting of sweeps"),
     ],
 )
 def test_a_place_that_the_command_would_not_use_is_refused(

@@ -225,7 +225,7 @@ FAULTS = {
     "a patient filed twice": Damage(
         "ct82",
         copied("TCIA_pancreas_labels-02-05-2017/label0001.nii.gz", "label0001.nii.gz"),
-        "0001 is there twice.*keep",
+        "0001 has two scans.*keep",
         names="patient 0001",
     ),
     "a label map that marks nothing": Damage(
