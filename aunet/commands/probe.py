@@ -1,4 +1,4 @@
-"""`aunet probe`: whether the gates of a finished run matter, by replacing their coefficients, without training."""
+"""`aunet probe`: replace the coefficients of a finished run's gates, to see whether they matter; nothing is trained."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "folder for tables and pictures; one in RUN joins its report")
     add_trust(parser)
     parser.add_argument("--cases", choices=("validation", "test"), default="test", help="which cases; test by default")
-    parser.add_argument("--max-cases", type=int, metavar="N", help="only the first N of them")
+    parser.add_argument("--max-cases", type=int, metavar="N", help="only the first N of these cases")
     parser.add_argument(
         "--interventions",
         nargs="+",

@@ -42,6 +42,7 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> tuple[Namespace
     Raises:
         UserError: for an unknown option, and for one beside the override that means the same.
     """
+    parser.usage = "%(prog)s [OPTION ...] [KEY=VALUE ...]"
     add_trust(parser)
     add_config_dir(parser)
     options, overrides = parser.parse_known_args(list(words))
