@@ -14,7 +14,7 @@ from viewer_runs import write_viewed_run
 
 from aunet.build.model import load_run
 from aunet.commands.main import main
-from aunet.config.draft import load_draft, load_run_config
+from aunet.config.draft import compose_draft, load_draft, load_run_config
 from aunet.data.preprocessing import foreground_intensities
 from aunet.data.preprocessing.steps import PreprocessedVolume
 from aunet.data.store.chunked_array import DamagedArrayError
@@ -90,6 +90,23 @@ def _command(*words: str) -> Callable[[Path], None]:
     return run
 
 
+def _write_settings(folder: Path) -> None:
+    files = {
+        "data": "defaults: [msd]\nname: mine\nroot: /scans/mine\nmax_epochs: 7\nclasses: {spleen: 1, liver: [2, 3]}\n",
+        "model": "defaults: [unet]\nname: mine\nnetwork: {channels: [2, 4], norm: batch, dropout: 0.1}\n",
+        "trainer": "defaults: [default]\nname: mine\nmax_epochs: 5\nmax_time: 00:00:10:00\ncallbacks: []\n",
+        "inference": "defaults: [default]\npostprocessing: [{_target_: aunet.inference.postprocessing.HoleFilling}]\n",
+    }
+    for group, text in files.items():
+        (folder / group).mkdir()
+        (folder / group / "mine.yaml").write_text(text)
+
+
+def _read_settings(folder: Path) -> None:
+    groups = ("data", "model", "trainer", "inference")
+    compose_draft([*(f"{group}=mine" for group in groups), f"hydra.searchpath=['{folder}']"])
+
+
 RUNS = {
     "records of runs": Reader(_write_run, _read_run, ("run.json", "splits.json", "run.lock"), damage_json),
     "tables of runs": Reader(_write_run, _read_run, ("*.csv", "test/*.csv"), damage_text),
@@ -104,8 +121,9 @@ RUNS = {
         damage_json_or_text,
         0.05,
     ),
+    "own YAML files": Reader(_write_settings, _read_settings, ("*/*.yaml",), damage_yaml, share=0.3),
 }
-"""Folders of runs."""
+"""Folders of runs, and configurations."""
 
 
 def _write_weights(folder: Path) -> None:
