@@ -168,7 +168,7 @@ FAULTS = {
     "an nnU-Net image without its number": Damage(
         "nnunet",
         lambda root: (root / "imagesTr" / "ball 000_0000.nii.gz").rename(root / "imagesTr" / "ball 000.nii.gz"),
-        "ends in no channel.*rename it",
+        "has no channel number.*rename it",
     ),
     "an nnU-Net label map missing": Damage("nnunet", gone("labelsTr/ball 000.nii.gz"), "no file. Put"),
     # A mask an organ.
