@@ -33,7 +33,7 @@ class Finding:
 NOT_LISTED = Kind(
     "not listed", Severity.ERROR, "Put the file in its place, or leave the case out: data.on_error=skip does."
 )
-UNREADABLE = Kind("cannot be read", Severity.ERROR, "Copy or export the file again, or leave the case out.")
+UNREADABLE = Kind("cannot be read", Severity.ERROR, "Do what it says, or leave the case out: data.on_error=skip does.")
 OTHER_GRID = Kind(
     "image and label differ in geometry",
     Severity.ERROR,
