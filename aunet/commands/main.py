@@ -133,14 +133,12 @@ def _tolerate_narrow_output() -> None:
 
 def _install_log_handler() -> None:
     """Show the messages of ``aunet`` in the terminal, on stderr; a second call changes nothing."""
-    from rich.console import Console
-    from rich.logging import RichHandler
+    from aunet.terminal import LogHandler
 
     logger = logging.getLogger("aunet")
     logger.setLevel(logging.INFO)
     if not logger.handlers:
-        handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
-        logger.addHandler(handler)
+        logger.addHandler(LogHandler())
 
 
 if __name__ == "__main__":
