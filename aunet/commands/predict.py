@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aunet.commands.shared_options import add_output, add_trust, check_output
 from aunet.config.words import is_setting, key_of, names_dataset, path_of
 from aunet.errors import UserError
-from aunet.messages import clock_words, duration_words, shortened
+from aunet.messages import clock_words, counted, duration_words, shortened
 
 if TYPE_CHECKING:
     from aunet.inference.ensemble import ScanPredictor
@@ -79,9 +79,11 @@ def predict(arguments: argparse.Namespace) -> None:
     manifest = PredictionManifest(output, describe_predictor(predictor), is_continued=arguments.skip_existing)
     delivery.check_places(files)
     if arguments.skip_existing:
+        named = len(files)
         files = [file for file in files if not (delivery.is_complete(file, predictor.labels) and manifest.keeps(file))]
+        _logger.info("%d of %d label maps are in %s already and are kept", named - len(files), named, output)
     classes = ", ".join(f"{index} {name}" for index, name in predictor.labels.foreground)
-    _logger.info("%d scans on %s; values in the label maps: %s", len(files), predictor.device, classes)
+    _logger.info("%s on %s; values in the label maps: %s", counted(len(files), "scan"), predictor.device, classes)
     write_class_names(output, predictor.labels)
     manifest.begin()
     failed = _predict(predictor, files, delivery, manifest)
@@ -91,7 +93,7 @@ def predict(arguments: argparse.Namespace) -> None:
             f"{len(failed)} of {len(files)} scans could not be predicted, for the reasons above; "
             f"the label maps of the other {len(files) - len(failed)} are in {output}."
         )
-    _logger.info("%d label maps written to %s", len(files), output)
+    _logger.info("%s written to %s", counted(len(files), "label map"), output)
 
 
 def split_inference(words: Sequence[str]) -> tuple[list[str], list[str]]:
