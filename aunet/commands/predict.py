@@ -57,7 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Write one label map per scan, named after the scan; a scan that fails does not stop the others."""
-    from aunet.inference.class_names import write_class_names
     from aunet.inference.prediction import Outputs
     from aunet.pipeline.prediction_delivery import Delivery
     from aunet.pipeline.prediction_manifest import PredictionManifest, describe_predictor
@@ -80,8 +79,6 @@ def predict(arguments: argparse.Namespace) -> None:
         files = [file for file in files if not (delivery.is_complete(file, predictor.labels) and manifest.keeps(file))]
     classes = ", ".join(f"{index} {name}" for index, name in predictor.labels.foreground)
     _logger.info("%d scans on %s; values in the label maps: %s", len(files), predictor.device, classes)
-    write_class_names(output, predictor.labels)
-    manifest.begin()
     failed = _predict(predictor, files, delivery, manifest)
     _report_regions(predictor, len(files))
     if failed:
@@ -190,12 +187,16 @@ def _predict(
     predictor: "ScanPredictor", files: "Sequence[ScanFile]", delivery: "Delivery", manifest: "PredictionManifest"
 ) -> list[str]:
     """Predict and write each file, showing progress; return the names of the failed scans."""
+    from aunet.inference.class_names import write_class_names
+    from aunet.pipeline.prediction_leftovers import cleared_of_leftovers
     from aunet.pipeline.scan_predictions import predict_scans
     from aunet.terminal import run_progress
 
     start, step = time.monotonic(), max(1, len(files) // 10)
     logged = 0
-    with run_progress() as progress:
+    with cleared_of_leftovers(delivery.folder, files), run_progress() as progress:
+        write_class_names(delivery.folder, predictor.labels)
+        manifest.begin()
         bar = progress.add_task("Predicting", total=len(files))
 
         def show(number: int, share: float, name: str) -> None:

@@ -123,7 +123,7 @@ class Predictor:
         channels = [channel for path in paths for channel in read_channels(Path(path))]
         if self.in_channels not in (None, len(channels)):
             raise UserError(
-                f"{', '.join(str(path) for path in paths)}: {len(channels)} channels; the network was trained on "
+                f"{', '.join(map(str, paths)) or 'no file'}: {len(channels)} channels; the network was trained on "
                 f"{self.in_channels}. Give one scan of that many channels."
             )
         return channels
