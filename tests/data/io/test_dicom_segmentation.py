@@ -145,7 +145,10 @@ def skew_all(frame: Dataset, shared: Dataset) -> None:
     ("change", "said"),
     [
         (turn_frame, "ImageOrientationPatient of frame 2 is .* a voxel grid has one"),
-        (shrink_frame, r"PixelSpacing of frame 2 is \[0\.4, 0\.8\] and of frame 1 \[0\.8, 0\.8\]; a voxel grid has one"),
+        (
+            shrink_frame,
+            r"PixelSpacing of frame 2 is \[0\.4, 0\.8\] and of frame 1 \[0\.8, 0\.8\]; a voxel grid has one",
+        ),
         (skew_all, "ImageOrientationPatient is .* two unit vectors at a right angle"),
     ],
 )
