@@ -1,6 +1,7 @@
 """`aunet predict`: a label map for each scan, in the scan's own geometry."""
 
 import argparse
+import io
 import logging
 import sys
 import time
@@ -126,8 +127,8 @@ def split_runs(first: Path, inputs: Sequence[str]) -> tuple[list[Path], list[str
 
 
 def read_list(lines: Sequence[str]) -> list[str]:
-    """Return the scans of a list, one a line; raise UserError if it is empty."""
-    scans = [line.strip() for line in lines if line.strip()]
+    """Return the scans of a list, one a line, perhaps behind a byte order mark; raise UserError if it is empty."""
+    scans = [path for line in lines if (path := line.removeprefix("\ufeff").strip())]
     if not scans:
         raise UserError("-: standard input holds no path. Write one scan a line, such as: ls scans/*.nii.gz | aunet …")
     return scans
@@ -174,6 +175,8 @@ def _find_files(
     from aunet.inference.prediction_files import scan_files, scan_files_of_cases
 
     if not names_dataset(inputs):
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")  # as Python reads file names of any encoding
         listed = [read_list(list(sys.stdin)) if word == _STANDARD_INPUT else [word] for word in inputs]
         paths = [path_of(word) for words in listed for word in words]
         return scan_files(paths, output, is_overwriting=is_overwriting, label_format=label_format)

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -219,12 +220,22 @@ def test_a_list_of_scans_is_read_from_standard_input(
     scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second, *_ = sorted(scans.iterdir())
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{first}\n\n{second}\n"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"\ufeff{first}\r\n \r\n{second} \r\n"))
     assert predict("-", "--output", tmp_path / "out") == 0
     assert {path.name for path in (tmp_path / "out").glob("*.nii.gz")} == {first.name, second.name}
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     assert predict("-", "--output", tmp_path / "none") == 2
     assert "standard input holds no path" in capsys.readouterr().err
+
+
+def test_names_of_any_encoding_are_read_from_standard_input(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = os.fsdecode(os.fsencode(scans) + b"/Gr\xf6\xdfe.nii.gz")
+    (scans / "oblique.nii.gz").rename(odd)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(odd)), encoding="utf-8"))
+    assert predict("-", "--output", tmp_path / "out") == 0
+    assert os.listdir(os.fsencode(tmp_path / "out")).count(b"Gr\xf6\xdfe.nii.gz") == 1  # noqa: PTH208, of bytes
 
 
 def test_a_full_disk_ends_the_prediction_with_one_message_and_keeps_what_is_finished(
