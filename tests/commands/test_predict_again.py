@@ -10,14 +10,16 @@ import pytest
 import SimpleITK
 from PIL import Image
 
+import aunet
 import aunet.build.model
 from aunet.classes import Labels
 from aunet.commands.main import main
 from aunet.data.io.volume import Volume, read_label
 from aunet.data.preprocessing.steps import Preprocessing
+from aunet.errors import UserError
 from aunet.export import label_formats
 from aunet.inference.output_format import OutputFormat
-from aunet.inference.prediction import Origin, Prediction
+from aunet.inference.prediction import Origin, Outputs, Prediction
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 from aunet.pipeline import prediction_delivery
@@ -234,3 +236,25 @@ def test_a_warning_while_a_label_map_is_written_is_in_the_record(
     assert predict("one", first, output) == 0
     [entry] = json.loads((output / "predictions.json").read_text())["scans"].values()
     assert entry["warnings"] == ["first.nii.gz: a segment is empty"]
+
+
+def test_python_predicts_a_folder_as_the_command_does(first: Path, second: Path, output: Path) -> None:
+    outputs = Outputs(uncertainty=True)
+    found = aunet.predict_run("one", str(first.parent), output, outputs, has_overlay=True, label_format="mha")
+    assert found == [output / "first.mha", output / "second.mha"]
+    words = ("--uncertainty", "--overlay", "--format", "mha")
+    assert predict("one", first.parent, *words, output.with_name("command")) == 0
+    by_python, by_command = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.suffix in (".mha", ".png")}
+        for folder in (output, output.with_name("command"))
+    )
+    assert by_python == by_command
+    assert len(by_python) == 8
+    with pytest.raises(UserError, match="label maps are there already"):
+        aunet.predict_run(["one"], [first, second], output, label_format="mha")
+    found[0].unlink()
+    aunet.predict_run("one", [first, second], output, label_format="mha", existing="skip")
+    assert set(json.loads((output / "predictions.json").read_text())["scans"]) == {"first", "second"}
+    second.write_bytes(b"damaged")
+    with pytest.raises(UserError, match="1 of 2 scans could not be predicted"):
+        aunet.predict_run("one", [first, second], output, label_format="mha", existing="overwrite")
