@@ -110,10 +110,9 @@ def predict_files(
     failed = _predict(predictor, files, delivery, manifest)
     _report_regions(predictor, len(files))
     if failed:
-        raise UserError(
-            f"{len(failed)} of {len(files)} scans could not be predicted, for the reasons above; "
-            f"the label maps of the other {len(files) - len(failed)} are in {delivery.folder}."
-        )
+        number = len(files) - len(failed)
+        others = f"; {number} label map{'s' * (number > 1)} written to {delivery.folder}" if number else ""
+        raise UserError(f"{len(failed)} of {len(files)} scans could not be predicted, for the reasons above{others}.")
     _log.info("%d label maps written to %s", len(files), delivery.folder)
     return label_maps
 
