@@ -105,6 +105,9 @@ def predict_files(
     label_maps = [file.label_map for file in files]
     if is_continued:
         files = [file for file in files if not (delivery.is_complete(file, predictor.labels) and manifest.keeps(file))]
+        _log.info(
+            "%d of %d label maps are there and whole; they are kept", len(label_maps) - len(files), len(label_maps)
+        )
     classes = ", ".join(f"{index} {name}" for index, name in predictor.labels.foreground)
     _log.info("%d scans on %s; values in the label maps: %s", len(files), predictor.device, classes)
     failed = _predict(predictor, files, delivery, manifest)

@@ -93,16 +93,16 @@ class _Ends:
 
     def add(self, file: ScanFile, work: _Work) -> None:
         """Report a scan's error, if any, and write its entry of the manifest."""
-        work.entry.label_map = file.label_map.name
-        if work.error is None:
-            self._written += 1
-        else:
-            self.failed.append(file.name)
-            work.entry.label_map = None
-            work.entry.error = _report(work.error, file)
         try:
             if work.error is not None and is_disk_full(work.error):
                 raise work.error
+            work.entry.label_map = file.label_map.name
+            if work.error is None:
+                self._written += 1
+            else:
+                self.failed.append(file.name)
+                work.entry.label_map = None
+                work.entry.error = _report(work.error, file)
             self._manifest.add(file.name, work.entry, engines=[one.engine_name for one in self._predictor.members])
         except OSError as error:
             if not is_disk_full(error):

@@ -239,7 +239,11 @@ def test_names_of_any_encoding_are_read_from_standard_input(
 
 
 def test_a_full_disk_ends_the_prediction_with_one_message_and_keeps_what_is_finished(
-    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    scans: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     written: list[Path] = []
 
@@ -253,6 +257,7 @@ def test_a_full_disk_ends_the_prediction_with_one_message_and_keeps_what_is_fini
     assert predict(scans, "--output", tmp_path / "out") == 2
     message = capsys.readouterr().err
     assert f"{tmp_path / 'out'}: the disk is full; 2 label maps were finished and stay" in message
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert sorted((tmp_path / "out").glob("*.nii.gz")) == sorted(written)
 
 
