@@ -196,6 +196,7 @@ def test_volumes_and_pictures_lie_beside_the_label_maps(scans: Path, tmp_path: P
     found = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
     assert found == {
         ".predict.lock",
+        ".predictions.lock",
         "oblique.mha",
         "class_names.json",
         "predictions.json",

@@ -225,6 +225,22 @@ def test_files_of_a_prediction_that_still_runs_are_not_removed(second: Path, out
         assert all(path.exists() for path in left)
 
 
+def test_predictions_into_one_folder_at_a_time_record_the_scans_of_all(
+    first: Path, second: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second scan is predicted by another command while the first one is."""
+    predict_volume, others = Predictor.predict_volume, [second]
+
+    def meanwhile(self: Predictor, *words: object, **named: object) -> object:
+        if others:
+            assert predict("one", others.pop(), output) == 0
+        return predict_volume(self, *words, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Predictor, "predict_volume", meanwhile)
+    assert predict("one", first, output) == 0
+    assert set(json.loads((output / "predictions.json").read_text())["scans"]) == {"first", "second"}
+
+
 def test_a_warning_while_a_label_map_is_written_is_in_the_record(
     first: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
