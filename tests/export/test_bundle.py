@@ -75,6 +75,13 @@ def test_numbered_files_of_all_channels_are_scans_and_those_of_one_are_channels(
     assert split in [scan["image"] for scan in scans_in(str(tmp_path), 2)]
 
 
+def test_two_scans_that_would_share_a_label_map_are_refused(tmp_path: Path) -> None:
+    for name in ("a.nii", "a.nii.gz", "b.nii"):
+        nibabel.save(Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)), tmp_path / name)
+    with pytest.raises(ValueError, match=r"a\.nii\.gz: .* that of a\.nii\. Move"):
+        scans_in(str(tmp_path), 1)
+
+
 @pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")  # MONAI registers readers of all formats
 def test_a_scan_that_cannot_be_labelled_is_named_and_does_not_stop_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture

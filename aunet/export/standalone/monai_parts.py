@@ -206,6 +206,9 @@ def _cause(error: BaseException) -> str:
 def scans_in(folder: str, num_channels: int) -> list[dict[str, Any]]:
     """Return the NIfTI files in ``folder``; those of several channels are 4D, or NAME_0000, NAME_0001, ..."""
     paths = sorted(path for path in Path(folder).glob("*.nii*") if not path.name.startswith("."))
+    for path in paths:
+        if path.with_suffix("") in paths:  # NAME.nii.gz beside NAME.nii
+            raise ValueError(f"{path}: its label map would bear the name of that of {path.stem}. Move one of the two.")
     if num_channels == 1:
         return [{"image": str(path)} for path in paths]
     single = [path for path in paths if _may_be_one_channel(path)]  # files of all channels may be numbered too
