@@ -191,7 +191,7 @@ def _train_size(train: float | None, tested: int, total: int) -> int:
     if wanted < 2 or tested + wanted > total:
         told = "at least " if train is None else ""
         raise UserError(
-            f"data.split: {tested} patients to test and {told}{wanted} to train and validate (two at the least) make"
+            f"data.split: {tested} patients to test and {told}{wanted} to train and validate (at least two) make"
             f" {tested + wanted}; the data have {total}. Give numbers that fit, or shares: data.split.train=null"
             " data.split.test=0.2."
         )
