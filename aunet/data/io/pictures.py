@@ -24,7 +24,15 @@ PICTURE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
 PICTURE_AFFINE = np.array([[0.0, -1, 0, 0], [-1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
 _FORMATS = ("PNG", "TIFF", "JPEG")
-_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"\xff\xd8\xff")
+# First bytes -> suffix; TIFF in either byte order, beyond 4 GB its larger variant.
+_SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": ".png",
+    b"II*\0": ".tif",
+    b"MM\0*": ".tif",
+    b"II+\0": ".tif",
+    b"MM\0+": ".tif",
+    b"\xff\xd8\xff": ".jpg",
+}
 # Markers of a JPEG that begin its frame; the byte behind the length is the number of bits of a pixel.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Pixels of one byte: deflate packs 1032 bytes of 8 black or white pixels into one, TIFF's bilevel codes more.
@@ -37,6 +45,11 @@ _NUM_CHANNELS = {"RGB": 3, "RGBA": 3, "P": 3, "LA": 1, "PA": 3} | dict.fromkeys(
 def is_picture(path: Path) -> bool:
     """Return whether the name is that of a PNG, TIFF or JPEG file; hidden files are not."""
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+
+
+def picture_suffix(head: bytes) -> str:
+    """Return the suffix that a picture with these first bytes should have; an empty one for other files."""
+    return next((suffix for signature, suffix in _SIGNATURES.items() if head.startswith(signature)), "")
 
 
 def picture_shape(path: Path) -> tuple[int, int, int]:
@@ -171,7 +184,7 @@ def _label(path: Path) -> StoredVoxels:
 PICTURE = Format(
     name="PNG, TIFF or JPEG",
     suffixes=PICTURE_SUFFIXES,
-    recognises=lambda head: head.startswith(_SIGNATURES),
+    recognises=lambda head: bool(picture_suffix(head)),
     read_grid=_grid,
     read_image=_image,
     read_label=_label,

@@ -137,7 +137,7 @@ def test_files_that_cannot_be_read_whole_are_refused_with_the_reason(tmp_path: P
         "pages.tif": "several pages",
         "ink.tif": "CMYK",
         "cut.png": "not a readable PNG",
-        "text.png": "not a readable PNG",
+        "text.png": "plain text",
         "nan.tif": "NaN",
         "absent.png": "no such file",
     }.items():
