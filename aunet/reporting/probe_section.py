@@ -17,11 +17,11 @@ _PICTURE_NOTE = (
 
 @dataclass(frozen=True)
 class ProbeTable:
-    """A table of text; one that ``is_folded`` is shown by a click on its title."""
+    """A table of text in groups of rows, of which the first alone names the group; folded ones show by a click."""
 
     title: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    groups: Sequence[Sequence[Sequence[str]]]
     notes: Sequence[str]
     is_folded: bool
 
@@ -53,7 +53,8 @@ def probe_section(folder: Path) -> ProbeSection:
         for path in sorted((folder / PICTURES).glob("*.png"))
         if path.stem in findings["pictured_cases"]
     ]
-    return ProbeSection(findings["notes"], [_table(found) for found in findings["tables"]], pictures)
+    tables = [_table(found) for found in findings["tables"] if found["groups"]]  # older probes wrote empty ones
+    return ProbeSection(findings["notes"], tables, pictures)
 
 
 def _findings(folder: Path) -> JsonObject:
@@ -61,5 +62,4 @@ def _findings(folder: Path) -> JsonObject:
 
 
 def _table(found: JsonObject) -> ProbeTable:
-    rows = [row for group in found["groups"] for row in group]
-    return ProbeTable(found["title"], found["columns"], rows, found["notes"], found["is_folded"])
+    return ProbeTable(found["title"], found["columns"], found["groups"], found["notes"], found["is_folded"])
