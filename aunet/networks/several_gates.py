@@ -45,11 +45,12 @@ class SeveralGates(nn.Module):
 
     def _can_join(self, gates: Sequence[GridGate], skip: Tensor, gating: Tensor) -> bool:
         """Return whether ``gate_jointly`` computes what the modules would; a hook on one of them expects it to run."""
+        if not _is_eager_on_a_cpu(skip, gating):
+            return False
         norms = [module for module in self.modules() if isinstance(module, _BatchNorm)]
         ratio = tuple(fine / coarse for fine, coarse in zip(skip.shape[2:], gating.shape[2:], strict=True))
         return (
-            _is_eager_on_a_cpu(skip, gating)
-            and skip.numel() >= _FEWEST_VOXELS * skip.shape[1]
+            skip.numel() >= _FEWEST_VOXELS * skip.shape[1]
             and all(gate.theta.stride == ratio for gate in gates)
             and all(type(module) in _PLAIN for module in self.modules() if not any(True for _ in module.children()))
             and all(norm.training == torch.is_grad_enabled() and norm.momentum is not None for norm in norms)
