@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from aunet.errors import UserError
-from aunet.files import JsonObject, read_json_object, write_json
+from aunet.files import JsonObject, held_alone, read_json_if_sound, read_json_object, write_json
 from aunet.inference.ensemble import ScanPredictor
 from aunet.inference.prediction import Origin
 from aunet.inference.prediction_files import ScanFile
@@ -16,6 +16,7 @@ from aunet.runs.run_record import list_versions
 
 _log = logging.getLogger(__name__)
 MANIFEST = "predictions.json"
+_LOCK = ".predictions.lock"
 # Settings that affect the memory alone.
 _WITHOUT_EFFECT = ("memory", "window_batch")
 _CONTINUE = "Give another --output folder, or --overwrite."
@@ -34,7 +35,7 @@ class ScanEntry:
 
 
 class PredictionManifest:
-    """The file ``predictions.json`` of a folder, written anew after every scan.
+    """The file ``predictions.json`` of a folder, written anew after every scan, perhaps by several processes in turn.
 
     Args:
         folder: of the label maps.
@@ -54,11 +55,12 @@ class PredictionManifest:
         if is_continued:
             _check_same(self.file, former, self._header)
         self._is_recorded = bool(former)
-        self._scans: JsonObject = former.get("scans", {}) if _decisive(former) == _decisive(self._header) else {}
+        self._scans = self._scans_of_same(former)
+        self._own: JsonObject = {}
 
     def begin(self) -> None:
         """Write the file before the first scan, so that no label map of these runs lies beside the record of others."""
-        write_json(self.file, self._header | {"scans": self._scans})
+        self._write()
 
     def lists(self, file: ScanFile) -> bool:
         """Return whether the label map of a scan was made by these runs with these settings."""
@@ -74,7 +76,7 @@ class PredictionManifest:
             warning = f"{file.label_map}: is kept; which run made it is not recorded, as {MANIFEST} was missing."
             _log.warning(warning)
             entry = ScanEntry(_paths_of(file), file.label_map.name, warnings=[warning])
-            self._scans[file.name] = asdict(entry)
+            self._scans[file.name] = self._own[file.name] = asdict(entry)
             return True
         if not self.lists(file):
             return False
@@ -88,8 +90,18 @@ class PredictionManifest:
     def add(self, name: str, entry: ScanEntry, **facts: object) -> None:
         """Replace the entry of a scan, and ``facts`` of the header, then write the file."""
         self._header |= facts
-        self._scans[name] = asdict(entry)
-        write_json(self.file, self._header | {"scans": self._scans})
+        self._own[name] = asdict(entry)
+        self._write()
+
+    def _write(self) -> None:
+        """Write the file, with the entries that other processes added meanwhile."""
+        with held_alone(self.file.with_name(_LOCK)):
+            self._scans = self._scans_of_same(read_json_if_sound(self.file)) | self._own
+            write_json(self.file, self._header | {"scans": self._scans})
+
+    def _scans_of_same(self, former: JsonObject) -> JsonObject:
+        """Return the entries of a former file if the same runs and settings made it."""
+        return former.get("scans", {}) if _decisive(former) == _decisive(self._header) else {}
 
 
 def describe_predictor(predictor: ScanPredictor) -> dict[str, object]:

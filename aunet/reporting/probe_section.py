@@ -19,11 +19,11 @@ _PICTURE_NOTE = (
 
 @dataclass(frozen=True)
 class ProbeTable:
-    """A table of text; one that ``is_folded`` is shown by a click on its title."""
+    """A table of text in groups of rows, of which the first alone names the group; folded ones show by a click."""
 
     title: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    groups: Sequence[Sequence[Sequence[str]]]
     notes: Sequence[str]
     is_folded: bool
 
@@ -51,7 +51,8 @@ def probe_section(folder: Path) -> ProbeSection:
     """Return the findings in ``folder``; raise UserError unless ``aunet probe`` wrote them."""
     findings = _findings(folder)
     try:
-        notes, tables = list(findings["notes"]), [_table(found) for found in findings["tables"]]
+        notes = list(findings["notes"])
+        tables = [_table(found) for found in findings["tables"] if found["groups"]]  # older probes wrote empty ones
         pictured: set[str] = set(findings["pictured_cases"])
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder / FINDINGS}: does not hold the findings of a probe ({error}). {_REMEDY}") from None
@@ -68,5 +69,5 @@ def _findings(folder: Path) -> JsonObject:
 
 
 def _table(found: JsonObject) -> ProbeTable:
-    rows = [list(row) for group in found["groups"] for row in group]
-    return ProbeTable(found["title"], list(found["columns"]), rows, list(found["notes"]), found["is_folded"])
+    groups = [[list(row) for row in group] for group in found["groups"]]
+    return ProbeTable(found["title"], list(found["columns"]), groups, list(found["notes"]), found["is_folded"])
