@@ -56,6 +56,20 @@ def test_a_damaged_record_of_predictions_is_refused_if_continued_and_else_replac
     assert not manifest.lists(ScanFile(Path("a.nii.gz"), tmp_path / "a.nii.gz"))
 
 
+def test_a_setting_that_an_earlier_version_did_not_record_is_as_null(tmp_path: Path) -> None:
+    (tmp_path / "predictions.json").write_text(json.dumps(HEADER))
+    runs = [{"sha256": "00", "settings": {"halo": None}}]
+    PredictionManifest(tmp_path, {**HEADER, "runs": runs}, is_continued=True)
+    runs[0]["settings"] = {"region": {"margin": None}}
+    with pytest.raises(UserError, match="region=not recorded, now it is"):
+        PredictionManifest(tmp_path, {**HEADER, "runs": runs}, is_continued=True)
+    (tmp_path / "predictions.json").write_text(json.dumps({**HEADER, "runs": runs}))
+    with pytest.raises(UserError, match="margin=None, now it is not recorded"):
+        PredictionManifest(
+            tmp_path, {**HEADER, "runs": [{"sha256": "00", "settings": {"region": {}}}]}, is_continued=True
+        )
+
+
 @pytest.mark.parametrize("content", [[1], 3, {"state_dict": {}}, {"global_step": "many"}, torch.zeros(2)])
 def test_a_checkpoint_without_its_steps_is_not_extended(content: object, tmp_path: Path) -> None:
     last = RunFolder(tmp_path).checkpoints.last
