@@ -10,6 +10,7 @@ import torch
 
 from aunet.data.preprocessing import foreground_intensities
 from aunet.errors import UserError
+from aunet.files import read_json
 from aunet.inference.coefficient_files import read_coefficients
 from aunet.inference.engine_choice import _as_measured
 from aunet.inference.prediction_files import ScanFile
@@ -118,3 +119,24 @@ def test_damaged_findings_of_a_probe_are_refused(content: Mapping[str, object], 
     (tmp_path / "probe.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"probe.json: does not hold the findings .*aunet probe"):
         write_probe_page(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_sound"), [(r'"\ud83d\ude00"', True), (r'"\ud83d"', False), (r'"a\uDE00b"', False)]
+)
+def test_half_a_character_is_refused_where_it_is_read(text: str, is_sound: bool, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(f'{{"model": {text}}}')
+    if is_sound:
+        assert read_json(tmp_path / "run.json", "") == {"model": "😀"}
+    else:
+        with pytest.raises(UserError, match="not valid JSON"):
+            read_json(tmp_path / "run.json", "")
+
+
+@pytest.mark.parametrize("value", [True, 3, "spleen", {"0": "background"}])
+def test_a_list_of_a_runs_record_that_is_none_is_refused(value: object, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"class_names": value, "caveats": value}))
+    with pytest.raises(UserError, match=r"run.json: 'class_names' is .*must be a list.*Restore"):
+        _ = RunFolder(tmp_path).labels
+    with pytest.raises(UserError, match=r"run.json: 'caveats' is"):
+        _ = RunFolder(tmp_path).caveats
