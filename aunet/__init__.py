@@ -1,4 +1,4 @@
-"""Attention-gated segmentation of 3D medical images: train, look, predict, score.
+"""Attention-gated segmentation of 3D and 2D medical images: train, look, predict, score.
 
 Importing ``aunet`` loads neither torch nor anything heavy; the first access to a function does.
 """

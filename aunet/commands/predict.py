@@ -1,4 +1,4 @@
-"""`aunet predict`: a label map for each scan, in the scan's own geometry."""
+"""`aunet predict`: write a label map for each scan, in the scan's own geometry."""
 
 import argparse
 import io
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _STANDARD_INPUT = "-"
 _INPUT_HELP = (
-    "scans (NIfTI or folders of DICOM), folders of scans, - for a list on standard input, one a line, or the cases of a"
-    " dataset: data=amos22 data.root=FOLDER; then settings of the prediction that replace the run's:"
-    " inference.overlap=0.25 inference.window_batch=4. Folders of further runs before them make an ensemble"
+    "further runs, for an ensemble; then scans of any format, folders of them, folders with a DICOM series, - for a"
+    " list on standard input, one a line, or the cases of a dataset: data=amos22 data.root=FOLDER; then settings of the"
+    " prediction that replace the run's: inference.overlap=0.25 inference.window_batch=4"
 )
 
 
@@ -32,10 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace label maps that are there already")
     existing.add_argument(
-        "--skip-existing", action="store_true", help="keep label maps that are there and whole, and predict the rest"
+        "--skip-existing",
+        action="store_true",
+        help="keep label maps that are there already and whole, and predict the rest",
     )
     parser.add_argument(
-        "--format", metavar="NAME", help="of the label maps: nii.gz, nii, nrrd, mha, dicom-seg; else the scan's"
+        "--format", metavar="NAME", help="of the label maps: nii.gz, nii, nrrd, mha or dicom-seg; by default the scan's"
     )
     parser.add_argument(
         "--segment-codes", type=path_of, metavar="FILE", help="JSON with coded names of classes for dicom-seg"

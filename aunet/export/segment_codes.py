@@ -202,7 +202,7 @@ def _own_code(file: Path, name: str, entry: JsonObject | object) -> SegmentCode:
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) and entry[key] for key in _KEYS):
         raise UserError(f"{file}: {name} is {entry}. {_REMEDY}")
     side = entry.get("side")
-    if side is not None and side not in SIDES:
+    if side is not None and not (isinstance(side, str) and side in SIDES):
         raise UserError(f"{file}: {name}.side is {side}; it must be left or right, or be left out.")
     return SegmentCode(Code(*(str(entry[key]) for key in _KEYS)), side=SIDES[side] if side else None)
 

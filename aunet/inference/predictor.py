@@ -249,7 +249,7 @@ class Predictor:
         """Return the engine, which is chosen on a patch from the middle of the first image (C, h, w, d)."""
         if self._engine is None and self._engine_choice is not None:
             layout = Window(self.window.patch_size, 0.0, self.window.size_multiple).lay_out(image.shape[1:])
-            patch = layout.cut(layout.pad(image), layout.corners[len(layout.corners) // 2])
+            patch = layout.cut_from(image, layout.corners[len(layout.corners) // 2])
             self._engine = self._engine_choice.resolve(self.network, patch[None])
         return self._engine
 

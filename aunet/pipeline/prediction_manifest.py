@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 from aunet.errors import UserError
 from aunet.files import JsonObject, held_alone, read_json_if_sound, read_json_object, write_json
@@ -50,7 +51,7 @@ class PredictionManifest:
     def __init__(self, folder: Path, header: Mapping[str, object], *, is_continued: bool) -> None:
         self.file = folder / MANIFEST
         self._header: JsonObject = dict(header)
-        former = _read(self.file) if is_continued else read_json_if_sound(self.file)
+        former = _read_former(self.file, is_continued=is_continued)
         if is_continued:
             _check_same(self.file, former, self._header)
         self._is_recorded = bool(former)
@@ -128,8 +129,37 @@ def _paths_of(file: ScanFile) -> list[str]:
     return [str(path.absolute()) for path in (file.scan, *file.further_channels)]
 
 
+def _read_former(file: Path, *, is_continued: bool) -> JsonObject:
+    """Return the content of an earlier manifest; empty without one. A damaged one is empty if nothing is continued."""
+    try:
+        return _read(file) if file.is_file() else {}
+    except UserError:
+        if is_continued:
+            raise
+        return {}
+
+
 def _read(file: Path) -> JsonObject:
-    return read_json_object(file, f"Delete it. {_CONTINUE}") if file.is_file() else {}
+    remedy = f"Delete it. {_CONTINUE}"
+    content = read_json_object(file, remedy)
+    if not _are_scans(content.get("scans", {})) or not _are_runs(content.get("runs", [])):
+        raise UserError(f"{file}: does not list runs and scans as aunet predict writes them. {remedy}")
+    return content
+
+
+def _are_scans(scans: object) -> bool:
+    return isinstance(scans, dict) and all(map(_is_entry, cast(JsonObject, scans).values()))
+
+
+def _is_entry(entry: object) -> bool:
+    """Return whether an entry of ``scans`` names its scan, by one path for each channel."""
+    paths: object = cast(JsonObject, entry).get("scan") if isinstance(entry, dict) else None
+    return isinstance(paths, list) and bool(paths) and all(isinstance(path, str) for path in cast(list[object], paths))
+
+
+def _are_runs(runs: object) -> bool:
+    entries = cast(list[object], runs) if isinstance(runs, list) else [None]
+    return all(isinstance(run, dict) and isinstance(cast(JsonObject, run).get("settings", {}), dict) for run in entries)
 
 
 def _check_same(file: Path, former: JsonObject, header: JsonObject) -> None:

@@ -108,7 +108,7 @@ class _Ends:
             if not is_disk_full(error):
                 raise
             raise UserError(
-                f"{self._folder}: the disk is full; {self._written} label maps were finished and stay. Free some of it,"
+                f"{self._folder}: the disk is full; {self._written} label maps were finished and stay. Free some space,"
                 " then continue with --skip-existing."
             ) from None
 
