@@ -53,9 +53,8 @@ def start(command: list[str]) -> subprocess.Popen[str]:
 
 
 def wait_until(is_reached: Callable[[], bool]) -> None:
-    end = time.monotonic() + 250
+    """Wait for something that happens at some time; pytest's limit ends a test in which it does not."""
     while not is_reached():
-        assert time.monotonic() < end
         time.sleep(0.02)
 
 
@@ -64,12 +63,12 @@ def test_a_killed_program_leaves_no_process_that_draws_and_no_half_phantom(tmp_p
     program = tmp_path / "drawing.py"  # a file, which the processes that draw import
     program.write_text(DRAWING)
     process = start([sys.executable, str(program), str(tmp_path / "phantoms")])
-    wait_until(lambda: len(list(tmp_path.rglob("[!.]*_label.nii.gz"))) >= 1)
+    wait_until(lambda: len(list(tmp_path.rglob("[!.]*_label.nii.gz"))) >= 1 or process.poll() is not None)
     children = list(descendants(process.pid))
     assert children
     process.send_signal(signal.SIGKILL)
-    process.wait()
     wait_until(lambda: not any(is_alive(child) for child in children))
+    process.communicate()
     (folder,) = {path.parent for path in tmp_path.rglob("[!.]*.nii.gz")}
     name = sorted(folder.glob("[!.]*_image.nii.gz"))[0].name
     remainder = folder / f".0123abcd-{name}"
@@ -122,7 +121,7 @@ def test_one_of_two_that_prepare_is_killed_and_the_other_makes_the_rest(tmp_path
     first.stdin.flush()
     assert first.stdout.readline()  # its first case is being written
     first.send_signal(signal.SIGKILL)
-    first.wait()
+    first.communicate()
     second.communicate("go\n", timeout=250)
     assert second.returncode == 0
     assert len(list((tmp_path / "store").rglob("case.json"))) == 8
