@@ -1,4 +1,5 @@
-# make train       virtual environment, installation, then the main job: make train ARGS="trainer=smoke seed=1"
+# make install     virtual environment and installation alone: source .venv/bin/activate uses them
+# make train       the same, then the main job: make train ARGS="trainer=smoke seed=1"
 # make test        the default tier of tests          make test-slow   the slow tier
 # make check       lint, format, types, floors, prose make docs        the generated pages of docs/
 # make audit       known vulnerabilities of the pinned packages, by pip-audit (needs the network)
@@ -17,8 +18,10 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: train test test-slow check docs audit test-oldest mutants
+.PHONY: install train test test-slow check docs audit test-oldest mutants
 .DELETE_ON_ERROR:
+
+install: $(VENV)/.installed
 
 train: $(VENV)/.installed
 	$(BIN)/python train.py model=attention data=ct150 $(ARGS)

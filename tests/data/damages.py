@@ -168,7 +168,7 @@ FAULTS = {
     "an nnU-Net image without its number": Damage(
         "nnunet",
         lambda root: (root / "imagesTr" / "ball 000_0000.nii.gz").rename(root / "imagesTr" / "ball 000.nii.gz"),
-        "ends in no channel.*rename it",
+        "has no channel number.*rename it",
     ),
     "an nnU-Net label map missing": Damage("nnunet", gone("labelsTr/ball 000.nii.gz"), "no file. Put"),
     # A mask an organ.
@@ -225,7 +225,7 @@ FAULTS = {
     "a patient filed twice": Damage(
         "ct82",
         copied("TCIA_pancreas_labels-02-05-2017/label0001.nii.gz", "label0001.nii.gz"),
-        "0001 is there twice.*keep",
+        "0001 has two scans.*keep",
         names="patient 0001",
     ),
     "a label map that marks nothing": Damage(

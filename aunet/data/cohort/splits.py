@@ -195,7 +195,7 @@ def _train_size(train: float | None, tested: int, total: int) -> int:
         if total < _FEWEST_PATIENTS:
             remedy = "Add patients: one to train on, one to validate and one to test are the fewest."
         raise UserError(
-            f"data.split: {tested} patients to test and {told}{wanted} to train and validate (two at the least) make"
+            f"data.split: {tested} patients to test and {told}{wanted} to train and validate (at least two) make"
             f" {tested + wanted}; the data have {total}. {remedy}"
         )
     return wanted

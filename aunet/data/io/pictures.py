@@ -4,7 +4,9 @@ A picture has no place in a patient. Here, as in ITK, its columns run to the pat
 a pixel is 1 mm wide: reports show it upright, and a prediction is written back row by row.
 """
 
+import io
 import logging
+import os
 import struct
 import warnings
 from collections.abc import Callable, Sequence
@@ -102,11 +104,24 @@ def write_picture_label(path: Path, array: NDArray[np.uint8], affine: NDArray[np
         Image.fromarray(array[..., 0]).save(temporary, format="PNG")
 
 
+class _BoundedFile(io.BufferedReader):
+    """A file that reads no more bytes than are left of it, as Python reserves memory for all that are asked for.
+
+    Pillow asks for as many as the header of a part says, 2 GB in a damaged file.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return ``size`` bytes, all that are left if it is negative or None, or fewer at the end of the file."""
+        if size is None or size < 0:
+            return super().read()
+        return super().read(min(size, max(0, os.fstat(self.fileno()).st_size - self.tell())))
+
+
 def _read(path: Path, take: Callable[[Image.Image], T]) -> T:
     if not path.is_file():
         raise UserError(f"{path}: no such file; give the path of a picture (.png, .tif, .tiff or .jpg).")
     try:
-        with Image.open(path, formats=_FORMATS) as picture:
+        with _BoundedFile(path.open("rb", buffering=0)) as file, Image.open(file, formats=_FORMATS) as picture:
             _check_readable(picture, path)
             _check_size(picture, path)
             return take(picture)

@@ -126,7 +126,7 @@ def _image_columns(row: Row, file: Path) -> list[str]:
     expected = [f"image_{number}" for number in range(2, len(found) + 2)]
     if found != set(expected):
         raise UserError(
-            f"{file}: the columns {', '.join(sorted(found))} do not count on from image. Name them"
+            f"{file}: the columns {', '.join(sorted(found))} are not numbered from 2 on after image. Name them"
             f" {', '.join(expected)}."
         )
     return ["image", *expected]

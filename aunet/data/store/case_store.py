@@ -115,7 +115,9 @@ class CaseStore:
             except OSError as error:
                 if not is_disk_full(error):
                     raise
-                raise NoRoomError(f"{folder}: the disk is full. Free some, or give data.cache=… on another.") from None
+                raise NoRoomError(
+                    f"{folder}: the disk is full. Free some space, or set data.cache= to a folder on another disk."
+                ) from None
             return open_stored_case(case.case_id, folder)
 
     def _settings(self) -> dict[str, object]:

@@ -8,10 +8,12 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 from PIL import Image
 from volume_files import WRITERS, write_itk
 
@@ -19,7 +21,8 @@ from aunet.data.io import itk_images
 from aunet.data.io.formats import FORMATS, files_of, stem
 from aunet.data.io.volume import label_suffix, read_channels, read_grid, read_label, read_volume, write_label
 from aunet.data.sources.folder import folder_cohort
-from aunet.errors import UserError
+from aunet.errors import UserError, is_disk_full
+from aunet.export.label_formats import find_format
 from aunet.inference.prediction_files import scan_files
 from tests.data.geometries import GEOMETRIES
 
@@ -163,6 +166,22 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UserError, match=r"a\.nrrd: NRRD and MetaImage need SimpleITK: pip install 'aunet\[itk\]'"):
         read_volume(path)
     assert itk_images.NRRD in FORMATS
+    for name in ("nrrd", ".MHA"):  # before hours of prediction
+        with pytest.raises(UserError, match=f"--format {name}: NRRD and MetaImage need SimpleITK"):
+            find_format(name)
+
+
+def test_a_full_disk_is_one_although_itk_does_not_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*others: object, **named: object) -> None:
+        raise RuntimeError("nrrdWrite: trouble")
+
+    monkeypatch.setattr(SimpleITK, "WriteImage", write)
+    with pytest.raises(UserError, match=r"a\.nrrd: cannot be written \(nrrdWrite: trouble\)"):
+        write_label(tmp_path / "a.nrrd", LABEL, np.eye(4))
+    monkeypatch.setattr(itk_images.shutil, "disk_usage", lambda folder: SimpleNamespace(free=LABEL.nbytes - 1))
+    with pytest.raises(OSError) as found:
+        write_label(tmp_path / "a.nrrd", LABEL, np.eye(4))
+    assert is_disk_full(found.value)
 
 
 @pytest.mark.parametrize("name", ["scan.nrrd", "scan.mha", "scan.mhd"])

@@ -1,6 +1,8 @@
 """PNG and TIFF as volumes, judged by arrays written with Pillow and by bytes written by hand."""
 
+import contextlib
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -202,3 +204,17 @@ def test_a_header_with_more_pixels_than_the_file_can_hold_is_refused_before_memo
     path.write_bytes(content)
     with pytest.raises(UserError, match="9000×9000 pixels, more than its"):
         read_volume(path)
+
+
+@pytest.mark.parametrize("part", [b"IDAT", b"IEND"])
+def test_a_png_part_that_claims_2_gib_reserves_no_more_memory_than_the_file_has(part: bytes, tmp_path: Path) -> None:
+    save_picture(tmp_path / "a.png", numbered())
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    place = content.index(part) - 4
+    content[place : place + 4] = struct.pack(">I", 2**31 - 1)
+    (tmp_path / "a.png").write_bytes(content)
+    tracemalloc.start()
+    with contextlib.suppress(UserError):  # Pillow reads what there is of a picture that is whole
+        read_channels(tmp_path / "a.png")
+    assert tracemalloc.get_traced_memory()[1] < 2**27
+    tracemalloc.stop()
