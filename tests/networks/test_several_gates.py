@@ -29,7 +29,8 @@ def inputs(spatial_dims: int) -> list[Tensor]:
     fine, coarse = SIZES[spatial_dims], [side // 2 for side in SIZES[spatial_dims]]
     generator = torch.Generator().manual_seed(1)
     shapes = [(2, F, *fine), (2, G, *coarse), (2, F, *fine)]
-    return [channels_last(torch.randn(shape, generator=generator)) for shape in shapes]
+    skip, *others = (channels_last(torch.randn(shape, generator=generator)) for shape in shapes)
+    return [skip.relu() + 1, *others]  # a skip behind its norm and activation: its mean exceeds its spread
 
 
 def step(gates: SeveralGates, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
