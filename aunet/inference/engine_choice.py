@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from aunet.errors import UserError
 from aunet.files import read_json_if_sound, write_json
 from aunet.inference.engines import (
     ENGINES,
@@ -22,6 +21,7 @@ from aunet.inference.engines import (
     EngineName,
     OnnxModels,
     TorchEngine,
+    UnusableEngineError,
     check_engine,
     is_installed,
 )
@@ -66,11 +66,11 @@ class EngineChoice:
         """Return the engine that will run ``network``; ``patch`` (1, C, h, w, d) is part of a real image.
 
         Raises:
-            UserError: if a named engine is not installed, or does not run this network on the patch's device.
+            UserError: if a named engine is not installed, or does not run on the patch's device.
         """
         if self.name != "auto":
             check_engine(self.name, patch.device)
-            return self._try(ENGINES[self.name](network, self.precision), patch)
+            return ENGINES[self.name](network, self.precision)
         if patch.device.type != "cpu":
             return TorchEngine(network, self.precision)
         key = self._key(patch)
@@ -82,18 +82,6 @@ class EngineChoice:
         else:
             _log.info("Engine: %s, as measured before on this machine.", _describe(chosen))
         return ENGINES[chosen.engine](network, chosen.precision, models)
-
-    def _try(self, engine: Engine, patch: Tensor) -> Engine:
-        """Return ``engine`` after a run on ``patch``; raise UserError if it cannot run the network."""
-        try:
-            with torch.inference_mode():
-                engine(patch)
-        except Exception as error:  # noqa: BLE001 - whatever an exporter or another library raises
-            raise UserError(
-                f"inference.engine={self.name}: it cannot run this network ({_reason(error)}). Set"
-                " inference.engine=auto or torch, or leave the setting out."
-            ) from None
-        return engine
 
     def _key(self, patch: Tensor) -> str:
         """Return a digest of the machine, the libraries, the weights and the size of the patch."""
@@ -140,13 +128,9 @@ def _measure(engine: Engine, patch: Tensor, label: Tensor) -> Measured | None:
     try:
         share = float((engine(patch).argmax(dim=1) == label).double().mean())
         return Measured(engine.name, engine.precision, _seconds(engine, patch), share)
-    except Exception as error:  # noqa: BLE001 - whatever an exporter or another library raises
-        _log.warning("Engine %s cannot run this network (%s); it is left out.", engine.name, _reason(error))
+    except UnusableEngineError as error:
+        _log.warning("Engine %s cannot run this network (%s); it is left out.", engine.name, error.reason)
         return None
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _seconds(engine: Engine, patch: Tensor) -> float:
@@ -168,10 +152,11 @@ def _as_measured(remembered: object) -> Measured | None:
     if not isinstance(remembered, dict):
         return None
     values = cast(dict[str, Any], remembered)
-    engine = values.get("engine")
-    if engine not in ENGINES or not is_installed(engine) or set(values) != set(Measured.__dataclass_fields__):
+    engine, precision = values.get("engine"), values.get("precision")
+    if set(values) != set(Measured.__dataclass_fields__) or engine not in tuple(ENGINES) or not is_installed(engine):
         return None
-    return Measured(**values)
+    are_numbers = all(isinstance(values[name], float) for name in ("seconds", "equal_labels"))
+    return Measured(**values) if are_numbers and precision in get_args(Precision) else None
 
 
 def _version(package: str) -> str:

@@ -1,5 +1,6 @@
 """Several gates on one skip, computed one by one or, if they are the paper's on a CPU, together."""
 
+import itertools
 from collections.abc import Sequence
 from typing import TypeGuard
 
@@ -53,6 +54,7 @@ class SeveralGates(nn.Module):
             skip.numel() >= _FEWEST_VOXELS * skip.shape[1]
             and all(gate.theta.stride == ratio for gate in gates)
             and all(type(module) in _PLAIN for module in self.modules() if not any(True for _ in module.children()))
+            and all(_is_normalized(unit) for unit in (*(gate.output for gate in gates), self.combination))
             and all(norm.training == torch.is_grad_enabled() and norm.momentum is not None for norm in norms)
             and not any(_has_hooks(module) for child in self.children() for module in child.modules())
         )
@@ -66,6 +68,18 @@ def _is_of_the_paper(gate: nn.Module) -> TypeGuard[GridGate]:
         and not gate.is_normalized_over_space
         and gate.psi.out_channels == 1
         and isinstance(gate.output, nn.Sequential)
+    )
+
+
+def _is_normalized(unit: nn.Module) -> bool:
+    """Return whether a convolution and a batch norm begin ``unit``; an inference engine has folded them into one."""
+    convolution, norm = itertools.islice(unit.children(), 2)
+    return (
+        isinstance(convolution, nn.Conv2d | nn.Conv3d)
+        and convolution.bias is not None
+        and isinstance(norm, _BatchNorm)
+        and norm.affine
+        and norm.track_running_stats
     )
 
 

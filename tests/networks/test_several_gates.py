@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from aunet.inference.engines import fold_batch_norms
 from aunet.networks import AttentionUNet, GridGate, HardGate, Layers, SeveralGates, several_gates
 from aunet.networks.layers import channels_last, lay_out_channels_last
 
@@ -169,3 +170,15 @@ def test_recomputed_levels_have_the_same_gradients_and_statistics(joined: list[N
     assert len(joined) == 1
     torch.testing.assert_close(gradients(2), once)
     assert len(joined) == 3
+
+
+@torch.no_grad()
+def test_folded_gates_run_one_by_one(joined: list[None]) -> None:
+    gates = several().eval()
+    skip, gating, _ = inputs(3)
+    expected, _ = gates(skip, gating)
+    joined.clear()
+    folded = fold_batch_norms(gates)
+    found, _ = folded(skip, gating)
+    torch.testing.assert_close(found, expected)
+    assert joined == []

@@ -144,7 +144,7 @@ def _values(
     if isinstance(entry, str) and matching_name(entry) in values_of_match:
         return values_of_match[matching_name(entry)]
     known = f"it has {', '.join(values_of_name)}" if values_of_name else "it has no names, so give whole numbers"
-    raise UserError(f"data.classes.{name}: {source} has no label {entry!r}; {known}. Write null for a class without.")
+    raise UserError(f"data.classes.{name}: {source} has no label {entry!r}; {known}. Write null for one that it lacks.")
 
 
 def _every_name(values_of_name: ValuesOfName, source: str) -> dict[str, list[str]]:
