@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from aunet.config.draft import load_run_config
 from aunet.data.preprocessing import foreground_intensities
 from aunet.errors import UserError
 from aunet.files import read_json
@@ -22,6 +24,7 @@ from aunet.runs.epoch_rows import replace_row
 from aunet.runs.run_folder import RunFolder
 from aunet.training.callbacks.checkpoints import is_readable
 
+OLD_RUN = Path(__file__).resolve().parents[1] / "fixtures" / "old_run" / "attention_half"
 GRID = np.zeros((1, 2, 2, 2), np.uint8)
 HEADER = {"runs": [{"sha256": "00", "settings": {}}], "class_names": ["background", "spleen"]}
 
@@ -140,3 +143,15 @@ def test_a_list_of_a_runs_record_that_is_none_is_refused(value: object, tmp_path
         _ = RunFolder(tmp_path).labels
     with pytest.raises(UserError, match=r"run.json: 'caveats' is"):
         _ = RunFolder(tmp_path).caveats
+
+
+@pytest.mark.parametrize(
+    "text", ["''", "'???'", "'${seed}'", "a: 1\n? [b]\n: 2", "n: " + "9" * 5000, "data: [1]", "data: 3"]
+)
+def test_a_damaged_configuration_is_refused_in_one_message_that_names_it(text: str, tmp_path: Path) -> None:
+    if text.startswith("data:"):
+        whole = yaml.safe_load((OLD_RUN / "config.yaml").read_text(encoding="utf-8"))
+        text = yaml.safe_dump(whole | yaml.safe_load(text))
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        load_run_config(tmp_path)
