@@ -9,6 +9,8 @@ from typing import cast
 
 from omegaconf import DictConfig, OmegaConf
 
+from aunet.config.validation import node_at
+
 # Former names of the classes and functions that a configuration may name as a ``_target_``, read as the present ones,
 # in a user's own YAML files too: first version that no longer reads them -> former name -> present name.
 FORMER_NAMES: Mapping[str, Mapping[str, str]] = {
@@ -94,12 +96,12 @@ def fill_added_keys(config: DictConfig) -> None:
     """
     plain = cast(Mapping[str, object], OmegaConf.to_container(config, resolve=False))
     for key, arguments in ADDED_ARGUMENTS.items():
-        if OmegaConf.select(config, key, throw_on_missing=False) is None:
+        if node_at(config, key) is None:
             for added, value in _added_arguments(plain, arguments):
                 OmegaConf.update(config, added, value, force_add=True)
     for key, value in ADDED_KEYS.items():
         group, _, name = key.rpartition(".")
-        parent = OmegaConf.select(config, group, throw_on_missing=False) if group else config
+        parent = node_at(config, group) if group else config
         if isinstance(parent, DictConfig) and name not in parent:
             OmegaConf.update(config, key, value(config) if callable(value) else value, force_add=True)
 

@@ -84,7 +84,7 @@ def _schema() -> DictConfig:
 def _package_remedy(config: DictConfig, key: str) -> str:
     """Return the remedy if a part of the network landed beside it because its YAML file names no package."""
     group, _, part = key.partition(".")
-    if group != "model" or OmegaConf.select(config, f"{key}._target_", throw_on_missing=False) is None:
+    if group != "model" or node_at(config, f"{key}._target_") is None:
         return ""
     return f" A file of conf/model/{part}/ begins with the line '# @package model.network.{part}', above any other."
 

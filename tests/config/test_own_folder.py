@@ -153,3 +153,11 @@ def test_a_file_of_one_word_is_refused_in_one_sentence(
     (folder / "data" / "mine.yaml").write_text(text)
     assert main(["train", "--cfg", "data=mine", "--config-dir", str(folder)]) == 2
     assert "one of its YAML files holds no keys" in capsys.readouterr().err
+
+
+def test_a_list_in_place_of_a_part_of_the_model_is_refused_in_one_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "model" / "small.yaml").write_text("defaults: [unet]\nname: small\nlabel: [1]\n")
+    assert main(["train", "--cfg", "model=small", "--config-dir", str(folder)]) == 2
+    assert "model.label" in capsys.readouterr().err

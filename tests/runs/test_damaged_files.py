@@ -146,7 +146,8 @@ def test_a_list_of_a_runs_record_that_is_none_is_refused(value: object, tmp_path
 
 
 @pytest.mark.parametrize(
-    "text", ["''", "'???'", "'${seed}'", "a: 1\n? [b]\n: 2", "n: " + "9" * 5000, "data: [1]", "data: 3"]
+    "text",
+    ["''", "'???'", "'${seed}'", "a: 1\n? [b]\n: 2", "n: " + "9" * 5000, "data: [1]", "data: 3", "data: {x: [1]}"],
 )
 def test_a_damaged_configuration_is_refused_in_one_message_that_names_it(text: str, tmp_path: Path) -> None:
     if text.startswith("data:"):
