@@ -17,7 +17,7 @@ def build_mirrors(config: RunConfig) -> list[Mirror]:
 
     A warning names axes that the training did not mirror: the network has not learned from such images.
     """
-    facts, flips = config.dataset, config.inference.flips
+    facts, flips, labels = config.dataset, config.inference.flips, config.dataset.labels
     classes = tuple(facts.class_names), cast(Modality, facts.modality)
     # An augmentation of the user's own may have no such argument.
     trained = choose_flips(config.data.augmentation.get("flip_axes", []), facts.patch_size, *classes)
@@ -41,4 +41,9 @@ def build_mirrors(config: RunConfig) -> list[Mirror]:
             "Test-time augmentation: mean of %d mirror images (%s%s)",
             *(2 ** len(mirrored_names), ", ".join(mirrored_names), exchanged),
         )
-    return [Mirror(flip.axis, flip.pairs) for flip in chosen.axes if flip.is_on]
+    first = labels.first_output
+    return [
+        Mirror(flip.axis, tuple((one - first, other - first) for one, other in flip.pairs))
+        for flip in chosen.axes
+        if flip.is_on
+    ]
