@@ -47,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         nargs="+",
         metavar="NAME=VALUE",
-        help="the classes and their values in the label maps, several as in whole=1+2 core=2; without it every value found is a class, or against a "
+        help="the classes and their values in the label maps, several as in whole=1+2 core=2; without it every value"
+        " found is a class, or against a "
         "dataset those that the class_names.json beside the predictions names",
     )
     parser.add_argument(
@@ -270,7 +271,8 @@ def parse_classes(words: Sequence[str]) -> dict[str, tuple[int, ...]]:
         parts = text.split("+")
         if not name or not all(part.isdecimal() and int(part) for part in parts):
             raise UserError(
-                f"--classes {word}: write NAME=VALUE with a whole number from 1, as in spleen=1, or several: kidney=2+3."
+                f"--classes {word}: write NAME=VALUE with a whole number from 1, as in spleen=1, or several, as in"
+                " kidney=2+3."
             )
         values = tuple(int(part) for part in parts)
         if name in classes or values in classes.values() or len(set(values)) < len(values):
