@@ -89,6 +89,14 @@ class Labels:
         around = self.classes_with(index)
         return tuple(value for value in range(self.num_classes) if self.classes_with(value) < around)
 
+    def is_kept_by(self, pairs: Sequence[tuple[int, int]]) -> bool:
+        """Return whether regions stay what they are if the classes of each of ``pairs`` change places."""
+        other = {one: two for first, second in pairs for one, two in ((first, second), (second, first))}
+        return all(
+            {other.get(value, value) for value in self.values_of(index)} == set(self.values_of(other.get(index, index)))
+            for index, _ in self.foreground
+        )
+
     def name_of(self, index: int) -> str:
         """Return the name of a class, or "ignore" for ``IGNORED``."""
         return "ignore" if index == IGNORED else self.names[index]

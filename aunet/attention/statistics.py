@@ -61,8 +61,8 @@ def attention_statistics(
     whole cells the area is U / (n m) of Mann and Whitney. Undefined values are NaN: those of a class that the label
     lacks, a ratio to a mean of 0, the entropy of a map of zeros.
 
-    With ``regions``, the values that make up each foreground class (``Labels.regions``), the inside of a class is all of
-    its values; the shares of regions that overlap add up to more than 1.
+    With ``regions``, the values that make up each foreground class (``Labels.regions``), the inside of a class is all
+    of its values; the shares of regions that overlap add up to more than 1.
     """
     shares = np.asarray(fractions, dtype=np.float64)
     names = [str(index) for index in range(len(shares))] if class_names is None else class_names

@@ -7,6 +7,7 @@ from torch import nn
 
 from aunet.build.data import build_object
 from aunet.build.inferer import build_validation_inferer
+from aunet.build.mirror_images import check_exchanges
 from aunet.build.model import build_network
 from aunet.build.store import build_store
 from aunet.build.workers import batch_bytes, choose_num_workers
@@ -51,7 +52,10 @@ def build_augmentation(config: RunConfig) -> Augmentation:
     """Return the augmentation of the training batches, which changes nothing for the overfit probe."""
     if config.trainer.probe == "overfit":
         return Augmentation(config.dataset.patch_size)
-    return build_object(config.data.augmentation)
+    augmentation = build_object(config.data.augmentation)
+    if isinstance(augmentation, Augmentation):
+        check_exchanges(augmentation.flips, config.dataset.labels, "data.augmentation.flip_axes")
+    return augmentation
 
 
 def build_schedule(optimizer: OptimizerConfig, trainer: TrainerConfig) -> Callable[[float], float]:

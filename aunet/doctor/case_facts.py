@@ -76,7 +76,8 @@ def measured_classes(image: Volume | None, label: Volume, labels: Labels) -> dic
     facts: dict[int, ClassFacts] = {}
     for index, _ in labels.foreground:
         mask = replace(label, array=labels.mask(label.array, index).astype(np.uint8))
-        facts |= {index: found for found in _measured_values(image, mask).values()}
+        if (found := _measured_values(image, mask).get(1)) is not None:
+            facts[index] = found
     return facts
 
 

@@ -163,7 +163,8 @@ class RunFolder:
         names = self.facts.get("class_names")
         if not names:
             raise UserError(f"{self.record}: lacks 'class_names'; a run writes them when it starts. {_RESTORE}")
-        return Labels(tuple(str(name) for name in names))
+        regions = self.facts.get("regions") or ()
+        return Labels(tuple(str(name) for name in names), tuple(tuple(values) for values in regions))
 
 
 def is_run_folder(folder: Path) -> bool:

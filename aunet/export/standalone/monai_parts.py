@@ -134,7 +134,7 @@ class Painted(MapTransform):
         """Replace the logits by the label map."""
         painted = dict(data)
         for key in self.key_iterator(painted):
-            label = paint(painted[key].numpy())
+            label = paint(painted[key].detach().cpu().numpy())
             painted[key] = MetaTensor(torch.from_numpy(label[None]), meta=painted[key].meta)
         return painted
 
