@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_exchanges(flips: Flips, labels: Labels, key: str) -> None:
-    """Raise UserError if a flip of the setting ``key`` exchanges classes, and regions do not change places with them."""
+    """Raise UserError if a flip of the setting ``key`` exchanges classes whose regions are not alike."""
     for flip in flips.axes:
         if flip.is_on and not labels.is_kept_by(flip.pairs):
             named = [f"{labels.names[first]} and {labels.names[second]}" for first, second in flip.pairs]
