@@ -11,7 +11,7 @@ from aunet.classes import Labels
 
 REGIONS = {"whole": [1, 2, 3], "core": [2, 3], "enhancing": [3]}
 LABELS = Labels(("background", *REGIONS), tuple(tuple(values) for values in REGIONS.values()))
-WORDS = "data.target_regions={whole:[1,2,3],core:[2,3],enhancing:[3]}"
+WORD = "data.target_regions={whole:[1,2,3],core:[2,3],enhancing:[3]}"
 
 
 def nested_label(shape: tuple[int, int, int], center: NDArray[np.floating], radius: float) -> NDArray[np.uint8]:
@@ -39,13 +39,14 @@ def write_nested_folder(root: Path, num_cases: int = 8) -> Path:
     return root
 
 
-def write_nested_nnunet(root: Path, **changes: object) -> Path:
-    """Write a raw folder of nnU-Net with region-based labels and one case; ``changes`` replace keys of dataset.json."""
+def write_nested_nnunet(root: Path, num_cases: int = 1, **changes: object) -> Path:
+    """Write a raw folder of nnU-Net with region-based labels; ``changes`` replace keys of dataset.json."""
     labels = {"background": 0, "whole tumor": [1, 2, 3], "tumor core": [2, 3], "enhancing tumor": 3}
     content = {"channel_names": {"0": "FLAIR"}, "labels": labels, "regions_class_order": [1, 2, 3]}
-    content |= {"file_ending": ".nii.gz", "numTraining": 1} | changes
-    image, label = nested_scan(0, (12, 12, 12))
-    write_nifti(root / "imagesTr" / "brats_0000.nii.gz", image)
-    write_nifti(root / "labelsTr" / "brats.nii.gz", label)
+    content |= {"file_ending": ".nii.gz", "numTraining": num_cases} | changes
+    for number in range(num_cases):
+        image, label = nested_scan(number, (12, 12, 12))
+        write_nifti(root / "imagesTr" / f"brats_{number}_0000.nii.gz", image)
+        write_nifti(root / "labelsTr" / f"brats_{number}.nii.gz", label)
     (root / "dataset.json").write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
     return root
