@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.classes import describe_classes
 from aunet.commands.shared_options import add_output, add_trust, check_output
 from aunet.config.words import names_dataset, path_of
 from aunet.errors import UserError
@@ -221,6 +222,12 @@ def _against_dataset(
             f"{arguments.predictions}: no class_names.json says what the values mean. Name them: --classes spleen=1 …"
         )
     cohort = build_cohort_of_words(arguments.references, arguments.trust)
+    if labels is not None and bool(labels.regions) != bool(cohort.labels.regions):
+        raise UserError(
+            f"{arguments.predictions}: holds {describe_classes(labels)}, {cohort.name} {describe_classes(cohort.labels)}."
+            " Give the dataset the same data.target_regions, or name the values of the predictions: --classes"
+            " whole=1+2 core=2."
+        )
     classes = match_classes(values_of_class, cohort)
     _check_tolerances(scoring, list(classes.values))
     pairs, without_prediction = match_cases(arguments.predictions, cohort)

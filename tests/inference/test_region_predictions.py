@@ -142,7 +142,8 @@ def test_an_ensemble_of_regions_and_classes_is_refused() -> None:
 
 def test_outside_the_box_of_a_coarse_run_every_region_has_probability_0() -> None:
     class Fixed:
-        missed: list[str] = []
+        def __init__(self) -> None:
+            self.missed: list[str] = []
 
         def find(self, channels: object) -> Box:
             return Box((4, 4, 0), (20, 24, 16))

@@ -79,7 +79,7 @@ def test_a_class_order_of_nnunet_may_paint_any_value_of_its_own(tmp_path: Path) 
 
 @pytest.mark.parametrize("order", [[1, 3, 2], [2, 1, 3], [1, 2], [1, 2, 9], 3])
 def test_a_class_order_that_would_not_reproduce_the_label_map_is_refused(tmp_path: Path, order: object) -> None:
-    with pytest.raises(UserError, match="'regions_class_order' is .* whole_tumor, tumor_core, enhancing_tumor"):
+    with pytest.raises(UserError, match=r"'regions_class_order' is .* whole_tumor, tumor_core, enhancing_tumor"):
         nnunet_cohort(str(write_nested_nnunet(tmp_path, regions_class_order=order)))
 
 
