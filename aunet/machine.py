@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from pathlib import Path
 
 try:
     import fcntl
@@ -63,8 +64,19 @@ def peak_memory_bytes() -> int:
     """Return the peak resident memory of this process in bytes; 0 if the system does not report it."""
     if resource is None:
         return 0
+    if (high_water := _high_water_bytes()) is not None:
+        return high_water
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kibibytes
+
+
+def _high_water_bytes() -> int | None:
+    """Return Linux's peak of this program alone; ``ru_maxrss`` counts that of the process which started it too."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def lock_file(descriptor: int, *, is_shared: bool = False, is_waiting: bool = False) -> None:

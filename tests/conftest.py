@@ -12,13 +12,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    # Before the conftest of a folder that pytest was called with imports torch, which reads it only then.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set the environment before torch, matplotlib or wandb are imported; processes that tests start inherit it."""
+    """Set the environment before matplotlib or wandb are imported; processes that tests start inherit it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in its background
-    if not config.getoption("numprocesses", None):  # of workers, who inherit what their parent sets
-        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
     os.environ["WANDB_MODE"] = "offline"
     os.environ["WANDB_SILENT"] = "true"
     os.environ.pop("WANDB_API_KEY", None)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import aunet.machine
@@ -47,6 +48,13 @@ def test_facts_are_those_of_this_system() -> None:
     assert aunet.machine.count_cores() == len(os.sched_getaffinity(0))
     assert aunet.machine.memory_bytes() == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert 2**20 < aunet.machine.peak_memory_bytes() < aunet.machine.memory_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems report the peak of the starting process too")
+def test_the_peak_memory_is_not_that_of_the_process_which_started_this_one() -> None:
+    held = np.ones(2**28, np.uint8)  # 256 MiB
+    words = [sys.executable, "-c", "from aunet.machine import peak_memory_bytes as peak; print(peak())"]
+    assert int(subprocess.run(words, capture_output=True, text=True, check=True).stdout) < held.nbytes // 2
 
 
 def test_without_locks_a_run_warns_and_works(

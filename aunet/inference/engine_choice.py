@@ -14,7 +14,6 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor, nn
 
-from aunet.errors import UserError
 from aunet.files import read_json_if_sound, write_json
 from aunet.inference.engines import (
     ENGINES,
@@ -22,6 +21,7 @@ from aunet.inference.engines import (
     EngineName,
     OnnxModels,
     TorchEngine,
+    UnusableEngineError,
     check_engine,
     is_installed,
 )
@@ -69,11 +69,11 @@ class EngineChoice:
         """Return the engine that will run ``network``; ``patch`` (1, C, h, w, d) is part of a real image.
 
         Raises:
-            UserError: if a named engine is not installed, or does not run this network on the patch's device.
+            UserError: if a named engine is not installed, or does not run on the patch's device.
         """
         if self.name != "auto":
             check_engine(self.name, patch.device)
-            return self._try(ENGINES[self.name](network, self.precision), patch)
+            return ENGINES[self.name](network, self.precision)
         if patch.device.type != "cpu":
             return TorchEngine(network, self.precision)
         key = self._key(patch)
@@ -85,18 +85,6 @@ class EngineChoice:
         else:
             _log.info("Engine: %s, as measured before on this machine.", _describe(chosen))
         return ENGINES[chosen.engine](network, chosen.precision, models)
-
-    def _try(self, engine: Engine, patch: Tensor) -> Engine:
-        """Return ``engine`` after a run on ``patch``; raise UserError if it cannot run the network."""
-        try:
-            with torch.inference_mode():
-                engine(patch)
-        except Exception as error:  # noqa: BLE001 - whatever an exporter or another library raises
-            raise UserError(
-                f"inference.engine={self.name}: it cannot run this network ({_reason(error)}). Set"
-                " inference.engine=auto or torch, or leave the setting out."
-            ) from None
-        return engine
 
     def _key(self, patch: Tensor) -> str:
         """Return a digest of the machine, the libraries, the weights and the size of the patch."""
@@ -145,13 +133,9 @@ def _measure(engine: Engine, patch: Tensor, label: Tensor, target: Target) -> Me
     try:
         share = float((target.label_map(engine(patch)[0]) == label).double().mean())
         return Measured(engine.name, engine.precision, _seconds(engine, patch), share)
-    except Exception as error:  # noqa: BLE001 - whatever an exporter or another library raises
-        _log.warning("Engine %s cannot run this network (%s); it is left out.", engine.name, _reason(error))
+    except UnusableEngineError as error:
+        _log.warning("Engine %s cannot run this network (%s); it is left out.", engine.name, error.reason)
         return None
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _seconds(engine: Engine, patch: Tensor) -> float:

@@ -36,6 +36,17 @@ _EXTRAS: dict[EngineName, tuple[str, tuple[str, ...]]] = {
 }
 
 
+class UnusableEngineError(UserError):
+    """The library of an engine cannot run the network, for the ``reason`` in its own words."""
+
+    def __init__(self, name: EngineName, error: Exception) -> None:
+        self.reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        super().__init__(
+            f"inference.engine={name}: it cannot run this network ({self.reason}). Set inference.engine=auto or torch,"
+            " or leave the setting out."
+        )
+
+
 class Engine(ABC):
     """A network made ready to run: windows (B, C, h, w, d) float32 -> logits (B, K, h, w, d).
 
@@ -82,13 +93,23 @@ class _OnnxEngine(Engine):
         self._compiled: dict[torch.Size, Callable[[Tensor], Tensor]] = {}
 
     def __call__(self, windows: Tensor) -> Tensor:
-        """Return the logits of ``windows``, on the CPU."""
+        """Return the logits of ``windows``, on the CPU.
+
+        Raises:
+            UnusableEngineError: if the library fails.
+        """
+        try:
+            return self._compiled_for(windows)(windows.contiguous())
+        except Exception as error:  # noqa: BLE001 - whatever an exporter or another library raises
+            raise UnusableEngineError(self.name, error) from None
+
+    def _compiled_for(self, windows: Tensor) -> Callable[[Tensor], Tensor]:
         shape = windows.shape
         if shape not in self._compiled:
             if shape not in self._models:
                 _keep_newest(self._models, shape, write_onnx(self._network, windows))
             _keep_newest(self._compiled, shape, self._compile(self._models[shape]))
-        return self._compiled[shape](windows.contiguous())
+        return self._compiled[shape]
 
     @abstractmethod
     def _compile(self, model: bytes) -> Callable[[Tensor], Tensor]:

@@ -200,8 +200,10 @@ class Choosing(nn.Module):
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_named_engine_that_cannot_run_the_network_is_one_message() -> None:
+    patch = torch.zeros(1, 1, 4, 4, 4)
+    engine = EngineChoice("onnxruntime").resolve(Choosing(), patch)
     with pytest.raises(UserError, match=r"inference\.engine=onnxruntime: it cannot run this network"):
-        EngineChoice("onnxruntime").resolve(Choosing(), torch.zeros(1, 1, 4, 4, 4))
+        engine(patch)
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
