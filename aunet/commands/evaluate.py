@@ -223,10 +223,10 @@ def _against_dataset(
         )
     cohort = build_cohort_of_words(arguments.references, arguments.trust)
     if labels is not None and bool(labels.regions) != bool(cohort.labels.regions):
+        both = f"{describe_classes(labels)}, and {cohort.name} {describe_classes(cohort.labels)}"
         raise UserError(
-            f"{arguments.predictions}: holds {describe_classes(labels)}, {cohort.name} {describe_classes(cohort.labels)}."
-            " Give the dataset the same data.target_regions, or name the values of the predictions: --classes"
-            " whole=1+2 core=2."
+            f"{arguments.predictions}: holds {both}. Give the dataset the same data.target_regions, or name the values"
+            " of the predictions: --classes whole=1+2 core=2."
         )
     classes = match_classes(values_of_class, cohort)
     _check_tolerances(scoring, list(classes.values))

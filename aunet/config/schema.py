@@ -69,11 +69,6 @@ def _is_scale(value: object) -> bool:
     return is_pair and all(map(_is_number, [*scale["window"], scale["mean"], scale["sd"]])) and scale["sd"] > 0
 
 
-def _are_numbers_of_classes(value: object) -> bool:
-    numbers = cast(list[object], value) if isinstance(value, list) else []
-    return bool(numbers) and all(type(number) is int and number > 0 for number in numbers)
-
-
 def _are_weights(value: object) -> bool:
     weights = list(cast(Plain, value).values()) if isinstance(value, dict) else value
     return isinstance(weights, list) and all(_is_number(weight) and weight >= 0 for weight in cast(list[Any], weights))
@@ -81,7 +76,7 @@ def _are_weights(value: object) -> bool:
 
 WEIGHTS = Rule("null, [a weight of each class], or {class: weight}, none negative", _are_weights, is_of_list=True)
 WINDOW = Rule("auto, null, or [lowest, highest] in HU", _is_window, is_of_list=True)
-REGION = Rule("a list of numbers of classes, from 1", _are_numbers_of_classes)
+REGION = Rule("a list of numbers", lambda value: isinstance(value, list) and all(map(_is_count, cast(Plain, value))))
 SCALE = Rule("null, or window: [lowest, highest], mean and sd in HU", _is_scale)
 
 

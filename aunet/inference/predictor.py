@@ -179,30 +179,14 @@ class Predictor:
         """
         native, has_map = [box.cut(channel) for channel in channels], has_information and bool(self.mirrors)
         image, affine, body = self._prepare(native)
-        num_channels = len(self.labels.outputs)
-        at_once = rows_at_once(num_channels + has_map, native[0].shape)
+        at_once = rows_at_once(len(self.labels.outputs) + has_map, native[0].shape)
         shape, place, resampling = image.shape[1:], (native[0].shape, native[0].affine), self.preprocessing.resampling
         restorer = RowRestorer(affine, shape, *place, resampling, at_once)
-        parts = volume_rows(
-            self._forward_for(image, has_information=has_map),
-            image,
-            self.window,
-            sums=self._sums,
-            body=body,
-            on_progress=on_progress,
-            num_others=int(has_map),
-            target=self.target,
-        )
+        forward = self._forward_for(image, has_information=has_map)
+        rows_of = partial(volume_rows, sums=self._sums, body=body, on_progress=on_progress)
+        parts = rows_of(forward, image, self.window, num_others=int(has_map), target=self.target)
         rows = restored_rows(parts, restorer, shape, has_map, self.target)
-        return restorer.axis, uncropped_rows(
-            rows,
-            box,
-            channels[0].shape,
-            restorer.axis,
-            num_channels,
-            is_descending=restorer.is_descending,
-            target=self.target,
-        )
+        return restorer.axis, uncropped_rows(rows, box, channels[0].shape, restorer, self.labels)
 
     def check_outputs(self, outputs: Outputs) -> None:
         """Raise UserError if the attention is requested and the network has no coefficients over a whole scan."""

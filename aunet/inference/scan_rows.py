@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aunet.classes import Labels
 from aunet.data.preprocessing.region import Box
 from aunet.inference.native_space import RowRestorer
 from aunet.inference.prediction import FloatVolume, Outputs, Prediction
@@ -69,25 +70,20 @@ def _scan_row(index: int, values: Tensor, is_background: Tensor, has_information
 
 
 def uncropped_rows(
-    rows: Iterable[ScanRow],
-    box: Box,
-    shape: Sequence[int],
-    axis: int,
-    num_channels: int,
-    *,
-    is_descending: bool,
-    target: Target = EXCLUSIVE,
+    rows: Iterable[ScanRow], box: Box, shape: Sequence[int], restorer: RowRestorer, labels: Labels
 ) -> Iterator[ScanRow]:
-    """Yield all rows across ``axis`` of a scan of ``shape`` from those of its ``box``; outside it is background.
+    """Yield all rows of a scan of ``shape`` from those of its ``box``; outside it is background.
 
-    ``is_descending`` is the order of ``rows``, so that those of several networks arrive together.
+    ``restorer`` made ``rows`` and gives their axis and order, so that those of several networks arrive together.
     """
+    axis, target = restorer.axis, target_of(labels)
     plane = [length for other, length in enumerate(shape) if other != axis]
     inside = tuple(slice(box.start[other], box.stop[other]) for other in range(3) if other != axis)
-    empty = ScanRow(0, torch.zeros(num_channels, *plane), torch.zeros(*plane, dtype=torch.uint8), torch.zeros(*plane))
+    probabilities = torch.zeros(len(labels.outputs), *plane)
+    empty = ScanRow(0, probabilities, torch.zeros(*plane, dtype=torch.uint8), torch.zeros(*plane))
     target.fill_background(empty.probabilities, torch.ones(*plane, dtype=torch.bool), are_logits=False)
     below, above = range(box.start[axis]), range(box.stop[axis], shape[axis])
-    first, last = (above, below) if is_descending else (below, above)
+    first, last = (above, below) if restorer.is_descending else (below, above)
     yield from (replace(empty, index=index) for index in first)
     for row in rows:
         whole = [values.clone() for values in (empty.probabilities, empty.label, empty.entropy)]
