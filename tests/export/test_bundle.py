@@ -15,7 +15,7 @@ from aunet.build.model import load_run
 from aunet.classes import Labels
 from aunet.export.bundle import _metadata, _postprocessing
 from aunet.export.exported_model import ExportedModel, describe_windows
-from aunet.export.standalone.monai_parts import Respaced, VolumeWriter, scans_in
+from aunet.export.standalone.monai_parts import Painted, Respaced, VolumeWriter, scans_in
 from aunet.export.standalone.postprocessing import Step
 
 
@@ -69,3 +69,22 @@ def test_numbered_files_of_all_channels_are_scans_and_those_of_one_are_channels(
     found = [scan["image"] for scan in scans_in(str(tmp_path), 2)]
     split = [str(tmp_path / f"split_{number:04d}.nii") for number in range(2)]
     assert found == [split, *(str(tmp_path / f"whole_{number:04d}.nii") for number in range(3))]
+
+
+def test_a_bundle_of_regions_paints_their_logits(repository: Path) -> None:
+    predictor = load_run(repository / "tests" / "fixtures" / "old_run" / "unet", "cpu")
+    predictor.labels = Labels(("background", "whole", "core", "edge"), ((1, 2, 3), (2, 3), (3,)))
+    steps = (Step(step="largest_component", class_name="whole", least_ml=None),)
+    model = ExportedModel(predictor, "unet", {"_target_": "x"}, 3, 1, describe_windows(predictor.window, 0.5, 0), steps)
+    painting, changing = _postprocessing(model)[1:3]
+    assert painting == {"_target_": "scripts.monai_parts.Painted", "keys": "pred"}
+    assert changing["regions"] == [[1, 2, 3], [2, 3], [3]]
+    output = _metadata(model)["network_data_format"]["outputs"]["pred"]  # type: ignore[index]
+    assert (output["num_channels"], output["channel_def"]) == (3, {"0": "whole", "1": "core", "2": "edge"})
+    settings = model.settings()
+    assert (settings["activation"], settings["regions"]) == ("sigmoid", changing["regions"])
+    logits = torch.tensor([1.0, -1.0, 2.0]).reshape(3, 1, 1, 1).repeat(1, 2, 2, 2)
+    logits[2, 0] = -1
+    painted = Painted("pred")({"pred": MetaTensor(logits, torch.eye(4))})["pred"]
+    assert painted[0, :, 0, 0].tolist() == [1, 3]
+    assert tuple(painted.shape) == (1, 2, 2, 2)
