@@ -319,7 +319,7 @@ def test_segments_of_regions_overlap_and_are_read_back_as_the_painted_label_map(
         int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
         for frame in stored.PerFrameFunctionalGroupsSequence
     ]
-    sizes = {number: 0 for number in numbers}
+    sizes = dict.fromkeys(numbers, 0)
     for number, plane in zip(numbers, stored.pixel_array, strict=True):
         sizes[number] += int(np.count_nonzero(plane))
     assert sizes == {1: np.count_nonzero(label), 2: np.count_nonzero(label == 2)}

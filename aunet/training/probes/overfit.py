@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.data.patches.sampling import Batch
 from aunet.metrics.overlap import dice
 from aunet.training.segmentation_task import SegmentationTask
@@ -43,9 +43,10 @@ class OverfitCheck(Callback):
         assert isinstance(pl_module, SegmentationTask)
         logits = [pl_module.predict_case(image).logits for image in self._batch["image"]]
         predictions = [pl_module.target.label_map(of_image) for of_image in logits]
-        prediction, label = torch.stack(predictions).numpy(), self._batch["label"][:, 0].numpy()
+        label = self._batch["label"][:, 0]
+        prediction = torch.stack(predictions).masked_fill(label == IGNORED, 0)
         masks = {name: (self._labels.mask(prediction, k), self._labels.mask(label, k)) for k, name in self._present}
-        scores = {f"dice/{name}": dice(*both) for name, both in masks.items()}
+        scores = {f"dice/{name}": dice(*(mask.numpy() for mask in both)) for name, both in masks.items()}
         loss = float(trainer.callback_metrics["train/loss_step"])
         self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, "loss": loss, **scores})
         trainer.should_stop = trainer.should_stop or self.is_reached
@@ -56,7 +57,7 @@ def batch_with_most_classes(batches: Iterable[Batch], num_classes: int) -> Batch
     best: Batch | None = None
     most = -1
     for batch in batches:
-        count = len(torch.unique(batch["label"]))
+        count = len(torch.unique(batch["label"][batch["label"] != IGNORED]))
         if count > most:
             best, most = batch, count
         if most >= num_classes:
