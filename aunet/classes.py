@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, overload
 
 from aunet.errors import UserError
 
-LabelArray = TypeVar("LabelArray", bound=Any)
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
 
 IGNORED = 255
 """Value, in label maps of classes, of a voxel without reference: it is neither learned from nor scored."""
@@ -65,7 +68,11 @@ class Labels:
         """Return the values of a label map that make up class ``index``."""
         return self.regions[index - 1] if self.regions and index else (index,)
 
-    def mask(self, label: LabelArray, index: int) -> LabelArray:
+    @overload
+    def mask(self, label: "NDArray[np.integer]", index: int) -> "NDArray[np.bool_]": ...
+    @overload
+    def mask(self, label: "Tensor", index: int) -> "Tensor": ...
+    def mask(self, label: Any, index: int) -> Any:
         """Return which voxels of an array or a tensor ``label`` belong to class ``index``."""
         return reduce(or_, (label == value for value in self.values_of(index)))
 

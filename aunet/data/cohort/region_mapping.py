@@ -100,7 +100,7 @@ def _painted(
 ) -> tuple[tuple[int, ...], ...]:
     """Return for each region the numbers of its voxels once all are painted; raise UserError if some are lost."""
     names = list(values)
-    value_of_number = {numbers[-1]: value for value, numbers in reversed(regions_of.items())}
+    value_of_number = {numbers[-1]: value for value, numbers in reversed(list(regions_of.items()))}
     for number, name in enumerate(names, start=1):
         if number not in value_of_number:
             later = sorted({regions_of[value][-1] for value in values[name]})
