@@ -1,7 +1,10 @@
-# make train       virtual environment, installation, then the main job: make train ARGS="trainer=smoke seed=1"
+# make install     virtual environment and installation alone: source .venv/bin/activate uses them
+# make train       the same, then the main job: make train ARGS="trainer=smoke seed=1"
 # make test        the default tier of tests          make test-slow   the slow tier
 # make check       lint, format, types, floors, prose make docs        the generated pages of docs/
 # make audit       known vulnerabilities of the pinned packages, by pip-audit (needs the network)
+# make test-oldest the default tier with the oldest version that pyproject.toml allows of every requirement (network)
+# make mutants     ROOM=metrics: changes lines of aunet/metrics, and counts those that its tests notice
 # Tests that need a GPU or real scans: .venv/bin/python -m pytest -m gpu, … -m realdata
 #
 # Each target installs what it needs once and again only after pyproject.toml or constraints.txt changed.
@@ -15,8 +18,10 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: train test test-slow check docs audit
+.PHONY: install train test test-slow check docs audit test-oldest mutants
 .DELETE_ON_ERROR:
+
+install: $(VENV)/.installed
 
 train: $(VENV)/.installed
 	$(BIN)/python train.py model=attention data=ct150 $(ARGS)
@@ -43,6 +48,23 @@ docs: $(VENV)/.installed-dev
 audit: $(VENV)/.installed-dev
 	@$(INSTALL) -q pip-audit || { echo "make audit needs the network: pip-audit cannot be installed." >&2; exit 2; }
 	@$(BIN)/pip-audit --no-deps --disable-pip -r constraints.txt
+
+test-oldest: $(VENV)-oldest/.installed
+	$(VENV)-oldest/bin/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+
+mutants: $(VENV)/.installed-dev
+	@$(INSTALL) -q -e '.[mutants]'
+	$(BIN)/python experiments/mutants.py $(ROOM) $(ARGS)
+
+# uv works out the versions; pip installs them from where it installs everything else.
+$(VENV)-oldest/.installed: pyproject.toml | $(BIN)/python
+	@echo "Installing the oldest versions that aunet allows into $(VENV)-oldest"
+	@$(INSTALL) -q uv || { echo "make test-oldest needs the network: uv cannot be installed." >&2; exit 2; }
+	@rm -rf $(VENV)-oldest && $(BIN)/python -m venv $(VENV)-oldest
+	@$(BIN)/uv pip compile -q --python $(BIN)/python --resolution lowest-direct --extra dev pyproject.toml \
+	  -o $(VENV)-oldest/constraints.txt
+	@$(VENV)-oldest/bin/python -m pip install --disable-pip-version-check -c $(VENV)-oldest/constraints.txt -e '.[dev]'
+	@touch $@
 
 $(BIN)/python:
 	@for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python); do \

@@ -1,4 +1,4 @@
-"""Attention-gated segmentation of 3D medical images: train, look, predict, score.
+"""Attention-gated segmentation of 3D and 2D medical images: train, look, predict, score.
 
 Importing ``aunet`` loads neither torch nor anything heavy; the first access to a function does.
 """
@@ -9,9 +9,10 @@ if TYPE_CHECKING:
     from aunet.build.ensemble import load_ensemble
     from aunet.build.model import load_run
     from aunet.pipeline.export import export_run
+    from aunet.pipeline.prediction import predict_run
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "export_run", "load_ensemble", "load_run"]
+__all__ = ["__version__", "export_run", "load_ensemble", "load_run", "predict_run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -23,6 +24,10 @@ def __getattr__(name: str) -> Any:
         from aunet.pipeline.export import export_run
 
         return export_run
+    if name == "predict_run":
+        from aunet.pipeline.prediction import predict_run
+
+        return predict_run
     if name == "load_ensemble":
         from aunet.build.ensemble import load_ensemble
 

@@ -38,6 +38,11 @@ class Labels:
             raise UserError(f"class names {list(self.names)}: the first must be 'background', followed by one or more.")
         if len(set(self.names)) != len(self.names):
             raise UserError(f"class names {list(self.names)}: a name appears twice; give each class its own.")
+        if len(self.names) > IGNORED:  # label maps hold a byte per voxel
+            raise UserError(
+                f"{len(self.names) - 1} classes besides the background: at most {IGNORED - 1} are possible. Merge some,"
+                " such as data.classes='{rib: [92, 93, 94]}', or leave some out with data.other_labels=background."
+            )
         if self.regions and not _are_painted(self.regions, len(self.names) - 1):
             raise UserError(
                 f"regions {self.regions} of {list(self.names[1:])}: each must hold its own number and numbers of later"

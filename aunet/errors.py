@@ -16,8 +16,8 @@ class NoRoomError(UserError):
 
 # Faults of the surroundings, not of a program: error number -> rule and remedy.
 _SURROUNDINGS = {
-    errno.ENOSPC: "the disk is full. Free some of it and start again",
-    errno.EDQUOT: "the quota of the disk is used up. Free some of it and start again",
+    errno.ENOSPC: "the disk is full. Free some space and start again",
+    errno.EDQUOT: "the quota of the disk is used up. Free some space and start again",
     errno.EACCES: "permission denied. Change its permissions, or give another place",
     errno.EPERM: "the system does not permit it. Change its permissions, or give another place",
     errno.EROFS: "the file system is read-only. Give another place",

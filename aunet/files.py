@@ -1,5 +1,6 @@
 """Files that exist completely or not at all: written beside their place, then renamed into it."""
 
+import glob
 import json
 import os
 import shutil
@@ -26,11 +27,19 @@ def replaced_atomically(path: Path) -> Generator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid4().hex[:8]}-{path.name}")
     try:
-        yield temporary
-        _flush_to_disk(temporary)
-        temporary.replace(path)
+        with _errors_named(path):
+            yield temporary
+            _flush_to_disk(temporary)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_remainders(*paths: Path) -> None:
+    """Delete what killed processes left of writing ``paths`` by ``replaced_atomically``; for holders of a lock."""
+    for path in paths:
+        for remainder in path.parent.glob(f".????????-{glob.escape(path.name)}"):
+            remainder.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -43,9 +52,10 @@ def folder_created_atomically(folder: Path) -> Generator[Path]:
     temporary = folder.with_name(f".{uuid4().hex[:8]}-{folder.name}")
     temporary.mkdir()
     try:
-        yield temporary
-        _flush_files_in(temporary)
-        _rename_unless_present(temporary, folder)
+        with _errors_named(folder):
+            yield temporary
+            _flush_files_in(temporary)
+            _rename_unless_present(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -58,11 +68,12 @@ def folder_replaced_atomically(folder: Path) -> Generator[Path]:
     replaced = temporary.with_name(f"{temporary.name}-replaced")
     temporary.mkdir()
     try:
-        yield temporary
-        _flush_files_in(temporary)
-        if folder.exists():
-            folder.rename(replaced)
-        temporary.rename(folder)
+        with _errors_named(folder):
+            yield temporary
+            _flush_files_in(temporary)
+            if folder.exists():
+                folder.rename(replaced)
+            temporary.rename(folder)
     finally:
         for rest in (temporary, replaced):
             shutil.rmtree(rest, ignore_errors=True)
@@ -125,6 +136,17 @@ def read_json_if_sound(file: Path) -> JsonObject:
         return read_json_object(file, "")
     except UserError:
         return {}
+
+
+@contextmanager
+def _errors_named(path: Path) -> Generator[None]:
+    """Name ``path`` in an error that names no file: one of writing to an open file, as on a full disk, names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def _rename_unless_present(temporary: Path, folder: Path) -> None:

@@ -1,7 +1,9 @@
-"""Facts about this machine and its file locks, on Linux, macOS and Windows, which lack different parts of them."""
+"""Facts about this machine, its locks and processes, on Linux, macOS and Windows, which lack different parts."""
 
+import ctypes
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ except ModuleNotFoundError:  # on Windows
 _SHARED_MEMORY = "/dev/shm"
 # Memory assumed if the system does not report it.
 _USUAL_MEMORY_BYTES = 8 * 2**30
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def is_started_as_rank() -> bool:
@@ -77,6 +80,17 @@ def _high_water_bytes() -> int | None:
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def end_with_parent(parent: int | None = None) -> None:
+    """Let Linux send SIGTERM to this process when its parent ends: a training then stops with a checkpoint.
+
+    On other systems it continues. With the id of the ``parent``, exit if it has ended already.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if parent is not None and os.getppid() != parent:
+        sys.exit(1)
 
 
 def lock_file(descriptor: int, *, is_shared: bool = False, is_waiting: bool = False) -> None:

@@ -104,10 +104,13 @@ def clock_words(seconds: float, now: datetime | None = None) -> str:
 
 
 def age_words(start: datetime | None) -> str:
-    """Return the time since ``start`` in its largest unit; a dash if there is none."""
+    """Return the time since ``start`` in its largest unit; a dash if there is none.
+
+    A start in the future, as after the clock was set back or on another machine, is 0 minutes ago.
+    """
     if start is None:
         return "–"
-    minutes = int((datetime.now(UTC) - start).total_seconds() // 60)
+    minutes = max(0, int((datetime.now(UTC) - start).total_seconds() // 60))
     if minutes < 120:
         return f"{minutes} min"
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"

@@ -1,10 +1,12 @@
 """The terminal: its console for tables, and progress bars for slow work."""
 
+import logging
 import time
 from collections.abc import Iterable
 from typing import TypeVar
 
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
 from rich.text import Text
 
@@ -13,6 +15,24 @@ from aunet.messages import clock_words, duration_words
 _Item = TypeVar("_Item")
 # Wide enough for the comparison of three runs, and for the logs that a file or pipe ends in.
 _FILE_WIDTH = 140
+
+
+class LogHandler(RichHandler):
+    """Handler that writes messages to stderr: wrapped and coloured in a terminal, a line each in a file or pipe.
+
+    A path or command in a log can so be searched for and copied whole.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(console=Console(stderr=True), show_time=False, show_path=False)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write ``record``."""
+        if self.console.is_terminal:
+            super().emit(record)
+        else:
+            self.console.file.write(f"{record.levelname:<8} {self.format(record)}\n")
+            self.console.file.flush()
 
 
 def table_console() -> Console:

@@ -63,7 +63,7 @@ def test_without_locks_a_run_warns_and_works(
     monkeypatch.setattr("aunet.machine.fcntl", None)
     with locked_folder(tmp_path), held_alone(tmp_path / "store.lock"):
         assert not is_locked(tmp_path)
-    assert "see that no second process trains in it" in caplog.text
+    assert "make sure that no second process trains in it" in caplog.text
 
 
 def _uses(tree: ast.Module) -> Iterator[str]:

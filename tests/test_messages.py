@@ -77,3 +77,8 @@ def test_the_nearest_name_is_found_however_different_it_is() -> None:
 def test_an_age_has_its_largest_unit(hours: int, words: str) -> None:
     assert age_words(datetime.now().astimezone() - timedelta(hours=hours, seconds=1)) == words
     assert age_words(None) == "–"
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=1), timedelta(hours=1), timedelta(days=4000)])
+def test_a_start_after_a_clock_was_set_back_has_an_age_of_zero(ahead: timedelta) -> None:
+    assert age_words(datetime.now().astimezone() + ahead) == "0 min"

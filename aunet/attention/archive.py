@@ -20,7 +20,7 @@ from aunet.inference.coefficient_files import read_coefficients, write_coefficie
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.reporting.pictures.planes import LabelledScan
 from aunet.reporting.viewer.stored_scan import store_scan, write_scan
-from aunet.runs.epoch_rows import read_table
+from aunet.runs.epoch_rows import read_epochs, read_rows_before
 from aunet.runs.inner_folders import AttentionFolder
 
 
@@ -62,7 +62,7 @@ class AttentionArchive:
 
     def replace_statistics(self, epoch: int, rows: Sequence[Mapping[str, float | str]]) -> None:
         """Write the ``rows`` of ``epoch``, replacing those that an interrupted run left of this and later epochs."""
-        earlier = [row for row in read_table(self._folder.statistics) if int(row["epoch"]) < epoch]
+        earlier = read_rows_before(self._folder.statistics, epoch)
         table = io.StringIO()
         writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -71,7 +71,7 @@ class AttentionArchive:
 
     def recorded_epochs(self) -> list[int]:
         """Return all epochs with statistics, in order."""
-        return sorted({int(row["epoch"]) for row in read_table(self._folder.statistics)})
+        return sorted(set(read_epochs(self._folder.statistics)))
 
     def kept_epochs(self) -> list[int]:
         """Return the epochs with volumes and pictures, in order."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from aunet.build.model import load_run
+from aunet.errors import UserError
 from aunet.inference.ensemble import Ensemble
 from aunet.inference.prediction import Postprocessing
 from aunet.inference.predictor import Predictor
@@ -15,19 +16,23 @@ _STEPS = ("postprocessing", "chosen_postprocessing")
 
 
 def load_ensemble(
-    folders: Sequence[str | Path],
+    folders: str | Path | Sequence[str | Path],
     device: str | None = None,
     trusted_modules: Sequence[str] = (),
     inference: Mapping[str, object] | None = None,
 ) -> Ensemble:
-    """Load several runs that predict as one: the mean of their probabilities; arguments as ``load_run``.
+    """Load several runs, or one, that predict as one: the mean of their probabilities; arguments as ``load_run``.
 
     Steps of post-processing that all runs have are applied to the mean. If they differ in those of
     ``inference.postprocessing``, or in those chosen on validation cases, none of that kind is, with a warning.
 
     Raises:
-        UserError: as ``load_run``, and if the runs differ in their classes or channels.
+        UserError: as ``load_run``, if no folder is given, and if the runs differ in their classes or channels.
     """
+    if isinstance(folders, (str, Path)):
+        folders = [folders]
+    if not folders:
+        raise UserError("load_ensemble: folders is empty; an ensemble needs a run. Give the folders of one or more.")
     members = [load_run(folder, device, trusted_modules, inference) for folder in folders]
     return Ensemble(members, [str(folder) for folder in folders], _shared_steps(members))
 

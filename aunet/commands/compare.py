@@ -1,4 +1,4 @@
-"""`aunet compare`: runs side by side in the paper's table, with paired statistics of their differences."""
+"""`aunet compare`: put runs side by side in the paper's table, with paired statistics of their differences."""
 
 import argparse
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="metrics that the study is about, such as dice or assd_mm: their differences are corrected for their own"
         " number, the others apart; all corrects all rows together (default: dice)",
     )
-    parser.add_argument("--no-figures", action="store_true", help="write tables and summary alone")
+    parser.add_argument("--no-figures", action="store_true", help="write only the tables and the summary")
     parser.add_argument(
         "--allow-differences",
         action="store_true",

@@ -49,7 +49,7 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="aunet doctor",
         description="Check every case of a dataset, say what to do, and propose settings that fit. The files of the"
-        " dataset are only read. The exit status is 2 where some case cannot be used.",
+        " dataset are only read. The exit status is 2 if a case cannot be used.",
         epilog="Settings are Hydra overrides, the same as for training: data=ct150 data.root=/scans.",
     )
     parser.add_argument("--output", metavar="DIR", help="folder of the findings; by default outputs/<data>/doctor")

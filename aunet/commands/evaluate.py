@@ -1,4 +1,4 @@
-"""`aunet evaluate`: scores of predicted label maps against a folder of references, or a dataset by class name."""
+"""`aunet evaluate`: score predicted label maps against a folder of references, or a dataset by class name."""
 
 import argparse
 import math
@@ -33,14 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "predictions",
         type=path_of,
         metavar="PREDICTIONS",
-        help="folder of predicted label maps (NIfTI), or a CSV file of pairs: columns prediction, reference and,"
+        help="folder of predicted label maps, or a CSV file of pairs: columns prediction, reference and,"
         " if known, case_id and patient",
     )
     parser.add_argument(
         "references",
         nargs="*",
         metavar="REFERENCES",
-        help="folder of reference label maps (NIfTI), or a dataset: data=amos22 data.root=FOLDER",
+        help="folder of reference label maps, or a dataset: data=amos22 data.root=FOLDER",
     )
     add_output(parser, "folder for the scores")
     add_trust(parser)

@@ -1,4 +1,4 @@
-"""`aunet export`: a trained run for other programs, each format checked against aunet's own prediction."""
+"""`aunet export`: write a trained run for other programs, and check each format against aunet's prediction."""
 
 import argparse
 import logging
@@ -12,7 +12,7 @@ _logger = logging.getLogger(__name__)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet export``."""
     parser.add_argument("run", type=path_of, metavar="RUN", help="folder of a trained run")
-    add_output(parser, "folder for the formats, a folder each")
+    add_output(parser, "folder of the exported files; each format gets a folder in it")
     add_trust(parser)
     parser.add_argument(
         "--formats",

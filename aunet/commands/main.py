@@ -70,28 +70,42 @@ def _run(words: list[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="aunet", description="Attention-gated segmentation of 3D medical images.")
+    parser = argparse.ArgumentParser(
+        prog="aunet",
+        description="Attention-gated segmentation of 3D and 2D medical images.",
+        epilog="'aunet COMMAND --help' explains a command; docs/README.md lists the guides.",
+    )
     parser.add_argument("--version", action="version", version=f"aunet {__version__}")
     parser.add_argument("--versions", action=_Versions, help="print the versions of Python, packages and system")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     commands.add_parser("train", help="train a network: one run, a sweep with -m, or a study", add_help=False)
-    commands.add_parser("search", help="search for the settings that score best", add_help=False)
-    commands.add_parser("info", help="what the network of a run costs and sees, part by part", add_help=False)
-    commands.add_parser("doctor", help="what is wrong with a dataset, what to do, what fits it", add_help=False)
-    commands.add_parser("prepare", help="fill the store of preprocessed cases ahead of training", add_help=False)
+    commands.add_parser("search", help="search for the settings with the best validation Dice", add_help=False)
+    commands.add_parser(
+        "info", help="show the cost, field of view and speed of a network before it is trained", add_help=False
+    )
+    commands.add_parser(
+        "doctor", help="check every case of a dataset, and propose settings that fit it", add_help=False
+    )
+    commands.add_parser("prepare", help="preprocess the cases of a dataset ahead of training", add_help=False)
     for name, module, help_text in (
-        ("runs", runs, "runs with their status and scores"),
-        ("predict", predict, "scans to label maps, with a trained run"),
-        ("export", export, "a trained run as MONAI bundle, ONNX and safetensors"),
-        ("evaluate", evaluate, "scores of two folders of label maps, whoever made them"),
+        ("runs", runs, "list runs with their status and scores"),
+        ("predict", predict, "label scans with a trained run, or with an ensemble of several"),
+        ("export", export, "write a trained run as MONAI bundle, ONNX and safetensors"),
+        ("evaluate", evaluate, "score label maps against references, whoever made them"),
         ("postprocess", postprocess, "choose the post-processing of a run on its validation cases"),
-        ("compare", compare, "the table of several runs with paired statistics"),
-        ("probe", probe, "whether the gates of a run matter, by replacing their coefficients"),
+        ("compare", compare, "compare runs in one table, with paired statistics of their differences"),
+        ("probe", probe, "replace the coefficients of a run's gates, to see whether they matter"),
     ):
-        command = commands.add_parser(name, help=help_text, description=module.__doc__)
+        command = commands.add_parser(name, help=help_text, description=_sentence_of(module.__doc__ or ""))
         module.add_arguments(command)
         command.set_defaults(command=getattr(module, name))
     return parser
+
+
+def _sentence_of(docstring: str) -> str:
+    """Return the docstring of a command's module without the command's name, as a sentence."""
+    text = docstring.partition(": ")[2]
+    return text[:1].upper() + text[1:]
 
 
 class _Versions(argparse.Action):
@@ -119,14 +133,12 @@ def _tolerate_narrow_output() -> None:
 
 def _install_log_handler() -> None:
     """Show the messages of ``aunet`` in the terminal, on stderr; a second call changes nothing."""
-    from rich.console import Console
-    from rich.logging import RichHandler
+    from aunet.terminal import LogHandler
 
     logger = logging.getLogger("aunet")
     logger.setLevel(logging.INFO)
     if not logger.handlers:
-        handler = RichHandler(console=Console(stderr=True), show_time=False, show_path=False)
-        logger.addHandler(handler)
+        logger.addHandler(LogHandler())
 
 
 if __name__ == "__main__":

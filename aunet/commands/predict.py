@@ -1,9 +1,8 @@
-"""`aunet predict`: a label map for each scan, in the scan's own geometry."""
+"""`aunet predict`: write a label map for each scan, in the scan's own geometry."""
 
 import argparse
-import logging
+import io
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,23 +10,16 @@ from typing import TYPE_CHECKING
 from aunet.commands.shared_options import add_output, add_trust, check_output
 from aunet.config.words import is_setting, key_of, names_dataset, path_of
 from aunet.errors import UserError
-from aunet.messages import clock_words, duration_words, shortened
 
 if TYPE_CHECKING:
-    from aunet.inference.ensemble import ScanPredictor
     from aunet.inference.output_format import OutputFormat
     from aunet.inference.prediction_files import ScanFile
-    from aunet.pipeline.prediction_delivery import Delivery
-    from aunet.pipeline.prediction_manifest import PredictionManifest
 
-_logger = logging.getLogger(__name__)
 _STANDARD_INPUT = "-"
-# Seconds left: for shorter ones a log needs no estimate.
-_WORTH_A_LINE = 60
 _INPUT_HELP = (
-    "scans (NIfTI or folders of DICOM), folders of scans, - for a list on standard input, one a line, or the cases of a"
-    " dataset: data=amos22 data.root=FOLDER; then settings of the prediction that replace the run's:"
-    " inference.overlap=0.25 inference.window_batch=4. Folders of further runs before them make an ensemble"
+    "further runs, for an ensemble; then scans of any format, folders of them, folders with a DICOM series, - for a"
+    " list on standard input, one a line, or the cases of a dataset: data=amos22 data.root=FOLDER; then settings of the"
+    " prediction that replace the run's: inference.overlap=0.25 inference.window_batch=4"
 )
 
 
@@ -40,10 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace label maps that are there already")
     existing.add_argument(
-        "--skip-existing", action="store_true", help="keep label maps that are there and whole, and predict the rest"
+        "--skip-existing",
+        action="store_true",
+        help="keep label maps that are there already and whole, and predict the rest",
     )
     parser.add_argument(
-        "--format", metavar="NAME", help="of the label maps: nii.gz, nii, nrrd, mha, dicom-seg; else the scan's"
+        "--format", metavar="NAME", help="of the label maps: nii.gz, nii, nrrd, mha or dicom-seg; by default the scan's"
     )
     parser.add_argument(
         "--segment-codes", type=path_of, metavar="FILE", help="JSON with coded names of classes for dicom-seg"
@@ -57,10 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def predict(arguments: argparse.Namespace) -> None:
     """Write one label map per scan, named after the scan; a scan that fails does not stop the others."""
-    from aunet.inference.class_names import write_class_names
     from aunet.inference.prediction import Outputs
+    from aunet.pipeline.prediction import load_predictor, predict_files
     from aunet.pipeline.prediction_delivery import Delivery
-    from aunet.pipeline.prediction_manifest import PredictionManifest, describe_predictor
 
     output: Path = arguments.output
     check_output(output)
@@ -69,27 +62,10 @@ def predict(arguments: argparse.Namespace) -> None:
     label_format = _find_format(arguments)
     is_replacing = arguments.overwrite or arguments.skip_existing
     files = _find_files(inputs, output, arguments.trust, is_overwriting=is_replacing, label_format=label_format)
-    device = check_device(arguments.device)
-    predictor = _load(runs, device, arguments.trust, _read_inference(words))
+    predictor = load_predictor(runs, check_device(arguments.device), arguments.trust, _read_inference(words))
     outputs = Outputs(arguments.probabilities, arguments.uncertainty, arguments.attention)
-    predictor.check_outputs(outputs)
     delivery = Delivery(output, outputs, arguments.overlay, label_format)
-    manifest = PredictionManifest(output, describe_predictor(predictor), is_continued=arguments.skip_existing)
-    delivery.check_places(files)
-    if arguments.skip_existing:
-        files = [file for file in files if not (delivery.is_complete(file, predictor.labels) and manifest.keeps(file))]
-    classes = ", ".join(f"{index} {name}" for index, name in predictor.labels.foreground)
-    _logger.info("%d scans on %s; values in the label maps: %s", len(files), predictor.device, classes)
-    write_class_names(output, predictor.labels)
-    manifest.begin()
-    failed = _predict(predictor, files, delivery, manifest)
-    _report_regions(predictor, len(files))
-    if failed:
-        raise UserError(
-            f"{len(failed)} of {len(files)} scans could not be predicted, for the reasons above; "
-            f"the label maps of the other {len(files) - len(failed)} are in {output}."
-        )
-    _logger.info("%d label maps written to %s", len(files), output)
+    predict_files(predictor, files, delivery, is_continued=arguments.skip_existing)
 
 
 def split_inference(words: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -129,23 +105,11 @@ def split_runs(first: Path, inputs: Sequence[str]) -> tuple[list[Path], list[str
 
 
 def read_list(lines: Sequence[str]) -> list[str]:
-    """Return the scans of a list, one a line; raise UserError if it is empty."""
-    scans = [line.strip() for line in lines if line.strip()]
+    """Return the scans of a list, one a line, perhaps behind a byte order mark; raise UserError if it is empty."""
+    scans = [path for line in lines if (path := line.removeprefix("\ufeff").strip())]
     if not scans:
         raise UserError("-: standard input holds no path. Write one scan a line, such as: ls scans/*.nii.gz | aunet …")
     return scans
-
-
-def _load(
-    runs: Sequence[Path], device: str | None, trusted_modules: Sequence[str], inference: dict[str, object]
-) -> "ScanPredictor":
-    from aunet.build import model
-
-    if len(runs) > 1:
-        from aunet.build.ensemble import load_ensemble
-
-        return load_ensemble(runs, device, trusted_modules, inference)
-    return model.load_run(runs[0], device=device, trusted_modules=trusted_modules, inference=inference)
 
 
 def _read_inference(words: Sequence[str]) -> dict[str, object]:
@@ -177,6 +141,8 @@ def _find_files(
     from aunet.inference.prediction_files import scan_files, scan_files_of_cases
 
     if not names_dataset(inputs):
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")  # as Python reads file names of any encoding
         listed = [read_list(list(sys.stdin)) if word == _STANDARD_INPUT else [word] for word in inputs]
         paths = [path_of(word) for words in listed for word in words]
         return scan_files(paths, output, is_overwriting=is_overwriting, label_format=label_format)
@@ -184,39 +150,6 @@ def _find_files(
 
     cohort = build_cohort_of_words(inputs, trusted_modules)
     return scan_files_of_cases(cohort.cases, output, is_overwriting=is_overwriting, label_format=label_format)
-
-
-def _predict(
-    predictor: "ScanPredictor", files: "Sequence[ScanFile]", delivery: "Delivery", manifest: "PredictionManifest"
-) -> list[str]:
-    """Predict and write each file, showing progress; return the names of the failed scans."""
-    from aunet.pipeline.scan_predictions import predict_scans
-    from aunet.terminal import run_progress
-
-    start, step = time.monotonic(), max(1, len(files) // 10)
-    logged = 0
-    with run_progress() as progress:
-        bar = progress.add_task("Predicting", total=len(files))
-
-        def show(number: int, share: float, name: str) -> None:
-            nonlocal logged
-            progress.update(bar, completed=number + share, description=f"Predicting {name}")
-            if number == logged or (logged and number % step) or progress.console.is_terminal:
-                return
-            logged = number  # a file or pipe shows no bar
-            left = (time.monotonic() - start) / (number + share) * (len(files) - number - share)
-            if left >= _WORTH_A_LINE:
-                words = number, len(files), duration_words(left), clock_words(left)
-                _logger.info("%d of %d scans are predicted; about %s left, until %s", *words)
-
-        return predict_scans(predictor, files, delivery, manifest, show)
-
-
-def _report_regions(predictor: "ScanPredictor", number: int) -> None:
-    for member in predictor.members:
-        if member.region and (missed := member.region.missed):
-            text = "Region: %d of %d scans were labelled whole, as the run's coarse network misses an organ in them: %s"
-            _logger.warning(text, len(missed), number, shortened(missed))
 
 
 def check_device(name: str | None) -> str | None:

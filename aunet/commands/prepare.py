@@ -43,5 +43,7 @@ def _parser() -> ArgumentParser:
         epilog="Settings are Hydra overrides, the same as for training: data=ct150 data.root=/scans."
         " Cases that are stored already are kept; after a stop the same command continues.",
     )
-    parser.add_argument("--verify", action="store_true", help="unpack all that is stored; make again what is damaged")
+    parser.add_argument(
+        "--verify", action="store_true", help="unpack everything that is stored, and make again what is damaged"
+    )
     return parser

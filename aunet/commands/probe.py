@@ -1,4 +1,4 @@
-"""`aunet probe`: whether the gates of a finished run matter, by replacing their coefficients, without training."""
+"""`aunet probe`: replace the coefficients of a finished run's gates, to see whether they matter; nothing is trained."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_output(parser, "folder for tables and pictures; one in RUN joins its report")
     add_trust(parser)
     parser.add_argument("--cases", choices=("validation", "test"), default="test", help="which cases; test by default")
-    parser.add_argument("--max-cases", type=int, metavar="N", help="only the first N of them")
+    parser.add_argument("--max-cases", type=int, metavar="N", help="only the first N of these cases")
     parser.add_argument(
         "--interventions",
         nargs="+",
@@ -38,9 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change all gates at once (all), those of one level (level), each alone (gate); by default all three",
     )
     parser.add_argument("--blur", type=float, default=10.0, metavar="MM", help="sigma of the blur; 10 mm by default")
-    parser.add_argument("--seed", type=int, default=0, help="of shuffling and of weights drawn anew; 0 by default")
+    parser.add_argument("--seed", type=int, default=0, help="of shuffling and of newly drawn weights; 0 by default")
     parser.add_argument(
-        "--margin", type=float, default=0.01, metavar="DICE", help="change of Dice that is none; 0.01 by default"
+        "--margin", type=float, default=0.01, metavar="DICE", help="largest change of Dice that counts as none; 0.01"
     )
     parser.add_argument(
         "--against",

@@ -1,4 +1,4 @@
-"""`aunet runs`: the runs below a folder, with their status and scores."""
+"""`aunet runs`: list the runs below a folder, with their status and scores."""
 
 import argparse
 import json

@@ -37,13 +37,19 @@ def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="aunet search",
         description="Search for the settings of the best validation Dice, with Optuna: TPE, median pruning by epoch.",
-        epilog="Settings are Hydra overrides, what to choose from is written as a sweep: model=unet,attention"
+        epilog="Settings are Hydra overrides; those to choose from are written as in a sweep: model=unet,attention"
         " 'optimizer.factory.lr=tag(log,interval(1e-4,1e-2))' trainer.max_epochs=30.",
     )
     parser.add_argument(
-        "--trials", type=int, default=20, metavar="N", help="how many, earlier ones counted; 20 by default"
+        "--trials",
+        type=int,
+        default=20,
+        metavar="N",
+        help="number of trials, including those of earlier commands; 20 by default",
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="N at once, sharing the processor's cores")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="N trials at once, sharing the processor's cores"
+    )
     return parser
 
 

@@ -42,6 +42,7 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> tuple[Namespace
     Raises:
         UserError: for an unknown option, and for one beside the override that means the same.
     """
+    parser.usage = "%(prog)s [OPTION ...] [KEY=VALUE ...]"
     add_trust(parser)
     add_config_dir(parser)
     options, overrides = parser.parse_known_args(list(words))
@@ -53,7 +54,7 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> tuple[Namespace
         ("--config-dir", "hydra.searchpath", folders),
     ):
         if values and (given := last_value(overrides, key)) is not None:
-            raise UserError(f"{option} beside {key}={given}: both set the same. Give one of them.")
+            raise UserError(f"{option} beside {key}={given}: both set the same key. Give one of them.")
         overrides += [f"{key}=[{','.join(values)}]"] if values else []
     return options, overrides
 

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 def run_sweep(overrides: Sequence[str], at_once: int | None) -> None:
     """Check all jobs, run the unfinished ones, and print the status and scores of each."""
     if at_once is not None and at_once < 1:
-        raise UserError(f"--jobs {at_once}: at least one run must go at a time.")
+        raise UserError(f"--jobs {at_once}: it must be at least 1.")
     plan = plan_sweep(overrides)
     with locked_folder(plan.folder):
         write_plan(plan)

@@ -7,7 +7,7 @@ continues instead, and the lock of its folder keeps a second process out.
 import sys
 
 from aunet.commands.main import main
-from aunet.pipeline.launch import end_with_parent
+from aunet.machine import end_with_parent
 
 if __name__ == "__main__":
     end_with_parent(int(sys.argv[1]))

@@ -14,10 +14,10 @@ def train(words: Sequence[str]) -> None:
     part, is_resolved, others = split_cfg(words)
     options, overrides = parse_words(_parser(), others)
     if number := last_value(overrides, "jobs"):
-        raise UserError(f"jobs={number}: is not a setting of a run. Write --jobs {number} to run that many at once.")
+        raise UserError(f"jobs={number}: not a setting of a run. Write --jobs {number} to run that many at once.")
     for word, is_given in (("--info", options.info), ("--cfg", part is not None)):
         if options.multirun and is_given:
-            raise UserError(f"-m with {word}: it is about one run. Leave -m out.")
+            raise UserError(f"-m with {word}: {word} concerns a single run. Leave -m out.")
     _check_place(overrides, is_sweep=options.multirun)
     if options.multirun:
         from aunet.commands.sweep import run_sweep
@@ -25,7 +25,7 @@ def train(words: Sequence[str]) -> None:
         run_sweep(overrides, options.jobs)
         return
     if options.jobs is not None:
-        raise UserError(f"--jobs {options.jobs}: is the number of a sweep's runs at once. Add -m, or leave it out.")
+        raise UserError(f"--jobs {options.jobs}: sets how many jobs of a sweep run at once. Add -m, or leave it out.")
     from aunet.pipeline.configuration import configure_for_costs, configure_run
 
     if options.info and part is None:
@@ -48,7 +48,7 @@ def _check_place(words: Sequence[str], *, is_sweep: bool) -> None:
         if is_sweep and word.key == "hydra.run.dir":
             raise UserError(f"{word.text}: a sweep has a folder for each job. Write hydra.sweep.dir, or leave -m out.")
         if not is_sweep and word.key.startswith(("hydra.sweep.", "hydra/launcher", "hydra.launcher", "hydra.sweeper")):
-            raise UserError(f"{word.text}: it is a sweep's, and without -m nothing obeys it. Add -m, or leave it out.")
+            raise UserError(f"{word.text}: a setting of sweeps, without effect here. Add -m, or leave it out.")
 
 
 def _parser() -> ArgumentParser:

@@ -161,8 +161,17 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
                 f"{group}/{part}: the chosen {group} has no {part}. Choose a {group}= that has one."
             ) from error
         if null := re.match(r"Could not delete from config. '([^']+)' does not exist", reason):
-            raise UserError(f"~{null[1]}: there is no value to take out. For none write {null[1]}=null.") from error
+            raise UserError(
+                f"~{null[1]}: this key has no value to remove. To unset it, write {null[1]}=null."
+            ) from error
         raise UserError(f"The configuration cannot be composed: {reason}") from error
+    except OSError as error:  # OmegaConf's, for a file of one word, which it does not name; others have a number
+        if error.errno is not None:
+            raise
+        raise UserError(
+            f"The configuration cannot be composed: one of its YAML files holds no keys ({error}). Write `key: value`"
+            " on each of its lines."
+        ) from error
 
 
 def _list_keys(overrides: Sequence[Override], loader: ConfigLoader) -> set[str]:

@@ -183,9 +183,11 @@ def compose_draft(words: Sequence[str], built: Sequence[str] | None = None) -> D
     """Compose and check the configuration of a new run from ``conf/`` and the overrides ``words``.
 
     Raises:
-        UserError: as ``compose_config`` and ``Draft``.
+        UserError: as ``compose_config`` and ``Draft``, and for a fold of a run that is tested on another dataset.
     """
-    return Draft(compose_config(words), built)
+    draft = Draft(compose_config(words), built)
+    _check_tested_cases(draft.data)
+    return draft
 
 
 def load_draft(
@@ -223,6 +225,20 @@ def load_run_config(run_folder: Path, trusted_modules: Sequence[str] = ()) -> Ru
 def write_run_config(config: RunConfig, run_folder: Path) -> None:
     """Write ``config.yaml``, the whole configuration, to a run's folder."""
     write_text(RunFolder(run_folder).config, yaml.safe_dump(as_plain(config), sort_keys=False))
+
+
+def _check_tested_cases(data: DataConfig) -> None:
+    """Raise UserError if both a fold and another dataset are named as the test cases.
+
+    Folds of one cross-validation would all be tested on the same cases, which a comparison counts once. A run of an
+    earlier version that has both still loads.
+    """
+    if data.fold is not None and data.test_on is not None:
+        raise UserError(
+            f"data.fold={data.fold} with data.test_on={data.test_on}: a fold is a part of the dataset itself to test,"
+            " but data.test_on tests another dataset, the same cases in every fold. Leave one of them out; for other"
+            " training cases give another data.split.seed."
+        )
 
 
 @contextmanager

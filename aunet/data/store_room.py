@@ -56,7 +56,7 @@ def check_room(folder: Path, needed: float, budget: float | None) -> None:
     if needed > free:
         raise NoRoomError(
             f"data.cache: the cases to prepare need about {gigabytes(needed)} in {folder},"
-            f" whose disk has {gigabytes(free)} free. Free some, or give data.cache=… on another disk."
+            f" whose disk has {gigabytes(free)} free. Free some space, or set data.cache= to a folder on another disk."
             f"{_what_is_there(folder)}"
         )
     held = folder_bytes(folder)

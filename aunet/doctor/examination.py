@@ -71,8 +71,9 @@ def examine_case(case: Case, cohort: Cohort) -> tuple[CaseFacts | None, list[Fin
         label = attempt(lambda: read_integers(case, cohort), UNREADABLE)
         is_same_grid = image is not None and label is not None
         if image is not None and label is not None:
-            label = align(label, image)
-            is_same_grid = attempt(partial(_on_one_grid, image, label, case), OTHER_GRID) is True
+            aligned = attempt(partial(_align, label, image, case), OTHER_GRID)
+            is_same_grid = aligned is not None
+            label = aligned or label
         facts = None
         if image is not None and label is not None:
             facts = attempt(partial(_measure, case, cohort, image, label, is_same_grid=is_same_grid), UNREADABLE)
@@ -114,9 +115,11 @@ def _first_channel(case: Case, cohort: Cohort) -> Volume:
     return first
 
 
-def _on_one_grid(image: Volume, label: Volume, case: Case) -> bool:
-    check_same_grid(image, label, case.case_id)
-    return True
+def _align(label: Volume, image: Volume, case: Case) -> Volume:
+    """Return ``label`` on the grid of ``image``; raise UserError if it lies on another."""
+    aligned = align(label, image)
+    check_same_grid(image, aligned, case.case_id)
+    return aligned
 
 
 def _measure(case: Case, cohort: Cohort, image: Volume, label: Volume, *, is_same_grid: bool) -> CaseFacts:

@@ -33,11 +33,11 @@ class Finding:
 NOT_LISTED = Kind(
     "not listed", Severity.ERROR, "Put the file in its place, or leave the case out: data.on_error=skip does."
 )
-UNREADABLE = Kind("cannot be read", Severity.ERROR, "Copy or export the file again, or leave the case out.")
+UNREADABLE = Kind("cannot be read", Severity.ERROR, "Do what it says, or leave the case out: data.on_error=skip does.")
 OTHER_GRID = Kind(
     "image and label differ in geometry",
     Severity.ERROR,
-    "Resample the label onto the image; where the picture shows that the voxels fit, copy the image's affine.",
+    "Resample the label onto the image; if the picture shows that the voxels fit, copy the image's affine.",
 )
 UNKNOWN_VALUES = Kind(
     "unknown label values", Severity.ERROR, "Name them in data.classes, or take them as background: data.other_labels."
@@ -49,7 +49,7 @@ EMPTY_LABEL = Kind(
 SWAPPED_SIDES = Kind(
     "left and right exchanged",
     Severity.WARNING,
-    "Look at the picture. Repair the affine where the scan is mirrored, else exchange the values of the two labels.",
+    "Look at the picture. Repair the affine if the scan is mirrored, else exchange the values of the two labels.",
 )
 UPSIDE_DOWN = Kind("axes exchanged", Severity.WARNING, "Look at the picture and repair the affine of image and label.")
 SAME_IMAGE = Kind(
@@ -79,13 +79,13 @@ OTHER_VOLUME = Kind(
 OTHER_SPACING = Kind(
     "voxels unlike the other cases", Severity.WARNING, "Is the unit mm? Compare with the scan as the scanner made it."
 )
-NO_ROOM = Kind("too little disk", Severity.WARNING, "Free some, or give data.cache=… on another disk.")
+NO_ROOM = Kind("too little disk", Severity.WARNING, "Free some space, or set data.cache= to a folder on another disk.")
 NO_AIR = Kind("no air in a CT", Severity.NOTE, "Fine for a scan cropped inside the body; else look at its window.")
 ABSENT_CLASS = Kind(
-    "class absent", Severity.NOTE, "Fine where the organ is missing; where it was not outlined, write null for it."
+    "class absent", Severity.NOTE, "Fine if the organ is missing; if it was not outlined, write null for its class."
 )
 SAME_PATIENT = Kind("several cases of one patient", Severity.NOTE, "They are kept on one side of every split.")
-OTHER_ORIENTATION = Kind("stored in another orientation", Severity.NOTE, "Nothing: all are turned to RAS when read.")
+OTHER_ORIENTATION = Kind("stored in another orientation", Severity.NOTE, "Nothing to do: they are read as RAS.")
 REMARK = Kind("remark of the reader", Severity.NOTE, "See the message.")
 KINDS = (
     NOT_LISTED,

@@ -68,7 +68,8 @@ def arm_table(
             *run_notes([run for arm in arms for run in arm.runs], are_arms=True),
             *missing_notes(arms),
             "Mean ± sd over the patients, of their means over the trainings; in brackets the sd over the trainings'"
-            f" means. n: patients with a value in every training. {DETECTED_NOTE}, a mean over the trainings.",
+            f" means. n: patients with a value in every training. {DETECTED_NOTE}, a mean over the trainings."
+            " Training time: median over the trainings.",
             timing_note,
         ),
     )
@@ -242,5 +243,6 @@ def number_text(value: float, form: str) -> str:
 
 def _margin_note(rows: pd.DataFrame) -> str:
     margins = rows[["metric", "margin"]].dropna().drop_duplicates()
-    told = ", ".join(f"{metric} ±{margin:g}" for metric, margin in margins.to_numpy())
+    of_metrics = ((METRIC_OF[str(metric)], margin) for metric, margin in margins.to_numpy())
+    told = ", ".join(f"{metric.title} ±{margin:g} {metric.unit}".strip() for metric, margin in of_metrics)
     return f"Margins: {told}." if told else "No margin of equivalence was given."

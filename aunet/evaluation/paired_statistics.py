@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from aunet.evaluation.sign_flip_test import infer_mean
 
@@ -92,5 +91,7 @@ def signed_rank_p_value(differences: NDArray[np.float64]) -> float:
         return math.nan
     if not np.any(differences):
         return 1.0
+    from scipy import stats  # takes half a second
+
     result: Any = stats.wilcoxon(differences, zero_method="wilcox")
     return float(result.pvalue)

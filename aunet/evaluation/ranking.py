@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 Array = NDArray[np.float64]
 
@@ -37,9 +36,10 @@ def ranking_stability(
         return result.assign(**empty).reset_index()
     sign = 1 if is_lower_better else -1
     observed = np.array([scores[arm].mean() for arm in present])
-    order = stats.rankdata(sign * observed)
-    ranks = stats.rankdata(sign * _resampled_means([scores[arm] for arm in present], resamples, seed), axis=1)
-    kendall = np.nan if len(present) == 1 else float(np.mean([_kendall(order, drawn) for drawn in ranks]))
+    order = pd.Series(sign * observed).rank().to_numpy()
+    means = _resampled_means([scores[arm] for arm in present], resamples, seed)
+    ranks = pd.DataFrame(sign * means).rank(axis=1).to_numpy()
+    kendall = np.nan if len(present) == 1 else float(_kendall(order, ranks).mean())
     found = pd.DataFrame(
         {
             "mean": observed,
@@ -77,8 +77,8 @@ def _resampled_means(scores: Sequence[Array], resamples: int, seed: int) -> Arra
     return np.stack(columns, axis=1)
 
 
-def _kendall(first: Array, second: Array) -> float:
-    """Return Kendall's tau-a of two rankings: pairs in the same order minus those in the other, by all pairs."""
-    upper = np.triu_indices(len(first), k=1)
-    signs = [np.sign(np.subtract.outer(ranks, ranks))[upper] for ranks in (first, second)]
-    return float(np.mean(signs[0] * signs[1]))
+def _kendall(first: Array, second: Array) -> Array:
+    """Return Kendall's tau-a of rankings (..., arms): pairs in the same order minus those in the other, of all."""
+    one, other = np.triu_indices(first.shape[-1], k=1)
+    signs = [np.sign(ranks[..., one] - ranks[..., other]) for ranks in (first, second)]
+    return (signs[0] * signs[1]).mean(axis=-1)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Array = NDArray[np.float64]
 
@@ -114,7 +114,7 @@ def _end(p_value_of: Callable[[float], float], zero: float, side: int, n: int) -
     accepted, rejected = 0.0, side * math.inf
     if zero * side > 0:
         accepted, rejected = (zero, rejected) if p_value_of(zero) > LEVEL else (accepted, zero)
-    step = side * float(stats.t.ppf(1 - LEVEL / 2, n - 1)) / math.sqrt(n - 1)
+    step = side * float(special.stdtrit(n - 1, 1 - LEVEL / 2)) / math.sqrt(n - 1)
     while abs(accepted + step) < abs(rejected):
         if p_value_of(accepted + step) > LEVEL:
             accepted, step = accepted + step, 2 * step

@@ -22,8 +22,8 @@ from aunet.export.onnx_model import write_onnx_folder
 from aunet.export.safetensors_file import read_safetensors, write_safetensors
 from aunet.networks.slice_by_slice import unwrap
 
-# The line of a traceback that names the error; the first one is the cause.
-_ERROR = re.compile(r"[\w.]*(Error|Exception)\b")
+# The line of a traceback that names the error, or of a bundle that names a scan's; the first one is the cause.
+_ERROR = re.compile(r"[\w.]*(Error|Exception)\b|.*: not labelled: ")
 BuildNetwork = Callable[[Target], nn.Module]
 Label = NDArray[np.uint8]
 

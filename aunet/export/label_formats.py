@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from aunet.data.io import itk_images
+from aunet.data.io.formats import format_of_name
 from aunet.errors import UserError
 from aunet.export.dicom_seg import check_installed, write_segmentation
 from aunet.export.segment_codes import SegmentCode, read_codes
@@ -38,6 +40,8 @@ def find_format(name: str, codes: Path | None = None) -> OutputFormat:
     if found is None:
         names = (*LABEL_FORMATS, _SEGMENTATION)
         raise UserError(f"--format {name}: not one of {', '.join(names)}.{did_you_mean(name, names)}")
+    if format_of_name(Path(f"label{found.suffix}")) in (itk_images.NRRD, itk_images.META_IMAGE):
+        itk_images.check_installed(f"--format {name}")
     if codes is not None:
         raise UserError(f"--segment-codes {codes}: {key} has no coded names; add --format {_SEGMENTATION}.")
     return found

@@ -126,9 +126,22 @@ _CODES: dict[str, tuple[str, str]] = {
 _ABNORMALITIES: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("cancer", "neoplasm", "tumor", "tumour"), ("108369006", "Neoplasm")),
     "cyst": ("367643001", "Cyst"),
-    "edema": ("79654002", "Edema"),
+    **dict.fromkeys(("edema", "oedema"), ("79654002", "Edema")),
     "lesion": ("52988006", "Lesion"),
 }
+_UNSPECIFIC = _ABNORMALITIES["lesion"]
+_ABNORMAL = rf"\b(?:{'|'.join(_ABNORMALITIES)})s?\b"
+# Words of which only those before them say what is labelled: "liver without tumor", "edema around tumor", "non-tumor";
+# but "non-enhancing tumor" is one.
+_REST = re.compile(
+    r"\b(?:around|beside|beyond|excl|except|excluding|in|incl|including|minus|near|no|not|of|outside|surrounding|with|within"
+    rf"|without|non(?= {_ABNORMAL}))\b.*"
+)
+_ATTRIBUTE = re.compile(_ABNORMAL + r" (?:adjacent|bearing|containing|free|like|negative)\b")
+_HEALTHY = re.compile(r"\b(?:background|healthy|normal|unaffected|uninvolved)\b")
+# Words that name something at an abnormality: "tumor margin".
+_AT_IT = frozenset(("bed", "border", "boundary", "capsule", "edge", "margin", "margins", "shell", "vessel", "wall"))
+_CONJUNCTIONS = frozenset(("and", "or", "plus"))
 _SYNONYMS = {
     "adrenal": "adrenalgland",
     "clavicula": "clavicle",
@@ -152,14 +165,17 @@ def code_of_class(name: str) -> SegmentCode:
         ('Kidney', 'Right')
         >>> code_of_class("vertebrae_L3").kind.meaning, code_of_class("prostate_uterus").kind.meaning
         ('L3 vertebra', 'Tissue')
+        >>> code_of_class("liver_tumor").kind.meaning, code_of_class("tumor-free liver").kind.meaning
+        ('Neoplasm', 'Liver')
     """
-    words = [word for word in re.split(r"[\W_]+", name.casefold()) if word]
-    for word in words:
-        if found := _ABNORMALITIES.get(word) or _ABNORMALITIES.get(word.removesuffix("s")):
-            return SegmentCode(_snomed(found), ABNORMALITY, _side_of(words))
-    if found := _find(words):
-        return SegmentCode(_snomed(found))
-    without_side = [word for word in words if word not in SIDES]
+    words = _split(name)
+    meant = _structure(words)
+    if abnormal := [found for word in meant if (found := _abnormality(word))]:
+        kind = _common_kind(meant, abnormal)
+        return SegmentCode(_snomed(kind), ABNORMALITY, _side_of(words)) if kind else SegmentCode(TISSUE, TISSUE)
+    if found := _find(meant):  # a side that belongs to the name, as in "left ventricle", is not repeated
+        return SegmentCode(_snomed(found), side=_side_of([word for word in words if word not in meant]))
+    without_side = [word for word in meant if word not in SIDES]
     unnumbered = [word for word in without_side if not word.isdigit()]
     if found := _find(without_side) or _find(unnumbered):
         return SegmentCode(_snomed(found), side=_side_of(words))
@@ -186,9 +202,39 @@ def _own_code(file: Path, name: str, entry: JsonObject | object) -> SegmentCode:
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) and entry[key] for key in _KEYS):
         raise UserError(f"{file}: {name} is {entry}. {_REMEDY}")
     side = entry.get("side")
-    if side is not None and side not in SIDES:
+    if side is not None and not (isinstance(side, str) and side in SIDES):
         raise UserError(f"{file}: {name}.side is {side}; it must be left or right, or be left out.")
     return SegmentCode(Code(*(str(entry[key]) for key in _KEYS)), side=SIDES[side] if side else None)
+
+
+def _split(name: str) -> list[str]:
+    """Return the words of a class name in lower case; a sign between two structures is "and"."""
+    return [word for word in re.split(r"[\W_]+", re.sub(r"[+&/,;|]", " and ", name.casefold())) if word]
+
+
+def _abnormality(word: str) -> tuple[str, str] | None:
+    return _ABNORMALITIES.get(word) or _ABNORMALITIES.get(word.removesuffix("s"))
+
+
+def _structure(words: list[str]) -> list[str]:
+    """Return the words that name the structure itself, without what it is free of, near to or distinguished from."""
+    text = _ATTRIBUTE.sub("", _REST.sub("", " ".join(words)))
+    if _HEALTHY.search(text):
+        text = re.sub(_ABNORMAL, "", _HEALTHY.sub("", text))
+    return text.split()
+
+
+def _common_kind(words: list[str], abnormal: list[tuple[str, str]]) -> tuple[str, str] | None:
+    """Return what ``words`` name, which has the abnormalities ``abnormal``; None if it is more, or something at them.
+
+    The last of several words is the noun ("tumor edema"), unless it is unspecific ("tumor lesion").
+    """
+    if not _AT_IT.isdisjoint(words):
+        return None
+    if _CONJUNCTIONS.isdisjoint(words):
+        return next((kind for kind in reversed(abnormal) if kind != _UNSPECIFIC), _UNSPECIFIC)
+    others = [word for word in words if word not in _CONJUNCTIONS and word not in SIDES and not _abnormality(word)]
+    return None if others else (abnormal[0] if len(set(abnormal)) == 1 else _UNSPECIFIC)
 
 
 def _find(words: list[str]) -> tuple[str, str] | None:

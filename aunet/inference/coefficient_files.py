@@ -1,9 +1,8 @@
 """Files of coefficients in 8 bits: those of a case at one epoch, all gated levels in one ``.npz``."""
 
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +22,28 @@ def write_coefficients(path: Path, levels: Sequence[LevelCoefficients]) -> None:
 
 
 def read_coefficients(path: Path) -> list[LevelCoefficients]:
-    """Read what ``write_coefficients`` wrote, finest level first."""
-    arrays = read_arrays(path)
-    numbers = sorted(int(name.removeprefix("level_")) for name in arrays if name.startswith("level_"))
-    return [_expanded(level, arrays) for level in numbers]
+    """Read what ``write_coefficients`` wrote, finest level first; raise UserError if the file is damaged."""
+    with refusing_damage(path):
+        arrays = read_arrays(path)
+        numbers = sorted(int(name.removeprefix("level_")) for name in arrays if name.startswith("level_"))
+        return [_expanded(level, arrays) for level in numbers]
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[np.floating | np.uint8]]:
-    """Return the arrays of an ``.npz`` file by name; raise UserError if it is damaged."""
+    """Return the arrays of an ``.npz`` file by name; use it within ``refusing_damage``."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+@contextmanager
+def refusing_damage(path: Path) -> Generator[None]:
+    """Raise UserError for whatever reading the ``.npz`` file at ``path`` raises."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: not readable ({error}). Restore the file, or delete it: it is only shown.") from None
+        yield
+    # Damaged archives end in errors of any kind: of zipfile, zlib, the parser of array headers, or missing names.
+    except Exception as error:  # noqa: BLE001
+        reason = str(error) or type(error).__name__
+        raise UserError(f"{path}: not readable ({reason}). Restore the file, or delete it: it is only shown.") from None
 
 
 def in_steps(values: NDArray[np.floating]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -56,7 +64,10 @@ def _compact(level: LevelCoefficients) -> dict[str, NDArray[np.floating | np.uin
 
 
 def _expanded(level: int, arrays: Mapping[str, NDArray[np.floating | np.uint8]]) -> LevelCoefficients:
-    values = arrays[f"level_{level}"] * (arrays[f"largest_{level}"] / STEPS)
+    steps, largest = arrays[f"level_{level}"], arrays[f"largest_{level}"]
+    if steps.ndim != 4 or largest.shape != (len(steps), 1, 1, 1):
+        raise ValueError(f"level {level} holds arrays of shape {steps.shape} and {largest.shape}")
+    values = steps * (largest / STEPS)
     cell_size, offset = _triple(arrays[f"cell_size_{level}"]), _triple(arrays[f"offset_{level}"])
     return LevelCoefficients(level, values.astype(np.float32), cell_size, offset)
 

@@ -7,8 +7,14 @@ from typing import Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from aunet.data.preprocessing.resampling import Affine, GridMapping
+from aunet.errors import UserError
+from aunet.networks import UNet
+from aunet.networks.gates import IdentitySkip
+from aunet.networks.protocols import AttentionNetwork, has_softmax_gates
+from aunet.networks.slice_by_slice import unwrap
 
 
 @dataclass(frozen=True)
@@ -71,3 +77,16 @@ def gate_volumes(
         gates = level.average_gates(num_gates or len(level.values))
         for gate, values in enumerate(gates.at_voxels(affine, native_shape, native_affine), start=1):
             yield f"level_{level.level}" + (f"_gate_{gate}" if len(gates.values) > 1 else ""), values
+
+
+def check_attention(network: nn.Module) -> None:
+    """Raise UserError if ``network`` has no coefficients over a whole scan."""
+    inner = unwrap(network)
+    is_ungated = isinstance(inner, UNet) and all(isinstance(skip, IdentitySkip) for skip in inner.skips)
+    if is_ungated or not isinstance(inner, AttentionNetwork):
+        raise UserError("--attention: this run's network has no gates. Leave it out, or name a run with gates.")
+    if has_softmax_gates(network):
+        raise UserError(
+            "--attention: the softmax gates of this run's network compete over a window, so a whole scan has no"
+            " coefficients. Leave it out."
+        )

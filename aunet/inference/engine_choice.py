@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -157,10 +157,11 @@ def _as_measured(remembered: object) -> Measured | None:
     if not isinstance(remembered, dict):
         return None
     values = cast(dict[str, Any], remembered)
-    engine = values.get("engine")
-    if engine not in ENGINES or not is_installed(engine) or set(values) != set(Measured.__dataclass_fields__):
+    engine, precision = values.get("engine"), values.get("precision")
+    if set(values) != set(Measured.__dataclass_fields__) or engine not in tuple(ENGINES) or not is_installed(engine):
         return None
-    return Measured(**values)
+    are_numbers = all(isinstance(values[name], float) for name in ("seconds", "equal_labels"))
+    return Measured(**values) if are_numbers and precision in get_args(Precision) else None
 
 
 def _version(package: str) -> str:

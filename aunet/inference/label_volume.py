@@ -78,9 +78,8 @@ def _lay_out(
 ) -> tuple[WindowLayout, Iterator[WindowMaps]]:
     """Return the layout and the logits of the windows that keep a voxel of ``body``."""
     layout = window.lay_out(image.shape[1:])
-    padded = layout.pad(image)
     corners = layout.corners if body is None else _corners_in(body, layout)
-    windows = window_logits(forward, padded, layout, corners, window.window_batch)
+    windows = window_logits(forward, image, layout, corners, window.window_batch)
     return layout, windows if on_progress is None else _reporting(windows, len(corners), on_progress)
 
 
@@ -133,8 +132,8 @@ def _rows(
 
 def _corners_in(body: NDArray[np.bool_], layout: WindowLayout) -> Sequence[Triple]:
     """Return the corners of the windows that keep a voxel of ``body`` (*size)."""
-    padded = layout.pad(torch.from_numpy(body)[None])[0]
-    return [corner for corner in layout.corners if layout.cut(padded[None], corner)[0][layout.kept(corner)].any()]
+    mask = torch.from_numpy(body)[None]
+    return [corner for corner in layout.corners if layout.cut_from(mask, corner)[0][layout.kept(corner)].any()]
 
 
 def _over_image(corner: Triple, values: Tensor, layout: WindowLayout) -> tuple[list[int], Tensor]:

@@ -1,5 +1,6 @@
 """Scans named on the command line, the paths of their label maps, and reading ahead of the network."""
 
+import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,10 +52,12 @@ def scan_files(
         UserError: for an input that does not exist, a folder without scans, two scans of one name, and a label map that
             exists already unless ``is_overwriting``; a scan itself is never overwritten.
     """
-    scans = list(dict.fromkeys(scan for path in inputs for scan in _scans_at(path)))
-    return _checked(
-        [ScanFile(scan, output / (_name(scan) + _suffix(scan, label_format))) for scan in scans], output, is_overwriting
-    )
+    scans: dict[tuple[str, Path], Path] = {}
+    for scan in (scan for path in inputs for scan in _scans_at(path)):
+        # By two paths it is one scan; a link of another name is a scan of its own.
+        scans.setdefault((_name(scan), scan.resolve()), scan)
+    files = [ScanFile(scan, output / (_name(scan) + _suffix(scan, label_format))) for scan in scans.values()]
+    return _checked(files, output, is_overwriting)
 
 
 def scan_files_of_cases(
@@ -122,7 +125,7 @@ def _name(scan: Path) -> str:
 
 def _check_lengths(files: Sequence[ScanFile]) -> None:
     for file in files:
-        if (length := len(file.label_map.name.encode())) > _LONGEST_NAME:
+        if (length := len(os.fsencode(file.label_map.name))) > _LONGEST_NAME:
             raise UserError(
                 f"{file.scan}: its label map would be named by {length} bytes, at most {_LONGEST_NAME} are possible;"
                 " rename the scan."

@@ -18,7 +18,7 @@ from aunet.data.preprocessing.resampling import Affine
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.body_mask import find_body
-from aunet.inference.coefficients import gate_volumes
+from aunet.inference.coefficients import check_attention, gate_volumes
 from aunet.inference.engine_choice import EngineChoice
 from aunet.inference.engines import Engine
 from aunet.inference.inferers import Inferer
@@ -44,7 +44,7 @@ from aunet.inference.training_range import TrainingRange
 from aunet.inference.window_layout import Window
 from aunet.networks.layers import AUTOCAST_TYPES, Precision, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
-from aunet.networks.protocols import AttentionNetwork, gates_per_skip, has_softmax_gates
+from aunet.networks.protocols import gates_per_skip
 from aunet.targets import target_of
 
 
@@ -125,7 +125,7 @@ class Predictor:
         channels = [channel for path in paths for channel in read_channels(Path(path))]
         if self.in_channels not in (None, len(channels)):
             raise UserError(
-                f"{', '.join(str(path) for path in paths)}: {len(channels)} channels; the network was trained on "
+                f"{', '.join(map(str, paths)) or 'no file'}: {len(channels)} channels; the network was trained on "
                 f"{self.in_channels}. Give one scan of that many channels."
             )
         return channels
@@ -190,15 +190,8 @@ class Predictor:
 
     def check_outputs(self, outputs: Outputs) -> None:
         """Raise UserError if the attention is requested and the network has no coefficients over a whole scan."""
-        if not outputs.attention:
-            return
-        if not isinstance(self.network, AttentionNetwork):
-            raise UserError("--attention: this run's network has no gates. Leave it out, or name a run with gates.")
-        if has_softmax_gates(self.network):
-            raise UserError(
-                "--attention: the softmax gates of this run's network compete over a window, so a whole scan has no"
-                " coefficients. Leave it out."
-            )
+        if outputs.attention:
+            check_attention(self.network)
 
     def warn_if_unusual(self, channels: Sequence[Volume]) -> None:
         """Log a warning for what lies beyond the range of the scans that the network was trained on."""
@@ -252,7 +245,7 @@ class Predictor:
         """Return the engine, which is chosen on a patch from the middle of the first image (C, h, w, d)."""
         if self._engine is None and self._engine_choice is not None:
             layout = Window(self.window.patch_size, 0.0, self.window.size_multiple).lay_out(image.shape[1:])
-            patch = layout.cut(layout.pad(image), layout.corners[len(layout.corners) // 2])
+            patch = layout.cut_from(image, layout.corners[len(layout.corners) // 2])
             self._engine = self._engine_choice.resolve(self.network, patch[None])
         return self._engine
 

@@ -57,9 +57,9 @@ def _predict_maps(
 ) -> tuple[WindowLayout, dict[int, Tensor]]:
     """Return the layout, and each map over the whole padded volume by its key."""
     layout = window.lay_out(image.shape[1:])
-    padded = layout.pad(image.to(device_of(network), torch.float32))
+    image = image.to(device_of(network), torch.float32)
     with torch.no_grad(), evaluating(network), ProcessorConvolutions():
-        windows = _window_maps(network, padded, layout, window.window_batch, with_attention)
+        windows = _window_maps(network, image, layout, window.window_batch, with_attention)
         if not with_logits:
             windows = ((corner, {key: maps[key] for key in maps if key != LOGITS}) for corner, maps in windows)
         return layout, _assemble(windows, layout)
@@ -74,26 +74,32 @@ def _over_image(maps: Mapping[int, Tensor], layout: WindowLayout) -> dict[int, L
 
 
 def window_logits(
-    forward: Forward, padded: Tensor, layout: WindowLayout, corners: Sequence[Triple], window_batch: int
+    forward: Forward, image: Tensor, layout: WindowLayout, corners: Sequence[Triple], window_batch: int
 ) -> Iterator[WindowMaps]:
-    """Yield each corner with the logits of its window of ``padded`` (C, *padded_size), as ``forward`` returns them."""
+    """Yield each corner with the logits of its window of ``image`` (C, *size), as ``forward`` returns them."""
     for first in range(0, len(corners), window_batch):
         part = corners[first : first + window_batch]
-        logits = forward(torch.stack([layout.cut(padded, corner) for corner in part]))
+        logits = forward(_windows_at(part, image, layout))
         for index, corner in enumerate(part):
             yield corner, {LOGITS: logits[index]}
 
 
+def _windows_at(corners: Sequence[Triple], image: Tensor, layout: WindowLayout) -> Tensor:
+    """Return the windows (B, C, h, w, d) at ``corners``; one alone, which may be the whole volume, is not copied."""
+    windows = [layout.cut_from(image, corner) for corner in corners]
+    return windows[0][None] if len(windows) == 1 else torch.stack(windows)
+
+
 def _window_maps(
-    network: nn.Module, padded: Tensor, layout: WindowLayout, window_batch: int, with_attention: bool
+    network: nn.Module, image: Tensor, layout: WindowLayout, window_batch: int, with_attention: bool
 ) -> Iterator[WindowMaps]:
     """Yield each window's corner and the network's output there: {0: logits, level: coefficients}, each (maps, ...)."""
     if not with_attention or not isinstance(network, AttentionNetwork):
-        yield from window_logits(network, padded, layout, layout.corners, window_batch)
+        yield from window_logits(network, image, layout, layout.corners, window_batch)
         return
     for first in range(0, len(layout.corners), window_batch):
         corners = layout.corners[first : first + window_batch]
-        windows = torch.stack([layout.cut(padded, corner) for corner in corners])
+        windows = _windows_at(corners, image, layout)
         logits, coefficients = network.forward_with_attention(windows)
         assert not coefficients or len(layout.corners) == 1 or not has_softmax_gates(network), (
             "a softmax over one window cannot be stitched with another window's: predict one patch"

@@ -47,6 +47,17 @@ class WindowLayout:
         """Return the window of the padded image (C, *padded_size) at ``corner``."""
         return padded[(slice(None), *window_slices(corner, self.window))]
 
+    def cut_from(self, image: Tensor, corner: Triple) -> Tensor:
+        """Return the window at ``corner`` of the padded image, cut from the image (C, *size) without a padded copy."""
+        place: list[slice] = [slice(None)]
+        amounts: list[int] = []
+        for start, length, before, size in zip(corner, self.window, self.before, self.size, strict=True):
+            low, high = (min(max(0, voxel - before), size) for voxel in (start, start + length))
+            place.append(slice(low, high))
+            in_front = min(max(0, before - start), length)
+            amounts = [in_front, length - in_front - (high - low), *amounts]  # F.pad begins with the last axis
+        return F.pad(image[tuple(place)], amounts)  # a copy, as a network may change its input in place
+
     def kept(self, corner: Triple) -> Box:
         """Return the voxels of the window at ``corner`` that count: its core, or all."""
         first, second, third = (slice(0, length) for length in self.window)

@@ -38,12 +38,12 @@ CONVENTION = (
     "a class predicted but not in the reference scores Dice 0 and precision 0, its recall, surface distances and "
     "relative volume difference are undefined; a class in neither, or not annotated in the case, is undefined in every "
     "metric. The surface distances of a class that fills the whole scan are undefined: it has no surface within it. "
-    "Undefined values are counted, and not in mean and sd."
+    "Undefined values are counted, but left out of mean and sd."
 )
 PENALTY = (
     "Penalised: as the mean, but a class in only one of prediction and reference counts with overlaps (NSD among them) "
-    "of 0 and surface distances of the scan's diagonal, so that missing it does not pay; so it does if only the "
-    "prediction fills the whole scan. Volume differences have no penalty."
+    "of 0 and surface distances of the scan's diagonal, so that missing it does not pay. The same "
+    "holds if only the prediction fills the whole scan. Volume differences have no penalty."
 )
 
 

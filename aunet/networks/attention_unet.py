@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from aunet.errors import UserError
 from aunet.networks.blocks import ConvolutionUnit
-from aunet.networks.gates import GateFactory, GridGate, SeveralGates
+from aunet.networks.gates import GateFactory, GridGate
 from aunet.networks.layers import initialize_as_released
+from aunet.networks.several_gates import SeveralGates
 from aunet.networks.unet import Architecture, UNet
 
 _log = logging.getLogger(__name__)

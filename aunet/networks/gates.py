@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from aunet.errors import UserError
-from aunet.networks.blocks import ConvolutionUnit
-from aunet.networks.layers import Layers, PerAxis, initialize_as_released, keep_layout_in_backward
+from aunet.networks.layers import Layers, PerAxis, initialize_as_released
 from aunet.networks.linear_resizing import resize_linearly
 
 GateFactory = Callable[[Layers, int, int, PerAxis], nn.Module]
@@ -132,30 +131,6 @@ class GridGate(nn.Module):
     def resize(self, coefficients: Tensor, skip: Tensor) -> Tensor:
         """Resize coefficients (B, M, *spatial / stride) to the spatial size of ``skip``."""
         return resize_linearly(coefficients, skip.shape[2:])
-
-
-class SeveralGates(nn.Module):
-    """One or more gates on the same skip, their outputs combined by a 1x1 convolution unit."""
-
-    def __init__(
-        self,
-        layers: Layers,
-        skip_channels: int,
-        gating_channels: int,
-        stride: PerAxis = 2,
-        gate: GateFactory = GridGate,
-        num_gates: int = 2,
-    ) -> None:
-        super().__init__()
-        self.gates = nn.ModuleList(gate(layers, skip_channels, gating_channels, stride) for _ in range(num_gates))
-        self.combination = ConvolutionUnit(layers, skip_channels * num_gates, skip_channels, kernel_size=1)
-        initialize_as_released(self.combination)
-
-    def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gated skip (B, F, *spatial) and its coefficients (B, M, *spatial), by gating (B, G, *coarser)."""
-        gated, coefficients = zip(*(gate(skip, gating) for gate in self.gates), strict=True)
-        features = torch.cat([keep_layout_in_backward(part) for part in gated], dim=1)
-        return self.combination(features), torch.cat(coefficients, dim=1)
 
 
 def _start_near_one(psi: nn.Module) -> None:

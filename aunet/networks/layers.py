@@ -151,6 +151,12 @@ def channels_last(features: Tensor) -> Tensor:
     return features.squeeze(1).unsqueeze(-1).movedim(-1, 1) if features.shape[1] == 1 else features
 
 
+def is_channels_last(features: Tensor) -> bool:
+    """Return whether ``features`` (B, C, *spatial) are channels-last in memory."""
+    layout = _CHANNELS_LAST.get(features.ndim)
+    return layout is not None and features.is_contiguous(memory_format=layout)
+
+
 def keep_layout_in_backward(features: Tensor) -> Tensor:
     """Return ``features`` (B, C, *spatial); their gradient will have the same memory layout.
 
@@ -158,10 +164,9 @@ def keep_layout_in_backward(features: Tensor) -> Tensor:
     channels-first, convert it and run their slow branch: linear upsampling of 32 channels of 64x64x64, batch 2, needs
     177 ms of one core instead of 24 (`experiments/benchmarks/README.md`).
     """
-    layout = _CHANNELS_LAST.get(features.ndim)
     is_eager = not (torch.compiler.is_compiling() or torch.jit.is_tracing())
-    if is_eager and layout and features.requires_grad and features.is_contiguous(memory_format=layout):
-        features.register_hook(partial(_lay_out, layout))
+    if is_eager and features.requires_grad and is_channels_last(features):
+        features.register_hook(partial(_lay_out, _CHANNELS_LAST[features.ndim]))
     return features
 
 

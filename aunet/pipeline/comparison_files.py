@@ -81,7 +81,7 @@ def write_comparison(
         if all(len(arm.runs) == 1 for arm in arms):
             frames["paired_differences.csv"] = differences_to_first(runs)
     _write(folder, frames, tables, sentences)
-    figures = list[Path]()
+    figures = dict[Path, str]()
     if options.has_figures:
         from aunet.pipeline.comparison_pictures import write_figures  # loads matplotlib
 

@@ -24,12 +24,23 @@ from aunet.runs.run_folder import RunFolder
 
 _NOT_IN_NAMES = re.compile(r"[^\w.=+-]+")
 _AREA = "area under the ROC curve,\ninside against outside"
+_DOTS = "Dice of each patient, a mean over the trainings, as a line from one model to the other; black: mean."
+_DIFFERENCES = (
+    "difference in Dice of each patient; black: mean with its 95 % interval; shaded: within the margin of equivalence."
+)
+_VOLUMES = "Dice of each patient against the organ's volume in the reference; lines join the medians of its thirds."
+_LEARNING = "Validation Dice by epoch: mean over the trainings, in a band from the lowest to the highest."
+_CONTRAST = (
+    "Do the gates distinguish the organs from the rest? Area under the ROC curve of the coefficients, inside against"
+    " outside, over the recorded validation cases: mean over the trainings, in a band from the lowest to the highest;"
+    " 0.5 (dotted): not at all."
+)
 
 
 def write_figures(
     arms: Sequence[Arm], table: pd.DataFrame, rows: pd.DataFrame, folder: Path, margin: float | None
-) -> list[Path]:
-    """Write the figures of ``arms`` with scores to ``folder``, as PDF and PNG, and return the PNG files.
+) -> dict[Path, str]:
+    """Write the figures of ``arms`` with scores to ``folder``, as PDF and PNG; return the PNG files and their captions.
 
     Those without data are left out. Axes of scores on phantoms say so.
 
@@ -44,19 +55,21 @@ def write_figures(
     names, values = [arm.name for arm in present], _patient_values(present, table)
     mark = " (phantom)" if present[0].runs[0].is_phantom else ""
     score = f"Dice{mark}"
-    written = list[Path]()
+    written = dict[Path, str]()
     for name in names[1:] if arms[0].runs else []:  # pairs need the baseline
         of_arm = rows.loc[(rows["arm"] == name) & (rows["metric"] == "dice") & (rows["form"] == "common cases")]
         suffix = _NOT_IN_NAMES.sub("-", name)
+        pair = f"{name} against {names[0]}"
         figure = paired_dots(values, names[0], name, score)
-        written.append(save_figure(figure, folder / f"paired_dots_{suffix}"))
+        written[save_figure(figure, folder / f"paired_dots_{suffix}")] = f"{pair}: {_DOTS}"
         figure = difference_distributions(values, names[0], name, of_arm, margin, score)
-        written.append(save_figure(figure, folder / f"differences_{suffix}"))
+        written[save_figure(figure, folder / f"differences_{suffix}")] = f"{pair}: {_DIFFERENCES}"
     if bool(values["volume_ml"].gt(0).any()):  # old tables lack volumes
-        written.append(save_figure(score_against_volume(values, names, score), folder / "dice_against_volume"))
-    for name, figure in (("learning_curves", _learning(present, mark)), ("contrast_curves", _contrast(present, mark))):
-        if figure is not None:
-            written.append(save_figure(figure, folder / name))
+        written[save_figure(score_against_volume(values, names, score), folder / "dice_against_volume")] = _VOLUMES
+    if (figure := _learning(present, mark)) is not None:
+        written[save_figure(figure, folder / "learning_curves")] = _LEARNING
+    if (figure := _contrast(present, mark)) is not None:
+        written[save_figure(figure, folder / "contrast_curves")] = _CONTRAST
     return written
 
 

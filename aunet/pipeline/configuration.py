@@ -155,14 +155,19 @@ def _check_is_longer(run: "RunState", max_epochs: int | None, max_time: str | No
 
 
 def _read_steps(folder: Path) -> int:
-    """Return the optimizer steps that a finished run has made."""
-    import torch
-
+    """Return the optimizer steps that a finished run has made; raise UserError if its checkpoint is damaged."""
     from aunet.runs.run_folder import RunFolder, checkpoint_of_run
+    from aunet.runs.tensor_files import UnreadableTensorsError, read_tensors
 
     last = RunFolder(folder).checkpoints.last
     path = last if last.is_file() else checkpoint_of_run(folder)
-    return int(torch.load(path, map_location="meta", weights_only=True)["global_step"])
+    try:
+        return int(read_tensors(path, "meta")["global_step"])
+    except (UnreadableTensorsError, KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path}: not a readable checkpoint of a training ({error}). Restore it from a copy, or start a new run"
+            f" from its best weights with init={folder}."
+        ) from None
 
 
 def _log_schedule(config: "RunConfig", run: "RunState", steps: int) -> None:

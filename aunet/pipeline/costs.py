@@ -4,6 +4,7 @@ The speed of the training is measured on random images before any data is prepar
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -160,8 +161,10 @@ def _restore_position(config: RunConfig, clock: RunClock) -> tuple[int, int]:
     for path in (checkpoints.last, checkpoints.previous):
         if path.is_file() and is_readable(path):
             checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-            clock.load_state_dict(checkpoint["callbacks"][clock.state_key])
-            return checkpoint["global_step"], _epochs_of(checkpoint)
+            with suppress(KeyError, TypeError):  # weights alone, such as those of another program
+                steps, epochs = int(checkpoint["global_step"]), _epochs_of(checkpoint)
+                clock.load_state_dict(checkpoint["callbacks"][clock.state_key])
+                return steps, epochs
     return 0, 0
 
 

@@ -1,6 +1,5 @@
 """One training in several processes: torchrun starts them and ends them all if one dies; this process waits."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,12 +10,11 @@ from pathlib import Path
 from types import FrameType
 
 from aunet.config.words import quote, without_keys
-from aunet.machine import count_cores
+from aunet.machine import count_cores, end_with_parent
 from aunet.runs.run_record import RunRecord
 
 # The time that a rank has after a stop signal to finish its step and save, before it is killed.
 _SECONDS_TO_STOP = "50"
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
@@ -47,17 +45,6 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
 def words_of_ranks(words: Sequence[str], folder: Path) -> list[str]:
     """Return the overrides for the ranks of a resumed or extended run, in whose folder an extension is already set."""
     return [f"resume={quote(str(folder))}", *without_keys(words, ("resume", "extend", "trainer.max_epochs"))]
-
-
-def end_with_parent(parent: int | None = None) -> None:
-    """Let Linux stop this process, as on SIGTERM after its step with a checkpoint, when its parent ends.
-
-    On other systems it continues. With the id of the ``parent``, exit if it has ended already.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if parent is not None and os.getppid() != parent:
-        sys.exit(1)
 
 
 def _prepare_ranks() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from aunet.classes import Labels, class_name
 from aunet.data.io.formats import NIFTI, format_of_name
-from aunet.data.io.volume import Volume, check_same_grid, read_grid, read_label, write_volume
+from aunet.data.io.volume import Volume, align, check_same_grid, read_grid, read_label, write_volume
 from aunet.errors import UserError
 from aunet.export.label_formats import LABEL_FORMATS
 from aunet.files import folder_replaced_atomically
@@ -20,6 +20,8 @@ from aunet.inference.prediction_files import ScanFile
 
 _log = logging.getLogger(__name__)
 _PROBABILITIES, _UNCERTAINTY, _ATTENTION, _OVERLAYS = "probabilities", "uncertainty", "attention", "overlays"
+INNER_FOLDERS = (_PROBABILITIES, _UNCERTAINTY, _ATTENTION, _OVERLAYS)
+"""The folders beside the label maps, to which only predictions write."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Delivery:
 
     def check_places(self, files: Sequence[ScanFile]) -> None:
         """Raise UserError for a scan that lies where further files are written."""
-        folders = [(self.folder / kind).resolve() for kind in (_PROBABILITIES, _UNCERTAINTY, _ATTENTION, _OVERLAYS)]
+        folders = [(self.folder / kind).resolve() for kind in INNER_FOLDERS]
         for file in files:
             for folder in folders:
                 if file.scan.resolve().is_relative_to(folder):
@@ -131,8 +133,8 @@ def _is_whole(file: ScanFile) -> bool:
     try:
         label = read_label(file.label_map)
         shape, affine = read_grid(file.scan)
-        if not label.is_sparse:  # stored without its empty slices, and proven to lie on the scan when it was written
-            check_same_grid(Volume(np.broadcast_to(np.uint8(0), shape), affine, file.scan), label, file.name)
+        scan = Volume(np.broadcast_to(np.uint8(0), shape), affine, file.scan)
+        check_same_grid(scan, align(label, scan) if label.is_sparse else label, file.name)
     except UserError as error:
         _log.warning("%s: does not fit its scan or is damaged: %s It is predicted again.", file.label_map, error)
         return False

@@ -5,9 +5,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 from aunet.errors import UserError
-from aunet.files import JsonObject, read_json_if_sound, read_json_object, write_json
+from aunet.files import JsonObject, held_alone, read_json_if_sound, read_json_object, write_json
 from aunet.inference.ensemble import ScanPredictor
 from aunet.inference.prediction import Origin
 from aunet.inference.prediction_files import ScanFile
@@ -15,6 +16,7 @@ from aunet.runs.run_record import list_versions
 
 _log = logging.getLogger(__name__)
 MANIFEST = "predictions.json"
+_LOCK = ".predictions.lock"
 # Settings that affect the memory alone.
 _WITHOUT_EFFECT = ("memory", "window_batch")
 _CONTINUE = "Give another --output folder, or --overwrite."
@@ -33,7 +35,7 @@ class ScanEntry:
 
 
 class PredictionManifest:
-    """The file ``predictions.json`` of a folder, written anew after every scan.
+    """The file ``predictions.json`` of a folder, written anew after every scan, perhaps by several processes in turn.
 
     Args:
         folder: of the label maps.
@@ -49,15 +51,16 @@ class PredictionManifest:
     def __init__(self, folder: Path, header: Mapping[str, object], *, is_continued: bool) -> None:
         self.file = folder / MANIFEST
         self._header: JsonObject = dict(header)
-        former = _read(self.file) if is_continued else read_json_if_sound(self.file)
+        former = _read_former(self.file, is_continued=is_continued)
         if is_continued:
             _check_same(self.file, former, self._header)
         self._is_recorded = bool(former)
-        self._scans: JsonObject = former.get("scans", {}) if _decisive(former) == _decisive(self._header) else {}
+        self._scans = self._scans_of_same(former)
+        self._own: JsonObject = {}
 
     def begin(self) -> None:
         """Write the file before the first scan, so that no label map of these runs lies beside the record of others."""
-        write_json(self.file, self._header | {"scans": self._scans})
+        self._write()
 
     def lists(self, file: ScanFile) -> bool:
         """Return whether the label map of a scan was made by these runs with these settings."""
@@ -73,7 +76,7 @@ class PredictionManifest:
             warning = f"{file.label_map}: is kept; which run made it is not recorded, as {MANIFEST} was missing."
             _log.warning(warning)
             entry = ScanEntry(_paths_of(file), file.label_map.name, warnings=[warning])
-            self._scans[file.name] = asdict(entry)
+            self._scans[file.name] = self._own[file.name] = asdict(entry)
             return True
         if not self.lists(file):
             return False
@@ -87,8 +90,18 @@ class PredictionManifest:
     def add(self, name: str, entry: ScanEntry, **facts: object) -> None:
         """Replace the entry of a scan, and ``facts`` of the header, then write the file."""
         self._header |= facts
-        self._scans[name] = asdict(entry)
-        write_json(self.file, self._header | {"scans": self._scans})
+        self._own[name] = asdict(entry)
+        self._write()
+
+    def _write(self) -> None:
+        """Write the file, with the entries that other processes added meanwhile."""
+        with held_alone(self.file.with_name(_LOCK)):
+            self._scans = self._scans_of_same(read_json_if_sound(self.file)) | self._own
+            write_json(self.file, self._header | {"scans": self._scans})
+
+    def _scans_of_same(self, former: JsonObject) -> JsonObject:
+        """Return the entries of a former file if the same runs and settings made it."""
+        return former.get("scans", {}) if _decisive(former) == _decisive(self._header) else {}
 
 
 def describe_predictor(predictor: ScanPredictor) -> dict[str, object]:
@@ -116,8 +129,37 @@ def _paths_of(file: ScanFile) -> list[str]:
     return [str(path.absolute()) for path in (file.scan, *file.further_channels)]
 
 
+def _read_former(file: Path, *, is_continued: bool) -> JsonObject:
+    """Return the content of an earlier manifest; empty without one. A damaged one is empty if nothing is continued."""
+    try:
+        return _read(file) if file.is_file() else {}
+    except UserError:
+        if is_continued:
+            raise
+        return {}
+
+
 def _read(file: Path) -> JsonObject:
-    return read_json_object(file, f"Delete it. {_CONTINUE}") if file.is_file() else {}
+    remedy = f"Delete it. {_CONTINUE}"
+    content = read_json_object(file, remedy)
+    if not _are_scans(content.get("scans", {})) or not _are_runs(content.get("runs", [])):
+        raise UserError(f"{file}: does not list runs and scans as aunet predict writes them. {remedy}")
+    return content
+
+
+def _are_scans(scans: object) -> bool:
+    return isinstance(scans, dict) and all(map(_is_entry, cast(JsonObject, scans).values()))
+
+
+def _is_entry(entry: object) -> bool:
+    """Return whether an entry of ``scans`` names its scan, by one path for each channel."""
+    paths: object = cast(JsonObject, entry).get("scan") if isinstance(entry, dict) else None
+    return isinstance(paths, list) and bool(paths) and all(isinstance(path, str) for path in cast(list[object], paths))
+
+
+def _are_runs(runs: object) -> bool:
+    entries = cast(list[object], runs) if isinstance(runs, list) else [None]
+    return all(isinstance(run, dict) and isinstance(cast(JsonObject, run).get("settings", {}), dict) for run in entries)
 
 
 def _check_same(file: Path, former: JsonObject, header: JsonObject) -> None:

@@ -118,7 +118,9 @@ def _find_learning_rate(probe: Probe) -> dict[str, object]:
     curve = probe.folder / "learning_rate.png"
     draw_range_test(test.rates, test.losses, list(smoothed), suggestion, curve)
     if suggestion is None:
-        _log.warning("The loss fell at no learning rate between %g and %g: %s", test.rates[0], test.rates[-1], curve)
+        _log.warning(
+            "The loss did not fall at any learning rate between %g and %g: %s", test.rates[0], test.rates[-1], curve
+        )
     else:
         _log.info("The loss fell fastest at optimizer.factory.lr=%g; look at %s", suggestion, curve)
     return {"learning_rate": suggestion}

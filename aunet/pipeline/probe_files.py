@@ -70,9 +70,10 @@ def write_findings(
 
 
 def _further_tables(changes: pd.DataFrame, targets: Sequence[Target]) -> list[PaperTable]:
-    """Return the tables that the report folds: every metric for all targets."""
-    names = [target.name for target in targets]
-    return [change_table(changes, metric, names, "change by each intervention, all gates") for metric in SHOWN_METRICS]
+    """Return the tables that the report folds: every metric that was measured, for all targets."""
+    names, measured = [target.name for target in targets], set(changes["metric"])
+    title = "change by each intervention, all gates"
+    return [change_table(changes, metric, names, title) for metric in SHOWN_METRICS if metric in measured]
 
 
 def _map_tables(folder: Path, findings: ProbeFindings) -> list[PaperTable]:

@@ -155,7 +155,7 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
             record.end("failed")
         if is_disk_full(error):
             raise UserError(
-                f"{folder}: the disk is full; the checkpoint before is kept. Free some of it, then: {resume}"
+                f"{folder}: the disk is full; the checkpoint before is kept. Free some space, then: {resume}"
             ) from None
         if is_worker_killed(error):
             raise UserError(

@@ -26,6 +26,7 @@ from aunet.inference.prediction import Prediction
 from aunet.inference.prediction_files import ScanFile, read_ahead
 from aunet.pipeline.log_capture import collected_warnings
 from aunet.pipeline.prediction_delivery import Delivery
+from aunet.pipeline.prediction_leftovers import SCRATCH
 from aunet.pipeline.prediction_manifest import PredictionManifest, ScanEntry
 
 _log = logging.getLogger(__name__)
@@ -92,22 +93,22 @@ class _Ends:
 
     def add(self, file: ScanFile, work: _Work) -> None:
         """Report a scan's error, if any, and write its entry of the manifest."""
-        work.entry.label_map = file.label_map.name
-        if work.error is None:
-            self._written += 1
-        else:
-            self.failed.append(file.name)
-            work.entry.label_map = None
-            work.entry.error = _report(work.error, file)
         try:
             if work.error is not None and is_disk_full(work.error):
                 raise work.error
+            work.entry.label_map = file.label_map.name
+            if work.error is None:
+                self._written += 1
+            else:
+                self.failed.append(file.name)
+                work.entry.label_map = None
+                work.entry.error = _report(work.error, file)
             self._manifest.add(file.name, work.entry, engines=[one.engine_name for one in self._predictor.members])
         except OSError as error:
             if not is_disk_full(error):
                 raise
             raise UserError(
-                f"{self._folder}: the disk is full; {self._written} label maps were finished and stay. Free some of it,"
+                f"{self._folder}: the disk is full; {self._written} label maps were finished and stay. Free some space,"
                 " then continue with --skip-existing."
             ) from None
 
@@ -130,7 +131,7 @@ def _predict(predictor: ScanPredictor, work: _Work, delivery: Delivery, on_progr
     """Predict a scan that was read; an error is kept in ``work``."""
     if work.error is not None:
         return
-    start, scratch = time.monotonic(), delivery.folder / f".{uuid4().hex[:8]}-volumes"
+    start, scratch = time.monotonic(), delivery.folder / f".{uuid4().hex[:8]}-{SCRATCH}"
     with collected_warnings() as messages:
         try:
             predictor.warn_if_unusual(work.channels)
@@ -153,14 +154,16 @@ def _write(predictor: ScanPredictor, work: _Work, file: ScanFile, delivery: Deli
     If ``is_first``, volumes that are there come from other runs or settings.
     """
     start = time.monotonic()
-    try:
-        if work.prediction is not None:
-            if is_first:
-                delivery.remove_volumes(file)
-            window = predictor.members[0].preprocessing.shown_window()
-            delivery.write(file, work.channels[0], work.prediction, window)
-    except Exception as error:  # noqa: BLE001, reported with the scan
-        work.error = error
+    with collected_warnings() as messages:
+        try:
+            if work.prediction is not None:
+                if is_first:
+                    delivery.remove_volumes(file)
+                window = predictor.members[0].preprocessing.shown_window()
+                delivery.write(file, work.channels[0], work.prediction, window)
+        except Exception as error:  # noqa: BLE001, reported with the scan
+            work.error = error
+    work.entry.warnings += messages
     work.prediction, work.channels = None, []
     work.entry.seconds["write"] = _seconds_since(start)
     return work

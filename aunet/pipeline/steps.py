@@ -287,7 +287,7 @@ def save_failed_batch(error: NonFiniteLossError, folder: Path) -> UserError:
         torch.save({"step": error.step, **error.batch}, temporary)
     return UserError(
         f"{folder}: {error}. The batch, before augmentation, is in {path.name}; the checkpoint before it stays. Look at"
-        " these cases, lower optimizer.factory.lr, set trainer.precision=float32, or go past it in another run with"
+        " these cases, lower optimizer.factory.lr, set trainer.precision=float32, or skip such steps in a new run with"
         " trainer.on_nonfinite=skip."
     )
 

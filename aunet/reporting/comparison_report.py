@@ -14,7 +14,7 @@ def write_comparison_report(
     title: str,
     sentences: Sequence[str],
     tables: Sequence[PaperTable],
-    figures: Sequence[Path],
+    figures: Mapping[Path, str],
     runs: Mapping[str, RunFolder],
 ) -> None:
     """Write the page to ``path``.
@@ -24,11 +24,10 @@ def write_comparison_report(
         title: of the page.
         sentences: the verdicts.
         tables: in order.
-        figures: PNG files to embed; each is captioned by its name.
+        figures: PNG files to embed, and their captions.
         runs: by name, those whose cases the viewer shows.
     """
-    names = [figure.stem.replace("_", " ") for figure in figures]
-    pictures = [embed_picture(figure, name, name) for figure, name in zip(figures, names, strict=True)]
+    pictures = [embed_picture(figure, caption, caption) for figure, caption in figures.items()]
     parts = {"title": title, "sentences": sentences, "tables": tables, "figures": pictures}
     if not runs:
         write_text(path, render_page("comparison.html", **parts, viewer=None))

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aunet.errors import UserError
 from aunet.files import JsonObject, read_json_object, write_text
 from aunet.reporting.html import Picture, embed_picture, render_page
 
 FINDINGS, PAGE, PICTURES = "probe.json", "probe.html", "pictures"
+_REMEDY = "`aunet probe RUN --output DIR` writes it."
 
 _PICTURE_NOTE = (
     "For each level: the mean of its gates' maps, as it is and as each intervention leaves it; below, where the"
@@ -17,11 +19,11 @@ _PICTURE_NOTE = (
 
 @dataclass(frozen=True)
 class ProbeTable:
-    """A table of text; one that ``is_folded`` is shown by a click on its title."""
+    """A table of text in groups of rows, of which the first alone names the group; folded ones show by a click."""
 
     title: str
     columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    groups: Sequence[Sequence[Sequence[str]]]
     notes: Sequence[str]
     is_folded: bool
 
@@ -38,9 +40,9 @@ class ProbeSection:
 def write_probe_page(folder: Path) -> Path:
     """Write ``probe.html`` to the ``folder`` of a probe from its other files, and return its path."""
     findings = _findings(folder)
-    title = f"Probe of {findings['model']}"
+    title = f"Probe of {findings.get('model', 'a run')}"
     section = probe_section(folder)
-    text = render_page("probe.html", title=title, description=findings["description"], probe=section)
+    text = render_page("probe.html", title=title, description=findings.get("description", ""), probe=section)
     write_text(folder / PAGE, text)
     return folder / PAGE
 
@@ -48,18 +50,24 @@ def write_probe_page(folder: Path) -> Path:
 def probe_section(folder: Path) -> ProbeSection:
     """Return the findings in ``folder``; raise UserError unless ``aunet probe`` wrote them."""
     findings = _findings(folder)
+    try:
+        notes = list(findings["notes"])
+        tables = [_table(found) for found in findings["tables"] if found["groups"]]  # older probes wrote empty ones
+        pictured: set[str] = set(findings["pictured_cases"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{folder / FINDINGS}: does not hold the findings of a probe ({error}). {_REMEDY}") from None
     pictures = [
         embed_picture(path, f"Interventions on {path.stem}", _PICTURE_NOTE, path.stem, widest=2000)
         for path in sorted((folder / PICTURES).glob("*.png"))
-        if path.stem in findings["pictured_cases"]
+        if path.stem in pictured
     ]
-    return ProbeSection(findings["notes"], [_table(found) for found in findings["tables"]], pictures)
+    return ProbeSection(notes, tables, pictures)
 
 
 def _findings(folder: Path) -> JsonObject:
-    return read_json_object(folder / FINDINGS, "`aunet probe RUN --output DIR` writes it.")
+    return read_json_object(folder / FINDINGS, _REMEDY)
 
 
 def _table(found: JsonObject) -> ProbeTable:
-    rows = [row for group in found["groups"] for row in group]
-    return ProbeTable(found["title"], found["columns"], rows, found["notes"], found["is_folded"])
+    groups = [[list(row) for row in group] for group in found["groups"]]
+    return ProbeTable(found["title"], list(found["columns"]), groups, list(found["notes"]), found["is_folded"])

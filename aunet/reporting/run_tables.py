@@ -6,7 +6,7 @@ from aunet.messages import age_words
 from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
 from aunet.runs.run_state import RunState
 
-_DIED_NOTE = "died: its process ended without a word (killed, out of memory, power); resume=RUN continues it."
+_DIED_NOTE = "died: its process ended without a message (killed, out of memory, power); resume=RUN continues it."
 
 
 def run_table(title: str, states: Sequence[tuple[str, RunState]]) -> PaperTable:

@@ -45,7 +45,7 @@ def _epoch_sentences(run: RunFolder) -> list[str]:
     if isnan(dice):
         return []
     late = " It is the last one, so a longer training may help." if best == last else ""
-    return [f"The best validation Dice, {dice:.3f}, was reached in epoch {best} of 0 to {last}.{late}"]
+    return [f"The best validation Dice, {dice:.3f}, was reached in epoch {best} of {last}, counted from 0.{late}"]
 
 
 def _attention_sentences(run: RunFolder) -> list[str]:

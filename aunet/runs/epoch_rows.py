@@ -22,13 +22,27 @@ def replace_row(path: Path, row: Row) -> None:
 
     A column that only some epochs have is empty in the others.
     """
-    rows = [old for old in read_table(path) if int(old["epoch"]) < int(row["epoch"])]
+    rows = read_rows_before(path, int(row["epoch"]))
     table = io.StringIO()
     columns = list(dict.fromkeys([*row, *(name for old in rows for name in old)]))
     writer = csv.DictWriter(table, fieldnames=columns, lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows([*rows, row])
     write_text(path, table.getvalue())
+
+
+def read_rows_before(path: Path, epoch: int) -> list[dict[str, str]]:
+    """Return the rows of the epochs before ``epoch``; empty without such a file.
+
+    Raises:
+        UserError: the file is not a table of epochs.
+    """
+    return [row for row in read_table(path) if _epoch(row, path) < epoch]
+
+
+def read_epochs(path: Path) -> list[int]:
+    """Return the epoch of each row; raise UserError unless the file, if there is one, is a table of epochs."""
+    return [_epoch(row, path) for row in read_table(path)]
 
 
 def read_columns(path: Path) -> Columns | None:
@@ -64,3 +78,11 @@ def read_table(path: Path) -> list[dict[str, str]]:
             return [{name: cell or "" for name, cell in row.items()} for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: not a table of epochs ({error}). {_RESTORE}") from None
+
+
+def _epoch(row: Mapping[str, str], path: Path) -> int:
+    try:
+        return int(row["epoch"])
+    except (KeyError, ValueError):
+        held = repr(row["epoch"]) if "epoch" in row else "no column epoch"
+        raise UserError(f"{path}: not a table of epochs ({held} instead of a number of an epoch). {_RESTORE}") from None

@@ -71,7 +71,9 @@ def _is_taken_over(descriptor: int, folder: Path) -> bool:
         except BlockingIOError:
             time.sleep(_PAUSE_SECONDS)
         except OSError as error:
-            _log.warning("%s cannot be locked (%s); see that no second process trains in it.", folder, error.strerror)
+            _log.warning(
+                "%s cannot be locked (%s); make sure that no second process trains in it.", folder, error.strerror
+            )
             return True
     return False
 

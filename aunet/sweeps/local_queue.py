@@ -95,7 +95,7 @@ def run_jobs_here(jobs: Sequence[Job], at_once: int) -> None:
     with LocalQueue(at_once) as queue, QueueDisplay(len(jobs)) as display:
         while waiting or queue.running:
             for job in [job for job in waiting if is_locked(job.folder) and job.name not in taken]:
-                display.tell(f"{job.name} is under way in another process; it is waited for.")
+                display.tell(f"Waiting for {job.name}, which another process is training.")
                 taken.add(job.name)
             _start_next(waiting, queue, display)
             for process in queue.take_ended():

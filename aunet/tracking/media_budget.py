@@ -33,7 +33,7 @@ class MediaBudget:
         if total > self._limit:
             self._is_full = True
             _log.warning(
-                "%s holds as many pictures as logger.media_mib allows; further ones are in the run's folder alone.",
+                "%s holds as many pictures as logger.media_mib allows; further ones are only in the run's folder.",
                 self._name,
             )
             return False

@@ -7,6 +7,7 @@ import netrc
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlparse
 from uuid import uuid4
@@ -63,7 +64,10 @@ class WandbTracker:
             (RunFolder(run.folder).wandb / _ID_FILE).write_text(self._run.id, encoding="utf-8")
         self._is_offline = mode == "offline"
         self._run.define_metric("*", step_metric="epoch")  # else an epoch repeated after a resume is a step back
-        self.description = mode + reason + ("; send it later with 'wandb sync --append'" if self._is_offline else "")
+        sending = (
+            f"; send it later: wandb sync --append {quote(str(Path(self._run.dir).parent))}" if self._is_offline else ""
+        )
+        self.description = mode + reason + sending
 
     def metrics(self, values: Mapping[str, float], epoch: int) -> None:
         """Log a row of the history, with the epoch's pictures."""

@@ -160,7 +160,7 @@ def check_can_be_sharded(trainer: TrainerConfig) -> None:
     for key, value in settings:
         if trainer.strategy == "fsdp" and value is not None and value is not False:
             raise UserError(
-                f"trainer.{key}={value}: does not go with trainer.strategy=fsdp. Leave it out, or take"
+                f"trainer.{key}={value}: cannot be combined with trainer.strategy=fsdp. Leave it out, or take"
                 " trainer.strategy=ddp."
             )
 

@@ -93,7 +93,7 @@ def _refusal(start: Start, lineage: Lineage, tested: Sequence[str]) -> str:
     return (
         f"{start.key}={start.source}: {len(tested)} of the {total} test cases were used by {run.folder}"
         f" ({trained} to train, {len(tested) - trained} to choose the best epoch): {names}. Their scores"
-        f" would not be of unseen patients. {_remedy(start, lineage)}, or let it be with init_overlap=allow, which"
+        f" would not be of unseen patients. {_remedy(start, lineage)}, or accept it with init_overlap=allow, which"
         " marks the run's record and all its tables."
     )
 

@@ -125,7 +125,8 @@ def _read_seen(folder: Path) -> SeenCases | None:
         train, val, test = (tuple(map(str, content[part])) for part in ("train", "val", "test"))
         patients, digests = dict(content.get("patients", {})), dict(content.get("digests", {}))
         root = run.read_config()["data"]["root"]
-    except (ValueError, KeyError, TypeError, AttributeError):  # a damaged file is a UserError, which is a ValueError
+    # A damaged file is a UserError, which is a ValueError; a home folder that nobody has, a RuntimeError.
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError):
         return None
     is_phantom = bool(read_json_if_sound(RunFolder(folder).record).get("is_phantom"))
     names = CaseNames(patients, digests, None if root is None else data_folder(root), is_phantom)

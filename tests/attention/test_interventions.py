@@ -163,7 +163,19 @@ def test_open_gates_are_those_of_a_network_whose_scores_are_huge() -> None:
     assert torch.allclose(opened, probe.watch(image).logits, atol=1e-5)
 
 
-@pytest.mark.parametrize("option", [name for name in OURS if name.startswith("attention")])
+def _is_gated_as_another(option: str) -> bool:
+    """Return whether the option has the default gates and differs in its blocks."""
+    return any(block in option for block in ("inception", "recurrent", "residual"))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        pytest.param(name, marks=pytest.mark.slow if _is_gated_as_another(name) else ())
+        for name in OURS
+        if name.startswith("attention")
+    ],
+)
 def test_every_gate_of_conf_model_can_be_watched_and_replaced(option: str) -> None:
     network = small_network(settings_of(option, 3), levels=3)
     image, size = random(2, 24, 16, 16), (16, 16, 16)

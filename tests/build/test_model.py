@@ -209,6 +209,12 @@ def test_an_ensemble_applies_the_steps_that_are_set_if_its_runs_chose_others(
     assert [type(step).__name__ for step in same] == ["MinimumVolume", "LargestComponent"]
 
 
+def test_an_ensemble_of_no_run_is_refused_and_one_folder_is_an_ensemble_of_one(run: Path) -> None:
+    with pytest.raises(UserError, match=r"load_ensemble: folders is empty.* Give the folders"):
+        aunet.load_ensemble([])
+    assert len(aunet.load_ensemble(run, "cpu").members) == len(aunet.load_ensemble(str(run), "cpu").members) == 1
+
+
 def test_a_coarse_run_crops_with_the_steps_that_it_chose_and_its_copy_does_too(run: Path, tmp_path: Path) -> None:
     chosen = with_choice(run, tmp_path / "coarse", "largest_component")
     plain, with_steps = (region_config(run, folder) for folder in (run, chosen))

@@ -1,5 +1,6 @@
 """The command line's answers and exit status."""
 
+import logging
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import pytest
 import aunet
 from aunet.commands import main as command_line
 from aunet.errors import UserError
+from aunet.terminal import LogHandler
 
 HEAVY = ("torch", "monai", "pytorch_lightning", "hydra", "wandb", "pandas", "scipy", "matplotlib", "nibabel", "optuna")
 
@@ -96,3 +98,10 @@ def test_train_py_reports_a_misspelled_override_with_status_2(repository: Path, 
     assert process.stderr == "aunet: modle=attention: there is no key or group 'modle'. Did you mean model?\n"
     assert process.stdout == ""
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["word " * 60, "/a/path/" + "x" * 200, "two\nlines"])
+def test_a_message_in_a_file_or_pipe_is_not_wrapped(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    record = logging.LogRecord("aunet", logging.WARNING, "file", 1, "read %s", (text,), None)
+    LogHandler().emit(record)
+    assert capsys.readouterr().err == f"WARNING  read {text}\n"

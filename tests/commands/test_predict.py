@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,6 +195,8 @@ def test_volumes_and_pictures_lie_beside_the_label_maps(scans: Path, tmp_path: P
     assert predict(scans / "oblique.nii.gz", "--output", output, *words) == 0
     found = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
     assert found == {
+        ".predict.lock",
+        ".predictions.lock",
         "oblique.mha",
         "class_names.json",
         "predictions.json",
@@ -218,7 +221,7 @@ def test_a_list_of_scans_is_read_from_standard_input(
     scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second, *_ = sorted(scans.iterdir())
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{first}\n\n{second}\n"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"\ufeff{first}\r\n \r\n{second} \r\n"))
     assert predict("-", "--output", tmp_path / "out") == 0
     assert {path.name for path in (tmp_path / "out").glob("*.nii.gz")} == {first.name, second.name}
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
@@ -226,8 +229,22 @@ def test_a_list_of_scans_is_read_from_standard_input(
     assert "standard input holds no path" in capsys.readouterr().err
 
 
+def test_names_of_any_encoding_are_read_from_standard_input(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = os.fsdecode(os.fsencode(scans) + b"/Gr\xf6\xdfe.nii.gz")
+    (scans / "oblique.nii.gz").rename(odd)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(odd)), encoding="utf-8"))
+    assert predict("-", "--output", tmp_path / "out") == 0
+    assert os.listdir(os.fsencode(tmp_path / "out")).count(b"Gr\xf6\xdfe.nii.gz") == 1  # noqa: PTH208, of bytes
+
+
 def test_a_full_disk_ends_the_prediction_with_one_message_and_keeps_what_is_finished(
-    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    scans: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     written: list[Path] = []
 
@@ -241,6 +258,7 @@ def test_a_full_disk_ends_the_prediction_with_one_message_and_keeps_what_is_fini
     assert predict(scans, "--output", tmp_path / "out") == 2
     message = capsys.readouterr().err
     assert f"{tmp_path / 'out'}: the disk is full; 2 label maps were finished and stay" in message
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert sorted((tmp_path / "out").glob("*.nii.gz")) == sorted(written)
 
 

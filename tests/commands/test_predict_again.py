@@ -1,6 +1,7 @@
 """`aunet predict` into a folder that holds files of earlier predictions."""
 
 import json
+import logging
 from pathlib import Path
 
 import nibabel
@@ -9,15 +10,20 @@ import pytest
 import SimpleITK
 from PIL import Image
 
+import aunet
 import aunet.build.model
 from aunet.classes import Labels
 from aunet.commands.main import main
 from aunet.data.io.volume import Volume, read_label
 from aunet.data.preprocessing.steps import Preprocessing
-from aunet.inference.prediction import Origin
+from aunet.errors import UserError
+from aunet.export import label_formats
+from aunet.inference.output_format import OutputFormat
+from aunet.inference.prediction import Origin, Outputs, Prediction
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 from aunet.pipeline import prediction_delivery
+from aunet.pipeline.prediction_leftovers import cleared_of_leftovers
 from aunet.pipeline.scan_predictions import _allocate  # pyright: ignore[reportPrivateUsage]
 from tests.inference.tiny_networks import Pointwise
 
@@ -187,3 +193,84 @@ def test_volumes_on_the_disk_reserve_all_of_their_room(tmp_path: Path) -> None:
     array = _allocate(tmp_path, (3, 512, 1024))
     [file] = tmp_path.iterdir()
     assert file.stat().st_blocks * 512 >= file.stat().st_size == array.nbytes
+
+
+def leave_behind(output: Path) -> list[Path]:
+    """Write what a prediction of ``first`` leaves that is killed while it writes."""
+    files = [
+        *(".0a1b2c3d-first.nii.gz", ".0a1b2c3d-volumes/ff00ff00", "overlays/.0a1b2c3d-first.png"),
+        *("probabilities/first/.0a1b2c3d-01_bright.nii.gz", "attention/.0a1b2c3d-first/level_1.nii.gz"),
+    ]
+    for name in files:
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_bytes(b"unfinished")
+    return [output / name for name in files]
+
+
+def test_what_a_killed_prediction_left_is_removed_by_the_next_one_and_nothing_else(first: Path, output: Path) -> None:
+    left = leave_behind(output)
+    kept = [output / name for name in (".0a1b2c3d-notes.txt", ".hidden-first.nii.gz", "attention/second/a-b.nii.gz")]
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"of others")
+    assert predict("one", first, "--overlay", output) == 0
+    assert not any(path.exists() for path in (*left, left[1].parent, left[4].parent))
+    assert all(path.exists() for path in (*kept, output / "first.nii.gz", output / "overlays" / "first.png"))
+
+
+def test_files_of_a_prediction_that_still_runs_are_not_removed(second: Path, output: Path) -> None:
+    with cleared_of_leftovers(output, []):
+        left = leave_behind(output)
+        assert predict("one", second, output) == 0
+        assert all(path.exists() for path in left)
+
+
+def test_predictions_into_one_folder_at_a_time_record_the_scans_of_all(
+    first: Path, second: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second scan is predicted by another command while the first one is."""
+    predict_volume, others = Predictor.predict_volume, [second]
+
+    def meanwhile(self: Predictor, *words: object, **named: object) -> object:
+        if others:
+            assert predict("one", others.pop(), output) == 0
+        return predict_volume(self, *words, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Predictor, "predict_volume", meanwhile)
+    assert predict("one", first, output) == 0
+    assert set(json.loads((output / "predictions.json").read_text())["scans"]) == {"first", "second"}
+
+
+def test_a_warning_while_a_label_map_is_written_is_in_the_record(
+    first: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(path: Path, prediction: Prediction, scan: object) -> None:
+        logging.getLogger("aunet.export").warning("%s: a segment is empty", path.name)
+        prediction.write(path)
+
+    monkeypatch.setitem(label_formats.LABEL_FORMATS, "nii.gz", OutputFormat(".nii.gz", write))
+    assert predict("one", first, output) == 0
+    [entry] = json.loads((output / "predictions.json").read_text())["scans"].values()
+    assert entry["warnings"] == ["first.nii.gz: a segment is empty"]
+
+
+def test_python_predicts_a_folder_as_the_command_does(first: Path, second: Path, output: Path) -> None:
+    outputs = Outputs(uncertainty=True)
+    found = aunet.predict_run("one", str(first.parent), output, outputs, has_overlay=True, label_format="mha")
+    assert found == [output / "first.mha", output / "second.mha"]
+    words = ("--uncertainty", "--overlay", "--format", "mha")
+    assert predict("one", first.parent, *words, output.with_name("command")) == 0
+    by_python, by_command = (
+        {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.suffix in (".mha", ".png")}
+        for folder in (output, output.with_name("command"))
+    )
+    assert by_python == by_command
+    assert len(by_python) == 8
+    with pytest.raises(UserError, match="label maps are there already"):
+        aunet.predict_run(["one"], [first, second], output, label_format="mha")
+    found[0].unlink()
+    aunet.predict_run("one", [first, second], output, label_format="mha", existing="skip")
+    assert set(json.loads((output / "predictions.json").read_text())["scans"]) == {"first", "second"}
+    second.write_bytes(b"damaged")
+    with pytest.raises(UserError, match="1 of 2 scans could not be predicted"):
+        aunet.predict_run("one", [first, second], output, label_format="mha", existing="overwrite")

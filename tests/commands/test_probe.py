@@ -120,6 +120,9 @@ def test_the_report_needs_no_other_file(probed: Path) -> None:
     findings = json.loads((probed / "probe.json").read_text(encoding="utf-8"))
     assert [verdict["target"] for verdict in findings["verdicts"]] == ["level 2"]
     assert all(table["title"] in page for table in findings["tables"])
+    assert all(table["groups"] for table in findings["tables"])
+    # A sorted row keeps the name of its gates, which only the first row of a group shows.
+    assert page.count('<td class="repeated">level 2 gate 1</td>') >= 5
     assert "http" not in page.replace("http-equiv", "")
     assert page.count("data:image/webp") == 1
 

@@ -37,7 +37,7 @@ def test_runs_are_listed_with_status_data_model_epochs_and_scores(
     text = " ".join(" ".join(row) for row in printed)
     assert "(PHANTOM)" in text
     assert "PHANTOM data" in text
-    assert "ended without a word" in text
+    assert "ended without a message" in text
 
 
 def test_a_death_on_another_machine_is_a_guess(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

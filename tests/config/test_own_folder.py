@@ -135,8 +135,8 @@ def test_a_key_of_hydra_without_effect_is_refused_in_a_yaml_file_too(text: str, 
     ("words", "message"),
     [
         (["-m", "seed=0,1", "hydra.run.dir=here"], "a sweep has a folder for each job"),
-        (["hydra.sweep.dir=here"], "without -m nothing obeys it"),
-        (["hydra/launcher=submitit_slurm"], "without -m nothing obeys it"),
+        (["hydra.sweep.dir=here"], "a setting of sweeps"),
+        (["hydra/launcher=submitit_slurm"], "a setting of sweeps"),
     ],
 )
 def test_a_place_that_the_command_would_not_use_is_refused(
@@ -144,3 +144,12 @@ def test_a_place_that_the_command_would_not_use_is_refused(
 ) -> None:
     assert main(["train", *words]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["true", "3", "2.5"])
+def test_a_file_of_one_word_is_refused_in_one_sentence(
+    text: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "data" / "mine.yaml").write_text(text)
+    assert main(["train", "--cfg", "data=mine", "--config-dir", str(folder)]) == 2
+    assert "one of its YAML files holds no keys" in capsys.readouterr().err

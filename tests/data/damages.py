@@ -73,14 +73,14 @@ class Damage:
 
 FAULTS = {
     # Files that are not what their name says, or not whole.
-    "an image of no bytes": Damage("folder", holds(IMAGE, b""), "not a readable NIfTI.*copy it again"),
+    "an image of no bytes": Damage("folder", holds(IMAGE, b""), "an empty file.*Copy or export it again"),
     "a gzip file cut short": Damage("folder", cut(IMAGE, 0.6), "truncated.*copy it again"),
     "a gzip file cut in its header": Damage("folder", cut(IMAGE, 0.02), "truncated.*copy it again"),
     "a gzip file with a wrong byte": Damage("folder", byte_flipped(IMAGE, 700), "not a readable.*copy it again"),
     "a gzip file with a wrong checksum": Damage("folder", byte_flipped(IMAGE, -6), "CRC check failed.*copy it again"),
     "a gzip file with more behind it": Damage("folder", goes_on(IMAGE, b"more"), "Not a gzipped.*copy it again"),
     "a .nii file cut short": Damage("folder", unpacked(IMAGE, "images/case_0.nii", 0.7), "truncated.*copy it again"),
-    "a text file named .nii.gz": Damage("folder", holds(IMAGE, b"no scan" * 99), "not a readable.*what its name says"),
+    "a text file named .nii.gz": Damage("folder", holds(IMAGE, b"no scan" * 99), "plain text.*Read it in an editor"),
     "a label map cut short": Damage("folder", cut(LABEL, 0.5), "labels/.*truncated.*copy it again"),
     "a folder in place of an image": Damage("folder", folder_in_place(IMAGE), "no DICOM file.*give"),
     "a folder in place of a label map": Damage(
@@ -168,7 +168,7 @@ FAULTS = {
     "an nnU-Net image without its number": Damage(
         "nnunet",
         lambda root: (root / "imagesTr" / "ball 000_0000.nii.gz").rename(root / "imagesTr" / "ball 000.nii.gz"),
-        "ends in no channel.*rename it",
+        "has no channel number.*rename it",
     ),
     "an nnU-Net label map missing": Damage("nnunet", gone("labelsTr/ball 000.nii.gz"), "no file. Put"),
     # A mask an organ.
@@ -225,7 +225,7 @@ FAULTS = {
     "a patient filed twice": Damage(
         "ct82",
         copied("TCIA_pancreas_labels-02-05-2017/label0001.nii.gz", "label0001.nii.gz"),
-        "0001 is there twice.*keep",
+        "0001 has two scans.*keep",
         names="patient 0001",
     ),
     "a label map that marks nothing": Damage(

@@ -36,7 +36,7 @@ OPTIONS = {
 # Keys that the schema leaves to a constructor, a source or Hydra.
 FREE_KEYS = ("data.source.", "model.network.", "hydra.", "loss.function.")
 # Programs of others, whose words are not ours to check.
-OTHERS = ("git", "cd", "wandb", "tensorboard")
+OTHERS = ("git", "cd", "source", "wandb", "tensorboard")
 
 
 def aunet_words(words: list[str]) -> list[str] | None:

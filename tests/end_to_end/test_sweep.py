@@ -142,7 +142,7 @@ def test_the_jobs_of_a_cluster_are_stopped_with_a_checkpoint_and_continue_when_q
     assert job.state.status == "finished"
     log = (job.folder / "log.txt").read_text()
     assert log.count("Stopping after this step") == 1
-    assert log.count("Going on from") == 1
+    assert log.count("Continuing from") == 1
     assert main(["train", *_of_one_run(settings), f"hydra.run.dir={tmp_path}/whole"]) == 0
     for name in ("metrics.csv", "test/case_scores.csv"):
         assert (job.folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -46,3 +46,9 @@ def test_a_spread_that_cannot_be_estimated_again_leaves_the_power_unknown() -> N
     assert math.isnan(power(0.01, Spreads(0.03, 0.005, 0.02), 20, 1))
     assert math.isnan(power(0.01, ONE_TRAINING, 1, 1))
     assert trainings_needed(Spreads(math.nan, 0.005, math.nan), 1) is None
+
+
+def test_a_difference_of_many_standard_errors_is_always_found() -> None:
+    """Its other tail is too small for a number."""
+    assert power(0.5, ONE_TRAINING, 20, 1) == 1
+    assert patients_needed(Spreads(0.0005, math.nan, math.nan), 1) == 2

@@ -1,5 +1,7 @@
 """The parts of a bundle that MONAI reads, without a network."""
 
+import gzip
+import re
 from pathlib import Path
 
 import nibabel
@@ -7,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.data import MetaTensor
-from monai.transforms import SaveImage
+from monai.data import Dataset, MetaTensor
+from monai.transforms import Compose, LoadImaged, SaveImage
 from nibabel.nifti1 import Nifti1Image
 
 from aunet.build.model import load_run
 from aunet.classes import Labels
 from aunet.export.bundle import _metadata, _postprocessing
 from aunet.export.exported_model import ExportedModel, describe_windows
-from aunet.export.standalone.monai_parts import Painted, Respaced, VolumeWriter, scans_in
+from aunet.export.standalone.monai_parts import Evaluator, Painted, Respaced, VolumeWriter, WindowInferer, scans_in
 from aunet.export.standalone.postprocessing import Step
 
 
@@ -69,6 +71,40 @@ def test_numbered_files_of_all_channels_are_scans_and_those_of_one_are_channels(
     found = [scan["image"] for scan in scans_in(str(tmp_path), 2)]
     split = [str(tmp_path / f"split_{number:04d}.nii") for number in range(2)]
     assert found == [split, *(str(tmp_path / f"whole_{number:04d}.nii") for number in range(3))]
+    Path(split[1]).write_bytes(b"damaged")
+    assert split in [scan["image"] for scan in scans_in(str(tmp_path), 2)]
+
+
+def test_two_scans_that_would_share_a_label_map_are_refused(tmp_path: Path) -> None:
+    for name in ("a.nii", "a.nii.gz", "b.nii"):
+        nibabel.save(Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)), tmp_path / name)
+    with pytest.raises(ValueError, match=r"a\.nii\.gz: .* that of a\.nii\. Move"):
+        scans_in(str(tmp_path), 1)
+
+
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")  # MONAI registers readers of all formats
+def test_a_scan_that_cannot_be_labelled_is_named_and_does_not_stop_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "damaged.nii.gz").write_bytes(gzip.compress(bytes(500))[:40])
+    for name, value in (("nan", np.nan), ("sound", 1.0)):
+        volume = np.full((8, 8, 8), value, np.float32)
+        nibabel.save(Nifti1Image(volume, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    transforms = [LoadImaged("image", ensure_channel_first=True), Respaced("image", (1, 1, 1), "area")]
+    saved: list[str] = []
+    evaluator = Evaluator(
+        Dataset(scans_in(str(tmp_path), 1), Compose(transforms)),
+        torch.nn.Conv3d(1, 2, 1),
+        WindowInferer([8, 8, 8], 0.5, [1, 1, 1], 0),
+        lambda case: saved.append(Path(case["pred"].meta["filename_or_obj"]).name),
+        torch.device("cpu"),
+    )
+    with pytest.raises(SystemExit, match="2 of 3 scans were not labelled"):
+        evaluator.run()
+    assert saved == ["sound.nii.gz"]
+    damaged, nan = [message for message in caplog.messages if "not labelled" in message]
+    assert re.fullmatch(r"damaged\.nii\.gz: not labelled: [^\n]*(Error|Exception): [^\n]+", damaged)
+    assert re.fullmatch(r"nan\.nii\.gz: not labelled: ValueError: .*NaN or infinite.*", nan)
 
 
 def test_a_bundle_of_regions_paints_their_logits(repository: Path) -> None:

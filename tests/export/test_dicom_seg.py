@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -262,6 +263,11 @@ def test_dicom_seg_is_a_format_of_predictions_of_series_alone(tmp_path: Path) ->
     expected = Volume(LABEL, GEOMETRIES["oblique"])
     assert np.array_equal(align(read_label(file.label_map), expected).array, LABEL)
     assert delivery.is_complete(file, LABELS)
+    moved = GEOMETRIES["oblique"].copy()
+    moved[:3, 3] += 1
+    shutil.rmtree(scan)
+    write_series(scan, np.zeros(LABEL.shape, np.int16), moved, **NEEDED)
+    assert not delivery.is_complete(file, LABELS)
     write_label(tmp_path / "scan.nii.gz", LABEL, np.eye(4))
     with pytest.raises(UserError, match=r"--format dicom-seg: .*scan\.nii\.gz is not DICOM"):
         scan_files([tmp_path / "scan.nii.gz"], tmp_path / "out", label_format=found)

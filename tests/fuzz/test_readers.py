@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.readers import READERS
+from tests.fuzz.run_readers import READERS
 from tests.fuzz.watch import try_inputs
 
 SEED = os.environ.get("AUNET_FUZZ_SEED", "0")

@@ -27,6 +27,18 @@ def test_files_and_folders_become_label_maps_of_their_names_in_order(tmp_path: P
     assert [file.label_map for file in files] == [tmp_path / "out" / f"{name}.nii.gz" for name in ("c.v2", "a", "b")]
 
 
+def test_a_scan_that_is_given_by_several_paths_counts_once_and_a_link_of_another_name_is_a_scan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan = touch(tmp_path / "scans", "Größe 1.nii.gz", "b.nii.gz") / "Größe 1.nii.gz"
+    (tmp_path / "linked").symlink_to(tmp_path / "scans")
+    (tmp_path / "scans" / "c.nii.gz").symlink_to(scan)
+    monkeypatch.chdir(tmp_path / "scans")
+    relative = Path("Größe 1.nii.gz")
+    files = scan_files([relative, scan, tmp_path / "linked" / scan.name, tmp_path / "scans"], tmp_path / "out")
+    assert [file.scan for file in files] == [relative, tmp_path / "scans" / "b.nii.gz", tmp_path / "scans" / "c.nii.gz"]
+
+
 def write_slices(folder: Path) -> Path:
     return write_series(folder, np.zeros((3, 3, 2), np.int16), np.eye(4))
 

@@ -96,6 +96,8 @@ def test_a_scan_with_other_channels_than_the_network_takes_is_refused(tmp_path: 
     predictor = Predictor(Neighbourhood(in_channels=2), MR, LABELS, Window((16, 16, 16)), in_channels=2)
     with pytest.raises(UserError, match=r"scan\.nii\.gz: 1 channels; the network was trained on 2"):
         predictor.predict(scan)
+    with pytest.raises(UserError, match="no file: 0 channels"):
+        predictor.predict([])
 
 
 def test_predicting_twice_gives_the_same() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from aunet.classes import Labels
 from aunet.data.io.volume import Volume
@@ -12,12 +13,15 @@ from aunet.data.preprocessing.region import Box
 from aunet.data.preprocessing.resampling import GridMapping
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
+from aunet.inference.coefficients import check_attention
 from aunet.inference.ensemble import Ensemble
 from aunet.inference.inferers import WholeVolume
 from aunet.inference.prediction import Outputs
 from aunet.inference.predictor import Predictor
 from aunet.inference.tiles import Tiled
 from aunet.inference.window_layout import Window
+from aunet.networks import UNet
+from aunet.networks.slice_by_slice import SliceBySlice
 from tests.data.geometries import GEOMETRIES
 from tests.inference.tiny_networks import Neighbourhood, Pointwise
 
@@ -183,6 +187,10 @@ def test_attention_of_a_network_without_gates_and_of_an_ensemble_is_refused() ->
     volume = scan(np.eye(4))
     with pytest.raises(UserError, match=r"--attention: this run's network has no gates"):
         predictor().predict_volume([volume], Outputs(attention=True))
+    plain = UNet(spatial_dims=2, in_channels=1, num_classes=2, channels=(2, 4))
+    for ungated in (plain, SliceBySlice(plain), SliceBySlice(nn.Conv2d(1, 2, 1))):
+        with pytest.raises(UserError, match="has no gates"):  # before a scan is read
+            check_attention(ungated)
     with pytest.raises(UserError, match=r"--attention: each run of an ensemble has its own gates"):
         Ensemble([predictor(), predictor()], ["a", "b"]).predict_volume([volume], Outputs(attention=True))
 

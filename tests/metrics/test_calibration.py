@@ -1,10 +1,20 @@
-"""Brier score and expected calibration error against closed forms and sums over single voxels."""
+"""Brier score and expected calibration error against closed forms, sums over single voxels, and torchmetrics."""
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional as F
+from torchmetrics.functional.classification import binary_calibration_error
 
+from aunet.classes import Labels
+from aunet.data.io.volume import Volume
+from aunet.data.preprocessing.steps import Preprocessing
+from aunet.inference.inferers import WholeVolume
+from aunet.inference.prediction import Outputs
+from aunet.inference.predictor import Predictor
 from aunet.metrics import calibration
 from aunet.metrics.calibration import BINS, measure_calibration
+from tests.inference.tiny_networks import Neighbourhood
 
 
 def brute_force(probabilities: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
@@ -63,3 +73,29 @@ def test_slabs_change_nothing_and_voxels_without_reference_do_not_count(monkeypa
     assert (found.brier, found.ece) == pytest.approx((whole.brier, whole.ece))
     assert (found.brier, found.ece) == pytest.approx(brute_force(probabilities[is_counted], reference[is_counted]))
     assert measure_calibration(probabilities, reference, np.zeros_like(reference)) is None
+
+
+def test_predicted_probabilities_score_as_the_softmax_of_the_networks_logits() -> None:
+    random = np.random.default_rng(2)
+    scan = Volume(random.normal(50, 10, (16, 12, 8)).astype(np.float32), np.diag([1.0, 1.0, 3.0, 1.0]))
+    reference = random.integers(0, 3, scan.shape)
+    network, preprocessing = Neighbourhood().eval(), Preprocessing(None, "mr", None)
+    with torch.no_grad():
+        logits = network(torch.from_numpy(preprocessing.image([scan]).array)[None])[0] * 3
+        network.head.weight *= 3
+        network.head.bias *= 3  # pyright: ignore[reportOptionalOperand]
+    softmax = (logits.double().exp() / logits.double().exp().sum(dim=0)).float()
+    window = WholeVolume((16, 12, 8), (4, 4, 4))
+    predictor = Predictor(network, preprocessing, Labels(("background", "one", "two")), window)
+
+    predicted = predictor.predict_volume([scan], Outputs(probabilities=True)).probabilities
+
+    assert predicted is not None
+    for index in range(3):
+        inside = torch.from_numpy(reference == index)
+        found = measure_calibration(np.asarray(predicted[index]), inside.numpy())
+        assert found is not None
+        ece = binary_calibration_error(softmax[index].flatten(), inside.flatten().int(), n_bins=BINS, norm="l1")
+        assert found.ece == pytest.approx(float(ece), abs=1e-5)
+        assert found.brier == pytest.approx(float(F.mse_loss(softmax[index], inside.float())), abs=1e-6)
+        assert found.ece > 0.05

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from tests.networks.model_options import IN_CHANNELS, OURS, settings_of, small_network
 
-# Soft gates and hard ones, each in the U-Net, which alone has the slow tier.
-REPRESENTATIVES = ("attention", "attention_hard")
+# It has every layer of the U-Net too; the others are in the slow tier.
+REPRESENTATIVE = "attention"
 
 pytestmark = [
     # torch's own exporters use what torch itself has deprecated.
@@ -18,7 +18,7 @@ pytestmark = [
 
 
 @pytest.fixture(
-    params=[pytest.param(option, marks=() if option in REPRESENTATIVES else pytest.mark.slow) for option in OURS]
+    params=[pytest.param(option, marks=() if option == REPRESENTATIVE else pytest.mark.slow) for option in OURS]
 )
 def network(request: pytest.FixtureRequest) -> nn.Module:
     torch.compiler.reset()  # it counts how often a class was compiled, over all tests

@@ -127,7 +127,7 @@ def _class_of_value(wanted: Classes, names: Sequence[str], values_of_name: Value
     class_of_value = {0: 0}
     for index, name in enumerate(names):
         for entry in label_entries(wanted.get(name)):
-            remedy = " Write null for a class without."
+            remedy = " Write null for one that it lacks."
             for value in values_of_entries(f"{_KEY}.{name}", [entry], values_of_name, source, remedy):
                 if class_of_value.get(value, index) != index:
                     raise UserError(

@@ -24,6 +24,8 @@ _VERSION = 1
 _THREADS = min(4, os.cpu_count() or 1)
 # A file written twice within a tick of the file system's clock looks unchanged, so fresh files are not remembered.
 _FRESH_NS = 2_000_000_000
+# A time further ahead comes from a clock that was wrong, not from a moment ago; time zones differ by less.
+_AHEAD_NS = 24 * 3600 * 1_000_000_000
 _MOST_FILES = 200_000
 # Size, modification time in ns, inode, SHA-256 in hexadecimal digits.
 _Entry = tuple[int, int, int, str]
@@ -64,9 +66,16 @@ class ContentDigests:
             found = threads.map(digest_of, listed)
             digests = list(shown(found, "Checking files", len(listed)))
         if self._memory and self._learnt:
-            _write(self._memory, _read(self._memory) | self._learnt)
+            self._keep(self._memory)
             self._known, self._learnt = self._known | self._learnt, {}
         return digests
+
+    def _keep(self, memory: Path) -> None:
+        """Add what was learnt to ``memory``; warn if that fails, as on a full disk: the files are then read again."""
+        try:
+            _write(memory, _read(memory) | self._learnt)
+        except OSError as error:
+            _log.warning("%s cannot be written (%s): the next run reads every file again.", memory, error.strerror)
 
     def _of_path(self, path: Path, case_id: str) -> bytes:
         try:
@@ -92,7 +101,7 @@ class ContentDigests:
         identity = (status.st_size, status.st_mtime_ns, status.st_ino)
         entry = self._learnt.get(name) or self._known.get(name)
         if entry is None or entry[:3] != identity:
-            is_fresh = time.time_ns() - status.st_mtime_ns < _FRESH_NS
+            is_fresh = -_AHEAD_NS < time.time_ns() - status.st_mtime_ns < _FRESH_NS
             with path.open("rb") as file:
                 entry = (*identity, hashlib.file_digest(file, "sha256").hexdigest())
             if not is_fresh:

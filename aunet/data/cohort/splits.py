@@ -16,6 +16,7 @@ from aunet.data.cohort.joined_names import JoinedNames
 from aunet.errors import UserError
 
 _logger = logging.getLogger(__name__)
+_FEWEST_PATIENTS = 3
 
 Presence = Mapping[str, frozenset[int]]
 """case_id -> the classes found in its label map."""
@@ -190,10 +191,12 @@ def _train_size(train: float | None, tested: int, total: int) -> int:
     wanted = max(2, total - tested) if train is None else _number(train, total)
     if wanted < 2 or tested + wanted > total:
         told = "at least " if train is None else ""
+        remedy = "Give numbers that fit, or shares: data.split.train=null data.split.test=0.2."
+        if total < _FEWEST_PATIENTS:
+            remedy = "Add patients: one to train on, one to validate and one to test are the fewest."
         raise UserError(
-            f"data.split: {tested} patients to test and {told}{wanted} to train and validate (two at the least) make"
-            f" {tested + wanted}; the data have {total}. Give numbers that fit, or shares: data.split.train=null"
-            " data.split.test=0.2."
+            f"data.split: {tested} patients to test and {told}{wanted} to train and validate (at least two) make"
+            f" {tested + wanted}; the data have {total}. {remedy}"
         )
     return wanted
 

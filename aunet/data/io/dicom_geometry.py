@@ -10,8 +10,8 @@ from aunet.data.io.dicom_slices import Slice
 from aunet.errors import UserError
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
-_SAME_DIRECTION = 1e-3
-_SAME_SPACING = 1e-4  # mm
+SAME_DIRECTION = 1e-3
+SAME_SPACING = 1e-4  # mm
 _SAME_PLACE = 1e-3  # mm
 # A slice may lie this far from its place at equal steps: a share of a step, or mm that rounding to 0.1 mm explains.
 _PLACE_TOLERANCE = 0.05
@@ -85,15 +85,15 @@ def line_tolerance(step: NDArray[np.float64]) -> float:
 
 def _check_parallel(plane: Slice, first: Slice, scan: Path) -> None:
     directions = np.array([plane.along_row, plane.along_column])
-    if not np.allclose(directions @ directions.T, np.eye(2), atol=_SAME_DIRECTION):
+    if not np.allclose(directions @ directions.T, np.eye(2), atol=SAME_DIRECTION):
         raise UserError(
             f"{plane.file}: ImageOrientationPatient is {directions.ravel().tolist()}; it must be two unit vectors at a"
             " right angle. Convert the scan again from its source."
         )
     for what, value, expected, tolerance in (
         ("rows and columns", plane.shape, first.shape, 0.0),
-        ("pixel spacing", plane.spacing, first.spacing, _SAME_SPACING),
-        ("orientation", directions.ravel(), [*first.along_row, *first.along_column], _SAME_DIRECTION),
+        ("pixel spacing", plane.spacing, first.spacing, SAME_SPACING),
+        ("orientation", directions.ravel(), [*first.along_row, *first.along_column], SAME_DIRECTION),
     ):
         if not np.allclose(value, expected, rtol=0, atol=tolerance):
             raise UserError(

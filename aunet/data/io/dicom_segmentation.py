@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels import pixel_array
 
-from aunet.data.io.dicom_geometry import farthest_from_line, grid_affine, line_tolerance
+from aunet.data.io.dicom_geometry import (
+    SAME_DIRECTION,
+    SAME_SPACING,
+    farthest_from_line,
+    grid_affine,
+    line_tolerance,
+)
 from aunet.data.io.dicom_slices import HEADER_ERRORS, read_dataset
 from aunet.data.io.grid import Affine, Shape, Voxels
 from aunet.errors import UserError
@@ -88,24 +94,49 @@ def _grid(header: Dataset, frames: Sequence[Dataset], path: Path) -> tuple[list[
     """Return the slice of each frame, the affine, and the shape (columns, rows, slices)."""
     try:
         shared = header.SharedFunctionalGroupsSequence[0]
-        orientation = np.array(_group(frames[0], shared, "PlaneOrientationSequence").ImageOrientationPatient, float)
-        measures = _group(frames[0], shared, "PixelMeasuresSequence")
-        rows, columns = (float(side) for side in measures.PixelSpacing)
+        orientations = np.array(
+            [_group(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient for frame in frames], float
+        )
+        sides = np.array([_group(frame, shared, "PixelMeasuresSequence").PixelSpacing for frame in frames], float)
         positions = np.array(
             [_group(frame, shared, "PlanePositionSequence").ImagePositionPatient for frame in frames], float
         )
+        measures = _group(frames[0], shared, "PixelMeasuresSequence")
         told = float(measures.get("SpacingBetweenSlices") or measures.get("SliceThickness") or 0)
         size = int(header.Columns), int(header.Rows)
-        if orientation.shape != (6,) or positions.shape != (len(frames), 3):
-            raise ValueError("an orientation has six numbers, a position three")
+        if (orientations.shape[1:], sides.shape[1:], positions.shape[1:]) != ((6,), (2,), (3,)):
+            raise ValueError("an orientation has six numbers, a pixel two sides, a position three")
     except (*HEADER_ERRORS, IndexError) as error:
         raise UserError(f"{path}: its frames have no place in the patient ({error}); export it again.") from None
+    _check_alike(orientations, sides, path)
+    orientation, (rows, columns) = orientations[0], sides[0].tolist()
     normal = np.cross(orientation[:3], orientation[3:])
     normal *= np.sign((normal * (-1, -1, 1))[np.abs(normal).argmax()])
     numbers, step = _numbers_and_step(positions, normal, told, path)
     lowest = positions[numbers.index(0)]
     affine = grid_affine(orientation[:3] * columns, orientation[3:] * rows, step, lowest)
     return numbers, affine, (*size, max(numbers) + 1)
+
+
+def _check_alike(orientations: NDArray[np.float64], sides: NDArray[np.float64], path: Path) -> None:
+    """Raise UserError unless all frames have one orientation (frames, 6), at a right angle, and one pixel size."""
+    directions = orientations[0].reshape(2, 3)
+    if not np.allclose(directions @ directions.T, np.eye(2), atol=SAME_DIRECTION):
+        raise UserError(
+            f"{path}: ImageOrientationPatient is {orientations[0].tolist()}; it must be two unit vectors at a right"
+            " angle. Export the segmentation again."
+        )
+    for name, values, tolerance in (
+        ("ImageOrientationPatient", orientations, SAME_DIRECTION),
+        ("PixelSpacing", sides, SAME_SPACING),
+    ):
+        distances = np.abs(values - values[0]).max(axis=1)
+        if not (distances <= tolerance).all():
+            frame = int(distances.argmax())
+            raise UserError(
+                f"{path}: {name} of frame {frame + 1} is {values[frame].tolist()} and of frame 1 {values[0].tolist()};"
+                " a voxel grid has one. Export the segmentation of one series."
+            )
 
 
 def _numbers_and_step(

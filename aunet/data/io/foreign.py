@@ -29,6 +29,7 @@ _FOREIGN = (
     _kind("compressed by bzip2", rb"BZh[1-9]", "Unpack it with bunzip2 and give the file inside."),
     _kind("compressed by xz", rb"\xfd7zXZ\0", "Unpack it with unxz and give the file inside."),
     _kind("compressed by Zstandard", rb"\x28\xb5\x2f\xfd", "Unpack it with unzstd and give the file inside."),
+    _kind("compressed by LZ4", rb"\x04\x22\x4d\x18", "Unpack it with unlz4 and give the file inside."),
     _kind("compressed by gzip twice", rb"\x1f\x8b", "Unpack it once with gunzip."),
     _kind("HDF5 (also MINC 2, MATLAB 7.3)", rb"\x89HDF\r\n\x1a\n", f"{_TO_NIFTI}, from MINC by mnc2nii."),
     _kind("netCDF (MINC 1)", rb"CDF[\x01\x02]", f"{_TO_NIFTI}: mnc2nii scan.mnc scan.nii."),
@@ -38,16 +39,25 @@ _FOREIGN = (
     _kind(
         "a git-annex pointer, not the file itself", rb"\.?[./]*/?(\.git/)?annex/objects/", "Fetch it: git annex get."
     ),
+    _kind("a VTK file", rb"\s*(<\?xml[^>]*>\s*)?<VTKFile", f"{_TO_NIFTI}, for example with ITK-SNAP."),
     _kind("a web page", rb"\s*<(!DOCTYPE|html|\?xml)", "The download answered with an error page: download it again."),
     _kind("a PDF", rb"%PDF", "Give the scan itself."),
     _kind("a GIF picture", rb"GIF8[79]a", "Convert it to PNG."),
     _kind("a BMP picture", rb"BM.{4}\0\0\0\0", "Convert it to PNG."),
     _kind("JPEG 2000", rb"\0\0\0\x0cjP  ", "Convert it to PNG or TIFF."),
     _kind("a WebP picture", rb"RIFF.{4}WEBP", "Convert it to PNG."),
+    _kind("a HEIF picture", rb".{4}ftyp(hei|mif1|avif)", "Convert it to PNG."),
+    _kind("a video", rb".{4}ftyp|\x1aE\xdf\xa3|RIFF.{4}AVI ", "Save its frames as PNG files."),
+    _kind("a Zeiss CZI picture", rb"ZISRAWFILE", "Convert it to TIFF."),
+    _kind("MRtrix", rb"mrtrix image", f"{_TO_NIFTI}: mrconvert scan.mif scan.nii.gz."),
+    _kind("Philips PAR/REC", rb"# === DATA DESCRIPTION FILE", f"{_TO_NIFTI}: parrec2nii scan.par."),
+    _kind("an AFNI header", rb"\s*type\s*=\s*\w+-attribute", f"{_TO_NIFTI}: 3dAFNItoNIFTI scan+orig."),
     _kind("ECAT", rb"MATRIX\d\d", f"{_TO_NIFTI}."),
     _kind("an XDF or Varian image", rb"#!/usr/local/fdf", f"{_TO_NIFTI}."),
     _kind("a mesh (VTK)", rb"# vtk DataFile", f"{_TO_NIFTI}; a mesh has no voxels."),
     _kind("a mesh (STL)", rb"solid ", f"{_TO_NIFTI}; a mesh has no voxels."),
+    _kind("a mesh (PLY)", rb"ply\r?\n", f"{_TO_NIFTI}; a mesh has no voxels."),
+    _kind("plain text", rb"[\t\n\r -~]+\Z", "Read it in an editor: it may be a server's answer instead of the scan."),
 )
 
 

@@ -10,7 +10,7 @@ from aunet.data.io.foreign import foreign_format
 from aunet.data.io.format import Format
 from aunet.data.io.itk_images import META_IMAGE, NRRD
 from aunet.data.io.nifti import NIFTI
-from aunet.data.io.pictures import PICTURE
+from aunet.data.io.pictures import PICTURE, picture_suffix
 from aunet.errors import UserError
 
 FORMATS = (NIFTI, NRRD, META_IMAGE, DICOM, PICTURE)
@@ -37,12 +37,15 @@ def format_of(path: Path) -> Format:
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder; give {READABLE}, or a folder of DICOM.")
     named, head = format_of_name(path), _head(path)
+    if head == b"":
+        raise UserError(f"{path}: an empty file. Copy or export it again.")
+    head = head or b""
     if found := next((kind for kind in FORMATS if kind.recognises(head)), None):
         if named not in (None, found):
             assert named is not None
             raise UserError(
                 f"{path}: begins as {found.name} and is named as {named.name}. Rename it so that it ends in"
-                f" {found.suffixes[0]}."
+                f" {picture_suffix(head) or found.suffixes[0]}."
             )
         return found
     if foreign := foreign_format(head):
@@ -77,8 +80,8 @@ def files_of(path: Path) -> list[Path]:
     return kind.files(path) if kind else [path]
 
 
-def _head(path: Path) -> bytes:
-    """Return the first bytes, unpacked if the file is compressed by gzip; none if it cannot be read."""
+def _head(path: Path) -> bytes | None:
+    """Return the first bytes, unpacked if the file is compressed by gzip; None if it cannot be read."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
@@ -87,4 +90,4 @@ def _head(path: Path) -> bytes:
         with gzip.open(path) as stream:
             return stream.read(_HEAD_BYTES)
     except (OSError, EOFError, zlib.error):
-        return b""
+        return None

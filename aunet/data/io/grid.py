@@ -93,7 +93,7 @@ def align(label: Volume, image: Volume) -> Volume:
             return label
         if distance <= _tolerance(image, label):
             return replace(label, affine=image.affine)
-    turned = _turned_to(label, image)
+    turned = _turned_to(_with_step_of(image, label), image)
     if turned is None:
         return label
     array, starts = turned
@@ -148,6 +148,24 @@ def _turned_to(label: Volume, image: Volume) -> tuple[Voxels, list[int]] | None:
     if largest_corner_distance(image.shape, image.affine, label.affine @ whole) > _tolerance(image, label):
         return None
     return _turned(label.array, whole, axes.tolist())
+
+
+def _with_step_of(image: Volume, label: Volume) -> Volume:
+    """Return ``label``, a single slice of an image with more, with the step of ``image`` to its next slice.
+
+    Alone, a slice of a tilted stack seems to have its neighbours along its normal.
+    """
+    if not label.is_sparse or label.shape[2] > 1:
+        return label
+    normal = np.cross(label.affine[:3, 0], label.affine[:3, 1])
+    heights = normal @ image.affine[:3, :3]
+    axis = int(np.abs(heights).argmax())
+    own = float(normal @ label.affine[:3, 2])
+    if abs(abs(own / heights[axis]) - 1) > _GRID_TOLERANCE:
+        return label
+    affine = label.affine.copy()
+    affine[:3, 2] = np.sign(own * heights[axis]) * image.affine[:3, axis]
+    return replace(label, affine=affine)
 
 
 def _tolerance(image: Volume, label: Volume) -> float:

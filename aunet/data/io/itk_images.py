@@ -1,8 +1,12 @@
 """NRRD (.nrrd, .nhdr) and MetaImage (.mha, .mhd), read and written by SimpleITK, an optional package."""
 
+import errno
 import logging
+import os
 import re
+import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,12 +45,16 @@ _INSIDE = ("local", "")
 _LONGEST_NAME = 255  # bytes, of file systems; looking for a longer one fails
 
 
+def check_installed(subject: str) -> None:
+    """Raise UserError about ``subject`` if the package that reads and writes these formats is missing."""
+    if find_spec("SimpleITK") is None:
+        raise UserError(f"{subject}: NRRD and MetaImage need SimpleITK: pip install 'aunet[itk]'.")
+
+
 def _imported(path: Path) -> ModuleType:
-    """Return SimpleITK; raise UserError that says how to install it."""
-    try:
-        import SimpleITK
-    except ImportError:
-        raise UserError(f"{path}: NRRD and MetaImage need SimpleITK: pip install 'aunet[itk]'.") from None
+    check_installed(str(path))
+    import SimpleITK
+
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(False)
     return SimpleITK
 
@@ -164,6 +172,8 @@ def _write(path: Path, array: Voxels, affine: Affine) -> None:
         try:
             itk.WriteImage(image, str(temporary), useCompression=True)
         except RuntimeError as error:
+            if shutil.disk_usage(path.parent).free < array.nbytes:  # which ITK does not always say
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
             raise UserError(f"{path}: cannot be written ({str(error).strip().splitlines()[-1]}).") from None
 
 

@@ -20,7 +20,7 @@ _LARGEST_SIDE = 1000.0  # mm of a voxel
 _VISIBLE_DISAGREEMENT = 0.5  # of the smallest voxel side
 _OTHER_SIZE = 0.005  # relative: writers round voxel sizes to three digits
 _NIFTI2_HEADER_BYTES = 540
-_MAGICS = (b"n+1", b"ni1", b"n+2\0\r\n\x1a\n", b"ni2\0\r\n\x1a\n")
+_MAGICS = (b"n+1", b"ni1", b"n+2", b"ni2")
 # The lowest three bits of xyzt_units; 0 (unknown) means mm by convention.
 _UNITS = {1: ("metres", 1000.0), 3: ("micrometres", 0.001)}
 # Squared length of a quaternion beyond 1: writers round its three numbers, in float32 or to four digits.
@@ -195,14 +195,14 @@ def _contradictions(header: Nifti1Header, has_remarks: bool) -> list[str]:
     if sform is None:
         return []
     sides, sizes = np.linalg.norm(sform[:3, :3], axis=0), np.abs(np.array(header["pixdim"][1:4], dtype=float))
-    if qform is not None:
+    if qform is not None and len(header.get_data_shape()) >= 3:
         distance = largest_corner_distance(header.get_data_shape()[:3], sform, qform)
         if distance > _VISIBLE_DISAGREEMENT * sides.min():
             return [
                 f"its sform and qform place the same voxel up to {distance:.3g} mm apart; the sform is used, with"
                 f" voxels of {_sides(sides)} mm (pixdim: {_sides(sizes)}). Other programs may take the qform."
             ]
-    if not has_remarks and (np.abs(sizes - sides) > _OTHER_SIZE * sides).any():
+    if not has_remarks and not (np.abs(sizes - sides) <= _OTHER_SIZE * sides).all():  # NaN contradicts too
         return [
             f"its voxels are {_sides(sides)} mm wide by its sform and {_sides(sizes)} by pixdim; the sform is used."
             " Other programs may take pixdim."

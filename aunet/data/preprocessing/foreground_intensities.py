@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +135,7 @@ class _Counter:
     def _of_case(self, case: Case) -> NDArray[np.int64] | None:
         try:
             path = self.folder / f"{self._key(case)}.npy"
-            found = _read(path)
+            found = _read(path, len(self.channels))
             return self._count(case, path) if found is None else found
         except UserError:
             if self.on_error != "skip":
@@ -173,11 +174,14 @@ class _Counter:
         return num_threads(loads) if loads else 1
 
 
-def _read(path: Path) -> NDArray[np.int64] | None:
+def _read(path: Path, num_channels: int) -> NDArray[np.int64] | None:
     """Read earlier counts; return None if they are missing or damaged, as they can be counted again."""
     try:
-        found: NDArray[np.int64] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+        found: object = np.load(path, allow_pickle=False)
+    except Exception:  # noqa: BLE001 - the header of an array is parsed as Python, so damage ends in errors of any kind
         return None
-    is_whole = found.ndim == 2 and len(found) == 3 and bool((found >= 0).all()) and found[1].max(initial=0) < _NUM_BINS
-    return found if is_whole else None
+    if not isinstance(found, np.ndarray) or found.dtype != np.int64 or found.ndim != 2 or len(found) != 3:
+        return None
+    counts = cast(NDArray[np.int64], found)
+    is_within = counts[0].max(initial=0) < num_channels and counts[1].max(initial=0) < _NUM_BINS
+    return counts if is_within and bool((counts >= 0).all()) else None

@@ -1,6 +1,7 @@
 """A table of cases: a CSV file with a line for each, as spreadsheet programs write it."""
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -87,7 +88,7 @@ def _lines(file: Path) -> list[_Line]:
 
 def _records(text: str) -> list[tuple[int, list[str]]]:
     """Return the cells of each row that is not empty, and the number of its first line."""
-    lines = text.splitlines(keepends=True)
+    lines = list(io.StringIO(text, newline=""))  # str.splitlines also splits cells, at form feeds and U+2028
     skipped = 1 if lines and lines[0].lower().startswith("sep=") else 0  # Excel's own mark
     first = next((line for line in lines[skipped:] if line.strip()), "")
     separator = max(_SEPARATORS, key=first.count)
@@ -125,7 +126,7 @@ def _image_columns(row: Row, file: Path) -> list[str]:
     expected = [f"image_{number}" for number in range(2, len(found) + 2)]
     if found != set(expected):
         raise UserError(
-            f"{file}: the columns {', '.join(sorted(found))} do not count on from image. Name them"
+            f"{file}: the columns {', '.join(sorted(found))} are not numbered from 2 on after image. Name them"
             f" {', '.join(expected)}."
         )
     return ["image", *expected]

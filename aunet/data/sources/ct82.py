@@ -86,7 +86,7 @@ def _case(number: str, scans: Sequence[Path], labels: Sequence[Path], place: Pat
         )
     for paths in (scans, labels):
         if len(paths) > 1:
-            raise UserError(f"patient {number} is there twice, as {paths[0]} and {paths[1]}; keep one.")
+            raise UserError(f"patient {number} has two scans, {paths[0]} and {paths[1]}; keep one.")
     scan, label = scans[0], labels[0]
     first = next((file for file in files_below(scan) if is_dicom(file)), None) if scan.is_dir() else None
     if first and (patient := read_dicom_file(first).patient.upper()) not in ("", name):

@@ -160,7 +160,7 @@ def _files_found(content: JsonObject, file: Path) -> dict[str, Files]:
 
 
 def _refuse_name(path: Path, ending: str) -> tuple[dict[int, Path], Path]:
-    raise UserError(f"{path}: ends in no channel. nnU-Net names images NAME_0000{ending}; rename it.")
+    raise UserError(f"{path}: has no channel number. nnU-Net names images NAME_0000{ending}; rename it.")
 
 
 def _pair(images: dict[int, Path], label: Path) -> tuple[dict[int, Path], Path]:

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -86,7 +87,8 @@ class CaseStore:
         made = iter(self._make_all(missing, is_verifying) if missing else [])
         present = [stored or next(made) for stored in found]
         if present:
-            os.utime(self.folder)  # marks the last use, by which users choose what to delete
+            with suppress(OSError):  # another user's folder or a read-only disk, of which nothing more is needed
+                os.utime(self.folder)  # marks the last use, by which users choose what to delete
             size = gigabytes(sum(stored.num_bytes for stored in present))
             _log.info(
                 "Case store: %d cases, %d of them made now, %s in %s", len(cases), len(missing), size, self.folder
@@ -113,7 +115,9 @@ class CaseStore:
             except OSError as error:
                 if not is_disk_full(error):
                     raise
-                raise NoRoomError(f"{folder}: the disk is full. Free some, or give data.cache=… on another.") from None
+                raise NoRoomError(
+                    f"{folder}: the disk is full. Free some space, or set data.cache= to a folder on another disk."
+                ) from None
             return open_stored_case(case.case_id, folder)
 
     def _settings(self) -> dict[str, object]:

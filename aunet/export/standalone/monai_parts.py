@@ -1,5 +1,6 @@
 """The parts of the bundle that MONAI lacks: resampling by the mean over a voxel, aligned windows, and a short loop."""
 
+import logging
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -26,6 +27,8 @@ from .processing import (
     resample,
     standardise,
 )
+
+_log = logging.getLogger(__name__)
 
 
 class Respaced(MapTransform, InvertibleTransform):
@@ -181,26 +184,54 @@ class Evaluator:
         self.device = device
 
     def run(self) -> None:
-        """Predict and save every scan of the dataset."""
+        """Predict and save every scan of the dataset; one that fails is named and does not stop the others.
+
+        Raises:
+            SystemExit: with the number of the scans that failed, so that the exit status is 1.
+        """
         if not len(self.dataset):
             raise FileNotFoundError("No NIfTI file in dataset_dir. Name the folder of the scans: --dataset_dir FOLDER")
         self.network.eval()
-        for case in self.dataset:
-            image = case["image"]
-            with torch.inference_mode():
-                logits = self.inferer(image.as_tensor()[None].to(self.device), self.network)[0]
-            # Of the label map: MONAI 1.6 would write that of an image with a channel axis as if it were 2D.
-            image.meta["original_channel_dim"] = "no_channel"
-            self.postprocessing({**case, "pred": MetaTensor(logits, meta=image.meta)})
+        failed = 0
+        for number, scan in enumerate(self.dataset.data):
+            try:
+                self._label(self.dataset[number])
+            except Exception as error:  # noqa: BLE001, reported with the scan
+                failed += 1
+                _log.error("%s: not labelled: %s", _file_names(scan["image"]), _cause(error))
+        if failed:
+            raise SystemExit(f"{failed} of {len(self.dataset)} scans were not labelled, for the reasons above.")
+
+    def _label(self, case: Mapping[Hashable, Any]) -> None:
+        image = case["image"]
+        with torch.inference_mode():
+            logits = self.inferer(image.as_tensor()[None].to(self.device), self.network)[0]
+        # Of the label map: MONAI 1.6 would write that of an image with a channel axis as if it were 2D.
+        image.meta["original_channel_dim"] = "no_channel"
+        self.postprocessing({**case, "pred": MetaTensor(logits, meta=image.meta)})
+
+
+def _file_names(files: str | Sequence[str]) -> str:
+    return ", ".join(Path(file).name for file in ([files] if isinstance(files, str) else files))
+
+
+def _cause(error: BaseException) -> str:
+    """Return the error that MONAI's transforms wrap, in one line; a reader's own message is the last of theirs."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [f"{type(error).__name__}: {error}", *str(error).splitlines()[1:]]
+    return next(line for line in reversed(lines) if line.strip())
 
 
 def scans_in(folder: str, num_channels: int) -> list[dict[str, Any]]:
     """Return the NIfTI files in ``folder``; those of several channels are 4D, or NAME_0000, NAME_0001, ..."""
     paths = sorted(path for path in Path(folder).glob("*.nii*") if not path.name.startswith("."))
+    for path in paths:
+        if path.with_suffix("") in paths:  # NAME.nii.gz beside NAME.nii
+            raise ValueError(f"{path}: its label map would bear the name of that of {path.stem}. Move one of the two.")
     if num_channels == 1:
         return [{"image": str(path)} for path in paths]
-    # Files of all channels may be numbered too.
-    single = [path for path in paths if np.prod(load(path).shape[3:]) == 1]  # type: ignore[attr-defined]
+    single = [path for path in paths if _may_be_one_channel(path)]  # files of all channels may be numbered too
     firsts = [path for path in single if "_0000.nii" in path.name]
     endings = [f"_{n:04d}.nii" for n in range(num_channels)]
     others = [path for path in paths if path not in single or not any(ending in path.name for ending in endings)]
@@ -209,3 +240,11 @@ def scans_in(folder: str, num_channels: int) -> list[dict[str, Any]]:
         for path in firsts
     ]
     return [{"image": files} for files in split] + [{"image": str(path)} for path in others]
+
+
+def _may_be_one_channel(path: Path) -> bool:
+    """Return whether a file has one channel or, as ``Evaluator`` will report, cannot be read."""
+    try:
+        return bool(np.prod(load(path).shape[3:]) == 1)  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001, whatever is wrong with it
+        return True

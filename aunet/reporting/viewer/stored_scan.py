@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aunet.classes import IGNORED
 from aunet.files import replaced_atomically
-from aunet.inference.coefficient_files import read_arrays
+from aunet.inference.coefficient_files import read_arrays, refusing_damage
 from aunet.reporting.pictures.planes import LabelledScan, Triple, intensity_range
 
 Bytes = NDArray[np.uint8]
@@ -108,13 +108,16 @@ def write_scan(path: Path, scan: StoredScan) -> None:
 
 def read_scan(path: Path) -> StoredScan:
     """Read what ``write_scan`` wrote; raise UserError if the file is damaged."""
-    arrays = read_arrays(path)
-    whole, origin, factors = (_triple(row) for row in arrays["place"].tolist())
-    first, second, third = arrays["spacing"].tolist()
+    with refusing_damage(path):
+        arrays = read_arrays(path)
+        whole, origin, factors = (_triple(row) for row in arrays["place"].tolist())
+        first, second, third = map(float, arrays["spacing"])
+        image, reference, *others = (
+            arrays[name].astype(np.uint8, copy=False) for name in ("image", "reference", "prediction") if name in arrays
+        )
+        if image.ndim != 3 or any(labels.shape != image.shape for labels in (reference, *others)):
+            raise ValueError("its image and label maps are not volumes of one shape")
     spacing = first, second, third
-    image, reference, *others = (
-        arrays[name].astype(np.uint8, copy=False) for name in ("image", "reference", "prediction") if name in arrays
-    )
     return StoredScan(image, reference, others[0] if others else None, spacing, whole, origin, factors)
 
 

@@ -73,7 +73,7 @@ class Checkpoints(Callback):
             if not path.is_file():
                 continue
             if is_readable(path):
-                _log.info("Going on from %s", path)
+                _log.info("Continuing from %s", path)
                 return path
             _log.warning("%s is damaged and left out.", path)
             path.rename(path.with_suffix(".damaged"))  # else the next save would replace previous.ckpt by it
@@ -174,7 +174,7 @@ def is_readable(path: Path) -> bool:
         UserError: it is sound, but holds objects that are not restored, so it must not be taken for a damaged one.
     """
     try:
-        return "state_dict" in read_tensors(path, "meta")
+        content: object = read_tensors(path, "meta")
     except UnreadableTensorsError as error:
         if error.is_foreign:
             raise UserError(
@@ -182,6 +182,7 @@ def is_readable(path: Path) -> bool:
                 " the callback whose state_dict returns them, and train again."
             ) from None
         return False
+    return isinstance(content, dict) and "state_dict" in content
 
 
 def _check_states(trainer: Trainer) -> None:

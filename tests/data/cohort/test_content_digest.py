@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,20 @@ def test_a_file_written_a_moment_ago_is_not_remembered(case: Case, tmp_path: Pat
     read_files.clear()
     ContentDigests(memory).of_cases([case])
     assert read_files == ["image.nii"]
+
+
+@pytest.mark.parametrize(("days_ahead", "is_read_again"), [(0.01, True), (0.9, True), (1.1, False), (4000, False)])
+def test_a_file_from_before_a_clock_was_set_back_is_remembered_unless_it_may_be_new(
+    case: Case, tmp_path: Path, read_files: list[str], days_ahead: float, is_read_again: bool
+) -> None:
+    """Time zones and the clocks of file servers differ by less than a day."""
+    ahead = time.time() + days_ahead * 86400
+    os.utime(case.images[0], (ahead, ahead))
+    memory = tmp_path / "digests.json"
+    before = ContentDigests(memory).of_cases([case])
+    read_files.clear()
+    assert ContentDigests(memory).of_cases([case]) == before
+    assert read_files == (["image.nii"] if is_read_again else [])
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 1, "files": {"x": [1, 2, 3, "zz"]}}'])

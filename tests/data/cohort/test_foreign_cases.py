@@ -19,6 +19,7 @@ from aunet.data.cohort.references import read_reference
 from aunet.data.cohort.split_file import write_splits
 from aunet.data.cohort.splits import Splits
 from aunet.errors import UserError
+from aunet.sweeps.sweep_plan import plan_sweep
 from aunet.training.init_overlap import check_overlap
 
 
@@ -94,6 +95,15 @@ def test_a_dataset_with_other_classes_or_channels_is_refused_with_the_remedy() -
 def test_words_that_name_no_dataset_are_refused(words: str) -> None:
     with pytest.raises(UserError, match=r"name another dataset as on the command line"):
         build_cohort(compose_draft(["data=ct150", "data.source.num_phantoms=2", f"data.test_on={words}"]).data)
+
+
+def test_a_fold_of_a_run_that_is_tested_on_another_dataset_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    words = [f"data.root={tmp_path}/absent", f'data.test_on=["data=btcv","data.root={tmp_path}/absent"]']
+
+    with pytest.raises(UserError, match=r"data\.fold=0 with data\.test_on=.*Leave one of them out"):
+        compose_draft(["data=amos22", *words, "data.fold=0"])
+    with pytest.raises(UserError, match=r"data\.fold=1 with"):
+        plan_sweep(["data=amos22", *words, "data.fold=null,1"])
 
 
 @pytest.mark.parametrize("has_digests", [True, False])

@@ -94,3 +94,12 @@ def test_annotations_scores_are_those_of_the_voxels_with_a_reference(seed: int) 
     assert scores["dice"].tolist() == pytest.approx(expected)
     validated = validation_dice.score_case(prediction, cut, [True, True, True], labels)
     assert validated.values == pytest.approx(expected)
+
+
+def test_more_classes_than_a_byte_holds_beside_the_ignored_value_are_refused(tmp_path: Path) -> None:
+    names = [f"class {number}" for number in range(1, 256)]
+    assert Labels(("background", *names[:254])).num_classes == IGNORED
+    write_folder_pair(tmp_path)
+    classes = dict(zip(names, range(1, 256), strict=True))
+    with pytest.raises(UserError, match=r"255 classes besides the background: at most 254 are possible\. Merge some"):
+        folder_cohort(str(tmp_path), "images/*", "labels/*", "ct", classes)

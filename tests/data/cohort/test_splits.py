@@ -124,7 +124,7 @@ def test_a_patient_in_two_parts_is_refused() -> None:
 @pytest.mark.parametrize(
     ("count", "sizes", "message"),
     [
-        (2, USUAL, r"1 patients to test and at least 2 .* make 3; the data have 2"),
+        (2, USUAL, r"1 patients to test and at least 2 .* make 3; the data have 2\. Add patients"),
         (80, SplitSizes(train=61, val=0.1, test=21), r"21 patients to test and 61 .* make 82; the data have 80"),
         (10, SplitSizes(train=1, val=0.1, test=0.2), r"2 patients to test and 1 to train"),
         (20, SplitSizes(val=0.1, test=30), r"30 patients to test and at least 2"),

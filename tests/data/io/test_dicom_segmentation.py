@@ -1,5 +1,6 @@
 """DICOM SEG as a label map, judged by the array it was written from; outlines are refused."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,54 @@ def test_a_segmentation_with_a_slice_aside_of_the_others_is_refused(tmp_path: Pa
     header.save_as(path)
     with pytest.raises(UserError, match=r"seg\.dcm: its slices do not lie on one line: frame 2 is 2 mm aside"):
         read_label(path)
+
+
+def turn_frame(frame: Dataset, shared: Dataset) -> None:
+    turned = Dataset()
+    turned.ImageOrientationPatient = [0, 1, 0, 1, 0, 0]
+    frame.PlaneOrientationSequence = Sequence([turned])
+
+
+def shrink_frame(frame: Dataset, shared: Dataset) -> None:
+    measures = Dataset()
+    measures.PixelSpacing = [0.4, 0.8]
+    frame.PixelMeasuresSequence = Sequence([measures])
+
+
+def skew_all(frame: Dataset, shared: Dataset) -> None:
+    shared.PlaneOrientationSequence[0].ImageOrientationPatient = [1, 0, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (turn_frame, "ImageOrientationPatient of frame 2 is .* a voxel grid has one"),
+        (
+            shrink_frame,
+            r"PixelSpacing of frame 2 is \[0\.4, 0\.8\] and of frame 1 \[0\.8, 0\.8\]; a voxel grid has one",
+        ),
+        (skew_all, "ImageOrientationPatient is .* two unit vectors at a right angle"),
+    ],
+)
+def test_frames_that_form_no_grid_are_refused(
+    change: Callable[[Dataset, Dataset], None], said: str, tmp_path: Path
+) -> None:
+    path = write_seg(tmp_path / "seg.dcm", LABEL, sheared(0.0))
+    header = dcmread(path)
+    change(header.PerFrameFunctionalGroupsSequence[1], header.SharedFunctionalGroupsSequence[0])
+    header.save_as(path)
+    with pytest.raises(UserError, match=rf"seg\.dcm: {said}"):
+        read_label(path)
+
+
+def test_a_segmentation_of_another_series_is_a_finding_of_its_case_alone(tmp_path: Path) -> None:
+    write_series(tmp_path / "images" / "a", np.zeros((16, 10, 4), np.int16), sheared(0.0))
+    write_seg(tmp_path / "labels" / "a.dcm", LABEL, sheared(0.0))
+    (tmp_path / "cases.csv").write_text("case_id,image,label\na,images/a,labels/a.dcm\n")
+    cohort = folder_cohort(str(tmp_path / "cases.csv"), "", "", "ct", {"one": 1, "two": 2})
+    facts, findings = examine_case(cohort.cases[0], cohort)
+    assert facts is not None
+    assert any("only 48 of its 92 marked voxels lie inside" in found.message for found in findings)
 
 
 def test_of_overlapping_segments_the_later_counts_with_a_warning(

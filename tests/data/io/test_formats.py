@@ -8,10 +8,12 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 from PIL import Image
 from volume_files import WRITERS, write_itk
 
@@ -19,7 +21,8 @@ from aunet.data.io import itk_images
 from aunet.data.io.formats import FORMATS, files_of, stem
 from aunet.data.io.volume import label_suffix, read_channels, read_grid, read_label, read_volume, write_label
 from aunet.data.sources.folder import folder_cohort
-from aunet.errors import UserError
+from aunet.errors import UserError, is_disk_full
+from aunet.export.label_formats import find_format
 from aunet.inference.prediction_files import scan_files
 from tests.data.geometries import GEOMETRIES
 
@@ -163,6 +166,22 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UserError, match=r"a\.nrrd: NRRD and MetaImage need SimpleITK: pip install 'aunet\[itk\]'"):
         read_volume(path)
     assert itk_images.NRRD in FORMATS
+    for name in ("nrrd", ".MHA"):  # before hours of prediction
+        with pytest.raises(UserError, match=f"--format {name}: NRRD and MetaImage need SimpleITK"):
+            find_format(name)
+
+
+def test_a_full_disk_is_one_although_itk_does_not_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*others: object, **named: object) -> None:
+        raise RuntimeError("nrrdWrite: trouble")
+
+    monkeypatch.setattr(SimpleITK, "WriteImage", write)
+    with pytest.raises(UserError, match=r"a\.nrrd: cannot be written \(nrrdWrite: trouble\)"):
+        write_label(tmp_path / "a.nrrd", LABEL, np.eye(4))
+    monkeypatch.setattr(itk_images.shutil, "disk_usage", lambda folder: SimpleNamespace(free=LABEL.nbytes - 1))
+    with pytest.raises(OSError) as found:
+        write_label(tmp_path / "a.nrrd", LABEL, np.eye(4))
+    assert is_disk_full(found.value)
 
 
 @pytest.mark.parametrize("name", ["scan.nrrd", "scan.mha", "scan.mhd"])
@@ -230,6 +249,13 @@ FOREIGN = {
     "lfs": (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "Git LFS.*git lfs pull"),
     "html": (lambda: b"<!DOCTYPE html><html>404</html>", "web page.*download it again"),
     "gif": (gif_bytes, "GIF.*PNG"),
+    "vti": (lambda: b'<?xml version="1.0"?>\n<VTKFile type="ImageData">', "VTK file.*NIfTI"),
+    "mif": (lambda: b"mrtrix image\ndim: 3,4,5\n", "MRtrix.*mrconvert"),
+    "par": (lambda: b"# === DATA DESCRIPTION FILE ===\n", "PAR/REC.*parrec2nii"),
+    "mp4": (lambda: b"\0\0\0\x18ftypmp42" + bytes(500), "a video.*frames"),
+    "heic": (lambda: b"\0\0\0\x18ftypheic" + bytes(500), "HEIF.*PNG"),
+    "json": (lambda: b'{"error": "access denied"}', "plain text.*server's answer"),
+    "csv": (lambda: b"case_id,image,label\r\n" * 100, "plain text.*editor"),
     "twice": (lambda: gzip.compress(gzip.compress(nifti_bytes())), "gzip twice.*gunzip"),
 }
 
@@ -258,6 +284,20 @@ def test_a_wrong_format_compression_is_known_by_content_and_suffixes_in_any_case
 def test_a_wrong_format_that_is_readable_asks_for_another_name(name: str, said: str, tmp_path: Path) -> None:
     write_itk(tmp_path / "a.nrrd", ARRAY, np.eye(4)).rename(tmp_path / name)
     with pytest.raises(UserError, match=said):
+        read_volume(tmp_path / name)
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("TIFF", ".tif"), ("PNG", ".png"), ("JPEG", ".jpg")])
+def test_a_wrong_format_picture_asks_for_the_name_of_its_kind(kind: str, ending: str, tmp_path: Path) -> None:
+    Image.fromarray(LABEL[:, :, 0]).save(tmp_path / "scan.nii", kind)
+    with pytest.raises(UserError, match=f"named as NIfTI. Rename it so that it ends in {ending}"):
+        read_volume(tmp_path / "scan.nii")
+
+
+@pytest.mark.parametrize("name", ["scan.nii.gz", "scan.nrrd", "scan.png", "scan.dcm", "scan"])
+def test_a_file_of_no_bytes_is_named_as_empty(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match=f"{name}: an empty file"):
         read_volume(tmp_path / name)
 
 

@@ -68,6 +68,19 @@ def test_a_sparse_label_that_marks_voxels_outside_the_image_is_refused_with_thei
         align(label, image)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_only_slice_of_a_tilted_stack_lies_in_it_although_it_does_not_know_the_tilt(sign: int) -> None:
+    affine = GEOMETRIES["sheared"]
+    alone, image, expected = affine.copy(), Volume(np.zeros(LABEL.shape), affine), np.zeros_like(LABEL)
+    expected[:, :, 3] = LABEL[:, :, 3]
+    alone[:3, 3] = affine[:3] @ [0, 0, 3, 1]
+    alone[:3, 2] = [0, 0, sign * affine[2, 2]]
+    assert np.array_equal(align(Volume(LABEL[:, :, 3:4], alone, is_sparse=True), image).array, expected)
+    alone[:3, 2] *= 2  # of a series with other slices
+    with pytest.raises(UserError, match="one voxel grid"):
+        check_same_grid(image, align(Volume(LABEL[:, :, 3:4], alone, is_sparse=True), image), "case")
+
+
 def turned_about_z(angle: float) -> np.ndarray:
     affine = np.eye(4)
     affine[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]

@@ -75,6 +75,7 @@ def test_header_facts_a_label_map_is_written_in_mm(tmp_path: Path) -> None:
         ({"quatern_b": 0.7, "quatern_c": 0.0, "quatern_d": 0.1}, r"sform and qform.*the sform is used"),
         ({"pixdim__1": 0.8, "qform_code": 0}, r"1\.5 × 1\.5 × 3 mm wide by its sform and 0\.8 × 1\.5 × 3 by pixdim"),
         ({"pixdim__3": 5.0}, "sform and qform.*pixdim: 1.5 × 1.5 × 5"),
+        ({"pixdim__2": float("nan")}, r"1\.5 × 1\.5 × 3 mm wide by its sform and 1\.5 × nan × 3 by pixdim"),
         ({"srow_x": 0.0}, "sform has no inverse; the qform is used"),
         ({"sform_code": 0, "qform_code": 0}, "neither sform nor qform is set"),
     ],
@@ -106,6 +107,24 @@ def test_voxels_that_begin_inside_the_header_are_read_from_behind_it(
         path.write_bytes(gzip.compress((tmp_path / "a.nii").read_bytes()))
     assert np.array_equal(read_volume(path).array, ARRAY)
     assert f"begin at byte {offset} (vox_offset), inside the header; they are read from byte 352 on" in caplog.text
+
+
+@pytest.mark.parametrize("offset", [-1, 0, 352, 543])
+def test_voxels_that_begin_inside_the_longer_header_of_nifti_2_are_read_from_behind_it(
+    offset: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    content = nibabel.Nifti2Image(ARRAY, AFFINE).to_bytes()
+    header = nibabel.Nifti2Header(content[:540], check=False)
+    header["vox_offset"] = offset
+    (tmp_path / "a.nii").write_bytes(header.binaryblock + content[540:])
+    assert np.array_equal(read_volume(tmp_path / "a.nii").array, ARRAY)
+    assert f"begin at byte {offset} (vox_offset), inside the header; they are read from byte 544 on" in caplog.text
+
+
+@pytest.mark.parametrize("num_axes", [1, 2])
+def test_a_file_of_fewer_than_three_axes_is_refused_for_its_axes(num_axes: int, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.nii.*(axes|three)"):
+        read_volume(save(tmp_path / "a.nii", dim__0=num_axes))
 
 
 def test_voxels_that_begin_inside_a_header_with_an_extension_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """PNG and TIFF as volumes, judged by arrays written with Pillow and by bytes written by hand."""
 
+import contextlib
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -137,12 +139,51 @@ def test_files_that_cannot_be_read_whole_are_refused_with_the_reason(tmp_path: P
         "pages.tif": "several pages",
         "ink.tif": "CMYK",
         "cut.png": "not a readable PNG",
-        "text.png": "not a readable PNG",
+        "text.png": "plain text",
         "nan.tif": "NaN",
         "absent.png": "no such file",
     }.items():
         with pytest.raises(UserError, match=rf"{name}.*{reason}"):
             read_channels(tmp_path / name)
+
+
+@pytest.mark.parametrize("mark", [3, 6, 8])
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_header_facts_a_mark_of_orientation_is_reported_and_rows_are_read_as_stored(
+    mark: int, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored = np.repeat(np.arange(0, 240, 6, dtype=np.uint8)[:, None], 36, axis=1)
+    exif = Image.Exif()
+    exif[274] = mark
+    Image.fromarray(stored).save(tmp_path / f"a{suffix}", exif=exif)
+    array = read_volume(tmp_path / f"a{suffix}").array[..., 0]
+    assert array.shape == stored.shape
+    assert np.abs(array - stored).max() < 8
+    (record,) = caplog.records
+    assert f"EXIF: {mark}" in record.getMessage()
+
+
+@pytest.mark.parametrize("mark", [2, 3, 6, 8])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])
+def test_header_facts_a_tiff_with_a_mark_of_orientation_is_refused(
+    mark: int, compression: str | None, tmp_path: Path
+) -> None:
+    """Pillow turns some of them by itself, and scrambles others."""
+    picture = Image.fromarray(np.zeros((40, 36), np.uint8))
+    picture.save(tmp_path / "a.tif", tiffinfo={274: mark}, compression=compression)
+    with pytest.raises(UserError, match=f"a.tif: its mark of orientation is {mark}.*without the mark"):
+        read_volume(tmp_path / "a.tif")
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")  # of Pillow
+def test_header_facts_an_upright_mark_or_a_damaged_one_is_not_mentioned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = Image.fromarray(np.zeros((8, 8), np.uint8))
+    for number, exif in enumerate((b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x01\0\0", b"Exif\0\0no")):
+        picture.save(tmp_path / f"{number}.jpg", exif=exif)
+        read_volume(tmp_path / f"{number}.jpg")
+    assert not caplog.records
 
 
 def test_a_label_map_in_colour_or_of_fractions_is_refused(tmp_path: Path) -> None:
@@ -163,3 +204,17 @@ def test_a_header_with_more_pixels_than_the_file_can_hold_is_refused_before_memo
     path.write_bytes(content)
     with pytest.raises(UserError, match="9000×9000 pixels, more than its"):
         read_volume(path)
+
+
+@pytest.mark.parametrize("part", [b"IDAT", b"IEND"])
+def test_a_png_part_that_claims_2_gib_reserves_no_more_memory_than_the_file_has(part: bytes, tmp_path: Path) -> None:
+    save_picture(tmp_path / "a.png", numbered())
+    content = bytearray((tmp_path / "a.png").read_bytes())
+    place = content.index(part) - 4
+    content[place : place + 4] = struct.pack(">I", 2**31 - 1)
+    (tmp_path / "a.png").write_bytes(content)
+    tracemalloc.start()
+    with contextlib.suppress(UserError):  # Pillow reads what there is of a picture that is whole
+        read_channels(tmp_path / "a.png")
+    assert tracemalloc.get_traced_memory()[1] < 2**27
+    tracemalloc.stop()

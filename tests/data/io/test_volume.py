@@ -110,7 +110,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, share: float, suffix: str) ->
     content = whole.read_bytes()
     cut = tmp_path / f"cut{suffix}"
     cut.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(UserError, match=f"cut{suffix}.*truncated"):
+    with pytest.raises(UserError, match=f"cut{suffix}.*(truncated|an empty file)"):
         read_volume(cut)
 
 
@@ -118,7 +118,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, share: float, suffix: str) ->
 def test_a_file_that_only_has_the_name_of_nifti_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "fake.nii.gz"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="not a readable NIfTI"):
+    with pytest.raises(UserError, match="it is plain text, which is not read here"):
         read_volume(path)
 
 

@@ -43,6 +43,10 @@ ACCEPTED = {
     "blank lines": "\n\n" + lines(ROWS[0], "", "", *ROWS[1:], "  ", ""),
     "backslashes": lines(*(row.replace("/", "\\") for row in ROWS)),
     "quoted cells": lines(*('"' + row.replace(",", '","') + '"' for row in ROWS)),
+    "other line ends within cells": lines(*(f"{row},a\u2028b\x0cc\x85d" for row in ROWS)).replace(
+        HEADER, f"{HEADER},x"
+    ),
+    "line ends of old Macs": lines(*ROWS).replace("\n", "\r"),
     "another column": lines(*(f'{row},"second, opinion"' for row in ROWS)).replace(HEADER, f"{HEADER},note"),
 }
 

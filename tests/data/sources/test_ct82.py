@@ -154,7 +154,7 @@ def test_none_of_the_cases_being_usable_is_reported(tmp_path: Path) -> None:
 def test_a_patient_who_is_there_twice_is_named(tmp_path: Path) -> None:
     root = write_pancreas_ct(tmp_path, [1])
     write_pancreas_ct(tmp_path / "again", [1])
-    with pytest.raises(UserError, match="patient 0001 is there twice"):
+    with pytest.raises(UserError, match="patient 0001 has two scans"):
         cohort_at(root)
 
 

@@ -89,7 +89,7 @@ def test_a_missing_label_names_its_case_and_the_others_stay_usable(tmp_path: Pat
 
 def test_an_image_without_a_channel_number_is_named(tmp_path: Path) -> None:
     write_nifti(write_nnunet_dataset(tmp_path) / "imagesTr" / "ball 009.nii.gz", np.zeros((2, 2, 2)))
-    with pytest.raises(UserError, match=r"ball 009.nii.gz: ends in no channel"):
+    with pytest.raises(UserError, match=r"ball 009.nii.gz: has no channel number"):
         nnunet_cohort(str(tmp_path))
 
 

@@ -5,6 +5,7 @@ Several programs may request the same phantoms at once: each is drawn once, and 
 
 import gc
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from aunet.data.cohort.case import Case
 from aunet.data.sources.phantom.space import FIELD_OF_VIEW
 from aunet.errors import UserError
-from aunet.files import held_alone, replaced_atomically
-from aunet.machine import count_cores, memory_bytes
+from aunet.files import held_alone, remove_remainders, replaced_atomically
+from aunet.machine import count_cores, end_with_parent, memory_bytes
 from aunet.terminal import shown
 
 SUPERSAMPLING = 2
@@ -109,13 +110,14 @@ def _write_all(missing: Sequence[tuple[Case, Draw]], processes: int) -> None:
 def _remarks(missing: Sequence[tuple[Case, Draw]], processes: int) -> Iterator[str]:
     """Write each case, in this process or in several others, and yield its remark; on an error the rest is dropped.
 
-    The processes are fresh ones, as forked ones may hang on locks of vanished threads. They never collect the
-    imported modules' objects, which would take 3 % of their time.
+    The processes are fresh ones, as forked ones may hang on locks of vanished threads.
     """
     if processes == 1:
         yield from (_write(case, draw) for case, draw in missing)
         return
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=gc.freeze)
+    pool = ProcessPoolExecutor(
+        processes, mp_context=get_context("spawn"), initializer=_prepare_process, initargs=(os.getpid(),)
+    )
     try:
         yield from (done.result() for done in as_completed([pool.submit(_write, *which) for which in missing]))
     except BrokenProcessPool:
@@ -127,12 +129,22 @@ def _remarks(missing: Sequence[tuple[Case, Draw]], processes: int) -> Iterator[s
         pool.shutdown(cancel_futures=True)
 
 
+def _prepare_process(parent: int) -> None:
+    """End with the parent, for whose next phantom this process would wait forever if it was killed.
+
+    The objects of the imported modules are never searched for garbage, which would take 3 % of the time.
+    """
+    end_with_parent(parent)
+    gc.freeze()
+
+
 def _write(case: Case, draw: Draw) -> str:
     image, label = case.images[0], case.label
     assert label is not None
     with held_alone(image.parent / ".locks" / case.case_id):
         if _is_present(case):  # another program drew it meanwhile
             return ""
+        remove_remainders(image, label)
         phantom = draw()
         _save(image, phantom.image, phantom.affine)
         _save(label, phantom.label, phantom.affine)
