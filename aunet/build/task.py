@@ -109,7 +109,7 @@ def build_loss(loss: LossConfig, labels: Labels) -> nn.Module:
 
 
 def build_region_weights(loss: LossConfig, labels: Labels) -> list[float] | None:
-    """Return the factor of each region's loss; None if the classes are no regions, or without ``loss.class_weights``.
+    """Return the factor of each region's loss; None without ``loss.class_weights``, and for exclusive classes.
 
     Raises:
         UserError: the weights do not fit the regions.
@@ -123,8 +123,8 @@ def _check_for_regions(loss: nn.Module) -> nn.Module:
     """Return ``loss``; raise UserError if it takes the rest beside a region by a sigmoid of its own."""
     if any(isinstance(part, FocalLoss) and part.include_background and not part.use_softmax for part in loss.modules()):
         raise UserError(
-            "loss.function.include_background=true: this loss has a sigmoid for each class, and what lies outside a"
-            " region of data.target_regions is no class. Set loss.function.include_background=false."
+            "loss.function.include_background=true: this loss has a sigmoid for each class, and a region of"
+            " data.target_regions has none for the voxels outside it. Set loss.function.include_background=false."
         )
     return loss
 

@@ -185,8 +185,8 @@ def _refuse_regions(predictions: Path) -> None:
     if labels is not None and labels.regions:
         words = [f"{name}={'+'.join(map(str, labels.values_of(index)))}" for index, name in labels.foreground]
         raise UserError(
-            f"{predictions}: holds regions that overlap, so their values must be told. If the references number them"
-            f" alike, add --classes {' '.join(words)}; else name a dataset: data=NAME data.root=… data.target_regions=…"
+            f"{predictions}: holds regions that overlap, whose values --classes must name. If the references number"
+            f" them alike, add --classes {' '.join(words)}; else name a dataset: data=NAME data.root=… data.target_regions=…"
         )
 
 

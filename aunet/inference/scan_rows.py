@@ -74,7 +74,7 @@ def uncropped_rows(
 ) -> Iterator[ScanRow]:
     """Yield all rows of a scan of ``shape`` from those of its ``box``; outside it is background.
 
-    ``restorer`` made ``rows`` and gives their axis and order, so that those of several networks arrive together.
+    ``restorer`` made ``rows`` and has their axis and order, so that those of several networks arrive together.
     """
     axis, target = restorer.axis, target_of(labels)
     plane = [length for other, length in enumerate(shape) if other != axis]

@@ -64,6 +64,6 @@ def test_a_batch_of_regions_is_memorised_once_each_region_is() -> None:
     assert [check.rows[0][f"dice/{name}"] for name in LABELS.names[1:]] == [1.0, 1.0, 1.0]
 
 
-def test_the_ignored_value_is_no_class_of_a_batch() -> None:
+def test_the_ignored_value_does_not_count_among_the_classes_of_a_batch() -> None:
     batches: Any = [{"label": torch.tensor(values)} for values in ([0, 1, IGNORED], [0, 1, 2])]
     assert batch_with_most_classes(batches, 3) is batches[1]
