@@ -186,7 +186,8 @@ def _refuse_regions(predictions: Path) -> None:
         words = [f"{name}={'+'.join(map(str, labels.values_of(index)))}" for index, name in labels.foreground]
         raise UserError(
             f"{predictions}: holds regions that overlap, whose values --classes must name. If the references number"
-            f" them alike, add --classes {' '.join(words)}; else name a dataset: data=NAME data.root=… data.target_regions=…"
+            f" them alike, add --classes {' '.join(words)}; else name a dataset: data=NAME data.root=…"
+            " data.target_regions=…"
         )
 
 
