@@ -45,9 +45,10 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python experiments/metrics_table.py
 	$(BIN)/python experiments/licences_page.py
 
+# Strict: a package whose advisories cannot be looked up fails, instead of passing as one without.
 audit: $(VENV)/.installed-dev
 	@$(INSTALL) -q pip-audit || { echo "make audit needs the network: pip-audit cannot be installed." >&2; exit 2; }
-	@$(BIN)/pip-audit --no-deps --disable-pip -r constraints.txt
+	@$(BIN)/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 test-oldest: $(VENV)-oldest/.installed
 	$(VENV)-oldest/bin/python -m pytest -n auto --maxprocesses 4 $(ARGS)

@@ -1,4 +1,4 @@
-"""Give each case of a dataset the label map of another one, for a network that learns labels without meaning.
+"""Write for each case of a dataset the label map of another one, for a network that learns labels without meaning.
 
 python experiments/permuted_labels.py OUTPUT data=msd data.root=/scans/Task04_Hippocampus
 

@@ -33,6 +33,8 @@ def load_ensemble(
         folders = [folders]
     if not folders:
         raise UserError("load_ensemble: folders is empty; an ensemble needs a run. Give the folders of one or more.")
+    if len({Path(folder).resolve() for folder in folders}) < len(folders):
+        _log.warning("An ensemble in which a run is given twice: its probabilities count twice.")
     members = [load_run(folder, device, trusted_modules, inference) for folder in folders]
     return Ensemble(members, [str(folder) for folder in folders], _shared_steps(members))
 

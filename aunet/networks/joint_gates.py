@@ -48,15 +48,15 @@ def gate_jointly(
     ``aunet.networks.several_gates`` checks that gates and tensors fit: channels-last, of bf16 or float32.
     """
     units: list[Any] = [*(gate.output for gate in gates), combination]
-    norms = [unit[1] for unit in units]
-    weights = [weight for unit in units for weight in (*unit[0].parameters(), *unit[1].parameters())]
     with torch.autocast("cpu", enabled=False):
         coefficients = _coefficients(gates, skip, gating)
         rows, row_coefficients = _as_rows(skip), _as_rows(coefficients).to(skip.dtype)
         if combination.training:
+            weights = [weight for unit in units for weight in (*unit[0].parameters(), *unit[1].parameters())]
+            norms = [unit[1] for unit in units]
             gated = _GatedRows.apply(rows, row_coefficients, norms, *weights)  # pyright: ignore[reportUnknownVariableType]
         else:
-            gated = _apply(_multiply(rows, row_coefficients), *_fold_running_statistics(_as_units(weights), norms))
+            gated = _apply(_multiply(rows, row_coefficients), *_fold_running_statistics(units))
     return _as_maps(gated, skip.shape), coefficients
 
 
@@ -175,9 +175,9 @@ def _fold_batch(
     return matrix, combination.shift - matrix @ mean
 
 
-def _fold_running_statistics(units: Sequence[_Unit], norms: Sequence[nn.BatchNorm3d]) -> tuple[Tensor, Tensor]:
-    """Return matrix (F, M F) and shift (F) for the running statistics of ``norms``."""
-    *outputs, (combination, shift) = [_fold_norm(unit, norm) for unit, norm in zip(units, norms, strict=True)]
+def _fold_running_statistics(units: Sequence[nn.Sequential]) -> tuple[Tensor, Tensor]:
+    """Return matrix (F, M F) and shift (F) of output transforms and combination in evaluation."""
+    *outputs, (combination, shift) = map(_fold_unit, units)
     blocks: list[Tensor] = []
     for share, (matrix, constant) in zip(combination.chunk(len(outputs), dim=1), outputs, strict=True):
         blocks.append(share @ matrix)
@@ -185,11 +185,16 @@ def _fold_running_statistics(units: Sequence[_Unit], norms: Sequence[nn.BatchNor
     return torch.cat(blocks, dim=1), shift
 
 
-def _fold_norm(unit: _Unit, norm: nn.BatchNorm3d) -> tuple[Tensor, Tensor]:
-    """Return matrix (out, in) and shift (out) of a unit in evaluation."""
+def _fold_unit(unit: nn.Sequential) -> tuple[Tensor, Tensor]:
+    """Return matrix (out, in) and shift (out) of a unit in evaluation; its norm may be folded in already."""
+    convolution, norm = unit[0], unit[1]
+    matrix, bias = torch.as_tensor(convolution.weight).flatten(1), torch.as_tensor(convolution.bias)
+    if isinstance(norm, nn.Identity):
+        return matrix, bias
+    assert isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d)
     mean, variance = torch.as_tensor(norm.running_mean), torch.as_tensor(norm.running_var)
-    scale = unit.scale * (variance + norm.eps).rsqrt()
-    return scale[:, None] * unit.weight, scale * (unit.bias - mean) + unit.shift
+    scale = norm.weight * (variance + norm.eps).rsqrt()
+    return scale[:, None] * matrix, scale * (bias - mean) + norm.bias
 
 
 @torch.no_grad()

@@ -48,14 +48,13 @@ class SeveralGates(nn.Module):
         """Return whether ``gate_jointly`` computes what the modules would; a hook on one of them expects it to run."""
         if not _is_eager_on_a_cpu(skip, gating):
             return False
-        norms = [module for module in self.modules() if isinstance(module, _BatchNorm)]
         ratio = tuple(fine / coarse for fine, coarse in zip(skip.shape[2:], gating.shape[2:], strict=True))
         return (
             skip.numel() >= _FEWEST_VOXELS * skip.shape[1]
             and all(gate.theta.stride == ratio for gate in gates)
             and all(type(module) in _PLAIN for module in self.modules() if not any(True for _ in module.children()))
-            and all(_is_normalized(unit) for unit in (*(gate.output for gate in gates), self.combination))
-            and all(norm.training == torch.is_grad_enabled() and norm.momentum is not None for norm in norms)
+            and self.training == torch.is_grad_enabled()
+            and all(_is_affine(unit, self.training) for unit in (*(gate.output for gate in gates), self.combination))
             and not any(_has_hooks(module) for child in self.children() for module in child.modules())
         )
 
@@ -71,16 +70,15 @@ def _is_of_the_paper(gate: nn.Module) -> TypeGuard[GridGate]:
     )
 
 
-def _is_normalized(unit: nn.Module) -> bool:
-    """Return whether a convolution and a batch norm begin ``unit``; an inference engine has folded them into one."""
+def _is_affine(unit: nn.Module, is_training: bool) -> bool:
+    """Return whether a convolution and a batch norm begin ``unit``, which an inference engine folds into one."""
     convolution, norm = itertools.islice(unit.children(), 2)
-    return (
-        isinstance(convolution, nn.Conv2d | nn.Conv3d)
-        and convolution.bias is not None
-        and isinstance(norm, _BatchNorm)
-        and norm.affine
-        and norm.track_running_stats
-    )
+    if not isinstance(convolution, nn.Conv2d | nn.Conv3d) or convolution.bias is None:
+        return False
+    if isinstance(norm, _BatchNorm):
+        is_plain = norm.affine and norm.track_running_stats and norm.momentum is not None
+        return is_plain and norm.training == is_training
+    return isinstance(norm, nn.Identity) and not is_training
 
 
 def _is_eager_on_a_cpu(skip: Tensor, gating: Tensor) -> bool:

@@ -207,6 +207,7 @@ def test_an_ensemble_applies_the_steps_that_are_set_if_its_runs_chose_others(
     assert "chose different steps" in caplog.text
     same = aunet.load_ensemble([runs[0], runs[0]], "cpu", inference={"postprocessing": steps}).postprocessing
     assert [type(step).__name__ for step in same] == ["MinimumVolume", "LargestComponent"]
+    assert "a run is given twice" in caplog.text
 
 
 def test_an_ensemble_of_no_run_is_refused_and_one_folder_is_an_ensemble_of_one(run: Path) -> None:

@@ -179,7 +179,9 @@ def test_a_finished_run_that_the_clock_ended_continues_with_more_time(
     assert pd.read_csv(run / "metrics.csv")["learning_rate"].iloc[-1] > 0
 
 
-@pytest.mark.parametrize(("epoch", "batch"), [(0, 0), (0, 1), (0, 2), (1, 3)])
+@pytest.mark.parametrize(
+    ("epoch", "batch"), [(0, 1), *(pytest.param(*place, marks=pytest.mark.slow) for place in [(0, 0), (0, 2), (1, 3)])]
+)
 def test_a_run_in_groups_of_batches_resumes_as_one_never_interrupted(
     epoch: int, batch: int, grouped_run: Path, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

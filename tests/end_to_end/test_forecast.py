@@ -49,6 +49,7 @@ def test_a_run_with_the_measurement_is_the_one_without_bit_for_bit(
     assert all(value > 0 for value in speed.values())
 
 
+@pytest.mark.slow
 def test_a_resumed_run_states_the_end_of_its_rest(
     attention_settings: list[str],
     tmp_path: Path,

@@ -122,6 +122,7 @@ def blind_copy(run: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_resumed_run_with_a_region_ends_as_one_never_interrupted(
     region_settings: list[str], chained_run: Path, coarse_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +187,7 @@ def test_a_coarse_run_that_cannot_be_used_is_refused_with_the_reason(
         assert reason in refusal([*others, *more], capsys, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_a_run_with_a_region_is_compared_with_one_without(
     chained_run: Path,
     region_settings: list[str],
@@ -218,6 +220,7 @@ def test_a_scan_smaller_than_the_patch_after_the_crop_is_padded(chained_run: Pat
     assert load_run(chained_run, "cpu").predict(scan).label.shape == (12, 12, 12)
 
 
+@pytest.mark.slow
 def test_a_probe_predicts_in_the_box_as_the_run_does(
     attention_settings: list[str], region_settings: list[str], tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def test_a_resumed_run_keeps_its_settings(finished_run: Path, capsys: pytest.Cap
     assert "keeps the settings" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_limited_in_time_says_that_it_is_not_repeatable(attention_settings: list[str], tmp_path: Path) -> None:
     words = [*attention_settings, "logger=csv", "trainer.max_epochs=1000", "trainer.max_time=00:00:00:02"]
     assert main(["train", *words, f"hydra.run.dir={tmp_path}/timed"]) == 0

@@ -45,7 +45,7 @@ def run_study(folder: Path, *words: str) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("study", "axes", "others"),
     [
-        ("few_cases", ("data.split.train=3,null", "model=unet,attention", "model.network.gated_levels=[2]"), 3),
+        ("few_cases", ("data.split.train=3,null", "model=unet,attention"), 3),
         ("gate_ablation", ("model/gate=additive,softmax,hard_score,open",), 3),
         ("levels_ablation", ("model.network.gated_levels=[2,3,4],[4],[1,2,3,4]",), 2),
         ("supervision", ("model=attention", "model/head=multiscale,single,deep_supervision"), 2),

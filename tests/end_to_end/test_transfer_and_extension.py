@@ -79,6 +79,7 @@ def test_weights_that_have_seen_test_cases_are_refused_or_mark_the_run(
     assert record_of(run)["caveats"] == [caveat]
 
 
+@pytest.mark.slow
 def test_the_parts_that_a_refusal_offers_are_accepted(
     short_run: Path, plain_settings: list[str], tmp_path: Path
 ) -> None:
@@ -137,6 +138,7 @@ def test_a_run_that_has_not_finished_is_resumed_not_extended(
     assert "Continue it with resume=" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_a_run_ended_by_patience_stays_ended_until_it_is_extended(plain_settings: list[str], tmp_path: Path) -> None:
     """At a rate of 0 no epoch is better than the first: one epoch more than the patience is trained, each time."""
     run = tmp_path / "run"

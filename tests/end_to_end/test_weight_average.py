@@ -68,7 +68,13 @@ def test_the_best_checkpoint_predicts_with_the_average(averaged_run: Path) -> No
     assert not all(torch.equal(value, best["trained_weights"][name]) for name, value in loaded.items())
 
 
-@pytest.mark.parametrize("step", [1, 6], ids=["in the first epoch", "in the second epoch"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(1, id="in the first epoch", marks=pytest.mark.slow),
+        pytest.param(6, id="in the second epoch"),
+    ],
+)
 def test_a_resumed_run_ends_with_the_same_average(
     step: int, averaged_run: Path, average_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

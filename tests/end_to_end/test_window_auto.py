@@ -75,6 +75,7 @@ def test_the_numbers_of_the_training_cases_are_kept_and_predict(run: Path, words
     assert main(["predict", str(run), str(scan), "--output", str(run.parent / "out")]) == 0
 
 
+@pytest.mark.slow
 def test_a_stopped_run_continues_with_its_numbers(
     words: list[str], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +106,7 @@ def test_cases_that_prepare_made_are_those_that_training_takes(
     assert len(list((tmp_path / "cache" / "intensities").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_weights_of_another_run_start_one_with_numbers_of_its_own(words: list[str], run: Path, tmp_path: Path) -> None:
     more = ["data.split.seed=3", f"init={run}", "init_overlap=allow", "trainer=smoke", f"hydra.run.dir={tmp_path}/next"]
     assert main(["train", *words, *more]) == 0

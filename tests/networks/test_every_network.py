@@ -1,6 +1,7 @@
 """Properties of every option of conf/model and of its parts; a new YAML file is picked up by itself."""
 
 import io
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -51,19 +52,25 @@ PLANAR = {
 LARGE = {("monai_swin_unetr", 3)}
 
 
-def _parameter(option: str, dims: int) -> Any:
-    is_repeat = option in SAME_AS or (dims == 2 and option not in PLANAR) or (option, dims) in LARGE
-    marks = [pytest.mark.slow] if is_repeat else []
-    return pytest.param((option, dims), id=f"{option}-{dims}D", marks=marks)
+def _parameters(in_three_dimensions: Collection[str]) -> pytest.MarkDecorator:
+    """Return every option and part as a parameter; of three dimensions the named ones, the others in the slow tier."""
+
+    def parameter(option: str, dims: int) -> Any:
+        is_quick = option in (PLANAR if dims == 2 else in_three_dimensions) and option not in SAME_AS
+        marks = [] if is_quick and (option, dims) not in LARGE else [pytest.mark.slow]
+        return pytest.param((option, dims), id=f"{option}-{dims}D", marks=marks)
+
+    options = [(option, dims) for option in OPTIONS for dims in (2, 3)] + [(part, 3) for part in PARTS]
+    return pytest.mark.parametrize("settings", [parameter(*one) for one in options], indirect=True)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        *(_parameter(option, dims) for option in OPTIONS for dims in (2, 3)),
-        *(_parameter(part, 3) for part in PARTS),
-    ],
-)
+# Gradients depend on every part of a network.
+of_every_network = _parameters({*OPTIONS, *PARTS})
+# The rest depends on the kinds of layers, which those of two dimensions have too.
+of_every_kind = _parameters({"unet", "attention"})
+
+
+@pytest.fixture(scope="module")
 def settings(request: pytest.FixtureRequest) -> RunConfig:
     return settings_of(*request.param)
 
@@ -87,6 +94,7 @@ def test_a_part_alone_gives_the_network_of_its_option(part: str, option: str) ->
     assert of_part | {"name": option} == of_option
 
 
+@of_every_network
 def test_gradients_of_the_training_loss_reach_every_parameter_that_is_not_inert(
     network: nn.Module, image: Tensor
 ) -> None:
@@ -102,6 +110,7 @@ def test_gradients_of_the_training_loss_reach_every_parameter_that_is_not_inert(
     assert untouched == inert
 
 
+@of_every_kind
 def test_a_training_step_counts_once_in_the_statistics_of_every_batch_norm(network: nn.Module, image: Tensor) -> None:
     label = torch.zeros(2, 1, *image.shape[2:], dtype=torch.uint8)
     with torch.no_grad():
@@ -110,6 +119,7 @@ def test_a_training_step_counts_once_in_the_statistics_of_every_batch_norm(netwo
     assert {name: count for name, count in counts.items() if count != 1} == {}
 
 
+@of_every_kind
 def test_logits_have_the_size_of_the_image_and_evaluation_is_deterministic(network: nn.Module, image: Tensor) -> None:
     network.eval()
     with torch.no_grad():
@@ -118,6 +128,7 @@ def test_logits_have_the_size_of_the_image_and_evaluation_is_deterministic(netwo
     assert torch.equal(logits, again)
 
 
+@of_every_kind
 def test_weights_saved_and_loaded_as_tensors_only_give_the_same_logits(
     network: nn.Module, settings: RunConfig, image: Tensor
 ) -> None:
@@ -129,6 +140,7 @@ def test_weights_saved_and_loaded_as_tensors_only_give_the_same_logits(
         assert torch.equal(network.eval()(image), other.eval()(image))
 
 
+@of_every_kind
 def test_bf16_is_close_to_float32(network: nn.Module, image: Tensor) -> None:
     network.eval()
     with torch.no_grad():
@@ -138,6 +150,7 @@ def test_bf16_is_close_to_float32(network: nn.Module, image: Tensor) -> None:
     assert (rounded - exact).norm() / exact.norm() < 0.05
 
 
+@of_every_kind
 def test_coefficients_are_returned_without_changing_the_logits(
     network: Any, settings: RunConfig, image: Tensor
 ) -> None:
