@@ -75,6 +75,9 @@ def copy_sources(folder: Path, patterns: list[str], tests: list[str]) -> None:
         "only_mutate": patterns,
         "also_copy": [name for name in COPIED if name != "aunet"],
         "pytest_add_cli_args_test_selection": tests,
+        "pytest_add_cli_args": [
+            "--timeout=0"
+        ],  # mutmut limits the processor time, which a busy machine does not change
         "process_isolation": "forkserver",  # torch does not survive a fork of the process that used it
         "use_git_change_detection": False,
     }

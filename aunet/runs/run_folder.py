@@ -163,7 +163,15 @@ class RunFolder:
         names = self._texts("class_names")
         if not names:
             raise UserError(f"{self.record}: lacks 'class_names'; a run writes them when it starts. {_RESTORE}")
-        return Labels(tuple(names))
+        return Labels(tuple(names), self._regions())
+
+    def _regions(self) -> tuple[tuple[int, ...], ...]:
+        """Return the label values of each region; empty if the classes exclude each other."""
+        found: object = self.facts.get("regions") or []
+        try:
+            return tuple(tuple(int(value) for value in values) for values in cast(list[list[int]], found))
+        except (TypeError, ValueError):
+            raise UserError(f"{self.record}: 'regions' is {found!r}; it must be lists of numbers. {_RESTORE}") from None
 
     def _texts(self, key: str) -> list[str]:
         """Return a list in the record; empty if it is missing or null."""

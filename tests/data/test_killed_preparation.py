@@ -24,7 +24,7 @@ from aunet.data.sources.phantom.cohort import phantom_cases
 if __name__ == "__main__":
     phantom_cases(Path(sys.argv[1]), 2000, (16.0, 16.0, 16.0), seed=0, processes=2)
 """
-PREPARING = """
+PREPARING = r"""
 import os, sys
 from pathlib import Path
 from aunet.data.cohort.content_digest import ContentDigests

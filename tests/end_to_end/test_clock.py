@@ -27,6 +27,7 @@ def clock_running_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_record, "_now", lambda: datetime.fromtimestamp(next(starts), UTC).isoformat())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("clock_running_backwards")
 def test_a_training_under_a_clock_that_runs_backwards_is_the_same(
     attention_settings: list[str], finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
