@@ -3,6 +3,7 @@
 AUNET_FUZZ_WORDS sets the number of command lines of each test, AUNET_FUZZ_SEED their seed.
 """
 
+import io
 import logging
 import os
 import random
@@ -96,6 +97,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Path]:
     (tmp_path / "planted.py").write_text("raise SystemExit('imported')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("sys.stdin", io.StringIO())  # pytest refuses to read its own
     for work in ("pipeline.run.start_run", "pipeline.costs.print_costs", "commands.sweep.run_sweep"):
         monkeypatch.setattr(f"aunet.{work}", lambda *arguments: None)
     monkeypatch.setattr("aunet.data.sources.phantom.drawn_files._write_all", _draw_nothing)
