@@ -16,7 +16,6 @@ from aunet.runs.run_state import read_run_state
 
 MINIATURE = (
     "data.spacing=[12,12,12]",
-    "data.phantom.spacing=[12,12,12]",
     "data.patch_size=[16,16,16]",
     "data.batch_size=2",
     "data.batches_per_epoch=2",
@@ -28,7 +27,8 @@ MINIATURE = (
 )
 # Five levels, as the study of levels names four to gate.
 DEEP = ("model.network.channels=[4,4,4,4,4]", "data.patch_size=[32,32,16]")
-PHANTOMS = ("data=ct150", "data.source.num_phantoms=6")
+COARSE = "data.phantom.spacing=[12,12,12]"
+PHANTOMS = ("data=ct150", "data.source.num_phantoms=6", COARSE)
 
 
 def words_of_study(folder: Path, *words: str) -> list[str]:
@@ -100,7 +100,7 @@ def test_an_interrupted_study_keeps_what_is_finished_and_ends_with_its_compariso
 @pytest.mark.parametrize("split", ["paper_120_30", "paper_30_120"])
 def test_the_papers_table_1_runs_as_a_miniature(tmp_path: Path, split: str) -> None:
     sizes = {"paper_120_30": (5, 2), "paper_30_120": (3, 4)}[split]
-    words = (f"data/split={split}", "data.source.num_phantoms=7")
+    words = (f"data/split={split}", "data.source.num_phantoms=7", COARSE)
     sized = (f"data.split.train={sizes[0]}", f"data.split.test={sizes[1]}", "model=unet,unet_6m")
 
     rows = run_study(tmp_path, "experiment=paper_ct150_table1", *words, *sized)
@@ -112,8 +112,8 @@ def test_the_papers_table_1_runs_as_a_miniature(tmp_path: Path, split: str) -> N
 @pytest.mark.slow
 def test_the_study_of_another_scanner_is_tested_on_the_other_phantoms_alone(tmp_path: Path) -> None:
     other = ["data=ct150", "data.source.num_phantoms=3", "data.source.phantom_seed=9", f"data.cache={tmp_path}/cache"]
-    told = ",".join(f'"{word}"' for word in [*other, "data.phantom.spacing=[12,12,12]"])
-    words = ("data=ct150", "data.source.num_phantoms=6", f"data.test_on=[{told}]", "model=unet,unet_6m")
+    told = ",".join(f'"{word}"' for word in [*other, COARSE])
+    words = (*PHANTOMS, f"data.test_on=[{told}]", "model=unet,unet_6m")
 
     run_study(tmp_path, "experiment=other_scanner", *words)
 
