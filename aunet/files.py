@@ -115,7 +115,11 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
 def read_json(file: Path, remedy: str) -> Any:
     """Read ``file``, with or without a byte order mark; raise UserError, ending in ``remedy``, if it is not JSON."""
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
+        text = file.read_text(encoding="utf-8-sig")
+        content: Any = json.loads(text)
+        if "\\ud" in text.lower():  # perhaps half a character, which no file or terminal takes
+            json.dumps(content, ensure_ascii=False).encode()
+        return content
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror}). {remedy}") from None
     except (ValueError, RecursionError) as error:

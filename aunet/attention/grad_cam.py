@@ -41,12 +41,12 @@ def layers_of(network: nn.Module, image: Tensor) -> dict[str, nn.Module]:
 
 
 def grad_cam(predictor: Predictor, image: Tensor, logits: Tensor, layers: Layers) -> dict[str, CaseMap]:
-    """Return the maps (K - 1, ...) of each layer for the foreground classes of ``image`` (C, H, W, D).
+    """Return the maps (classes, ...) of each layer for the foreground classes of ``image`` (C, H, W, D).
 
     ``logits`` (K, H, W, D) are the stitched prediction of ``image``. The map of a class without a predicted voxel is 0.
     """
     layout = layout_of(predictor, image)
-    weights = _channel_weights(predictor, image, logits.argmax(dim=0), len(logits), layers)
+    weights = _channel_weights(predictor, image, predictor.target.label_map(logits), layers)
     stitcher = copy(predictor)
     stitcher.network = _ClassActivation(predictor.network, layers, weights)
     maps = stitcher.predict_preprocessed(layout.pad(image), with_attention=True).coefficients
@@ -55,11 +55,10 @@ def grad_cam(predictor: Predictor, image: Tensor, logits: Tensor, layers: Layers
     }
 
 
-def _channel_weights(
-    predictor: Predictor, image: Tensor, predicted: Tensor, num_classes: int, layers: Layers
-) -> dict[str, Tensor]:
-    """Return w (K - 1, channels) of each layer, from a backward pass per class and window, in float32."""
-    layout, device = layout_of(predictor, image), predictor.device
+def _channel_weights(predictor: Predictor, image: Tensor, predicted: Tensor, layers: Layers) -> dict[str, Tensor]:
+    """Return w (classes, channels) of each layer, from a backward pass per class and window, in float32."""
+    layout, device, labels = layout_of(predictor, image), predictor.device, predictor.labels
+    num_classes = len(labels.foreground)
     padded = layout.pad(image.to(device))
     total_importance = _total_importance(layout).to(device)
     classes = layout.pad(predicted[None].to(device))[0]
@@ -72,18 +71,20 @@ def _channel_weights(
         with torch.enable_grad(), ExitStack() as hooks:
             features = {name: _kept(module, hooks) for name, module in layers.items()}
             logits = predictor.network(window.requires_grad_()).float()
-            for index in range(1, num_classes):
-                counted = (layout.cut(classes[None], corner) == index) * share
+            for index, _ in labels.foreground:
+                counted = labels.mask(layout.cut(classes[None], corner), index) * share
                 if not counted.any():
                     continue
                 inputs = [kept[0] for kept in features.values()]
-                gradients = torch.autograd.grad((logits[:, index] * counted).sum(), inputs, retain_graph=True)
+                gradients = torch.autograd.grad(
+                    (logits[:, index - labels.first_output] * counted).sum(), inputs, retain_graph=True
+                )
                 for name, gradient in zip(layers, gradients, strict=True):
-                    total = sums.setdefault(name, torch.zeros(num_classes - 1, gradient.shape[1], device=device))
+                    total = sums.setdefault(name, torch.zeros(num_classes, gradient.shape[1], device=device))
                     total[index - 1] += _over_space(gradient).sum(dim=(0, 2))
             for name, kept in features.items():
                 cells[name] = cells.get(name, 0) + _over_space(kept[0])[:, 0].numel()
-                sums.setdefault(name, torch.zeros(num_classes - 1, kept[0].shape[1], device=device))
+                sums.setdefault(name, torch.zeros(num_classes, kept[0].shape[1], device=device))
     return {name: total / cells[name] for name, total in sums.items()}
 
 
@@ -115,7 +116,7 @@ def _over_space(features: Tensor) -> Tensor:
 
 
 class _ClassActivation(nn.Module):
-    """A network whose "coefficients" are sum_c w_c A_c: {number of the layer: (B, K - 1, *cells)}."""
+    """A network whose "coefficients" are sum_c w_c A_c: {number of the layer: (B, classes, *cells)}."""
 
     def __init__(self, network: nn.Module, layers: Layers, weights: Mapping[str, Tensor]) -> None:
         super().__init__()

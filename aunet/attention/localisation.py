@@ -26,12 +26,14 @@ def fractions_on(grid: CaseMap, label: NDArray[np.integer], num_classes: int) ->
     return label_fractions(label, num_classes, shape, cell_size=grid.cell_size, offset=grid.offset)
 
 
-def localise(values: NDArray[np.floating], fractions: NDArray[np.float64], index: int) -> dict[str, float]:
-    """Return the measures of a map (h, w, d) for class ``index`` of ``fractions`` (num_classes, h, w, d).
+def localise(
+    values: NDArray[np.floating], fractions: NDArray[np.float64], class_values: Sequence[int]
+) -> dict[str, float]:
+    """Return the measures of a map (h, w, d) for the class of ``class_values`` in ``fractions`` (num_classes, h, w, d).
 
     All are NaN if the label lacks the class. A map of zeros says nothing, so its measures are NaN too.
     """
-    share, coverage = fractions[index], fractions.sum(axis=0)
+    share, coverage = fractions[list(class_values)].sum(axis=0), fractions.sum(axis=0)
     names = (*MEASURES, *CHANCES.values())
     if not share.any() or not np.any(values):
         return dict.fromkeys(names, float("nan"))
@@ -39,7 +41,7 @@ def localise(values: NDArray[np.floating], fractions: NDArray[np.float64], index
     is_within = coverage > 0
     is_largest = is_within & (values == values[is_within].max())
     return {
-        "auc": _area(values, fractions, index),
+        "auc": _area(values, fractions[0], share),
         "pointing": float((share[is_largest] > 0).mean()),
         "energy": float((values * share).sum() / weighted.sum()) if weighted.sum() > 0 else float("nan"),
         "pointing_chance": float((share[is_within] > 0).mean()),
@@ -47,7 +49,6 @@ def localise(values: NDArray[np.floating], fractions: NDArray[np.float64], index
     }
 
 
-def _area(values: NDArray[np.floating], fractions: NDArray[np.float64], index: int) -> float:
-    names: Sequence[str] = [str(number) for number in range(len(fractions))]
-    [statistics] = attention_statistics(values[None], fractions, names)
-    return statistics[f"auc_inside_{index}"]
+def _area(values: NDArray[np.floating], outside: NDArray[np.float64], inside: NDArray[np.float64]) -> float:
+    [statistics] = attention_statistics(values[None], np.stack([outside, inside]))
+    return statistics["auc_inside_1"]

@@ -161,7 +161,8 @@ class AttentionRecorder(Callback):
                 offset=level.offset,
             )
             place: Row = {"epoch": epoch, "case_id": case.case_id, "level": level.level}
-            rows += [place | row for row in attention_statistics(level.values, fractions, self._labels.names)]
+            names, regions = self._labels.names, self._labels.regions
+            rows += [place | row for row in attention_statistics(level.values, fractions, names, regions)]
         return rows
 
     def _draw(self, network: nn.Module, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> None:

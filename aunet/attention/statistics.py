@@ -39,7 +39,10 @@ def label_fractions(
 
 
 def attention_statistics(
-    coefficients: ArrayLike, fractions: ArrayLike, class_names: Sequence[str] | None = None
+    coefficients: ArrayLike,
+    fractions: ArrayLike,
+    class_names: Sequence[str] | None = None,
+    regions: Sequence[Sequence[int]] = (),
 ) -> list[dict[str, float]]:
     """Return one row per map of ``coefficients`` (maps, h, w, d) against ``fractions`` (num_classes, h, w, d).
 
@@ -57,17 +60,23 @@ def attention_statistics(
     A cell counts by the share of the class in it, so nothing is thresholded or resampled, and every cell is used. For
     whole cells the area is U / (n m) of Mann and Whitney. Undefined values are NaN: those of a class that the label
     lacks, a ratio to a mean of 0, the entropy of a map of zeros.
+
+    With ``regions``, the values that make up each foreground class (``Labels.regions``), the inside of a class is all
+    of its values; the shares of regions that overlap add up to more than 1.
     """
     shares = np.asarray(fractions, dtype=np.float64)
     names = [str(index) for index in range(len(shares))] if class_names is None else class_names
     assert len(names) == len(shares), f"{len(names)} class names for {len(shares)} classes"
     maps = np.asarray(coefficients, dtype=np.float64)
-    return [{"map": number, **_map_statistics(values, shares, names)} for number, values in enumerate(maps)]
+    return [{"map": number, **_map_statistics(values, shares, names, regions)} for number, values in enumerate(maps)]
 
 
-def _map_statistics(values: FloatArray, shares: FloatArray, names: Sequence[str]) -> dict[str, float]:
+def _map_statistics(
+    values: FloatArray, shares: FloatArray, names: Sequence[str], regions: Sequence[Sequence[int]]
+) -> dict[str, float]:
     coverage = shares.sum(axis=0)
-    inside = {f"inside_{name}": share for name, share in zip(names[1:], shares[1:], strict=True)}
+    of_classes = [shares[list(numbers)].sum(axis=0) for numbers in regions] if regions else shares[1:]
+    inside = {f"inside_{name}": share for name, share in zip(names[1:], of_classes, strict=True)}
     contrasted = {"inside": shares[1:].sum(axis=0), **inside}
     outside = _weighted_mean(values, shares[0])
     areas = _areas_under_roc_curves(values, shares[0], list(contrasted.values()))

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import signature
 from typing import Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 
 from aunet.build.preprocessing import apply_given_modality, check_lengths, decide_intensity_facts
 from aunet.config.draft import Draft, compose_draft
@@ -43,7 +44,7 @@ def describe_cohort(data: DataConfig) -> Cohort:
     """Return the cohort of ``build_cohort``, making phantoms only if spacing or patch size depends on their files."""
     is_phantom = data.root is None and "num_phantoms" in data.source
     if is_phantom and data.spacing is not None and data.patch_size is not None:
-        return apply_given_modality(build_object(data.source, are_phantoms_made=False), data)
+        return apply_given_modality(_build_listed(data, are_phantoms_made=False), data)
     return build_cohort(data)
 
 
@@ -59,8 +60,9 @@ def fill_in_facts(draft: Draft, cohort: Cohort) -> RunConfig:
     modality, modalities, intensities = decide_intensity_facts(draft, cohort.own)
     facts = DatasetFacts(
         in_channels=cohort.num_channels,
-        num_classes=cohort.labels.num_classes,
+        num_classes=len(cohort.labels.outputs),
         class_names=list(cohort.labels.names),
+        regions=[list(values) for values in cohort.labels.regions] or None,
         modality=modality,
         modalities=modalities,
         intensities=intensities,
@@ -147,6 +149,18 @@ def _build_tested(words: list[str]) -> Cohort:
     return build_cohort(data)
 
 
+def _build_listed(data: DataConfig, **arguments: bool) -> Cohort:
+    """Return the cohort that ``data.source`` lists, with the regions of ``data.target_regions`` if they are set."""
+    if data.target_regions is None:
+        return build_object(data.source, **arguments)
+    if "regions" not in signature(get_object(data.source["_target_"])).parameters:
+        raise UserError(
+            f"data.target_regions: {data.source['_target_']} has no argument regions. Add it and pass it on to"
+            " label_map, or take data=folder or another dataset of aunet."
+        )
+    return build_object(data.source, **arguments, regions=data.target_regions)
+
+
 def _build_source(data: DataConfig) -> Cohort:
-    cohort = apply_given_modality(build_object(data.source), data)
+    cohort = apply_given_modality(_build_listed(data), data)
     return cohort if data.fixes is None else mended_cohort(cohort, path_of(data.fixes))

@@ -16,7 +16,6 @@ from torch import nn
 from aunet.build.data import build_object
 from aunet.build.inferer import build_inferer
 from aunet.build.preprocessing import build_preprocessing
-from aunet.classes import Labels
 from aunet.config.draft import load_draft, load_run_config
 from aunet.config.schema import DatasetFacts, InferenceConfig, RunConfig, Target, TrainerConfig
 from aunet.config.words import path_of
@@ -34,6 +33,7 @@ from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
 from aunet.runs.run_folder import RunFolder, checkpoint_of_run
 from aunet.runs.tensor_files import UnreadableTensorsError, read_tensors
+from aunet.targets import target_of
 from aunet.training.hardware import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
 
 
@@ -127,7 +127,7 @@ def load_run(
     return Predictor(
         network=network,
         preprocessing=build_preprocessing(config.data, config.dataset),
-        labels=Labels(tuple(config.dataset.class_names)),
+        labels=config.dataset.labels,
         window=build_inferer(config, network, choice.autocast_type),
         precision=choice.precision,
         channels_last=choice.is_channels_last,
@@ -226,7 +226,8 @@ def _engine_choice(config: RunConfig, choice: HardwareChoice, checkpoint: Path, 
     file, status = path_of(config.data.cache) / "engines.json", checkpoint.stat()
     run = f"{checkpoint.resolve()} {status.st_size} {status.st_mtime_ns}"
     has_bf16 = choose_for_prediction("auto", "auto", device).precision == "bf16"
-    return EngineChoice(cast(Any, name), choice.precision, has_bf16, file, run)
+    target = target_of(config.dataset.labels)
+    return EngineChoice(cast(Any, name), choice.precision, has_bf16, file, run, target)
 
 
 def _build_mirrors(config: RunConfig) -> Sequence[Mirror]:

@@ -25,7 +25,7 @@ def load_start_weights(config: RunConfig, init: str, network: nn.Module) -> Tran
     one_more = {key: num_classes + 1 for key in _CLASS_ARGUMENTS & arguments.keys() if arguments[key] == num_classes}
     with_one_more = build_network(replace(config, model=replace(config.model, network={**arguments, **one_more})))
     blocks = find_class_blocks(network, with_one_more, num_classes)
-    return transfer_weights(network, read_weights(path_of(init)), config.dataset.class_names, blocks)
+    return transfer_weights(network, read_weights(path_of(init)), config.dataset.labels.outputs, blocks)
 
 
 def build_start(data: DataConfig, source: str, cohort: Cohort, splits: Splits, key: Key = "init") -> Start:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
+from monai.losses.focal_loss import FocalLoss
 from torch import nn
 
 from aunet.build.data import build_object
 from aunet.build.inferer import build_validation_inferer
+from aunet.build.mirror_images import check_exchanges
 from aunet.build.model import build_network
 from aunet.build.store import build_store
 from aunet.build.workers import batch_bytes, choose_num_workers
@@ -50,7 +52,10 @@ def build_augmentation(config: RunConfig) -> Augmentation:
     """Return the augmentation of the training batches, which changes nothing for the overfit probe."""
     if config.trainer.probe == "overfit":
         return Augmentation(config.dataset.patch_size)
-    return build_object(config.data.augmentation)
+    augmentation = build_object(config.data.augmentation)
+    if isinstance(augmentation, Augmentation):
+        check_exchanges(augmentation.flips, config.dataset.labels, "data.augmentation.flip_axes")
+    return augmentation
 
 
 def build_schedule(optimizer: OptimizerConfig, trainer: TrainerConfig) -> Callable[[float], float]:
@@ -70,7 +75,8 @@ def build_task(
     freeze_parts(network, config.trainer.freeze)
     return SegmentationTask(
         network=network,
-        loss=build_loss(config.loss, labels.names),
+        loss=build_loss(config.loss, labels),
+        region_weights=build_region_weights(config.loss, labels),
         is_nonfinite_skipped=config.trainer.on_nonfinite == "skip",
         is_sharded=config.trainer.strategy == "fsdp" and ranks.num_ranks() > 1,
         level_reduction=config.loss.level_reduction,
@@ -86,18 +92,41 @@ def build_task(
     )
 
 
-def build_loss(loss: LossConfig, class_names: Sequence[str]) -> nn.Module:
-    """Return the loss, with the weights of the classes if they are set.
+def build_loss(loss: LossConfig, labels: Labels) -> nn.Module:
+    """Return the loss, with the weights of the classes if they are set; of regions it is that of one region.
 
     Raises:
-        UserError: the weights do not fit the classes or the loss.
+        UserError: the weights do not fit the classes or the loss, or the loss does not fit regions.
     """
     if "weight" in loss.function:
         raise UserError("loss.function.weight: write loss.class_weights=[1,2,…], which fits every loss, instead.")
+    if labels.regions:
+        return _check_for_regions(build_object(loss.function))
     if loss.class_weights is None:
         return build_object(loss.function)
     make: Callable[..., nn.Module] = build_object(loss.function, _partial_=True)
-    return build_weighted_loss(make, list_weights(loss.class_weights, class_names))
+    return build_weighted_loss(make, list_weights(loss.class_weights, labels.outputs))
+
+
+def build_region_weights(loss: LossConfig, labels: Labels) -> list[float] | None:
+    """Return the factor of each region's loss; None without ``loss.class_weights``, and for exclusive classes.
+
+    Raises:
+        UserError: the weights do not fit the regions.
+    """
+    if not labels.regions or loss.class_weights is None:
+        return None
+    return list_weights(loss.class_weights, labels.outputs)
+
+
+def _check_for_regions(loss: nn.Module) -> nn.Module:
+    """Return ``loss``; raise UserError if it takes the rest beside a region by a sigmoid of its own."""
+    if any(isinstance(part, FocalLoss) and part.include_background and not part.use_softmax for part in loss.modules()):
+        raise UserError(
+            "loss.function.include_background=true: this loss has a sigmoid for each class, and a region of"
+            " data.target_regions has none for the voxels outside it. Set loss.function.include_background=false."
+        )
+    return loss
 
 
 def freeze_parts(network: nn.Module, parts: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.classes import describe_classes
 from aunet.commands.shared_options import add_output, add_trust, check_output
 from aunet.config.words import names_dataset, path_of
 from aunet.errors import UserError
@@ -14,7 +15,7 @@ from aunet.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from aunet.metrics.label_map_scores import Scoring
+    from aunet.metrics.label_map_scores import ClassValues, Scoring
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         nargs="+",
         metavar="NAME=VALUE",
-        help="the classes and their values in the label maps; without it every value found is a class, or against a "
+        help="the classes and their values in the label maps, several as in whole=1+2 core=2; without it every value"
+        " found is a class, or against a "
         "dataset those that the class_names.json beside the predictions names",
     )
     parser.add_argument(
@@ -100,7 +102,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from aunet.terminal import table_console
 
     check_output(arguments.output)
-    value_of_class = parse_classes(arguments.classes) if arguments.classes else None
+    values_of_class = parse_classes(arguments.classes) if arguments.classes else None
     scoring = replace(
         parse_scoring(arguments.tolerance),
         has_lesions=arguments.lesions,
@@ -109,7 +111,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     )
     if arguments.mesh:
         check_meshes()
-    scored = _choose(arguments)(arguments, value_of_class, scoring)
+    scored = _choose(arguments)(arguments, values_of_class, scoring)
     scores = scored.scores
     summary, output = summarise(scores), ScoreFolder(arguments.output)
 
@@ -135,14 +137,14 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 def _choose(
     arguments: argparse.Namespace,
-) -> "Callable[[argparse.Namespace, dict[str, int] | None, Scoring], Scored]":
+) -> "Callable[[argparse.Namespace, ClassValues | None, Scoring], Scored]":
     """Return the way to score: a table of pairs, a dataset or a folder of references."""
     if arguments.predictions.suffix.lower() == ".csv":
         return _of_pairs
     return _against_dataset if names_dataset(arguments.references) else _against_folder
 
 
-def _of_pairs(arguments: argparse.Namespace, value_of_class: dict[str, int] | None, scoring: "Scoring") -> Scored:
+def _of_pairs(arguments: argparse.Namespace, values_of_class: "ClassValues | None", scoring: "Scoring") -> Scored:
     """Score the label maps that a CSV file pairs."""
     from aunet.evaluation.pair_table import read_pairs
 
@@ -151,11 +153,11 @@ def _of_pairs(arguments: argparse.Namespace, value_of_class: dict[str, int] | No
             f"{arguments.references[0]}: {arguments.predictions} names the references already; leave it out."
         )
     table = read_pairs(arguments.predictions)
-    scores = _score_pairs(table.pairs, arguments, value_of_class, scoring)
+    scores = _score_pairs(table.pairs, arguments, values_of_class, scoring)
     return Scored(scores.assign(patient=[table.patients.get(str(case_id), "") for case_id in scores["case_id"]]))
 
 
-def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int] | None, scoring: "Scoring") -> Scored:
+def _against_folder(arguments: argparse.Namespace, values_of_class: "ClassValues | None", scoring: "Scoring") -> Scored:
     """Score the label maps of the same name in both folders."""
     from aunet.evaluation.folder_scores import match_files
 
@@ -168,45 +170,67 @@ def _against_folder(arguments: argparse.Namespace, value_of_class: dict[str, int
         raise UserError(
             f"{arguments.references[1]}: give one folder of references, or a dataset: data=NAME data.root=…"
         )
+    if not values_of_class:
+        _refuse_regions(arguments.predictions)
     pairs = match_files(arguments.predictions, path_of(arguments.references[0]))
-    scores = _score_pairs(pairs, arguments, value_of_class, scoring)
+    scores = _score_pairs(pairs, arguments, values_of_class, scoring)
     return Scored(scores.assign(patient=""))  # a folder does not name the patients
+
+
+def _refuse_regions(predictions: Path) -> None:
+    """Raise UserError if ``predictions`` are of regions, of which a single value says too little."""
+    from aunet.inference.class_names import read_class_names
+
+    labels = read_class_names(predictions)
+    if labels is not None and labels.regions:
+        words = [f"{name}={'+'.join(map(str, labels.values_of(index)))}" for index, name in labels.foreground]
+        raise UserError(
+            f"{predictions}: holds regions that overlap, whose values --classes must name. If the references number"
+            f" them alike, add --classes {' '.join(words)}; else name a dataset: data=NAME data.root=…"
+            " data.target_regions=…"
+        )
 
 
 def _score_pairs(
     pairs: Mapping[str, tuple[Path, Path]],
     arguments: argparse.Namespace,
-    value_of_class: dict[str, int] | None,
+    values_of_class: "ClassValues | None",
     scoring: "Scoring",
 ) -> "pd.DataFrame":
     from aunet.evaluation.folder_scores import score_pairs
 
-    if value_of_class:  # else the classes are the values found in the files
-        _check_tolerances(scoring, value_of_class)
+    if values_of_class:  # else the classes are the values found in the files
+        _check_tolerances(scoring, values_of_class)
     others = arguments.others_are_background
-    scores = score_pairs(pairs, value_of_class, is_other_background=others, scoring=scoring)
+    scores = score_pairs(pairs, values_of_class, is_other_background=others, scoring=scoring)
     _check_tolerances(scoring, scores["class"].unique().tolist())
     return scores
 
 
 def _against_dataset(
-    arguments: argparse.Namespace, value_of_class: dict[str, int] | None, scoring: "Scoring"
+    arguments: argparse.Namespace, values_of_class: "ClassValues | None", scoring: "Scoring"
 ) -> Scored:
     """Score the classes that the predictions and the dataset have in common by name."""
     from aunet.evaluation.cohort_scores import match_cases, match_classes, score_cohort
     from aunet.inference.class_names import read_class_names
     from aunet.pipeline.configuration import build_cohort_of_words
 
-    labels = None if value_of_class else read_class_names(arguments.predictions)
+    labels = None if values_of_class else read_class_names(arguments.predictions)
     if labels is not None:
-        value_of_class = {name: value for value, name in labels.foreground}
-    if value_of_class is None:
+        values_of_class = {name: labels.values_of(index) for index, name in labels.foreground}
+    if values_of_class is None:
         raise UserError(
             f"{arguments.predictions}: no class_names.json says what the values mean. Name them: --classes spleen=1 …"
         )
     cohort = build_cohort_of_words(arguments.references, arguments.trust)
-    classes = match_classes(value_of_class, cohort)
-    _check_tolerances(scoring, [name for _, name in classes.labels.foreground])
+    if labels is not None and bool(labels.regions) != bool(cohort.labels.regions):
+        both = f"{describe_classes(labels)}, and {cohort.name} {describe_classes(cohort.labels)}"
+        raise UserError(
+            f"{arguments.predictions}: holds {both}. Give the dataset the same data.target_regions, or name the values"
+            " of the predictions: --classes whole=1+2 core=2."
+        )
+    classes = match_classes(values_of_class, cohort)
+    _check_tolerances(scoring, list(classes.values))
     pairs, without_prediction = match_cases(arguments.predictions, cohort)
     scores = score_cohort(pairs, classes, cohort, is_other_background=arguments.others_are_background, scoring=scoring)
     left_out = [*classes.left_out, *([without_prediction] if without_prediction else [])]
@@ -240,19 +264,26 @@ def parse_scoring(words: Sequence[str]) -> "Scoring":
     return Scoring(tolerances) if of_all is None else Scoring(tolerances, of_all)
 
 
-def parse_classes(words: Sequence[str]) -> dict[str, int]:
-    """Parse ``["spleen=1", "pancreas=2"]`` to ``{"spleen": 1, "pancreas": 2}``; raise UserError for anything else.
+def parse_classes(words: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Parse ``["spleen=1", "kidney=2+3"]``: the values of each class; raise UserError for anything else.
+
+    A value may be in several classes, regions that overlap, if one of them lists several.
 
     Examples:
-        >>> parse_classes(["spleen=1", "pancreas=2"])
-        {'spleen': 1, 'pancreas': 2}
+        >>> parse_classes(["whole=1+2", "core=2"])
+        {'whole': (1, 2), 'core': (2,)}
     """
-    classes: dict[str, int] = {}
+    classes: dict[str, tuple[int, ...]] = {}
     for word in words:
-        name, _, value = word.partition("=")
-        if not name or not value.isdecimal() or int(value) == 0:
-            raise UserError(f"--classes {word}: write NAME=VALUE with a whole number from 1, as in spleen=1.")
-        if name in classes or int(value) in classes.values():
+        name, _, text = word.partition("=")
+        parts = text.split("+")
+        if not name or not all(part.isdecimal() and int(part) for part in parts):
+            raise UserError(
+                f"--classes {word}: write NAME=VALUE with a whole number from 1, as in spleen=1, or several, as in"
+                " kidney=2+3."
+            )
+        values = tuple(int(part) for part in parts)
+        if name in classes or values in classes.values() or len(set(values)) < len(values):
             raise UserError(f"--classes {word}: the name or the value appears twice; give each class its own.")
-        classes[name] = int(value)
+        classes[name] = values
     return classes

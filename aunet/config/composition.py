@@ -151,8 +151,15 @@ def _split_search_path(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 def _compose(overrides: Sequence[str]) -> DictConfig:
     try:
         return compose("train", overrides=list(overrides), return_hydra_config=True)
-    # Hydra raises ValueError for ~model=1, RecursionError for a value that is nested too deeply.
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, RecursionError) as error:
+    # Hydra raises ValueError for ~model=1, RecursionError for one that is nested too deeply; OmegaConf asserts types.
+    except (
+        HydraException,
+        OmegaConfBaseException,
+        yaml.YAMLError,
+        ValueError,
+        AssertionError,
+        RecursionError,
+    ) as error:
         reason = " ".join(str(error).split())
         absent = re.match(r"Could not override '(\w+)/(\w+)'", reason)
         if absent:

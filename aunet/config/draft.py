@@ -261,7 +261,8 @@ def _read_config(run_folder: Path, trusted_modules: Sequence[str]) -> DictConfig
         )
     try:
         config = OmegaConf.load(file)
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError, RecursionError) as error:
+    # OmegaConf asserts the types of what it reads, and Python limits the digits of whole numbers.
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, AssertionError, OSError, RecursionError) as error:
         reason = " ".join(str(error).split())[:_LONGEST_REASON]
         raise UserError(f"{file} cannot be read as plain YAML: {reason}. {_RESTORE}") from None
     if not isinstance(config, DictConfig):

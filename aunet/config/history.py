@@ -43,6 +43,8 @@ def _former_tracker(config: DictConfig) -> dict[str, object]:
 ADDED_KEYS: Mapping[str, object | Callable[[DictConfig], object]] = {
     "data.modality": None,
     "data.sampling": "balanced",
+    "data.target_regions": None,
+    "dataset.regions": None,
     "dataset.modalities": None,
     "dataset.intensities": None,
     "init_overlap": "allow",

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from aunet.config.composition import compose_config
-from aunet.config.validation import list_known_keys, list_unknown_keys
+from aunet.config.validation import list_known_keys, list_unknown_keys, node_at
 from aunet.errors import UserError
 from aunet.files import read_json_if_sound
 from aunet.runs.run_folder import RunFolder
@@ -78,5 +78,5 @@ def _own_version() -> str:
 def _is_missing(config: DictConfig, key: str) -> bool:
     """Return whether ``config`` lacks ``key`` though it has its group."""
     group, _, name = key.rpartition(".")
-    parent = OmegaConf.select(config, group, throw_on_missing=False) if group else config
+    parent = node_at(config, group) if group else config
     return isinstance(parent, DictConfig) and name not in parent

@@ -7,6 +7,8 @@ from typing import Any, cast
 
 from omegaconf import MISSING
 
+from aunet.classes import Labels
+
 # Plain containers of values that the schema cannot know, or of a whole configuration.
 Plain = dict[str, Any]
 # A node with a ``_target_``, the class or function to build, and its arguments.
@@ -74,6 +76,7 @@ def _are_weights(value: object) -> bool:
 
 WEIGHTS = Rule("null, [a weight of each class], or {class: weight}, none negative", _are_weights, is_of_list=True)
 WINDOW = Rule("auto, null, or [lowest, highest] in HU", _is_window, is_of_list=True)
+REGION = Rule("a list of numbers", lambda value: isinstance(value, list) and all(map(_is_count, cast(Plain, value))))
 SCALE = Rule("null, or window: [lowest, highest], mean and sd in HU", _is_scale)
 
 
@@ -102,6 +105,8 @@ class DatasetFacts:
     num_classes: int = required(Rule("at least 2 (the background counts)", lambda value: value >= 2))
     class_names: list[str] = required()
     modality: str = required(one_of(*MODALITIES, "mixed"))
+    # For data.target_regions: of each region the class numbers that make it up; null for exclusive classes.
+    regions: list[Any] | None = required(REGION)
     # Of each channel; null means that all have ``modality``.
     modalities: list[str] | None = required(one_of(*MODALITIES))
     # Of each channel, for data.window=auto: window, mean and sd in HU, or null.
@@ -110,6 +115,11 @@ class DatasetFacts:
     spacing: list[float] = required(POSITIVE)
     patch_size: list[int] = required(AT_LEAST_ONE)
     batch_size: int = required(AT_LEAST_ONE)
+
+    @property
+    def labels(self) -> Labels:
+        """Return the classes."""
+        return Labels(tuple(self.class_names), tuple(tuple(values) for values in self.regions or ()))
 
 
 @dataclass
@@ -136,6 +146,7 @@ class DataConfig:
     recipe: str = required(one_of("scans", "phantom"))
     source: Target = required()
     classes: Plain | None = required()
+    target_regions: Plain | None = required()
     other_labels: str = required(one_of("error", "background"))
     cases: str | None = required()
     on_error: str = required(one_of("stop", "skip"))

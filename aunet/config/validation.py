@@ -6,7 +6,7 @@ from functools import cache
 from typing import cast, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, ConfigTypeError, OmegaConfBaseException
 
 from aunet.config.schema import Rule, RunConfig
 from aunet.errors import UserError
@@ -43,11 +43,19 @@ def list_unknown_keys(config: DictConfig) -> list[str]:
     groups = ["", *(key for key, type_ in known.items() if is_dataclass(type_))]
     unknown: list[str] = []
     for group in groups:
-        node = OmegaConf.select(config, group, throw_on_missing=False) if group else config
+        node = node_at(config, group) if group else config
         names = map(str, node) if isinstance(node, DictConfig) else ()
         keys = (f"{group}.{name}" if group else name for name in names)
         unknown += [key for key in keys if key not in known and key != "hydra"]
     return unknown
+
+
+def node_at(config: DictConfig, group: str) -> object:
+    """Return the node of a group; None if the group it belongs to is a list or a value, which its type refuses."""
+    try:
+        return OmegaConf.select(config, group, throw_on_missing=False)
+    except ConfigTypeError:
+        return None
 
 
 def check_rules(values: Mapping[str, object]) -> None:

@@ -147,8 +147,12 @@ class SegmentationData(LightningDataModule):
 
     def absent_classes(self, case_ids: Sequence[str]) -> list[str]:
         """Return the foreground classes that the label of none of these cases has, once they are prepared."""
-        counts = [self._stored[case_id].position_counts for case_id in case_ids]
-        return [name for index, name in self.cohort.labels.foreground if not any(count[index] for count in counts)]
+        counts, labels = [self._stored[case_id].position_counts for case_id in case_ids], self.cohort.labels
+        return [
+            name
+            for index, name in labels.foreground
+            if not any(count[value] for count in counts for value in labels.values_of(index))
+        ]
 
     def uncropped(self, case_ids: Sequence[str]) -> list[str]:
         """Return which of these cases hold the whole scan, once they are prepared."""
@@ -172,6 +176,7 @@ class SegmentationData(LightningDataModule):
             self.augmentation.geometry,
             self._seed,
             self._sampling,
+            self.cohort.labels,
         )
         return PatchLoader(
             PartlyAnnotated(patches, self._annotated()) if self.cohort.is_partial else patches,

@@ -9,6 +9,7 @@ import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
 
+from aunet.classes import Labels
 from aunet.data.io.grid import Voxels
 from aunet.data.io.volume import Volume
 from aunet.data.organ_positions import boxes_of_values, center_of_value
@@ -68,8 +69,19 @@ def with_classes(label: Volume, class_of_value: Mapping[int, int], values: Mappi
     return replace(label, array=array)
 
 
-def measured_classes(image: Volume | None, label: Volume) -> dict[int, ClassFacts]:
+def measured_classes(image: Volume | None, label: Volume, labels: Labels) -> dict[int, ClassFacts]:
     """Measure each class in ``label``; without an ``image`` on the same grid, its intensities are NaN."""
+    if not labels.regions:
+        return _measured_values(image, label)
+    facts: dict[int, ClassFacts] = {}
+    for index, _ in labels.foreground:
+        mask = replace(label, array=labels.mask(label.array, index).astype(np.uint8))
+        if (found := _measured_values(image, mask).get(1)) is not None:
+            facts[index] = found
+    return facts
+
+
+def _measured_values(image: Volume | None, label: Volume) -> dict[int, ClassFacts]:
     voxel_ml = abs(float(np.linalg.det(label.affine[:3, :3]))) / 1000
     facts: dict[int, ClassFacts] = {}
     for index, box in boxes_of_values(label).items():

@@ -136,7 +136,7 @@ def _measure(case: Case, cohort: Cohort, image: Volume, label: Volume, *, is_sam
         image_digest=content_digest(image),
         label_digest=content_digest(label),
         values=values,
-        classes=measured_classes(image if is_same_grid else None, classes),
+        classes=measured_classes(image if is_same_grid else None, classes, cohort.labels),
     )
 
 

@@ -156,5 +156,5 @@ def mapped_values(examination: Examination, cohort: Cohort) -> dict[int, str]:
     unknown = [value for value in found if value not in cohort.class_of_value]
     present = {cohort.class_of_value[value] for value in found if value in cohort.class_of_value}
     spoken_of = [pair for pair in cohort.labels.foreground if any(case.annotates(pair[0]) for case in cohort.cases)]
-    missing = [name for index, name in spoken_of if index not in present]
+    missing = [name for index, name in spoken_of if present.isdisjoint(cohort.labels.values_of(index))]
     return {unknown[0]: missing[0]} if len(unknown) == len(missing) == 1 else {}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from aunet.classes import IGNORED, Labels, matching_name
+from aunet.classes import IGNORED, matching_name
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.data.io.volume import Volume, align, check_same_grid, read_label, stem
@@ -18,7 +18,7 @@ from aunet.evaluation.folder_scores import label_maps
 from aunet.evaluation.probability_files import measure_calibrations
 from aunet.messages import shortened
 from aunet.metrics.case_scores import join_scores
-from aunet.metrics.label_map_scores import NOT_MEASURED, USUAL_SCORING, Scoring, score_case
+from aunet.metrics.label_map_scores import NOT_MEASURED, USUAL_SCORING, ClassValues, Scoring, score_annotated
 from aunet.terminal import shown
 
 
@@ -26,42 +26,66 @@ from aunet.terminal import shown
 class MatchedClasses:
     """The classes that both sides have, and why the others are not scored.
 
-    ``labels`` are the classes in common. ``predicted`` and ``reference`` map the values in the label maps of each side
-    to classes of ``labels``; a class that only one side has becomes background. ``left_out`` has a sentence on each
-    such class.
+    ``values`` holds the classes in common, and the values of each in label maps that both sides can be written in.
+    ``predicted`` and ``reference`` map the values in the label maps of each side to these; a class that only one side
+    has becomes background. ``left_out`` has a sentence on each such class.
     """
 
-    labels: Labels
+    values: Mapping[str, tuple[int, ...]]
     predicted: Mapping[int, int]
     reference: Mapping[int, int]
     left_out: tuple[str, ...]
 
 
-def match_classes(value_of_name: Mapping[str, int], cohort: Cohort) -> MatchedClasses:
-    """Match the class names of the predictions with those of ``cohort``, ignoring case and separators."""
+def match_classes(values_of_name: ClassValues, cohort: Cohort) -> MatchedClasses:
+    """Match the class names of the predictions with those of ``cohort``, ignoring case and separators.
+
+    Classes of either side may be regions that overlap: their voxels are numbered by the classes in which they lie.
+    """
     told = {k: name for k, name in cohort.labels.foreground if any(case.annotates(k) for case in cohort.cases)}
-    value_of_match = {matching_name(name): value for name, value in value_of_name.items()}
-    common = {k: name for k, name in told.items() if matching_name(name) in value_of_match}
+    values_of_match = {matching_name(name): values for name, values in values_of_name.items()}
+    common = {k: name for k, name in told.items() if matching_name(name) in values_of_match}
     if not common:
         raise UserError(
-            f"The predictions have the classes {', '.join(value_of_name)}, {cohort.name} annotates"
+            f"The predictions have the classes {', '.join(values_of_name)}, {cohort.name} annotates"
             f" {', '.join(told.values())}: none in common. Rename those of the dataset: data.classes='{{NAME: …}}'."
         )
     names = {matching_name(name) for name in told.values()}
     unpredicted = [name for k, name in told.items() if k not in common]
-    unknown = [name for name in value_of_name if matching_name(name) not in names]
-    numbers = {k: number for number, k in enumerate(common, start=1)}
+    unknown = [name for name in values_of_name if matching_name(name) not in names]
+    numbering = _Numbering(tuple(common.values()))
+    of_predictions = {name: values_of_match[matching_name(name)] for name in common.values()}
+    of_references = {name: cohort.labels.values_of(k) for k, name in common.items()}
+    every_value = {0}.union(*values_of_name.values())
+    predicted = {value: numbering.number_of(value, of_predictions) for value in sorted(every_value)}
+    reference = {value: numbering.number_of(value, of_references) for value in range(cohort.labels.num_classes)}
     return MatchedClasses(
-        labels=Labels(("background", *common.values())),
-        predicted=dict.fromkeys(value_of_name.values(), 0)
-        | {value_of_match[matching_name(name)]: numbers[k] for k, name in common.items()}
-        | {0: 0},
-        reference={k: numbers.get(k, 0) for k in range(cohort.labels.num_classes)} | {IGNORED: IGNORED},
+        values=numbering.values(),
+        predicted=predicted,
+        reference=reference | {IGNORED: IGNORED},
         left_out=(
             *(f"{name} is not among the predicted classes" for name in unpredicted),
             *(f"{name} is not annotated by {cohort.name}" for name in unknown),
         ),
     )
+
+
+class _Numbering:
+    """Numbers for voxels by the set of classes in which they lie: that of its place for one class, more for several."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = names
+        sets = [frozenset[str](), *(frozenset({name}) for name in names)]
+        self._numbers = {members: number for number, members in enumerate(sets)}
+
+    def number_of(self, value: int, values_of_class: ClassValues) -> int:
+        """Return the number of a ``value`` of a label map whose classes have these values."""
+        members = frozenset(name for name, values in values_of_class.items() if value in values)
+        return self._numbers.setdefault(members, len(self._numbers))
+
+    def values(self) -> dict[str, tuple[int, ...]]:
+        """Return the numbers that make up each class."""
+        return {name: tuple(at for members, at in self._numbers.items() if name in members) for name in self._names}
 
 
 def match_cases(predictions: Path, cohort: Cohort) -> tuple[list[tuple[Path, Case]], str]:
@@ -109,24 +133,23 @@ def _score(
             f"{path}: holds the values [{shortened(unknown)}], which have no name. Name them with --classes NAME=VALUE,"
             " or take them as background with --others-are-background."
         )
-    annotated = frozenset(
-        number for k, number in classes.reference.items() if number not in (0, IGNORED) and case.annotates(k)
-    )
+    known = {name for k, name in cohort.labels.foreground if case.annotates(k)}
     references = _renumbered(reference, classes.reference)
     calibrations = NOT_MEASURED
     if scoring.probabilities is not None:
-        numbers = {name: number for number, name in classes.labels.foreground}
-        value_of_number = {number: value for value, number in classes.predicted.items() if number}
-        values = {name: value_of_number[number] for name, number in numbers.items()}
+        values = {
+            name: [value for value, number in classes.predicted.items() if number in numbers]
+            for name, numbers in classes.values.items()
+        }
         numbered = replace(reference, array=references)
-        calibrations = measure_calibrations(scoring.probabilities, path, values, numbered, numbers)
-    return score_case(
+        calibrations = measure_calibrations(scoring.probabilities, path, values, numbered, classes.values)
+    return score_annotated(
         case.case_id,
         _renumbered(predicted, classes.predicted),
         references,
         reference.spacing,
-        classes.labels,
-        annotated,
+        classes.values,
+        [name for name in classes.values if name not in known],
         case.patient,
         scoring,
         calibrations,

@@ -29,6 +29,8 @@ def check_comparable(runs: Sequence[ComparedRun], *, may_miss: bool = False) -> 
             raise UserError(f"{pair}one was scored on {_data_name(first)}, the other on {_data_name(run)}.")
         if first.class_names != run.class_names:
             raise UserError(f"{pair}their classes are {list(first.class_names)} and {list(run.class_names)}.")
+        if first.regions != run.regions:
+            raise UserError(f"{pair}one was scored on the regions {first.regions}, the other on {run.regions}.")
         if not may_miss and (difference := _case_difference(first, run)):
             raise UserError(f"{pair}{difference} Train both with the same `data.split`, or pool folds: --folds.")
         if first.data_fingerprint != run.data_fingerprint:

@@ -101,6 +101,11 @@ class ComparedRun:
     training_seconds: float = float("nan")
 
     @property
+    def regions(self) -> object:
+        """Return of each region the classes that make it up; None if classes exclude each other."""
+        return self.settings.get("dataset.regions")
+
+    @property
     def num_folds(self) -> int:
         """Return the number of pooled trainings."""
         return len(self.trainings)

@@ -17,6 +17,7 @@ from aunet.metrics.case_scores import join_scores
 from aunet.metrics.label_map_scores import (
     NOT_MEASURED,
     USUAL_SCORING,
+    ClassValues,
     Scoring,
     class_boxes,
     scan_diagonal,
@@ -48,20 +49,20 @@ def match_files(predictions: Path, references: Path) -> dict[str, tuple[Path, Pa
 
 def score_pairs(
     pairs: Mapping[str, tuple[Path, Path]],
-    value_of_class: Mapping[str, int] | None = None,
+    values_of_class: ClassValues | None = None,
     *,
     is_other_background: bool = False,
     scoring: Scoring = USUAL_SCORING,
 ) -> pd.DataFrame:
     """Score (prediction, reference) of each case_id: a row per case and class, as ``label_map_scores.score_values``.
 
-    ``value_of_class`` names the classes and their integers; other values raise UserError, or are background if
+    ``values_of_class`` names the classes and their integers; other values raise UserError, or are background if
     ``is_other_background``. Without it, every value in any of the files is a class, named by its number. Files do not
     name their patients, so each case counts as its own patient.
     """
 
     def score(case_id: str) -> tuple[pd.DataFrame, float]:
-        return _score_files(case_id, *pairs[case_id], value_of_class, is_other_background, scoring)
+        return _score_files(case_id, *pairs[case_id], values_of_class, is_other_background, scoring)
 
     # Decompressing, searching boxes and neighbours and counting release the GIL: threads are enough.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS)) as pool:
@@ -71,7 +72,7 @@ def score_pairs(
             pool.shutdown(cancel_futures=True)
             raise
     tables = [table for table, _ in scored]
-    if value_of_class:
+    if values_of_class:
         return join_scores(tables)
     diagonals = dict(zip(pairs, (diagonal for _, diagonal in scored), strict=True))
     return _with_every_class(tables, diagonals, scoring)
@@ -99,7 +100,7 @@ def _score_files(
     case_id: str,
     prediction: Path,
     reference: Path,
-    value_of_class: Mapping[str, int] | None,
+    values_of_class: ClassValues | None,
     is_other_background: bool,
     scoring: Scoring,
 ) -> tuple[pd.DataFrame, float]:
@@ -110,10 +111,10 @@ def _score_files(
     expected = align(expected, predicted)
     check_same_grid(expected, predicted, case_id)
     found = _values_in(expected) | _values_in(predicted)
-    if value_of_class is None:
-        value_of_class = {str(value): value for value in sorted(found)}
-    elif not is_other_background and (unknown := found - set(value_of_class.values())):
-        known = " ".join(f"{name}={value}" for name, value in value_of_class.items())
+    if values_of_class is None:
+        values_of_class = {str(value): (value,) for value in sorted(found)}
+    elif not is_other_background and (unknown := found.difference(*values_of_class.values())):
+        known = " ".join(f"{name}={'+'.join(map(str, values))}" for name, values in values_of_class.items())
         raise UserError(
             f"case {case_id}: {prediction} or {reference} holds the values [{shortened(sorted(unknown))}], and"
             f" --classes names only {known}. Name them too, or take them as background with --others-are-background."
@@ -121,9 +122,9 @@ def _score_files(
     arrays = predicted.array, expected.array
     calibrations = NOT_MEASURED
     if scoring.probabilities is not None:
-        calibrations = measure_calibrations(scoring.probabilities, prediction, value_of_class, expected)
+        calibrations = measure_calibrations(scoring.probabilities, prediction, values_of_class, expected)
     scores = score_values(
-        case_id, *arrays, expected.spacing, value_of_class, scoring=scoring, calibrations=calibrations
+        case_id, *arrays, expected.spacing, values_of_class, scoring=scoring, calibrations=calibrations
     )
     return scores, scan_diagonal(expected.shape, expected.spacing)
 

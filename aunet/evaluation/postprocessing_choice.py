@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aunet.classes import IGNORED, Labels
 from aunet.inference.chosen_postprocessing import ChosenStep
-from aunet.inference.postprocessing import Mask, mask_boxes
+from aunet.inference.postprocessing import Mask, free_for, mask_boxes
 
 # Smallest volumes (ml) that are tried for the parts of a class.
 _VOLUMES_ML = (0.05, 0.2, 1.0, 5.0, 20.0)
@@ -38,18 +38,19 @@ class PostprocessingChoice:
         """Try all steps on the label map (H, W, D) of a case; classes that its reference leaves out are not tried."""
         label = np.where(reference == IGNORED, np.uint8(0), label)
         reference = np.where(reference == IGNORED, 0, reference)
-        boxes = mask_boxes(label, self.labels.num_classes)
+        boxes = mask_boxes(label, self.labels)
         for index, name in self.labels.foreground:
             if annotated is not None and index not in annotated:
                 continue
-            truth_voxels = int(np.count_nonzero(reference == index))
+            truth = self.labels.mask(reference, index)
+            truth_voxels = int(np.count_nonzero(truth))
             box = boxes.get(index)
             for steps in candidates(name):
                 if box is None:
                     score = 0.0 if truth_voxels else 1.0
                 else:
-                    changed = _apply(steps, label[box] == index, label[box] == 0, voxel_ml)
-                    score = _dice(changed, reference[box] == index, truth_voxels)
+                    mask, is_free = self.labels.mask(label[box], index), free_for(label[box], self.labels, index)
+                    score = _dice(_apply(steps, mask, is_free, voxel_ml), truth[box], truth_voxels)
                 self.scores[name][steps].append(score)
 
     def choose(self) -> dict[str, Steps]:

@@ -1,6 +1,6 @@
 """Probabilities beside label maps, as ``aunet predict --probabilities`` writes them, and their calibration."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from aunet.classes import IGNORED, matching_name
 from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_volume, stem
 from aunet.errors import UserError
 from aunet.metrics.calibration import Calibration, measure_calibration
+from aunet.metrics.label_map_scores import ClassValues
 
 # Interpolation and rounding of a file may leave [0, 1] by this much.
 _ROUNDING = 1e-3
@@ -17,29 +18,29 @@ _ROUNDING = 1e-3
 def measure_calibrations(
     folder: Path,
     prediction: Path,
-    value_of_class: Mapping[str, int],
+    values_of_class: ClassValues,
     reference: Volume,
-    number_of_class: Mapping[str, int] | None = None,
+    numbers_of_class: ClassValues | None = None,
 ) -> dict[str, Calibration]:
     """Return the calibration of each class of a case by name; one volume is in memory at a time.
 
     Args:
         folder: holds ``<name of the label map>/<value>_<class>.nii.gz`` for each class.
         prediction: the predicted label map of the case.
-        value_of_class: classes by their values in it.
+        values_of_class: the values of each class in it; of a region, whose file has its own number, the lowest is that.
         reference: label map (H, W, D); the volumes lie on its grid.
-        number_of_class: classes by their values in the reference, in which voxels without reference are ``IGNORED``;
+        numbers_of_class: the values of each class in the reference, in which voxels without reference are ``IGNORED``;
             None if both label maps number them alike and every voxel has a reference.
 
     Raises:
         UserError: a file is missing, is named after another class, lies on another grid, or does not hold
             probabilities.
     """
-    is_counted = None if number_of_class is None else reference.array != IGNORED
+    is_counted = None if numbers_of_class is None else reference.array != IGNORED
     measured: dict[str, Calibration] = {}
-    for name, value in value_of_class.items():
-        file = _file_of(folder / stem(prediction), name, value)
-        _check_name(file, name, value_of_class)
+    for name, values in values_of_class.items():
+        file = _file_of(folder / stem(prediction), name, min(values))
+        _check_name(file, name, values_of_class)
         volume = align(read_volume(file), reference)
         check_same_grid(reference, volume, stem(prediction))
         lowest, highest = float(volume.array.min()), float(volume.array.max())
@@ -48,7 +49,7 @@ def measure_calibrations(
                 f"{volume.name}: holds values from {lowest:g} to {highest:g}; probabilities lie between 0 and 1. Give"
                 " the folder probabilities/ that `aunet predict --probabilities` writes."
             )
-        is_inside = reference.array == (number_of_class or value_of_class)[name]
+        is_inside = np.isin(reference.array, list((numbers_of_class or values_of_class)[name]))
         found = measure_calibration(np.clip(volume.array, 0, 1), is_inside, is_counted)
         if found is not None:
             measured[name] = found

@@ -21,6 +21,7 @@ from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.native_space import restore_label_map
 from aunet.inference.predictor import Predictor
 from aunet.metrics.label_map_scores import score_case
+from aunet.targets import target_of
 
 NOTHING = "none"
 ALL_LEVELS = "all levels"
@@ -161,7 +162,8 @@ def score_predictions(
     for prediction in predictions:
         found, of_case = case.reference, case.case
         seen = case.box.cut(found)
-        inside = restore_label_map(prediction.logits, case.affine, seen.shape, seen.affine, preprocessing.resampling)
+        grid = seen.shape, seen.affine, preprocessing.resampling
+        inside = restore_label_map(prediction.logits, case.affine, *grid, target_of(cohort.labels))
         label = case.box.put_back(inside, found.shape)
         scores = score_case(
             of_case.case_id, label, found.array, found.spacing, cohort.labels, of_case.annotated, of_case.patient

@@ -63,7 +63,7 @@ def localise_coefficients(case: ProbeCase, own: Maps, labels: Labels, model: str
         fractions = fractions_on(found, case.label, labels.num_classes)
         for index, name in labels.foreground:
             if case.case.annotates(index):
-                measures = localise(values.numpy(), fractions, index)
+                measures = localise(values.numpy(), fractions, labels.values_of(index))
                 yield _place(case, model, COEFFICIENTS, f"level {key.level}", key.number, name) | measures
 
 
@@ -77,7 +77,8 @@ def localise_grad_cam(
         for index, name in labels.foreground:
             if case.case.annotates(index):
                 values = found.over_image[index - 1].numpy()
-                yield _place(case, model, GRAD_CAM, layer, None, name) | localise(values, fractions, index)
+                measures = localise(values, fractions, labels.values_of(index))
+                yield _place(case, model, GRAD_CAM, layer, None, name) | measures
 
 
 def _place(case: ProbeCase, model: str, kind: str, layer: str, gate: int | None, organ: str) -> Row:

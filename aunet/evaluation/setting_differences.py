@@ -40,10 +40,12 @@ _WITHOUT_EFFECT = (
     "data.source.root",
     "data.spacing",
     "data.split",
+    "data.target_regions",
     "data.test_on",
     "dataset.class_names",
     "dataset.intensities",  # follows from the training cases, which are compared themselves; each fold has its own
     "dataset.num_classes",
+    "dataset.regions",  # those of two runs must be equal to be compared at all, as the class names
     "hydra",
     "inference.window_batch",
     "init_overlap",

@@ -148,11 +148,15 @@ def _postprocessing(model: ExportedModel) -> list[dict[str, object]]:
     }
     plain = dict(zip(model.predictor.labels.names, _plain_names(model), strict=True))
     changed = [{**step, "class_name": plain.get(step["class_name"] or "")} for step in model.postprocessing]
-    steps = {"steps": changed, "class_names": list(plain.values())}
+    regions = model.regions
+    steps: dict[str, object] = {"steps": changed, "class_names": list(plain.values())}
+    steps |= {"regions": regions} if regions else {}
     inverting = {"transform": "@preprocessing", "orig_keys": "image", "nearest_interp": False}
     return [
         {"_target_": "Invertd", "keys": "pred", **inverting},
-        {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
+        {"_target_": f"{_PARTS}.Painted", "keys": "pred"}
+        if regions
+        else {"_target_": "AsDiscreted", "keys": "pred", "argmax": True},
         *([{"_target_": f"{_PARTS}.Postprocessed", "keys": "pred", **steps}] if model.postprocessing else []),
         {"_target_": "SaveImaged", "keys": "pred", **saving},
     ]
@@ -183,8 +187,8 @@ def _metadata(model: ExportedModel) -> dict[str, object]:
     prediction: dict[str, Any] = {
         "type": "image",
         "format": "segmentation",
-        "num_channels": labels.num_classes,
-        "channel_def": {str(index): name for index, name in enumerate(_plain_names(model))},
+        "num_channels": len(labels.outputs),
+        "channel_def": {str(at): name for at, name in enumerate(_plain_names(model)[labels.first_output :])},
     }
     return {
         "schema": _SCHEMA,

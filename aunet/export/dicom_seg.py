@@ -1,6 +1,7 @@
 """Label maps as DICOM segmentation objects (SEG) that refer to the series of slices they were made for.
 
-Segment n is class n, so a class that was not found keeps its number and has no frames. The object belongs to the
+Segment n is class n, so a class that was not found keeps its number and has no frames. Segments of regions overlap:
+that of a tumour holds its core too. The object belongs to the
 patient and the study of the series, as DICOM demands: it repeats their names and identifiers.
 """
 
@@ -89,7 +90,7 @@ def _report_gaps(path: Path, label: NDArray[np.uint8], labels: Labels, codes: Se
     """Warn of classes without voxels and of those coded as tissue."""
     found = set(np.unique(label).tolist())
     assert max(found) < labels.num_classes, f"value {max(found)} among {labels.num_classes} classes"
-    if empty := [name for number, name in labels.foreground if number not in found]:
+    if empty := [name for number, name in labels.foreground if found.isdisjoint(labels.values_of(number))]:
         _logger.warning("%s: segments without voxels, as none was found: %s", path, shortened(empty))
     generic = [name for (_, name), code in zip(labels.foreground, codes, strict=True) if code.is_generic]
     if generic:
@@ -119,7 +120,7 @@ def _check_places(
     path: Path, written: Dataset, label: NDArray[np.uint8], affine: Affine, labels: Labels, tolerance: float
 ) -> None:
     """Raise UserError unless each class has as many voxels in the frames, and its centroid within ``tolerance`` mm."""
-    expected = _places_in_label_map(label, affine, labels.num_classes)
+    expected = _places_of_classes(_places_in_label_map(label, affine, labels.num_classes), labels)
     found = _places_in_frames(written, labels.num_classes)
     distances = np.linalg.norm(found.centroids - expected.centroids, axis=1)
     for number, name in labels.foreground:
@@ -142,6 +143,15 @@ def _places_in_label_map(label: NDArray[np.uint8], affine: Affine, num_classes: 
         for axis, places in enumerate((first, second)):
             voxels[:, axis] += np.bincount(values, places, minlength=num_classes)
     return _Places(counts, voxels @ affine[:3, :3].T + counts[:, None] * affine[:3, 3])
+
+
+def _places_of_classes(of_values: _Places, labels: Labels) -> _Places:
+    """Return the places of each class from those of the values that make it up."""
+    values = [list(labels.values_of(index)) for index in range(labels.num_classes)]
+    return _Places(
+        np.array([of_values.counts[of].sum() for of in values]),
+        np.array([of_values.sums[of].sum(axis=0) for of in values]),
+    )
 
 
 def _places_in_frames(written: Dataset, num_classes: int) -> _Places:

@@ -32,6 +32,11 @@ _STEP_NAMES: dict[type[MaskStep], str] = {
 }
 # Voxels of a scan that is predicted in one pass whatever its size.
 _UNLIMITED = 10**12
+_OF_CLASSES = "Resample the logits to the voxels of the scan like the image, and take the class with the highest one."
+_OF_REGIONS = (
+    "Resample the logits to the voxels of the scan like the image. Their sigmoid is the probability of each region,"
+    " which may overlap: paint the regions in their order, 1, 2 and so on, where it exceeds 1/2 (the logit 0)."
+)
 _STEPS = [
     "Bring the axes to RAS+ order by permuting and flipping them.",
     "Resample every channel to preprocessing.spacing (mm) on a grid with the centre of the scan and"
@@ -44,7 +49,7 @@ _STEPS = [
     " windows.patch_size, spread evenly from one end to the other, that share windows.overlap at least and begin at"
     " multiples of windows.size_multiple, and average their logits with Gaussian weights (sd: an eighth of each side;"
     " at least 0.001). processing.py is exact.",
-    "Resample the logits to the voxels of the scan like the image, and take the class with the highest one.",
+    _OF_CLASSES,
     "Bring the axes back to the order of the file.",
     "Apply the steps of postprocessing in their order; postprocessing.py is exact.",
 ]
@@ -89,13 +94,14 @@ class ExportedModel:
 
     def settings(self) -> dict[str, object]:
         """Return the content of ``processing.json``."""
-        preprocessing = self.predictor.preprocessing
+        preprocessing, regions = self.predictor.preprocessing, self.regions
         return {
             "aunet": version("aunet"),
             "model": self.name,
             "input": "image: float32 (1, channels, right, anterior, superior)",
-            "output": "logits: float32 (1, classes, right, anterior, superior)",
-            "steps": _STEPS,
+            "output": f"logits: float32 (1, {'regions' if regions else 'classes'}, right, anterior, superior)",
+            "activation": "sigmoid" if regions else "softmax",
+            "steps": [_OF_REGIONS if step is _OF_CLASSES and regions else step for step in _STEPS],
             "preprocessing": {
                 "orientation": "RAS",
                 "spacing": list(preprocessing.spacing or ()),
@@ -105,8 +111,14 @@ class ExportedModel:
             "windows": self.windows,
             "postprocessing": list(self.postprocessing),
             "classes": dict(enumerate(self.predictor.labels.names)),
+            "regions": regions,
             "left_out": list(self.left_out),
         }
+
+    @property
+    def regions(self) -> list[list[int]]:
+        """Return the numbers of the classes that make up each region; empty unless the classes are regions."""
+        return [list(values) for values in self.predictor.labels.regions]
 
     def folded_network(self) -> nn.Module:
         """Return a copy of the network whose batch norms are part of its convolutions, in torch's usual layout."""

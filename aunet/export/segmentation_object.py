@@ -52,6 +52,8 @@ def build_segmentation(
     if not label.any():
         # An object needs a frame; without this one, highdicom would store all empty frames of all segments.
         planes, sources = planes[:1], _cut_to_one_frame(sources)
+    if labels.regions:  # segments that overlap need a plane of their own each
+        planes = np.stack([labels.mask(planes, number) for number, _ in labels.foreground], axis=-1).astype(np.uint8)
     with warnings.catch_warnings():
         # Names of one word, which de-identified scans have, and other oddities of the source, which are kept.
         warnings.simplefilter("ignore")

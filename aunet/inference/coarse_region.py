@@ -6,6 +6,7 @@ from threading import Lock
 
 from aunet.data.io.volume import Volume
 from aunet.data.preprocessing.region import Box, box_around
+from aunet.inference.prediction import Prediction
 from aunet.inference.predictor import Predictor
 
 
@@ -32,11 +33,19 @@ class CoarseRegion:
     def find(self, channels: Sequence[Volume]) -> Box | None:
         """Return the box of a scan; None, with its name added to ``missed``, if a class is not found."""
         with self._lock:
-            label = self._predictor.predict_volume(channels).label
-        box = box_around(label, self._classes, channels[0].spacing, self._margin_mm)
+            prediction = self._predictor.predict_volume(channels)
+        box = self._box(prediction, channels[0].spacing)
         if box is None:
             self.missed.append(channels[0].name)
         return box
+
+    def _box(self, prediction: Prediction, spacing: Sequence[float]) -> Box | None:
+        """Return the box around the classes; a region that overlaps others is there if one of its parts is."""
+        label, values_of = prediction.label, prediction.labels.values_of
+        found = [[value for value in values_of(index) if (label == value).any()] for index in self._classes]
+        if not all(found):
+            return None
+        return box_around(label, sorted({value for of in found for value in of}), spacing, self._margin_mm)
 
     def settings(self) -> dict[str, object]:
         """Return the coarse run's identity, the classes and the margin."""

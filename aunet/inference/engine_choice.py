@@ -26,6 +26,7 @@ from aunet.inference.engines import (
     is_installed,
 )
 from aunet.networks.layers import Precision
+from aunet.targets import EXCLUSIVE, Target
 
 _log = logging.getLogger(__name__)
 # Share of the patch's voxels whose label must be that of float32 torch.
@@ -54,6 +55,7 @@ class EngineChoice:
         has_bf16: whether this machine multiplies bf16 fast, so that "auto" tries it.
         file: JSON in which the choices of "auto" are remembered; None remembers nothing.
         run: describes the weights, so that another checkpoint is measured anew.
+        target: the meaning of the logits, whose label maps must agree.
     """
 
     name: Literal["auto", "torch", "openvino", "onnxruntime"]
@@ -61,6 +63,7 @@ class EngineChoice:
     has_bf16: bool = False
     file: Path | None = None
     run: str = ""
+    target: Target = EXCLUSIVE
 
     def resolve(self, network: nn.Module, patch: Tensor) -> Engine:
         """Return the engine that will run ``network``; ``patch`` (1, C, h, w, d) is part of a real image.
@@ -77,7 +80,7 @@ class EngineChoice:
         remembered = read_json_if_sound(self.file).get(key) if self.file else None
         chosen, models = _as_measured(remembered), OnnxModels()
         if chosen is None:
-            chosen = fastest_that_agrees(network, patch, self.has_bf16, models)
+            chosen = fastest_that_agrees(network, patch, self.has_bf16, models, self.target)
             self._remember(key, chosen)
         else:
             _log.info("Engine: %s, as measured before on this machine.", _describe(chosen))
@@ -95,16 +98,18 @@ class EngineChoice:
                 write_json(self.file, read_json_if_sound(self.file) | {key: asdict(chosen)})
 
 
-def fastest_that_agrees(network: nn.Module, patch: Tensor, has_bf16: bool, models: OnnxModels) -> Measured:
+def fastest_that_agrees(
+    network: nn.Module, patch: Tensor, has_bf16: bool, models: OnnxModels, target: Target = EXCLUSIVE
+) -> Measured:
     """Measure every installed engine on ``patch`` (1, C, h, w, d), log one line and return the choice.
 
-    ``models`` will hold the network as ONNX.
+    ``models`` will hold the network as ONNX; ``target`` makes label maps of its logits.
     """
     with torch.inference_mode():
         reference = TorchEngine(network, "float32")
-        label = reference(patch).argmax(dim=1)
+        label = target.label_map(reference(patch)[0])
         base = Measured("torch", "float32", _seconds(reference, patch), 1.0)
-        others = [_measure(engine, patch, label) for engine in _candidates(network, has_bf16, models)]
+        others = [_measure(engine, patch, label, target) for engine in _candidates(network, has_bf16, models)]
     measured = [base, *(one for one in others if one is not None)]
     chosen = min((one for one in measured if one.equal_labels >= _SMALLEST_SHARE), key=lambda one: one.seconds)
     rest = "; ".join(_describe(one) for one in measured if one is not chosen)
@@ -123,10 +128,10 @@ def _candidates(network: nn.Module, has_bf16: bool, models: OnnxModels) -> Itera
         yield ENGINES["onnxruntime"](network, "float32", models)
 
 
-def _measure(engine: Engine, patch: Tensor, label: Tensor) -> Measured | None:
+def _measure(engine: Engine, patch: Tensor, label: Tensor, target: Target) -> Measured | None:
     """Return the time and agreement of ``engine``; None, with a warning, if it cannot run the network."""
     try:
-        share = float((engine(patch).argmax(dim=1) == label).double().mean())
+        share = float((target.label_map(engine(patch)[0]) == label).double().mean())
         return Measured(engine.name, engine.precision, _seconds(engine, patch), share)
     except UnusableEngineError as error:
         _log.warning("Engine %s cannot run this network (%s); it is left out.", engine.name, error.reason)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from aunet.classes import describe_classes
 from aunet.data.io.volume import Volume
 from aunet.data.preprocessing.region import find_box
 from aunet.errors import UserError
@@ -34,7 +35,7 @@ class Ensemble:
         self.postprocessing = tuple(postprocessing)
         for member, name in zip(members[1:], names[1:], strict=True):
             for meaning, first, other in (
-                ("the classes", ", ".join(self.labels.names), ", ".join(member.labels.names)),
+                ("the classes", describe_classes(self.labels), describe_classes(member.labels)),
                 ("channels:", members[0].in_channels, member.in_channels),
             ):
                 if first != other:

@@ -13,11 +13,10 @@ from aunet.inference.native_space import LabelMapRestorer
 from aunet.inference.sliding_window import LOGITS, Forward, window_logits
 from aunet.inference.stitching import WindowMaps, finish_slabs
 from aunet.inference.window_layout import Triple, WindowLayout
+from aunet.targets import EXCLUSIVE, Target
 
 _log = logging.getLogger(__name__)
 OnProgress = Callable[[float], None]
-# Logit of the other classes in skipped windows, within float16.
-IMPOSSIBLE = -1e4
 
 
 def label_volume(
@@ -43,7 +42,8 @@ def label_volume(
     """
     layout, windows = _lay_out(forward, image, window, body, on_progress)
     is_by_box = restorer.is_reordering and bool(layout.cores)
-    parts = _boxes(windows, layout) if is_by_box else _rows(windows, layout, sums, is_skipping=body is not None)
+    rows = _rows(windows, layout, sums, restorer.target, is_skipping=body is not None)
+    parts = _boxes(windows, layout) if is_by_box else rows
     for corner, logits in _inside_image(parts, layout):
         restorer.add(corner, logits)
 
@@ -57,13 +57,14 @@ def volume_rows(
     body: NDArray[np.bool_] | None = None,
     on_progress: OnProgress | None = None,
     num_others: int = 0,
+    target: Target = EXCLUSIVE,
 ) -> Iterator[Tensor]:
     """Yield the rows (K, rows, W, D) of the logits of an image, in order along axis 0; arguments as ``label_volume``.
 
     The last ``num_others`` maps of ``forward`` are not logits; they are 0 in windows that are skipped.
     """
     layout, windows = _lay_out(forward, image, window, body, on_progress)
-    parts = _rows(windows, layout, sums, is_skipping=body is not None, num_others=num_others)
+    parts = _rows(windows, layout, sums, target, is_skipping=body is not None, num_others=num_others)
     for _, logits in _inside_image(parts, layout):
         yield logits
 
@@ -115,6 +116,7 @@ def _rows(
     windows: Iterator[WindowMaps],
     layout: WindowLayout,
     sums: torch.dtype,
+    target: Target,
     *,
     is_skipping: bool,
     num_others: int = 0,
@@ -123,8 +125,7 @@ def _rows(
     for slab in finish_slabs(windows, layout, sums):
         is_skipped = slab.is_without_window if is_skipping else None
         if is_skipped is not None and bool(is_skipped.any()):
-            slab.values.masked_fill_(is_skipped, IMPOSSIBLE)
-            slab.values[0].masked_fill_(is_skipped, 0)
+            target.fill_background(slab.values, is_skipped)
             slab.values[len(slab.values) - num_others :].masked_fill_(is_skipped, 0)
         yield (slab.first, 0, 0), slab.values
 

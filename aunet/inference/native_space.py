@@ -9,6 +9,7 @@ from torch import Tensor
 
 from aunet.data.preprocessing.resampling import Affine, GridMapping, Resampling
 from aunet.inference.window_layout import window_slices
+from aunet.targets import EXCLUSIVE, Target
 
 _BACKGROUND = 0
 
@@ -19,8 +20,9 @@ def restore_label_map(
     native_shape: Sequence[int],
     native_affine: Affine,
     resampling: Resampling = "area",
+    target: Target = EXCLUSIVE,
 ) -> NDArray[np.uint8]:
-    """Return the label map (H, W, D) of the scan: the class with the highest resampled logit at each of its voxels.
+    """Return the label map (H, W, D) of the scan: that of the resampled logits at each of its voxels.
 
     ``logits`` (K, h, w, d) lie on the grid of ``affine``, whose axes are parallel to the scan's. They are interpolated
     linearly along axes on which the scan is finer, and averaged over the scan's voxel along axes on which it is coarser
@@ -29,9 +31,9 @@ def restore_label_map(
     """
     mapping = GridMapping(affine, native_shape, native_affine, resampling)
     if mapping.is_reordering:
-        label = mapping.resample(logits.argmax(dim=0).to(torch.uint8))
+        label = mapping.resample(target.label_map(logits))
     else:
-        label = highest_class(mapping.resample(values) for values in logits.float())
+        label = target.label_of_maps(mapping.resample(values) for values in logits.float())
     return _outside_filled(label, _BACKGROUND, mapping, logits.shape[1:]).numpy()
 
 
@@ -108,6 +110,7 @@ class LabelMapRestorer:
         native_shape: of the scan.
         native_affine: of the scan.
         resampling: as in ``restore_label_map``.
+        target: the meaning of the logits.
     """
 
     def __init__(
@@ -117,7 +120,9 @@ class LabelMapRestorer:
         native_shape: Sequence[int],
         native_affine: Affine,
         resampling: Resampling = "area",
+        target: Target = EXCLUSIVE,
     ) -> None:
+        self.target = target
         self._rows = RowRestorer(affine, shape, native_shape, native_affine, resampling)
         self._shape = tuple(shape)
         self.is_reordering = self._rows.mapping.is_reordering
@@ -131,27 +136,17 @@ class LabelMapRestorer:
         """
         if self.is_reordering:
             place = window_slices(corner, logits.shape[1:])
-            self._label[place] = logits.argmax(dim=0).to(torch.uint8).cpu()
+            self._label[place] = self.target.label_map(logits).cpu()
             return
         for part, resampled in self._rows.add(logits):
             rows = self._label.narrow(self._rows.axis, part.start, part.stop - part.start)
-            rows.copy_(highest_class(resampled))
+            rows.copy_(self.target.label_of_maps(resampled))
 
     def label(self) -> NDArray[np.uint8]:
         """Return the label map (H, W, D) once all logits were added; it is background where none were."""
         mapping = self._rows.mapping
         label = mapping.resample(self._label) if self.is_reordering else self._label
         return _outside_filled(label, _BACKGROUND, mapping, self._shape).numpy()
-
-
-def highest_class(resampled: Iterator[Tensor]) -> Tensor:
-    """Return the first index (H, W, D) of the highest of the ``resampled`` values (H, W, D) of each class, uint8."""
-    highest = next(resampled).clone()
-    label = torch.zeros(highest.shape, dtype=torch.uint8)
-    for index, candidate in enumerate(resampled, start=1):
-        label.masked_fill_(candidate > highest, index)
-        torch.maximum(highest, candidate, out=highest)
-    return label
 
 
 def _outside_filled(values: Tensor, filling: float, mapping: GridMapping, shape: Sequence[int]) -> Tensor:

@@ -1,6 +1,8 @@
 """Steps of post-processing: largest component, minimum volume and hole filling, for one class or each.
 
-Parts of a class that touch at a face, an edge or a corner are connected. Voxels that a step removes are background.
+Parts of a class that touch at a face, an edge or a corner are connected. Voxels that a step removes are background. Of
+regions that overlap, a removed voxel leaves the region and those inside it, and stays in the regions around it; a voxel
+that fills a hole joins the region and is in those around it too.
 """
 
 from abc import ABC, abstractmethod
@@ -10,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from aunet.classes import Labels
 from aunet.errors import UserError
 from aunet.inference.prediction import Prediction
 from aunet.messages import did_you_mean
-from aunet.metrics.label_map_scores import Box, class_boxes
+from aunet.metrics.label_map_scores import Box, boxes_of_classes
 
 Mask = NDArray[np.bool_]
 _TOUCHING = np.ones((3, 3, 3))
@@ -31,16 +34,14 @@ class MaskStep(ABC):
 
     def __call__(self, prediction: Prediction) -> NDArray[np.uint8]:
         """Return the label map (H, W, D) with the mask of the class changed."""
-        label = prediction.label.copy()
+        label, labels = prediction.label.copy(), prediction.labels
         voxel_ml = abs(float(np.linalg.det(prediction.affine[:3, :3]))) / 1000
-        boxes = mask_boxes(label, prediction.labels.num_classes)
+        boxes = mask_boxes(label, labels)
         for index in self._classes(prediction):
             if index in boxes:
                 part = label[boxes[index]]
-                mask = part == index
-                changed = self.change(mask, part == 0, voxel_ml)
-                part[mask & ~changed] = 0
-                part[changed] = index
+                changed = self.change(labels.mask(part, index), free_for(part, labels, index), voxel_ml)
+                change_mask(part, labels, index, changed)
         return label
 
     @abstractmethod
@@ -96,17 +97,33 @@ class HoleFilling(MaskStep):
         return mask | (filled & is_free)
 
 
-def mask_boxes(label: NDArray[np.uint8], num_classes: int) -> dict[int, Box]:
+def free_for(label: NDArray[np.uint8], labels: Labels, index: int) -> Mask:
+    """Return the voxels that may join class ``index``: background, and of a region what lies in those around it."""
+    return np.isin(label, labels.values_around(index))
+
+
+def change_mask(label: NDArray[np.uint8], labels: Labels, index: int, changed: Mask) -> None:
+    """Make ``changed`` the mask of class ``index`` in a label map, in place; see the module."""
+    mask = labels.mask(label, index)
+    removed = mask & ~changed
+    values = np.array([labels.value_without(value, index) for value in range(labels.num_classes)], np.uint8)
+    label[removed] = values[label[removed]]
+    label[changed & ~mask] = index
+
+
+def mask_boxes(label: NDArray[np.uint8], labels: Labels) -> dict[int, Box]:
     """Return the box of each class in a label map, a voxel wider on all sides that are not the label map's.
 
     So a box is one voxel thick only if the label map is, as that of a picture.
     """
+    boxes = boxes_of_classes(label, [labels.values_of(index) for index, _ in labels.foreground])
     return {
         index: tuple(
             slice(max(side.start - 1, 0), min(side.stop + 1, length))
             for side, length in zip(box, label.shape, strict=True)
         )
-        for index, box in class_boxes(label, num_classes - 1).items()
+        for index, box in enumerate(boxes, start=1)
+        if box is not None
     }
 
 

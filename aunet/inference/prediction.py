@@ -49,9 +49,11 @@ class Prediction:
     Attributes:
         label: the label map.
         affine: of the scan.
-        labels: names of the K classes.
-        probabilities: (K, H, W, D), if requested. Steps of post-processing do not change them.
-        entropy: of the probabilities, in nats, (H, W, D), if the uncertainty is requested.
+        labels: the classes.
+        probabilities: (K, H, W, D) of the K ``labels.outputs``, if requested. Steps of post-processing do not change
+            them.
+        entropy: of the probabilities, in nats, (H, W, D), if the uncertainty is requested; of regions, which may
+            overlap, the sum of their binary entropies.
         mutual_information: entropy of the mean probabilities less the mean of the entropies of all members, which are
             networks and mirror images (Houlsby et al. 2011), in nats; 0 if there is one member. If the uncertainty is
             requested.
@@ -73,10 +75,13 @@ class Prediction:
 
     @property
     def volumes_ml(self) -> dict[str, float]:
-        """Return the volume of each foreground class in ml, by name."""
+        """Return the volume of each foreground class in ml, by name; a region includes those that lie in it."""
         counts = np.bincount(self.label.ravel(order="K"), minlength=self.labels.num_classes)
         voxel_ml = abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
-        return {name: float(counts[index]) * voxel_ml for index, name in self.labels.foreground}
+        return {
+            name: float(counts[list(self.labels.values_of(index))].sum()) * voxel_ml
+            for index, name in self.labels.foreground
+        }
 
     def write(self, path: str | Path) -> None:
         """Write the label map as NIfTI (.nii.gz or .nii), or that of a picture as PNG."""

@@ -45,6 +45,7 @@ from aunet.inference.window_layout import Window
 from aunet.networks.layers import AUTOCAST_TYPES, Precision, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
 from aunet.networks.protocols import gates_per_skip
+from aunet.targets import target_of
 
 
 class Predictor:
@@ -53,7 +54,7 @@ class Predictor:
     Args:
         network: returns logits (B, K, h, w, d) for an image (B, C, h, w, d).
         preprocessing: as in training.
-        labels: names of the K classes.
+        labels: the classes, which give the K channels of the logits their meaning.
         window: the inferer, see ``aunet.inference.inferers``.
         precision: "bf16" and "fp16" run the network under autocast.
         channels_last: memory format of the network, faster in bf16 on many CPUs and GPUs.
@@ -93,6 +94,7 @@ class Predictor:
             lay_out_channels_last(self.network)
         self.preprocessing = preprocessing
         self.labels = labels
+        self.target = target_of(labels)
         self.window = window
         self.precision: Precision = precision
         self.channels_last = channels_last
@@ -177,22 +179,14 @@ class Predictor:
         """
         native, has_map = [box.cut(channel) for channel in channels], has_information and bool(self.mirrors)
         image, affine, body = self._prepare(native)
-        at_once = rows_at_once(self.labels.num_classes + has_map, native[0].shape)
+        at_once = rows_at_once(len(self.labels.outputs) + has_map, native[0].shape)
         shape, place, resampling = image.shape[1:], (native[0].shape, native[0].affine), self.preprocessing.resampling
         restorer = RowRestorer(affine, shape, *place, resampling, at_once)
-        parts = volume_rows(
-            self._forward_for(image, has_information=has_map),
-            image,
-            self.window,
-            sums=self._sums,
-            body=body,
-            on_progress=on_progress,
-            num_others=int(has_map),
-        )
-        rows = restored_rows(parts, restorer, shape, has_map)
-        return restorer.axis, uncropped_rows(
-            rows, box, channels[0].shape, restorer.axis, self.labels.num_classes, is_descending=restorer.is_descending
-        )
+        forward = self._forward_for(image, has_information=has_map)
+        rows_of = partial(volume_rows, sums=self._sums, body=body, on_progress=on_progress)
+        parts = rows_of(forward, image, self.window, num_others=int(has_map), target=self.target)
+        rows = restored_rows(parts, restorer, shape, has_map, self.target)
+        return restorer.axis, uncropped_rows(rows, box, channels[0].shape, restorer, self.labels)
 
     def check_outputs(self, outputs: Outputs) -> None:
         """Raise UserError if the attention is requested and the network has no coefficients over a whole scan."""
@@ -216,7 +210,7 @@ class Predictor:
         image, affine, body = self._prepare(channels)
         native = channels[0]
         grid = native.shape, native.affine, self.preprocessing.resampling
-        restorer = LabelMapRestorer(affine, image.shape[1:], *grid)
+        restorer = LabelMapRestorer(affine, image.shape[1:], *grid, self.target)
         forward = self._forward_for(image)
         with torch.inference_mode(), evaluating(self.network):
             label_volume(forward, image, self.window, restorer, sums=self._sums, body=body, on_progress=on_progress)
@@ -243,7 +237,9 @@ class Predictor:
 
     def _forward_for(self, image: Tensor, *, has_information: bool = False) -> Forward:
         forward = self._engine_for(image) or self._forward
-        return MirroredForward(forward, self.mirrors, has_information=has_information) if self.mirrors else forward
+        if not self.mirrors:
+            return forward
+        return MirroredForward(forward, self.mirrors, has_information=has_information, target=self.target)
 
     def _engine_for(self, image: Tensor) -> Engine | None:
         """Return the engine, which is chosen on a patch from the middle of the first image (C, h, w, d)."""
@@ -290,4 +286,5 @@ def predict_by_rows(
             for number, (member, box) in enumerate(zip(members, boxes, strict=True))
         ]
         axis = of_members[0][0]  # the same for all, as it follows from the scan's orientation
-        return assemble_rows(mean_rows([rows for _, rows in of_members]), axis, empty, outputs, allocate)
+        mean = mean_rows([rows for _, rows in of_members], members[0].target)
+        return assemble_rows(mean, axis, empty, outputs, allocate)

@@ -1,7 +1,7 @@
-"""Class probabilities at the voxels of a scan, row by row: those of one network, or the mean of several.
+"""Probabilities at the voxels of a scan, row by row: those of one network, or the mean of several.
 
 A row is a plane of the scan across one of its axes. Rows come as windows pass, so memory holds those of a window, not
-those of the scan. Letters: K classes; H, W, D voxels of the scan.
+those of the scan. Letters: K channels of the target; H, W, D voxels of the scan.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from aunet.classes import Labels
 from aunet.data.preprocessing.region import Box
-from aunet.inference.label_volume import IMPOSSIBLE
-from aunet.inference.native_space import RowRestorer, highest_class
+from aunet.inference.native_space import RowRestorer
 from aunet.inference.prediction import FloatVolume, Outputs, Prediction
+from aunet.targets import EXCLUSIVE, Target, target_of
 
 Allocate = Callable[[tuple[int, ...]], NDArray[np.float32]]
 """A function that returns an array of a shape, in memory or on disk."""
@@ -35,7 +36,11 @@ class ScanRow:
 
 
 def restored_rows(
-    parts: Iterable[Tensor], restorer: RowRestorer, shape: Sequence[int], has_information: bool
+    parts: Iterable[Tensor],
+    restorer: RowRestorer,
+    shape: Sequence[int],
+    has_information: bool,
+    target: Target = EXCLUSIVE,
 ) -> Iterator[ScanRow]:
     """Yield the rows of a scan from rows (maps, rows, w, d) of logits on a grid of ``shape`` (h, w, d).
 
@@ -50,39 +55,35 @@ def restored_rows(
             values = torch.stack([resampled.movedim(restorer.axis, 0) for resampled in maps])
             for number, index in enumerate(range(part.start, part.stop)):
                 is_background = is_beyond | outside[restorer.axis][index]
-                yield _scan_row(index, values[:, number], is_background, has_information)
+                yield _scan_row(index, values[:, number], is_background, has_information, target)
 
 
-def _scan_row(index: int, values: Tensor, is_background: Tensor, has_information: bool) -> ScanRow:
+def _scan_row(index: int, values: Tensor, is_background: Tensor, has_information: bool, target: Target) -> ScanRow:
     logits = values[:-1] if has_information else values
     if is_background.any():
-        logits = logits.masked_fill(is_background, IMPOSSIBLE)
-        logits[0].masked_fill_(is_background, 0)
-    probabilities = logits.softmax(dim=0)
-    entropy = entropy_of(probabilities)
+        logits = target.fill_background(logits.clone(), is_background)
+    probabilities = target.probabilities(logits)
+    entropy = target.entropy(probabilities)
     if has_information:
         entropy = entropy - values[-1].masked_fill(is_background, 0)
-    return ScanRow(index, probabilities, highest_class(iter(logits)), entropy)
-
-
-def entropy_of(probabilities: Tensor) -> Tensor:
-    """Return the entropy (nats) of ``probabilities`` (K, ...) as (...): - sum of p log p, with 0 log 0 = 0."""
-    return torch.special.entr(probabilities).sum(dim=0)
+    return ScanRow(index, probabilities, target.label_of_maps(logits), entropy)
 
 
 def uncropped_rows(
-    rows: Iterable[ScanRow], box: Box, shape: Sequence[int], axis: int, num_classes: int, *, is_descending: bool
+    rows: Iterable[ScanRow], box: Box, shape: Sequence[int], restorer: RowRestorer, labels: Labels
 ) -> Iterator[ScanRow]:
-    """Yield all rows across ``axis`` of a scan of ``shape`` from those of its ``box``; outside it is background.
+    """Yield all rows of a scan of ``shape`` from those of its ``box``; outside it is background.
 
-    ``is_descending`` is the order of ``rows``, so that those of several networks arrive together.
+    ``restorer`` made ``rows`` and has their axis and order, so that those of several networks arrive together.
     """
+    axis, target = restorer.axis, target_of(labels)
     plane = [length for other, length in enumerate(shape) if other != axis]
     inside = tuple(slice(box.start[other], box.stop[other]) for other in range(3) if other != axis)
-    empty = ScanRow(0, torch.zeros(num_classes, *plane), torch.zeros(*plane, dtype=torch.uint8), torch.zeros(*plane))
-    empty.probabilities[0] = 1
+    probabilities = torch.zeros(len(labels.outputs), *plane)
+    empty = ScanRow(0, probabilities, torch.zeros(*plane, dtype=torch.uint8), torch.zeros(*plane))
+    target.fill_background(empty.probabilities, torch.ones(*plane, dtype=torch.bool), are_logits=False)
     below, above = range(box.start[axis]), range(box.stop[axis], shape[axis])
-    first, last = (above, below) if is_descending else (below, above)
+    first, last = (above, below) if restorer.is_descending else (below, above)
     yield from (replace(empty, index=index) for index in first)
     for row in rows:
         whole = [values.clone() for values in (empty.probabilities, empty.label, empty.entropy)]
@@ -92,7 +93,7 @@ def uncropped_rows(
     yield from (replace(empty, index=index) for index in last)
 
 
-def mean_rows(members: Sequence[Iterator[ScanRow]]) -> Iterator[ScanRow]:
+def mean_rows(members: Sequence[Iterator[ScanRow]], target: Target = EXCLUSIVE) -> Iterator[ScanRow]:
     """Yield each row once all ``members`` have yielded it, with the mean of their probabilities and entropies.
 
     The member that is furthest behind is asked next, so that few rows wait.
@@ -110,15 +111,15 @@ def mean_rows(members: Sequence[Iterator[ScanRow]]) -> Iterator[ScanRow]:
         rows = waiting.setdefault(row.index, [])
         rows.append(row)
         if len(rows) == len(members):
-            yield _mean_row(waiting.pop(row.index))
+            yield _mean_row(waiting.pop(row.index), target)
 
 
-def _mean_row(rows: Sequence[ScanRow]) -> ScanRow:
+def _mean_row(rows: Sequence[ScanRow], target: Target) -> ScanRow:
     if len(rows) == 1:
         return rows[0]
     probabilities = torch.stack([row.probabilities for row in rows]).mean(dim=0)
     entropy = torch.stack([row.entropy for row in rows]).mean(dim=0)
-    return ScanRow(rows[0].index, probabilities, highest_class(iter(probabilities)), entropy)
+    return ScanRow(rows[0].index, probabilities, target.label_of_maps(probabilities, threshold=0.5), entropy)
 
 
 def assemble_rows(
@@ -128,8 +129,8 @@ def assemble_rows(
 
     ``allocate`` makes room for volumes of float32.
     """
-    shape = empty.label.shape
-    probabilities = allocate((empty.labels.num_classes, *shape)) if outputs.probabilities else None
+    shape, target = empty.label.shape, target_of(empty.labels)
+    probabilities = allocate((len(empty.labels.outputs), *shape)) if outputs.probabilities else None
     entropy, information = (allocate(shape), allocate(shape)) if outputs.uncertainty else (None, None)
     for row in rows:
         place = tuple(row.index if other == axis else slice(None) for other in range(3))
@@ -137,7 +138,7 @@ def assemble_rows(
         if probabilities is not None:
             probabilities[(slice(None), *place)] = row.probabilities.numpy()
         if entropy is not None and information is not None:
-            of_mean = entropy_of(row.probabilities)
+            of_mean = target.entropy(row.probabilities)
             entropy[place] = of_mean.numpy()
             # Rounding may take it below 0.
             information[place] = (of_mean - row.entropy).clamp(min=0).numpy()

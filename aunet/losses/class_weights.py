@@ -33,7 +33,7 @@ class ClassWeighted(nn.Module):
 
 
 def list_weights(given: Sequence[float] | Mapping[str, float], class_names: Sequence[str]) -> list[float]:
-    """Return a weight for each class, the background first; 1 for classes that a mapping leaves out.
+    """Return a weight for each of ``class_names``; 1 for those that a mapping leaves out.
 
     Raises:
         UserError: a list of another length, or an unknown class.

@@ -15,10 +15,13 @@ from aunet.metrics.calibration import Calibration
 from aunet.metrics.case_scores import columns_of, recorded_metrics
 from aunet.metrics.mask_pair import DEFAULT_TOLERANCE_MM, MaskPair
 from aunet.metrics.metric import Extra
+from aunet.metrics.overlap import Mask
 from aunet.metrics.registry import METRICS
 
 # Slices of one box in the array, an axis each.
 Box = tuple[slice, ...]
+# Class -> its values in a label map.
+ClassValues = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,29 @@ def score_case(
         scoring: Tolerances, and what is scored.
         calibrations: Those of the classes' probabilities, by name.
     """
-    index_of_class = {name: index for index, name in labels.foreground}
+    values_of_class = {name: labels.values_of(index) for index, name in labels.foreground}
+    unknown = [name for index, name in labels.foreground if annotated is not None and index not in annotated]
+    return score_annotated(
+        case_id, prediction, reference, spacing, values_of_class, unknown, patient, scoring, calibrations
+    )
+
+
+def score_annotated(
+    case_id: str,
+    prediction: NDArray[np.integer],
+    reference: NDArray[np.integer],
+    spacing: Sequence[float],
+    values_of_class: ClassValues,
+    unknown: Sequence[str],
+    patient: str = "",
+    scoring: Scoring = USUAL_SCORING,
+    calibrations: Mapping[str, Calibration] = NOT_MEASURED,
+) -> pd.DataFrame:
+    """Score as ``score_case`` does, for classes by their values; of ``unknown`` ones only the prediction is known."""
     is_ignored = reference == IGNORED
     if is_ignored.any():
         prediction, reference = np.where(is_ignored, 0, prediction), np.where(is_ignored, 0, reference)
-    scores = score_values(case_id, prediction, reference, spacing, index_of_class, patient, scoring, calibrations)
-    unknown = [name for name, index in index_of_class.items() if annotated is not None and index not in annotated]
+    scores = score_values(case_id, prediction, reference, spacing, values_of_class, patient, scoring, calibrations)
     scores.loc[scores["class"].isin(unknown), [*recorded_metrics(scores), "reference_ml"]] = float("nan")
     return scores
 
@@ -100,21 +120,26 @@ def score_values(
     prediction: NDArray[np.integer],
     reference: NDArray[np.integer],
     spacing: Sequence[float],
-    value_of_class: Mapping[str, int],
+    values_of_class: ClassValues,
     patient: str = "",
     scoring: Scoring = USUAL_SCORING,
     calibrations: Mapping[str, Calibration] = NOT_MEASURED,
 ) -> pd.DataFrame:
-    """Score as ``score_case`` does, for classes that are any positive integers in the label maps."""
+    """Score as ``score_case`` does, for classes of any positive integers in the label maps, which may share some."""
     assert prediction.shape == reference.shape, f"{case_id}: {prediction.shape} and {reference.shape}"
-    highest = max(value_of_class.values(), default=1)
-    predicted_boxes, reference_boxes = class_boxes(prediction, highest), class_boxes(reference, highest)
+    values = list(values_of_class.values())
+    boxes = zip(boxes_of_classes(prediction, values), boxes_of_classes(reference, values), strict=True)
     case = {"case_id": case_id, "patient": patient or case_id, "diagonal_mm": scan_diagonal(reference.shape, spacing)}
     rows: list[dict[str, str | float]] = []
-    for name, value in value_of_class.items():
-        box = joint_box(predicted_boxes.get(value), reference_boxes.get(value), reference.shape)
-        masks = prediction[box] == value, reference[box] == value
-        pair = MaskPair(*masks, spacing, scoring.tolerance_of(name), calibrations.get(name))
+    for (name, of_class), both in zip(values_of_class.items(), boxes, strict=True):
+        box = joint_box(*both, reference.shape)
+        pair = MaskPair(
+            _mask(prediction[box], of_class),
+            _mask(reference[box], of_class),
+            spacing,
+            scoring.tolerance_of(name),
+            calibrations.get(name),
+        )
         rows.append(case | {"class": name} | _score_pair(pair, scoring.extras))
     return pd.DataFrame(rows, columns=columns_of(scoring.extras))
 
@@ -131,6 +156,22 @@ def class_boxes(label_map: NDArray[np.integer], highest: int = 0) -> dict[int, B
     found = ndimage.find_objects(label_map.T if is_reversed else label_map, max_label=highest)
     boxes = {value: box for value, box in enumerate(found, start=1) if box is not None}
     return {value: box[::-1] if is_reversed else box for value, box in boxes.items()}
+
+
+def boxes_of_classes(label_map: NDArray[np.integer], classes: Sequence[Sequence[int]]) -> list[Box | None]:
+    """Return the bounding box of the voxels of each class, given its values; None for one without voxels."""
+    of_value = class_boxes(label_map, max((value for values in classes for value in values), default=1))
+    found = [[of_value[value] for value in values if value in of_value] for values in classes]
+    return [_enclosing(boxes) if boxes else None for boxes in found]
+
+
+def _enclosing(boxes: Sequence[Box]) -> Box:
+    axes = zip(*boxes, strict=True)
+    return tuple(slice(min(side.start for side in axis), max(side.stop for side in axis)) for axis in axes)
+
+
+def _mask(label_map: NDArray[np.integer], values: Sequence[int]) -> Mask:
+    return label_map == values[0] if len(values) == 1 else np.isin(label_map, values)
 
 
 def _score_pair(pair: MaskPair, extras: Collection[Extra]) -> dict[str, float]:

@@ -16,7 +16,6 @@ from aunet.build.inferer import build_inferer
 from aunet.build.model import build_network, choose_hardware, training_device
 from aunet.build.task import build_augmentation, build_task
 from aunet.build.trainer import build_clock, build_forecast
-from aunet.classes import Labels
 from aunet.config.draft import Draft
 from aunet.config.schema import DataConfig, RunConfig
 from aunet.config.words import path_of
@@ -120,7 +119,7 @@ def describe_forecast(config: RunConfig, cohort: Cohort | None) -> list[str]:
         assumptions.append(f"each of {processes} processes is as fast as one alone, exchanging nothing")
     if trainer.compile:
         assumptions.append("trainer.compile makes no step faster")
-    labels = Labels(tuple(config.dataset.class_names))
+    labels = config.dataset.labels
     task = build_task(config, labels, build_augmentation(config), clock, choice).to(training_device(choice)).train()
     forecast = build_forecast(config.dataset, trainer, choice, shapes, processes)
     try:

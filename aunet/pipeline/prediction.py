@@ -16,7 +16,7 @@ from aunet.inference.class_names import write_class_names
 from aunet.inference.ensemble import ScanPredictor
 from aunet.inference.prediction import LABEL_MAP, Outputs
 from aunet.inference.prediction_files import ScanFile, scan_files
-from aunet.messages import clock_words, duration_words, shortened
+from aunet.messages import clock_words, counted, duration_words, shortened
 from aunet.pipeline.prediction_delivery import Delivery
 from aunet.pipeline.prediction_leftovers import cleared_of_leftovers
 from aunet.pipeline.prediction_manifest import PredictionManifest, describe_predictor
@@ -109,14 +109,14 @@ def predict_files(
             "%d of %d label maps are there and whole; they are kept", len(label_maps) - len(files), len(label_maps)
         )
     classes = ", ".join(f"{index} {name}" for index, name in predictor.labels.foreground)
-    _log.info("%d scans on %s; values in the label maps: %s", len(files), predictor.device, classes)
+    _log.info("%s on %s; values in the label maps: %s", counted(len(files), "scan"), predictor.device, classes)
     failed = _predict(predictor, files, delivery, manifest)
     _report_regions(predictor, len(files))
     if failed:
         number = len(files) - len(failed)
         others = f"; {number} label map{'s' * (number > 1)} written to {delivery.folder}" if number else ""
         raise UserError(f"{len(failed)} of {len(files)} scans could not be predicted, for the reasons above{others}.")
-    _log.info("%d label maps written to %s", len(files), delivery.folder)
+    _log.info("%s written to %s", counted(len(files), "label map"), delivery.folder)
     return label_maps
 
 

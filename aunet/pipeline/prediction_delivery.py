@@ -93,7 +93,7 @@ class Delivery:
         if outputs.probabilities:
             needed += [
                 self.folder / _PROBABILITIES / file.name / (_class_file(index, name) + suffix)
-                for index, name in enumerate(labels.names)
+                for index, name in enumerate(labels.outputs, labels.first_output)
             ]
         if outputs.uncertainty:
             needed += [self.folder / _UNCERTAINTY / file.name / f"entropy{suffix}"]
@@ -103,10 +103,11 @@ class Delivery:
 
     def _volumes(self, file: ScanFile, prediction: Prediction) -> Iterator[tuple[Path, FloatVolume]]:
         suffix = _volume_suffix(file)
-        for index, name in enumerate(prediction.labels.names):
+        labels = prediction.labels
+        for channel, name in enumerate(labels.outputs):
             if prediction.probabilities is not None:
-                path = self.folder / _PROBABILITIES / file.name / (_class_file(index, name) + suffix)
-                yield path, prediction.probabilities[index]
+                name_of_file = _class_file(channel + labels.first_output, name) + suffix
+                yield self.folder / _PROBABILITIES / file.name / name_of_file, prediction.probabilities[channel]
         for name, volume in (
             ("mutual_information", prediction.mutual_information),
             ("entropy", prediction.entropy),

@@ -19,6 +19,7 @@ MANIFEST = "predictions.json"
 _LOCK = ".predictions.lock"
 # Settings that affect the memory alone.
 _WITHOUT_EFFECT = ("memory", "window_batch")
+_ABSENT = "not recorded"
 _CONTINUE = "Give another --output folder, or --overwrite."
 
 
@@ -172,19 +173,26 @@ def _check_same(file: Path, former: JsonObject, header: JsonObject) -> None:
 
 
 def _decisive(header: JsonObject) -> JsonObject:
-    """Return what decides the label maps: weights, settings and classes, wherever the runs are now."""
+    """Return what decides the label maps: weights, settings and classes, wherever the runs are now.
+
+    A setting of null counts as one that is not recorded, as an earlier version did not know it.
+    """
     runs: list[JsonObject] = [
         {"sha256": run.get("sha256")}
-        | {key: value for key, value in run.get("settings", {}).items() if key not in _WITHOUT_EFFECT}
+        | {key: value for key, value in run.get("settings", {}).items() if _has_effect(key, value)}
         for run in header.get("runs", [])
     ]
     return {"runs": runs, "class_names": header.get("class_names")}
 
 
+def _has_effect(key: str, value: object) -> bool:
+    return key not in _WITHOUT_EFFECT and value is not None
+
+
 def _difference(former: object, now: object) -> str:
     """Return the first difference of two plain values in words."""
     if isinstance(former, dict) and isinstance(now, dict):
-        pairs = [(key, former.get(key), now.get(key)) for key in {**former, **now}]
+        pairs = [(key, former.get(key, _ABSENT), now.get(key, _ABSENT)) for key in {**former, **now}]
         key, before, after = next(pair for pair in pairs if pair[1] != pair[2])
         is_plain = not isinstance(before, dict | list) or not isinstance(after, dict | list)
         return f"{key}={before}, now it is {after}" if is_plain else _difference(before, after)

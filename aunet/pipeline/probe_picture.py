@@ -44,7 +44,7 @@ class CasePicture:
 
     def add(self, prediction: Prediction) -> None:
         """Keep what is shown of ``prediction``: all gates of one level, or nothing replaced."""
-        label = prediction.logits.argmax(dim=0).to(torch.uint8).numpy()
+        label = self.book.run.predictor.target.label_map(prediction.logits).numpy()
         levels = {key.level for key in prediction.replaced}
         maps = {
             level: _mean_map(level, [found for key, found in prediction.replaced.items() if key.level == level])

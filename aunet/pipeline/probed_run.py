@@ -65,6 +65,7 @@ def load_other_run(folder: Path, option: str, run: ProbedRun) -> Predictor:
     own_facts, facts = run.config.dataset, load_run_config(folder, run.trusted_modules).dataset
     for own, other, meaning in (
         (own_facts.class_names, facts.class_names, "classes"),
+        (own_facts.regions, facts.regions, "regions"),
         (own_facts.in_channels, facts.in_channels, "channels"),
     ):
         if own != other:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aunet.classes import describe_classes
 from aunet.config.draft import Draft
 from aunet.config.schema import RunConfig, TrainerConfig
 from aunet.config.words import quote
@@ -192,7 +193,7 @@ def _announce(config: RunConfig, cohort: "Cohort", folder: Path) -> None:
     facts, trainer = config.dataset, config.trainer
     _log.warning("Data: %s", cohort.description) if cohort.is_phantom else _log.info("Data: %s", cohort.description)
     modalities = dict.fromkeys(facts.modalities or [facts.modality])
-    _log.info("Classes: %s; modality %s", ", ".join(facts.class_names), ", ".join(modalities))
+    _log.info("Classes: %s; modality %s", describe_classes(facts.labels), ", ".join(modalities))
     for note in annotation_notes(cohort):
         _log.warning("Partial labels: %s", note)
     _log.info(

@@ -273,6 +273,7 @@ def start_record(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         gflop=forward_gflop(network, config.dataset.in_channels, config.dataset.patch_size),
         class_names=config.dataset.class_names,
+        **({"regions": config.dataset.regions} if config.dataset.regions else {}),
         patch_size=config.dataset.patch_size,
         repeatable=config.trainer.max_time is None,
         **facts,

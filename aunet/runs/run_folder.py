@@ -155,15 +155,30 @@ class RunFolder:
     @property
     def caveats(self) -> list[str]:
         """Return the sentences that qualify every score of the run."""
-        return [str(caveat) for caveat in self.facts.get("caveats", ())]
+        return self._texts("caveats")
 
     @property
     def labels(self) -> Labels:
         """Return the classes of the run; raise UserError if the record lacks them."""
-        names = self.facts.get("class_names")
+        names = self._texts("class_names")
         if not names:
             raise UserError(f"{self.record}: lacks 'class_names'; a run writes them when it starts. {_RESTORE}")
-        return Labels(tuple(str(name) for name in names))
+        return Labels(tuple(names), self._regions())
+
+    def _regions(self) -> tuple[tuple[int, ...], ...]:
+        """Return the label values of each region; empty if the classes exclude each other."""
+        found: object = self.facts.get("regions") or []
+        try:
+            return tuple(tuple(int(value) for value in values) for values in cast(list[list[int]], found))
+        except (TypeError, ValueError):
+            raise UserError(f"{self.record}: 'regions' is {found!r}; it must be lists of numbers. {_RESTORE}") from None
+
+    def _texts(self, key: str) -> list[str]:
+        """Return a list in the record; empty if it is missing or null."""
+        found: object = self.facts.get(key)
+        if found is not None and not isinstance(found, list):
+            raise UserError(f"{self.record}: {key!r} is {found!r}; it must be a list. {_RESTORE}")
+        return [] if found is None else [str(entry) for entry in cast(list[object], found)]
 
 
 def is_run_folder(folder: Path) -> bool:

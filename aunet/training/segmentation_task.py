@@ -25,6 +25,7 @@ from aunet.networks.layers import channels_last, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
 from aunet.networks.protocols import supervised_logits
 from aunet.runs.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
+from aunet.targets import Problem, target_of
 from aunet.training.compilation import Forward, compiled
 from aunet.training.score_function import expected_loss
 from aunet.training.sharding import ShardedForward
@@ -42,8 +43,8 @@ class SegmentationTask(LightningModule):
 
     Args:
         network: (B, C, *spatial) -> logits (B, K, *spatial).
-        loss: (logits, label (B, 1, *spatial)) -> scalar; computed in float32.
-        labels: the classes.
+        loss: (logits, label (B, 1, *spatial)) -> scalar; computed in float32, of regions for each on its own.
+        labels: the classes, which give the K channels of the logits their meaning.
         optimizer: parameters -> optimizer.
         schedule: share of the training done -> share of the learning rate.
         progress: optimizer steps -> share of the training done.
@@ -56,6 +57,7 @@ class SegmentationTask(LightningModule):
         is_sharded: shard weights, gradients and optimizer state among the ranks.
         level_reduction: "mean" of the supervised levels' losses, whose scale is that of one level, or their weighted
             "sum", up to twice as large.
+        region_weights: factors of the losses of regions in their mean; equal ones by default.
     """
 
     def __init__(
@@ -74,12 +76,15 @@ class SegmentationTask(LightningModule):
         is_nonfinite_skipped: bool = False,
         is_sharded: bool = False,
         level_reduction: str = "mean",
+        region_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if is_channels_last:
             lay_out_channels_last(network)
         self.network = network
         self.labels = labels
+        self.target = target_of(labels)
+        self._region_weights = region_weights
         self._is_loss_of_batch = is_over_batch(loss)
         self._loss = DeepSupervisionLoss(cast(Any, loss), weight_mode="exp")  # a lone level weighs 1
         self._is_level_mean = level_reduction == "mean"
@@ -172,8 +177,8 @@ class SegmentationTask(LightningModule):
         prediction = self.predict_case(case["image"], with_attention=case_id in self._watched_cases)
         if case_id in self._watched_cases:
             self._watched[case_id] = prediction
-        label_map = prediction.logits.argmax(dim=0).numpy()
-        self._case_dice[case_id] = score_case(label_map, case["label"].cpu().numpy(), case["annotated"].tolist())
+        label_map, reference = self.target.label_map(prediction.logits).numpy(), case["label"].cpu().numpy()
+        self._case_dice[case_id] = score_case(label_map, reference, case["annotated"].tolist(), self.labels)
 
     def on_validation_epoch_start(self) -> None:
         """Copy rank 0's running statistics, so that every rank validates the state that a checkpoint would hold."""
@@ -257,15 +262,23 @@ class SegmentationTask(LightningModule):
         with ProcessorConvolutions():
             logits = self._forward(image)
         with torch.autocast(self.device.type, enabled=False):
-            levels = [level.float() for level in logits]
-            if annotated is not None:
-                levels = [marginal_logits(level, annotated) for level in levels]
-            if (label == IGNORED).any():
-                levels, label = [hide_ignored(level, label) for level in levels], without_ignored(label)
-            if self._is_loss_of_batch:
-                levels, label = [whole_batch(level) for level in levels], whole_batch(label)
-            total = self._loss(levels, label)
-            return total / sum(self._loss.get_weights(len(levels))) if self._is_level_mean else total
+            problems = self.target.problems([level.float() for level in logits], label, annotated)
+            losses = [self._loss_of_problem(problem) for problem in problems]
+            if self._region_weights is not None:
+                losses = [weight * loss for weight, loss in zip(self._region_weights, losses, strict=True)]
+            return torch.stack(losses).mean() if len(losses) > 1 else losses[0]
+
+    def _loss_of_problem(self, problem: Problem) -> Tensor:
+        """Return the loss of all supervised levels."""
+        levels, label = problem.levels, problem.label
+        if problem.annotated is not None:
+            levels = [marginal_logits(level, problem.annotated) for level in levels]
+        if (label == IGNORED).any():
+            levels, label = [hide_ignored(level, label) for level in levels], without_ignored(label)
+        if self._is_loss_of_batch:
+            levels, label = [whole_batch(level) for level in levels], whole_batch(label)
+        total = self._loss(list(levels), label)
+        return total / sum(self._loss.get_weights(len(levels))) if self._is_level_mean else total
 
 
 class NonFiniteLossError(Exception):

@@ -84,7 +84,7 @@ def transfer_weights(
     Args:
         network: its weights are changed in place.
         source: as ``read_weights`` returns them.
-        class_names: the network's classes.
+        class_names: those of the channels of the network's logits.
         class_blocks: {tensor: number of blocks of ``num_classes`` entries along each axis, 0 if its length does not
             depend on the classes}; tensors without such an axis have no entry.
 
@@ -154,7 +154,9 @@ def _class_names(checkpoint: Path) -> tuple[str, ...] | None:
     if run is None:
         return None
     try:
-        return tuple(str(name) for name in run.read_config()["dataset"]["class_names"])
+        facts = run.read_config()["dataset"]
+        names = tuple(str(name) for name in facts["class_names"])
+        return names[1:] if facts.get("regions") else names  # regions have no background
     except (UserError, KeyError, TypeError):
         return None
 

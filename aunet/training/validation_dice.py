@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aunet.classes import IGNORED
+from aunet.classes import IGNORED, Labels
 from aunet.metrics.overlap import dice
 
 
@@ -22,17 +22,20 @@ class CaseDice:
     present: tuple[bool, ...]
 
 
-def score_case(prediction: NDArray[np.integer], reference: NDArray[np.integer], annotated: Sequence[bool]) -> CaseDice:
+def score_case(
+    prediction: NDArray[np.integer], reference: NDArray[np.integer], annotated: Sequence[bool], labels: Labels
+) -> CaseDice:
     """Score label maps of the same shape; ``annotated`` (K,) marks the classes that the reference annotates.
 
     Voxels that the reference ignores are background in both.
     """
-    classes = range(1, len(annotated))
     prediction = np.where(reference == IGNORED, 0, prediction)
-    return CaseDice(
-        tuple(dice(prediction == k, reference == k) if annotated[k] else float("nan") for k in classes),
-        tuple(bool(annotated[k] and (reference == k).any()) for k in classes),
-    )
+    values, present = list[float](), list[bool]()
+    for index, _ in labels.foreground:
+        truth = labels.mask(reference, index)
+        values.append(dice(labels.mask(prediction, index), truth) if annotated[index] else float("nan"))
+        present.append(bool(annotated[index] and truth.any()))
+    return CaseDice(tuple(values), tuple(present))
 
 
 def means_by_class(cases: Mapping[str, CaseDice]) -> list[float]:

@@ -22,7 +22,7 @@ def label_of_box() -> np.ndarray:
 
 def measures(values: np.ndarray, index: int = 1) -> dict[str, float]:
     grid = case_map(torch.zeros(1, *values.shape), Window(SIZE, 0.5, SIZE).lay_out(SIZE))
-    return localise(values, fractions_on(grid, label_of_box(), 3), index)
+    return localise(values, fractions_on(grid, label_of_box(), 3), (index,))
 
 
 def test_a_map_that_is_the_organ_finds_all_of_it() -> None:
@@ -50,4 +50,15 @@ def test_an_organ_that_is_absent_and_a_map_of_zeros_have_no_measures() -> None:
     assert all(math.isnan(value) for value in measures(np.zeros(SIZE)).values())
     grid = case_map(torch.zeros(1, *SIZE), Window(SIZE, 0.5, SIZE).lay_out(SIZE))
     fractions = fractions_on(grid, np.zeros(SIZE, np.uint8), 3)
-    assert all(math.isnan(value) for value in localise(np.ones(SIZE), fractions, 1).values())
+    assert all(math.isnan(value) for value in localise(np.ones(SIZE), fractions, (1,)).values())
+
+
+def test_a_region_is_found_by_all_of_its_parts() -> None:
+    """The box and the corner together, 1/8 and 1/64 of the image, as one class against the rest."""
+    label = label_of_box()
+    grid = case_map(torch.zeros(1, *SIZE), Window(SIZE, 0.5, SIZE).lay_out(SIZE))
+    values = np.random.default_rng(0).random(SIZE)
+    region = localise(values, fractions_on(grid, label, 3), (1, 2))
+    alone = localise(values, fractions_on(grid, (label > 0).astype(np.uint8), 2), (1,))
+    assert region == pytest.approx(alone)
+    assert region["energy_chance"] == pytest.approx(1 / 8 + 1 / 64)

@@ -188,3 +188,20 @@ def test_the_ratio_is_that_of_the_means() -> None:
     (row,) = attention_statistics(np.array([[[[0.2]], [[0.6]]]]), fractions)
 
     assert [row[f"ratio_{name}"] for name in ("inside", "inside_1", "inside_2")] == pytest.approx([3, 3, 3])
+
+
+def test_the_inside_of_a_region_is_all_of_its_values() -> None:
+    """Region "whole" is values 1 and 2, "core" value 2: each as the label map of its own mask has it."""
+    draw = np.random.default_rng(0)
+    label, maps = draw.integers(0, 3, (8, 8, 8)), draw.random((2, 4, 4, 4))
+    found = attention_statistics(
+        maps, label_fractions(label, 3, (4, 4, 4)), ("background", "whole", "core"), ((1, 2), (2,))
+    )
+    outside = label_fractions(label, 3, (4, 4, 4))[0]
+    for number, row in enumerate(found):
+        for name, values in (("whole", (1, 2)), ("core", (2,))):
+            inside = label_fractions(np.isin(label, values).astype(int), 2, (4, 4, 4))[1]
+            [alone] = attention_statistics(maps[number][None], np.stack([outside, inside]))
+            for measure in ("auc", "ratio", "mean"):
+                assert row[f"{measure}_inside_{name}"] == pytest.approx(alone[f"{measure}_inside_1"])
+        assert row["auc_inside"] == pytest.approx(row["auc_inside_whole"])

@@ -9,12 +9,14 @@ from torch.nn import functional
 
 from aunet.build.model import build_network
 from aunet.build.task import build_loss, freeze_parts
+from aunet.classes import Labels
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.schema import LossConfig
 from aunet.errors import UserError
 from tests.config.test_every_option import FACTS
 
 NAMES = ("background", "ball", "box")
+LABELS = Labels(NAMES)
 FACTS_OF_LOSS = FACTS | {"num_classes": 3, "class_names": list(NAMES)}
 LOSSES = sorted(path.stem for path in (Path(__file__).resolve().parents[2] / "conf" / "loss").glob("*.yaml"))
 WEIGHTED = [name for name in LOSSES if name != "generalized_dice"]
@@ -32,8 +34,8 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_equal_weights_of_1_change_no_loss(name: str) -> None:
-    plain = build_loss(loss_of(f"loss={name}"), NAMES)(*batch())
-    weighted = build_loss(loss_of(f"loss={name}", "loss.class_weights=[1,1,1]"), NAMES)(*batch())
+    plain = build_loss(loss_of(f"loss={name}"), LABELS)(*batch())
+    weighted = build_loss(loss_of(f"loss={name}", "loss.class_weights=[1,1,1]"), LABELS)(*batch())
     assert float(weighted) == pytest.approx(float(plain), rel=1e-6)
 
 
@@ -43,7 +45,7 @@ def test_a_loss_without_weight_on_a_class_does_not_rise_with_its_weight_alone(na
     sizes: list[float] = []
     for weight in (1.0, 4.0):
         logits, label = batch()
-        loss = build_loss(loss_of(f"loss={name}", f"loss.class_weights={{box: {weight}}}"), NAMES)
+        loss = build_loss(loss_of(f"loss={name}", f"loss.class_weights={{box: {weight}}}"), LABELS)
         loss(logits.requires_grad_(), label).backward()
         assert logits.grad is not None
         sizes.append(float(logits.grad[:, 2].abs().sum()))
@@ -53,7 +55,7 @@ def test_a_loss_without_weight_on_a_class_does_not_rise_with_its_weight_alone(na
 def test_weights_of_the_default_loss_are_those_of_torch_and_of_the_dice() -> None:
     logits, label = batch()
     weights = torch.tensor([0.5, 2.0, 3.0])
-    loss = build_loss(loss_of("loss=dice_ce", "loss.class_weights=[0.5,2,3]"), NAMES)(logits, label)
+    loss = build_loss(loss_of("loss=dice_ce", "loss.class_weights=[0.5,2,3]"), LABELS)(logits, label)
     probabilities = logits.softmax(1)
     truth = functional.one_hot(label[:, 0], 3).movedim(-1, 1)
     both = 2 * (probabilities * truth).flatten(2).sum(2) + 1e-5
@@ -73,12 +75,12 @@ def test_weights_of_the_default_loss_are_those_of_torch_and_of_the_dice() -> Non
 @pytest.mark.parametrize("name", ["dice_ce", "dice", "tversky"])
 def test_weights_that_do_not_fit_are_refused(word: str, message: str, name: str) -> None:
     with pytest.raises(UserError, match=message):
-        build_loss(loss_of(f"loss={name}", word), NAMES)
+        build_loss(loss_of(f"loss={name}", word), LABELS)
 
 
 def test_the_argument_of_a_loss_is_refused_with_the_key_that_fits_every_loss() -> None:
     with pytest.raises(UserError, match=r"write loss\.class_weights"):
-        build_loss(loss_of("+loss.function.weight=[1,2,3]"), NAMES)
+        build_loss(loss_of("+loss.function.weight=[1,2,3]"), LABELS)
 
 
 @pytest.mark.parametrize("word", ["loss.class_weights=3", "loss.class_weights=[1,-2,1]", "loss.class_weights={box: x}"])
@@ -89,7 +91,7 @@ def test_weights_that_are_none_are_refused_by_their_rule(word: str) -> None:
 
 def test_a_loss_that_weights_its_classes_itself_says_so() -> None:
     with pytest.raises(UserError, match="weights the classes itself"):
-        build_loss(loss_of("loss=generalized_dice", "loss.class_weights=[1,2,3]"), NAMES)
+        build_loss(loss_of("loss=generalized_dice", "loss.class_weights=[1,2,3]"), LABELS)
 
 
 @pytest.mark.parametrize(

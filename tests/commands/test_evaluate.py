@@ -134,7 +134,7 @@ def test_a_repeated_name_or_value_is_refused(word: str) -> None:
 
 
 def test_classes_keep_their_order() -> None:
-    assert list(parse_classes(["spleen=3", "liver=1"]).items()) == [("spleen", 3), ("liver", 1)]
+    assert list(parse_classes(["spleen=3", "liver=1"]).items()) == [("spleen", (3,)), ("liver", (1,))]
 
 
 def test_predictions_without_names_need_classes_to_be_scored_on_a_dataset(tmp_path: Path) -> None:

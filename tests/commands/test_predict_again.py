@@ -69,7 +69,7 @@ def predict(run: str, *words: str | Path) -> int:
 
 
 def predicted(caplog: pytest.LogCaptureFixture) -> str:
-    return [message for message in caplog.messages if " scans on " in message][-1].partition(" ")[0]
+    return [message for message in caplog.messages if "values in the label maps" in message][-1].partition(" ")[0]
 
 
 def test_a_label_map_of_another_run_that_was_not_replaced_is_not_kept(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from dicom_scans import write_series
+from nested_regions import write_nested_folder, write_nested_nnunet
 from pancreas_scans import write_pancreas_ct
 from pictures import disc, save_picture
 from scans import (
@@ -134,6 +135,8 @@ SCANS: dict[str, Callable[[Path], object]] = {
         folder, num_cases=10, names_of_classes=("anterior", "posterior")
     ),
     "nnUNet_raw/Dataset004_Hippocampus": lambda folder: write_nnunet_dataset(folder, num_cases=8),
+    "nnUNet_raw/Dataset137_Tumours": lambda folder: write_nested_nnunet(folder, num_cases=8),
+    "tumours": write_nested_folder,
     "Pancreas-CT": lambda folder: write_pancreas_ct(folder, [1, 2, 24, 26, 27, 28]),
     "own": lambda folder: write_folder_pair(folder, num_cases=8),
     "ct150": lambda folder: write_folder_pair(folder, num_cases=8),

@@ -16,7 +16,7 @@ from aunet.metrics.label_map_scores import score_case
 
 AFFINE = np.diag([1.0, 1.5, 3.0, 1.0])
 SPACING = (1.0, 1.5, 3.0)
-PREDICTED = {"Kidney": 1, "pancreas": 2, "spleen": 3}
+PREDICTED = {"Kidney": (1,), "pancreas": (2,), "spleen": (3,)}
 
 
 def random_label(seed: int, values: list[int]) -> np.ndarray:
@@ -81,7 +81,7 @@ def test_classes_and_cases_left_out_are_reported(tmp_path: Path) -> None:
 
 def test_a_class_that_the_dataset_lists_but_does_not_annotate_is_left_out(tmp_path: Path) -> None:
     classes = match_classes(PREDICTED, cohort_of(tmp_path, annotated=frozenset({0, 1})))
-    assert classes.labels.names == ("background", "spleen")
+    assert list(classes.values) == ["spleen"]
     assert "Kidney is not annotated by other" in classes.left_out
 
 
@@ -108,7 +108,7 @@ def test_a_label_map_of_no_case_is_named(tmp_path: Path) -> None:
 
 def test_nothing_in_common_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"classes aorta, other annotates spleen, kidney, liver: none in common"):
-        match_classes({"aorta": 1}, cohort_of(tmp_path))
+        match_classes({"aorta": (1,)}, cohort_of(tmp_path))
 
 
 def test_a_value_without_a_name_is_refused_unless_taken_as_background(tmp_path: Path) -> None:

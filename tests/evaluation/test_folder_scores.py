@@ -18,7 +18,7 @@ from aunet.metrics.label_map_scores import score_case
 SPACING = (1.0, 1.5, 3.0)
 AFFINE = np.diag([*SPACING, 1.0])
 LABELS = Labels(("background", "pancreas", "spleen"))
-CLASSES = {"pancreas": 1, "spleen": 2}
+CLASSES = {"pancreas": (1,), "spleen": (2,)}
 
 
 def random_label(seed: int, largest: int = 2) -> np.ndarray:
@@ -137,9 +137,9 @@ def test_a_value_without_a_name_is_refused_unless_taken_as_background(tmp_path: 
     prediction_of_two = np.where(prediction == 77, 0, prediction)
 
     with pytest.raises(UserError, match=r"a\.nii\.gz .*\[77\].*pancreas=1 spleen=2.*--others-are-background"):
-        scored(tmp_path / "strict", prediction, reference, value_of_class=CLASSES)
+        scored(tmp_path / "strict", prediction, reference, values_of_class=CLASSES)
 
-    scores = scored(tmp_path / "free", prediction, reference, value_of_class=CLASSES, is_other_background=True)
+    scores = scored(tmp_path / "free", prediction, reference, values_of_class=CLASSES, is_other_background=True)
     pd.testing.assert_frame_equal(scores, score_case("a", prediction_of_two, reference, SPACING, LABELS))
 
 

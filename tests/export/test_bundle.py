@@ -17,7 +17,7 @@ from aunet.build.model import load_run
 from aunet.classes import Labels
 from aunet.export.bundle import _metadata, _postprocessing
 from aunet.export.exported_model import ExportedModel, describe_windows
-from aunet.export.standalone.monai_parts import Evaluator, Respaced, VolumeWriter, WindowInferer, scans_in
+from aunet.export.standalone.monai_parts import Evaluator, Painted, Respaced, VolumeWriter, WindowInferer, scans_in
 from aunet.export.standalone.postprocessing import Step
 
 
@@ -105,3 +105,22 @@ def test_a_scan_that_cannot_be_labelled_is_named_and_does_not_stop_the_others(
     damaged, nan = [message for message in caplog.messages if "not labelled" in message]
     assert re.fullmatch(r"damaged\.nii\.gz: not labelled: [^\n]*(Error|Exception): [^\n]+", damaged)
     assert re.fullmatch(r"nan\.nii\.gz: not labelled: ValueError: .*NaN or infinite.*", nan)
+
+
+def test_a_bundle_of_regions_paints_their_logits(repository: Path) -> None:
+    predictor = load_run(repository / "tests" / "fixtures" / "old_run" / "unet", "cpu")
+    predictor.labels = Labels(("background", "whole", "core", "edge"), ((1, 2, 3), (2, 3), (3,)))
+    steps = (Step(step="largest_component", class_name="whole", least_ml=None),)
+    model = ExportedModel(predictor, "unet", {"_target_": "x"}, 3, 1, describe_windows(predictor.window, 0.5, 0), steps)
+    painting, changing = _postprocessing(model)[1:3]
+    assert painting == {"_target_": "scripts.monai_parts.Painted", "keys": "pred"}
+    assert changing["regions"] == [[1, 2, 3], [2, 3], [3]]
+    output = _metadata(model)["network_data_format"]["outputs"]["pred"]  # type: ignore[index]
+    assert (output["num_channels"], output["channel_def"]) == (3, {"0": "whole", "1": "core", "2": "edge"})
+    settings = model.settings()
+    assert (settings["activation"], settings["regions"]) == ("sigmoid", changing["regions"])
+    logits = torch.tensor([1.0, -1.0, 2.0]).reshape(3, 1, 1, 1).repeat(1, 2, 2, 2)
+    logits[2, 0] = -1
+    painted = Painted("pred")({"pred": MetaTensor(logits, torch.eye(4))})["pred"]
+    assert painted[0, :, 0, 0].tolist() == [1, 3]
+    assert tuple(painted.shape) == (1, 2, 2, 2)

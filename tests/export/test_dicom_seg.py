@@ -313,3 +313,20 @@ def test_codes_of_ones_own_go_with_the_format_that_has_codes(tmp_path: Path) -> 
     assert kind.CodeValue == "K1"
     with pytest.raises(UserError, match=r"--segment-codes .*nii\.gz has no coded names; add --format dicom-seg"):
         find_format("nii.gz", file)
+
+
+def test_segments_of_regions_overlap_and_are_read_back_as_the_painted_label_map(tmp_path: Path) -> None:
+    regions = Labels(("background", "tumour", "core"), ((1, 2), (2,)))
+    label = LABEL.copy()
+    label[4:6, 3:5, 3] = 2
+    path = written(tmp_path, label=label, labels=regions)
+    stored = pydicom.dcmread(path)
+    numbers = [
+        int(frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        for frame in stored.PerFrameFunctionalGroupsSequence
+    ]
+    sizes = dict.fromkeys(numbers, 0)
+    for number, plane in zip(numbers, stored.pixel_array, strict=True):
+        sizes[number] += int(np.count_nonzero(plane))
+    assert sizes == {1: np.count_nonzero(label), 2: np.count_nonzero(label == 2)}
+    assert np.array_equal(align(read_label(path), Volume(label, GEOMETRIES["oblique"])).array, label)

@@ -26,6 +26,7 @@ from aunet.inference.postprocessing import HoleFilling, LargestComponent, MaskSt
 from aunet.inference.prediction import Prediction
 from aunet.inference.sliding_window import predict_volume
 from aunet.inference.window_layout import Window
+from aunet.targets import target_of
 from tests.inference.tiny_networks import Neighbourhood
 
 SHAPE, SPACING = (23, 30, 9), (0.8, 1.3, 4.0)
@@ -109,16 +110,19 @@ def test_exported_programs_import_nothing_of_aunet() -> None:
     ids=["largest of b", "largest", "minimum", "holes"],
 )
 @pytest.mark.parametrize("shape", [(14, 15, 16), (30, 31, 1)])
-def test_steps_on_label_maps_are_those_of_aunet(step: MaskStep, shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("regions", [(), ((1, 2), (2,))], ids=["classes", "regions"])
+def test_steps_on_label_maps_are_those_of_aunet(
+    step: MaskStep, shape: tuple[int, int, int], regions: tuple[tuple[int, ...], ...]
+) -> None:
     smooth = ndimage.gaussian_filter(np.random.default_rng(4).standard_normal(shape), (2, 2, 0.8))
     label = np.digitize(smooth, np.quantile(smooth, [0.6, 0.85])).astype(np.uint8)
     affine, names = np.diag([-1.0, 1.5, 2.0, 1.0]), ("background", "a", "b")
-    expected = step(Prediction(label, affine, Labels(names)))
+    expected = step(Prediction(label, affine, Labels(names, regions)))
     settings = describe_step(step)
     assert settings is not None
-    found = postprocess(label, [settings], names, 3 / 1000)
+    found = postprocess(label, [settings], names, 3 / 1000, regions)
     assert np.array_equal(found, expected)
-    assert (expected != label).any() or isinstance(step, HoleFilling)
+    assert (expected != label).any() or isinstance(step, HoleFilling) or bool(regions)
 
 
 def test_a_step_of_ones_own_is_not_described() -> None:
@@ -126,3 +130,16 @@ def test_a_step_of_ones_own_is_not_described() -> None:
         pass
 
     assert describe_step(Own()) is None
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_logits_of_regions_are_painted_as_aunet_paints_them(method: Resampling) -> None:
+    affine, wanted = np.diag([*SPACING, 1.0]), (2.0, 2.0, 2.0)
+    regions = target_of(Labels(("background", "whole", "core"), ((1, 2), (2,))))
+    prepared = Preprocessing(wanted, "ct", None, method).image([Volume(noise(SHAPE), affine)])
+    logits = noise((2, *prepared.array.shape[1:]), seed=1) - 100
+    expected = restore_label_map(torch.from_numpy(logits), prepared.affine, SHAPE, affine, method, regions)
+    axes = processing.plan_axes(SHAPE, SPACING, wanted)
+    found = processing.label_of(logits, axes, method, are_regions=True)
+    assert (found == expected).mean() > 0.9999
+    assert set(np.unique(found)) == {0, 1, 2}

@@ -36,5 +36,6 @@ def test_a_damaged_file_breaks_no_rule(name: str, tmp_path: Path, capfd: pytest.
     capfd.readouterr()  # of the libraries, for every input
     with capfd.disabled():
         sys.stdout.write(f"\n{name}: {found.num_inputs} inputs of seed {SEED}, {found.num_refused} refused")
+        sys.stdout.write(f"\n{found}" * bool(found.counts))  # now: the summary comes after all readers
     if found.counts:
         pytest.fail(f"seed {SEED}, {found.num_inputs} inputs\n{found}", pytrace=False)

@@ -17,7 +17,9 @@ from types import FrameType
 from aunet.errors import UserError
 
 SECONDS = 20
-"""The longest that one small input may take, on a machine that others use too."""
+"""The most processor time that one small input may take."""
+WAITED_SECONDS = 600
+"""The longest that it may take with all that it waits for: others use the machine too, or stop this process."""
 MEBIBYTES = 600
 """The most address space that one small input may add: libraries that are loaded only now take a part of it."""
 
@@ -30,7 +32,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 class TooSlowError(BaseException):
-    """An input took longer than ``SECONDS``; no reader catches it."""
+    """An input took longer than ``SECONDS`` or ``WAITED_SECONDS``; no reader catches it."""
 
 
 class ForbiddenError(BaseException):
@@ -90,22 +92,25 @@ _GUARD: list[_Guard] = []
 
 @contextmanager
 def watched(folder: Path) -> Generator[None]:
-    """Raise ForbiddenError for a write outside ``folder``, TooSlowError after ``SECONDS``, MemoryError for its room."""
+    """Raise ForbiddenError for a write outside ``folder``, TooSlowError if it is too slow, MemoryError for its room."""
     if not _GUARD:
         _GUARD.append(_Guard())
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    handler = signal.signal(signal.SIGALRM, _stop)
+    limits = ((signal.ITIMER_PROF, signal.SIGPROF, SECONDS), (signal.ITIMER_REAL, signal.SIGALRM, WAITED_SECONDS))
+    handlers = [signal.signal(number, _stop) for _, number, _ in limits]
     try:
         resource.setrlimit(resource.RLIMIT_AS, (_address_space() + MEBIBYTES * 2**20, hard))
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        for timer, _, seconds in limits:
+            signal.setitimer(timer, seconds)
         _GUARD[0].places = (str(folder), tempfile.gettempdir() + "/tmp", "/dev/null", "/dev/shm", "/proc/self")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         _GUARD[0].places = None
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
+        for (timer, number, _), handler in zip(limits, handlers, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 

@@ -83,7 +83,7 @@ def test_predicted_probabilities_score_as_the_softmax_of_the_networks_logits() -
     with torch.no_grad():
         logits = network(torch.from_numpy(preprocessing.image([scan]).array)[None])[0] * 3
         network.head.weight *= 3
-        network.head.bias *= 3  # pyright: ignore[reportOptionalOperand]
+        network.head.bias *= 3
     softmax = (logits.double().exp() / logits.double().exp().sum(dim=0)).float()
     window = WholeVolume((16, 12, 8), (4, 4, 4))
     predictor = Predictor(network, preprocessing, Labels(("background", "one", "two")), window)

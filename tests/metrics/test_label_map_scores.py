@@ -141,7 +141,7 @@ def test_classes_may_be_any_integers() -> None:
     values = np.array([0, 300, 7, 41])
 
     scores = score_values(
-        "a", values[prediction], values[reference], SPACING, {"pancreas": 300, "spleen": 7, "kidney": 41}
+        "a", values[prediction], values[reference], SPACING, {"pancreas": (300,), "spleen": (7,), "kidney": (41,)}
     )
 
     pd.testing.assert_frame_equal(scores, score_case("a", prediction, reference, SPACING, LABELS))

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
+from aunet.config.draft import load_run_config
 from aunet.data.preprocessing import foreground_intensities
 from aunet.errors import UserError
+from aunet.files import read_json
 from aunet.inference.coefficient_files import read_coefficients
 from aunet.inference.engine_choice import _as_measured
 from aunet.inference.prediction_files import ScanFile
@@ -21,6 +24,7 @@ from aunet.runs.epoch_rows import replace_row
 from aunet.runs.run_folder import RunFolder
 from aunet.training.callbacks.checkpoints import is_readable
 
+OLD_RUN = Path(__file__).resolve().parents[1] / "fixtures" / "old_run" / "attention_half"
 GRID = np.zeros((1, 2, 2, 2), np.uint8)
 HEADER = {"runs": [{"sha256": "00", "settings": {}}], "class_names": ["background", "spleen"]}
 
@@ -54,6 +58,20 @@ def test_a_damaged_record_of_predictions_is_refused_if_continued_and_else_replac
         PredictionManifest(tmp_path, HEADER, is_continued=True)
     manifest = PredictionManifest(tmp_path, HEADER, is_continued=False)
     assert not manifest.lists(ScanFile(Path("a.nii.gz"), tmp_path / "a.nii.gz"))
+
+
+def test_a_setting_that_an_earlier_version_did_not_record_is_as_null(tmp_path: Path) -> None:
+    (tmp_path / "predictions.json").write_text(json.dumps(HEADER))
+    runs = [{"sha256": "00", "settings": {"halo": None}}]
+    PredictionManifest(tmp_path, {**HEADER, "runs": runs}, is_continued=True)
+    runs[0]["settings"] = {"region": {"margin": None}}
+    with pytest.raises(UserError, match="region=not recorded, now it is"):
+        PredictionManifest(tmp_path, {**HEADER, "runs": runs}, is_continued=True)
+    (tmp_path / "predictions.json").write_text(json.dumps({**HEADER, "runs": runs}))
+    with pytest.raises(UserError, match="margin=None, now it is not recorded"):
+        PredictionManifest(
+            tmp_path, {**HEADER, "runs": [{"sha256": "00", "settings": {"region": {}}}]}, is_continued=True
+        )
 
 
 @pytest.mark.parametrize("content", [[1], 3, {"state_dict": {}}, {"global_step": "many"}, torch.zeros(2)])
@@ -104,3 +122,36 @@ def test_damaged_findings_of_a_probe_are_refused(content: Mapping[str, object], 
     (tmp_path / "probe.json").write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"probe.json: does not hold the findings .*aunet probe"):
         write_probe_page(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_sound"), [(r'"\ud83d\ude00"', True), (r'"\ud83d"', False), (r'"a\uDE00b"', False)]
+)
+def test_half_a_character_is_refused_where_it_is_read(text: str, is_sound: bool, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(f'{{"model": {text}}}')
+    if is_sound:
+        assert read_json(tmp_path / "run.json", "") == {"model": "😀"}
+    else:
+        with pytest.raises(UserError, match="not valid JSON"):
+            read_json(tmp_path / "run.json", "")
+
+
+@pytest.mark.parametrize("value", [True, 3, "spleen", {"0": "background"}])
+def test_a_list_of_a_runs_record_that_is_none_is_refused(value: object, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"class_names": value, "caveats": value}))
+    with pytest.raises(UserError, match=r"run.json: 'class_names' is .*must be a list.*Restore"):
+        _ = RunFolder(tmp_path).labels
+    with pytest.raises(UserError, match=r"run.json: 'caveats' is"):
+        _ = RunFolder(tmp_path).caveats
+
+
+@pytest.mark.parametrize(
+    "text", ["''", "'???'", "'${seed}'", "a: 1\n? [b]\n: 2", "n: " + "9" * 5000, "data: [1]", "data: 3"]
+)
+def test_a_damaged_configuration_is_refused_in_one_message_that_names_it(text: str, tmp_path: Path) -> None:
+    if text.startswith("data:"):
+        whole = yaml.safe_load((OLD_RUN / "config.yaml").read_text(encoding="utf-8"))
+        text = yaml.safe_dump(whole | yaml.safe_load(text))
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"config\.yaml"):
+        load_run_config(tmp_path)

@@ -3,19 +3,25 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
-from aunet.classes import IGNORED, Labels, class_name, matching_name
+from aunet.classes import Labels, class_name
 from aunet.data.cohort.case import Case, Cohort, Modality
+from aunet.data.cohort.listed_labels import Classes as Classes
+from aunet.data.cohort.listed_labels import (
+    ValuesOfName,
+    ignored_values,
+    is_ignore,
+    label_entries,
+    values_of_entries,
+    with_ignored,
+    with_left_over,
+)
 from aunet.data.cohort.modality_names import shared_modality
+from aunet.data.cohort.region_mapping import map_regions
 from aunet.errors import UserError
 
 _BACKGROUND = "background"
-_IGNORE = "ignore"
-
-# Class -> its name or integer in the dataset, several of them, or None if the dataset does not annotate it.
-Classes = Mapping[str, object]
-ValuesOfName = Mapping[str, Sequence[int]]
+_KEY = "data.classes"
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,13 @@ def mapped_cohort(
     )
 
 
-def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_labels: str, source: str) -> LabelMap:
+def label_map(
+    classes: Classes | None,
+    values_of_name: ValuesOfName,
+    other_labels: str,
+    source: str,
+    regions: Classes | None = None,
+) -> LabelMap:
     """Map a dataset's label values to classes, by name or by value.
 
     Args:
@@ -65,54 +77,46 @@ def label_map(classes: Classes | None, values_of_name: ValuesOfName, other_label
         values_of_name: the dataset's names and the values of each (a region has several); empty if it has none.
         other_labels: how to treat a label of the dataset that ``classes`` does not list: "error" or "background".
         source: the file or folder that holds the names, for messages.
+        regions: the run's regions, which may overlap, in place of classes; see ``map_regions``.
 
     Raises:
         UserError: if the dataset lacks a name, a value is in two classes, or labels are left over.
     """
-    told = {name: values for name, values in values_of_name.items() if not _is_ignore(name)}
-    wanted = {name: entries for name, entries in (classes or _every_name(told, source)).items() if not _is_ignore(name)}
-    chosen = classes if classes and any(map(_is_ignore, classes)) else values_of_name
-    ignored = [entry for name, entries in chosen.items() if _is_ignore(name) for entry in label_entries(entries)]
+    if regions:
+        labels, class_of_value = _map_regions(regions, classes, values_of_name, other_labels, source)
+        return LabelMap(labels, class_of_value, None, other_labels == "background" and not values_of_name)
+    told = {name: values for name, values in values_of_name.items() if not is_ignore(name)}
+    wanted = {name: entries for name, entries in (classes or _every_name(told, source)).items() if not is_ignore(name)}
+    chosen = classes if classes and any(map(is_ignore, classes)) else _as_entries(values_of_name)
     names = [_BACKGROUND, *(name for name in wanted if name != _BACKGROUND)]
     if all(_is_unannotated(wanted[name]) for name in names[1:]):
-        raise UserError(f"data.classes={dict(wanted)}: name at least one label of {source} that is to be a class.")
+        raise UserError(f"{_KEY}={dict(wanted)}: name at least one label of {source} that is to be a class.")
+    ignored = ignored_values(_KEY, chosen, values_of_name, source)
     class_of_value = _class_of_value(wanted, names, values_of_name, source)
-    for value in _ignored_values(ignored, values_of_name, source):
-        if class_of_value.get(value, IGNORED) != IGNORED:
-            raise UserError(
-                f"data.classes.{_IGNORE}: the value {value} already belongs to {names[class_of_value[value]]}. A value"
-                " is either of a class or ignored: list it once."
-            )
-        class_of_value[value] = IGNORED
-    left_over = _left_over(values_of_name, class_of_value)
-    if left_over and other_labels != _BACKGROUND:
-        raise UserError(
-            f"data.classes: the labels {', '.join(left_over)} of {source} belong to no class. List them, or take them"
-            " as background with data.other_labels=background."
-        )
+    class_of_value = with_ignored(class_of_value, ignored, names, _KEY)
+    class_of_value = with_left_over(class_of_value, values_of_name, other_labels, _KEY, source)
     annotated = frozenset(index for index, name in enumerate(names) if not _is_unannotated(wanted.get(name, [0])))
     return LabelMap(
         labels=Labels(tuple(names)),
-        class_of_value=class_of_value | {value: 0 for values in left_over.values() for value in values},
+        class_of_value=class_of_value,
         annotated=None if len(annotated) == len(names) else annotated | {0},
         is_other_background=other_labels == _BACKGROUND and not values_of_name,
     )
 
 
-def _is_ignore(name: str) -> bool:
-    return matching_name(name) == _IGNORE
+def _map_regions(
+    regions: Classes, classes: Classes | None, values_of_name: ValuesOfName, other_labels: str, source: str
+) -> tuple[Labels, dict[int, int]]:
+    """Return ``map_regions`` with the values of ``classes``."""
+    values_of_class = {
+        name: values_of_entries(f"{_KEY}.{name}", entries, values_of_name, source, "")
+        for name, entries in (classes or {}).items()
+    }
+    return map_regions(regions, values_of_class, values_of_name, other_labels, source)
 
 
-def _ignored_values(entries: Sequence[object], values_of_name: ValuesOfName, source: str) -> list[int]:
-    values_of_match = {matching_name(name): values for name, values in values_of_name.items()}
-    return [value for entry in entries for value in _values(_IGNORE, entry, values_of_match, values_of_name, source)]
-
-
-def label_entries(entries: object) -> list[object]:
-    """Return the labels of a class as a list: none for ``None``, one for a single name or value."""
-    if entries is None:
-        return []
-    return cast(list[object], entries) if isinstance(entries, list) else [entries]
+def _as_entries(values_of_name: ValuesOfName) -> dict[str, list[int]]:
+    return {name: list(values) for name, values in values_of_name.items()}
 
 
 def _is_unannotated(entries: object) -> bool:
@@ -120,46 +124,29 @@ def _is_unannotated(entries: object) -> bool:
 
 
 def _class_of_value(wanted: Classes, names: Sequence[str], values_of_name: ValuesOfName, source: str) -> dict[int, int]:
-    values_of_match = {matching_name(name): values for name, values in values_of_name.items()}
     class_of_value = {0: 0}
     for index, name in enumerate(names):
         for entry in label_entries(wanted.get(name)):
-            for value in _values(name, entry, values_of_match, values_of_name, source):
+            remedy = " Write null for one that it lacks."
+            for value in values_of_entries(f"{_KEY}.{name}", [entry], values_of_name, source, remedy):
                 if class_of_value.get(value, index) != index:
                     raise UserError(
-                        f"data.classes.{name}: the value {value} (of {entry!r}) already belongs to"
-                        f" {names[class_of_value[value]]}. A voxel has one class, so list each value once; where"
-                        f" regions of {source} overlap, name the parts by their values."
+                        f"{_KEY}.{name}: the value {value} (of {entry!r}) already belongs to"
+                        f" {names[class_of_value[value]]}. A voxel has one class, so list each value once; if"
+                        f" regions of {source} overlap, name them with data.target_regions, or the parts by their"
+                        " values."
                     )
                 class_of_value[value] = index
     return class_of_value
 
 
-def _values(
-    name: str, entry: object, values_of_match: ValuesOfName, values_of_name: ValuesOfName, source: str
-) -> Sequence[int]:
-    """Return the values of one entry of a class: an integer itself, or the values of the label with that name."""
-    if isinstance(entry, int) and not isinstance(entry, bool):
-        return [entry]
-    if isinstance(entry, str) and matching_name(entry) in values_of_match:
-        return values_of_match[matching_name(entry)]
-    known = f"it has {', '.join(values_of_name)}" if values_of_name else "it has no names, so give whole numbers"
-    raise UserError(f"data.classes.{name}: {source} has no label {entry!r}; {known}. Write null for one that it lacks.")
-
-
 def _every_name(values_of_name: ValuesOfName, source: str) -> dict[str, list[str]]:
     """Make each of the dataset's names a class of its own, in the order of their values."""
     if not values_of_name:
-        raise UserError(f"data.classes is not set, and {source} has no names: data.classes='{{spleen: 1, liver: 2}}'.")
+        raise UserError(f"{_KEY} is not set, and {source} has no names: set {_KEY}='{{spleen: 1, liver: 2}}'.")
     foreground = {name: list(values) for name, values in values_of_name.items() if list(values) != [0]}
     ordered = sorted(foreground, key=lambda name: foreground[name])
     classes = {class_name(name): [name] for name in ordered}
     if len(classes) < len(ordered) or "" in classes:
-        raise UserError(f"{source}: its names {ordered} are not distinct. Name the classes with data.classes.")
+        raise UserError(f"{source}: its names {ordered} are not distinct. Name the classes with {_KEY}.")
     return classes
-
-
-def _left_over(values_of_name: ValuesOfName, class_of_value: Mapping[int, int]) -> dict[str, list[int]]:
-    """Return the dataset's names with those of their values that belong to no class."""
-    rest = {name: [value for value in values if value not in class_of_value] for name, values in values_of_name.items()}
-    return {name: values for name, values in rest.items() if values}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aunet.classes import IGNORED
+from aunet.classes import IGNORED, describe_classes
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.shared_files import join_sharing_cases
 from aunet.errors import UserError
@@ -48,6 +48,13 @@ def _check_fit(cohort: Cohort, other: Cohort, told: str) -> None:
         raise UserError(
             f"{told}: its classes are {others}, those of {cohort.name} {classes}. Name the same in both, with null for"
             " one that a dataset does not annotate: data.classes={NAME: VALUE, …} among the words."
+        )
+    index_of = [cohort.labels.names.index(name) for name in other.labels.names]
+    regions = {own: {index_of[value] for value in other.labels.values_of(index)} for index, own in enumerate(index_of)}
+    if any(set(cohort.labels.values_of(index)) != values for index, values in regions.items()):
+        raise UserError(
+            f"{told}: its {describe_classes(other.labels)}; those of {cohort.name} are"
+            f" {describe_classes(cohort.labels)}. Give both the same data.target_regions."
         )
     if (cohort.num_channels, cohort.has_instances) != (other.num_channels, other.has_instances):
         raise UserError(

@@ -37,11 +37,15 @@ def groups_by_name(cases: Sequence[Case], pattern: str) -> dict[str, str]:
 
 
 def present_classes(cohort: Cohort) -> Presence:
-    """Read every label map, showing progress, and map case_id to the classes in it, the background left out."""
+    """Read every label map, showing progress, and map case_id to the classes in it, the background left out.
+
+    Of regions that overlap, each counts whose part is there.
+    """
 
     def read(case: Case) -> frozenset[int]:
         values = np.unique(read_reference(case, cohort).array)
-        return frozenset(int(value) for value in values if value not in (0, IGNORED))
+        found = [int(value) for value in values if value not in (0, IGNORED)]
+        return frozenset(index for value in found for index in cohort.labels.classes_with(value))
 
     with ThreadPoolExecutor(_THREADS) as threads:
         found = shown(threads.map(read, cohort.cases), "Reading which classes each case has", len(cohort.cases))

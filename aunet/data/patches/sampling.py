@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset, Sampler, default_collate
 
+from aunet.classes import Labels
 from aunet.data.keyed_randomness import Purpose, generator
 from aunet.data.patches.geometry import PatchGeometry
 from aunet.data.patches.placement import Placement, place_patch
@@ -45,32 +46,42 @@ class PatchDataset(Dataset[Sample]):
     """Patches of stored cases, indexed by (epoch, sample), with no state kept between two of them.
 
     Cases take turns in an order drawn anew for each round through them. Each patch shows, after its augmentation, a
-    voxel of a class drawn among those its case has, the background included (see ``place_patch``); with ``sampling``
-    "uniform" it lies anywhere in the volume instead, whatever it shows. The box of everything that the augmented patch
-    shows is read.
+    voxel of a class drawn among those its case has, the background included (see ``place_patch``), that of a region in
+    any of its parts; with ``sampling`` "uniform" it lies anywhere in the volume instead, whatever it shows. The box of
+    everything that the augmented patch shows is read.
 
     Args:
         cases: the training cases.
         geometry: size of the patches, and how augmentation will change them.
         seed: the same seed makes the same patches.
         sampling: "balanced" over the classes, or "uniform".
+        labels: the classes; None if each is the voxels of its own value.
     """
 
     def __init__(
-        self, cases: Sequence[StoredCase], geometry: RandomGeometry, seed: int, sampling: str = "balanced"
+        self,
+        cases: Sequence[StoredCase],
+        geometry: RandomGeometry,
+        seed: int,
+        sampling: str = "balanced",
+        labels: Labels | None = None,
     ) -> None:
         self._cases = cases
         self._geometry = geometry
         self._seed = seed
         self._is_balanced = sampling == "balanced"
+        self._regions = () if labels is None else labels.regions
 
     def __getitem__(self, key: tuple[int, int]) -> Sample:
         """Return image (C, *box) float32, label (1, *box) uint8, case_id, key (2,) and move (3,) of (epoch, sample)."""
         epoch, sample = key
         case = self._case(epoch, sample)
         geometry = self._geometry.draw(self._seed, epoch, sample)
-        place = _place_balanced if self._is_balanced else _place_uniform
-        placement = place(case, geometry, generator(Purpose.PATCH, self._seed, epoch, sample))
+        draw = generator(Purpose.PATCH, self._seed, epoch, sample)
+        if self._is_balanced:
+            placement = _place_balanced(case, geometry, draw, self._regions)
+        else:
+            placement = _place_uniform(case, geometry, draw)
         offset, size = geometry.moved(placement.move).box
         start = [at + beyond for at, beyond in zip(placement.start, offset, strict=True)]
         return {
@@ -87,12 +98,18 @@ class PatchDataset(Dataset[Sample]):
         return self._cases[order[place]]
 
 
-def _place_balanced(case: StoredCase, geometry: PatchGeometry, draw: np.random.Generator) -> Placement:
-    """Place a patch around a voxel of a class of ``case``, both drawn uniformly."""
-    present = [index for index, count in enumerate(case.position_counts) if count]
-    index = present[draw.integers(len(present))]
-    voxel = case.position(index, int(draw.integers(case.position_counts[index])))
-    return place_patch(geometry, voxel, case.shape, draw)
+def _place_balanced(
+    case: StoredCase, geometry: PatchGeometry, draw: np.random.Generator, regions: Sequence[Sequence[int]]
+) -> Placement:
+    """Place a patch around a voxel of a class of ``case``, both drawn uniformly, that of a region among its parts'."""
+    counts = case.position_counts
+    classes = [(0,), *regions] if regions else [(value,) for value in range(len(counts))]
+    present = [values for values in classes if any(counts[value] for value in values)]
+    values = present[draw.integers(len(present))]
+    number, part = int(draw.integers(sum(counts[value] for value in values))), iter(values)
+    while number >= counts[value := next(part)]:
+        number -= counts[value]
+    return place_patch(geometry, case.position(value, number), case.shape, draw)
 
 
 def _place_uniform(case: StoredCase, geometry: PatchGeometry, draw: np.random.Generator) -> Placement:

@@ -67,6 +67,7 @@ def bids_cohort(
     other_labels: str = "error",
     on_error: str = "stop",
     name: str = "bids",
+    regions: Classes | None = None,
 ) -> Cohort:
     """Find the images below ``root`` and the label map of each in ``derivatives``.
 
@@ -83,11 +84,12 @@ def bids_cohort(
         other_labels: how to treat a label that ``classes`` does not list: "error" or "background".
         on_error: how to treat an unusable case: "stop", or "skip" with a warning.
         name: that of the dataset.
+        regions: regions in place of classes; see ``label_map``.
     """
     folder = existing_folder(root)
     channels = [_image_kind(folder, kind) for kind in ([images] if isinstance(images, str) else images)]
     marked = _label_kind(folder, labels, derivatives)
-    mapping = label_map(classes, _values_of_name(marked.place), other_labels, str(marked.place))
+    mapping = label_map(classes, _values_of_name(marked.place), other_labels, str(marked.place), regions)
     case = partial(_case, others=[*channels[1:], marked], annotated=mapping.annotated)
     cases = usable_cases(channels[0].files, case, on_error)
     _tell_unused(marked.files, channels[0].files, cases)

@@ -30,6 +30,7 @@ def ct150_cohort(
     other_labels: str = "error",
     on_error: str = "stop",
     are_phantoms_made: bool = True,
+    regions: Classes | None = None,
 ) -> Cohort:
     """Return the scans below ``root``, or those of the phantom if there is no root.
 
@@ -45,6 +46,7 @@ def ct150_cohort(
         other_labels: see ``label_map``; also for values of ``anatomy`` that ``organs`` does not name.
         on_error: how to treat an unusable case: "stop", or "skip" with a warning.
         are_phantoms_made: false names the files of drawn phantoms without making them.
+        regions: regions in place of classes; see ``label_map``.
     """
     if root is not None and anatomy is not None:
         raise UserError(
@@ -53,9 +55,10 @@ def ct150_cohort(
     if root is not None:
         folder = existing_folder(root)
         cases = cases_in_folder(folder, on_error)
-        labels = label_map(classes, {}, other_labels, root)
+        labels = label_map(classes, {}, other_labels, root, regions)
         return _cohort(cases, labels, f"{len(cases)} CT scans from {root}", root=folder)
-    labels = label_map(classes, _PHANTOM_VALUES, other_labels, "the phantom (data.root is not set)")
+    source = "the phantom (data.root is not set)"
+    labels = label_map(classes, _PHANTOM_VALUES, other_labels, source, regions)
     place, (along_i, along_j, along_k) = Path(cache).expanduser() / "phantom", phantom_spacing
     spacing = (along_i, along_j, along_k)
     if anatomy is None:

@@ -40,6 +40,7 @@ def ct82_cohort(
     classes: Classes | None = None,
     other_labels: str = "error",
     on_error: str = "stop",
+    regions: Classes | None = None,
 ) -> Cohort:
     """Match scans and labels by the number of the patient.
 
@@ -49,6 +50,7 @@ def ct82_cohort(
         classes: see ``label_map``; the only name is pancreas.
         other_labels: see ``label_map``.
         on_error: how to treat a case with an unusable scan or label: "stop", or "skip" with a warning.
+        regions: regions in place of classes; see ``label_map``.
     """
     if root is None:
         raise UserError(f"data.root is not set: data=ct82 needs the folder of NIH Pancreas-CT, which holds{LAYOUT}")
@@ -58,7 +60,7 @@ def ct82_cohort(
         raise UserError(f"data.root={root}: no scan of NIH Pancreas-CT was found. It must hold{LAYOUT}")
     if unused := sorted(labels.keys() - scans.keys()):
         _logger.info("%s: labels without a scan are left out: %s", root, ", ".join(unused))
-    mapping = label_map(classes, _VALUES, other_labels, root)
+    mapping = label_map(classes, _VALUES, other_labels, root, regions)
     place = Path(cache).expanduser() / "ct82"
     cases = _usable(sorted(scans), lambda number: _case(number, scans[number], labels.get(number, ()), place), on_error)
     annotated = tuple(replace(case, annotated=mapping.annotated) for case in cases)

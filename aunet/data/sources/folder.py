@@ -19,6 +19,7 @@ def folder_cohort(
     other_labels: str = "error",
     on_error: str = "stop",
     name: str = "folder",
+    regions: Classes | None = None,
 ) -> Cohort:
     """Find the images and label maps below ``root`` or listed in it.
 
@@ -33,8 +34,9 @@ def folder_cohort(
         other_labels: see ``label_map``.
         on_error: how to treat an unusable case: "stop", or "skip" with a warning.
         name: that of the dataset.
+        regions: regions in place of classes; see ``label_map``.
     """
-    mapping = label_map(classes, {}, other_labels, str(root))
+    mapping = label_map(classes, {}, other_labels, str(root), regions)
     path = Path(root).expanduser() if root else None
     if path is not None and path.is_file():
         cases, folder = cases_in_table(path, on_error, mapping.labels, mapping.annotated), path.parent

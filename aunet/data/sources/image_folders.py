@@ -23,6 +23,7 @@ def images_cohort(
     other_labels: str = "error",
     on_error: str = "stop",
     name: str = "images",
+    regions: Classes | None = None,
 ) -> Cohort:
     """Find the pictures and masks below ``root``.
 
@@ -36,9 +37,15 @@ def images_cohort(
         other_labels: see ``label_map``.
         on_error: how to treat an unusable case: "stop", or "skip" with a warning.
         name: that of the dataset.
+        regions: regions in place of classes; see ``label_map``.
     """
     folder, has_instances = existing_folder(root), list((classes or {}).values()) == [_ANY]
-    mapping = label_map(dict.fromkeys(classes or {}, 1) if has_instances else classes, {}, other_labels, str(root))
+    if has_instances and regions:
+        raise UserError(
+            f"data.target_regions: data.classes={classes} numbers objects, which have no regions. Leave it out."
+        )
+    listed = dict.fromkeys(classes or {}, 1) if has_instances else classes
+    mapping = label_map(listed, {}, other_labels, str(root), regions)
     paired = cases_by_patterns(folder, images, labels, on_error, mapping.annotated, PICTURES)
     cases, num_channels = _with_usual_channels(paired, on_error)
     description = f"{len(cases)} pictures of {name} from {root} (a pixel counts as 1 mm)"

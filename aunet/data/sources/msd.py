@@ -15,7 +15,11 @@ from aunet.files import JsonObject
 
 
 def msd_cohort(
-    root: str | None, classes: Classes | None = None, other_labels: str = "error", on_error: str = "stop"
+    root: str | None,
+    classes: Classes | None = None,
+    other_labels: str = "error",
+    on_error: str = "stop",
+    regions: Classes | None = None,
 ) -> Cohort:
     """Read ``dataset.json`` of the task folder ``root``: classes, modality and the labelled cases.
 
@@ -24,11 +28,12 @@ def msd_cohort(
         classes: see ``label_map``.
         other_labels: see ``label_map``.
         on_error: how to treat a listed case that is unusable: "stop", or "skip" with a warning.
+        regions: regions in place of classes; see ``label_map``.
     """
     folder = existing_folder(root)
     file = folder / "dataset.json"
     content = read_dataset_json(file)
-    labels = label_map(classes, _values_of_name(content, file), other_labels, str(file))
+    labels = label_map(classes, _values_of_name(content, file), other_labels, str(file), regions)
     channels = _channels(content, file)
     modalities = modalities_of_names(channels[key] for key in sorted(channels, key=_number))
 

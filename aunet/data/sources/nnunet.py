@@ -4,10 +4,13 @@ import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import cast
 
+from aunet.classes import class_name
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.cohort.class_mapping import Classes, label_entries, label_map, mapped_cohort
+from aunet.data.cohort.class_mapping import Classes, LabelMap, label_map, mapped_cohort
 from aunet.data.cohort.faulty_cases import usable_cases
+from aunet.data.cohort.listed_labels import ValuesOfName, is_ignore, label_entries
 from aunet.data.cohort.modality_names import modalities_of_names
 from aunet.data.io.formats import SUFFIXES
 from aunet.data.io.volume import is_image
@@ -22,23 +25,34 @@ Files = Callable[[], tuple[dict[int, Path], Path]]
 
 
 def nnunet_cohort(
-    root: str | None, classes: Classes | None = None, other_labels: str = "error", on_error: str = "stop"
+    root: str | None,
+    classes: Classes | None = None,
+    other_labels: str = "error",
+    on_error: str = "stop",
+    regions: Classes | None = None,
 ) -> Cohort:
     """Read the folder ``root``, such as nnUNet_raw/Dataset004_Hippocampus.
 
-    Regions (labels that are lists of values) can be used unless they overlap; if they do, ``classes`` names the
-    disjoint parts. Voxels of a label ``ignore`` are neither learned from nor scored.
+    Labels that are lists of values are classes unless they overlap. If they do, and ``regions_class_order`` is given,
+    they are regions, painted in their order; ``classes`` may name disjoint parts instead. Voxels of a label ``ignore``
+    are neither learned from nor scored.
 
     Args:
         root: the folder that holds dataset.json.
         classes: see ``label_map``.
         other_labels: see ``label_map``.
         on_error: how to treat a case that lacks a channel or a label: "stop", or "skip" with a warning.
+        regions: regions in place of classes; see ``label_map``. None takes those of dataset.json, if it has some.
     """
     folder = existing_folder(root)
     file = folder / "dataset.json"
     content = read_dataset_json(file)
-    labels = label_map(classes, _values_of_name(content, file), other_labels, str(file))
+    values_of_name = _values_of_name(content, file)
+    has_own = not classes and not regions and _are_overlapping(values_of_name) and "regions_class_order" in content
+    own = _own_regions(values_of_name) if has_own else regions
+    labels = label_map(classes, values_of_name, other_labels, str(file), own)
+    if has_own:
+        _check_order(content["regions_class_order"], labels, file)
     channels = _channels(content, file)
     modalities = modalities_of_names(channels[str(number)] for number in range(len(channels)))
     files = _files_named(content, file) if "dataset" in content else _files_found(content, file)
@@ -74,6 +88,29 @@ def _values_of_name(content: JsonObject, file: Path) -> dict[str, list[int]]:
     if listed != values_of_name or min(numbers, default=0) < 0 or values_of_name.get("background") != [0]:
         raise UserError(f"{file}: 'labels' is {entries}: each must be a whole number or a list of them, background 0.")
     return values_of_name
+
+
+def _are_overlapping(values_of_name: ValuesOfName) -> bool:
+    values = [value for of_name in values_of_name.values() for value in of_name]
+    return len(set(values)) < len(values)
+
+
+def _own_regions(values_of_name: ValuesOfName) -> dict[str, list[int]]:
+    """Return the regions of dataset.json, in its order; the background is none."""
+    named = {name if is_ignore(name) else class_name(name): list(values) for name, values in values_of_name.items()}
+    return {name: values for name, values in named.items() if values != [0]}
+
+
+def _check_order(order: object, labels: LabelMap, file: Path) -> None:
+    """Raise UserError unless nnU-Net, painting ``order`` value by value, would write the label maps that it read."""
+    names = [name for _, name in labels.labels.foreground]
+    values = cast(list[object], order) if isinstance(order, list) else []
+    painted = [labels.class_of_value.get(value) if isinstance(value, int) else None for value in values]
+    if painted != list(range(1, len(names) + 1)):
+        raise UserError(
+            f"{file}: 'regions_class_order' is {order}: it must give for each of {', '.join(names)}, in this order, a"
+            " value of that region alone and none of a later one. Correct it, or set data.target_regions."
+        )
 
 
 def _is_version_1(content: JsonObject) -> bool:

@@ -19,6 +19,7 @@ def totalsegmentator_cohort(
     classes: Classes | None = None,
     other_labels: str = "error",
     on_error: str = "stop",
+    regions: Classes | None = None,
 ) -> Cohort:
     """Read the cases below ``root``. A case without the mask of an organ does not annotate the organ's class.
 
@@ -29,6 +30,7 @@ def totalsegmentator_cohort(
         classes: see ``label_map``; the names are those of the mask files.
         other_labels: see ``label_map``; masks that no class lists are never read.
         on_error: how to treat an unusable case: "stop", or "skip" with a warning.
+        regions: regions in place of classes; see ``label_map``.
     """
     folder = existing_folder(root)
     images = files_by_case(folder, f"*/{image}")
@@ -38,7 +40,7 @@ def totalsegmentator_cohort(
         )
     value_of_name = {name: value for value, name in enumerate(_mask_names(images.values()), start=1)}
     values_of_name = {name: [value] for name, value in value_of_name.items()}
-    labels = label_map(classes, values_of_name, other_labels, f"{folder}/*/segmentations")
+    labels = label_map(classes, values_of_name, other_labels, f"{folder}/*/segmentations", regions)
 
     def case(case_id: str) -> Case:
         return _case(case_id, the_file(images[case_id], case_id), value_of_name, labels)
@@ -62,6 +64,7 @@ def _case(case_id: str, image: Path, value_of_name: Mapping[str, int], labels: L
         raise UserError(f"{folder}: case {case_id} has no such folder of masks. Unpack it again, or take the case out.")
     paths = {value: _mask(folder, name) for name, value in value_of_name.items() if labels.class_of_value[value]}
     absent = {labels.class_of_value[value] for value, path in paths.items() if path is None}
+    unknown = {index for index, _ in labels.labels.foreground if absent.intersection(labels.labels.values_of(index))}
     annotated = set(range(labels.labels.num_classes)) if labels.annotated is None else set(labels.annotated)
     masks = [
         (value, path)
@@ -72,7 +75,7 @@ def _case(case_id: str, image: Path, value_of_name: Mapping[str, int], labels: L
         raise UserError(f"{folder}: case {case_id} has no mask of any class. Unpack it again, or take the case out.")
     is_complete = not absent and labels.annotated is None
     return Case(
-        case_id, (image,), None, masks=tuple(masks), annotated=None if is_complete else frozenset(annotated - absent)
+        case_id, (image,), None, masks=tuple(masks), annotated=None if is_complete else frozenset(annotated - unknown)
     )
 
 

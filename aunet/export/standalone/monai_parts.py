@@ -21,6 +21,7 @@ from .processing import (
     Intensities,
     Windows,
     check_scan,
+    paint,
     plan_axes,
     predict_windows,
     resample,
@@ -105,11 +106,17 @@ class Postprocessed(MapTransform):
     """Steps on label maps (1, H, W, D); see ``postprocessing.postprocess``."""
 
     def __init__(
-        self, keys: Any, steps: Sequence[Step], class_names: Sequence[str], allow_missing_keys: bool = False
+        self,
+        keys: Any,
+        steps: Sequence[Step],
+        class_names: Sequence[str],
+        regions: Sequence[Sequence[int]] = (),
+        allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.steps = steps
         self.class_names = class_names
+        self.regions = regions
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Change the label maps."""
@@ -117,9 +124,22 @@ class Postprocessed(MapTransform):
         for key in self.key_iterator(changed):
             label = changed[key]
             voxel_ml = abs(float(torch.linalg.det(label.affine[:3, :3]))) / 1000
-            array = postprocess(label.numpy()[0].astype(np.uint8), self.steps, self.class_names, voxel_ml)
+            before = label.numpy()[0].astype(np.uint8)
+            array = postprocess(before, self.steps, self.class_names, voxel_ml, self.regions)
             changed[key] = MetaTensor(torch.from_numpy(array[None]), meta=label.meta)
         return changed
+
+
+class Painted(MapTransform):
+    """The label map (1, H, W, D) of the logits (R, H, W, D) of regions that may overlap; see ``processing.paint``."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Replace the logits by the label map."""
+        painted = dict(data)
+        for key in self.key_iterator(painted):
+            label = paint(painted[key].detach().cpu().numpy())
+            painted[key] = MetaTensor(torch.from_numpy(label[None]), meta=painted[key].meta)
+        return painted
 
 
 class VolumeWriter(NibabelWriter):

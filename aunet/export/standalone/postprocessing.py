@@ -28,18 +28,44 @@ class Step(TypedDict):
 
 
 def postprocess(
-    label: NDArray[np.uint8], steps: Sequence[Step], class_names: Sequence[str], voxel_ml: float
+    label: NDArray[np.uint8],
+    steps: Sequence[Step],
+    class_names: Sequence[str],
+    voxel_ml: float,
+    regions: Sequence[Sequence[int]] = (),
 ) -> NDArray[np.uint8]:
-    """Return a label map (H, W, D) after all ``steps``; ``class_names`` begin with the background."""
+    """Return a label map (H, W, D) after all ``steps``; ``class_names`` begin with the background.
+
+    ``regions`` lists the values that make up each class after the background, if classes are regions that overlap.
+    """
     changed = label.copy()
+    regions = regions or [[index] for index in range(1, len(class_names))]
     for step in steps:
-        for index, name in enumerate(class_names):
-            if index and step["class_name"] in (None, name) and (changed == index).any():
-                mask = changed == index
-                kept = _change(mask, changed == 0, step, voxel_ml)
-                changed[mask & ~kept] = 0
-                changed[kept] = index
+        for index, (name, values) in enumerate(zip(class_names[1:], regions, strict=True), start=1):
+            mask = np.isin(changed, values)
+            if step["class_name"] in (None, name) and mask.any():
+                kept = _change(mask, np.isin(changed, _values_around(index, regions)), step, voxel_ml)
+                removed = mask & ~kept
+                changed[removed] = _values_without(index, regions)[changed[removed]]
+                changed[kept & ~mask] = index
     return changed
+
+
+def _regions_with(value: int, regions: Sequence[Sequence[int]]) -> set[int]:
+    return {number for number, values in enumerate(regions, start=1) if value in values}
+
+
+def _values_around(index: int, regions: Sequence[Sequence[int]]) -> list[int]:
+    """Return the values of voxels that may join region ``index``: the background, and regions around it."""
+    around = _regions_with(index, regions)
+    return [value for value in range(len(regions) + 1) if _regions_with(value, regions) < around]
+
+
+def _values_without(index: int, regions: Sequence[Sequence[int]]) -> NDArray[np.uint8]:
+    """Return what each value becomes once its voxel leaves region ``index`` and those inside that region."""
+    inside = {number for number, of in enumerate(regions, start=1) if set(of) <= set(regions[index - 1])}
+    left = [_regions_with(value, regions) - inside for value in range(len(regions) + 1)]
+    return np.array([max(numbers, default=0) for numbers in left], np.uint8)
 
 
 def _change(mask: Mask, is_free: Mask, step: Step, voxel_ml: float) -> Mask:

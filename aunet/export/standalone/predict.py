@@ -55,12 +55,14 @@ def main(words: Sequence[str]) -> None:
         return np.asarray(session.run(None, {name: window})[0])
 
     logits = predict_windows(network, image, settings["windows"])
-    label = to_stored(label_of(logits, axes, method), scan)
+    regions = settings["regions"]
+    label = to_stored(label_of(logits, axes, method, are_regions=bool(regions)), scan)
     if settings["postprocessing"]:
         from postprocessing import postprocess  # which needs SciPy
 
         voxel_ml = abs(float(np.linalg.det(np.asarray(scan.affine)[:3, :3]))) / 1000
-        label = postprocess(label, settings["postprocessing"], list(settings["classes"].values()), voxel_ml)
+        names = list(settings["classes"].values())
+        label = postprocess(label, settings["postprocessing"], names, voxel_ml, regions)
     nibabel.save(nibabel.Nifti1Image(label, scan.affine), words[-1])
 
 

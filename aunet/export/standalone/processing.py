@@ -131,9 +131,16 @@ def standardise(channel: Array, settings: Intensities) -> Array:
     return (channel - np.float32(mean)) / np.float32(sd or 1.0)
 
 
-def label_of(logits: Iterable[Array], axes: Sequence[Axis], method: str) -> NDArray[np.uint8]:
-    """Return the label map (H, W, D) of a scan: the class with the highest of the ``logits`` (K, h, w, d) there."""
+def label_of(
+    logits: Iterable[Array], axes: Sequence[Axis], method: str, *, are_regions: bool = False
+) -> NDArray[np.uint8]:
+    """Return the label map (H, W, D) of a scan: the class with the highest of the ``logits`` (K, h, w, d) there.
+
+    If they ``are_regions``, which may overlap, each is painted in turn where its logit is positive.
+    """
     weights = [axis.to_scan(method) for axis in axes]
+    if are_regions:
+        return paint(resample(values, weights) for values in logits)
     label, highest = np.zeros([axis.size for axis in axes], np.uint8), np.zeros((), np.float32)
     for index, values in enumerate(logits):
         candidate = resample(values, weights)
@@ -142,6 +149,14 @@ def label_of(logits: Iterable[Array], axes: Sequence[Axis], method: str) -> NDAr
             continue
         label[candidate > highest] = index
         np.maximum(highest, candidate, out=highest)
+    return label
+
+
+def paint(regions: Iterable[Array]) -> NDArray[np.uint8]:
+    """Return the label map (H, W, D) of the logits of regions: number 1, 2, ... of the last one that is positive."""
+    label = np.zeros((), np.uint8)
+    for number, values in enumerate(regions, start=1):
+        label = np.where(values > 0, np.uint8(number), label)
     return label
 
 

@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch.utils.data import DataLoader
 
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.data.patches.sampling import Batch
 from aunet.metrics.overlap import dice
 from aunet.training.segmentation_task import SegmentationTask
@@ -29,7 +29,8 @@ class OverfitCheck(Callback):
 
     def __init__(self, batch: Batch, labels: Labels) -> None:
         self._batch = batch
-        self._present = [(k, name) for k, name in labels.foreground if bool((batch["label"] == k).any())]
+        self._labels = labels
+        self._present = [(k, name) for k, name in labels.foreground if bool(labels.mask(batch["label"], k).any())]
         self.rows: list[dict[str, float]] = []
 
     @property
@@ -40,9 +41,12 @@ class OverfitCheck(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score the batch in evaluation mode, as validation does."""
         assert isinstance(pl_module, SegmentationTask)
-        predictions = [pl_module.predict_case(image).logits.argmax(dim=0) for image in self._batch["image"]]
-        prediction, label = torch.stack(predictions).numpy(), self._batch["label"][:, 0].numpy()
-        scores = {f"dice/{name}": dice(prediction == k, label == k) for k, name in self._present}
+        logits = [pl_module.predict_case(image).logits for image in self._batch["image"]]
+        predictions = [pl_module.target.label_map(of_image) for of_image in logits]
+        label = self._batch["label"][:, 0]
+        prediction = torch.stack(predictions).masked_fill(label == IGNORED, 0)
+        masks = {name: (self._labels.mask(prediction, k), self._labels.mask(label, k)) for k, name in self._present}
+        scores = {f"dice/{name}": dice(*(mask.numpy() for mask in both)) for name, both in masks.items()}
         loss = float(trainer.callback_metrics["train/loss_step"])
         self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, "loss": loss, **scores})
         trainer.should_stop = trainer.should_stop or self.is_reached
@@ -53,7 +57,7 @@ def batch_with_most_classes(batches: Iterable[Batch], num_classes: int) -> Batch
     best: Batch | None = None
     most = -1
     for batch in batches:
-        count = len(torch.unique(batch["label"]))
+        count = len(torch.unique(batch["label"][batch["label"] != IGNORED]))
         if count > most:
             best, most = batch, count
         if most >= num_classes:

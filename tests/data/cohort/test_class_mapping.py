@@ -93,7 +93,7 @@ def test_a_region_is_all_of_its_values() -> None:
         ({"spleen": "spleen"}, AMOS, "error", "right kidney.*belong to no class.*data.other_labels=background"),
         ({"spleen": None}, AMOS, "background", "name at least one label"),
         (None, {}, "error", "data.classes is not set"),
-        (None, {"background": [0], "whole": [1, 2], "core": [2]}, "error", "where regions .* overlap"),
+        (None, {"background": [0], "whole": [1, 2], "core": [2]}, "error", "if regions .* overlap"),
         (None, {"background": [0], "Left": [1], "left": [2]}, "error", "not distinct"),
     ],
 )
