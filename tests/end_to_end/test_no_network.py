@@ -57,9 +57,7 @@ def aunet_alone(words: list[str], folder: Path, **environment: str) -> subproces
     path = {"PYTHONPATH": str(Path(__file__).parents[2])}
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     command = [*ALONE, sys.executable, "-m", "aunet.commands.main", *words]
-    return subprocess.run(
-        command, cwd=folder, env=inherited | path | environment, capture_output=True, text=True, timeout=200
-    )
+    return subprocess.run(command, cwd=folder, env=inherited | path | environment, capture_output=True, text=True)
 
 
 @pytest.mark.slow

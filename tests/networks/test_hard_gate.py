@@ -123,3 +123,9 @@ def _relaxed_derivative(score: float, temperature: float) -> float:
 
 def _sigmoid(value: float) -> float:
     return float(1 / (1 + np.exp(-value)))
+
+
+def test_two_draws_are_the_fewest() -> None:
+    assert BernoulliDraw(2).num_draws == 2
+    with pytest.raises(UserError, match="num_draws=1: at least 2"):
+        BernoulliDraw(1)

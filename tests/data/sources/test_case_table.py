@@ -62,7 +62,7 @@ REFUSED = {
     "image twice": (f"case_id,image,image,label\n{ROWS[0]}\n", "the column image appears 2 times.*image_2"),
     "label twice": (f"case_id,image,label,Label\n{ROWS[0]}\n", "the column label appears 2 times"),
     "patient twice": (f"{HEADER},patient,patient\n{ROWS[0]},1,2\n", "the column patient appears 2 times"),
-    "a channel left out": ("case_id,image,image_3,label\na,b,c,d\n", "image_3 do not count on.*image_2"),
+    "a channel left out": ("case_id,image,image_3,label\na,b,c,d\n", "image_3 are not numbered from 2 on.*image_2"),
     "more cells than columns": (lines(ROWS[0], f"{ROWS[1]},x"), "line 3: 4 cells, but.*3 columns.*quotation"),
     "a comma in a name": (lines("a,images/a, b.nii.gz,c"), "line 2: 4 cells"),
     "a wrong row behind blank lines": (
