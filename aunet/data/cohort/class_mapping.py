@@ -143,7 +143,9 @@ def _class_of_value(wanted: Classes, names: Sequence[str], values_of_name: Value
 def _every_name(values_of_name: ValuesOfName, source: str) -> dict[str, list[str]]:
     """Make each of the dataset's names a class of its own, in the order of their values."""
     if not values_of_name:
-        raise UserError(f"{_KEY} is not set, and {source} has no names: set {_KEY}='{{spleen: 1, liver: 2}}'.")
+        raise UserError(
+            f"data.classes is not set, and {source} has no names: set data.classes='{{spleen: 1, liver: 2}}'."
+        )
     foreground = {name: list(values) for name, values in values_of_name.items() if list(values) != [0]}
     ordered = sorted(foreground, key=lambda name: foreground[name])
     classes = {class_name(name): [name] for name in ordered}
