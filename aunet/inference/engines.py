@@ -42,8 +42,7 @@ class UnusableEngineError(UserError):
     def __init__(self, name: EngineName, error: Exception) -> None:
         self.reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         super().__init__(
-            f"inference.engine={name}: it cannot run this network ({self.reason}). Set inference.engine=auto or torch,"
-            " or leave the setting out."
+            f"inference.engine={name}: it cannot run this network ({self.reason}). Set inference.engine=torch."
         )
 
 
