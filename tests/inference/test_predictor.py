@@ -70,7 +70,7 @@ def test_the_voxels_of_a_file_are_released_before_the_network_runs(tmp_path: Pat
 
 def test_values_are_counted_as_numpy_counts_them() -> None:
     values = np.random.default_rng(0).integers(0, 5, (110, 100, 100), np.uint8)  # more than are counted at once
-    assert count_values(values, 7).tolist() == [*np.unique_counts(values).counts.tolist(), 0, 0]
+    assert count_values(values, 7).tolist() == [*np.unique(values, return_counts=True)[1].tolist(), 0, 0]
 
 
 @PARALLEL
