@@ -16,7 +16,7 @@ from aunet.classes import Labels
 from aunet.errors import UserError
 from aunet.inference.prediction import Prediction, count_values
 from aunet.messages import did_you_mean
-from aunet.metrics.label_map_scores import Box, boxes_of_classes
+from aunet.metrics.bounding_boxes import Box, boxes_of_classes
 
 Mask = NDArray[np.bool_]
 _TOUCHING = np.ones((3, 3, 3))
