@@ -2,7 +2,7 @@
 
 import pytest
 
-from aunet.training.time_plan import StepTimes, RecentMean
+from aunet.training.time_plan import RecentMean, StepTimes
 
 
 def count_one_by_one(seconds: float, times: StepTimes, left_in_epoch: int) -> int:
