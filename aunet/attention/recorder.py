@@ -201,9 +201,9 @@ def _mean_contrasts(rows: Sequence[Row]) -> dict[str, float]:
     return {name: fmean(found) for name, found in values.items()}
 
 
-def _network(module: Any) -> nn.Module:
+def _network(module: LightningModule) -> nn.Module:
     """Return the network of a ``SegmentationTask``."""
-    return module.network
+    return module.get_submodule("network")
 
 
 def patch_on_organ(case: ValidationImage, patch_size: tuple[int, ...]) -> ValidationImage:
