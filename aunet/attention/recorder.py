@@ -18,7 +18,7 @@ from aunet.attention.archive import AttentionArchive
 from aunet.attention.film import attention_film, choose_epochs
 from aunet.attention.picture import attention_picture
 from aunet.attention.statistics import attention_statistics, label_fractions
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.networks.protocols import gates_per_skip, has_softmax_gates
 from aunet.reporting.pictures.planes import LabelledScan, Triple
@@ -211,7 +211,7 @@ def patch_on_organ(case: ValidationImage, patch_size: tuple[int, ...]) -> Valida
 
     It lies within the volume and is smaller than ``patch_size`` if the volume is.
     """
-    places = np.argwhere(case.label > 0)
+    places = np.argwhere((case.label > 0) & (case.label != IGNORED))
     low, high = (places.min(axis=0), places.max(axis=0) + 1) if len(places) else (0, np.array(case.label.shape))
     middles = (np.asarray(low) + np.asarray(high)) // 2
     box = tuple(

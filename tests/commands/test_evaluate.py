@@ -302,7 +302,7 @@ def test_the_dataset_of_the_references_may_be_a_file_of_ones_own(tmp_path: Path)
     run(references, "data=mine", *own, "--output", tmp_path / "scores", "--classes", "cube=1")
 
     assert set(read_case_scores(tmp_path / "scores" / "case_scores.csv")["dice"]) == {1.0}
-    with pytest.raises(UserError, match="--config-dir .*has no effect without a dataset"):
+    with pytest.raises(UserError, match=r"--config-dir .*has no effect without a dataset"):
         run(references, references, *own, "--output", tmp_path / "others")
 
 
