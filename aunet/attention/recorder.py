@@ -40,8 +40,9 @@ class ValidationImage:
     spacing: Triple
 
     def as_scan(self) -> LabelledScan:
-        """Return the first channel with the label, for pictures."""
-        return LabelledScan(self.image[0].float().cpu().numpy(), self.label, self.spacing)
+        """Return the first channel with the label, for pictures, in which ignored voxels are background."""
+        label = np.where(self.label == IGNORED, 0, self.label)
+        return LabelledScan(self.image[0].float().cpu().numpy(), label, self.spacing)
 
 
 class AttentionRecorder(Callback):

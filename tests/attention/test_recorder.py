@@ -274,6 +274,7 @@ def test_patch_on_an_organ_at_the_edge_stays_within_the_volume(around: int) -> N
     patch = patch_on_organ(ValidationImage("edge", case.image, label, case.spacing), (8, 8, 32))
     assert patch.label.shape == (8, 8, 8)
     assert patch.label[7, 0, 7] == 1
+    assert np.argwhere(patch.as_scan().label).tolist() == [[7, 0, 7]]
 
 
 def test_check_before_training_is_not_an_epoch(tmp_path: Path) -> None:
