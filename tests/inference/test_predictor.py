@@ -12,6 +12,7 @@ from aunet.classes import Labels
 from aunet.data.io.volume import Volume, read_label
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
+from aunet.inference.prediction import Outputs
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 from tests.data.geometries import GEOMETRIES
@@ -98,6 +99,25 @@ def test_a_scan_with_other_channels_than_the_network_takes_is_refused(tmp_path: 
         predictor.predict(scan)
     with pytest.raises(UserError, match="no file: 0 channels"):
         predictor.predict([])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_array_with_voxels_that_are_not_finite_is_refused(value: float) -> None:
+    array = random_image()
+    array[3, 3, 3] = value
+    predictor = Predictor(Neighbourhood(), MR, Labels(("background", "a", "b")), Window((16, 16, 16)), in_channels=1)
+    for outputs in (Outputs(), Outputs(probabilities=True)):
+        with pytest.raises(UserError, match="volume in memory: holds NaN or infinite"):
+            predictor.predict_volume([Volume(array, np.eye(4))], outputs)
+        with pytest.raises(UserError, match="volume in memory: 2 channels; the network was trained on 1"):
+            predictor.predict_volume([Volume(random_image(), np.eye(4))] * 2, outputs)
+
+
+def test_a_flipped_view_of_an_array_is_labelled_as_its_copy() -> None:
+    predictor = Predictor(Neighbourhood(), MR, Labels(("background", "a", "b")), Window((16, 16, 16)))
+    view = random_image()[::-1, :, ::-1]
+    labels = [predictor.predict_volume([Volume(array, np.eye(4))]).label for array in (view, view.copy())]
+    assert np.array_equal(*labels)
 
 
 def test_predicting_twice_gives_the_same() -> None:
