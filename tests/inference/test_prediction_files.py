@@ -79,6 +79,25 @@ def test_a_folder_without_scans_is_named(tmp_path: Path) -> None:
         scan_files([touch(tmp_path / "empty", "readme.txt")], tmp_path / "out")
 
 
+def test_an_input_without_a_scan_does_not_stop_the_others(tmp_path: Path) -> None:
+    scan, empty = touch(tmp_path / "scans", "b.nii.gz") / "b.nii.gz", touch(tmp_path / "empty")
+    files = scan_files([tmp_path / "a.nii.gz", scan, tmp_path / "nowhere", empty], tmp_path / "out")
+    assert [file.scan.name for file in files] == ["a.nii.gz", "b.nii.gz", "nowhere", "empty"]
+    words = [file.fault.partition(": ")[2][:30] for file in files]
+    assert words == [
+        "no such file or folder; give N",
+        "",
+        "no such file or folder; give N",
+        "the folder holds no NIfTI file",
+    ]
+
+
+def test_a_missing_folder_before_the_first_scan_may_be_a_run_and_is_refused(tmp_path: Path) -> None:
+    scans = touch(tmp_path / "scans", "b.nii.gz")
+    with pytest.raises(UserError, match="gatd: no such file or folder"):
+        scan_files([tmp_path / "runs" / "gatd", scans], tmp_path / "out")
+
+
 def test_two_scans_of_one_name_are_refused(tmp_path: Path) -> None:
     folders = [touch(tmp_path / name, "scan.nii.gz") for name in ("first", "second")]
     with pytest.raises(UserError, match=r"first/scan\.nii\.gz and .*second/scan\.nii\.gz would both"):
@@ -101,9 +120,9 @@ def test_a_scan_is_never_replaced_by_its_label_map(tmp_path: Path) -> None:
 def test_the_next_scan_is_read_while_the_one_before_is_worked_on() -> None:
     started = {name: threading.Event() for name in ("a", "b", "c")}
 
-    def read(path: Path) -> list[Volume]:
-        started[path.name].set()
-        return [Volume(np.zeros((1, 1, 1)), np.eye(4), path)]
+    def read(file: ScanFile) -> list[Volume]:
+        started[file.scan.name].set()
+        return [Volume(np.zeros((1, 1, 1)), np.eye(4), file.scan)]
 
     files = [ScanFile(Path(name), Path("out") / name) for name in started]
     reading = read_ahead(read, files)
@@ -115,8 +134,8 @@ def test_the_next_scan_is_read_while_the_one_before_is_worked_on() -> None:
 
 
 def test_an_error_of_reading_belongs_to_its_scan_alone() -> None:
-    def read(path: Path) -> list[Volume]:
-        if path.name == "bad":
+    def read(file: ScanFile) -> list[Volume]:
+        if file.scan.name == "bad":
             raise UserError("bad: truncated")
         return []
 
