@@ -59,6 +59,14 @@ def _quick_composing() -> Generator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _without_waiting_for_the_disk() -> Generator[None]:
+    """Leave files in the memory of the system: flushing each to a disk takes it 5 to 20 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aunet.files._flush_to_disk", lambda path: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """Return the folder with pyproject.toml."""
