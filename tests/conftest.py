@@ -67,6 +67,15 @@ def _without_waiting_for_the_disk() -> Generator[None]:
         yield
 
 
+@pytest.fixture
+def without_pictures() -> Generator[None]:
+    """For tests that look at no picture of the runs they train; fixtures of a wider scope are drawn in full."""
+    from tests.blank_pictures import blank_pictures
+
+    with blank_pictures():
+        yield
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """Return the folder with pyproject.toml."""
