@@ -83,6 +83,7 @@ signal.raise_signal(signal.SIGINT)
 """
 
 
+@pytest.mark.slow
 def test_a_process_that_released_engines_still_handles_ctrl_c() -> None:
     pytest.importorskip("openvino")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
