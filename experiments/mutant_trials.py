@@ -46,10 +46,14 @@ class Reach:
 
 
 class MutantTrials:
-    """Tries mutants, by mutmut's names, instead of running the tests; ``status`` holds what became of each."""
+    """Tries mutants, by mutmut's names, instead of running the tests; ``status`` holds what became of each.
 
-    def __init__(self, names: Sequence[str]) -> None:
+    Tests below the paths ``own`` are tried, the others only on functions that none of these calls.
+    """
+
+    def __init__(self, names: Sequence[str], own: tuple[str, ...]) -> None:
         self.names = names
+        self.own = own
         self.status: dict[str, str] = {}
         self._reach = Reach()
 
@@ -98,13 +102,7 @@ class MutantTrials:
 
     def _try(self, session: pytest.Session, name: str) -> str:
         function = mangled_name_from_mutant_name(name)
-        tests, fixtures = set(self._reach.tests.get(function, ())), set(self._reach.fixtures.get(function, ()))
-        chosen = [
-            item
-            for item in session.items
-            if item.nodeid in tests or (isinstance(item, pytest.Function) and fixtures & set(item.fixturenames))
-            if item.nodeid not in self._reach.failed
-        ]
+        chosen = self._tests_of(session, function)
         if not chosen:
             return "no test"
         of_file: dict[str, list[pytest.Item]] = defaultdict(list)
@@ -123,6 +121,17 @@ class MutantTrials:
                     os._exit(1)
 
         return wait_for(fork(run_tests), BY_THE_CLOCK * (FACTOR * self._cost(ordered) + SECONDS))
+
+    def _tests_of(self, session: pytest.Session, function: str) -> list[pytest.Item]:
+        """Return the tests that call ``function`` themselves or by a fixture."""
+        tests, fixtures = set(self._reach.tests.get(function, ())), set(self._reach.fixtures.get(function, ()))
+        chosen = [
+            item
+            for item in session.items
+            if item.nodeid in tests or (isinstance(item, pytest.Function) and fixtures & set(item.fixturenames))
+            if item.nodeid not in self._reach.failed
+        ]
+        return [item for item in chosen if item.nodeid.startswith(self.own)] or chosen
 
     def _cost(self, items: Sequence[pytest.Item]) -> float:
         return sum(self._reach.seconds[item.nodeid] for item in items)

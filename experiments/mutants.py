@@ -31,33 +31,37 @@ from mutmut.utils.format_utils import get_mutant_name
 from scipy.stats import binomtest
 
 ROOT = Path(__file__).resolve().parents[1]
-# Room -> patterns of its modules, its tests: those that mirror it, and those of the commands that are built of it.
+
+
+@dataclass(frozen=True)
+class Room:
+    """Modules, the tests that mirror them, and others for functions that none of the former calls, all as paths."""
+
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+    other_tests: tuple[str, ...] = ()
+
+
 ROOMS = {
-    "metrics": (["aunet/metrics/*.py"], ["tests/metrics"]),
-    "gates": (
-        ["aunet/networks/gates.py", "aunet/networks/hard_gate.py", "aunet/networks/open_gate.py"],
-        ["tests/networks/test_gates.py", "tests/networks/test_hard_gate.py", "tests/networks/test_open_gate.py"],
+    "metrics": Room(("aunet/metrics/*.py",), ("tests/metrics",)),
+    "gates": Room(
+        ("aunet/networks/gates.py", "aunet/networks/hard_gate.py", "aunet/networks/open_gate.py"),
+        ("tests/networks/test_gates.py", "tests/networks/test_hard_gate.py", "tests/networks/test_open_gate.py"),
     ),
-    "inference": (
-        ["aunet/inference/*.py"],
-        [
-            "tests/inference",
+    "inference": Room(
+        ("aunet/inference/*.py",),
+        ("tests/inference",),
+        (
             "tests/attention/test_archive.py",
-            "tests/build/test_model.py",
             "tests/commands/test_predict.py",
             "tests/commands/test_predict_again.py",
             "tests/docs/test_extend_prediction.py",
-        ],
+        ),
     ),
-    "evaluation": (
-        ["aunet/evaluation/*.py"],
-        [
-            "tests/evaluation",
-            "tests/commands/test_compare.py",
-            "tests/commands/test_evaluate.py",
-            "tests/commands/test_probe.py",
-            "tests/inference/test_postprocessing.py",
-        ],
+    "evaluation": Room(
+        ("aunet/evaluation/*.py",),
+        ("tests/evaluation", "tests/inference/test_postprocessing.py"),
+        ("tests/commands/test_compare.py", "tests/commands/test_evaluate.py", "tests/commands/test_probe.py"),
     ),
 }
 COPIED = ("aunet", "conf", "tests", "docs", "experiments", "train.py", "pyproject.toml", "README.md", "Makefile")
@@ -85,14 +89,14 @@ def main() -> int:
         "--again", action="store_true", help="test only the survivors of the last draw, with code and tests as now"
     )
     options = parser.parse_args()
-    patterns, tests = ROOMS[options.room]
+    room = ROOMS[options.room]
     folder = ROOT / "outputs" / "mutants" / options.room
     record = folder.with_suffix(".json")
     sample = Sample(**json.loads(record.read_text())) if options.again else Sample(options.number, options.seed)
     copy_sources(folder)
     os.chdir(folder)
     sys.path.insert(0, str(folder))  # before the installed aunet
-    differences = write_mutants(patterns)
+    differences = write_mutants(room.modules)
     if options.again:
         chosen = [name for name, shown in sample.survivors.items() if differences.get(name) == shown]
         gone = sample.survivors.keys() - set(chosen)
@@ -100,8 +104,10 @@ def main() -> int:
     else:
         sample.total = len(differences)
         chosen = draw(list(differences), sample.number, sample.seed)
-    trials = MutantTrials(chosen)
-    code = pytest.main([*COLLECTION, f"--basetemp={folder / 'temporary'}", *tests], plugins=[trials])
+    trials = MutantTrials(chosen, room.tests)
+    code = pytest.main(
+        [*COLLECTION, f"--basetemp={folder / 'temporary'}", *room.tests, *room.other_tests], plugins=[trials]
+    )
     if not trials.status:
         return int(code) or 1
     sample.status |= trials.status
