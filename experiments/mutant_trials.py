@@ -1,5 +1,6 @@
 """The pytest plugin that tries mutants: each in a forked process, on the tests that call its function."""
 
+import functools
 import importlib
 import json
 import math
@@ -24,6 +25,7 @@ MEMORY = 6 * 2**30  # bytes of addresses; torch alone reserves 2 GiB
 # A mutant may compute this many times as long as its tests did, and these seconds more. By the clock it may take ten
 # times that, as a machine that is busy with other things gives it a part of its processors only.
 FACTOR, SECONDS, BY_THE_CLOCK = 5, 10, 10
+_CACHED = type(functools.cache(len))
 
 
 @dataclass
@@ -91,6 +93,7 @@ class MutantTrials:
         for item, following in pairs(session.items):
             began, failures = time.process_time(), session.testsfailed
             state()._stats.clear()
+            clear_caches()  # a test that is answered by one depends on the function behind it, too
             session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             self._reach.seconds[item.nodeid] = time.process_time() - began
             for function in state()._stats:
@@ -135,6 +138,14 @@ class MutantTrials:
 
     def _cost(self, items: Sequence[pytest.Item]) -> float:
         return sum(self._reach.seconds[item.nodeid] for item in items)
+
+
+def clear_caches() -> None:
+    """Empty the caches of all functions of aunet's modules."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("aunet.")]:
+        for value in vars(module).values():
+            if isinstance(value, _CACHED):
+                value.cache_clear()
 
 
 def pairs(items: Sequence[pytest.Item]) -> list[tuple[pytest.Item, pytest.Item | None]]:

@@ -294,7 +294,8 @@ def test_a_damaged_file_is_refused_with_the_place_and_a_remedy(tmp_path: Path, c
     path = tmp_path / "case_scores.csv"
     path.write_text(content, encoding="utf-8")
 
-    with pytest.raises(UserError, match=rf"case_scores\.csv: .*{fault.replace('?', '[?]')}.*aunet evaluate"):
+    remedy = r"\. Restore the file from a copy of the run, or score its predictions again with `aunet evaluate`\."
+    with pytest.raises(UserError, match=rf"case_scores\.csv: .*{fault.replace('?', '[?]')}.*{remedy}"):
         read_case_scores(path)
 
 

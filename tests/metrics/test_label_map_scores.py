@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.metrics.case_scores import USUAL_METRICS, columns_of
 from aunet.metrics.label_map_scores import Scoring, class_boxes, score_case, score_values
 from aunet.metrics.overlap import dice, precision, recall
@@ -183,3 +183,16 @@ def test_overlap_and_volume_differences_follow_from_voxel_counts(of_class: str, 
 
     columns = ["iou", "volume_difference_percent", "volume_difference_ml"]
     np.testing.assert_allclose(scores[columns].astype(float), expected)
+
+
+def test_voxels_without_a_reference_are_background_on_both_sides() -> None:
+    prediction, reference = label_maps()
+    ignoring = reference.copy()
+    ignoring[:3], ignoring[11:] = IGNORED, IGNORED
+    is_known = ignoring != IGNORED
+
+    found = score_case("a", prediction, ignoring, SPACING, LABELS)
+
+    pd.testing.assert_frame_equal(found, score_case("a", prediction * is_known, reference * is_known, SPACING, LABELS))
+    assert (ignoring == IGNORED).any()  # the arguments stay as they are
+    assert found["predicted_ml"].tolist() == [180 * 5 / 1000, 0, 0]
