@@ -196,3 +196,13 @@ def test_voxels_without_a_reference_are_background_on_both_sides() -> None:
     pd.testing.assert_frame_equal(found, score_case("a", prediction * is_known, reference * is_known, SPACING, LABELS))
     assert (ignoring == IGNORED).any()  # the arguments stay as they are
     assert found["predicted_ml"].tolist() == [180 * 5 / 1000, 0, 0]
+
+
+def test_a_class_of_several_values_is_their_union() -> None:
+    prediction, reference = label_maps()
+    halves = np.arange(16)[:, None, None] % 2  # 1 becomes 4 in every other slice
+
+    parts = [np.where(label_map == 1, 1 + 3 * halves, label_map) for label_map in (prediction, reference)]
+    found = score_values("a", *parts, SPACING, {"pancreas": (1, 4), "spleen": (2,), "kidney": (3,)})
+
+    pd.testing.assert_frame_equal(found, score_case("a", prediction, reference, SPACING, LABELS))
