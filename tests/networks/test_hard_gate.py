@@ -12,7 +12,10 @@ from aunet.errors import UserError
 from aunet.networks import HardGate, Layers
 from aunet.networks.hard_gate import BernoulliDraw, StraightThroughGumbel
 
-DRAWS: dict[str, Any] = {"straight-through": StraightThroughGumbel, "score function": partial(BernoulliDraw, num_draws=2)}
+DRAWS: dict[str, Any] = {
+    "straight-through": StraightThroughGumbel,
+    "score function": partial(BernoulliDraw, num_draws=2),
+}
 GATES: dict[str, Any] = {"straight-through": HardGate, "score function": partial(HardGate, estimator="score_function")}
 
 
