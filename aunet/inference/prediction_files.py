@@ -110,8 +110,7 @@ def _scans_at(path: Path) -> list[Path]:
     scans = scans or dicom_scans_in(path) or list(filter(is_picture, files))
     if not scans:
         raise UserError(
-            f"{path}: the folder holds no NIfTI file (.nii.gz or .nii), no DICOM, NRRD, MetaImage, PNG, TIFF or JPEG;"
-            " give the folder of the scans."
+            f"{path}: the folder holds no file of a known format ({READABLE}); give the folder of the scans."
         )
     return scans
 
