@@ -89,12 +89,12 @@ class AttentionRecorder(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch, except in Lightning's sanity check before the first one."""
         if trainer.is_global_zero and not trainer.sanity_checking:
-            self.record(_network(pl_module), trainer.current_epoch)
+            self.record(pl_module.get_submodule("network"), trainer.current_epoch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the films."""
         if trainer.is_global_zero:
-            self.write_films(_network(pl_module))
+            self.write_films(pl_module.get_submodule("network"))
 
     def record(self, network: nn.Module, epoch: int) -> None:
         """Record ``epoch`` for all cases, replacing rows that an interrupted run left of it and later ones."""
@@ -200,11 +200,6 @@ def _mean_contrasts(rows: Sequence[Row]) -> dict[str, float]:
                 place = f"attention/level_{row['level']}/gate_{row['map'] + 1}"
                 values.setdefault("/".join(filter(None, (place, kind, name.removeprefix("_")))), []).append(value)
     return {name: fmean(found) for name, found in values.items()}
-
-
-def _network(module: LightningModule) -> nn.Module:
-    """Return the network of a ``SegmentationTask``."""
-    return module.get_submodule("network")
 
 
 def patch_on_organ(case: ValidationImage, patch_size: tuple[int, ...]) -> ValidationImage:

@@ -3,9 +3,8 @@
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
@@ -14,8 +13,8 @@ from rich.progress import Progress
 from torch import nn
 
 from aunet.attention.recorder import AttentionRecorder, ValidationImage
-from aunet.build.data import build_object
-from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, Target, TrainerConfig
+from aunet.build.data import build_entry
+from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, TrainerConfig
 from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.machine import is_started_as_rank
@@ -161,7 +160,7 @@ def build_own_callbacks(trainer: TrainerConfig) -> list[Callback]:
     built: list[Callback] = []
     for number, node in enumerate(trainer.callbacks):
         key = f"trainer.callbacks[{number}]"
-        found: object = build_object(cast(Target, node)) if isinstance(node, Mapping) and "_target_" in node else None
+        found = build_entry(node)
         if not isinstance(found, Callback):
             raise UserError(
                 f"{key}={node}: not a callback of Lightning. Write {{_target_: my_package.MyCallback}}, a subclass of"

@@ -144,12 +144,11 @@ def _choose(
     arguments: argparse.Namespace,
 ) -> "Callable[[argparse.Namespace, ClassValues | None, Scoring], Scored]":
     """Return the way to score: a table of pairs, a dataset or a folder of references."""
-    if arguments.predictions.suffix.lower() == ".csv":
-        return _of_pairs
-    if names_dataset(arguments.references):
+    is_table = arguments.predictions.suffix.lower() == ".csv"
+    if names_dataset(arguments.references) and not is_table:
         return _against_dataset
     check_config_dir_used(arguments.config_dir)
-    return _against_folder
+    return _of_pairs if is_table else _against_folder
 
 
 def _of_pairs(arguments: argparse.Namespace, values_of_class: "ClassValues | None", scoring: "Scoring") -> Scored:

@@ -304,6 +304,8 @@ def test_the_dataset_of_the_references_may_be_a_file_of_ones_own(tmp_path: Path)
     assert set(read_case_scores(tmp_path / "scores" / "case_scores.csv")["dice"]) == {1.0}
     with pytest.raises(UserError, match=r"--config-dir .*has no effect without a dataset"):
         run(references, references, *own, "--output", tmp_path / "others")
+    with pytest.raises(UserError, match=r"--config-dir .*has no effect without a dataset"):
+        run(tmp_path / "pairs.csv", *own, "--output", tmp_path / "others")
 
 
 def write_probabilities(folder: Path, label_maps: Path, sure: float) -> Path:

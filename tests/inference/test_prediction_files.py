@@ -77,7 +77,7 @@ def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_scans_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="empty: the folder holds no NIfTI"):
+    with pytest.raises(UserError, match="empty: the folder holds no file of a known format"):
         scan_files([touch(tmp_path / "empty", "readme.txt")], tmp_path / "out")
 
 
