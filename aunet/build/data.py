@@ -1,9 +1,9 @@
 """Construction of the cases that a configuration names, and the facts of the run that follow from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from inspect import signature
-from typing import Any
+from typing import Any, get_origin
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
@@ -116,11 +116,17 @@ def build_object(node: Target, **arguments: Any) -> Any:
             raise error.__cause__ from None
         # A source also reads files, and an error there is not caused by an argument of the user.
         if isinstance(error.__cause__, TypeError | ValueError) and not node["_target_"].startswith("aunet.data."):
-            raise UserError(
-                f"{node['_target_']} refuses its arguments: {error.__cause__}. Compare their values and types with"
-                " its documentation."
-            ) from error
+            remedy = _lists_wanted(node) or "Compare their values and types with its documentation."
+            raise UserError(f"{node['_target_']} refuses its arguments: {error.__cause__}. {remedy}") from error
         raise
+
+
+def _lists_wanted(node: Target) -> str:
+    """Return the remedy for arguments of one value where the class takes several; empty if there are none."""
+    parameters = signature(get_object(node["_target_"])).parameters
+    wanted = [name for name, parameter in parameters.items() if get_origin(parameter.annotation) in (Sequence, list)]
+    single = [f"{name}=[{node[name]},…]" for name in wanted if isinstance(node.get(name), int | float)]
+    return f"Write a list: {', '.join(single)}." if single else ""
 
 
 def _plan_patches(draft: Draft, cohort: Cohort) -> PatchPlan:

@@ -152,3 +152,15 @@ def test_parts_that_cannot_be_frozen_are_refused(parts: list[str], message: str)
     network = build_network(resolve_config(compose_config(["model=unet"]), FACTS_OF_LOSS))
     with pytest.raises(UserError, match=message):
         freeze_parts(network, parts)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("model.network.channels=16", r"aunet\.networks\.AttentionUNet refuses .*Write a list: channels=\[16,…\]"),
+        ("model.network.strides=[[2,2,2]]", r"model\.network\.strides=\[\[2, 2, 2\]\]: these channels take 4"),
+    ],
+)
+def test_an_argument_that_the_network_refuses_is_named_by_its_key(word: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_network(resolve_config(compose_config(["model=attention", word]), FACTS))
