@@ -62,5 +62,5 @@ def test_a_file_system_that_takes_no_files_is_not_writable(tmp_path: Path) -> No
     check_writable(tmp_path / "new", "data.cache")
     assert not list(tmp_path.iterdir())
     if Path("/proc/self").exists():
-        with pytest.raises(UserError, match="data.cache: /proc is not writable"):
+        with pytest.raises(UserError, match=r"data\.cache: /proc is not writable"):
             check_writable(Path("/proc/new"), "data.cache")
