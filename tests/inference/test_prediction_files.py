@@ -90,7 +90,7 @@ def test_an_input_without_a_scan_does_not_stop_the_others(tmp_path: Path) -> Non
         "no such file or folder; give N",
         "",
         "no such file or folder; give N",
-        "the folder holds no NIfTI file",
+        "the folder holds no file of a ",
     ]
 
 
