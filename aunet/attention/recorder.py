@@ -18,7 +18,7 @@ from aunet.attention.archive import AttentionArchive
 from aunet.attention.film import attention_film, choose_epochs
 from aunet.attention.picture import attention_picture
 from aunet.attention.statistics import attention_statistics, label_fractions
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.networks.protocols import gates_per_skip, has_softmax_gates
 from aunet.reporting.pictures.planes import LabelledScan, Triple
@@ -40,8 +40,9 @@ class ValidationImage:
     spacing: Triple
 
     def as_scan(self) -> LabelledScan:
-        """Return the first channel with the label, for pictures."""
-        return LabelledScan(self.image[0].float().cpu().numpy(), self.label, self.spacing)
+        """Return the first channel with the label, for pictures, in which ignored voxels are background."""
+        label = np.where(self.label == IGNORED, 0, self.label)
+        return LabelledScan(self.image[0].float().cpu().numpy(), label, self.spacing)
 
 
 class AttentionRecorder(Callback):
@@ -201,9 +202,9 @@ def _mean_contrasts(rows: Sequence[Row]) -> dict[str, float]:
     return {name: fmean(found) for name, found in values.items()}
 
 
-def _network(module: Any) -> nn.Module:
+def _network(module: LightningModule) -> nn.Module:
     """Return the network of a ``SegmentationTask``."""
-    return module.network
+    return module.get_submodule("network")
 
 
 def patch_on_organ(case: ValidationImage, patch_size: tuple[int, ...]) -> ValidationImage:
@@ -211,7 +212,7 @@ def patch_on_organ(case: ValidationImage, patch_size: tuple[int, ...]) -> Valida
 
     It lies within the volume and is smaller than ``patch_size`` if the volume is.
     """
-    places = np.argwhere(case.label > 0)
+    places = np.argwhere((case.label > 0) & (case.label != IGNORED))
     low, high = (places.min(axis=0), places.max(axis=0) + 1) if len(places) else (0, np.array(case.label.shape))
     middles = (np.asarray(low) + np.asarray(high)) // 2
     box = tuple(

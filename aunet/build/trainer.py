@@ -36,13 +36,13 @@ from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.sharding import WholeForValidation
 from aunet.training.time_plan import duration_in_seconds
 from aunet.training.trial_steps import BatchShape
-from aunet.training.validation_pace import ValidationPace
+from aunet.training.validation_pace import ValidationOfStop, ValidationPace
 
 
 def build_clock(trainer: TrainerConfig) -> RunClock:
     """Return the clock that measures the progress of the run."""
     steps_per_epoch = count_steps(trainer.batches_per_epoch, trainer.accumulate)
-    return RunClock(trainer.max_epochs, steps_per_epoch, duration_in_seconds(trainer.max_time))
+    return RunClock(trainer.max_epochs, steps_per_epoch, duration_in_seconds(trainer.max_time), trainer.validate_every)
 
 
 def build_forecast(
@@ -146,6 +146,7 @@ def build_callbacks(
         ProgressDisplay(progress, clock),
         EpochTables(folder, data.cohort.labels, config.dataset.batch_size, tracker, lambda: recorder.contrasts),
         recorder,
+        ValidationOfStop(),
         *([WeightsBack(average)] if average else []),
         *([WholeForValidation()] if task.is_sharded else []),
     ]

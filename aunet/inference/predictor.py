@@ -123,11 +123,7 @@ class Predictor:
         """Read the channels of a scan file, or of one file per channel; safe in another thread during a prediction."""
         paths = [scan] if isinstance(scan, (str, Path)) else scan
         channels = [channel for path in paths for channel in read_channels(Path(path))]
-        if self.in_channels not in (None, len(channels)):
-            raise UserError(
-                f"{', '.join(map(str, paths)) or 'no file'}: {len(channels)} channels; the network was trained on "
-                f"{self.in_channels}. Give one scan of that many channels."
-            )
+        self._check_channels(channels)
         return channels
 
     def predict_volume(
@@ -229,11 +225,23 @@ class Predictor:
 
     def _prepare(self, channels: Sequence[Volume]) -> tuple[Tensor, Affine, NDArray[np.bool_] | None]:
         """Return the preprocessed image (C, h, w, d) on the device, its affine, and the body if air is skipped."""
+        self._check_channels(channels)
         prepared = self.preprocessing.image(channels)
         image = torch.from_numpy(prepared.array)
         shape = tuple(image.shape[1:])
         body = find_body(channels[0], shape, prepared.affine) if self._is_air_skipped else None
         return image.to(self.device, torch.float32), prepared.affine, body
+
+    def _check_channels(self, channels: Sequence[Volume]) -> None:
+        """Raise UserError for another number of channels, and for NaN in memory; readers refuse files with NaN."""
+        if any(channel.path is None and not np.isfinite(channel.array).all() for channel in channels):
+            raise UserError(f"{channels[0].name}: holds NaN or infinite voxels; replace them by numbers.")
+        if self.in_channels not in (None, len(channels)):
+            names = dict.fromkeys(channel.name for channel in channels)
+            raise UserError(
+                f"{', '.join(names) or 'no file'}: {len(channels)} channels; the network was trained on "
+                f"{self.in_channels}. Give one scan of that many channels."
+            )
 
     def _forward_for(self, image: Tensor, *, has_information: bool = False) -> Forward:
         forward = self._engine_for(image) or self._forward

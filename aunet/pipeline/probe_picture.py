@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from aunet.attention.case_map import CaseMap
 from aunet.attention.intervention_picture import ReplacedLevel, intervention_picture
 from aunet.attention.probed_network import gates_of
+from aunet.classes import IGNORED
 from aunet.evaluation.probe_cases import NOTHING, Prediction, ProbeCase
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.pipeline.probed_run import ProbedRun
@@ -64,7 +65,7 @@ class CasePicture:
         gates = gates_of(run.predictor.network)
         mark = " (phantom)" if run.cohort.is_phantom else ""
         intervention_picture(
-            LabelledScan(case.image[0].numpy(), case.label, case.spacing),
+            LabelledScan(case.image[0].numpy(), np.where(case.label == IGNORED, 0, case.label), case.spacing),
             self._unchanged,
             self._own,
             self._replaced,

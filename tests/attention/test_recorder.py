@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from aunet.attention.recorder import AttentionRecorder, ValidationImage, patch_on_organ
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.inference.coefficients import LevelCoefficients
 
 LABELS = Labels(("background", "pancreas", "spleen"))
@@ -268,13 +268,15 @@ def test_softmax_gates_see_one_patch_on_the_organ(tmp_path: Path) -> None:
     torch.testing.assert_close(seen[0], made_up_case().image[:, 4:12, 5:13, 0:8])
 
 
-def test_patch_on_an_organ_at_the_edge_stays_within_the_volume() -> None:
+@pytest.mark.parametrize("around", [0, IGNORED])
+def test_patch_on_an_organ_at_the_edge_stays_within_the_volume(around: int) -> None:
     case = made_up_case()
-    label = np.zeros_like(case.label)
+    label = np.full(case.label.shape, around, np.uint8)
     label[15, 0, 7] = 1
     patch = patch_on_organ(ValidationImage("edge", case.image, label, case.spacing), (8, 8, 32))
     assert patch.label.shape == (8, 8, 8)
     assert patch.label[7, 0, 7] == 1
+    assert np.argwhere(patch.as_scan().label).tolist() == [[7, 0, 7]]
 
 
 def test_check_before_training_is_not_an_epoch(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_an_extended_run_continues_where_it_ended(short_run: Path, caplog: pytes
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["trainer.max_epochs=2"], "has had 2 epochs; give more"),
+        (["trainer.max_epochs=2"], "must be above 2, the epochs that this run has had"),
         ([], "trainer.max_epochs is missing"),
         (["trainer.max_epochs=4", "seed=3"], "keeps the settings"),
     ],
