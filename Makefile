@@ -27,7 +27,7 @@ train: $(VENV)/.installed
 	$(BIN)/python train.py model=attention data=ct150 $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 2 -m "slow and not gpu and not realdata" $(ARGS)
