@@ -17,7 +17,7 @@ from aunet.build.data import build_entry, build_object
 from aunet.build.inferer import build_inferer
 from aunet.build.preprocessing import build_preprocessing
 from aunet.config.draft import load_draft, load_run_config
-from aunet.config.schema import DatasetFacts, InferenceConfig, RunConfig, TrainerConfig
+from aunet.config.schema import DatasetFacts, InferenceConfig, RunConfig, TargetNode, TrainerConfig
 from aunet.config.words import path_of
 from aunet.errors import UserError
 from aunet.inference.chosen_postprocessing import read_choice
@@ -50,7 +50,7 @@ def build_network(config: RunConfig) -> nn.Module:
     return SliceBySlice(network) if config.dataset.spatial_dims == 2 else network
 
 
-def _build(node: Target) -> nn.Module:
+def _build(node: TargetNode) -> nn.Module:
     """Build the network; an error that begins with one of its arguments begins with the whole key instead."""
     try:
         return build_object(node)
