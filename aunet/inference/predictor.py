@@ -127,10 +127,12 @@ class Predictor:
         self._check_channels(channels)
         return channels
 
-    def predict_volume(self, channels: Sequence[Volume], outputs: Outputs = LABEL_MAP) -> Prediction:
+    def predict_volume(
+        self, channels: Sequence[Volume], outputs: Outputs = LABEL_MAP, *, on_progress: OnProgress | None = None
+    ) -> Prediction:
         """Label a scan in memory, given as its channels on one grid; errors as ``predict_prepared``."""
         self.check_outputs(outputs)
-        return self.predict_prepared(self.prepare(channels), outputs)
+        return self.predict_prepared(self.prepare(channels), outputs, on_progress=on_progress)
 
     def prepare(self, channels: Sequence[Volume]) -> PreparedScan:
         """Preprocess the channels of a scan, whose voxels are not needed afterwards; raise UserError if unusable."""
