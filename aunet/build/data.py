@@ -19,7 +19,7 @@ from aunet.data.cohort.groups import groups_by_name, present_classes
 from aunet.data.cohort.selection import mended_cohort, selected_cohort
 from aunet.data.cohort.split_file import read_splits
 from aunet.data.cohort.splits import Fold, Splits, SplitSizes, split_cases
-from aunet.data.patches.planning import PatchPlan, plan_patches
+from aunet.data.patches.planning import PatchPlan, check_plan, plan_patches
 from aunet.errors import UserError
 from aunet.training.hardware import check_can_be_sharded
 
@@ -57,6 +57,8 @@ def fill_in_facts(draft: Draft, cohort: Cohort) -> RunConfig:
     check_lengths(draft.data)
     check_can_be_sharded(draft.trainer)
     plan = _plan_patches(draft, cohort)
+    if not cohort.is_phantom and not draft.resume:
+        check_plan(cohort.own.cases, plan)
     modality, modalities, intensities = decide_intensity_facts(draft, cohort.own)
     facts = DatasetFacts(
         in_channels=cohort.num_channels,

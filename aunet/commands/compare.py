@@ -119,6 +119,7 @@ def read_runs(
     from aunet.evaluation.setting_differences import setting_differences
 
     if len(folders) < fewest:
+        read_record(folders[0])
         raise UserError(f"{folders[0]}: one run alone; a comparison needs two or more run folders.")
     runs: list[ComparedRun] = []
     for folder in folders:

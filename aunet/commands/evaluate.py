@@ -100,9 +100,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from aunet.metrics.mesh_distance import check_meshes
     from aunet.reporting.tables import score_table
     from aunet.runs.inner_folders import ScoreFolder
+    from aunet.runs.run_folder import RunFolder, is_run_folder
     from aunet.terminal import table_console
 
     check_output(arguments.output)
+    if is_run_folder(arguments.predictions):
+        own = RunFolder(arguments.predictions).test.predictions
+        raise UserError(f"{arguments.predictions}: a run. Give the folder of its label maps, {own}.")
     values_of_class = parse_classes(arguments.classes) if arguments.classes else None
     scoring = replace(
         parse_scoring(arguments.tolerance),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aunet.commands.shared_options import add_config_dir, add_output, add_trust, check_config_dir_used, check_output
 from aunet.config.words import is_setting, key_of, names_dataset, path_of
 from aunet.errors import UserError
+from aunet.messages import counted
 
 if TYPE_CHECKING:
     from aunet.inference.output_format import OutputFormat
@@ -166,5 +167,6 @@ def check_device(name: str | None) -> str | None:
         raise UserError(f"--device {name}: no such device; use cpu, cuda or cuda:N.") from error
     available = torch.cuda.device_count()
     if device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= available):
-        raise UserError(f"--device {name}: this machine has the CPU and {available} CUDA devices; name one of them.")
+        devices = f"the CPU and {counted(available, 'CUDA device')} that torch can use"
+        raise UserError(f"--device {name}: this machine has {devices}. Name one of them, or leave --device out.")
     return name

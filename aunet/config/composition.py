@@ -35,7 +35,7 @@ from aunet.config.overrides import (
 )
 from aunet.config.schema import Plain, RunConfig
 from aunet.config.trust import check_targets
-from aunet.config.validation import check_rules, convert_types, list_known_keys
+from aunet.config.validation import check_rules, convert_types, list_known_keys, type_of_key
 from aunet.config.words import key_of
 from aunet.errors import UserError
 
@@ -167,6 +167,11 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
             raise UserError(
                 f"{group}/{part}: the chosen {group} has no {part}. Choose a {group}= that has one."
             ) from error
+        if present := re.match(r"Could not append to config. An item is already at '([^']+)'", reason):
+            raise UserError(f"+{present[1]}: this key exists already. Write {present[1]}=… without the +.") from error
+        if mistyped := re.match(r"Error merging override ([\w./]+)=(.*)", reason):
+            key, value = mistyped.groups()
+            raise UserError(f"{key}={value}: {key} must be {type_of_key(key)}.") from error
         if null := re.match(r"Could not delete from config. '([^']+)' does not exist", reason):
             raise UserError(
                 f"~{null[1]}: this key has no value to remove. To unset it, write {null[1]}=null."

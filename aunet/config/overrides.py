@@ -12,12 +12,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from aunet.config.words import for_hydra, key_of, parse_word
+from aunet.config.words import for_hydra, key_of, parse_word, path_of
 from aunet.errors import UserError
 from aunet.messages import did_you_mean
 
 _log = logging.getLogger(__name__)
 
+# Keys that are filled in once the data are read.
+_FACTS = "dataset."
 # Former name of an option -> its present name, and why it changed.
 _RENAMED_OPTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "model": {"attention_gate_per_class": ("attention_multidimensional", "as it ties no gate to a class")},
@@ -83,7 +85,8 @@ def check_keys(overrides: Sequence[Override], known: Collection[str], loader: Co
         key = override.key_or_group
         is_new = override.is_add() or override.is_force_add()
         if not (is_new or key in known or options_of(override, loader)):
-            remedy = _remedy_of_argument(key, known) or did_you_mean(key, known) or " See docs/settings.md."
+            settable = [other for other in known if not other.startswith(_FACTS)]
+            remedy = _remedy_of_argument(key, known) or did_you_mean(key, settable) or " See docs/settings.md."
             raise UserError(f"{override.input_line}: there is no key or group {key!r}.{remedy}")
 
 
@@ -153,6 +156,11 @@ def _parse(text: str, parser: OverridesParser) -> Override:
     try:
         [override] = parser.parse_overrides([text])
     except (HydraException, ValueError) as error:
+        if "=" not in text and path_of(text).exists():
+            raise UserError(
+                f"{text}: a path without the key that it is the value of. Write data.root={text} beside data=NAME, or"
+                f" resume={text} for a run."
+            ) from None
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{text!r} is not an override ({reason}). Write key=value, as in trainer.max_epochs=3; "

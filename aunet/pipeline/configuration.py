@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 # Keys that may be given anew to a resumed run, and to an extended one, besides those of the machine.
 _RESUME_KEYS = ("trainer.max_time", "trusted_modules")
 _EXTEND_KEYS = ("trainer.max_epochs", *_RESUME_KEYS)
+_EXTENSION = "; extend= in place of resume= trains a finished run longer"
 
 
 def configure_run(words: Sequence[str]) -> tuple[Draft, Path]:
@@ -89,7 +90,8 @@ def _check_can_change(words: Sequence[str], kind: str, keys: Sequence[str]) -> N
         if word.key not in keys and not is_machine_key(word.key):
             raise UserError(
                 f"{word.text}: with {kind}= a run keeps the settings it began with; only {', '.join(keys)} and those of"
-                f" the machine ({', '.join(MACHINE_KEYS)}) may be given anew. Leave it out, or start another run."
+                f" the machine ({', '.join(MACHINE_KEYS)}) may be given anew. Leave it out, or start another run"
+                f"{_EXTENSION if word.key in _EXTEND_KEYS else ''}."
             )
 
 
@@ -152,9 +154,14 @@ def _check_is_longer(run: "RunState", max_epochs: int | None, max_time: str | No
     from aunet.pipeline.ended_run import is_longer
 
     if max_epochs is None and run.ended_by == "max_epochs":
-        raise UserError(f"trainer.max_epochs is missing: this run has had {run.num_epochs} epochs; give more.")
+        raise UserError(
+            f"extend={run.folder}: trainer.max_epochs is missing: give one above {run.num_epochs}, the epochs that this"
+            " run has had."
+        )
     if max_epochs is not None and max_epochs <= run.num_epochs:
-        raise UserError(f"trainer.max_epochs={max_epochs}: this run has had {run.num_epochs} epochs; give more.")
+        raise UserError(
+            f"trainer.max_epochs={max_epochs}: it must be above {run.num_epochs}, the epochs that this run has had."
+        )
     if run.ended_by == "max_time" and not is_longer(max_time, run.max_time):
         raise UserError(
             f"trainer.max_time={max_time}: this limit ended the run after {run.num_epochs} epochs. Give a longer one,"

@@ -37,6 +37,8 @@ def halving(progress: float, times: int = 3) -> float:
 def halving_every(progress: float, epochs: int, max_epochs: int) -> float:
     """Halve the learning rate every ``epochs`` epochs of a training of ``max_epochs`` (released code: every 250).
 
+    The progress is that of the epochs, also in a training that a time limit ends earlier.
+
     Examples:
         >>> halving_every(0.5, epochs=250, max_epochs=1000)
         0.25

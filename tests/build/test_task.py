@@ -8,10 +8,16 @@ import torch
 from torch.nn import functional
 
 from aunet.build.model import build_network
-from aunet.build.task import build_loss, check_statistics, freeze_parts
+from aunet.build.task import (
+    build_loss,
+    build_optimizer_factory,
+    build_schedule,
+    check_statistics,
+    freeze_parts,
+)
 from aunet.classes import Labels
 from aunet.config.composition import compose_config, resolve_config
-from aunet.config.schema import LossConfig
+from aunet.config.schema import LossConfig, OptimizerConfig
 from aunet.errors import UserError
 from tests.config.test_every_option import FACTS
 
@@ -24,6 +30,33 @@ WEIGHTED = [name for name in LOSSES if name != "generalized_dice"]
 
 def loss_of(*words: str) -> LossConfig:
     return resolve_config(compose_config(list(words)), FACTS_OF_LOSS).loss
+
+
+def optimizer_of(*words: str) -> OptimizerConfig:
+    return resolve_config(compose_config(list(words)), FACTS).optimizer
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["optimizer.factory.lr=-1"], r"torch\.optim\.AdamW with lr=-1, .*Invalid learning rate"),
+        (["optimizer=sgd", "optimizer.factory.momentum=0"], "Nesterov momentum requires"),
+        (["optimizer.factory.weight_decay=-1"], "weight_decay=-1: Invalid weight_decay"),
+    ],
+)
+def test_an_optimizer_that_would_refuse_its_arguments_is_refused_before_training(
+    words: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        build_optimizer_factory(optimizer_of(*words))
+
+
+@pytest.mark.parametrize(
+    "words", [["optimizer.schedule.power=-1"], ["optimizer=sgd_released", "optimizer.schedule.epochs=0"]]
+)
+def test_a_schedule_without_a_usable_share_is_refused_before_training(words: list[str]) -> None:
+    with pytest.raises(UserError, match=r"optimizer\.schedule: aunet.* with .*Correct optimizer\.schedule"):
+        build_schedule(optimizer_of(*words), resolve_config(compose_config([]), FACTS).trainer)
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:

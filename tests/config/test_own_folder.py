@@ -86,6 +86,7 @@ def test_the_folder_of_one_command_is_forgotten_by_the_next(folder: Path) -> Non
         compose_config(["data=mine"])
 
 
+@pytest.mark.slow
 def test_an_installed_package_finds_the_files_as_a_checkout_does(
     folder: Path, repository: Path, tmp_path: Path
 ) -> None:

@@ -63,8 +63,12 @@ class RunClock(Callback):
     def progress(self, steps: int) -> float:
         """Return the share 0..1 of the training that is done after ``steps``."""
         if self._max_seconds is None or self._start is None:  # a probe takes steps without the clock's callbacks
-            return min(1.0, steps / self._total_steps)
+            return self.share_of_epochs(steps)
         return self._share
+
+    def share_of_epochs(self, steps: int) -> float:
+        """Return the share 0..1 of all epochs that ``steps`` make up, however few of them a time limit leaves."""
+        return min(1.0, steps / self._total_steps)
 
     def expect(self, step_seconds: float, validation_seconds: float) -> None:
         """Use these durations of steps and validations until this process has measured its own."""

@@ -175,6 +175,7 @@ case_store.CaseStore(Path(sys.argv[2]), cohort, settings, ContentDigests()).prep
 """
 
 
+@pytest.mark.slow
 def test_finished_cases_of_a_killed_process_are_kept_and_the_rest_removed(task: Path) -> None:
     process = subprocess.run([sys.executable, "-c", KILLED, task, task.parent / "store"], timeout=120)
     assert process.returncode == -9

@@ -290,3 +290,9 @@ def test_a_resumed_training_has_its_rest_alone_left(toy_time: ToyTime, tmp_path:
     left = clock.remainder(20, 2)
     assert left is not None
     assert left.seconds == pytest.approx(30 * 4.0 + 3 * 10.0)
+
+
+def test_the_share_of_epochs_is_not_that_of_the_time(toy_time: ToyTime) -> None:
+    clock, *_ = train_on(toy_time, validation_seconds=0.0, epochs=1000)
+    assert clock.progress(BATCHES * 40) == pytest.approx(1.0)
+    assert clock.share_of_epochs(BATCHES * 40) == pytest.approx(0.04, rel=1e-3)
