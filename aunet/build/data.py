@@ -1,9 +1,9 @@
 """Construction of the cases that a configuration names, and the facts of the run that follow from them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
-from typing import Any, cast
+from typing import Any, cast, get_origin
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
@@ -116,16 +116,22 @@ def build_object(node: TargetNode, **arguments: Any) -> Any:
             raise error.__cause__ from None
         # A source also reads files, and an error there is not caused by an argument of the user.
         if isinstance(error.__cause__, TypeError | ValueError) and not node["_target_"].startswith("aunet.data."):
-            raise UserError(
-                f"{node['_target_']} refuses its arguments: {error.__cause__}. Compare their values and types with"
-                " its documentation."
-            ) from error
+            remedy = _lists_wanted(node) or "Compare their values and types with its documentation."
+            raise UserError(f"{node['_target_']} refuses its arguments: {error.__cause__}. {remedy}") from error
         raise
 
 
 def build_entry(entry: object) -> object:
     """Return the object that ``entry`` of a list of the user's own objects names; None unless it is such a node."""
     return build_object(cast(TargetNode, entry)) if isinstance(entry, Mapping) and "_target_" in entry else None
+
+
+def _lists_wanted(node: TargetNode) -> str:
+    """Return the remedy for arguments of one value where the class takes several; empty if there are none."""
+    parameters = signature(get_object(node["_target_"])).parameters
+    wanted = [name for name, parameter in parameters.items() if get_origin(parameter.annotation) in (Sequence, list)]
+    single = [f"{name}=[{node[name]},…]" for name in wanted if isinstance(node.get(name), int | float)]
+    return f"Write a list: {', '.join(single)}." if single else ""
 
 
 def _plan_patches(draft: Draft, cohort: Cohort) -> PatchPlan:

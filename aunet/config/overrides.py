@@ -92,8 +92,8 @@ def check_keys(overrides: Sequence[Override], known: Collection[str], loader: Co
 
 def _remedy_of_argument(key: str, known: Collection[str]) -> str:
     """Return the remedy for an argument that no YAML file lists; empty unless ``key`` lies in a class's arguments."""
-    parents = (key[: match.start()] for match in re.finditer(r"\.", key))
-    parent = next((parent for parent in parents if f"{parent}._target_" in known), None)
+    parents = [key[: match.start()] for match in re.finditer(r"\.", key)]
+    parent = next((parent for parent in reversed(parents) if f"{parent}._target_" in known), None)
     if parent is None:
         return ""
     names = {other.rpartition(".")[2]: other for other in known if other.startswith(f"{parent}.")}

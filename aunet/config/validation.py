@@ -6,7 +6,7 @@ from functools import cache
 from typing import cast, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, ConfigTypeError, OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, ConfigTypeError, KeyValidationError, OmegaConfBaseException
 
 from aunet.config.schema import Rule, RunConfig
 from aunet.errors import UserError
@@ -26,6 +26,11 @@ def convert_types(config: DictConfig) -> DictConfig:
         key = str(error.full_key)
         remedy = _package_remedy(config, key) or did_you_mean(key, list_known_keys())
         raise UserError(f"{key}: there is no such key.{remedy}") from None
+    except KeyValidationError as error:
+        group, _, name = str(error.full_key).rpartition(".")
+        raise UserError(
+            f"{group}: {name} is not a name. Write names first, then values, as in '{group}={{spleen: 1}}'."
+        ) from None
     except OmegaConfBaseException as error:
         key = str(error.full_key)
         value = OmegaConf.select(config, key, throw_on_resolution_failure=False)

@@ -177,3 +177,15 @@ def test_a_norm_of_a_single_value_is_refused_where_torch_refuses_it(
             check_statistics(network, config)
     else:
         check_statistics(network, config)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("model.network.channels=16", r"aunet\.networks\.AttentionUNet refuses .*Write a list: channels=\[16,…\]"),
+        ("model.network.strides=[[2,2,2]]", r"model\.network\.strides=\[\[2, 2, 2\]\]: these channels take 4"),
+    ],
+)
+def test_an_argument_that_the_network_refuses_is_named_by_its_key(word: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_network(resolve_config(compose_config(["model=attention", word]), FACTS))

@@ -19,6 +19,7 @@ from aunet.errors import UserError
         ("model.batch_size=1", "Did you mean data.batch_size?"),
         ("data.classes=[a,b]", "data.classes must be keys with values such as {name: 1} or null"),
         ("+model.network.dropout=0.5", "Write model.network.dropout=… without the +"),
+        ("data.classes={1: spleen}", "data.classes: 1 is not a name. Write names first"),
         ("/", "Write data.root=/ beside data=NAME"),
         ("max_epochs=3", "Did you mean data.max_epochs or trainer.max_epochs?"),
         ("trainer.max_epochs=fast", "trainer.max_epochs must be a whole number"),

@@ -37,7 +37,13 @@ def folder(tmp_path: Path) -> Path:
         ("trainer=smoke", "trainer.max_epochs", "5"),  # in place of the file of aunet
     ],
 )
-@pytest.mark.parametrize("form", ["--config-dir", "--config-dir=", "hydra.searchpath=", "file://"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "--config-dir",
+        *(pytest.param(form, marks=pytest.mark.slow) for form in ("--config-dir=", "hydra.searchpath=", "file://")),
+    ],
+)
 def test_an_own_yaml_file_is_found_by_its_name(
     word: str, key: str, value: str, form: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

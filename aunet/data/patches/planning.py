@@ -63,11 +63,16 @@ def check_plan(cases: Sequence[Case], plan: PatchPlan) -> None:
     """Compare a plan with the headers of some scans; log a warning if a patch is many times as large as all of them.
 
     Raises:
-        UserError: if the spacing is that of another unit than mm.
+        UserError: if the spacing is that of another unit than mm, or if patches of pictures have a depth.
     """
     grids = [ras_grid(case) for case in cases[:: 1 + len(cases) // _MOST_COMPARED] if _is_readable(case)]
     if not grids:
         return
+    if plan.patch_size[-1] > 1 and all(shape[-1] == 1 for shape, _ in grids):
+        flat = ",".join(map(str, (*plan.patch_size[:-1], 1)))
+        raise UserError(
+            f"data.patch_size={list(plan.patch_size)}: the images are one voxel thick. Set data.patch_size=[{flat}]."
+        )
     found = np.median([sides for _, sides in grids], axis=0)
     ratios = np.array(plan.spacing) / found
     if max(ratios.max(), 1 / ratios.min()) > _OTHER_UNIT:

@@ -74,6 +74,12 @@ def test_a_spacing_of_another_unit_is_refused_with_that_of_the_scans(
         check_plan(cases, PatchPlan(spacing, (16, 16, 16), 2))
 
 
+def test_a_patch_of_pictures_with_a_depth_is_refused(tmp_path: Path) -> None:
+    cases = scans(tmp_path, (30, 34, 1), np.eye(4))
+    with pytest.raises(UserError, match=r"one voxel thick\. Set data\.patch_size=\[16,32,1\]"):
+        check_plan(cases, PatchPlan((1.0, 1.0, 1.0), (16, 32, 16), 2))
+
+
 def test_a_patch_of_mostly_padding_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cases = scans(tmp_path, (35, 34, 50))
     check_plan(cases, PatchPlan((1.0, 1.2, 1.5), (64, 64, 64), 2))
