@@ -1,16 +1,16 @@
 """Construction of the cases that a configuration names, and the facts of the run that follow from them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
-from typing import Any, get_origin
+from typing import Any, cast, get_origin
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
 from aunet.build.preprocessing import apply_given_modality, check_lengths, decide_intensity_facts
 from aunet.config.draft import Draft, compose_draft
-from aunet.config.schema import DataConfig, DatasetFacts, RunConfig, Target
+from aunet.config.schema import DataConfig, DatasetFacts, RunConfig, TargetNode
 from aunet.config.trust import SOURCE_ALONE
 from aunet.config.words import names_dataset, path_of
 from aunet.data.cohort.case import Cohort
@@ -102,7 +102,7 @@ def _split_own(data: DataConfig, cohort: Cohort) -> Splits:
     )
 
 
-def build_object(node: Target, **arguments: Any) -> Any:
+def build_object(node: TargetNode, **arguments: Any) -> Any:
     """Return the object that ``node`` names, built with ``arguments`` too.
 
     Raises:
@@ -121,7 +121,12 @@ def build_object(node: Target, **arguments: Any) -> Any:
         raise
 
 
-def _lists_wanted(node: Target) -> str:
+def build_entry(entry: object) -> object:
+    """Return the object that ``entry`` of a list of the user's own objects names; None unless it is such a node."""
+    return build_object(cast(TargetNode, entry)) if isinstance(entry, Mapping) and "_target_" in entry else None
+
+
+def _lists_wanted(node: TargetNode) -> str:
     """Return the remedy for arguments of one value where the class takes several; empty if there are none."""
     parameters = signature(get_object(node["_target_"])).parameters
     wanted = [name for name, parameter in parameters.items() if get_origin(parameter.annotation) in (Sequence, list)]

@@ -13,11 +13,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from aunet.build.data import build_object
+from aunet.build.data import build_entry, build_object
 from aunet.build.inferer import build_inferer
 from aunet.build.preprocessing import build_preprocessing
 from aunet.config.draft import load_draft, load_run_config
-from aunet.config.schema import DatasetFacts, InferenceConfig, RunConfig, Target, TrainerConfig
+from aunet.config.schema import DatasetFacts, InferenceConfig, RunConfig, TargetNode, TrainerConfig
 from aunet.config.words import path_of
 from aunet.errors import UserError
 from aunet.inference.chosen_postprocessing import read_choice
@@ -50,7 +50,7 @@ def build_network(config: RunConfig) -> nn.Module:
     return SliceBySlice(network) if config.dataset.spatial_dims == 2 else network
 
 
-def _build(node: Target) -> nn.Module:
+def _build(node: TargetNode) -> nn.Module:
     """Build the network; an error that begins with one of its arguments begins with the whole key instead."""
     try:
         return build_object(node)
@@ -83,7 +83,7 @@ def build_postprocessing(inference: InferenceConfig) -> list[Postprocessing]:
     """
     steps: list[Postprocessing] = []
     for number, node in enumerate(inference.postprocessing):
-        built: object = build_object(cast(Target, node)) if isinstance(node, Mapping) and "_target_" in node else None
+        built = build_entry(node)
         if not callable(built):
             raise UserError(
                 f"inference.postprocessing[{number}]={node}: not a step. Write {{_target_: my_package.MyStep}}, a class"

@@ -15,7 +15,7 @@ from aunet.build.model import build_network
 from aunet.build.store import build_store
 from aunet.build.workers import batch_bytes, check_memory, choose_num_workers
 from aunet.classes import Labels
-from aunet.config.schema import LossConfig, OptimizerConfig, RunConfig, Target, TrainerConfig
+from aunet.config.schema import LossConfig, OptimizerConfig, RunConfig, TargetNode, TrainerConfig
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
@@ -23,6 +23,7 @@ from aunet.data.patches.augmentation import Augmentation
 from aunet.errors import UserError
 from aunet.losses.class_weights import build_weighted_loss, list_weights
 from aunet.messages import did_you_mean
+from aunet.networks import UNet
 from aunet.networks.slice_by_slice import unwrap
 from aunet.runs import ranks
 from aunet.training.callbacks.run_clock import RunClock
@@ -105,7 +106,7 @@ def counts_epochs(optimizer: OptimizerConfig) -> bool:
     return "max_epochs" in optimizer.schedule
 
 
-def _arguments(node: Target) -> str:
+def _arguments(node: TargetNode) -> str:
     return ", ".join(f"{name}={value}" for name, value in node.items() if not name.startswith("_")) or "no arguments"
 
 
@@ -114,6 +115,7 @@ def build_task(
 ) -> SegmentationTask:
     """Return the network with its loss and optimizer."""
     network, factory = build_network(config), build_optimizer_factory(config.optimizer)
+    check_statistics(network, config)
     freeze_parts(network, config.trainer.freeze)
     return SegmentationTask(
         network=network,
@@ -169,6 +171,26 @@ def _check_for_regions(loss: nn.Module) -> nn.Module:
             " data.target_regions has none for the voxels outside it. Set loss.function.include_background=false."
         )
     return loss
+
+
+def check_statistics(network: nn.Module, config: RunConfig) -> None:
+    """Raise UserError if a norm of our networks would have a single value per channel, at the coarsest level."""
+    unet, facts = unwrap(network), config.dataset
+    if not isinstance(unet, UNet) or unet.layers.norm == "group":
+        return
+    num_ranks = ranks.num_ranks()
+    patches = facts.batch_size if config.trainer.sync_batchnorm else max(1, facts.batch_size // num_ranks)
+    sides = zip(facts.patch_size, unet.size_multiple, strict=False)  # a 2D network takes slices one voxel thick
+    voxels = math.prod(length // unit for length, unit in sides)
+    if voxels * (patches if unet.layers.norm == "batch" else 1) > 1:
+        return
+    of_ranks = f" on each of {num_ranks} processes" if num_ranks > 1 else ""
+    larger = [2 * length if length > 1 else 1 for length in facts.patch_size]
+    raise UserError(
+        f"data.patch_size={list(facts.patch_size)}: with data.batch_size={facts.batch_size}{of_ranks} the coarsest"
+        f" level of model={config.model.name} has a single voxel, of which norm={unet.layers.norm} has no statistics."
+        f" Set data.patch_size={larger}, or model.network.norm=group."
+    )
 
 
 def freeze_parts(network: nn.Module, parts: Sequence[str]) -> None:

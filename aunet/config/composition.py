@@ -111,7 +111,7 @@ def resolve_config(
         raise UserError(
             f"dataset.{key} has no value. It is known once the data are read; a run's config.yaml holds it."
         )
-    resolved = convert_types(OmegaConf.create(to_plain(complete, resolve=True)))
+    resolved = _fill_in(complete)
     values = to_plain(resolved)
     for key, text in strings_in(values):
         if "${" in text:
@@ -121,6 +121,15 @@ def resolve_config(
     check_rules(values)
     check_targets(values, resolved.trusted_modules, built)
     return cast(RunConfig, OmegaConf.to_object(resolved))
+
+
+def _fill_in(config: DictConfig) -> DictConfig:
+    """Return the typed ``config`` with the value of each interpolation in its place, which changes ``config``."""
+    try:
+        OmegaConf.resolve(config)
+    except OmegaConfBaseException:  # converting again takes seven times as long, and names the key
+        return convert_types(OmegaConf.create(to_plain(config, resolve=True)))
+    return config
 
 
 def without_hydra(config: DictConfig) -> DictConfig:

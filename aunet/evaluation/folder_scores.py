@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pandas as pd
 
+from aunet.data.io.formats import READABLE
 from aunet.data.io.grid import cover_both
 from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_label, stem
 from aunet.errors import UserError
 from aunet.evaluation.probability_files import measure_calibrations
 from aunet.messages import shortened
+from aunet.metrics.bounding_boxes import class_boxes
 from aunet.metrics.case_scores import join_scores
 from aunet.metrics.label_map_scores import (
     NOT_MEASURED,
     USUAL_SCORING,
     ClassValues,
     Scoring,
-    class_boxes,
     scan_diagonal,
     score_values,
 )
@@ -86,8 +87,7 @@ def label_maps(folder: Path) -> dict[str, Path]:
     files = [file for file in folder.iterdir() if is_image(file)]
     if not files:
         raise UserError(
-            f"{folder}: holds no NIfTI file (.nii.gz or .nii), NRRD, MetaImage, DICOM, PNG, TIFF or JPEG; give the"
-            " folder that holds the label maps."
+            f"{folder}: holds no file of a known format ({READABLE}); give the folder that holds the label maps."
         )
     found: dict[str, Path] = {}
     for file in sorted(files):

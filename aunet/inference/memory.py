@@ -62,6 +62,11 @@ class _LiveBytes(TorchDispatchMode):
         self._live: dict[int, int] = {}
         self.peak = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Leave the compiler alone: torch would load it for the first operation, in 70 MiB and more than a second."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run ``func`` and note the storages of its outputs."""
         output = func(*args, **(kwargs or {}))

@@ -14,9 +14,9 @@ from scipy import ndimage
 
 from aunet.classes import Labels
 from aunet.errors import UserError
-from aunet.inference.prediction import Prediction
+from aunet.inference.prediction import Prediction, count_values
 from aunet.messages import did_you_mean
-from aunet.metrics.label_map_scores import Box, boxes_of_classes
+from aunet.metrics.bounding_boxes import Box, boxes_of_classes
 
 Mask = NDArray[np.bool_]
 _TOUCHING = np.ones((3, 3, 3))
@@ -80,21 +80,17 @@ class MinimumVolume(MaskStep):
     def change(self, mask: Mask, is_free: Mask, voxel_ml: float) -> Mask:
         """Return the parts of ``mask`` that are large enough."""
         parts, sizes = _parts(mask)
-        return mask & (sizes[parts] * voxel_ml >= self.least_ml)
+        return mask & (sizes * voxel_ml >= self.least_ml)[parts]
 
 
 class HoleFilling(MaskStep):
     """The step that fills background which a class encloses on all sides; other classes in it stay."""
 
     def change(self, mask: Mask, is_free: Mask, voxel_ml: float) -> Mask:
-        """Return ``mask`` with its holes; those of a picture are found within its plane."""
-        is_flat = mask.shape[2] == 1
-        filled: Mask = np.zeros_like(mask)
-        if is_flat:
-            filled[..., 0] = ndimage.binary_fill_holes(mask[..., 0])
-        else:
-            filled[:] = ndimage.binary_fill_holes(mask)
-        return mask | (filled & is_free)
+        """Return ``mask`` with its holes; those of a picture or a single slice are found within its plane."""
+        # Along an axis of one voxel every hole would be open.
+        filled: Mask = np.asarray(ndimage.binary_fill_holes(mask.squeeze()), dtype=np.bool_)
+        return mask | (filled.reshape(mask.shape) & is_free)
 
 
 def free_for(label: NDArray[np.uint8], labels: Labels, index: int) -> Mask:
@@ -131,4 +127,4 @@ def _parts(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """Return the number of each voxel's part, 0 outside, and the voxels of each number."""
     parts = np.zeros(mask.shape, np.int32)
     ndimage.label(mask, structure=_TOUCHING, output=parts)
-    return parts, np.bincount(parts.ravel())
+    return parts, count_values(parts, int(parts.max()) + 1)

@@ -136,8 +136,7 @@ def _scans_at(path: Path) -> list[Path]:
         inside = [folder.name for folder in files if folder.is_dir() and any(map(is_image, folder.iterdir()))]
         found = f"; there are some in {shortened(inside)}" if inside else ""
         raise UserError(
-            f"{path}: the folder holds no NIfTI file (.nii.gz or .nii), no DICOM, NRRD, MetaImage, PNG, TIFF or JPEG"
-            f"{found}. Give the folder of the scans."
+            f"{path}: the folder holds no file of a known format ({READABLE}){found}. Give the folder of the scans."
         )
     return scans
 

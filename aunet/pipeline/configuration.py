@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aunet.config.draft import Draft, compose_draft, load_draft, write_run_config
 from aunet.config.overrides import parse_values
 from aunet.config.trust import SOURCE_ALONE
-from aunet.config.words import key_of, last_value, names_dataset, parse_word, path_of, without_keys
+from aunet.config.words import key_of, last_value, names_dataset, parse_word, path_of, quote, without_keys
 from aunet.errors import UserError
 from aunet.pipeline.machine_settings import MACHINE_KEYS, is_machine_key, move_run
 
@@ -62,8 +62,15 @@ def configure_for_costs(words: Sequence[str]) -> Draft:
     return configure_run(words)[0]
 
 
-def build_cohort_of_words(words: Sequence[str], trusted_modules: Sequence[str] = ()) -> "Cohort":
-    """Return the labelled cases that ``data=NAME data.root=FOLDER …`` names, from ``trusted_modules`` too.
+def build_cohort_of_words(
+    words: Sequence[str], trusted_modules: Sequence[str] = (), own_folders: Sequence[Path] = ()
+) -> "Cohort":
+    """Return the labelled cases that ``data=NAME data.root=FOLDER …`` names.
+
+    Args:
+        words: settings of a dataset.
+        trusted_modules: Python packages of the user's own that they may name.
+        own_folders: with YAML files of the user's own.
 
     Raises:
         UserError: for a word that sets something else.
@@ -72,8 +79,9 @@ def build_cohort_of_words(words: Sequence[str], trusted_modules: Sequence[str] =
 
     if others := [text for text in words if not names_dataset([text])]:
         raise UserError(f"{others[0]}: beside a dataset only its settings may come: data=NAME data.root=FOLDER data.…")
-    trusted = [f"trusted_modules=[{','.join(trusted_modules)}]"]
-    return build_cohort(compose_draft([*words, *trusted], SOURCE_ALONE).data)
+    trusted = f"trusted_modules=[{','.join(trusted_modules)}]"
+    searched = [f"hydra.searchpath=[{','.join(quote(str(folder.absolute())) for folder in own_folders)}]"]
+    return build_cohort(compose_draft([*words, trusted, *(searched if own_folders else [])], SOURCE_ALONE).data)
 
 
 def _check_can_change(words: Sequence[str], kind: str, keys: Sequence[str]) -> None:

@@ -138,8 +138,11 @@ def _predict(predictor: ScanPredictor, work: _Work, delivery: Delivery, on_progr
         try:
             predictor.warn_if_unusual(work.channels)
             allocate = partial(_allocate, scratch)
-            work.prediction = predictor.predict_volume(
-                work.channels, delivery.outputs, allocate=allocate, on_progress=on_progress
+            prepared = predictor.prepare(work.channels)
+            if not delivery.has_overlay:  # the picture alone needs the scan, which fills a good part of the memory
+                work.channels = []
+            work.prediction = predictor.predict_prepared(
+                prepared, delivery.outputs, allocate=allocate, on_progress=on_progress
             )
             work.entry.volumes_ml = {name: round(ml, 3) for name, ml in work.prediction.volumes_ml.items()}
         except Exception as error:  # noqa: BLE001, reported with the scan
@@ -162,7 +165,7 @@ def _write(predictor: ScanPredictor, work: _Work, file: ScanFile, delivery: Deli
                 if is_first:
                     delivery.remove_volumes(file)
                 window = predictor.members[0].preprocessing.shown_window()
-                delivery.write(file, work.channels[0], work.prediction, window)
+                delivery.write(file, work.prediction, next(iter(work.channels), None), window)
         except Exception as error:  # noqa: BLE001, reported with the scan
             work.error = error
     work.entry.warnings += messages

@@ -58,9 +58,9 @@ class ReduceOnPlateau(Callback):
 
     Args:
         factor: of the learning rate at each reduction.
-        patience: epochs without a better Dice before a reduction.
+        patience: validated epochs without a better Dice before a reduction.
         threshold: share by which a Dice must exceed the best to be better.
-        cooldown: epochs after a reduction that do not count.
+        cooldown: validated epochs after a reduction that do not count.
         min_share: lowest share of the initial learning rate.
     """
 

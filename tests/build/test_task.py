@@ -8,7 +8,13 @@ import torch
 from torch.nn import functional
 
 from aunet.build.model import build_network
-from aunet.build.task import build_loss, build_optimizer_factory, build_schedule, freeze_parts
+from aunet.build.task import (
+    build_loss,
+    build_optimizer_factory,
+    build_schedule,
+    check_statistics,
+    freeze_parts,
+)
 from aunet.classes import Labels
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.schema import LossConfig, OptimizerConfig
@@ -152,6 +158,25 @@ def test_parts_that_cannot_be_frozen_are_refused(parts: list[str], message: str)
     network = build_network(resolve_config(compose_config(["model=unet"]), FACTS_OF_LOSS))
     with pytest.raises(UserError, match=message):
         freeze_parts(network, parts)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+@pytest.mark.parametrize(("patches", "patch_size"), [(1, [4, 4, 4]), (2, [4, 4, 4]), (1, [8, 4, 4]), (1, [4, 4, 1])])
+def test_a_norm_of_a_single_value_is_refused_where_torch_refuses_it(
+    norm: str, patches: int, patch_size: list[int]
+) -> None:
+    dims = sum(length > 1 for length in patch_size)
+    facts: Any = FACTS_OF_LOSS | {"spatial_dims": dims, "patch_size": patch_size, "batch_size": patches}
+    words = ["model=unet", f"model.network.norm={norm}", "model.network.channels=[4,8,8]"]
+    config = resolve_config(compose_config(words), facts)
+    network = build_network(config).train()
+    try:
+        network(torch.randn(patches, config.dataset.in_channels, *patch_size))
+    except ValueError:
+        with pytest.raises(UserError, match=r"coarsest level .* has a single voxel"):
+            check_statistics(network, config)
+    else:
+        check_statistics(network, config)
 
 
 @pytest.mark.parametrize(

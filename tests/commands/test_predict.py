@@ -131,6 +131,17 @@ def test_a_setting_of_something_else_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_settings_and_scans_may_follow_the_options(
+    scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = sorted(scans.iterdir())[:2]
+    assert predict(first, "--output", tmp_path / "out", second, "inference.overlap=0.25") == 0
+    assert {path.name for path in (tmp_path / "out").glob("*.nii.gz")} == {first.name, second.name}
+    assert predict(first, "--output", tmp_path / "other", "--overlays") == 2
+    assert "unrecognized arguments: --overlays" in capsys.readouterr().err
+    assert main(["runs", str(tmp_path), "--sort", "name", "another"]) == 2
+
+
 def test_a_prediction_without_a_scan_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert predict("inference.overlap=0.25", "--output", tmp_path / "out") == 2
     assert "inference.overlap=0.25: no scan is given" in capsys.readouterr().err
