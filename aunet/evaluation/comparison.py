@@ -118,7 +118,7 @@ def _group(
 
 
 def _num_patients(rows: Sequence[TableRow]) -> str:
-    return next((_count(row) for row in rows if row["is_recorded"]), "–")
+    return next(_count(row) for row in rows if row["is_recorded"])
 
 
 def _count(row: TableRow) -> str:
