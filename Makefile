@@ -27,10 +27,10 @@ train: $(VENV)/.installed
 	$(BIN)/python train.py model=attention data=ct150 $(ARGS)
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal --maxprocesses 4 $(ARGS)
 
 test-slow: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 2 -m "slow and not gpu and not realdata" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist worksteal --maxprocesses 2 -m "slow and not gpu and not realdata" $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -51,7 +51,7 @@ audit: $(VENV)/.installed-dev
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 test-oldest: $(VENV)-oldest/.installed
-	$(VENV)-oldest/bin/python -m pytest -n auto --maxprocesses 4 $(ARGS)
+	$(VENV)-oldest/bin/python -m pytest -n auto --dist worksteal --maxprocesses 4 $(ARGS)
 
 mutants: $(VENV)/.installed-dev
 	@$(INSTALL) -q -e '.[mutants]'

@@ -10,6 +10,18 @@ class UserError(ValueError):
     """
 
 
+class MissingPackageError(UserError):
+    """The error for a file that an optional package would read.
+
+    Attributes:
+        need: the package and how to install it, without the file.
+    """
+
+    def __init__(self, subject: str, need: str) -> None:
+        super().__init__(f"{subject}: {need}")
+        self.need = need
+
+
 class NoRoomError(UserError):
     """The error for sound cases that do not fit."""
 

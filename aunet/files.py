@@ -7,10 +7,11 @@ import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, cast
 from uuid import uuid4
 
-from aunet.errors import UserError
+from aunet.errors import UserError, is_disk_full
 from aunet.machine import lock_file
 
 # An object of JSON as it was read; whoever uses a value checks it.
@@ -97,8 +98,17 @@ def check_writable(folder: Path, name: str) -> None:
     nearest = next(path for path in (folder, *folder.absolute().parents) if os.path.exists(path))  # noqa: PTH110
     if not nearest.is_dir():
         raise UserError(f"{name}: {nearest} is a file. Give a folder, which may be new.")
-    if not os.access(nearest, os.W_OK | os.X_OK):
+    if not (os.access(nearest, os.W_OK | os.X_OK) and _takes_files(nearest)):
         raise UserError(f"{name}: {nearest} is not writable. Change its permissions, or give another folder.")
+
+
+def _takes_files(folder: Path) -> bool:
+    """Return whether a file can be made in ``folder``: root may write anywhere, but /proc and such take none."""
+    try:
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        return is_disk_full(error)  # which is another fault, with a message of its own
 
 
 def write_text(path: Path, text: str) -> None:

@@ -10,11 +10,14 @@ _UNITS = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
 def closest(word: str, known: Iterable[str]) -> list[str]:
     """Return the known names that ``word`` meant most and equally likely; empty if none is close.
 
-    Dotted keys are compared whole and, for a group that was forgotten (``max_epochs`` for ``trainer.max_epochs``),
-    by their last part.
+    Dotted keys are compared whole and, for a group that was forgotten or another one (``max_epochs`` and
+    ``data.max_epochs`` for ``trainer.max_epochs``), by their last part.
     """
     names = sorted(set(known))
-    namesakes = [name for name in names if _last_part(name) == word]
+    namesakes = [name for name in names if _last_part(name) == _last_part(word)]
+    if namesakes and "." in word:
+        of_group = [name for name in namesakes if _first_part(name) == _first_part(word)]
+        return get_close_matches(word, of_group or namesakes, n=1, cutoff=0)
     if namesakes:
         depth = min(name.count(".") for name in namesakes)
         return [name for name in namesakes if name.count(".") == depth]
@@ -114,6 +117,10 @@ def age_words(start: datetime | None) -> str:
     if minutes < 120:
         return f"{minutes} min"
     return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // (24 * 60)} days"
+
+
+def _first_part(key: str) -> str:
+    return key.partition(".")[0]
 
 
 def _last_part(key: str) -> str:

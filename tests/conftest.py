@@ -4,6 +4,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -16,9 +17,16 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     # Before the conftest of a folder that pytest was called with imports torch, which reads it only then.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
+# Containers often set it. Without compiled files each worker, each run and each process that a test starts compiles
+# the tests and aunet anew: seconds every time.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the environment before matplotlib or wandb are imported; processes that tests start inherit it."""
+    # The default, a search after 700 new objects, takes a third of the time in which a configuration is composed.
+    gc.set_threshold(20_000, 10, 10)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in its background
     os.environ["WANDB_MODE"] = "offline"
     os.environ["WANDB_SILENT"] = "true"
@@ -46,6 +54,23 @@ def _quick_composing() -> Generator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         compose_quickly(patch)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _without_waiting_for_the_disk() -> Generator[None]:
+    """Leave files in the memory of the system: flushing each to a disk takes it 5 to 20 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aunet.files._flush_to_disk", lambda path: None)
+        yield
+
+
+@pytest.fixture
+def without_pictures() -> Generator[None]:
+    """For tests that look at no picture of the runs they train; fixtures of a wider scope are drawn in full."""
+    from tests.blank_pictures import blank_pictures
+
+    with blank_pictures():
         yield
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from aunet.errors import describe_surroundings
+from aunet.errors import UserError, describe_surroundings
 from aunet.files import (
+    check_writable,
     folder_created_atomically,
     folder_replaced_atomically,
     remove_remainders,
@@ -55,3 +56,11 @@ def test_remainders_of_killed_writers_of_one_file_are_deleted(name: str, tmp_pat
         write_text(tmp_path / f".0123abcd-{file.name}", "half")
     remove_remainders(path)
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([name, other.name, f".0123abcd-{other.name}"])
+
+
+def test_a_file_system_that_takes_no_files_is_not_writable(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new", "data.cache")
+    assert not list(tmp_path.iterdir())
+    if Path("/proc/self").exists():
+        with pytest.raises(UserError, match=r"data\.cache: /proc is not writable"):
+            check_writable(Path("/proc/new"), "data.cache")

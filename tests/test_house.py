@@ -131,6 +131,7 @@ def test_make_reports_that_no_python_fits(repository: Path, tmp_path: Path) -> N
     assert not (tmp_path / "venv").exists()
 
 
+@pytest.mark.slow
 def test_a_wheel_brings_its_configuration(repository: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")

@@ -18,7 +18,7 @@ from aunet.attention.archive import AttentionArchive
 from aunet.attention.film import attention_film, choose_epochs
 from aunet.attention.picture import attention_picture
 from aunet.attention.statistics import attention_statistics, label_fractions
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.networks.protocols import gates_per_skip, has_softmax_gates
 from aunet.reporting.pictures.planes import LabelledScan, Triple
@@ -40,8 +40,9 @@ class ValidationImage:
     spacing: Triple
 
     def as_scan(self) -> LabelledScan:
-        """Return the first channel with the label, for pictures."""
-        return LabelledScan(self.image[0].float().cpu().numpy(), self.label, self.spacing)
+        """Return the first channel with the label, for pictures, in which ignored voxels are background."""
+        label = np.where(self.label == IGNORED, 0, self.label)
+        return LabelledScan(self.image[0].float().cpu().numpy(), label, self.spacing)
 
 
 class AttentionRecorder(Callback):
@@ -88,12 +89,12 @@ class AttentionRecorder(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch, except in Lightning's sanity check before the first one."""
         if trainer.is_global_zero and not trainer.sanity_checking:
-            self.record(_network(pl_module), trainer.current_epoch)
+            self.record(pl_module.get_submodule("network"), trainer.current_epoch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the films."""
         if trainer.is_global_zero:
-            self.write_films(_network(pl_module))
+            self.write_films(pl_module.get_submodule("network"))
 
     def record(self, network: nn.Module, epoch: int) -> None:
         """Record ``epoch`` for all cases, replacing rows that an interrupted run left of it and later ones."""
@@ -201,17 +202,12 @@ def _mean_contrasts(rows: Sequence[Row]) -> dict[str, float]:
     return {name: fmean(found) for name, found in values.items()}
 
 
-def _network(module: Any) -> nn.Module:
-    """Return the network of a ``SegmentationTask``."""
-    return module.network
-
-
 def patch_on_organ(case: ValidationImage, patch_size: tuple[int, ...]) -> ValidationImage:
     """Return the patch at the centre of the foreground's bounding box; of the volume if there is no foreground.
 
     It lies within the volume and is smaller than ``patch_size`` if the volume is.
     """
-    places = np.argwhere(case.label > 0)
+    places = np.argwhere((case.label > 0) & (case.label != IGNORED))
     low, high = (places.min(axis=0), places.max(axis=0) + 1) if len(places) else (0, np.array(case.label.shape))
     middles = (np.asarray(low) + np.asarray(high)) // 2
     box = tuple(

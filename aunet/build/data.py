@@ -1,16 +1,16 @@
 """Construction of the cases that a configuration names, and the facts of the run that follow from them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
-from typing import Any
+from typing import Any, cast, get_origin
 
 from hydra.errors import InstantiationException
 from hydra.utils import get_object, instantiate
 
 from aunet.build.preprocessing import apply_given_modality, check_lengths, decide_intensity_facts
 from aunet.config.draft import Draft, compose_draft
-from aunet.config.schema import DataConfig, DatasetFacts, RunConfig, Target
+from aunet.config.schema import DataConfig, DatasetFacts, RunConfig, TargetNode
 from aunet.config.trust import SOURCE_ALONE
 from aunet.config.words import names_dataset, path_of
 from aunet.data.cohort.case import Cohort
@@ -19,7 +19,7 @@ from aunet.data.cohort.groups import groups_by_name, present_classes
 from aunet.data.cohort.selection import mended_cohort, selected_cohort
 from aunet.data.cohort.split_file import read_splits
 from aunet.data.cohort.splits import Fold, Splits, SplitSizes, split_cases
-from aunet.data.patches.planning import PatchPlan, plan_patches
+from aunet.data.patches.planning import PatchPlan, check_plan, plan_patches
 from aunet.errors import UserError
 from aunet.training.hardware import check_can_be_sharded
 
@@ -57,6 +57,8 @@ def fill_in_facts(draft: Draft, cohort: Cohort) -> RunConfig:
     check_lengths(draft.data)
     check_can_be_sharded(draft.trainer)
     plan = _plan_patches(draft, cohort)
+    if not cohort.is_phantom and not draft.resume:
+        check_plan(cohort.own.cases, plan)
     modality, modalities, intensities = decide_intensity_facts(draft, cohort.own)
     facts = DatasetFacts(
         in_channels=cohort.num_channels,
@@ -100,7 +102,7 @@ def _split_own(data: DataConfig, cohort: Cohort) -> Splits:
     )
 
 
-def build_object(node: Target, **arguments: Any) -> Any:
+def build_object(node: TargetNode, **arguments: Any) -> Any:
     """Return the object that ``node`` names, built with ``arguments`` too.
 
     Raises:
@@ -114,11 +116,22 @@ def build_object(node: Target, **arguments: Any) -> Any:
             raise error.__cause__ from None
         # A source also reads files, and an error there is not caused by an argument of the user.
         if isinstance(error.__cause__, TypeError | ValueError) and not node["_target_"].startswith("aunet.data."):
-            raise UserError(
-                f"{node['_target_']} refuses its arguments: {error.__cause__}. Compare their values and types with"
-                " its documentation."
-            ) from error
+            remedy = _lists_wanted(node) or "Compare their values and types with its documentation."
+            raise UserError(f"{node['_target_']} refuses its arguments: {error.__cause__}. {remedy}") from error
         raise
+
+
+def build_entry(entry: object) -> object:
+    """Return the object that ``entry`` of a list of the user's own objects names; None unless it is such a node."""
+    return build_object(cast(TargetNode, entry)) if isinstance(entry, Mapping) and "_target_" in entry else None
+
+
+def _lists_wanted(node: TargetNode) -> str:
+    """Return the remedy for arguments of one value where the class takes several; empty if there are none."""
+    parameters = signature(get_object(node["_target_"])).parameters
+    wanted = [name for name, parameter in parameters.items() if get_origin(parameter.annotation) in (Sequence, list)]
+    single = [f"{name}=[{node[name]},…]" for name in wanted if isinstance(node.get(name), int | float)]
+    return f"Write a list: {', '.join(single)}." if single else ""
 
 
 def _plan_patches(draft: Draft, cohort: Cohort) -> PatchPlan:

@@ -13,11 +13,11 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from aunet.build.data import build_object
+from aunet.build.data import build_entry, build_object
 from aunet.build.inferer import build_inferer
 from aunet.build.preprocessing import build_preprocessing
 from aunet.config.draft import load_draft, load_run_config
-from aunet.config.schema import DatasetFacts, InferenceConfig, RunConfig, Target, TrainerConfig
+from aunet.config.schema import DatasetFacts, InferenceConfig, RunConfig, TargetNode, TrainerConfig
 from aunet.config.words import path_of
 from aunet.errors import UserError
 from aunet.inference.chosen_postprocessing import read_choice
@@ -31,7 +31,7 @@ from aunet.inference.training_range import TrainingRange
 from aunet.machine import local_rank
 from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
-from aunet.runs.run_folder import RunFolder, checkpoint_of_run
+from aunet.runs.run_folder import RunFolder, checkpoint_of_run, is_run_folder
 from aunet.runs.tensor_files import UnreadableTensorsError, read_tensors
 from aunet.targets import target_of
 from aunet.training.hardware import HardwareChoice, choose_for_hardware, choose_for_prediction, set_tf32
@@ -45,9 +45,19 @@ def build_network(config: RunConfig) -> nn.Module:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = build_object(config.model.network)
+        network = _build(config.model.network)
     _check_spatial_dims(config, network)
     return SliceBySlice(network) if config.dataset.spatial_dims == 2 else network
+
+
+def _build(node: TargetNode) -> nn.Module:
+    """Build the network; an error that begins with one of its arguments begins with the whole key instead."""
+    try:
+        return build_object(node)
+    except UserError as error:
+        if str(error).partition("=")[0] not in node:
+            raise
+        raise UserError(f"model.network.{error}") from None
 
 
 def _check_spatial_dims(config: RunConfig, network: nn.Module) -> None:
@@ -73,7 +83,7 @@ def build_postprocessing(inference: InferenceConfig) -> list[Postprocessing]:
     """
     steps: list[Postprocessing] = []
     for number, node in enumerate(inference.postprocessing):
-        built: object = build_object(cast(Target, node)) if isinstance(node, Mapping) and "_target_" in node else None
+        built = build_entry(node)
         if not callable(built):
             raise UserError(
                 f"inference.postprocessing[{number}]={node}: not a step. Write {{_target_: my_package.MyStep}}, a class"
@@ -165,6 +175,8 @@ def build_region(config: RunConfig, coarse: Path | None = None, device: str | No
             )
         return None
     coarse = coarse or path_of(data.region)
+    if not is_run_folder(coarse):
+        raise UserError(f"data.region={data.region}: not a run folder. Give the folder of a finished run.")
     found = load_run_config(coarse, config.trusted_modules)
     checkpoint = checkpoint_of_run(coarse)
     _check_region(data.region, config.dataset, found)

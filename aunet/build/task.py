@@ -1,18 +1,21 @@
 """Construction of a training's loaders and task from a configuration."""
 
+import math
 from collections.abc import Callable, Sequence
 
+import torch
 from monai.losses.focal_loss import FocalLoss
 from torch import nn
+from torch.optim import Optimizer
 
 from aunet.build.data import build_object
 from aunet.build.inferer import build_validation_inferer
 from aunet.build.mirror_images import check_exchanges
 from aunet.build.model import build_network
 from aunet.build.store import build_store
-from aunet.build.workers import batch_bytes, choose_num_workers
+from aunet.build.workers import batch_bytes, check_memory, choose_num_workers
 from aunet.classes import Labels
-from aunet.config.schema import LossConfig, OptimizerConfig, RunConfig, TrainerConfig
+from aunet.config.schema import LossConfig, OptimizerConfig, RunConfig, TargetNode, TrainerConfig
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
@@ -20,6 +23,7 @@ from aunet.data.patches.augmentation import Augmentation
 from aunet.errors import UserError
 from aunet.losses.class_weights import build_weighted_loss, list_weights
 from aunet.messages import did_you_mean
+from aunet.networks import UNet
 from aunet.networks.slice_by_slice import unwrap
 from aunet.runs import ranks
 from aunet.training.callbacks.run_clock import RunClock
@@ -32,6 +36,7 @@ def build_data(config: RunConfig, cohort: Cohort, splits: Splits, num_ranks: int
     """Return the loaders of a run for this rank; ``num_ranks`` is needed if the ranks are not started yet."""
     data, augmentation = config.data, build_augmentation(config)
     num_ranks = num_ranks or ranks.num_ranks()
+    check_memory(config.dataset, num_ranks)
     return SegmentationData(
         cohort=cohort,
         splits=splits,
@@ -58,20 +63,59 @@ def build_augmentation(config: RunConfig) -> Augmentation:
     return augmentation
 
 
+def build_optimizer_factory(optimizer: OptimizerConfig) -> Callable[..., Optimizer]:
+    """Return the function from parameters to their optimizer; raise UserError if it would refuse its arguments."""
+    factory: Callable[..., Optimizer] = build_object(optimizer.factory)
+    try:
+        factory([nn.Parameter(torch.zeros(1))])
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"optimizer.factory: {optimizer.factory['_target_']} with {_arguments(optimizer.factory)}: {error}. Correct"
+            " optimizer.factory.<argument>=…"
+        ) from error
+    return factory
+
+
 def build_schedule(optimizer: OptimizerConfig, trainer: TrainerConfig) -> Callable[[float], float]:
-    """Return the function from the share of the training done to the share of the learning rate."""
+    """Return the function from the share of the training done to the share of the learning rate.
+
+    Raises:
+        UserError: if it refuses its arguments, or if a share of the learning rate is not a number from 0 on.
+    """
     if trainer.probe == "lr_find":
         return rising
     # An extended run has more epochs than the schedule in its config.yaml.
-    epochs = {"max_epochs": trainer.max_epochs} if "max_epochs" in optimizer.schedule else {}
-    return build_object(optimizer.schedule, **epochs)
+    epochs = {"max_epochs": trainer.max_epochs} if counts_epochs(optimizer) else {}
+    schedule: Callable[[float], float] = build_object(optimizer.schedule, **epochs)
+    try:
+        is_sound = all(0 <= schedule(progress) < math.inf for progress in (0.0, 0.5, 1.0))
+    except (TypeError, ValueError, ArithmeticError) as error:
+        is_sound, reason = False, f": {error}"
+    else:
+        reason = " has a share of the learning rate that is not a number from 0 on"
+    if not is_sound:
+        raise UserError(
+            f"optimizer.schedule: {optimizer.schedule['_target_']} with {_arguments(optimizer.schedule)}{reason}."
+            " Correct optimizer.schedule.<argument>=…"
+        )
+    return schedule
+
+
+def counts_epochs(optimizer: OptimizerConfig) -> bool:
+    """Return whether the schedule counts epochs, however many of them a limit of time leaves."""
+    return "max_epochs" in optimizer.schedule
+
+
+def _arguments(node: TargetNode) -> str:
+    return ", ".join(f"{name}={value}" for name, value in node.items() if not name.startswith("_")) or "no arguments"
 
 
 def build_task(
     config: RunConfig, labels: Labels, augmentation: Augmentation, clock: RunClock, choice: HardwareChoice
 ) -> SegmentationTask:
     """Return the network with its loss and optimizer."""
-    network, factory = build_network(config), build_object(config.optimizer.factory)
+    network, factory = build_network(config), build_optimizer_factory(config.optimizer)
+    check_statistics(network, config)
     freeze_parts(network, config.trainer.freeze)
     return SegmentationTask(
         network=network,
@@ -83,7 +127,7 @@ def build_task(
         labels=labels,
         optimizer=fused_where_possible(factory) if choice.is_fused else factory,
         schedule=build_schedule(config.optimizer, config.trainer),
-        progress=clock.progress,
+        progress=clock.share_of_epochs if counts_epochs(config.optimizer) else clock.progress,
         window=build_validation_inferer(config, network, choice.autocast_type),
         augmentation=augmentation,
         seed=config.seed,
@@ -127,6 +171,26 @@ def _check_for_regions(loss: nn.Module) -> nn.Module:
             " data.target_regions has none for the voxels outside it. Set loss.function.include_background=false."
         )
     return loss
+
+
+def check_statistics(network: nn.Module, config: RunConfig) -> None:
+    """Raise UserError if a norm of our networks would have a single value per channel, at the coarsest level."""
+    unet, facts = unwrap(network), config.dataset
+    if not isinstance(unet, UNet) or unet.layers.norm == "group":
+        return
+    num_ranks = ranks.num_ranks()
+    patches = facts.batch_size if config.trainer.sync_batchnorm else max(1, facts.batch_size // num_ranks)
+    sides = zip(facts.patch_size, unet.size_multiple, strict=False)  # a 2D network takes slices one voxel thick
+    voxels = math.prod(length // unit for length, unit in sides)
+    if voxels * (patches if unet.layers.norm == "batch" else 1) > 1:
+        return
+    of_ranks = f" on each of {num_ranks} processes" if num_ranks > 1 else ""
+    larger = [2 * length if length > 1 else 1 for length in facts.patch_size]
+    raise UserError(
+        f"data.patch_size={list(facts.patch_size)}: with data.batch_size={facts.batch_size}{of_ranks} the coarsest"
+        f" level of model={config.model.name} has a single voxel, of which norm={unet.layers.norm} has no statistics."
+        f" Set data.patch_size={larger}, or model.network.norm=group."
+    )
 
 
 def freeze_parts(network: nn.Module, parts: Sequence[str]) -> None:

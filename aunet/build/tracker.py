@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from aunet.build.data import build_object
-from aunet.config.schema import RunConfig, Target, as_plain
+from aunet.config.schema import RunConfig, TargetNode, as_plain
 from aunet.errors import UserError
 from aunet.runs.run_folder import RunFolder
 from aunet.tracking.guarded_tracker import GuardedTracker
@@ -55,5 +55,5 @@ def _prepare(name: str, node: object, run: TrackedRun) -> Callable[[], Tracker]:
             f"logger.trackers.{name}={node}: a tracker is a class with its arguments. Write"
             f" logger.trackers.{name}._target_=my_package.MyTracker, or null for none."
         )
-    made: Callable[..., Tracker] = build_object(cast(Target, node), _partial_=True)
+    made: Callable[..., Tracker] = build_object(cast(TargetNode, node), _partial_=True)
     return partial(made, run)

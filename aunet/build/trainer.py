@@ -3,9 +3,8 @@
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
@@ -14,8 +13,8 @@ from rich.progress import Progress
 from torch import nn
 
 from aunet.attention.recorder import AttentionRecorder, ValidationImage
-from aunet.build.data import build_object
-from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, Target, TrainerConfig
+from aunet.build.data import build_entry
+from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, TrainerConfig
 from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.machine import is_started_as_rank
@@ -36,13 +35,13 @@ from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.sharding import WholeForValidation
 from aunet.training.time_plan import duration_in_seconds
 from aunet.training.trial_steps import BatchShape
-from aunet.training.validation_pace import ValidationPace
+from aunet.training.validation_pace import ValidationOfStop, ValidationPace
 
 
 def build_clock(trainer: TrainerConfig) -> RunClock:
     """Return the clock that measures the progress of the run."""
     steps_per_epoch = count_steps(trainer.batches_per_epoch, trainer.accumulate)
-    return RunClock(trainer.max_epochs, steps_per_epoch, duration_in_seconds(trainer.max_time))
+    return RunClock(trainer.max_epochs, steps_per_epoch, duration_in_seconds(trainer.max_time), trainer.validate_every)
 
 
 def build_forecast(
@@ -146,6 +145,7 @@ def build_callbacks(
         ProgressDisplay(progress, clock),
         EpochTables(folder, data.cohort.labels, config.dataset.batch_size, tracker, lambda: recorder.contrasts),
         recorder,
+        ValidationOfStop(),
         *([WeightsBack(average)] if average else []),
         *([WholeForValidation()] if task.is_sharded else []),
     ]
@@ -160,7 +160,7 @@ def build_own_callbacks(trainer: TrainerConfig) -> list[Callback]:
     built: list[Callback] = []
     for number, node in enumerate(trainer.callbacks):
         key = f"trainer.callbacks[{number}]"
-        found: object = build_object(cast(Target, node)) if isinstance(node, Mapping) and "_target_" in node else None
+        found = build_entry(node)
         if not isinstance(found, Callback):
             raise UserError(
                 f"{key}={node}: not a callback of Lightning. Write {{_target_: my_package.MyCallback}}, a subclass of"

@@ -5,10 +5,10 @@ import math
 
 import torch
 
-from aunet.config.schema import RunConfig
+from aunet.config.schema import DatasetFacts, RunConfig
 from aunet.data.patches.augmentation import Augmentation
 from aunet.errors import UserError
-from aunet.machine import free_shared_memory
+from aunet.machine import free_shared_memory, memory_bytes
 from aunet.messages import gigabytes
 
 _log = logging.getLogger(__name__)
@@ -55,6 +55,21 @@ def batch_bytes(config: RunConfig, augmentation: Augmentation, num_ranks: int) -
     voxels = math.prod(map(max, zip(*boxes, strict=True)))
     facts = config.dataset
     return facts.batch_size // num_ranks * voxels * (_BYTES_PER_CHANNEL * facts.in_channels + 1)
+
+
+def check_memory(facts: DatasetFacts, num_ranks: int) -> None:
+    """Raise UserError if a batch with the network's output and its gradient, the least of a step, exceeds the memory.
+
+    Only sizes that were mistyped fail: the features of the network need more than these.
+    """
+    voxels = facts.batch_size // num_ranks * math.prod(facts.patch_size)
+    needed = voxels * _BYTES_PER_CHANNEL * (facts.in_channels + 2 * facts.num_classes)
+    if needed > memory_bytes():
+        raise UserError(
+            f"data.batch_size={facts.batch_size} with data.patch_size={facts.patch_size}: a batch and the network's"
+            f" output need more than {gigabytes(needed)}, and this machine has {gigabytes(memory_bytes())}. Set a"
+            " smaller one, or leave both out, which chooses sizes that fit."
+        )
 
 
 def _default_number() -> int:

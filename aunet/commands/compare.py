@@ -1,6 +1,7 @@
 """`aunet compare`: put runs side by side in the paper's table, with paired statistics of their differences."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,9 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _margin(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: a margin must be above 0.")
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: a margin must be a number above 0.")
     return value
 
 
@@ -115,6 +119,7 @@ def read_runs(
     from aunet.evaluation.setting_differences import setting_differences
 
     if len(folders) < fewest:
+        read_record(folders[0])
         raise UserError(f"{folders[0]}: one run alone; a comparison needs two or more run folders.")
     runs: list[ComparedRun] = []
     for folder in folders:
@@ -159,7 +164,6 @@ def measure_forward_pass(
 ) -> "tuple[list[ComparedRun], str]":
     """Return the runs with the GFLOP and the median time (s) of their networks' forward passes, and a note."""
     from dataclasses import replace
-    from math import isnan
 
     import numpy as np
     import torch
@@ -182,7 +186,7 @@ def measure_forward_pass(
         replace(
             run,
             forward_seconds=float(median),
-            gflop=_count_gflop(network, of_run, run.patch_size) if isnan(run.gflop) else run.gflop,
+            gflop=_count_gflop(network, of_run, run.patch_size) if math.isnan(run.gflop) else run.gflop,
         )
         for run, network, of_run, median in zip(runs, networks, channels, np.median(seconds, axis=0), strict=True)
     ]
@@ -191,9 +195,7 @@ def measure_forward_pass(
 
 
 def _count_gflop(network: "nn.Module", in_channels: int, patch_size: Sequence[int]) -> float:
-    from math import nan
-
     from aunet.networks.inspection.cost import forward_gflop  # costs a second of imports
 
     gflop = forward_gflop(network, in_channels, patch_size)
-    return nan if gflop is None else gflop
+    return math.nan if gflop is None else gflop

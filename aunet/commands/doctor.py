@@ -163,8 +163,10 @@ def _write_fixes(path: Path, cohort: "Cohort", examination: "Examination") -> st
 
 
 def _raise_if_serious(output: Path, examination: "Examination", *, is_fixed: bool) -> None:
-    from aunet.doctor.finding import NOT_LISTED
+    from aunet.doctor.finding import MISSING_PACKAGE, NOT_LISTED
 
+    if needs := [found.message for found in examination.findings if found.kind is MISSING_PACKAGE]:
+        raise UserError("\n".join(f"A package is missing for {need}" for need in needs))
     num_cases = len(examination.unusable - {""}) + sum(found.kind is NOT_LISTED for found in examination.findings)
     if num_cases:
         cases = "1 case" if num_cases == 1 else f"{num_cases} cases"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aunet.classes import describe_classes
-from aunet.commands.shared_options import add_output, add_trust, check_output
+from aunet.commands.shared_options import add_config_dir, add_output, add_trust, check_config_dir_used, check_output
 from aunet.config.words import names_dataset, path_of
 from aunet.errors import UserError
 
@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_output(parser, "folder for the scores")
     add_trust(parser)
+    add_config_dir(parser)
     parser.add_argument(
         "--classes",
         nargs="+",
@@ -99,9 +100,13 @@ def evaluate(arguments: argparse.Namespace) -> None:
     from aunet.metrics.mesh_distance import check_meshes
     from aunet.reporting.tables import score_table
     from aunet.runs.inner_folders import ScoreFolder
+    from aunet.runs.run_folder import RunFolder, is_run_folder
     from aunet.terminal import table_console
 
     check_output(arguments.output)
+    if is_run_folder(arguments.predictions):
+        own = RunFolder(arguments.predictions).test.predictions
+        raise UserError(f"{arguments.predictions}: a run. Give the folder of its label maps, {own}.")
     values_of_class = parse_classes(arguments.classes) if arguments.classes else None
     scoring = replace(
         parse_scoring(arguments.tolerance),
@@ -139,9 +144,11 @@ def _choose(
     arguments: argparse.Namespace,
 ) -> "Callable[[argparse.Namespace, ClassValues | None, Scoring], Scored]":
     """Return the way to score: a table of pairs, a dataset or a folder of references."""
-    if arguments.predictions.suffix.lower() == ".csv":
-        return _of_pairs
-    return _against_dataset if names_dataset(arguments.references) else _against_folder
+    is_table = arguments.predictions.suffix.lower() == ".csv"
+    if names_dataset(arguments.references) and not is_table:
+        return _against_dataset
+    check_config_dir_used(arguments.config_dir)
+    return _of_pairs if is_table else _against_folder
 
 
 def _of_pairs(arguments: argparse.Namespace, values_of_class: "ClassValues | None", scoring: "Scoring") -> Scored:
@@ -222,7 +229,7 @@ def _against_dataset(
         raise UserError(
             f"{arguments.predictions}: no class_names.json says what the values mean. Name them: --classes spleen=1 …"
         )
-    cohort = build_cohort_of_words(arguments.references, arguments.trust)
+    cohort = build_cohort_of_words(arguments.references, arguments.trust, arguments.config_dir)
     if labels is not None and bool(labels.regions) != bool(cohort.labels.regions):
         both = f"{describe_classes(labels)}, and {cohort.name} {describe_classes(cohort.labels)}"
         raise UserError(

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aunet.commands.shared_options import add_output, add_trust, check_output
+from aunet.commands.shared_options import add_config_dir, add_output, add_trust, check_config_dir_used, check_output
 from aunet.config.words import is_setting, key_of, names_dataset, path_of
 from aunet.errors import UserError
+from aunet.messages import counted
 
 if TYPE_CHECKING:
     from aunet.inference.output_format import OutputFormat
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=_INPUT_HELP)
     add_output(parser, "folder for the label maps")
     add_trust(parser)
+    add_config_dir(parser)
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace label maps that are there already")
     existing.add_argument(
@@ -61,8 +63,9 @@ def predict(arguments: argparse.Namespace) -> None:
     runs, inputs = split_runs(arguments.run, inputs)
     label_format = _find_format(arguments)
     is_replacing = arguments.overwrite or arguments.skip_existing
-    files = _find_files(inputs, output, arguments.trust, is_overwriting=is_replacing, label_format=label_format)
-    predictor = load_predictor(runs, check_device(arguments.device), arguments.trust, _read_inference(words))
+    trusted, own_folders = arguments.trust, arguments.config_dir
+    files = _find_files(inputs, output, trusted, own_folders, is_overwriting=is_replacing, label_format=label_format)
+    predictor = load_predictor(runs, check_device(arguments.device), trusted, _read_inference(words))
     outputs = Outputs(arguments.probabilities, arguments.uncertainty, arguments.attention)
     delivery = Delivery(output, outputs, arguments.overlay, label_format)
     predict_files(predictor, files, delivery, is_continued=arguments.skip_existing)
@@ -134,6 +137,7 @@ def _find_files(
     inputs: Sequence[str],
     output: Path,
     trusted_modules: Sequence[str],
+    own_folders: Sequence[Path],
     *,
     is_overwriting: bool,
     label_format: "OutputFormat | None",
@@ -141,6 +145,7 @@ def _find_files(
     from aunet.inference.prediction_files import scan_files, scan_files_of_cases
 
     if not names_dataset(inputs):
+        check_config_dir_used(own_folders)
         if isinstance(sys.stdin, io.TextIOWrapper):
             sys.stdin.reconfigure(errors="surrogateescape")  # as Python reads file names of any encoding
         listed = [read_list(list(sys.stdin)) if word == _STANDARD_INPUT else [word] for word in inputs]
@@ -148,7 +153,7 @@ def _find_files(
         return scan_files(paths, output, is_overwriting=is_overwriting, label_format=label_format)
     from aunet.pipeline.configuration import build_cohort_of_words
 
-    cohort = build_cohort_of_words(inputs, trusted_modules)
+    cohort = build_cohort_of_words(inputs, trusted_modules, own_folders)
     return scan_files_of_cases(cohort.cases, output, is_overwriting=is_overwriting, label_format=label_format)
 
 
@@ -162,5 +167,6 @@ def check_device(name: str | None) -> str | None:
         raise UserError(f"--device {name}: no such device; use cpu, cuda or cuda:N.") from error
     available = torch.cuda.device_count()
     if device.type not in ("cpu", "cuda") or (device.type == "cuda" and (device.index or 0) >= available):
-        raise UserError(f"--device {name}: this machine has the CPU and {available} CUDA devices; name one of them.")
+        devices = f"the CPU and {counted(available, 'CUDA device')} that torch can use"
+        raise UserError(f"--device {name}: this machine has {devices}. Name one of them, or leave --device out.")
     return name

@@ -26,9 +26,18 @@ def add_config_dir(parser: ArgumentParser) -> None:
         "--config-dir",
         action="append",
         default=[],
+        type=path_of,
         metavar="DIR",
         help="a folder of your own settings: data=mine is DIR/data/mine.yaml; its files precede those of aunet",
     )
+
+
+def check_config_dir_used(folders: Sequence[Path]) -> None:
+    """Raise UserError for ``--config-dir`` beside words that name no dataset, whose settings alone it can hold."""
+    if folders:
+        raise UserError(
+            f"--config-dir {folders[0]}: has no effect without a dataset. Name one of it, data=NAME, or leave it out."
+        )
 
 
 def add_output(parser: ArgumentParser, help_text: str) -> None:
@@ -48,10 +57,9 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> tuple[Namespace
     options, overrides = parser.parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see '{parser.prog} --help'.")
-    folders = [quote(str(path_of(folder).absolute())) for folder in options.config_dir]
     for option, key, values in (
         ("--trust", "trusted_modules", options.trust),
-        ("--config-dir", "hydra.searchpath", folders),
+        ("--config-dir", "hydra.searchpath", [quote(str(folder.absolute())) for folder in options.config_dir]),
     ):
         if values and (given := last_value(overrides, key)) is not None:
             raise UserError(f"{option} beside {key}={given}: both set the same key. Give one of them.")

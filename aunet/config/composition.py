@@ -35,7 +35,7 @@ from aunet.config.overrides import (
 )
 from aunet.config.schema import Plain, RunConfig
 from aunet.config.trust import check_targets
-from aunet.config.validation import check_rules, convert_types, list_known_keys
+from aunet.config.validation import check_rules, convert_types, list_known_keys, type_of_key
 from aunet.config.words import key_of
 from aunet.errors import UserError
 
@@ -111,7 +111,7 @@ def resolve_config(
         raise UserError(
             f"dataset.{key} has no value. It is known once the data are read; a run's config.yaml holds it."
         )
-    resolved = convert_types(OmegaConf.create(to_plain(complete, resolve=True)))
+    resolved = _fill_in(complete)
     values = to_plain(resolved)
     for key, text in strings_in(values):
         if "${" in text:
@@ -121,6 +121,15 @@ def resolve_config(
     check_rules(values)
     check_targets(values, resolved.trusted_modules, built)
     return cast(RunConfig, OmegaConf.to_object(resolved))
+
+
+def _fill_in(config: DictConfig) -> DictConfig:
+    """Return the typed ``config`` with the value of each interpolation in its place, which changes ``config``."""
+    try:
+        OmegaConf.resolve(config)
+    except OmegaConfBaseException:  # converting again takes seven times as long, and names the key
+        return convert_types(OmegaConf.create(to_plain(config, resolve=True)))
+    return config
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -167,6 +176,11 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
             raise UserError(
                 f"{group}/{part}: the chosen {group} has no {part}. Choose a {group}= that has one."
             ) from error
+        if present := re.match(r"Could not append to config. An item is already at '([^']+)'", reason):
+            raise UserError(f"+{present[1]}: this key exists already. Write {present[1]}=… without the +.") from error
+        if mistyped := re.match(r"Error merging override ([\w./]+)=(.*)", reason):
+            key, value = mistyped.groups()
+            raise UserError(f"{key}={value}: {key} must be {type_of_key(key)}.") from error
         if null := re.match(r"Could not delete from config. '([^']+)' does not exist", reason):
             raise UserError(
                 f"~{null[1]}: this key has no value to remove. To unset it, write {null[1]}=null."

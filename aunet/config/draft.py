@@ -24,7 +24,8 @@ from aunet.config.trust import NETWORK_ALONE
 from aunet.config.words import path_of
 from aunet.errors import UserError
 from aunet.files import write_text
-from aunet.runs.run_folder import RunFolder
+from aunet.messages import shortened
+from aunet.runs.run_folder import RunFolder, is_run_folder, runs_inside
 
 _RESTORE = "Restore the run's own file."
 # A YAML error may quote a line of any length.
@@ -252,13 +253,20 @@ def _naming(file: Path) -> Generator[None]:
         raise UserError(f"{file}: nested too deeply. {_RESTORE}") from None
 
 
+def _nearby_runs(path: Path) -> str:
+    """Return the remedy for a path that is not a run's folder: the run that it lies in, or those that it holds."""
+    if around := next((folder for folder in path.parents if is_run_folder(folder)), None):
+        return f"It lies in the run {around}: give that folder."
+    inside = [folder.name for folder in runs_inside(path)]
+    found = f" It holds {shortened(inside)}." if inside else ""
+    return f"Give the folder that training printed; 'aunet runs FOLDER' lists the runs in a folder.{found}"
+
+
 def _read_config(run_folder: Path, trusted_modules: Sequence[str]) -> DictConfig:
     """Return ``config.yaml`` with the keys that were added since it was written, not yet checked."""
     file = RunFolder(run_folder).config
     if not file.is_file():
-        raise UserError(
-            f"{run_folder}: not a run folder, as it has no {file.name}. Give the folder that training printed."
-        )
+        raise UserError(f"{run_folder}: not a run folder, as it has no {file.name}. {_nearby_runs(run_folder)}")
     try:
         config = OmegaConf.load(file)
     # OmegaConf asserts the types of what it reads, and Python limits the digits of whole numbers.

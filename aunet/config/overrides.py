@@ -1,6 +1,7 @@
 """Hydra's overrides: parsed, checked against the options and keys, and split into the jobs of a sweep."""
 
 import logging
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
@@ -12,12 +13,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
-from aunet.config.words import for_hydra, key_of, parse_word
+from aunet.config.words import for_hydra, key_of, parse_word, path_of
 from aunet.errors import UserError
 from aunet.messages import did_you_mean
 
 _log = logging.getLogger(__name__)
 
+# Keys that are filled in once the data are read.
+_FACTS = "dataset."
 # Former name of an option -> its present name, and why it changed.
 _RENAMED_OPTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "model": {"attention_gate_per_class": ("attention_multidimensional", "as it ties no gate to a class")},
@@ -83,14 +86,15 @@ def check_keys(overrides: Sequence[Override], known: Collection[str], loader: Co
         key = override.key_or_group
         is_new = override.is_add() or override.is_force_add()
         if not (is_new or key in known or options_of(override, loader)):
-            remedy = _remedy_of_argument(key, known) or did_you_mean(key, known) or " See docs/settings.md."
+            settable = [other for other in known if not other.startswith(_FACTS)]
+            remedy = _remedy_of_argument(key, known) or did_you_mean(key, settable) or " See docs/settings.md."
             raise UserError(f"{override.input_line}: there is no key or group {key!r}.{remedy}")
 
 
 def _remedy_of_argument(key: str, known: Collection[str]) -> str:
     """Return the remedy for an argument that no YAML file lists; empty unless ``key`` lies in a class's arguments."""
-    parents = (key[: match.start()] for match in re.finditer(r"\.", key))
-    parent = next((parent for parent in parents if f"{parent}._target_" in known), None)
+    parents = [key[: match.start()] for match in re.finditer(r"\.", key)]
+    parent = next((parent for parent in reversed(parents) if f"{parent}._target_" in known), None)
     if parent is None:
         return ""
     names = {other.rpartition(".")[2]: other for other in known if other.startswith(f"{parent}.")}
@@ -153,6 +157,11 @@ def _parse(text: str, parser: OverridesParser) -> Override:
     try:
         [override] = parser.parse_overrides([text])
     except (HydraException, ValueError) as error:
+        if "=" not in text and os.path.exists(path_of(text)):  # noqa: PTH110 - False for a name that no file can have
+            raise UserError(
+                f"{text}: a path without the key that it is the value of. Write data.root={text} beside data=NAME, or"
+                f" resume={text} for a run."
+            ) from None
         reason = str(error).splitlines()[0]
         raise UserError(
             f"{text!r} is not an override ({reason}). Write key=value, as in trainer.max_epochs=3; "

@@ -12,7 +12,7 @@ from aunet.classes import Labels
 # Plain containers of values that the schema cannot know, or of a whole configuration.
 Plain = dict[str, Any]
 # A node with a ``_target_``, the class or function to build, and its arguments.
-Target = Plain
+TargetNode = Plain
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class DataConfig:
     root: str | None = required()
     cache: str = required()
     recipe: str = required(one_of("scans", "phantom"))
-    source: Target = required()
+    source: TargetNode = required()
     classes: Plain | None = required()
     target_regions: Plain | None = required()
     other_labels: str = required(one_of("error", "background"))
@@ -169,7 +169,7 @@ class DataConfig:
     num_workers: int | str = required(Rule("auto or not negative", lambda value: value == "auto" or _is_count(value)))
     split: SplitConfig = field(default_factory=SplitConfig)
     fold: int | None = required(NOT_NEGATIVE)
-    augmentation: Target = required()
+    augmentation: TargetNode = required()
 
 
 @dataclass
@@ -178,7 +178,7 @@ class ModelConfig:
 
     name: str = required()
     size_multiple: int | None = required(AT_LEAST_ONE)
-    network: Target = required()
+    network: TargetNode = required()
 
 
 @dataclass
@@ -186,7 +186,7 @@ class LossConfig:
     """The loss. ``level_reduction`` combines the losses of deeply supervised levels."""
 
     name: str = required()
-    function: Target = required()
+    function: TargetNode = required()
     # Of all classes, or class -> weight of some.
     class_weights: Any = field(default=None, metadata={"rule": WEIGHTS})
     level_reduction: str = field(default="mean", metadata={"rule": one_of("mean", "sum")})
@@ -197,8 +197,8 @@ class OptimizerConfig:
     """The optimizer and the schedule of its learning rate."""
 
     name: str = required()
-    factory: Target = required()
-    schedule: Target = required()
+    factory: TargetNode = required()
+    schedule: TargetNode = required()
 
 
 @dataclass

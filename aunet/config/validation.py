@@ -6,7 +6,7 @@ from functools import cache
 from typing import cast, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigKeyError, ConfigTypeError, OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, ConfigTypeError, KeyValidationError, OmegaConfBaseException
 
 from aunet.config.schema import Rule, RunConfig
 from aunet.errors import UserError
@@ -26,10 +26,15 @@ def convert_types(config: DictConfig) -> DictConfig:
         key = str(error.full_key)
         remedy = _package_remedy(config, key) or did_you_mean(key, list_known_keys())
         raise UserError(f"{key}: there is no such key.{remedy}") from None
+    except KeyValidationError as error:
+        group, _, name = str(error.full_key).rpartition(".")
+        raise UserError(
+            f"{group}: {name} is not a name. Write names first, then values, as in '{group}={{spleen: 1}}'."
+        ) from None
     except OmegaConfBaseException as error:
         key = str(error.full_key)
         value = OmegaConf.select(config, key, throw_on_resolution_failure=False)
-        raise UserError(f"{key}={_shown(value)}: {key.partition('[')[0]} must be {_type_of(key)}.") from None
+        raise UserError(f"{key}={_shown(value)}: {key.partition('[')[0]} must be {type_of_key(key)}.") from None
 
 
 def list_known_keys() -> list[str]:
@@ -66,7 +71,7 @@ def check_rules(values: Mapping[str, object]) -> None:
     for key, _, rule in _schema_entries(RunConfig):
         value = _at(values, key)
         if value == "???":
-            raise UserError(f"{key} has no value. Give it {_type_of(key)}: {key}=…")
+            raise UserError(f"{key} has no value. Give it {type_of_key(key)}: {key}=…")
         is_split = isinstance(value, list) and not (rule and rule.is_of_list)
         entries: Sequence[object] = cast(list[object], value) if is_split else [value]
         for entry in entries:
@@ -117,13 +122,13 @@ _WORDS = {
     "float": "a number",
     "str": "text",
     "bool": "true or false",
-    "dict": "a group of keys",
+    "dict": "keys with values such as {name: 1}",
     "NoneType": "null",
     "Any": "a value",
 }
 
 
-def _type_of(key: str) -> str:
+def type_of_key(key: str) -> str:
     """Return the type of the schema's ``key`` in words (``a whole number``); for a list's entry, the list's type."""
     types = {name: type_ for name, type_, _ in _schema_entries(RunConfig)}
     type_ = types.get(key.partition("[")[0])

@@ -9,7 +9,7 @@ from aunet.data.cohort.case import Case, Cohort, Modality
 from aunet.data.cohort.class_sides import paired, place_in
 from aunet.data.organ_positions import AXIS_WORDS, MIDDLES, flips_upright
 from aunet.data.preprocessing.image_intensities import PERCENTILES, Intensities
-from aunet.data.preprocessing.modality_evidence import cannot_be_hounsfield
+from aunet.data.preprocessing.modality_evidence import cannot_be_hounsfield, doubt_hounsfield
 from aunet.doctor.case_facts import CaseFacts
 from aunet.doctor.finding import (
     CONSTANT_IMAGE,
@@ -26,7 +26,7 @@ from aunet.messages import shortened
 # HU. Air is -1000; lungs and padding reach it too. Some scanners pad with even lower values.
 _AIR = -700
 _LOWEST, _HIGHEST = -5000, 35000
-_LEAST_SOFT_TISSUE, _LEAST_SPAN = 0.01, 50
+_LEAST_SOFT_TISSUE = 0.01
 # Range of the 95th percentile if the intercept of -1024 was not added.
 _UNRESCALED = (800, 1600)
 _MOST_SHOWN = 8
@@ -51,8 +51,6 @@ def _check_hounsfield(case_id: str, found: Intensities) -> Iterator[Finding]:
     span = f"values from {found.lowest:g} to {found.highest:g}"
     if found.lowest < _LOWEST or found.highest > _HIGHEST:
         yield Finding(NOT_HOUNSFIELD, case_id, f"{span}, beyond what HU can be")
-    elif (found.lowest == 0 and found.highest <= 255) or found.highest - found.lowest < _LEAST_SPAN:
-        yield Finding(NOT_HOUNSFIELD, case_id, f"{span}: scaled or standardised, the HU are lost")
     elif found.lowest > -_UNRESCALED[0] / 4 and _UNRESCALED[0] < bright < _UNRESCALED[1]:
         yield Finding(
             NOT_HOUNSFIELD,
@@ -67,6 +65,8 @@ def _check_hounsfield(case_id: str, found: Intensities) -> Iterator[Finding]:
         )
     elif cannot_be_hounsfield(found):
         yield Finding(NOT_HOUNSFIELD, case_id, f"{span}: most of it is brighter than soft tissue, and nothing is air")
+    elif doubt := doubt_hounsfield(found):
+        yield Finding(NOT_HOUNSFIELD, case_id, f"{span}: {doubt}")
     elif low > _AIR:
         yield Finding(NO_AIR, case_id, f"{span}; air is near -1000 HU")
 

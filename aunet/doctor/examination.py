@@ -22,9 +22,10 @@ from aunet.doctor.case_facts import (
     with_classes,
 )
 from aunet.doctor.cohort_checks import check_cohort
-from aunet.doctor.finding import KINDS, OTHER_GRID, REMARK, UNREADABLE, Finding, Kind, Severity
+from aunet.doctor.finding import KINDS, MISSING_PACKAGE, OTHER_GRID, REMARK, UNREADABLE, Finding, Kind, Severity
 from aunet.doctor.remarks import remarks_heard
-from aunet.errors import UserError
+from aunet.errors import MissingPackageError, UserError
+from aunet.messages import counted, shortened
 from aunet.terminal import shown
 
 # Each thread holds a case in memory.
@@ -51,7 +52,7 @@ def examine_cohort(cohort: Cohort) -> Examination:
         results = threads.map(lambda case: examine_case(case, cohort), cohort.cases)
         examined = list(shown(results, "Examining cases", len(cohort.cases)))
     facts = tuple(facts for facts, _ in examined if facts is not None)
-    findings = [finding for _, found in examined for finding in found]
+    findings = _with_packages_once([finding for _, found in examined for finding in found])
     return Examination(facts, in_order([*findings, *check_cohort(facts, cohort)]))
 
 
@@ -62,6 +63,9 @@ def examine_case(case: Case, cohort: Cohort) -> tuple[CaseFacts | None, list[Fin
     def attempt(read: Callable[[], _Result], kind: Kind) -> _Result | None:
         try:
             return read()
+        except MissingPackageError as error:
+            findings.append(Finding(MISSING_PACKAGE, case.case_id, error.need))
+            return None
         except (UserError, MemoryError) as error:
             findings.append(Finding(kind, case.case_id, " ".join(str(error or "too large for the memory").split())))
             return None
@@ -100,6 +104,19 @@ def class_of_integer(case: Case, cohort: Cohort) -> dict[int, int]:
 def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Sort findings by kind, the most serious first, then by case."""
     return tuple(sorted(findings, key=lambda finding: (KINDS.index(finding.kind), finding.case_id, finding.message)))
+
+
+def _with_packages_once(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the findings with one for each missing package, which names its cases, in place of one for each case."""
+    cases: dict[str, dict[str, None]] = {}
+    for finding in findings:
+        if finding.kind is MISSING_PACKAGE:
+            cases.setdefault(finding.message, {})[finding.case_id] = None
+    merged = [
+        Finding(MISSING_PACKAGE, "", f"{counted(len(ids), 'case')} ({shortened(list(ids))}): {need}")
+        for need, ids in cases.items()
+    ]
+    return [*(finding for finding in findings if finding.kind is not MISSING_PACKAGE), *merged]
 
 
 def _first_channel(case: Case, cohort: Cohort) -> Volume:

@@ -34,6 +34,9 @@ NOT_LISTED = Kind(
     "not listed", Severity.ERROR, "Put the file in its place, or leave the case out: data.on_error=skip does."
 )
 UNREADABLE = Kind("cannot be read", Severity.ERROR, "Do what it says, or leave the case out: data.on_error=skip does.")
+MISSING_PACKAGE = Kind(
+    "package missing", Severity.ERROR, "Install it and run aunet doctor again: the files may be sound."
+)
 OTHER_GRID = Kind(
     "image and label differ in geometry",
     Severity.ERROR,
@@ -90,6 +93,7 @@ REMARK = Kind("remark of the reader", Severity.NOTE, "See the message.")
 KINDS = (
     NOT_LISTED,
     UNREADABLE,
+    MISSING_PACKAGE,
     OTHER_GRID,
     UNKNOWN_VALUES,
     CONSTANT_IMAGE,

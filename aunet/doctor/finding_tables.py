@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aunet.data.preprocessing.image_intensities import PERCENTILES
 from aunet.doctor.cohort_statistics import ClassStatistics, CohortStatistics, Range
-from aunet.doctor.finding import KINDS, Finding
+from aunet.doctor.finding import KINDS, MISSING_PACKAGE, Finding
 from aunet.messages import shortened
 from aunet.reporting.tables import PaperTable
 
@@ -20,11 +20,14 @@ def finding_table(findings: Sequence[Finding], num_cases: int, title: str, root:
     of_kind = [[finding for finding in findings if finding.kind is kind] for kind in KINDS]
     rows = [_row(same, root) for same in of_kind if same]
     faulty = {finding.case_id for finding in findings if finding.case_id}
+    note = f"{num_cases} cases examined, {num_cases - len(faulty)} of them without any finding."
+    if any(finding.kind is MISSING_PACKAGE for finding in findings):
+        note = f"{num_cases} cases, of which those that need the missing package could not be examined."
     return PaperTable(
         title=title,
         columns=("Finding", "Severity", "Cases", "What, and what to do"),
         groups=tuple((row,) for row in rows) or ((("none", "", "", "Every check was passed."),),),
-        notes=(f"{num_cases} cases examined, {num_cases - len(faulty)} of them without any finding.",),
+        notes=(note,),
         name_columns=4,
     )
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from aunet.evaluation.crossed_effects import FoldScores, MeanDifference, mean_difference, two_one_sided_tests
 from aunet.evaluation.families import MAIN_FORM, PRIMARY, correct_by_family
-from aunet.evaluation.sign_flip_test import FEWEST, infer_mean
+from aunet.evaluation.sign_flip_test import FEWEST, SignFlipTest
 
 Array = NDArray[np.float64]
 
@@ -218,12 +218,9 @@ def _certainty(estimate: MeanDifference, differences: Array, margin: float) -> t
         equivalence = math.nan if math.isnan(margin) else estimate.equivalence_p_value(margin)
         return *estimate.interval(), estimate.p_value(), equivalence
     sorted_differences = differences[np.lexsort((differences, np.abs(differences)))]
-    inference = infer_mean(sorted_differences)
-
-    def p_value_of(null: float) -> float:
-        return infer_mean(sorted_differences - null).p_value
-
-    equivalence = math.nan if math.isnan(margin) else two_one_sided_tests(estimate.value, margin, p_value_of)
+    test = SignFlipTest(sorted_differences)
+    inference = test.infer()
+    equivalence = math.nan if math.isnan(margin) else two_one_sided_tests(estimate.value, margin, test.p_value)
     return inference.low, inference.high, inference.p_value, equivalence
 
 

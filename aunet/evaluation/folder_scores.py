@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from aunet.data.io.formats import READABLE
 from aunet.data.io.grid import cover_both
 from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_label, stem
 from aunet.errors import UserError
@@ -41,8 +42,9 @@ def match_files(predictions: Path, references: Path) -> dict[str, tuple[Path, Pa
     ):
         if names:
             raise UserError(
-                f"{folder}: no label map for {len(names)} of {other}: {shortened(names)}. Files are matched by name; "
-                "rename them, or take out those that are not to be scored."
+                f"{folder}: no label map for {len(names)} of {other}: {shortened(names)}. Files are matched by name;"
+                " rename them, or take out those that are not to be scored. Of a dataset as the reference, data=NAME"
+                " data.root=FOLDER, the predicted cases alone are scored."
             )
     return {case_id: (predicted[case_id], expected[case_id]) for case_id in sorted(expected)}
 
@@ -85,8 +87,7 @@ def label_maps(folder: Path) -> dict[str, Path]:
     files = [file for file in folder.iterdir() if is_image(file)]
     if not files:
         raise UserError(
-            f"{folder}: holds no NIfTI file (.nii.gz or .nii), NRRD, MetaImage, DICOM, PNG, TIFF or JPEG; give the"
-            " folder that holds the label maps."
+            f"{folder}: holds no file of a known format ({READABLE}); give the folder that holds the label maps."
         )
     found: dict[str, Path] = {}
     for file in sorted(files):

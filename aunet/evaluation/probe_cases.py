@@ -50,7 +50,7 @@ class ProbeCase:
 
 
 @dataclass(frozen=True)
-class Target:
+class GateGroup:
     """The gates that one intervention acts on, and their common name."""
 
     name: str
@@ -58,7 +58,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class ProbedPrediction:
     """One prediction of a case: the gates and the intervention, the maps put in, and logits (K, h, w, d)."""
 
     target: str
@@ -78,7 +78,7 @@ class Plan:
         seed: of the shuffling, which differs between cases and levels.
     """
 
-    targets: Sequence[Target]
+    targets: Sequence[GateGroup]
     interventions: Sequence[str]
     sigma_mm: float
     seed: int
@@ -89,7 +89,7 @@ class Plan:
         return 2 + len(self.targets) * len(self.interventions)
 
 
-def targets_of(keys: Sequence[GateKey], kinds: Collection[str] = KINDS) -> list[Target]:
+def targets_of(keys: Sequence[GateKey], kinds: Collection[str] = KINDS) -> list[GateGroup]:
     """Return the groups of gates of ``kinds``, from ``KINDS``; of groups that are the same, one."""
     levels = sorted({key.level for key in keys})
     of_all = [(ALL_LEVELS, tuple(keys))] if "all" in kinds and keys else []
@@ -99,7 +99,7 @@ def targets_of(keys: Sequence[GateKey], kinds: Collection[str] = KINDS) -> list[
     first_with: dict[tuple[GateKey, ...], str] = {}
     for name, group in named[len(of_all) :] + of_all:  # with one gated level, its name says more than "all levels"
         first_with.setdefault(group, name)
-    return [Target(name, group) for name, group in named if first_with[group] == name]
+    return [GateGroup(name, group) for name, group in named if first_with[group] == name]
 
 
 def read_probe_case(case: Case, cohort: Cohort, predictor: Predictor) -> ProbeCase:
@@ -119,14 +119,14 @@ def donor_of(cases: Sequence[Case], number: int) -> Case | None:
 
 def predict_interventions(
     probe: GateProbe, case: ProbeCase, donor: ProbeCase | None, plan: Plan, number: int
-) -> Iterator[Prediction]:
+) -> Iterator[ProbedPrediction]:
     """Yield the unchanged prediction of ``case``, the control, and that of each target and intervention.
 
     ``number`` is that of the case, by which its shuffling differs from that of others. Without a ``donor``, the
     intervention that needs one is left out.
     """
     watched = probe.watch(case.image)
-    yield Prediction(NOTHING, NOTHING, watched.maps, watched.logits)
+    yield ProbedPrediction(NOTHING, NOTHING, watched.maps, watched.logits)
     of_donor = {} if donor is None else probe.watch(donor.image).maps
     gates = {
         key: GateMap(
@@ -144,15 +144,15 @@ def predict_interventions(
     for target, name in tried:
         if name != OTHER_CASE or donor is not None:
             replaced = {key: intervene(name, gates[key]) for key in target.keys}
-            yield Prediction(target.name, name, replaced, probe.predict(case.image, replaced))
+            yield ProbedPrediction(target.name, name, replaced, probe.predict(case.image, replaced))
 
 
 def score_predictions(
-    predictions: Iterator[Prediction],
+    predictions: Iterator[ProbedPrediction],
     case: ProbeCase,
     cohort: Cohort,
     preprocessing: Preprocessing,
-    see: Callable[[Prediction], None],
+    see: Callable[[ProbedPrediction], None],
 ) -> list[pd.DataFrame]:
     """Return the case scores of each prediction on the scan's own grid, with the columns target and intervention.
 

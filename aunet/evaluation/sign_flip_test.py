@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import optimize, special
 
 Array = NDArray[np.float64]
 
@@ -29,7 +29,8 @@ DRAWS = 100_000
 _SIGNS_AT_ONCE = 2_000_000
 # Patterns that tie with the observed one mathematically differ from it by rounding.
 _TIE = 1e-9
-_BISECTIONS = 20
+# Of the ends of the interval, as a share of its half width.
+_PRECISION = 1e-4
 
 
 @dataclass(frozen=True)
@@ -41,27 +42,49 @@ class MeanInference:
     p_value: float
 
 
-def infer_mean(differences: Array, *, seed: int = 0) -> MeanInference:
-    """Return interval and p value of the mean of independent ``differences`` (n,), all NaN below ``FEWEST``.
+class SignFlipTest:
+    """The test of the mean of independent ``differences`` (n,), and the interval of the means that it does not reject.
 
     All patterns of signs are enumerated up to n = ``MOST_EXACT``; beyond it, ``DRAWS`` are drawn from ``seed``, and the
-    observed one counts as one of them (Phipson and Smyth 2010), so that p is never 0.
+    observed one counts as one of them (Phipson and Smyth 2010), so that p is never 0. Below ``FEWEST`` p values and
+    interval are NaN.
     """
-    n = len(differences)
-    if n < FEWEST:
-        return MeanInference(math.nan, math.nan, math.nan)
-    mean, spread = float(differences.mean()), float(differences.std())
-    # Differences that are equal up to rounding have no spread to divide by.
-    if np.ptp(differences) <= 1e-12 * max(1.0, abs(mean)):
-        smallest = 2 / 2**n if n <= MOST_EXACT else 1 / (DRAWS + 1)
-        return MeanInference(mean, mean, 1.0 if abs(mean) < 1e-12 else smallest)
-    p_value_of = _p_values((differences - mean) / spread, seed)
-    null = -mean / spread
-    low, high = (mean + spread * _end(p_value_of, null, side, n) for side in (-1, 1))
-    p_value = p_value_of(null)
-    if p_value > LEVEL:  # mean + spread * null is 0 up to rounding
-        low, high = min(low, 0.0), max(high, 0.0)
-    return MeanInference(low, high, p_value)
+
+    def __init__(self, differences: Array, *, seed: int = 0) -> None:
+        self._n = len(differences)
+        self._mean = self._sd = math.nan
+        self._standard_p_value: Callable[[float], float] | None = None
+        if self._n < FEWEST:
+            return
+        self._mean, self._sd = float(differences.mean()), float(differences.std())
+        # Differences that are equal up to rounding have no spread to divide by.
+        if np.ptp(differences) > 1e-12 * max(1.0, abs(self._mean)):
+            self._standard_p_value = _p_values((differences - self._mean) / self._sd, seed)
+
+    def p_value(self, null: float = 0.0) -> float:
+        """Return the two-sided p of the hypothesis that the mean is ``null``."""
+        if self._n < FEWEST:
+            return math.nan
+        if self._standard_p_value is not None:
+            return self._standard_p_value((null - self._mean) / self._sd)
+        smallest = 2 / 2**self._n if self._n <= MOST_EXACT else 1 / (DRAWS + 1)
+        return 1.0 if abs(self._mean - null) < 1e-12 else smallest
+
+    def infer(self) -> MeanInference:
+        """Return the interval, and the p of a mean of 0."""
+        p_value = self.p_value()
+        if self._standard_p_value is None:
+            return MeanInference(self._mean, self._mean, p_value)
+        null = -self._mean / self._sd
+        low, high = (self._mean + self._sd * _end(self._standard_p_value, null, side, self._n) for side in (-1, 1))
+        if p_value > LEVEL:  # mean + sd * null is 0 up to rounding
+            low, high = min(low, 0.0), max(high, 0.0)
+        return MeanInference(low, high, p_value)
+
+
+def infer_mean(differences: Array, *, seed: int = 0) -> MeanInference:
+    """Return interval and p value of the mean of independent ``differences`` (n,), as ``SignFlipTest``."""
+    return SignFlipTest(differences, seed=seed).infer()
 
 
 def skewness_corrected_t(means: Array, square: float, cubes: Array, n: int) -> Array:
@@ -120,7 +143,13 @@ def _end(p_value_of: Callable[[float], float], zero: float, side: int, n: int) -
             accepted, step = accepted + step, 2 * step
         else:
             rejected = accepted + step
-    for _ in range(_BISECTIONS):
-        middle = (accepted + rejected) / 2
-        accepted, rejected = (middle, rejected) if p_value_of(middle) > LEVEL else (accepted, middle)
+
+    def excess(null: float) -> float:
+        nonlocal accepted
+        p_value = p_value_of(null)
+        if p_value > LEVEL:
+            accepted = side * max(side * accepted, side * null)
+        return p_value - LEVEL or -LEVEL  # brentq would end at a p that equals the level, which rejects
+
+    optimize.brentq(excess, accepted, rejected, xtol=abs(step) * _PRECISION)
     return accepted

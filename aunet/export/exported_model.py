@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from aunet.config.schema import Target
+from aunet.config.schema import TargetNode
 from aunet.data.cohort.case import Modality
 from aunet.data.preprocessing.intensity_scale import IntensityScale
 from aunet.export.standalone.postprocessing import Step
@@ -72,7 +72,7 @@ class ExportedModel:
 
     predictor: Predictor
     name: str
-    network: Target
+    network: TargetNode
     spatial_dims: int
     in_channels: int
     windows: Windows

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from aunet.config.schema import Target
+from aunet.config.schema import TargetNode
 from aunet.errors import UserError
 from aunet.export.bundle import write_bundle
 from aunet.export.exported_model import ExportedModel
@@ -24,7 +24,7 @@ from aunet.networks.slice_by_slice import unwrap
 
 # The line of a traceback that names the error, or of a bundle that names a scan's; the first one is the cause.
 _ERROR = re.compile(r"[\w.]*(Error|Exception)\b|.*: not labelled: ")
-BuildNetwork = Callable[[Target], nn.Module]
+BuildNetwork = Callable[[TargetNode], nn.Module]
 Label = NDArray[np.uint8]
 
 

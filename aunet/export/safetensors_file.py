@@ -7,7 +7,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from aunet.config.schema import Target
+from aunet.config.schema import TargetNode
 from aunet.export.exported_model import ExportedModel
 from aunet.networks.slice_by_slice import unwrap
 
@@ -24,8 +24,8 @@ def write_safetensors(folder: Path, model: ExportedModel) -> None:
     save_file(weights, folder / NAME, metadata)
 
 
-def read_safetensors(folder: Path) -> tuple[Target, dict[str, Tensor]]:
+def read_safetensors(folder: Path) -> tuple[TargetNode, dict[str, Tensor]]:
     """Return the settings of the network and its weights."""
     with safe_open(folder / NAME, framework="pt") as file:
-        network: Target = json.loads(file.metadata()["network"])
+        network: TargetNode = json.loads(file.metadata()["network"])
     return network, load_file(folder / NAME)

@@ -87,14 +87,10 @@ class HoleFilling(MaskStep):
     """The step that fills background which a class encloses on all sides; other classes in it stay."""
 
     def change(self, mask: Mask, is_free: Mask, voxel_ml: float) -> Mask:
-        """Return ``mask`` with its holes; those of a picture are found within its plane."""
-        is_flat = mask.shape[2] == 1
-        filled: Mask = np.zeros_like(mask)
-        if is_flat:
-            filled[..., 0] = ndimage.binary_fill_holes(mask[..., 0])
-        else:
-            filled[:] = ndimage.binary_fill_holes(mask)
-        return mask | (filled & is_free)
+        """Return ``mask`` with its holes; those of a picture or a single slice are found within its plane."""
+        # Along an axis of one voxel every hole would be open.
+        filled: Mask = np.asarray(ndimage.binary_fill_holes(mask.squeeze()), dtype=np.bool_)
+        return mask | (filled.reshape(mask.shape) & is_free)
 
 
 def free_for(label: NDArray[np.uint8], labels: Labels, index: int) -> Mask:

@@ -10,10 +10,12 @@ from typing import TypeVar
 from aunet.data.cohort.case import Case
 from aunet.data.io.dicom_files import dicom_scans_in, is_folder_of_files, series_of_path
 from aunet.data.io.formats import DICOM, READABLE, format_of_name, is_scan
+from aunet.data.io.nifti import header_of
 from aunet.data.io.pictures import is_picture
-from aunet.data.io.volume import label_suffix, stem
+from aunet.data.io.volume import is_image, label_suffix, stem
 from aunet.errors import UserError
 from aunet.inference.output_format import OutputFormat
+from aunet.messages import shortened
 
 # Bytes: file systems allow 255, of which a temporary prefix takes 10.
 _LONGEST_NAME = 240
@@ -22,11 +24,15 @@ Read = TypeVar("Read")
 
 @dataclass(frozen=True)
 class ScanFile:
-    """A scan and the path of its label map; ``further_channels`` are the files of channels after the first."""
+    """A scan and the path of its label map; ``further_channels`` are the files of channels after the first.
+
+    ``fault`` is why there is nothing to read at ``scan``, empty if there is.
+    """
 
     scan: Path
     label_map: Path
     further_channels: tuple[Path, ...] = ()
+    fault: str = ""
 
     @property
     def name(self) -> str:
@@ -46,17 +52,36 @@ def scan_files(
 
     A folder with DICOM files is one scan. If several folders below a given one hold some, each is a scan. The label map
     has the format of its scan if that can hold one, else NIfTI, unless ``label_format`` asks for another. That of a
-    picture is a PNG.
+    picture is a PNG. An input that does not exist, or a folder without scans, is returned with its ``fault``, so that
+    it fails as a damaged scan does, after which the others are predicted.
 
     Raises:
-        UserError: for an input that does not exist, a folder without scans, two scans of one name, and a label map that
-            exists already unless ``is_overwriting``; a scan itself is never overwritten.
+        UserError: if no input holds a scan; for a missing input before the first scan, which may be a run; for two
+            scans of one name, and a label map that exists already unless ``is_overwriting``; a scan itself is never
+            overwritten.
     """
     scans: dict[tuple[str, Path], Path] = {}
-    for scan in (scan for path in inputs for scan in _scans_at(path)):
-        # By two paths it is one scan; a link of another name is a scan of its own.
-        scans.setdefault((_name(scan), scan.resolve()), scan)
-    files = [ScanFile(scan, output / (_name(scan) + _suffix(scan, label_format))) for scan in scans.values()]
+    faults: dict[Path, str] = {}
+    for path in inputs:
+        try:
+            found = _scans_at(path)
+        except UserError as error:
+            if not scans and not is_image(path):
+                raise
+            found, faults[path] = [path], str(error)
+        for scan in found:
+            # By two paths it is one scan; a link of another name is a scan of its own.
+            scans.setdefault((_name(scan), scan.resolve()), scan)
+    if len(faults) == len(scans):
+        raise UserError("\n".join(faults.values()))
+    files = [
+        ScanFile(
+            scan,
+            output / (_name(scan) + _suffix(scan, None if scan in faults else label_format)),
+            fault=faults.get(scan, ""),
+        )
+        for scan in scans.values()
+    ]
     return _checked(files, output, is_overwriting)
 
 
@@ -84,22 +109,21 @@ def _checked(files: list[ScanFile], output: Path, is_overwriting: bool) -> list[
     return files
 
 
-def read_ahead(
-    read: Callable[[Path | tuple[Path, ...]], Read], files: Sequence[ScanFile]
-) -> Generator[tuple[ScanFile, Future[Read]]]:
+def read_ahead(read: Callable[[ScanFile], Read], files: Sequence[ScanFile]) -> Generator[tuple[ScanFile, Future[Read]]]:
     """Yield each file with what ``read`` returns, called in another thread while the previous file is processed.
 
     The future's ``result()`` raises the errors of ``read``. No more than two scans are held at a time.
     """
     with ThreadPoolExecutor(1) as thread:
-        upcoming = [thread.submit(read, file.files) for file in files[:1]]
+        upcoming = [thread.submit(read, file) for file in files[:1]]
         for number, file in enumerate(files, start=1):
             current = upcoming.pop()
-            upcoming.extend(thread.submit(read, following.files) for following in files[number : number + 1])
+            upcoming.extend(thread.submit(read, following) for following in files[number : number + 1])
             yield file, current
 
 
 def _scans_at(path: Path) -> list[Path]:
+    path = header_of(path)
     if path.is_file() or (is_folder_of_files(path) and not path.is_dir()):
         return [path]
     if not path.is_dir():
@@ -109,9 +133,10 @@ def _scans_at(path: Path) -> list[Path]:
     scans = [file for file in files if is_scan(file) and format_of_name(file) is not DICOM]
     scans = scans or dicom_scans_in(path) or list(filter(is_picture, files))
     if not scans:
+        inside = [folder.name for folder in files if folder.is_dir() and any(map(is_image, folder.iterdir()))]
+        found = f"; there are some in {shortened(inside)}" if inside else ""
         raise UserError(
-            f"{path}: the folder holds no NIfTI file (.nii.gz or .nii), no DICOM, NRRD, MetaImage, PNG, TIFF or JPEG;"
-            " give the folder of the scans."
+            f"{path}: the folder holds no file of a known format ({READABLE}){found}. Give the folder of the scans."
         )
     return scans
 

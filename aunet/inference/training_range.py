@@ -10,7 +10,12 @@ from nibabel.orientations import io_orientation
 
 from aunet.data.io.volume import Volume
 from aunet.data.preprocessing.image_intensities import measured_intensities
-from aunet.data.preprocessing.modality_evidence import cannot_be_hounsfield, looks_like_ct, modality_of_file
+from aunet.data.preprocessing.modality_evidence import (
+    cannot_be_hounsfield,
+    doubt_hounsfield,
+    looks_like_ct,
+    modality_of_file,
+)
 from aunet.files import JsonObject
 
 _log = logging.getLogger(__name__)
@@ -65,5 +70,8 @@ def _contradiction(channel: Volume, modality: str) -> str | None:
     found = measured_intensities(channel.array)
     values = f"its values from {found.lowest:g} to {found.highest:g}"
     if modality == "ct":
-        return f"{values} are not HU" if cannot_be_hounsfield(found) else None
+        if cannot_be_hounsfield(found):
+            return f"{values} are not HU"
+        doubt = doubt_hounsfield(found)
+        return f"{values} may not be HU ({doubt})" if doubt else None
     return f"{values} look like HU of a CT" if looks_like_ct(found) else None

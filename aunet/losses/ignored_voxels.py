@@ -25,7 +25,8 @@ def hide_ignored(logits: Tensor, label: Tensor) -> Tensor:
     """
     is_ignored = label == IGNORED
     if is_ignored.shape[2:] != logits.shape[2:]:
-        is_ignored = functional.interpolate(is_ignored.float(), size=logits.shape[2:], mode="nearest") > 0
+        # In the mode in which MONAI's DeepSupervisionLoss picks the label's voxels; "nearest" picks their neighbours.
+        is_ignored = functional.interpolate(is_ignored.float(), size=logits.shape[2:], mode="nearest-exact") > 0
     certain = logits.new_full((1, logits.shape[1], *(1,) * (logits.ndim - 2)), _NEVER)
     certain[:, 0] = 0
     return torch.where(is_ignored, certain, logits)

@@ -68,7 +68,6 @@ def score_case(
     annotated: frozenset[int] | None = None,
     patient: str = "",
     scoring: Scoring = USUAL_SCORING,
-    calibrations: Mapping[str, Calibration] = NOT_MEASURED,
 ) -> pd.DataFrame:
     """Return one row per foreground class of ``labels``, with the columns ``columns_of``.
 
@@ -84,13 +83,10 @@ def score_case(
             known.
         patient: Patient of the case; the case itself if empty.
         scoring: Tolerances, and what is scored.
-        calibrations: Those of the classes' probabilities, by name.
     """
     values_of_class = {name: labels.values_of(index) for index, name in labels.foreground}
     unknown = [name for index, name in labels.foreground if annotated is not None and index not in annotated]
-    return score_annotated(
-        case_id, prediction, reference, spacing, values_of_class, unknown, patient, scoring, calibrations
-    )
+    return score_annotated(case_id, prediction, reference, spacing, values_of_class, unknown, patient, scoring)
 
 
 def score_annotated(
@@ -104,7 +100,10 @@ def score_annotated(
     scoring: Scoring = USUAL_SCORING,
     calibrations: Mapping[str, Calibration] = NOT_MEASURED,
 ) -> pd.DataFrame:
-    """Score as ``score_case`` does, for classes by their values; of ``unknown`` ones only the prediction is known."""
+    """Score as ``score_case`` does, for classes by their values; of ``unknown`` ones only the prediction is known.
+
+    ``calibrations`` are those of the classes' probabilities, by name.
+    """
     is_ignored = reference == IGNORED
     if is_ignored.any():
         prediction, reference = np.where(is_ignored, 0, prediction), np.where(is_ignored, 0, reference)

@@ -47,7 +47,7 @@ class BernoulliDraw(nn.Module):
     ``num_draws`` draws of the whole network (``aunet.training.score_function``).
     """
 
-    def __init__(self, num_draws: int = 4) -> None:
+    def __init__(self, num_draws: int) -> None:
         super().__init__()
         if num_draws < 2:
             raise UserError(f"num_draws={num_draws}: at least 2, as each draw's baseline is the mean of the others.")

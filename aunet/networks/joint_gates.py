@@ -16,7 +16,7 @@ with the batch norm after it; its weights are those of both, the convolution's a
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ def gate_jointly(
 
     ``aunet.networks.several_gates`` checks that gates and tensors fit: channels-last, of bf16 or float32.
     """
-    units: list[Any] = [*(gate.output for gate in gates), combination]
+    units = [*(cast(nn.Sequential, gate.output) for gate in gates), combination]
     with torch.autocast("cpu", enabled=False):
         coefficients = _coefficients(gates, skip, gating)
         rows, row_coefficients = _as_rows(skip), _as_rows(coefficients).to(skip.dtype)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aunet.config.draft import Draft, compose_draft, load_draft, write_run_config
 from aunet.config.overrides import parse_values
 from aunet.config.trust import SOURCE_ALONE
-from aunet.config.words import key_of, last_value, names_dataset, parse_word, path_of, without_keys
+from aunet.config.words import key_of, last_value, names_dataset, parse_word, path_of, quote, without_keys
 from aunet.errors import UserError
 from aunet.pipeline.machine_settings import MACHINE_KEYS, is_machine_key, move_run
 
@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 # Keys that may be given anew to a resumed run, and to an extended one, besides those of the machine.
 _RESUME_KEYS = ("trainer.max_time", "trusted_modules")
 _EXTEND_KEYS = ("trainer.max_epochs", *_RESUME_KEYS)
+_EXTENSION = "; extend= in place of resume= trains a finished run longer"
 
 
 def configure_run(words: Sequence[str]) -> tuple[Draft, Path]:
@@ -61,8 +62,15 @@ def configure_for_costs(words: Sequence[str]) -> Draft:
     return configure_run(words)[0]
 
 
-def build_cohort_of_words(words: Sequence[str], trusted_modules: Sequence[str] = ()) -> "Cohort":
-    """Return the labelled cases that ``data=NAME data.root=FOLDER …`` names, from ``trusted_modules`` too.
+def build_cohort_of_words(
+    words: Sequence[str], trusted_modules: Sequence[str] = (), own_folders: Sequence[Path] = ()
+) -> "Cohort":
+    """Return the labelled cases that ``data=NAME data.root=FOLDER …`` names.
+
+    Args:
+        words: settings of a dataset.
+        trusted_modules: Python packages of the user's own that they may name.
+        own_folders: with YAML files of the user's own.
 
     Raises:
         UserError: for a word that sets something else.
@@ -71,8 +79,9 @@ def build_cohort_of_words(words: Sequence[str], trusted_modules: Sequence[str] =
 
     if others := [text for text in words if not names_dataset([text])]:
         raise UserError(f"{others[0]}: beside a dataset only its settings may come: data=NAME data.root=FOLDER data.…")
-    trusted = [f"trusted_modules=[{','.join(trusted_modules)}]"]
-    return build_cohort(compose_draft([*words, *trusted], SOURCE_ALONE).data)
+    trusted = f"trusted_modules=[{','.join(trusted_modules)}]"
+    searched = [f"hydra.searchpath=[{','.join(quote(str(folder.absolute())) for folder in own_folders)}]"]
+    return build_cohort(compose_draft([*words, trusted, *(searched if own_folders else [])], SOURCE_ALONE).data)
 
 
 def _check_can_change(words: Sequence[str], kind: str, keys: Sequence[str]) -> None:
@@ -81,7 +90,8 @@ def _check_can_change(words: Sequence[str], kind: str, keys: Sequence[str]) -> N
         if word.key not in keys and not is_machine_key(word.key):
             raise UserError(
                 f"{word.text}: with {kind}= a run keeps the settings it began with; only {', '.join(keys)} and those of"
-                f" the machine ({', '.join(MACHINE_KEYS)}) may be given anew. Leave it out, or start another run."
+                f" the machine ({', '.join(MACHINE_KEYS)}) may be given anew. Leave it out, or start another run"
+                f"{_EXTENSION if word.key in _EXTEND_KEYS else ''}."
             )
 
 
@@ -144,9 +154,14 @@ def _check_is_longer(run: "RunState", max_epochs: int | None, max_time: str | No
     from aunet.pipeline.ended_run import is_longer
 
     if max_epochs is None and run.ended_by == "max_epochs":
-        raise UserError(f"trainer.max_epochs is missing: this run has had {run.num_epochs} epochs; give more.")
+        raise UserError(
+            f"extend={run.folder}: trainer.max_epochs is missing: give one above {run.num_epochs}, the epochs that this"
+            " run has had."
+        )
     if max_epochs is not None and max_epochs <= run.num_epochs:
-        raise UserError(f"trainer.max_epochs={max_epochs}: this run has had {run.num_epochs} epochs; give more.")
+        raise UserError(
+            f"trainer.max_epochs={max_epochs}: it must be above {run.num_epochs}, the epochs that this run has had."
+        )
     if run.ended_by == "max_time" and not is_longer(max_time, run.max_time):
         raise UserError(
             f"trainer.max_time={max_time}: this limit ended the run after {run.num_epochs} epochs. Give a longer one,"

@@ -11,7 +11,7 @@ from torch import nn
 from aunet.build.data import build_cohort
 from aunet.build.model import build_network, load_run
 from aunet.config.draft import load_draft, load_run_config
-from aunet.config.schema import InferenceConfig, RunConfig, Target
+from aunet.config.schema import InferenceConfig, RunConfig, TargetNode
 from aunet.config.trust import NETWORK_ALONE, SOURCE_ALONE
 from aunet.data.cohort.split_file import read_splits
 from aunet.data.io.volume import Volume
@@ -231,5 +231,5 @@ class _Exporting:
         title = f"{self.model.name}: {', '.join(name for _, name in self.model.predictor.labels.foreground)}"
         write_text(folder / form.card, describe_model(title, topics, form.usage, parity, self.model.left_out))
 
-    def _build(self, network: Target) -> nn.Module:
+    def _build(self, network: TargetNode) -> nn.Module:
         return build_network(replace(self.config, model=replace(self.config.model, network=network)))

@@ -14,8 +14,8 @@ from aunet.data.cohort.case import Case
 from aunet.errors import UserError
 from aunet.evaluation.probe_cases import (
     Plan,
-    Prediction,
     ProbeCase,
+    ProbedPrediction,
     donor_of,
     predict_interventions,
     read_probe_case,
@@ -123,7 +123,7 @@ class GateProbing:
         donor = None if other is None else self._read(other)
         drawn = self._pictures.page(case) if number < self._options.pictures else None
 
-        def see(prediction: Prediction) -> None:
+        def see(prediction: ProbedPrediction) -> None:
             if drawn is not None:
                 drawn.add(prediction)
             advance()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from rich.progress import Progress
 
-from aunet.evaluation.probe_cases import Target
+from aunet.evaluation.probe_cases import GateGroup
 from aunet.evaluation.probe_changes import judge_levels, score_changes
 from aunet.evaluation.probe_tables import (
     change_table,
@@ -69,7 +69,7 @@ def write_findings(
     return shown
 
 
-def _further_tables(changes: pd.DataFrame, targets: Sequence[Target]) -> list[PaperTable]:
+def _further_tables(changes: pd.DataFrame, targets: Sequence[GateGroup]) -> list[PaperTable]:
     """Return the tables that the report folds: every metric that was measured, for all targets."""
     names, measured = [target.name for target in targets], set(changes["metric"])
     title = "change by each intervention, all gates"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from aunet.attention.case_map import CaseMap
 from aunet.attention.intervention_picture import ReplacedLevel, intervention_picture
 from aunet.attention.probed_network import gates_of
-from aunet.evaluation.probe_cases import NOTHING, Prediction, ProbeCase
+from aunet.classes import IGNORED
+from aunet.evaluation.probe_cases import NOTHING, ProbeCase, ProbedPrediction
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.pipeline.probed_run import ProbedRun
 from aunet.reporting.pictures.planes import LabelledScan
@@ -42,7 +43,7 @@ class CasePicture:
     _unchanged: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0), np.uint8))
     _replaced: dict[int, dict[str, ReplacedLevel]] = field(default_factory=dict[int, dict[str, ReplacedLevel]])
 
-    def add(self, prediction: Prediction) -> None:
+    def add(self, prediction: ProbedPrediction) -> None:
         """Keep what is shown of ``prediction``: all gates of one level, or nothing replaced."""
         label = self.book.run.predictor.target.label_map(prediction.logits).numpy()
         levels = {key.level for key in prediction.replaced}
@@ -64,7 +65,7 @@ class CasePicture:
         gates = gates_of(run.predictor.network)
         mark = " (phantom)" if run.cohort.is_phantom else ""
         intervention_picture(
-            LabelledScan(case.image[0].numpy(), case.label, case.spacing),
+            LabelledScan(case.image[0].numpy(), np.where(case.label == IGNORED, 0, case.label), case.spacing),
             self._unchanged,
             self._own,
             self._replaced,

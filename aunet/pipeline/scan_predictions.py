@@ -96,30 +96,32 @@ class _Ends:
         try:
             if work.error is not None and is_disk_full(work.error):
                 raise work.error
-            work.entry.label_map = file.label_map.name
             if work.error is None:
-                self._written += 1
+                work.entry.label_map = file.label_map.name
             else:
                 self.failed.append(file.name)
-                work.entry.label_map = None
                 work.entry.error = _report(work.error, file, self._predictor.device)
             self._manifest.add(file.name, work.entry, engines=[one.engine_name for one in self._predictor.members])
+            self._written += work.error is None
         except OSError as error:
             if not is_disk_full(error):
                 raise
+            if work.error is None:  # a label map without its entry is not known to be of this run, so it is made again
+                file.label_map.unlink(missing_ok=True)
             raise UserError(
                 f"{self._folder}: the disk is full; {self._written} label maps were finished and stay. Free some space,"
                 " then continue with --skip-existing."
             ) from None
 
 
-def _read(predictor: ScanPredictor, files: Path | tuple[Path, ...]) -> _Work:
-    paths = [files] if isinstance(files, Path) else files
-    work = _Work(ScanEntry([str(path.absolute()) for path in paths]), [])
+def _read(predictor: ScanPredictor, file: ScanFile) -> _Work:
+    work = _Work(ScanEntry([str(path.absolute()) for path in (file.scan, *file.further_channels)]), [])
     start = time.monotonic()
     with collected_warnings() as messages:
         try:
-            work.channels = predictor.read(files)
+            if file.fault:
+                raise UserError(file.fault)
+            work.channels = predictor.read(file.files)
         except Exception as error:  # noqa: BLE001, reported with the scan
             work.error = error
     work.entry.warnings += messages

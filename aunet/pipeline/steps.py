@@ -115,13 +115,13 @@ def train_run(
 
 def _warn_of_absent_classes(data: SegmentationData) -> None:
     remedy = "Draw other parts (data.split.seed, data.split.stratify=true) or name them in a file (data.split.file)."
-    if absent := data.absent_classes(data.splits.train):
+    unlearnt, absent = data.absent_classes(data.splits.train), data.absent_classes(data.splits.val)
+    if unlearnt:
+        nowhere = "If no label file holds their values, correct data.classes: aunet doctor counts them. "
         _log.warning(
-            "Classes: no training case has %s, so the network cannot learn them and scores for them mean nothing. %s",
-            ", ".join(absent),
-            remedy,
+            "Classes: no training case has %s, so the network cannot learn them and scores for them mean nothing. %s%s",
+            *(", ".join(unlearnt), nowhere if set(unlearnt) <= set(absent) else "", remedy),
         )
-    absent = data.absent_classes(data.splits.val)
     if len(absent) == len(data.cohort.labels.foreground):
         _log.warning(
             "Classes: no validation case has any class, so no Dice is defined: the last epoch will count as the best,"

@@ -48,7 +48,7 @@ def dice_tiles(run: RunFolder) -> list[Tile]:
     if scores is None:
         return []
     return [
-        Tile(_mean_and_sd(of_metric["dice"], "dice"), f"test Dice, {name}", _color_of(name, run.labels))
+        Tile(mean_and_sd_of(of_metric["dice"], "dice"), f"test Dice, {name}", _color_of(name, run.labels))
         for name, of_metric in summary_as_mapping(summarise(scores)).items()
     ]
 
@@ -122,10 +122,11 @@ def _summary_cell(entry: Summary, metric: str) -> Cell:
     # Only files of older versions lack the scan's diagonal, the penalty of a distance.
     remarks = ["penalised: not recorded"] if remarks and entry["penalised_mean"] is None else remarks
     remarks += [f"{entry['undefined']} undefined"] if entry["undefined"] else []
-    return Cell(_mean_and_sd(entry, metric), tuple(remarks))
+    return Cell(mean_and_sd_of(entry, metric), tuple(remarks))
 
 
-def _mean_and_sd(entry: Summary, metric: str) -> str:
+def mean_and_sd_of(entry: Summary, metric: str) -> str:
+    """Return ``0.840 ± 0.087`` for one metric of one class, as ``tables.mean_and_sd``."""
     return mean_and_sd(_number(entry, "mean"), _number(entry, "sd"), metric)
 
 

@@ -1,6 +1,5 @@
 """The result of a run in a few sentences, for the top of its report."""
 
-from collections.abc import Mapping
 from math import isnan, nan
 from statistics import fmean
 
@@ -8,8 +7,7 @@ import pandas as pd
 
 from aunet.metrics.case_scores import count_cases, summarise, summary_as_mapping
 from aunet.reporting.attention_curves import AREA, is_recorded
-from aunet.reporting.score_section import case_means
-from aunet.reporting.tables import mean_and_sd
+from aunet.reporting.score_section import case_means, mean_and_sd_of
 from aunet.runs.epoch_rows import Columns, read_columns
 from aunet.runs.run_folder import RunFolder
 
@@ -24,7 +22,7 @@ def summarise_in_words(run: RunFolder) -> list[str]:
 def _test_sentences(run: RunFolder, scores: pd.DataFrame) -> list[str]:
     means = case_means(scores)
     classes = ", ".join(
-        f"{name} {mean_and_sd(_number(entry['dice'], 'mean'), _number(entry['dice'], 'sd'), 'dice')}"
+        f"{name} {mean_and_sd_of(entry['dice'], 'dice')}"
         for name, entry in summary_as_mapping(summarise(scores)).items()
     )
     kind = "synthetic (phantom) test scans" if run.facts.get("is_phantom") else "test scans"
@@ -44,8 +42,8 @@ def _epoch_sentences(run: RunFolder) -> list[str]:
     last = int(metrics["epoch"].max())
     if isnan(dice):
         return []
-    late = " It is the last one, so a longer training may help." if best == last else ""
-    return [f"The best validation Dice, {dice:.3f}, was reached in epoch {best} of {last}, counted from 0.{late}"]
+    late = " The last one was the best, so a longer training may help." if best == last else ""
+    return [f"The best validation Dice, {dice:.3f}, was reached after {best + 1} of {last + 1} epochs.{late}"]
 
 
 def _attention_sentences(run: RunFolder) -> list[str]:
@@ -69,8 +67,3 @@ def _last_areas(statistics: Columns) -> dict[int, float]:
         if epoch == last and not isnan(area):
             areas.setdefault(int(level), []).append(float(area))
     return {level: fmean(values) for level, values in sorted(areas.items())}
-
-
-def _number(entry: Mapping[str, float | int | None], key: str) -> float:
-    value = entry[key]
-    return nan if value is None else float(value)

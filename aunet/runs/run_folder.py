@@ -140,10 +140,6 @@ class RunFolder:
         """Return the cells of the table of metrics by column, a row per epoch; empty if it is not recorded."""
         return read_table(self.metrics)
 
-    def read_timing(self) -> list[dict[str, str]]:
-        """Return the cells of the table of speeds by column, a row per epoch; empty if it is not recorded."""
-        return read_table(self.timing)
-
     @cached_property
     def case_scores(self) -> "pd.DataFrame | None":
         """Return the scores of the test cases, a row per case and class, read once; None before the test."""

@@ -1,6 +1,7 @@
 """An Optuna study on disk that maximises the validation Dice; each trial is a run in a folder of its own."""
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,10 +79,13 @@ class Study:
         return self._space.words(trial.params)
 
     def is_to_be_given_up(self, trial: Trial, state: RunState) -> bool:
-        """Report the validation Dice of the epochs so far, and return whether to give the trial up."""
+        """Report the validation Dice of the epochs so far, and return whether to give the trial up.
+
+        Epochs without a defined Dice are left out: Optuna would prune a trial of which all values so far are NaN.
+        """
         known = self.trials[trial.number].intermediate_values
         for epoch, dice in enumerate(state.validation_dice):
-            if epoch not in known:
+            if epoch not in known and not math.isnan(dice):
                 trial.report(dice, epoch)
         return len(state.validation_dice) != state.max_epochs and trial.should_prune()
 

@@ -37,6 +37,8 @@ def halving(progress: float, times: int = 3) -> float:
 def halving_every(progress: float, epochs: int, max_epochs: int) -> float:
     """Halve the learning rate every ``epochs`` epochs of a training of ``max_epochs`` (released code: every 250).
 
+    The progress is that of the epochs, also in a training that a time limit ends earlier.
+
     Examples:
         >>> halving_every(0.5, epochs=250, max_epochs=1000)
         0.25
@@ -56,9 +58,9 @@ class ReduceOnPlateau(Callback):
 
     Args:
         factor: of the learning rate at each reduction.
-        patience: epochs without a better Dice before a reduction.
+        patience: validated epochs without a better Dice before a reduction.
         threshold: share by which a Dice must exceed the best to be better.
-        cooldown: epochs after a reduction that do not count.
+        cooldown: validated epochs after a reduction that do not count.
         min_share: lowest share of the initial learning rate.
     """
 

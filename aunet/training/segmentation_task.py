@@ -29,7 +29,7 @@ from aunet.targets import Problem, target_of
 from aunet.training.compilation import Forward, compiled
 from aunet.training.score_function import expected_loss
 from aunet.training.sharding import ShardedForward
-from aunet.training.validation_dice import CaseDice, defined_mean, means_by_class, score_case
+from aunet.training.validation_dice import CaseDice, defined_mean, means_by_class, score_dice
 from aunet.training.validation_pace import is_validated
 
 _log = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ class SegmentationTask(LightningModule):
         if case_id in self._watched_cases:
             self._watched[case_id] = prediction
         label_map, reference = self.target.label_map(prediction.logits).numpy(), case["label"].cpu().numpy()
-        self._case_dice[case_id] = score_case(label_map, reference, case["annotated"].tolist(), self.labels)
+        self._case_dice[case_id] = score_dice(label_map, reference, case["annotated"].tolist(), self.labels)
 
     def on_validation_epoch_start(self) -> None:
         """Copy rank 0's running statistics, so that every rank validates the state that a checkpoint would hold."""

@@ -1,4 +1,4 @@
-"""The number of optimizer steps that fit into a limited time, with a validation after every epoch."""
+"""The number of optimizer steps that fit into a limited time, with a validation at regular intervals."""
 
 import math
 from collections.abc import Mapping
@@ -45,43 +45,49 @@ class Remainder:
 
 
 @dataclass(frozen=True)
-class EpochTimes:
-    """The parts of an epoch: ``steps`` of ``step_seconds`` each, then a validation of ``validation_seconds``."""
+class StepTimes:
+    """The repeated part of a training: ``steps`` of ``step_seconds`` each, then a validation of ``validation_seconds``.
+
+    It is an epoch, or the epochs from one validation to the next. A training ends with a validation, also between two.
+    """
 
     steps: int
     step_seconds: float
     validation_seconds: float
 
-    def steps_within(self, seconds: float, left_in_epoch: int) -> int | None:
-        """Return how many steps fit into ``seconds``, with a validation of every epoch that has one of them.
+    def steps_within(self, seconds: float, before_validation: int) -> int | None:
+        """Return how many steps fit into ``seconds``, with the validations between them and one behind the last.
 
-        The first ``left_in_epoch`` steps complete the current epoch, which is validated even if none fits. None if
-        any number fits, as steps take no time.
+        The next validation follows ``before_validation`` steps, or earlier if fewer fit. None if any number fits, as
+        steps take no time.
         """
         if seconds <= 0:
             return 0
         if self.step_seconds <= 0:
             return None
-        remaining = seconds - left_in_epoch * self.step_seconds - self.validation_seconds
+        remaining = seconds - before_validation * self.step_seconds - self.validation_seconds
         if remaining <= 0:
-            return min(left_in_epoch, self._before_validation(seconds))
-        epochs, rest = divmod(remaining, self.steps * self.step_seconds + self.validation_seconds)
-        return left_in_epoch + int(epochs) * self.steps + min(self.steps, self._before_validation(rest))
+            return min(before_validation, self._before_last(seconds))
+        repetitions, rest = divmod(remaining, self.steps * self.step_seconds + self.validation_seconds)
+        return before_validation + int(repetitions) * self.steps + min(self.steps, self._before_last(rest))
 
-    def remainder(self, steps: int, validations: int, limit: float | None = None) -> Remainder:
-        """Return the rest of a training with ``steps`` and ``validations`` left, the first of the current epoch.
+    def remainder(self, steps: int, validations: int, before_validation: int, limit: float | None = None) -> Remainder:
+        """Return the rest of a training with ``steps`` and ``validations`` left.
 
-        ``limit``: most seconds that are left; None for no limit.
+        Args:
+            steps: optimizer steps left.
+            validations: validations left.
+            before_validation: of these steps, those up to the next validation.
+            limit: most seconds that are left; None for no limit.
         """
         seconds = steps * self.step_seconds + validations * self.validation_seconds
         if limit is None or seconds <= limit:
             return Remainder(steps, validations, seconds)
-        in_epoch = steps - max(0, validations - 1) * self.steps
-        fitting = min(steps, self.steps_within(limit, max(0, in_epoch)) or 0)
-        validated = 1 + max(0, math.ceil((fitting - in_epoch) / self.steps))
+        fitting = min(steps, self.steps_within(limit, before_validation) or 0)
+        validated = 1 + max(0, math.ceil((fitting - before_validation) / self.steps))
         return Remainder(fitting, min(validations, validated), limit, is_cut=True)
 
-    def _before_validation(self, seconds: float) -> int:
+    def _before_last(self, seconds: float) -> int:
         # A whole number of steps that misses by rounding alone still fits.
         return max(0, math.floor((seconds - self.validation_seconds) / self.step_seconds + 1e-6))
 

@@ -22,6 +22,7 @@ Weights = Mapping[str, Tensor]
 # Prefixes that wrappers add to names: our training task and 2D networks on volumes, torch's data parallel.
 _PREFIXES = ("network.", "module.")
 _MOST_NAMED = 4
+_WEIGHTS = "Give a run's folder, or a .ckpt, .pt or .safetensors file that holds a state dict."
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,14 @@ def read_weights(source: Path) -> SourceWeights:
     Only tensors and plain values are read. Raises UserError for anything else.
     """
     path = checkpoint_of_run(source) if source.is_dir() else source
+    if not path.is_file():
+        raise UserError(f"init={source}: no such file or folder. {_WEIGHTS}")
     try:
         content: Any = load_file(path) if path.suffix == ".safetensors" else read_tensors(path)
     except (OSError, ValueError, SafetensorError, UnreadableTensorsError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"init={source}: {path} cannot be read as tensors and plain values ({reason}). Give a run's folder, or a"
-            " .ckpt, .pt or .safetensors file that holds a state dict."
+            f"init={source}: {path} cannot be read as tensors and plain values ({reason}). {_WEIGHTS}"
         ) from None
     tensors = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     named = {_plain_name(name): value for name, value in tensors.items() if isinstance(value, Tensor)}

@@ -22,7 +22,7 @@ class CaseDice:
     present: tuple[bool, ...]
 
 
-def score_case(
+def score_dice(
     prediction: NDArray[np.integer], reference: NDArray[np.integer], annotated: Sequence[bool], labels: Labels
 ) -> CaseDice:
     """Score label maps of the same shape; ``annotated`` (K,) marks the classes that the reference annotates.

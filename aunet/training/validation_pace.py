@@ -11,9 +11,10 @@ def is_validated(trainer: Trainer) -> bool:
 
 
 class ValidationPace(Callback):
-    """Callback that lets ``trainer`` validate every ``epochs``-th epoch, and the one with which the training ends.
+    """Callback that lets ``trainer`` validate every ``epochs``-th epoch and the last.
 
-    It precedes the callbacks that read the scores of an epoch.
+    It precedes the callbacks that read the scores of an epoch. ``ValidationOfStop`` adds the epoch in which a training
+    is stopped.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -25,14 +26,21 @@ class ValidationPace(Callback):
         is_due = number % self._epochs == 0 or number == trainer.max_epochs
         trainer.check_val_every_n_epoch = 1 if is_due else _NEVER
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: object, **kwargs: object) -> None:
-        """Validate this epoch if the training ends with it."""
-        if trainer.should_stop:
-            trainer.check_val_every_n_epoch = 1
-
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget the scores of an earlier epoch, which Lightning keeps."""
         if not is_validated(trainer):
             metrics = trainer.callback_metrics
             for name in [name for name in metrics if name.startswith("val/")]:
                 del metrics[name]
+
+
+class ValidationOfStop(Callback):
+    """Callback that lets ``trainer`` validate the epoch in which a training is stopped.
+
+    It goes last, behind all callbacks that may stop a training after a step.
+    """
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: object, **kwargs: object) -> None:
+        """Validate this epoch if no other follows."""
+        if trainer.should_stop:
+            trainer.check_val_every_n_epoch = 1

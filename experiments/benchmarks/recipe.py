@@ -34,7 +34,7 @@ from aunet.inference.sliding_window import predict_volume  # noqa: E402
 from aunet.networks.layers import channels_last, lay_out_channels_last  # noqa: E402
 from aunet.networks.processor_convolutions import ProcessorConvolutions  # noqa: E402
 from aunet.training.hardware import fused_where_possible  # noqa: E402
-from aunet.training.validation_dice import means_by_class, score_case  # noqa: E402
+from aunet.training.validation_dice import means_by_class, score_dice  # noqa: E402
 
 
 def main() -> None:
@@ -99,7 +99,7 @@ def _validate(network: nn.Module, settings: RunConfig, data: SegmentationData) -
         with _autocast(settings):
             prediction = predict_volume(network, case["image"], replace(window, window_batch=1))
         label_map = prediction.logits.argmax(0).numpy()
-        scores[case["case_id"]] = score_case(label_map, case["label"].numpy(), case["annotated"].tolist())
+        scores[case["case_id"]] = score_dice(label_map, case["label"].numpy(), case["annotated"].tolist())
     return means_by_class(scores)
 
 

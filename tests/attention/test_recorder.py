@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from aunet.attention.recorder import AttentionRecorder, ValidationImage, patch_on_organ
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.inference.coefficients import LevelCoefficients
 
 LABELS = Labels(("background", "pancreas", "spleen"))
@@ -170,6 +170,7 @@ def test_absent_organ_is_undefined_in_the_statistics(tmp_path: Path) -> None:
     assert statistics_of(tmp_path)[0]["mean_inside_pancreas"] == ""
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_budget_bounds_pictures_and_volumes_but_not_statistics(tmp_path: Path) -> None:
     recorder = recorder_in(tmp_path, max_epochs_kept=4)
     for epoch in range(13):
@@ -200,6 +201,7 @@ def test_the_tracker_is_shown_every_level_of_every_epoch_and_the_film(tmp_path: 
     assert shown == [*levels, ("attention/film/case_1", None)]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_repeated_epochs_of_a_resumed_run_replace_the_old_ones(tmp_path: Path) -> None:
     first = recorder_in(tmp_path)
     for epoch in range(4):
@@ -211,12 +213,12 @@ def test_repeated_epochs_of_a_resumed_run_replace_the_old_ones(tmp_path: Path) -
 
 
 def test_interrupted_and_resumed_recording_equals_an_uninterrupted_one_byte_by_byte(tmp_path: Path) -> None:
-    whole = recorder_in(tmp_path / "whole", max_epochs_kept=3)
-    for epoch in range(6):
+    whole = recorder_in(tmp_path / "whole", max_epochs_kept=2)
+    for epoch in range(4):
         whole.record(Gated(), epoch)
     whole.write_films(Gated())
-    for epochs in (range(4), range(3, 6)):
-        parts = recorder_in(tmp_path / "parts", max_epochs_kept=3)
+    for epochs in (range(3), range(2, 4)):
+        parts = recorder_in(tmp_path / "parts", max_epochs_kept=2)
         for epoch in epochs:
             parts.record(Gated(), epoch)
     parts.write_films(Gated())
@@ -266,13 +268,15 @@ def test_softmax_gates_see_one_patch_on_the_organ(tmp_path: Path) -> None:
     torch.testing.assert_close(seen[0], made_up_case().image[:, 4:12, 5:13, 0:8])
 
 
-def test_patch_on_an_organ_at_the_edge_stays_within_the_volume() -> None:
+@pytest.mark.parametrize("around", [0, IGNORED])
+def test_patch_on_an_organ_at_the_edge_stays_within_the_volume(around: int) -> None:
     case = made_up_case()
-    label = np.zeros_like(case.label)
+    label = np.full(case.label.shape, around, np.uint8)
     label[15, 0, 7] = 1
     patch = patch_on_organ(ValidationImage("edge", case.image, label, case.spacing), (8, 8, 32))
     assert patch.label.shape == (8, 8, 8)
     assert patch.label[7, 0, 7] == 1
+    assert np.argwhere(patch.as_scan().label).tolist() == [[7, 0, 7]]
 
 
 def test_check_before_training_is_not_an_epoch(tmp_path: Path) -> None:

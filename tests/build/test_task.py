@@ -8,10 +8,16 @@ import torch
 from torch.nn import functional
 
 from aunet.build.model import build_network
-from aunet.build.task import build_loss, freeze_parts
+from aunet.build.task import (
+    build_loss,
+    build_optimizer_factory,
+    build_schedule,
+    check_statistics,
+    freeze_parts,
+)
 from aunet.classes import Labels
 from aunet.config.composition import compose_config, resolve_config
-from aunet.config.schema import LossConfig
+from aunet.config.schema import LossConfig, OptimizerConfig
 from aunet.errors import UserError
 from tests.config.test_every_option import FACTS
 
@@ -24,6 +30,33 @@ WEIGHTED = [name for name in LOSSES if name != "generalized_dice"]
 
 def loss_of(*words: str) -> LossConfig:
     return resolve_config(compose_config(list(words)), FACTS_OF_LOSS).loss
+
+
+def optimizer_of(*words: str) -> OptimizerConfig:
+    return resolve_config(compose_config(list(words)), FACTS).optimizer
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["optimizer.factory.lr=-1"], r"torch\.optim\.AdamW with lr=-1, .*Invalid learning rate"),
+        (["optimizer=sgd", "optimizer.factory.momentum=0"], "Nesterov momentum requires"),
+        (["optimizer.factory.weight_decay=-1"], "weight_decay=-1: Invalid weight_decay"),
+    ],
+)
+def test_an_optimizer_that_would_refuse_its_arguments_is_refused_before_training(
+    words: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        build_optimizer_factory(optimizer_of(*words))
+
+
+@pytest.mark.parametrize(
+    "words", [["optimizer.schedule.power=-1"], ["optimizer=sgd_released", "optimizer.schedule.epochs=0"]]
+)
+def test_a_schedule_without_a_usable_share_is_refused_before_training(words: list[str]) -> None:
+    with pytest.raises(UserError, match=r"optimizer\.schedule: aunet.* with .*Correct optimizer\.schedule"):
+        build_schedule(optimizer_of(*words), resolve_config(compose_config([]), FACTS).trainer)
 
 
 def batch() -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,3 +158,34 @@ def test_parts_that_cannot_be_frozen_are_refused(parts: list[str], message: str)
     network = build_network(resolve_config(compose_config(["model=unet"]), FACTS_OF_LOSS))
     with pytest.raises(UserError, match=message):
         freeze_parts(network, parts)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+@pytest.mark.parametrize(("patches", "patch_size"), [(1, [4, 4, 4]), (2, [4, 4, 4]), (1, [8, 4, 4]), (1, [4, 4, 1])])
+def test_a_norm_of_a_single_value_is_refused_where_torch_refuses_it(
+    norm: str, patches: int, patch_size: list[int]
+) -> None:
+    dims = sum(length > 1 for length in patch_size)
+    facts: Any = FACTS_OF_LOSS | {"spatial_dims": dims, "patch_size": patch_size, "batch_size": patches}
+    words = ["model=unet", f"model.network.norm={norm}", "model.network.channels=[4,8,8]"]
+    config = resolve_config(compose_config(words), facts)
+    network = build_network(config).train()
+    try:
+        network(torch.randn(patches, config.dataset.in_channels, *patch_size))
+    except ValueError:
+        with pytest.raises(UserError, match=r"coarsest level .* has a single voxel"):
+            check_statistics(network, config)
+    else:
+        check_statistics(network, config)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("model.network.channels=16", r"aunet\.networks\.AttentionUNet refuses .*Write a list: channels=\[16,…\]"),
+        ("model.network.strides=[[2,2,2]]", r"model\.network\.strides=\[\[2, 2, 2\]\]: these channels take 4"),
+    ],
+)
+def test_an_argument_that_the_network_refuses_is_named_by_its_key(word: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build_network(resolve_config(compose_config(["model=attention", word]), FACTS))

@@ -1,6 +1,7 @@
 """Workers share memory with the training: what does not fit is refused or reduced before it starts."""
 
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -8,8 +9,8 @@ import pytest
 import torch
 
 from aunet.build import workers
-from aunet.build.workers import batch_bytes, choose_num_workers
-from aunet.config.schema import RunConfig
+from aunet.build.workers import batch_bytes, check_memory, choose_num_workers
+from aunet.config.schema import DatasetFacts, RunConfig
 from aunet.data.patches.augmentation import Augmentation
 from aunet.errors import UserError
 
@@ -54,3 +55,12 @@ def test_a_batch_of_plain_patches_is_counted_voxel_by_voxel() -> None:
     facts = SimpleNamespace(batch_size=6, in_channels=2)
     config = cast(RunConfig, SimpleNamespace(dataset=facts, seed=0))
     assert batch_bytes(config, Augmentation((16, 8, 4)), num_ranks=2) == 3 * 16 * 8 * 4 * (2 * 4 + 1)
+
+
+def test_a_batch_that_no_memory_holds_is_refused_with_its_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "memory_bytes", lambda: 2**30)
+    names = ["background", "ball", "box"]
+    facts = DatasetFacts(1, 3, names, "ct", None, None, None, 3, [1.0, 1.0, 1.0], [64, 64, 64], 2)
+    check_memory(facts, 1)
+    with pytest.raises(UserError, match=r"data\.batch_size=200 with data\.patch_size=\[64, 64, 64\].*has 1\.1 GB"):
+        check_memory(replace(facts, batch_size=200), 1)

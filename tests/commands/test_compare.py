@@ -199,6 +199,7 @@ def test_a_seed_given_twice_is_refused(tmp_path: Path) -> None:
         run(*folders, again, "--output", tmp_path / "comparison")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_one_test_patient_is_shown_without_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = write_run(tmp_path / "0", case_scores([0.5]))
     second = write_run(tmp_path / "1", case_scores([0.6]), ATTENTION, model="attention")
@@ -237,7 +238,14 @@ def test_a_margin_that_is_not_above_0_is_refused(tmp_path: Path, margin: str) ->
     assert refused.value.code == 2
 
 
-@pytest.mark.parametrize(("seeds", "patients"), [((1, 3), 8), ((3, 3), 1), ((1, 3), 1)])
+@pytest.mark.parametrize(
+    ("seeds", "patients"),
+    [
+        ((1, 3), 1),
+        pytest.param((1, 3), 8, marks=pytest.mark.slow),
+        pytest.param((3, 3), 1, marks=pytest.mark.slow),
+    ],
+)
 def test_uneven_seeds_and_a_single_patient_are_compared_too(
     tmp_path: Path, seeds: tuple[int, int], patients: int
 ) -> None:

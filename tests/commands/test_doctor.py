@@ -151,8 +151,18 @@ def test_two_values_without_a_class_are_not_guessed(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out" / "fixes.json").read_text())["class_of_value"] == {}
 
 
-@pytest.mark.parametrize("model", ["attention", "unet", "monai_unet"])
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.8, 0.8, 5.0)])
+@pytest.mark.parametrize(
+    ("model", "spacing"),
+    [
+        ("attention", (0.8, 0.8, 5.0)),
+        pytest.param("attention", (1.0, 1.0, 1.0), marks=pytest.mark.slow),
+        *(
+            pytest.param(model, spacing, marks=pytest.mark.slow)
+            for model in ("unet", "monai_unet")
+            for spacing in ((1.0, 1.0, 1.0), (0.8, 0.8, 5.0))
+        ),
+    ],
+)
 def test_proposed_settings_are_accepted(model: str, spacing: tuple[float, float, float], tmp_path: Path) -> None:
     root = write_msd_task(tmp_path / "task", num_cases=0)
     names = ("one", "two")

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -288,6 +289,23 @@ def test_scores_on_phantoms_are_marked_in_the_table_and_the_summary(
     assert "(PHANTOM)" in printed
     assert "synthetic" in printed
     assert json.loads((tmp_path / "scores" / "summary.json").read_text(encoding="utf-8"))["is_phantom"] is True
+
+
+def test_the_dataset_of_the_references_may_be_a_file_of_ones_own(tmp_path: Path) -> None:
+    references = write_cubes(tmp_path / "own" / "labels", 2)
+    shutil.copytree(references, tmp_path / "own" / "images")
+    (tmp_path / "settings" / "data").mkdir(parents=True)
+    settings = f"defaults: [folder]\nroot: {tmp_path / 'own'}\nclasses: {{cube: 1}}\nmodality: mr\n"
+    (tmp_path / "settings" / "data" / "mine.yaml").write_text(settings, encoding="utf-8")
+    own = ["--config-dir", tmp_path / "settings"]
+
+    run(references, "data=mine", *own, "--output", tmp_path / "scores", "--classes", "cube=1")
+
+    assert set(read_case_scores(tmp_path / "scores" / "case_scores.csv")["dice"]) == {1.0}
+    with pytest.raises(UserError, match=r"--config-dir .*has no effect without a dataset"):
+        run(references, references, *own, "--output", tmp_path / "others")
+    with pytest.raises(UserError, match=r"--config-dir .*has no effect without a dataset"):
+        run(tmp_path / "pairs.csv", *own, "--output", tmp_path / "others")
 
 
 def write_probabilities(folder: Path, label_maps: Path, sure: float) -> Path:

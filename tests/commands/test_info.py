@@ -102,6 +102,7 @@ def test_json_holds_the_numbers_of_the_table(capsys: pytest.CaptureFixture[str])
     assert "steps/s" in found["forecast"][0]
 
 
+@pytest.mark.slow
 def test_several_processes_are_measured_as_one_of_them(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["model=unet", *TINY, "trainer.accelerator=cpu", "trainer.devices=3"]
     assert "each of 3 processes is as fast as one alone" in forecast_of(["info", *words], capsys)
@@ -126,6 +127,7 @@ def test_the_recipe_for_scans_can_be_asked_for_without_them(capsys: pytest.Captu
     assert {"2", "160×160×96", "2×2×2"} <= set(lines[0])
 
 
+@pytest.mark.slow
 def test_an_earlier_run_is_shown_without_its_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     draft = compose_draft(["model=unet", *TINY])
     config = fill_in_facts(draft, describe_cohort(draft.data))

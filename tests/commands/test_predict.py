@@ -6,8 +6,9 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import nibabel
 import numpy as np
@@ -27,6 +28,7 @@ from aunet.inference.prediction import Prediction
 from aunet.inference.predictor import Predictor
 from aunet.inference.training_range import TrainingRange
 from aunet.inference.window_layout import Window
+from aunet.pipeline import prediction_manifest
 from tests.data.geometries import GEOMETRIES
 from tests.inference.tiny_networks import Threshold
 
@@ -288,6 +290,37 @@ def test_memory_that_torch_or_numpy_lacks_is_reported_in_one_line_with_settings_
         [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert "not enough memory on cpu. Set inference.inferer=tiled with a small" in record.getMessage()
         assert record.exc_info is None
+
+
+def test_a_label_map_whose_entry_finds_the_disk_full_is_removed_so_that_all_that_stay_are_recorded(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write = prediction_manifest.write_json
+
+    def write_two_entries(path: Path, content: Mapping[str, object]) -> None:
+        if len(cast(dict[str, object], content["scans"])) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, content)
+
+    monkeypatch.setattr(prediction_manifest, "write_json", write_two_entries)
+    assert predict(scans, "--output", tmp_path / "out") == 2
+    assert "the disk is full; 2 label maps were finished and stay" in capsys.readouterr().err
+    recorded = json.loads((tmp_path / "out" / "predictions.json").read_text())["scans"]
+    label_maps = {path.name for path in (tmp_path / "out").glob("*.nii.gz")}
+    assert label_maps == {entry["label_map"] for entry in recorded.values()}
+    assert len(label_maps) == 2
+
+
+def test_a_missing_file_among_the_scans_does_not_stop_the_others(
+    scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = tmp_path / "missing.nii.gz"
+    assert predict(missing, scans / "oblique.nii.gz", "--output", tmp_path / "out") == 2
+    assert f"{missing}: no such file or folder" in caplog.text
+    assert "1 of 2 scans could not be predicted" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").glob("*.nii.gz")] == ["oblique.nii.gz"]
+    recorded = json.loads((tmp_path / "out" / "predictions.json").read_text())["scans"]
+    assert "no such file" in recorded["missing"]["error"]
 
 
 def test_a_label_map_that_cannot_be_written_is_reported_with_its_scan_and_the_others_are_done(

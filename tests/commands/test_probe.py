@@ -136,7 +136,9 @@ def test_a_probe_repeats_bit_for_bit(probed: Path, attention: Path, tmp_path: Pa
     assert found["dice"].tolist() == rows["dice"].tolist()
 
 
-@pytest.mark.parametrize(("kind", "target"), [("all", "all levels"), ("gate", "level 2 gate 1")])
+@pytest.mark.parametrize(
+    ("kind", "target"), [("all", "all levels"), pytest.param("gate", "level 2 gate 1", marks=pytest.mark.slow)]
+)
 def test_one_kind_of_target_is_enough_with_a_single_gated_level(
     attention: Path, tmp_path: Path, kind: str, target: str
 ) -> None:
@@ -159,6 +161,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str | Path) -> str:
     return error
 
 
+@pytest.mark.slow
 def test_notes_name_caveats_omitted_steps_and_cases_that_the_other_run_was_trained_on(
     data: Path, unet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,6 +182,7 @@ def test_notes_name_caveats_omitted_steps_and_cases_that_the_other_run_was_train
     assert all(note.split("'")[0] in page and f"Note: {note}" in printed for note in notes)
 
 
+@pytest.mark.slow
 def test_probes_of_phantoms_say_so_in_a_note_and_in_the_pictures(
     attention: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +238,13 @@ def test_a_value_out_of_range_is_refused(
     assert words[0] in refused(capsys, attention, "--output", tmp_path / "out", *words)
 
 
-@pytest.mark.parametrize("vanished", ["task", "imagesTr/ball_002.nii.gz", "labelsTr/ball_003.nii.gz"])
+@pytest.mark.parametrize(
+    "vanished",
+    [
+        "imagesTr/ball_002.nii.gz",
+        *(pytest.param(place, marks=pytest.mark.slow) for place in ("task", "labelsTr/ball_003.nii.gz")),
+    ],
+)
 def test_cases_whose_data_have_vanished_are_refused(
     tmp_path: Path, vanished: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

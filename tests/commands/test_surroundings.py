@@ -128,8 +128,14 @@ def test_a_table_reaches_a_terminal_of_ascii(repository: Path) -> None:
     assert b"attention" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["run.json", "metrics.csv", "config.yaml"])
-@pytest.mark.parametrize("content", ["", "\0\0\0", "[1"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param(name, content, marks=() if kept == content else pytest.mark.slow)
+        for name, kept in (("run.json", ""), ("metrics.csv", "\0\0\0"), ("config.yaml", "[1"))
+        for content in ("", "\0\0\0", "[1")
+    ],
+)
 def test_an_empty_or_damaged_file_of_a_run_is_one_sentence_or_not_recorded(
     name: str, content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], repository: Path
 ) -> None:

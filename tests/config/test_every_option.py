@@ -42,7 +42,13 @@ def test_every_option_composes_and_passes_its_checks(group: str, option: str) ->
         assert config[group].name == option
 
 
-@pytest.mark.parametrize(("data", "preset"), list(zip(DATASETS, cycle(SPLITS), strict=False)))
+@pytest.mark.parametrize(
+    ("data", "preset"),
+    [
+        pytest.param(data, preset, marks=() if data in ("ct150", "msd", "amos22") else pytest.mark.slow)
+        for data, preset in zip(DATASETS, cycle(SPLITS), strict=False)
+    ],
+)
 def test_a_split_goes_with_any_dataset(data: str, preset: str) -> None:
     words = [f"data={data}", f"data/split={preset}", "data.fold=1", "data.split.stratify=true"]
     draft = Draft(compose_config(words))

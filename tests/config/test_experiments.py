@@ -82,7 +82,9 @@ def generator(repository: Path) -> ModuleType:
 
 
 @pytest.mark.parametrize(("study", "facts", "train", "test", "batches"), CASES, ids=[case[0] for case in CASES])
-@pytest.mark.parametrize("root", [[], ["data.root=/scans"]], ids=["phantom", "scans"])
+@pytest.mark.parametrize(
+    "root", [["data.root=/scans"], pytest.param([], marks=pytest.mark.slow)], ids=["scans", "phantom"]
+)
 def test_a_study_takes_every_fact_that_its_source_states(
     study: str, facts: dict[str, Any], train: int, test: int, batches: int, root: list[str]
 ) -> None:
@@ -132,6 +134,7 @@ def test_the_table_says_where_the_sources_are_silent(generator: ModuleType) -> N
     assert all("[" in cell or "(not stated)" in cell for row in list(rows.values())[2:] for cell in row[:2])
 
 
+@pytest.mark.slow
 def test_cfg_prints_the_values_of_the_run_and_nothing_else(repository: Path, tmp_path: Path) -> None:
     words = [sys.executable, str(repository / "train.py"), "--cfg", "experiment=paper_ct150"]
     process = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)

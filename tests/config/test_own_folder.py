@@ -37,7 +37,13 @@ def folder(tmp_path: Path) -> Path:
         ("trainer=smoke", "trainer.max_epochs", "5"),  # in place of the file of aunet
     ],
 )
-@pytest.mark.parametrize("form", ["--config-dir", "--config-dir=", "hydra.searchpath=", "file://"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "--config-dir",
+        *(pytest.param(form, marks=pytest.mark.slow) for form in ("--config-dir=", "hydra.searchpath=", "file://")),
+    ],
+)
 def test_an_own_yaml_file_is_found_by_its_name(
     word: str, key: str, value: str, form: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +92,7 @@ def test_the_folder_of_one_command_is_forgotten_by_the_next(folder: Path) -> Non
         compose_config(["data=mine"])
 
 
+@pytest.mark.slow
 def test_an_installed_package_finds_the_files_as_a_checkout_does(
     folder: Path, repository: Path, tmp_path: Path
 ) -> None:

@@ -45,6 +45,18 @@ FORMS = {
 }
 
 
+# The others are in the slow tier.
+QUICK = {("Müller, Anna", form) for form in FORMS} | {("it's", "in '"), ("a=b", "as it is"), ("back\\slash", 'in "')}
+names_in_all_forms = pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        pytest.param(name, form, marks=() if (name, form) in QUICK else pytest.mark.slow)
+        for name in NAMES
+        for form in FORMS
+    ],
+)
+
+
 @pytest.mark.parametrize("text", [*NAMES, "ends in \\", "\\'", "\\\\'", "${x}", "", "a\\\\"])
 def test_a_quoted_text_means_itself_to_hydra_and_to_us(text: str) -> None:
     [override] = OverridesParser.create().parse_overrides([f"key={quote(text)}"])
@@ -76,8 +88,7 @@ def test_the_last_word_of_a_key_counts_and_null_is_none() -> None:
     assert last_value([], "resume") is None
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", NAMES)
+@names_in_all_forms
 def test_a_folder_of_any_name_is_the_root_of_the_data_and_the_folder_of_a_run(
     name: str, form: str, tmp_path: Path
 ) -> None:
@@ -90,8 +101,7 @@ def test_a_folder_of_any_name_is_the_root_of_the_data_and_the_folder_of_a_run(
 
 
 @pytest.mark.parametrize("kind", ["resume", "extend"])
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("name", NAMES)
+@names_in_all_forms
 def test_a_run_of_any_name_is_found_again(name: str, form: str, kind: str, tmp_path: Path) -> None:
     with pytest.raises(UserError) as raised:
         configure_run([f"{kind}={FORMS[form](tmp_path / name)}"])

@@ -119,10 +119,10 @@ def test_prepare_on_a_disk_that_takes_nothing_is_status_2(
 def test_phantoms_on_a_small_disk_are_one_sentence_and_no_half_file(processes: int, mounted: Mount) -> None:
     disk = mounted("size=48k")
     with pytest.raises(OSError, match="No space left") as raised:
-        phantom_cases(disk, 20, COARSE, seed=0, processes=processes)
+        phantom_cases(disk, 8, COARSE, seed=0, processes=processes)
     assert str(describe_surroundings(raised.value)).startswith(f"{disk}/")
     remount(disk, "size=8m")
-    for case in phantom_cases(disk, 20, COARSE, seed=0, processes=1):
+    for case in phantom_cases(disk, 8, COARSE, seed=0, processes=1):
         for file in case.files:
             nib.load(file).get_fdata()
     assert not list(disk.rglob(".????????-*.nii.gz"))

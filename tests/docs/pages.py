@@ -104,6 +104,8 @@ def shortened(words: list[str], cache: Path) -> list[str]:
         extra += SHORT
     if "experiment" in given:  # its split counts the patients of the paper's datasets
         extra += ["data.split.train=null", "data.split.test=0.2"]
+    if given.get("experiment") == "gate_or_not" and "-m" in words:  # tests/end_to_end/test_studies.py runs all arms
+        extra += ["model=unet_6m,attention", "seed=0,1"]
     if "hydra/launcher" in given:
         extra += ["hydra.launcher.cluster=local", "trainer.devices=1", "trainer.accelerator=cpu"]
     if "logger" not in given:

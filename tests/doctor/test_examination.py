@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from abdomens import CLASSES, Abdomen, abdomens, write_abdomens
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from volume_files import write_itk
 
 from aunet.data.cohort.case import Cohort
+from aunet.data.io import itk_images
 from aunet.data.sources.folder import folder_cohort
 from aunet.doctor.examination import Examination, examine_cohort
 from aunet.doctor.finding import Severity
@@ -238,3 +240,21 @@ def test_measured_values_are_those_that_were_drawn(tmp_path: Path) -> None:
     np.testing.assert_allclose(liver.center, case.affine[:3, :3] @ place + case.affine[:3, 3])
     assert liver.median == pytest.approx(np.median(case.image[case.label == 2]))
     assert (facts.intensities.lowest, facts.intensities.highest) == (case.image.min(), case.image.max())
+
+
+def test_a_missing_package_is_one_finding_whatever_number_of_cases_needs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        for kind in ("images", "labels"):
+            (tmp_path / kind).mkdir(exist_ok=True)
+            write_itk(tmp_path / kind / f"case_{number}.nrrd", np.zeros((4, 5, 6), np.uint8), np.eye(4))
+    cohort = cohort_in(tmp_path)
+    monkeypatch.setattr(itk_images, "find_spec", lambda name: None)
+    assert [(finding.case_id, finding.kind.name, finding.message) for finding in examine_cohort(cohort).findings] == [
+        (
+            "",
+            "package missing",
+            "3 cases (case_0, case_1, case_2): NRRD and MetaImage need SimpleITK: pip install 'aunet[itk]'.",
+        )
+    ]

@@ -1,10 +1,9 @@
 """One small run on made-up scans, shared by the tests that look at what a run leaves."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from blank_pictures import blank_pictures
 from scans import write_msd_task
 from torch import nn
 
@@ -41,13 +40,6 @@ def small_settings(task_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def attention_settings(small_settings: list[str]) -> list[str]:
     return ["model=attention", *small_settings, "model.network.gated_levels=[1,2]"]
-
-
-@pytest.fixture
-def without_pictures() -> Generator[None]:
-    """For tests that look at no picture of the runs they train; ``finished_run`` and others are drawn in full."""
-    with blank_pictures():
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,15 +23,23 @@ def stopped(attention_settings: list[str], tmp_path: Path, monkeypatch: pytest.M
     return folder
 
 
-def test_a_run_continues_with_its_data_in_another_place_and_not_on_others(
-    stopped: Path, task_folder: Path, finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_run_does_not_continue_on_other_data(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    stopped = shutil.copytree(finished_run, tmp_path / "stopped")
+    record = json.loads((stopped / "run.json").read_text())
+    (stopped / "run.json").write_text(json.dumps(record | {"status": "interrupted"}))
     others = write_msd_task(tmp_path / "others" / "Task99_Balls", num_cases=7)
     before = (stopped / "config.yaml").read_bytes()
     assert main(["train", f"resume={stopped}", f"data.root={others}"]) == 2
     assert f"data.root={others}: its files have changed since this run began" in capsys.readouterr().err
     assert (stopped / "config.yaml").read_bytes() == before
 
+
+@pytest.mark.slow
+def test_a_run_continues_with_its_data_in_another_place(
+    stopped: Path, task_folder: Path, finished_run: Path, tmp_path: Path
+) -> None:
     moved = shutil.copytree(task_folder, tmp_path / "another, é place")
     words = [f"data.root={moved}", f"data.cache={tmp_path / 'cache'}", "data.num_workers=0", "logger=csv"]
     assert main(["train", f"resume={stopped}", *words]) == 0

@@ -96,7 +96,9 @@ def contents(run: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in run.rglob("*") if path.is_file() and path.name != "run.lock"}
 
 
-@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize(
+    "cause", ["max_epochs", *(pytest.param(cause, marks=pytest.mark.slow) for cause in ("max_time", "patience"))]
+)
 def test_a_finished_run_that_is_resumed_stays_as_it_is_and_trains_longer_if_extended(
     cause: str, run_ended_by: CopyOfRun, train: Train, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,6 +122,7 @@ def test_a_finished_run_that_is_resumed_stays_as_it_is_and_trains_longer_if_exte
     assert list(pd.read_csv(run / "metrics.csv")["epoch"]) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_while_it_was_scored_trains_no_step_more(run_ended_by: CopyOfRun, train: Train) -> None:
     run = run_ended_by("max_time")
     files = contents(run)
@@ -138,6 +141,7 @@ def test_the_processes_of_a_run_are_given_its_new_time_limit() -> None:
     assert words_of_ranks(["extend=run", "trainer.max_epochs=9", limit], run) == ["resume='run'", limit]
 
 
+@pytest.mark.slow
 def test_a_time_limit_of_days_is_read_as_it_is_written(run_ended_by: CopyOfRun, train: Train) -> None:
     """YAML takes 10:00:00:00 for a number in base 60."""
     text, run = "10:00:00:00", run_ended_by("max_epochs")
@@ -145,6 +149,7 @@ def test_a_time_limit_of_days_is_read_as_it_is_written(run_ended_by: CopyOfRun, 
     assert yaml.safe_load((run / "config.yaml").read_text())["trainer"]["max_time"] == text
 
 
+@pytest.mark.slow
 def test_a_finished_run_whose_last_checkpoint_is_damaged_makes_it_anew(run_ended_by: CopyOfRun, train: Train) -> None:
     run = run_ended_by("max_epochs")
     last, tables = run / "checkpoints" / "last.ckpt", (run / "metrics.csv").read_bytes()
@@ -163,6 +168,7 @@ def test_a_finished_run_without_a_report_gets_one(run_ended_by: CopyOfRun, train
     assert (run / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_finished_run_that_the_clock_ended_continues_with_more_time(
     run_ended_by: CopyOfRun, train: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,9 +185,8 @@ def test_a_finished_run_that_the_clock_ended_continues_with_more_time(
     assert pd.read_csv(run / "metrics.csv")["learning_rate"].iloc[-1] > 0
 
 
-@pytest.mark.parametrize(
-    ("epoch", "batch"), [(0, 1), *(pytest.param(*place, marks=pytest.mark.slow) for place in [(0, 0), (0, 2), (1, 3)])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("epoch", "batch"), [(0, 1), (0, 0), (0, 2), (1, 3)])
 def test_a_run_in_groups_of_batches_resumes_as_one_never_interrupted(
     epoch: int, batch: int, grouped_run: Path, train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def fill(folder: Path) -> None:
             pass
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_a_run_on_a_full_disk_ends_with_its_checkpoint_and_continues_when_there_is_room(
     attention_settings: list[str],
@@ -93,6 +94,7 @@ def test_a_tracker_that_cannot_write_costs_one_line(
     assert sum("W&B failed" in record.getMessage() for record in caplog.records) == 1
 
 
+@pytest.mark.slow
 def test_a_full_media_budget_costs_one_line(
     attention_settings: list[str], finished_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

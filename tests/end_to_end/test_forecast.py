@@ -29,6 +29,7 @@ def forecast_in(caplog: pytest.LogCaptureFixture) -> str:
     return line
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_run_with_the_measurement_is_the_one_without_bit_for_bit(
     finished_run: Path, attention_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def test_old_runs_that_differ_in_more_than_the_model_are_refused(
     assert not (tmp_path / "table").exists()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_old_runs_are_compared_by_what_they_recorded(
     old_runs: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

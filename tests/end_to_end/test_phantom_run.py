@@ -8,6 +8,7 @@ import pytest
 from aunet.commands.main import main
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_run_without_a_root_trains_on_the_phantom_and_says_so_everywhere(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from blank_pictures import blank_pictures
 from pictures import disc, save_picture
 from PIL import Image
 
@@ -40,8 +41,25 @@ def picture_run(picture_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("run")
     words = ["data=images", f"data.root={picture_folder}", "data.classes={disc: 255}"]
     cache = tmp_path_factory.mktemp("cache")
-    assert main(["train", *SMALL, *words, f"data.cache={cache}", f"hydra.run.dir={folder}"]) == 0
+    with blank_pictures():
+        assert main(["train", *SMALL, *words, f"data.cache={cache}", f"hydra.run.dir={folder}"]) == 0
     return folder
+
+
+@pytest.mark.slow
+def test_the_pictures_of_such_a_run_are_drawn(picture_folder: Path, tmp_path: Path) -> None:
+    words = [
+        "data=images",
+        f"data.root={picture_folder}",
+        "data.classes={disc: 255}",
+        f"data.cache={tmp_path / 'cache'}",
+    ]
+    assert main(["train", *SMALL, *words, "trainer.batches_per_epoch=2", f"hydra.run.dir={tmp_path / 'run'}"]) == 0
+    drawn = [*(tmp_path / "run" / "attention").glob("film_*.png"), *(tmp_path / "run" / "test" / "pictures").iterdir()]
+    assert len(drawn) >= 2
+    for path in drawn:
+        with Image.open(path) as picture:
+            assert len(picture.convert("L").getcolors() or range(256)) > 1
 
 
 def test_a_run_on_pictures_is_two_dimensional_and_leaves_pictures(picture_run: Path) -> None:

@@ -50,11 +50,12 @@ def test_a_batch_that_cannot_be_learned_is_reported(
     assert len(pd.read_csv(tmp_path / "run" / "overfit.csv")["loss"].unique()) == 1  # the same batch, never changed
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_learning_rate_test_writes_a_curve_and_suggests_a_value(
     probe_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = tmp_path / "run"
-    words = [*probe_settings, "trainer=lr_find", "trainer.batches_per_epoch=50"]
+    words = [*probe_settings, "trainer=lr_find", "trainer.batches_per_epoch=25"]
     assert main(["train", *words, f"hydra.run.dir={run}"]) == 0
     table, suggestion = pd.read_csv(run / "learning_rate.csv"), record_of(run)["learning_rate"]
     assert table["learning_rate"].iloc[0] == pytest.approx(0.01 * 1e-4)
@@ -64,6 +65,7 @@ def test_the_learning_rate_test_writes_a_curve_and_suggests_a_value(
     assert (run / "learning_rate.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_profile_shows_where_the_time_goes(
     probe_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # two ranks are forked off
 def test_two_ranks_train_as_one_process_does(rank_settings: list[str], tmp_path: Path) -> None:
     """Float rounding differs, and Adam enlarges it from step to step."""

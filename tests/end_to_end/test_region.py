@@ -84,6 +84,7 @@ def test_the_run_folder_predicts_without_the_coarse_run_and_elsewhere(
     assert np.array_equal(written, expected)
 
 
+@pytest.mark.slow
 def test_cases_in_which_the_coarse_run_finds_nothing_are_counted_everywhere(
     region_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], task_folder: Path
 ) -> None:
@@ -148,7 +149,7 @@ def refusal(words: list[str], capsys: pytest.CaptureFixture[str], run: Path) -> 
     return " ".join(errors.split())
 
 
-def test_a_coarse_run_that_saw_test_cases_is_refused_or_marks_the_run(
+def test_a_coarse_run_that_saw_test_cases_is_refused(
     region_settings: list[str], coarse_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*region_settings, "data.split.seed=3", "trainer=smoke"]
@@ -156,6 +157,13 @@ def test_a_coarse_run_that_saw_test_cases_is_refused_or_marks_the_run(
     assert f"data.region={coarse_run}:" in message
     assert "test cases were used by" in message
     assert f"data.split.file={coarse_run}/splits.json" in message
+
+
+@pytest.mark.slow
+def test_a_coarse_run_that_saw_test_cases_marks_the_run_if_it_is_allowed(
+    region_settings: list[str], tmp_path: Path
+) -> None:
+    words = [*region_settings, "data.split.seed=3", "trainer=smoke"]
     assert main(["train", *words, "init_overlap=allow", f"hydra.run.dir={tmp_path / 'allowed'}"]) == 0
     [caveat] = record_of(tmp_path / "allowed")["caveats"]
     assert "which cropped the cases of this run" in caveat

@@ -31,7 +31,7 @@ def stop_at_step(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     "step",
     [
         pytest.param(1, marks=pytest.mark.slow, id="in the first epoch"),
-        pytest.param(3, id="at the end of an epoch"),
+        pytest.param(3, marks=pytest.mark.slow, id="at the end of an epoch"),
         pytest.param(6, id="in the second epoch"),
     ],
 )
@@ -55,6 +55,7 @@ def test_a_resumed_run_ends_as_one_never_interrupted(
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
 
 
+@pytest.mark.slow
 def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
     finished_run: Path, attention_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,10 +51,10 @@ def totalsegmentator(root: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("write", "classes"),
     [
-        (nnunet, {"ball", "box"}),
         (table, {"ball", "box"}),
-        (two_folders, {"box"}),
-        (totalsegmentator, {"pancreas", "spleen", "kidney"}),
+        pytest.param(nnunet, {"ball", "box"}, marks=pytest.mark.slow),
+        pytest.param(two_folders, {"box"}, marks=pytest.mark.slow),
+        pytest.param(totalsegmentator, {"pancreas", "spleen", "kidney"}, marks=pytest.mark.slow),
     ],
 )
 def test_a_layout_trains_and_predicts_its_own_cases(tmp_path: Path, write: object, classes: set[str]) -> None:

@@ -49,6 +49,7 @@ def test_precision_that_a_processor_lacks_is_refused(
     assert "only CUDA GPUs train in fp16" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.slow
 def test_deterministic_operations_train_on_a_processor(plain_settings: list[str], tmp_path: Path) -> None:
     words = [*plain_settings, "trainer.deterministic=true", "trainer.accelerator=cpu"]
     try:
@@ -58,6 +59,7 @@ def test_deterministic_operations_train_on_a_processor(plain_settings: list[str]
         torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_run_continues_with_one_line(
     plain_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

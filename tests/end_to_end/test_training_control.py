@@ -36,6 +36,7 @@ def test_a_loss_of_nan_ends_the_run_with_its_batch_saved(
     assert json.loads((folder / "run.json").read_text())["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_step_whose_loss_is_nan_can_be_skipped(
     plain_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -53,10 +54,20 @@ def test_patience_ends_a_training_that_no_longer_improves(plain_settings: list[s
 @pytest.mark.parametrize(
     ("kept", "warning", "best_epoch"),
     [
-        ((), "no validation case has any class, so no Dice is defined: the last epoch", 2),
-        ((1,), "no validation case has box, so the best epoch is chosen by the other classes", None),
+        pytest.param(
+            (),
+            "no validation case has any class, so no Dice is defined: the last epoch",
+            2,
+            marks=pytest.mark.slow,
+            id="no class",
+        ),
+        pytest.param(
+            (1,),
+            "no validation case has box, so the best epoch is chosen by the other classes",
+            None,
+            id="one class",
+        ),
     ],
-    ids=["no class", "one class"],
 )
 def test_classes_that_no_validation_case_has_do_not_choose_the_best_epoch(
     kept: tuple[int, ...],
@@ -87,6 +98,7 @@ def test_classes_that_no_validation_case_has_do_not_choose_the_best_epoch(
     assert best == (int(metrics["val/dice"].idxmax()) if best_epoch is None else best_epoch)
 
 
+@pytest.mark.slow
 def test_checkpoints_are_also_written_by_the_clock(
     plain_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

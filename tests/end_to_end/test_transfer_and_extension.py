@@ -57,7 +57,7 @@ def test_a_run_begins_with_the_weights_of_another(
     assert told["left"] == told["unused"] == []
 
 
-def test_weights_that_have_seen_test_cases_are_refused_or_mark_the_run(
+def test_weights_that_have_seen_test_cases_are_refused(
     short_run: Path, plain_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, words = tmp_path / "next", [*plain_settings, "data.split.seed=3", f"init={short_run}"]
@@ -66,6 +66,12 @@ def test_weights_that_have_seen_test_cases_are_refused_or_mark_the_run(
     assert f"init={short_run}: 2 of the 2 test cases were used by {short_run}" in message
     assert not (run / "run.json").exists()
 
+
+@pytest.mark.slow
+def test_weights_that_have_seen_test_cases_mark_the_run_if_they_are_allowed(
+    short_run: Path, plain_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, words = tmp_path / "next", [*plain_settings, "data.split.seed=3", f"init={short_run}"]
     assert main(["train", *words, "init_overlap=allow", f"hydra.run.dir={run}"]) == 0
     [caveat] = record_of(run)["caveats"]
     assert caveat.startswith("2 of the 2 test cases were used before")
@@ -88,6 +94,7 @@ def test_the_parts_that_a_refusal_offers_are_accepted(
     assert "caveats" not in record_of(tmp_path / "next")
 
 
+@pytest.mark.slow
 def test_weights_from_a_file_are_marked_as_of_unknown_cases(
     short_run: Path, plain_settings: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -117,7 +124,7 @@ def test_an_extended_run_continues_where_it_ended(short_run: Path, caplog: pytes
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["trainer.max_epochs=2"], "has had 2 epochs; give more"),
+        (["trainer.max_epochs=2"], "must be above 2, the epochs that this run has had"),
         ([], "trainer.max_epochs is missing"),
         (["trainer.max_epochs=4", "seed=3"], "keeps the settings"),
     ],

@@ -9,7 +9,7 @@ from aunet.commands.main import main
 
 
 @pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize("model", ["attention", "monai_unet"])
+@pytest.mark.parametrize("model", ["attention", pytest.param("monai_unet", marks=pytest.mark.slow)])
 def test_a_network_of_two_dimensions_trains_on_slices_of_scans(
     model: str, small_settings: list[str], tmp_path: Path
 ) -> None:

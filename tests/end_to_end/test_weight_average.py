@@ -39,6 +39,7 @@ def test_the_training_itself_is_that_without_an_average(averaged_run: Path, fini
     assert all(torch.equal(trained[name.removeprefix("network.")], plain[name]) for name in plain)
 
 
+@pytest.mark.slow
 def test_the_average_is_what_a_loop_over_the_steps_gives(
     average_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,12 +69,10 @@ def test_the_best_checkpoint_predicts_with_the_average(averaged_run: Path) -> No
     assert not all(torch.equal(value, best["trained_weights"][name]) for name, value in loaded.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "step",
-    [
-        pytest.param(1, id="in the first epoch", marks=pytest.mark.slow),
-        pytest.param(6, id="in the second epoch"),
-    ],
+    [pytest.param(1, id="in the first epoch"), pytest.param(6, id="in the second epoch")],
 )
 def test_a_resumed_run_ends_with_the_same_average(
     step: int, averaged_run: Path, average_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

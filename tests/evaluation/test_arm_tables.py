@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -6,14 +7,26 @@ import pytest
 from compared_runs import case_scores, compared_run
 from rich.console import Console
 
-from aunet.evaluation.arm_tables import MODELS_NOTE, arm_table, effect_table, size_table
+from aunet.evaluation.arm_tables import (
+    FEW_NOTE,
+    MODELS_NOTE,
+    ONE_FAMILY_NOTE,
+    SIGN_FLIP_NOTE,
+    SIZE_NOTE,
+    arm_table,
+    effect_table,
+    size_table,
+)
 from aunet.evaluation.arms import Arm, tidy_scores
-from aunet.evaluation.comparison_scores import score_forms
+from aunet.evaluation.comparison_scores import ScoreForm, score_forms
 from aunet.evaluation.effects import effects
 from aunet.evaluation.planning_tables import planning_table, ranking_table
 from aunet.evaluation.ranking import ranking_stability
 from aunet.evaluation.verdicts import verdicts
 from aunet.reporting.tables import PaperTable
+
+FORMS = (ScoreForm("dice"), ScoreForm("hd95_mm"))
+NAN = float("nan")
 
 
 @pytest.fixture
@@ -135,3 +148,95 @@ def test_tables_fit_a_terminal_of_100_columns(arms: list[Arm]) -> None:
     text = capture.get()
     assert "failed" in text
     assert all(f"{name}" in text for name in ("Equivalent", "Kendall's tau", "Patients, 10 seeds"))
+
+
+def effect_row(**changes: Any) -> dict[str, Any]:
+    names = {"baseline": "unet", "arm": "gate", "metric": "dice", "form": "common cases", "class": "spleen"}
+    test = {"mean": 0.0123, "low": -0.002, "high": 0.0266, "p_value": 0.0004, "holm_p_value": 0.0123, "sd": 0.0456}
+    sizes = {"equivalence_p_value": 0.049, "false_claim": 0.0002, "effect_size": 0.27, "share_higher": 0.625}
+    spreads = {"correlation": 0.876, "training_sd": 0.0049, "margin": 0.02}
+    counts = {"patients": 40, "cases": 40, "undefined": 2, "baseline_trainings": 3, "other_trainings": 3}
+    return {**names, **test, **sizes, **spreads, **counts, "speaks_of_models": True, "family": "primary", **changes}
+
+
+def test_an_effect_is_shown_cell_by_cell() -> None:
+    unknown = dict.fromkeys(("mean", "low", "high", "p_value", "holm_p_value", "sd"), NAN)
+    rows = [
+        effect_row(),
+        effect_row(**{"class": "aorta"}, **unknown, cases=55),
+        effect_row(metric="hd95_mm", mean=-1.5, low=-2.125, high=-1.0, p_value=0.001, holm_p_value=1.0, sd=3.0),
+        effect_row(form="penalised", mean=9.0),
+    ]
+    table = effect_table(pd.DataFrame(rows), FORMS, "gate minus unet", ["A note."])
+
+    assert table.title == "gate minus unet"
+    assert table.columns == ("Metric", "Class", "Mean", "95 % interval", "p", "Holm", "sd", "n", "Left out")
+    assert table.groups == (
+        (
+            ("Dice", "spleen", "+0.012", "[-0.002, +0.027]", "< 0.001", "0.012", "0.046", "40", "2"),
+            ("", "aorta", "–", "–", "–", "–", "–", "40 (55)", "2"),
+        ),
+        (("HD95 (mm)", "spleen", "-1.50", "[-2.12, -1.00]", "0.001", "1.000", "3.00", "40", "2"),),
+    )
+    assert table.notes == ("A note.", f"{MODELS_NOTE} {FEW_NOTE} {ONE_FAMILY_NOTE}")
+    of_trainings = effect_table(pd.DataFrame([effect_row(speaks_of_models=False)]), FORMS[:1], "t")
+    assert of_trainings.notes == (f"{SIGN_FLIP_NOTE} {FEW_NOTE} {ONE_FAMILY_NOTE}",)
+
+
+def test_the_note_counts_the_rows_of_both_families_that_have_a_test() -> None:
+    rows = [
+        effect_row(),
+        effect_row(**{"class": "aorta"}),
+        effect_row(**{"class": "liver"}, p_value=NAN),
+        effect_row(metric="nsd"),
+        effect_row(metric="hd95_mm", family="secondary"),
+        effect_row(metric="hd95_mm", family="secondary", p_value=NAN),
+    ]
+    [note] = effect_table(pd.DataFrame(rows), FORMS, "t").notes
+    assert "corrected for 3 primary rows (Dice, NSD), declared in advance with --primary, or for the 1 others" in note
+
+
+def test_the_size_of_an_effect_is_shown_cell_by_cell() -> None:
+    numbers = ("equivalence_p_value", "false_claim", "effect_size", "share_higher", "correlation", "training_sd")
+    rows = [effect_row(), effect_row(**{"class": "aorta"}, **dict.fromkeys(numbers, NAN))]
+    rows += [effect_row(metric="hd95_mm", training_sd=0.125, margin=1.5)]
+    table = size_table(pd.DataFrame(rows), FORMS, "How large?")
+
+    assert table.title == "How large?"
+    assert table.columns == ("Metric", "Class", "Equivalent", "False claim", "d", "Higher", "Correlation", "Seed sd")
+    assert table.groups == (
+        (("Dice", "spleen", "0.049", "0.0%", "+0.27", "62%", "0.88", "0.005"), ("", "aorta", *["–"] * 6)),
+        (("HD95 (mm)", "spleen", "0.049", "0.0%", "+0.27", "62%", "0.88", "0.12"),),
+    )
+    assert table.notes == (SIZE_NOTE, "Margins: Dice ±0.02, HD95 ±1.5 mm.")
+    without = size_table(pd.DataFrame([effect_row(margin=NAN)]), FORMS[:1], "t")
+    assert without.notes[1] == "No margin of equivalence was given."
+
+
+def test_a_metric_that_both_arms_lack_is_not_recorded() -> None:
+    rows = pd.DataFrame([effect_row()])
+    assert effect_table(rows, FORMS, "t").groups[1] == (("HD95 (mm)", "all", "not recorded", *["–"] * 6),)
+    assert size_table(rows, FORMS, "t").groups[1] == (("HD95 (mm)", "all", "not recorded", *["–"] * 5),)
+
+
+def test_the_papers_table_has_a_column_per_arm_and_detections_as_a_mean_over_trainings(arms: list[Arm]) -> None:
+    missing_one = case_scores([0.0, *[0.7] * 9])
+    two = replace(arms[0], runs=(arms[0].runs[0], replace(arms[0].runs[1], scores=missing_one)))
+    table = table_of([two, arms[2]])
+
+    assert table.title == "ct150"
+    assert table.columns == ("Metric", "Class", "n", "unet", "failed")
+    assert table.groups[-2] == (
+        ("Detected (cases)", "pancreas", "", "9.5/10", "missing"),
+        ("", "spleen", "", "10/10", "missing"),
+    )
+    explanation, timing = table.notes[-2:]
+    assert timing == "Timed."
+    assert explanation.startswith(
+        "Mean ± sd over the patients, of their means over the trainings; in brackets the sd over"
+    )
+    assert "the trainings' means. n: patients with a value in every training. Detected: " in explanation
+    assert explanation.endswith(", a mean over the trainings. Training time: median over the trainings.")
+    assert not any("Each run is one training" in note for note in table.notes)
+    assert [row[0] for row in table.groups[-1]].count("Seeds") == 1
+    assert not {"Seed", "Folds"} & {row[0] for row in table.groups[-1]}

@@ -39,6 +39,26 @@ def test_runs_scored_on_different_things_are_refused(changes: dict[str, Any], ex
         check_comparable([compared_run(), compared_run("second", **changes)])
 
 
+def test_runs_of_other_regions_are_refused() -> None:
+    regions = [[[1, 2], [2]], [[1, 2], [1]]]
+    runs = [compared_run(folder, {"dataset.regions": of}) for folder, of in zip(("a", "b"), regions, strict=True)]
+    with pytest.raises(UserError, match=r"regions \[\[1, 2\], \[2\]\], the other on \[\[1, 2\], \[1\]\]"):
+        check_comparable(runs)
+    check_comparable([runs[0], runs[0]])
+
+
+def test_test_cases_may_differ_only_if_folds_may_be_missing() -> None:
+    runs = [compared_run(), compared_run("second", scores=renamed("case_0", "c"))]
+    check_comparable(runs, may_miss=True)
+    with pytest.raises(UserError, match=r"only first was tested on case_1; only second was tested on c\. Train both"):
+        check_comparable(runs)
+
+
+def test_every_run_is_compared_with_the_first() -> None:
+    with pytest.raises(UserError, match="first and third cannot be compared"):
+        check_comparable([compared_run(), compared_run("second"), compared_run("third", data="msd")])
+
+
 def test_runs_scored_on_the_same_things_may_differ_in_all_else() -> None:
     check_comparable([compared_run(), compared_run("second", model="attention", seed=1, parameters=1)])
 
@@ -108,6 +128,16 @@ def test_an_older_run_takes_patients_and_diagonals_from_a_newer_one() -> None:
         assert run.unit == "patient"
         assert set(run.scores["patient"]) == {"Ann"}
         assert set(run.scores["diagonal_mm"]) == {500.0}
+
+
+def test_a_fold_that_one_run_lacks_keeps_what_the_other_knows() -> None:
+    first = compared_run(scores=case_scores([0.5, 0.7], ["Ann", "Ann"], diagonal_mm=500.0))
+    more = case_scores([0.5, 0.7, 0.9], ["x", "y", "Bob"], diagonal_mm=np.nan)
+    more.loc[more["case_id"] == "case_2", "diagonal_mm"] = 300.0
+    second = share_what_is_known_of_cases([first, compared_run("second", scores=more)])[1]
+
+    assert second.scores["patient"].tolist() == ["Ann"] * 4 + ["Bob"] * 2
+    assert second.scores["diagonal_mm"].tolist() == [500.0] * 4 + [300.0] * 2
 
 
 def test_patients_that_gather_cases_go_to_a_run_that_counts_each_case_as_one() -> None:

@@ -43,6 +43,24 @@ def test_a_finished_run_is_read_from_its_folder(tmp_path: Path) -> None:
     assert (training.epochs, training.steps, training.precision) == (12, 288, "float32")
 
 
+def test_the_machine_the_extension_and_the_cost_of_a_run_are_read(tmp_path: Path) -> None:
+    machine = {"processor": "Xeon", "gpus": ["H100", "H200"], "cores": 2}
+    versions = {"torch": "2.8.0", "monai": "1.5.1", "numpy": "2.0"}
+    facts = {"hardware": machine, "versions": versions, "commit": "2db2c42", "extended_from_epochs": 6}
+    splits = {"train": ["a"], "val": ["b"], "test": ["case_0"]}
+    run = read(write_run(tmp_path / "new", case_scores([0.5]), splits=splits, **facts))
+    bare = read(write_run(tmp_path / "old", case_scores([0.5]), hardware={"gpus": []}, gflop=None))
+
+    expected = {"commit": "2db2c42", "torch": "2.8.0", "monai": "1.5.1", "processor": "Xeon", "GPUs": "H100, H200"}
+    [training] = run.trainings
+    assert training.environment == expected
+    assert (training.extended_from, training.test, run.gflop) == (6, frozenset({"case_0"}), 12.5)
+    assert bare.trainings[0].environment == {}
+    assert np.isnan(bare.gflop)
+    assert (run.folder, run.name, run.num_folds) == (tmp_path / "new", "unet", 1)
+    assert (run.data, run.data_fingerprint, run.is_phantom) == ("ct150", "f00d", True)
+
+
 def test_facts_that_an_older_run_lacks_are_not_recorded(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", older(case_scores([0.5, 0.7])))
     (folder / "run.json").write_text(json.dumps({key: RECORD[key] for key in list(RECORD)[:9]}))
@@ -121,6 +139,34 @@ def test_a_record_of_other_types_is_refused(key: str, value: object, tmp_path: P
     folder = write_run(tmp_path / "run", case_scores([0.5]), **{key: value})
 
     with pytest.raises(UserError, match=rf"run\.json: {key} must be a"):
+        read_record(folder)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("class_names", ["background", 1], r"must list texts, not \['background', 1\]\. Restore the run's own file\."),
+        ("patch_size", [8, "8"], "must list numbers"),
+        ("caveats", [None], "must list texts"),
+        ("seed", "0", "must be a whole number, not '0'. Restore the run's own file."),
+        ("is_phantom", 1.5, "must be a truth value"),
+        ("gflop", "many", "must be a number"),
+        ("epochs", 1.5, "must be a whole number"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_the_rule(key: str, value: object, rule: str, tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", case_scores([0.5]), **{key: value})
+
+    with pytest.raises(UserError, match=rf"run\.json: {key} {rule}"):
+        read_record(folder)
+
+
+def test_every_key_that_a_record_lacks_is_named(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", case_scores([0.5]))
+    kept = {key: value for key, value in RECORD.items() if key not in ("seed", "patch_size", "steps")}
+    (folder / "run.json").write_text(json.dumps(kept))
+
+    with pytest.raises(UserError, match=r"run\.json: lacks seed, patch_size; was the run made by an older version\?"):
         read_record(folder)
 
 

@@ -30,9 +30,9 @@ def fold_run(folder: Path, fold: int | None, tested: str, model: str = "unet", *
         is_phantom=True,
         class_names=("background", "liver"),
         scores=pd.DataFrame(rows, columns=list(COLUMNS)),
-        unit="patient",
         settings={"data.fold": fold, "model.network.kind": model},
         **{
+            "unit": "patient",
             "trainings": (Training(train=rest - {min(rest, default="")}, val=frozenset(), test=frozenset(tested)),),
             **changes,
         },
@@ -85,3 +85,20 @@ def test_pooled_folds_keep_their_trainings_and_caveats_and_what_all_of_them_reco
 
     assert [training.test for training in pooled.trainings] == [frozenset("abc"), frozenset("def")]
     assert (pooled.caveats, pooled.metrics) == (("Stopped by the clock.",), ("dice", "voxel_assd_mm"))
+
+
+def test_folds_that_are_missing_become_a_caveat_if_they_may(tmp_path: Path) -> None:
+    first, third = fold_run(tmp_path / "0", 0, "ab"), fold_run(tmp_path / "2", 2, "c")
+
+    [pooled] = gather_folds([third, first], may_miss=True)
+    assert pooled.caveats == ("With folds 0, 2 no fold tests 3 cases: d, e, f.",)
+    assert [training.fold for training in pooled.trainings] == [0, 2]
+    [alone] = gather_folds([fold_run(tmp_path / "1", 1, "abcd")], may_miss=True)
+    assert alone.caveats == ("With fold 1 no fold tests 1 case: f.",)
+
+
+def test_pooled_folds_count_cases_if_one_of_them_knows_no_patients(tmp_path: Path) -> None:
+    runs = [fold_run(tmp_path / "0", 0, "abc", unit="group"), fold_run(tmp_path / "1", 1, "def")]
+    assert gather_folds(runs)[0].unit == "group"
+    runs[1] = fold_run(tmp_path / "1", 1, "def", unit="case")
+    assert gather_folds(runs)[0].unit == "case"

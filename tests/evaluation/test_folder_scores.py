@@ -72,7 +72,7 @@ def test_predictions_without_a_reference_are_listed(tmp_path: Path) -> None:
 def test_a_missing_and_an_empty_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder"):
         match_files(tmp_path / "nowhere", tmp_path)
-    with pytest.raises(UserError, match="holds no NIfTI file"):
+    with pytest.raises(UserError, match="holds no file of a known format"):
         match_files(tmp_path, tmp_path)
 
 

@@ -89,6 +89,67 @@ def test_an_organ_that_is_hardly_found_is_named_in_the_reason_and_its_rule_in_th
     assert "below 0.1" in " ".join(verdict_table(verdicts, 0.01).notes)
 
 
+def judged_rows(*rows: tuple[str, float, float, float, float, int]) -> tuple[str, str]:
+    """Judge level 2, with margin 0.01, by rows of class, Dice before, mean, low, high and patients."""
+    columns = ["class", "unchanged", "mean", "low", "high", "patients"]
+    table = pd.DataFrame(rows, columns=columns).assign(target="level 2", intervention="mean", metric="dice")
+    [verdict] = judge_levels(pd.concat([table, table.assign(metric="nsd", mean=-9.0)]), ["level 2"], 0.01)
+    assert verdict.target == "level 2"
+    return verdict.judgement, verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("rows", "judgement", "reason"),
+    [
+        (
+            [("a", 0.8, -0.02, -0.03, -0.01, 9), ("b", 0.8, -0.05, -0.08, -0.02, 9)],
+            "needed",
+            "its mean costs Dice: b -0.050 (-0.080 to -0.020)",
+        ),
+        (
+            [("a", 0.8, -0.004, -0.008, 0.0, 9), ("b", 0.8, 0.003, -0.004, 0.01, 9)],
+            "decoration",
+            "its mean changes no Dice by more than 0.01: b +0.003 (-0.004 to +0.010)",
+        ),
+        (
+            [("a", 0.8, -0.004, -0.01, 0.002, 9), ("b", 0.8, 0.0, -0.001, 0.001, 9)],
+            "decoration",
+            "its mean changes no Dice by more than 0.01: a -0.004 (-0.010 to +0.002)",
+        ),
+        (
+            [("a", 0.8, 0.0, -0.02, 0.02, 9), ("b", 0.8, 0.0, -0.05, 0.05, 9)],
+            "undecided",
+            "an interval reaches beyond 0.01: b +0.000 (-0.050 to +0.050)",
+        ),
+        (
+            [("a", 0.8, 0.0, np.nan, np.nan, 5), ("b", 0.8, 0.0, np.nan, np.nan, 4)],
+            "undecided",
+            "an interval needs 6 patients, here are 4",
+        ),
+        (
+            [("a", 0.8, -0.01, -0.02, 0.0, 9)],
+            "undecided",
+            "an interval reaches beyond 0.01: a -0.010 (-0.020 to +0.000)",
+        ),
+        ([("a", 0.8, -0.008, -0.01, -0.001, 9)], "decoration", "its mean changes no Dice by more than 0.01: a -0.008"),
+        ([("a", 0.1, 0.0, 0.0, 0.0, 9)], "decoration", "its mean changes no Dice by more than 0.01: a +0.000"),
+        (
+            [("a", 0.8, 0.0, 0.0, 0.0, 9), ("b", 0.09, 0.0, 0.0, 0.0, 9), ("c", 0.8, 0.0, 0.0, 0.0, 0)],
+            "decoration",
+            "its mean changes no Dice by more than 0.01: a +0.000 (+0.000 to +0.000); not judged (Dice without"
+            " intervention undefined or below 0.1): b, c",
+        ),
+        ([("a", 0.05, 0.0, 0.0, 0.0, 9)], "undecided", "the unchanged network finds no organ with a Dice of 0.1"),
+    ],
+)
+def test_the_reason_names_the_organ_that_decides(
+    rows: list[tuple[str, float, float, float, float, int]], judgement: str, reason: str
+) -> None:
+    found = judged_rows(*rows)
+    assert found[0] == judgement
+    assert found[1].startswith(reason)
+
+
 def test_targets_that_are_the_same_gates_appear_once() -> None:
     two = [GateKey(2, 1), GateKey(2, 2), GateKey(3, 1), GateKey(3, 2)]
     assert [target.name for target in targets_of(two)] == [

@@ -22,7 +22,7 @@ from aunet.evaluation.postprocessing_choice import PostprocessingChoice
 from aunet.inference.class_names import read_class_names, write_class_names
 from aunet.metrics.label_map_scores import Scoring, score_case
 from aunet.metrics.overlap import dice
-from aunet.training.validation_dice import score_case as validation_score
+from aunet.training.validation_dice import score_dice
 from tests.compared_runs import compared_run
 
 SPACING = (1.0, 1.5, 3.0)
@@ -70,7 +70,7 @@ def test_a_region_that_a_case_does_not_annotate_is_undefined() -> None:
 def test_the_validation_scores_regions_likewise() -> None:
     prediction, reference = pair()
     expected = [dice(np.isin(prediction, values), np.isin(reference, values)) for values in REGIONS.values()]
-    assert validation_score(prediction, reference, [True] * 4, LABELS).values == pytest.approx(expected)
+    assert score_dice(prediction, reference, [True] * 4, LABELS).values == pytest.approx(expected)
 
 
 def test_the_choice_of_postprocessing_tries_whole_regions() -> None:

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from aunet.evaluation import sign_flip_test
-from aunet.evaluation.sign_flip_test import infer_mean
+from aunet.evaluation.sign_flip_test import SignFlipTest, infer_mean
 
 
 def hall_statistic(values: np.ndarray) -> float:
@@ -49,6 +49,15 @@ def test_drawn_patterns_give_the_p_of_all_patterns(monkeypatch: pytest.MonkeyPat
     assert drawn.p_value == pytest.approx(exact.p_value, abs=5 * math.sqrt(0.1 * 0.9 / 100_000))
     assert drawn.low == pytest.approx(exact.low, abs=0.02)
     assert drawn.high == pytest.approx(exact.high, abs=0.02)
+
+
+@pytest.mark.parametrize("n", [8, 30])
+def test_the_p_of_another_mean_is_that_of_the_differences_less_it(n: int) -> None:
+    values = np.random.default_rng(n).exponential(size=n) - 0.8
+    test = SignFlipTest(values)
+
+    for null in (-0.5, 0.1, 0.6):
+        assert test.p_value(null) == pytest.approx(infer_mean(values - null).p_value, abs=1e-12)
 
 
 @pytest.mark.parametrize("n", [6, 8, 13])

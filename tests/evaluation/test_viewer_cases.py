@@ -14,6 +14,7 @@ from aunet.data.cohort.case import Case, Cohort
 from aunet.data.io.volume import Volume, read_channels, write_label
 from aunet.data.preprocessing.region import Box
 from aunet.data.preprocessing.steps import Preprocessing
+from aunet.evaluation import viewer_cases
 from aunet.evaluation.viewer_cases import over_scan, store_viewer_cases
 from aunet.inference.coefficient_files import read_coefficients
 from aunet.inference.coefficients import LevelCoefficients
@@ -21,6 +22,7 @@ from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 from aunet.metrics.case_scores import write_case_scores
 from aunet.metrics.label_map_scores import score_case
+from aunet.reporting.pictures.planes import LabelledScan
 from aunet.runs.inner_folders import ScoreFolder
 from tests.inference.tiny_networks import Pointwise, Threshold
 
@@ -107,6 +109,29 @@ def test_scans_are_stored_without_coefficients_if_there_are_none_or_memory_ends(
         assert scores.scan("a").is_file()
         assert not scores.coefficients("a").exists()
     assert "case a: the viewer shows no coefficients" in caplog.text
+
+
+def test_the_scan_its_reference_and_its_prediction_are_stored_in_ras_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: list[tuple[object, ...]] = []
+    monkeypatch.setattr(viewer_cases, "store_scan", lambda *parts: stored.append(parts))
+    monkeypatch.setattr(viewer_cases, "write_scan", lambda path, _: stored.append((path,)))
+    affine = np.diag([-1.0, 2.0, 3.0, 1.0])
+    scan, label, found = np.random.default_rng(0).random((3, 6, 5, 4)) > 0.5
+    cases, cohort, scores = _scored_case(tmp_path)
+    nibabel.Nifti1Image(scan.astype(np.float32), affine).to_filename(tmp_path / "a.nii.gz")
+    write_label(tmp_path / "label.nii.gz", label.astype(np.uint8), affine)
+    write_label(scores.predictions / "a.nii.gz", found.astype(np.uint8), affine)
+
+    predictor = _predictor(Threshold())
+    store_viewer_cases(predictor, cases, cohort, scores)
+
+    (shown, prediction, window), (path,) = stored
+    assert isinstance(shown, LabelledScan)
+    for array, expected in ((shown.image, scan), (shown.label, label), (np.asarray(prediction), found)):
+        assert np.array_equal(array, expected[::-1])  # the first axis runs to the left in the file
+    assert (shown.spacing, window, path) == ((1, 2, 3), predictor.preprocessing.shown_window(), scores.scan("a"))
 
 
 def _middle(level: LevelCoefficients, cell: tuple[int, int, int]) -> np.ndarray:

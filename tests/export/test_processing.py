@@ -109,7 +109,7 @@ def test_exported_programs_import_nothing_of_aunet() -> None:
     [LargestComponent("b"), LargestComponent(), MinimumVolume("a", 0.02), HoleFilling()],
     ids=["largest of b", "largest", "minimum", "holes"],
 )
-@pytest.mark.parametrize("shape", [(14, 15, 16), (30, 31, 1)])
+@pytest.mark.parametrize("shape", [(14, 15, 16), (30, 31, 1), (1, 30, 31)])
 @pytest.mark.parametrize("regions", [(), ((1, 2), (2,))], ids=["classes", "regions"])
 def test_steps_on_label_maps_are_those_of_aunet(
     step: MaskStep, shape: tuple[int, int, int], regions: tuple[tuple[int, ...], ...]

@@ -1,9 +1,12 @@
 """Measured memory, judged by networks whose tensors can be counted."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from aunet.inference import memory
 from aunet.inference.memory import available_bytes, bytes_per_voxel
 
 KERNELS = 1.1  # the measured share of the kernels' own buffers
@@ -21,3 +24,23 @@ def test_the_memory_of_a_chain_of_layers_is_its_widest_pair(widths: tuple[int, .
 
 def test_half_of_some_memory_is_available() -> None:
     assert 2**20 < available_bytes(torch.device("cpu")) < 2**45
+
+
+def test_the_memory_of_linux_is_what_it_calls_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "MemTotal:  9000 kB\nMemFree:  100 kB\nMemAvailable:   4096 kB\n"
+    monkeypatch.setattr(Path, "is_file", lambda path: path == Path("/proc/meminfo"))
+    monkeypatch.setattr(Path, "read_text", lambda _: text)
+    assert available_bytes(torch.device("cpu")) == 2 * 2**20
+
+
+def test_elsewhere_it_is_half_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_file", lambda _: False)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 2**30)
+    assert available_bytes(torch.device("cpu")) == 2**29
+
+
+def test_a_pass_in_half_precision_takes_less_and_leaves_the_network_in_training() -> None:
+    network = nn.Sequential(nn.Conv3d(1, 8, 1), nn.Conv3d(8, 8, 1)).train()
+    full, half = (bytes_per_voxel(network, 1, (4, 4, 4), dtype) for dtype in (None, torch.bfloat16))
+    assert half < 0.75 * full
+    assert network.training

@@ -15,7 +15,8 @@ from aunet.inference.mirror_images import Mirror, MirroredForward
 from aunet.inference.prediction import Outputs
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
-from tests.inference.test_scan_rows import entropy, network
+from tests.inference.test_scan_rows import entropy
+from tests.inference.tiny_predictors import seeded_network
 
 PAIR = Mirror(0, ((1, 2),))
 MIRRORS = [PAIR, Mirror(2)]
@@ -33,7 +34,7 @@ def probabilities_by_hand(image: Tensor) -> list[np.ndarray]:
     for mirrors in itertools.chain([()], [(PAIR,)], [(Mirror(2),)], [(PAIR, Mirror(2))]):
         axes = [1 + mirror.axis for mirror in mirrors]
         with torch.no_grad():
-            logits = network().eval()(torch.flip(image, axes)[None])[0]
+            logits = seeded_network().eval()(torch.flip(image, axes)[None])[0]
         back = torch.flip(logits.softmax(dim=0), axes).numpy()
         found.append(back[[0, 2, 1]] if PAIR in mirrors else back)
     return found
@@ -44,7 +45,7 @@ def test_the_mean_over_mirror_images_equals_that_by_hand_with_sides_exchanged() 
     members = probabilities_by_hand(image)
     mean = np.mean(members, axis=0)
     with torch.no_grad():
-        found = MirroredForward(network().eval(), MIRRORS, has_information=True)(image[None])[0]
+        found = MirroredForward(seeded_network().eval(), MIRRORS, has_information=True)(image[None])[0]
     assert np.allclose(found[:3].softmax(dim=0), mean, atol=1e-5)
     information = entropy(mean) - np.mean([entropy(member) for member in members], axis=0)
     assert np.allclose(found[3], information.clip(min=0), atol=1e-5)
@@ -52,7 +53,7 @@ def test_the_mean_over_mirror_images_equals_that_by_hand_with_sides_exchanged() 
 
 
 def test_the_predictor_returns_the_mean_its_entropy_and_the_mutual_information() -> None:
-    whole = Predictor(network(), PREPROCESSING, LABELS, WholeVolume((16, 16, 16), (4, 4, 4)), mirrors=MIRRORS)
+    whole = Predictor(seeded_network(), PREPROCESSING, LABELS, WholeVolume((16, 16, 16), (4, 4, 4)), mirrors=MIRRORS)
     members = probabilities_by_hand(torch.from_numpy(PREPROCESSING.image([volume()]).array))
     mean = np.mean(members, axis=0)
     found = whole.predict_volume([volume()], Outputs(probabilities=True, uncertainty=True))

@@ -62,11 +62,13 @@ def test_enclosed_background_is_filled_and_other_classes_stay() -> None:
     assert np.array_equal(apply(HoleFilling("one"), label), label)
 
 
-def test_a_ring_is_filled_in_a_picture_and_open_in_a_volume() -> None:
-    ring = np.ones((5, 5, 1), np.uint8)
-    ring[2, 2] = 0
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_ring_is_filled_in_a_single_slice_and_open_in_a_volume(axis: int) -> None:
+    plane = np.ones((5, 5), np.uint8)
+    plane[2, 2] = 0
+    ring = np.expand_dims(plane, axis)
     assert apply(HoleFilling(), ring).all()
-    volume = np.concatenate([0 * ring, ring], axis=2)
+    volume = np.concatenate([0 * ring, ring], axis=axis)
     assert np.array_equal(apply(HoleFilling(), volume), volume)
 
 

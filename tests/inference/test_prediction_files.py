@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from dicom_scans import write_series
 
+from aunet.data.cohort.case import Case
 from aunet.data.io.volume import Volume
 from aunet.errors import UserError
-from aunet.inference.prediction_files import ScanFile, read_ahead, scan_files
+from aunet.inference.output_format import OutputFormat
+from aunet.inference.prediction_files import ScanFile, read_ahead, scan_files, scan_files_of_cases
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -75,8 +77,27 @@ def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_scans_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="empty: the folder holds no NIfTI"):
+    with pytest.raises(UserError, match="empty: the folder holds no file of a known format"):
         scan_files([touch(tmp_path / "empty", "readme.txt")], tmp_path / "out")
+
+
+def test_an_input_without_a_scan_does_not_stop_the_others(tmp_path: Path) -> None:
+    scan, empty = touch(tmp_path / "scans", "b.nii.gz") / "b.nii.gz", touch(tmp_path / "empty")
+    files = scan_files([tmp_path / "a.nii.gz", scan, tmp_path / "nowhere", empty], tmp_path / "out")
+    assert [file.scan.name for file in files] == ["a.nii.gz", "b.nii.gz", "nowhere", "empty"]
+    words = [file.fault.partition(": ")[2][:30] for file in files]
+    assert words == [
+        "no such file or folder; give N",
+        "",
+        "no such file or folder; give N",
+        "the folder holds no file of a ",
+    ]
+
+
+def test_a_missing_folder_before_the_first_scan_may_be_a_run_and_is_refused(tmp_path: Path) -> None:
+    scans = touch(tmp_path / "scans", "b.nii.gz")
+    with pytest.raises(UserError, match="gatd: no such file or folder"):
+        scan_files([tmp_path / "runs" / "gatd", scans], tmp_path / "out")
 
 
 def test_two_scans_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -98,12 +119,53 @@ def test_a_scan_is_never_replaced_by_its_label_map(tmp_path: Path) -> None:
         scan_files([folder], folder, is_overwriting=True)
 
 
+def test_a_scan_beside_its_preview_picture_is_one_scan_and_pictures_alone_are_scans(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "scans", "a.nii.gz", "a.png")
+    assert [file.scan.name for file in scan_files([folder], tmp_path / "out")] == ["a.nii.gz"]
+    pictures = touch(tmp_path / "pictures", "b.png", "a.jpg")
+    assert [file.label_map.name for file in scan_files([pictures], tmp_path / "out")] == ["a.png", "b.png"]
+
+
+def test_two_scans_whose_label_maps_differ_in_the_suffix_alone_are_refused(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "scans", "a.nii.gz", "a.png")
+    with pytest.raises(UserError, match="would both become a; predict them into two folders"):
+        scan_files([folder / "a.nii.gz", folder / "a.png"], tmp_path / "out")
+
+
+def test_a_name_of_more_bytes_than_a_file_system_takes_is_refused(tmp_path: Path) -> None:
+    longest = "ä" * 116 + "b"  # 233 bytes, and 7 of .nii.gz
+    assert len(scan_files([touch(tmp_path, f"{longest}.nii.gz") / f"{longest}.nii.gz"], tmp_path / "out")) == 1
+    scan = touch(tmp_path, f"{longest}b.nii.gz") / f"{longest}b.nii.gz"
+    with pytest.raises(UserError, match="would be named by 241 bytes, at most 240 are possible; rename the scan"):
+        scan_files([scan], tmp_path / "out")
+
+
+def test_cases_name_their_label_maps_and_bring_all_their_channels(tmp_path: Path) -> None:
+    t1, t2, single = (Path(name) for name in ("p_t1.nii.gz", "p_t2.nii.gz", "q.nii"))
+    cases = [Case("p", (t1, t2), None), Case("q", (single,), None)]
+    files = scan_files_of_cases(cases, tmp_path)
+    assert files == [ScanFile(t1, tmp_path / "p.nii.gz", (t2,)), ScanFile(single, tmp_path / "q.nii.gz")]
+    assert [(file.name, file.files) for file in files] == [("p", (t1, t2)), ("q", single)]
+    named = scan_files_of_cases(cases, tmp_path, label_format=OutputFormat(".nrrd"))
+    assert [file.label_map.name for file in named] == ["p.nrrd", "q.nrrd"]
+    touch(tmp_path, "q.nii.gz")
+    with pytest.raises(UserError, match=rf"{tmp_path}: 1 of 2 label maps are there already, q\.nii\.gz for one"):
+        scan_files_of_cases(cases, tmp_path)
+    assert scan_files_of_cases(cases, tmp_path, is_overwriting=True) == files
+
+
+def test_a_format_that_is_asked_for_names_the_label_maps_of_scans(tmp_path: Path) -> None:
+    folder = touch(tmp_path / "scans", "a.nii.gz")
+    [file] = scan_files([folder], tmp_path / "out", label_format=OutputFormat(".nrrd"))
+    assert file.label_map == tmp_path / "out" / "a.nrrd"
+
+
 def test_the_next_scan_is_read_while_the_one_before_is_worked_on() -> None:
     started = {name: threading.Event() for name in ("a", "b", "c")}
 
-    def read(path: Path) -> list[Volume]:
-        started[path.name].set()
-        return [Volume(np.zeros((1, 1, 1)), np.eye(4), path)]
+    def read(file: ScanFile) -> list[Volume]:
+        started[file.scan.name].set()
+        return [Volume(np.zeros((1, 1, 1)), np.eye(4), file.scan)]
 
     files = [ScanFile(Path(name), Path("out") / name) for name in started]
     reading = read_ahead(read, files)
@@ -115,8 +177,8 @@ def test_the_next_scan_is_read_while_the_one_before_is_worked_on() -> None:
 
 
 def test_an_error_of_reading_belongs_to_its_scan_alone() -> None:
-    def read(path: Path) -> list[Volume]:
-        if path.name == "bad":
+    def read(file: ScanFile) -> list[Volume]:
+        if file.scan.name == "bad":
             raise UserError("bad: truncated")
         return []
 

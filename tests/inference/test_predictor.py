@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -14,8 +15,12 @@ from aunet.classes import Labels
 from aunet.data.io.volume import Volume, read_label
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
-from aunet.inference.prediction import count_values
+from aunet.inference import label_volume as label_volumes
+from aunet.inference.engines import Engine, TorchEngine
+from aunet.inference.ensemble import Ensemble
+from aunet.inference.prediction import Outputs, count_values
 from aunet.inference.predictor import Predictor
+from aunet.inference.training_range import TrainingRange
 from aunet.inference.window_layout import Window
 from tests.data.geometries import GEOMETRIES
 from tests.inference.tiny_networks import Neighbourhood, Threshold
@@ -129,7 +134,95 @@ def test_a_scan_with_other_channels_than_the_network_takes_is_refused(tmp_path: 
         predictor.predict([])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_array_with_voxels_that_are_not_finite_is_refused(value: float) -> None:
+    array = random_image()
+    array[3, 3, 3] = value
+    predictor = Predictor(Neighbourhood(), MR, Labels(("background", "a", "b")), Window((16, 16, 16)), in_channels=1)
+    for outputs in (Outputs(), Outputs(probabilities=True)):
+        with pytest.raises(UserError, match="volume in memory: holds NaN or infinite"):
+            predictor.predict_volume([Volume(array, np.eye(4))], outputs)
+        with pytest.raises(UserError, match="volume in memory: 2 channels; the network was trained on 1"):
+            predictor.predict_volume([Volume(random_image(), np.eye(4))] * 2, outputs)
+
+
+def test_a_flipped_view_of_an_array_is_labelled_as_its_copy() -> None:
+    predictor = Predictor(Neighbourhood(), MR, Labels(("background", "a", "b")), Window((16, 16, 16)))
+    view = random_image()[::-1, :, ::-1]
+    labels = [predictor.predict_volume([Volume(array, np.eye(4))]).label for array in (view, view.copy())]
+    assert np.array_equal(*labels)
+
+
 def test_predicting_twice_gives_the_same() -> None:
     predictor = Predictor(Neighbourhood(), MR, Labels(("background", "a", "b")), Window((16, 16, 16)))
     volume = Volume(random_image(), GEOMETRIES["oblique"])
     assert np.array_equal(predictor.predict_volume([volume]).label, predictor.predict_volume([volume]).label)
+
+
+class Resolving:
+    """A choice of an engine that takes the network itself, and notes the patches on which it was asked."""
+
+    def __init__(self) -> None:
+        self.patches: list[torch.Tensor] = []
+
+    def resolve(self, network: nn.Module, patch: torch.Tensor) -> Engine:
+        self.patches.append(patch)
+        return TorchEngine(network, "float32")
+
+
+def test_an_engine_is_chosen_once_on_a_patch_from_the_middle_of_the_first_scan() -> None:
+    choice: Any = Resolving()
+    predictor = Predictor(Threshold(), MR, LABELS, Window((16, 16, 16)), precision="bf16", engine=choice)
+    assert predictor.engine_name == "network as in validation, bf16"
+    scans = [Volume(np.random.default_rng(seed).normal(size=(48, 16, 16)), np.eye(4)) for seed in range(2)]
+    for scan in scans:
+        predictor.predict_volume([scan])
+
+    [patch] = choice.patches
+    assert torch.equal(patch, torch.from_numpy(MR.image([scans[0]]).array)[None, :, 16:32])
+    assert predictor.engine_name == "torch, float32"
+
+
+def test_progress_goes_from_window_to_window_up_to_all_of_them() -> None:
+    shares: list[float] = []
+    scan = Volume(np.random.default_rng(0).normal(size=(64, 16, 16)), np.eye(4))
+    Predictor(Threshold(), MR, LABELS, Window((16, 16, 16), 0.0)).predict_volume([scan], on_progress=shares.append)
+    assert shares == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_a_scan_beyond_the_range_of_the_training_is_reported_once_for_all_runs_of_that_range(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ranges = [None, TrainingRange(("mr",), ((2.0, 2.0),)), TrainingRange(("mr",), ((2.0, 2.0),))]
+    runs = [Predictor(Threshold(), MR, LABELS, Window((16, 16, 16)), training_range=of) for of in ranges]
+    scan = Volume(random_image(), np.eye(4))
+    for predictor, warnings in ((runs[0], 0), (runs[1], 1), (Ensemble(runs, "abc"), 1)):
+        caplog.clear()
+        predictor.warn_if_unusual([scan])
+        assert len(caplog.messages) == warnings
+
+
+def test_sums_of_windows_are_of_the_type_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.dtype] = []
+    real = label_volumes.finish_slabs
+
+    def finish_slabs(windows: Any, layout: Any, sums: torch.dtype = torch.float32) -> Any:
+        asked.append(sums)
+        return real(windows, layout, sums)
+
+    monkeypatch.setattr(label_volumes, "finish_slabs", finish_slabs)
+    scan = Volume(random_image(), np.eye(4))
+    predictor = Predictor(Threshold(), MR, LABELS, Window((16, 16, 16)), sums=torch.float16)
+    for outputs in (Outputs(), Outputs(probabilities=True)):
+        predictor.predict_volume([scan], outputs)
+    assert asked == [torch.float16] * 2
+
+
+def test_a_step_that_returns_another_shape_is_refused_by_its_number() -> None:
+    steps = [lambda prediction: prediction.label.astype(np.int64), lambda prediction: prediction.label[1:]]
+    predictor = Predictor(Threshold(), MR, LABELS, Window((16, 16, 16)), postprocessing=steps[:1])
+    scan = Volume(random_image(), np.eye(4))
+    assert predictor.predict_volume([scan]).label.dtype == np.uint8
+    rule = r"postprocessing\[1\]: returned a label map of shape \(20, 34, 17\) for a scan of shape \(21, 34, 17\)"
+    with pytest.raises(UserError, match=rule):
+        Predictor(Threshold(), MR, LABELS, Window((16, 16, 16)), postprocessing=steps).predict_volume([scan])

@@ -1,5 +1,7 @@
 """Regions that may overlap, predicted in windows, rows, mirror images and ensembles: all paint the same label map."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,6 @@ from scipy.special import entr
 from aunet.classes import Labels
 from aunet.data.io.volume import Volume
 from aunet.data.preprocessing.region import Box
-from aunet.data.preprocessing.resampling import GridMapping
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.coarse_region import CoarseRegion
@@ -24,41 +25,22 @@ from aunet.inference.predictor import Predictor
 from aunet.inference.tiles import Tiled
 from aunet.inference.window_layout import Window
 from tests.data.geometries import GEOMETRIES
-from tests.inference.tiny_networks import Neighbourhood
+from tests.inference.tiny_predictors import WINDOW, logits_at_voxels, noisy_scan, seeded_network, tiny_predictor
 
 ALL = Outputs(probabilities=True, uncertainty=True)
-WINDOW = Window((16, 16, 16), size_multiple=(4, 4, 4))
 WHOLE = WholeVolume((16, 16, 16), (4, 4, 4))
 SPACING = (1.3, 1.1, 1.7)
 
 
-def scan(affine: np.ndarray | None = None) -> Volume:
-    image = np.random.default_rng(0).normal(50, 10, (20, 26, 18)).astype(np.float32)
-    return Volume(image, np.eye(4) if affine is None else affine)
-
-
-def network(seed: int = 3) -> Neighbourhood:
-    tiny, generator = Neighbourhood(), torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in tiny.parameters():
-            parameter += 0.5 * torch.randn(parameter.shape, generator=generator)
-    return tiny
-
-
-def predictor(
-    seed: int = 3, window: object = WINDOW, spacing: tuple[float, ...] | None = None, **more: object
-) -> Predictor:
-    return Predictor(network(seed), Preprocessing(spacing, "mr", None), LABELS, window, **more)  # type: ignore[arg-type]
+def predictor(*args: Any, **settings: Any) -> Predictor:
+    return tiny_predictor(LABELS, *args, **settings)
 
 
 def probabilities_of(one: Predictor, volume: Volume) -> np.ndarray:
     """Sigmoid of the logits of the whole image, resampled whole to the scan's grid; 0 outside."""
-    prepared = one.preprocessing.image([volume])
-    logits = one.predict_preprocessed(torch.from_numpy(prepared.array)).logits
-    mapping = GridMapping(prepared.affine, volume.shape, volume.affine, one.preprocessing.resampling)
-    found = torch.stack([mapping.resample(values) for values in logits]).sigmoid().numpy()
-    first, second, third = mapping.outside(logits.shape[1:])
-    found[:, first[:, None, None] | second[:, None] | third] = 0
+    resampled, outside = logits_at_voxels(one, volume)
+    found = resampled.sigmoid().numpy()
+    found[:, outside] = 0
     return found
 
 
@@ -75,9 +57,9 @@ def test_label_map_and_probabilities_are_those_of_the_whole_volume(
     geometry: str, spacing: tuple[float, ...] | None
 ) -> None:
     affine, one = GEOMETRIES[geometry], predictor(spacing=spacing)
-    expected = probabilities_of(one, scan(affine))
-    assert np.array_equal(one.predict_volume([scan(affine)]).label, painted(expected))
-    found = one.predict_volume([scan(affine)], ALL)
+    expected = probabilities_of(one, noisy_scan(affine))
+    assert np.array_equal(one.predict_volume([noisy_scan(affine)]).label, painted(expected))
+    found = one.predict_volume([noisy_scan(affine)], ALL)
     assert found.probabilities is not None
     assert found.probabilities == pytest.approx(expected, abs=1e-5)
     assert np.array_equal(found.label, painted(expected))
@@ -85,15 +67,15 @@ def test_label_map_and_probabilities_are_those_of_the_whole_volume(
 
 
 def test_every_inferer_paints_alike_what_one_pass_paints() -> None:
-    whole = predictor(window=WHOLE).predict_volume([scan()]).label
+    whole = predictor(window=WHOLE).predict_volume([noisy_scan()]).label
     tiles = Tiled((16, 16, 16), (4, 4, 4), lambda: (12, 12, 12), lambda: 10**9, halo=12, tile_size=(28, 28, 28))
-    tiled = predictor(window=tiles).predict_volume([scan()]).label
+    tiled = predictor(window=tiles).predict_volume([noisy_scan()]).label
     assert np.array_equal(tiled, whole)
 
 
 def test_the_entropy_is_that_of_each_region_on_its_own() -> None:
-    found = predictor().predict_volume([scan()], ALL)
-    p = probabilities_of(predictor(), scan()).astype(np.float64)
+    found = predictor().predict_volume([noisy_scan()], ALL)
+    p = probabilities_of(predictor(), noisy_scan()).astype(np.float64)
     expected = (entr(p) + entr(1 - p)).sum(axis=0)
     assert found.entropy == pytest.approx(expected, abs=1e-4)
     assert found.mutual_information is not None
@@ -101,7 +83,7 @@ def test_the_entropy_is_that_of_each_region_on_its_own() -> None:
 
 
 def test_mirror_images_are_averaged_by_their_sigmoids() -> None:
-    volume = scan()
+    volume = noisy_scan()
     mirrored = predictor(window=WHOLE, mirrors=[Mirror(0)]).predict_volume([volume], ALL)
     one = predictor(window=WHOLE)
     image = torch.from_numpy(one.preprocessing.image([volume]).array)
@@ -117,8 +99,8 @@ def test_mirror_images_are_averaged_by_their_sigmoids() -> None:
 
 
 def test_a_mirror_image_exchanges_the_channels_of_left_and_right() -> None:
-    plain = predictor(window=WHOLE, mirrors=[Mirror(0)]).predict_volume([scan()], ALL)
-    exchanged = predictor(window=WHOLE, mirrors=[Mirror(0, ((0, 1),))]).predict_volume([scan()], ALL)
+    plain = predictor(window=WHOLE, mirrors=[Mirror(0)]).predict_volume([noisy_scan()], ALL)
+    exchanged = predictor(window=WHOLE, mirrors=[Mirror(0, ((0, 1),))]).predict_volume([noisy_scan()], ALL)
     assert plain.probabilities is not None
     assert exchanged.probabilities is not None
     sums = [found[:2].sum(axis=0) for found in (plain.probabilities, exchanged.probabilities)]
@@ -128,14 +110,14 @@ def test_a_mirror_image_exchanges_the_channels_of_left_and_right() -> None:
 
 def test_an_ensemble_paints_the_mean_of_its_probabilities() -> None:
     members = [predictor(seed) for seed in (3, 4)]
-    found = Ensemble(members, ["a", "b"]).predict_volume([scan()], ALL)
-    mean = np.mean([probabilities_of(member, scan()) for member in members], axis=0)
+    found = Ensemble(members, ["a", "b"]).predict_volume([noisy_scan()], ALL)
+    mean = np.mean([probabilities_of(member, noisy_scan()) for member in members], axis=0)
     assert found.probabilities == pytest.approx(mean, abs=1e-5)
     assert np.array_equal(found.label, painted(mean))
 
 
 def test_an_ensemble_of_regions_and_classes_is_refused() -> None:
-    classes = Predictor(network(), Preprocessing(None, "mr", None), Labels(LABELS.names), WINDOW)
+    classes = Predictor(seeded_network(), Preprocessing(None, "mr", None), Labels(LABELS.names), WINDOW)
     with pytest.raises(UserError, match="regions whole = whole \\+ core \\+ enhancing"):
         Ensemble([classes, predictor()], ["a", "b"])
 
@@ -151,7 +133,7 @@ def test_outside_the_box_of_a_coarse_run_every_region_has_probability_0() -> Non
         def settings(self) -> dict[str, object]:
             return {}
 
-    found = predictor(region=Fixed()).predict_volume([scan()], ALL)
+    found = predictor(region=Fixed()).predict_volume([noisy_scan()], ALL)
     assert found.probabilities is not None
     assert found.entropy is not None
     assert not found.probabilities[:, :4].any()
@@ -175,7 +157,7 @@ def test_skipped_air_is_in_no_region() -> None:
     image = np.full((40, 16, 16), -1000.0, np.float32)
     image[:8] = 40.0
     window = Window((8, 16, 16), 0.0, (4, 4, 4))
-    always = network()
+    always = seeded_network()
     with torch.no_grad():
         always.head.weight.zero_()
         always.head.bias.fill_(2.0)
@@ -193,11 +175,11 @@ def test_volumes_count_a_region_with_all_that_lies_in_it() -> None:
 
 
 def test_an_engine_agrees_by_its_label_maps(monkeypatch: pytest.MonkeyPatch) -> None:
-    engines = [TorchEngine(network(), "float32")]
+    engines = [TorchEngine(seeded_network(), "float32")]
     monkeypatch.setattr("aunet.inference.engine_choice._candidates", lambda *_: iter(engines))
     choice = EngineChoice("auto", target=predictor().target)
-    found = predictor(engine=choice).predict_volume([scan()]).label
-    assert np.array_equal(found, predictor().predict_volume([scan()]).label)
+    found = predictor(engine=choice).predict_volume([noisy_scan()]).label
+    assert np.array_equal(found, predictor().predict_volume([noisy_scan()]).label)
 
 
 def test_the_largest_component_of_a_region_is_that_of_all_of_its_values() -> None:

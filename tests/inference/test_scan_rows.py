@@ -1,5 +1,7 @@
 """Probabilities, uncertainty and attention on the grid of a scan, against the formulas on whole volumes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -22,40 +24,20 @@ from aunet.networks import UNet
 from aunet.networks.slice_by_slice import SliceBySlice
 from tests.data.geometries import GEOMETRIES
 from tests.inference.tiny_networks import Neighbourhood, Pointwise
+from tests.inference.tiny_predictors import WINDOW, logits_at_voxels, noisy_scan, tiny_predictor
 
 LABELS = Labels(("background", "one", "two"))
 ALL = Outputs(probabilities=True, uncertainty=True)
 FLIPPED, OBLIQUE = next(iter(GEOMETRIES)), "oblique"
-WINDOW = Window((16, 16, 16), size_multiple=(4, 4, 4))
 
 
-def scan(affine: np.ndarray, shape: tuple[int, int, int] = (20, 26, 18)) -> Volume:
-    return Volume(np.random.default_rng(0).normal(50, 10, shape).astype(np.float32), affine)
-
-
-def network(seed: int = 3) -> Neighbourhood:
-    tiny = Neighbourhood()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in tiny.parameters():
-            parameter += 0.5 * torch.randn(parameter.shape, generator=generator)
-    return tiny
-
-
-def predictor(
-    seed: int = 3, spacing: tuple[float, ...] | None = None, window: object = WINDOW, **more: object
-) -> Predictor:
-    return Predictor(network(seed), Preprocessing(spacing, "mr", None), LABELS, window, **more)  # type: ignore[arg-type]
+def predictor(*args: Any, **settings: Any) -> Predictor:
+    return tiny_predictor(LABELS, *args, **settings)
 
 
 def probabilities_of(one: Predictor, volume: Volume) -> np.ndarray:
     """Softmax of the logits of the whole image, resampled whole to the scan's grid."""
-    prepared = one.preprocessing.image([volume])
-    logits = one.predict_preprocessed(torch.from_numpy(prepared.array)).logits
-    mapping = GridMapping(prepared.affine, volume.shape, volume.affine, one.preprocessing.resampling)
-    resampled = torch.stack([mapping.resample(values) for values in logits])
-    first, second, third = mapping.outside(logits.shape[1:])
-    outside = first[:, None, None] | second[:, None] | third
+    resampled, outside = logits_at_voxels(one, volume)
     found = resampled.softmax(dim=0).numpy()
     found[:, outside] = 0
     found[0, outside] = 1
@@ -71,7 +53,7 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
 def test_probabilities_are_the_softmax_of_the_resampled_logits_and_the_label_map_is_unchanged(
     geometry: str, spacing: tuple[float, ...] | None
 ) -> None:
-    one, volume = predictor(spacing=spacing), scan(GEOMETRIES[geometry])
+    one, volume = predictor(spacing=spacing), noisy_scan(GEOMETRIES[geometry])
     found = one.predict_volume([volume], ALL)
     assert found.probabilities is not None
     assert np.allclose(found.probabilities, probabilities_of(one, volume), atol=1e-5)
@@ -83,7 +65,7 @@ def test_probabilities_are_the_softmax_of_the_resampled_logits_and_the_label_map
 
 
 def test_tiles_yield_the_same_probabilities_as_one_pass() -> None:
-    volume = scan(GEOMETRIES[OBLIQUE], (40, 20, 20))
+    volume = noisy_scan(GEOMETRIES[OBLIQUE], (40, 20, 20))
     tiles = Tiled((16, 16, 16), (4, 4, 4), lambda: (12, 12, 12), lambda: 10**9, halo=12, tile_size=(28, 28, 28))
     tiled, whole = (
         predictor(window=window).predict_volume([volume], ALL).probabilities
@@ -95,7 +77,7 @@ def test_tiles_yield_the_same_probabilities_as_one_pass() -> None:
 
 
 def test_an_ensemble_is_the_mean_of_probabilities_and_its_mutual_information_that_of_the_formula() -> None:
-    volume = scan(GEOMETRIES[OBLIQUE])
+    volume = noisy_scan(GEOMETRIES[OBLIQUE])
     members = [predictor(1, (1.3, 0.9, 1.7)), predictor(2), predictor(5, (2.0, 2.0, 2.0))]
     found = Ensemble(members, ["a", "b", "c"]).predict_volume([volume], ALL)
     single = np.stack([probabilities_of(member, volume) for member in members])
@@ -109,7 +91,7 @@ def test_an_ensemble_is_the_mean_of_probabilities_and_its_mutual_information_tha
 
 
 def test_an_ensemble_of_equal_runs_is_one_run() -> None:
-    volume = scan(GEOMETRIES[OBLIQUE])
+    volume = noisy_scan(GEOMETRIES[OBLIQUE])
     one, three = predictor(), Ensemble([predictor() for _ in range(3)], ["a", "b", "c"])
     assert np.array_equal(three.predict_volume([volume]).label, one.predict_volume([volume]).label)
     assert np.allclose(three.predict_volume([volume], ALL).mutual_information, 0, atol=1e-5)
@@ -138,7 +120,7 @@ class Middle:
 
 @pytest.mark.parametrize("geometry", [FLIPPED, OBLIQUE])
 def test_outside_the_region_the_background_is_certain(geometry: str) -> None:
-    volume = scan(GEOMETRIES[geometry])
+    volume = noisy_scan(GEOMETRIES[geometry])
     cropped = predictor(region=Middle())
     found = Ensemble([cropped, cropped], ["a", "b"]).predict_volume([volume], ALL)
     inside = (slice(4, 16), slice(6, 20), slice(3, 15))
@@ -154,7 +136,7 @@ def test_outside_the_region_the_background_is_certain(geometry: str) -> None:
 def test_attention_at_the_voxels_is_that_of_the_cells_interpolated(geometry: str) -> None:
     """Coefficients of the tiny network are means of 2 and 4 voxels, up to its padding."""
     affine = GEOMETRIES[geometry]
-    volume = scan(affine, (16, 32, 16))
+    volume = noisy_scan(affine, (16, 32, 16))
     one = Predictor(Pointwise(), Preprocessing(None, "mr", None), Labels(("background", "one")), Window((16, 16, 16)))
     found = one.predict_volume([volume], Outputs(attention=True)).attention
     assert list(found) == [f"level_{level}_gate_{gate}" for level in (2, 3) for gate in (1, 2)]
@@ -175,7 +157,7 @@ def test_coefficients_are_stored_where_room_is_made_for_them() -> None:
         return rooms[-1]
 
     one = Predictor(Pointwise(), Preprocessing(None, "mr", None), Labels(("background", "one")), Window((16, 16, 16)))
-    prepared = one.prepare([scan(np.eye(4))])
+    prepared = one.prepare([noisy_scan(np.eye(4))])
     found = one.predict_prepared(prepared, Outputs(attention=True), allocate=allocate).attention
     assert len(rooms) == 4
     assert all(values is room for values, room in zip(found.values(), rooms, strict=True))
@@ -183,7 +165,7 @@ def test_coefficients_are_stored_where_room_is_made_for_them() -> None:
 
 
 def test_attention_of_a_network_without_gates_and_of_an_ensemble_is_refused() -> None:
-    volume = scan(np.eye(4))
+    volume = noisy_scan(np.eye(4))
     with pytest.raises(UserError, match=r"--attention: this run's network has no gates"):
         predictor().predict_volume([volume], Outputs(attention=True))
     plain = UNet(spatial_dims=2, in_channels=1, num_classes=2, channels=(2, 4))
@@ -196,7 +178,7 @@ def test_attention_of_a_network_without_gates_and_of_an_ensemble_is_refused() ->
 
 def test_members_that_prepare_a_scan_alike_share_its_image() -> None:
     members = [predictor(1), predictor(2), predictor(3, spacing=(1.3, 0.9, 1.7))]
-    first, second, third = Ensemble(members, ["a", "b", "c"]).prepare([scan(np.eye(4))]).inputs
+    first, second, third = Ensemble(members, ["a", "b", "c"]).prepare([noisy_scan(np.eye(4))]).inputs
     assert first.image is second.image
     assert third.image.shape != first.image.shape
 
@@ -204,6 +186,6 @@ def test_members_that_prepare_a_scan_alike_share_its_image() -> None:
 def test_progress_reaches_one_and_never_falls() -> None:
     shares: list[float] = []
     ensemble = Ensemble([predictor(1), predictor(2)], ["a", "b"])
-    ensemble.predict_prepared(ensemble.prepare([scan(np.eye(4))]), on_progress=shares.append)
+    ensemble.predict_prepared(ensemble.prepare([noisy_scan(np.eye(4))]), on_progress=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0

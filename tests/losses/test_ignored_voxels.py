@@ -1,10 +1,11 @@
 """Voxels without reference: no loss, no gradient, whatever the network says there."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 import torch
-from monai.losses import DiceCELoss, DiceLoss, FocalLoss, TverskyLoss
+from monai.losses import DeepSupervisionLoss, DiceCELoss, DiceLoss, FocalLoss, TverskyLoss
 from torch import Tensor, nn
 
 from aunet.classes import IGNORED
@@ -61,11 +62,22 @@ def test_annotations_the_dice_of_the_foreground_is_that_of_the_other_voxels() ->
     assert hidden == pytest.approx(loss(logits[:, :, kept], label[:, :, kept]).item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("factor", [2, 4])
-def test_annotations_ignored_voxels_are_found_on_coarser_levels(factor: int) -> None:
-    label = torch.zeros(1, 1, 8, 8, 8, dtype=torch.uint8)
-    label[:, :, :4] = IGNORED
-    hidden = hide_ignored(torch.ones(1, 2, *(8 // factor,) * 3), label)
-    half = 4 // factor
-    assert (hidden[:, 1, :half] < -1000).all()
-    assert (hidden[:, :, half:] == 1).all()
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_annotations_supervised_levels_learn_from_all_voxels_but_those_whose_label_is_ignored(factor: int) -> None:
+    """The label that MONAI's loss compares with a coarser level shows which of its voxels are ignored."""
+    side = 12 // factor
+    label = torch.randint(0, 2, (1, 1, 12, 12, 12), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
+    label[label == 0] = IGNORED
+    levels = [torch.zeros(1, 2, 12, 12, 12), torch.zeros(1, 2, side, side, side, requires_grad=True)]
+    seen: list[Tensor] = []
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        seen.append(target)
+        return nn.functional.cross_entropy(logits, target[:, 0].long(), reduction="sum")
+
+    deep: Any = DeepSupervisionLoss(cast(Any, loss))
+    deep([hide_ignored(level, label) for level in levels], without_ignored(label)).backward()
+    assert levels[1].grad is not None
+    is_learned = levels[1].grad.abs().sum(dim=1, keepdim=True) > 0
+    assert 0 < is_learned.sum() < is_learned.numel()
+    assert torch.equal(is_learned, seen[1] == 1)

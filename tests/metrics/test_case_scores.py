@@ -122,6 +122,9 @@ def test_a_file_of_scores_reads_back_as_it_was(tmp_path: Path) -> None:
     write_case_scores(path, scores)
 
     pd.testing.assert_frame_equal(read_case_scores(path), scores)
+    header, first, *_ = path.read_text(encoding="utf-8").splitlines()
+    assert header == ",".join(scores.columns)
+    assert first.startswith("007,007,pancreas,")
 
 
 def test_a_missing_file_of_scores_is_named(tmp_path: Path) -> None:
@@ -142,6 +145,14 @@ def test_no_other_class_is_penalised(kind: str) -> None:
     scores = organs(kind)
 
     pd.testing.assert_frame_equal(penalised(scores), scores)
+
+
+def test_differences_of_volume_have_no_penalty() -> None:
+    scores = score_case("a", *label_maps(), SPACING, LABELS)
+    columns = ["volume_difference_percent", "volume_difference_ml"]
+
+    pd.testing.assert_frame_equal(penalised(scores)[columns], scores[columns])
+    assert scores["volume_difference_percent"].tolist()[1] == -100
 
 
 def test_missing_the_hard_organ_does_not_better_the_penalised_distance() -> None:
@@ -175,9 +186,9 @@ def test_penalised_means_leave_out_cases_without_the_class_or_its_annotation() -
 def test_detections_count_organs_that_are_hit_and_those_that_are_invented() -> None:
     kinds = ("found", "found", "misplaced", "missed", "invented", "absent", "not annotated")
 
-    assert detections(organs(*kinds)).to_dict("records") == [
-        {"class": "spleen", "present": 4, "detected": 2, "invented": 1}
-    ]
+    counts = detections(organs(*kinds))
+    assert counts.to_dict("records") == [{"class": "spleen", "present": 4, "detected": 2, "invented": 1}]
+    assert all(counts[name].dtype == int for name in ("present", "detected", "invented"))
 
 
 def test_patients_are_carried_and_stay_text(tmp_path: Path) -> None:
@@ -197,6 +208,9 @@ def test_cases_are_counted_with_their_patients_if_these_are_known() -> None:
     assert count_cases(scores) == "3 cases"
     assert count_cases(scores.assign(patient=["p", "p", "q"])) == "3 cases of 2 patients"
     assert count_cases(scores.assign(patient="")) == "3 cases"
+    assert count_cases(scores.assign(patient="p")) == "3 cases of 1 patient"
+    assert count_cases(scores[:1].assign(patient="p")) == "1 case of 1 patient"
+    assert count_cases(scores[:1]) == "1 case"
 
 
 def write_old_scores(path: Path) -> Path:
@@ -222,7 +236,7 @@ def test_a_column_that_is_missing_is_not_recorded_and_one_that_is_unknown_is_lef
 
     scores = read_case_scores(path)
 
-    assert recorded_metrics(scores) == ("dice",)
+    assert recorded_metrics(scores) == shown_metrics(recorded_metrics(scores)) == ("dice",)
     assert list(scores.columns) == [
         "case_id",
         "patient",
@@ -280,7 +294,8 @@ def test_a_damaged_file_is_refused_with_the_place_and_a_remedy(tmp_path: Path, c
     path = tmp_path / "case_scores.csv"
     path.write_text(content, encoding="utf-8")
 
-    with pytest.raises(UserError, match=rf"case_scores\.csv: .*{fault.replace('?', '[?]')}.*aunet evaluate"):
+    remedy = r"\. Restore the file from a copy of the run, or score its predictions again with `aunet evaluate`\."
+    with pytest.raises(UserError, match=rf"case_scores\.csv: .*{fault.replace('?', '[?]')}.*{remedy}"):
         read_case_scores(path)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.metrics.bounding_boxes import class_boxes
 from aunet.metrics.case_scores import USUAL_METRICS, columns_of
 from aunet.metrics.label_map_scores import Scoring, score_case, score_values
@@ -184,3 +184,26 @@ def test_overlap_and_volume_differences_follow_from_voxel_counts(of_class: str, 
 
     columns = ["iou", "volume_difference_percent", "volume_difference_ml"]
     np.testing.assert_allclose(scores[columns].astype(float), expected)
+
+
+def test_voxels_without_a_reference_are_background_on_both_sides() -> None:
+    prediction, reference = label_maps()
+    ignoring = reference.copy()
+    ignoring[:3], ignoring[11:] = IGNORED, IGNORED
+    is_known = ignoring != IGNORED
+
+    found = score_case("a", prediction, ignoring, SPACING, LABELS)
+
+    pd.testing.assert_frame_equal(found, score_case("a", prediction * is_known, reference * is_known, SPACING, LABELS))
+    assert (ignoring == IGNORED).any()  # the arguments stay as they are
+    assert found["predicted_ml"].tolist() == [180 * 5 / 1000, 0, 0]
+
+
+def test_a_class_of_several_values_is_their_union() -> None:
+    prediction, reference = label_maps()
+    halves = np.arange(16)[:, None, None] % 2  # 1 becomes 4 in every other slice
+
+    parts = [np.where(label_map == 1, 1 + 3 * halves, label_map) for label_map in (prediction, reference)]
+    found = score_values("a", *parts, SPACING, {"pancreas": (1, 4), "spleen": (2,), "kidney": (3,)})
+
+    pd.testing.assert_frame_equal(found, score_case("a", prediction, reference, SPACING, LABELS))

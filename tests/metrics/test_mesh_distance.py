@@ -1,6 +1,8 @@
 """Distances of meshes against closed forms; without the package, the message that names it."""
 
 import importlib.util
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,7 +53,37 @@ def test_an_empty_mask_has_no_mesh_and_needs_no_package() -> None:
     assert np.isnan(mesh_distance(empty, full, (1.0, 1.0, 1.0)))
 
 
+def test_the_package_receives_reference_and_prediction_without_axes_of_length_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Noting:
+        def __init__(self, *, verbose: bool) -> None:
+            assert not verbose
+
+        def set_input(self, *masks: np.ndarray, spacing: tuple[float, ...]) -> None:
+            self.masks, self.spacing = masks, spacing
+            noted.append(self)
+
+        def assd(self) -> np.float32:
+            return np.float32(2.5)
+
+    noted: list[Noting] = []
+    monkeypatch.setitem(sys.modules, "meshmetrics", SimpleNamespace(DistanceMetrics=Noting))
+    prediction, reference = np.random.default_rng(0).random((2, 4, 1, 3)) > 0.5
+
+    assert mesh_distance(prediction, reference, (1.5, 9.0, np.float64(3))) == 2.5
+    [metrics] = noted
+    assert np.array_equal(metrics.masks[0], reference[:, 0])
+    assert np.array_equal(metrics.masks[1], prediction[:, 0])
+    assert all(mask.dtype == bool and mask.flags.c_contiguous for mask in metrics.masks)
+    assert metrics.spacing == (1.5, 3.0)
+    assert all(type(side) is float for side in metrics.spacing)
+
+
 def test_a_missing_package_is_named_with_its_installation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'aunet\[mesh\]'"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "meshmetrics" else object())
+    message = r"--mesh: needs the package pymeshmetrics, with VTK 570 MB: pip install 'aunet\[mesh\]'\."
+    with pytest.raises(UserError, match=message):
         check_meshes()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    check_meshes()

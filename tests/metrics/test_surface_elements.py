@@ -125,3 +125,11 @@ def test_between_thick_slices_the_surface_slopes_from_contour_to_contour() -> No
     distances = np.abs(centroids[inner, 0] - 10.5 - centroids[inner, 2] / 2) / math.hypot(1, 0.5)
     assert distances.max() < 0.5
     assert areas.sum() == pytest.approx(20 * 5 * math.hypot(1, 0.5), rel=0.05)
+
+
+def test_slices_are_thick_from_twice_the_next_side_on() -> None:
+    mask = ndimage.gaussian_filter(np.random.default_rng(0).normal(size=(12, 12, 8)), 2) > 0
+    thin, twice, thick = (surface_elements(mask, (1.0, 1.0, side))[0] for side in (2 - 1e-9, 2.0, 2 + 1e-9))
+
+    np.testing.assert_allclose(twice, thick, atol=1e-6)
+    assert np.abs(twice - thin).max() > 0.05

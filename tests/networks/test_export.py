@@ -48,6 +48,7 @@ def test_the_exported_graph_and_its_onnx_give_the_networks_logits_for_any_batch_
     assert_close(torch.from_numpy(logits), expected)
 
 
+@pytest.mark.slow
 def test_the_compiler_sees_the_network_as_one_graph(network: nn.Module) -> None:
     """Up to what torch.compile hands to its code generator, which takes far longer and has the slow tier."""
     image = _image(2)

@@ -12,7 +12,10 @@ from aunet.errors import UserError
 from aunet.networks import HardGate, Layers
 from aunet.networks.hard_gate import BernoulliDraw, StraightThroughGumbel
 
-DRAWS = {"straight-through": StraightThroughGumbel, "score function": BernoulliDraw}
+DRAWS: dict[str, Any] = {
+    "straight-through": StraightThroughGumbel,
+    "score function": partial(BernoulliDraw, num_draws=2),
+}
 GATES: dict[str, Any] = {"straight-through": HardGate, "score function": partial(HardGate, estimator="score_function")}
 
 
@@ -64,7 +67,7 @@ def test_a_gate_is_open_with_the_sigmoid_of_its_score(draw: Any) -> None:
 
 
 def test_a_draw_of_the_score_function_has_no_derivative() -> None:
-    assert not BernoulliDraw()(torch.zeros(3, requires_grad=True)).requires_grad
+    assert not BernoulliDraw(2)(torch.zeros(3, requires_grad=True)).requires_grad
 
 
 def test_the_log_probability_of_a_draw_is_the_product_of_its_gates() -> None:
@@ -112,6 +115,16 @@ def test_a_single_draw_is_refused_as_its_baseline_is_the_others() -> None:
         HardGate(Layers(), 4, 8, estimator="score_function", num_draws=1)
 
 
+def test_two_draws_are_the_fewest() -> None:
+    assert BernoulliDraw(2).num_draws == 2
+    with pytest.raises(UserError, match="num_draws=1: at least 2"):
+        BernoulliDraw(1)
+
+
+def test_a_hard_gate_by_itself_has_no_setting_without_effect() -> None:
+    assert HardGate(Layers(), 4, 8).without_effect == []
+
+
 def _relaxed_derivative(score: float, temperature: float) -> float:
     def integrand(noise: float) -> float:
         relaxed = _sigmoid((score + noise) / temperature)
@@ -123,9 +136,3 @@ def _relaxed_derivative(score: float, temperature: float) -> float:
 
 def _sigmoid(value: float) -> float:
     return float(1 / (1 + np.exp(-value)))
-
-
-def test_two_draws_are_the_fewest() -> None:
-    assert BernoulliDraw(2).num_draws == 2
-    with pytest.raises(UserError, match="num_draws=1: at least 2"):
-        BernoulliDraw(1)

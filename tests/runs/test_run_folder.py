@@ -48,7 +48,7 @@ def test_the_names_of_a_runs_files_are_in_two_modules(repository: Path) -> None:
 def test_an_empty_folder_reads_as_nothing_recorded(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     assert (run.read_record(), run.read_splits(), run.read_config()) == ({}, {}, {})
-    assert (run.read_epochs(), run.read_timing(), run.case_scores) == ([], [], None)
+    assert (run.read_epochs(), run.case_scores) == ([], None)
     assert not is_run_folder(tmp_path)
 
 
@@ -61,7 +61,6 @@ def test_an_empty_folder_reads_as_nothing_recorded(tmp_path: Path) -> None:
         ("config.yaml", b"a: [", RunFolder.read_config),
         ("config.yaml", b"- 1", RunFolder.read_config),
         ("metrics.csv", b"epoch\n\xff\xfe", RunFolder.read_epochs),
-        ("timing.csv", b"", RunFolder.read_timing),
     ],
 )
 def test_a_damaged_file_is_named_in_one_message(

@@ -67,7 +67,7 @@ def test_a_killed_job_has_died(tmp_path: Path) -> None:
     assert job.state.status == "died"
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("at_once", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_so_many_go_at_once_and_no_more(at_once: int, tmp_path: Path) -> None:
     program = (
         "(folder.parent / f'up_{folder.name}').touch(); time.sleep(0.5)\n"
@@ -87,7 +87,7 @@ def test_cores_are_divided_among_the_jobs(tmp_path: Path, monkeypatch: pytest.Mo
     assert (job.folder / "threads").read_text() == "2"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stop_reaches_every_job_once_and_is_waited_for(number: signal.Signals, tmp_path: Path) -> None:
     jobs = [make_job(tmp_path / str(at), WAIT_FOR_STOP) for at in range(3)]
     thread = interrupt_when_ready(jobs[:2], number)

@@ -58,6 +58,7 @@ def test_trials_run_until_there_are_as_many_as_asked_for(tmp_path: Path) -> None
     assert study.best.params["seed"] == max(trial.params["seed"] for trial in study.trials if trial.value is not None)
 
 
+@pytest.mark.slow
 def test_a_trial_that_does_worse_than_the_others_is_stopped(tmp_path: Path) -> None:
     study = study_in(tmp_path)
 

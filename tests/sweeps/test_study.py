@@ -1,5 +1,6 @@
 """A study remembers its trials, chooses by seed and stops trials that do worse than the others."""
 
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,18 @@ def test_a_trial_below_the_median_of_the_earlier_ones_is_given_up(tmp_path: Path
     study.end(poor, state(tmp_path, "pruned"))
     assert study.best is not None
     assert study.best.number == 4
+
+
+def test_a_trial_is_not_given_up_before_its_first_validation(tmp_path: Path) -> None:
+    """With ``trainer.validate_every=5`` the Dice of the other epochs is not recorded."""
+    study = study_in(tmp_path)
+    for level in range(5):
+        trial, run = study.next_trial(), state(tmp_path, "finished", *[*[nan] * 4, 0.5 + 0.1 * level] * 2)
+        study.is_to_be_given_up(trial, run)
+        study.end(trial, run)
+    poor = study.next_trial()
+    assert not study.is_to_be_given_up(poor, state(tmp_path, "running", *[nan] * 4))
+    assert study.is_to_be_given_up(poor, state(tmp_path, "running", *[nan] * 4, 0.1))
 
 
 def test_a_trial_under_way_is_found_again_with_its_settings_and_epochs(tmp_path: Path) -> None:

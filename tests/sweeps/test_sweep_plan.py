@@ -106,7 +106,7 @@ def test_only_an_experiment_with_lists_makes_a_study() -> None:
     assert plan_sweep(["model=unet,attention"]).study == ""
 
 
-@pytest.mark.parametrize("study", ["paper_ct150_table1", "paper_ct82_table2"])
+@pytest.mark.parametrize("study", ["paper_ct150_table1", pytest.param("paper_ct82_table2", marks=pytest.mark.slow)])
 def test_the_papers_tables_compare_its_two_networks_with_five_seeds(study: str) -> None:
     jobs = plan_sweep([f"experiment={study}", "data.root=/scans"]).jobs
 
@@ -118,15 +118,18 @@ def test_the_papers_tables_compare_its_two_networks_with_five_seeds(study: str) 
 
 
 def test_the_second_row_of_the_papers_table_has_few_training_cases_and_as_many_passes() -> None:
-    words = ["experiment=paper_ct150_table1", "data/split=paper_30_120", "data.batches_per_epoch=15"]
+    words = ["experiment=paper_ct150_table1", "data/split=paper_30_120", "data.batches_per_epoch=15", "seed=0"]
     data = plan_sweep(words).jobs[0].plain["data"]
     assert (data["split"]["train"], data["split"]["test"], data["batches_per_epoch"]) == (30, 120, 15)
 
 
-def test_a_study_may_test_on_another_dataset() -> None:
+@pytest.mark.parametrize(
+    ("more", "jobs"), [(["seed=0"], 2), pytest.param([], 10, marks=pytest.mark.slow)], ids=["one seed", "its seeds"]
+)
+def test_a_study_may_test_on_another_dataset(more: list[str], jobs: int) -> None:
     words = ["experiment=other_scanner", "data=amos22", 'data.test_on=["data=btcv","data.root=/scans/btcv"]']
-    plan = plan_sweep(words)
-    assert (plan.study, len(plan.jobs)) == ("other_scanner", 10)
+    plan = plan_sweep([*words, *more])
+    assert (plan.study, len(plan.jobs)) == ("other_scanner", jobs)
     assert plan.jobs[0].plain["data"]["test_on"] == ["data=btcv", "data.root=/scans/btcv"]
 
 

@@ -70,6 +70,7 @@ def test_one_that_throws_costs_one_line_and_is_asked_no_more(
     assert "epoch" not in (tmp_path / "notes").read_text() if fault == "throw" else not (tmp_path / "notes").exists()
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_killed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tracker = guarded(tmp_path / "notes", "hang", seconds=3)
     start = time.monotonic()

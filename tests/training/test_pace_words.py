@@ -7,7 +7,7 @@ import torch
 
 from aunet.training.hardware import HardwareChoice
 from aunet.training.pace_words import computer_words, end_words, speed_words
-from aunet.training.time_plan import EpochTimes, Remainder
+from aunet.training.time_plan import Remainder, StepTimes
 
 
 def test_the_computer_is_named_with_precision_and_layout(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,8 +39,8 @@ def test_limits_that_may_end_a_training_are_named_with_their_values() -> None:
 
 def test_the_time_left_counts_steps_and_validations() -> None:
     """Epochs of 10 steps of 2 s and a validation of 30 s: 4 steps of this epoch and two more epochs."""
-    times = EpochTimes(10, 2.0, 30.0)
-    assert times.remainder(24, 3) == Remainder(24, 3, 24 * 2.0 + 3 * 30.0)
+    times = StepTimes(10, 2.0, 30.0)
+    assert times.remainder(24, 3, 4) == Remainder(24, 3, 24 * 2.0 + 3 * 30.0)
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_the_time_left_counts_steps_and_validations() -> None:
     ],
 )
 def test_a_limit_leaves_the_steps_that_fit_before_it(limit: float, steps: int, validations: int) -> None:
-    left = EpochTimes(10, 2.0, 30.0).remainder(24, 3, limit)
+    left = StepTimes(10, 2.0, 30.0).remainder(24, 3, 4, limit)
     assert left == Remainder(steps, validations, limit, is_cut=True)
 
 
 def test_a_limit_that_is_not_reached_changes_nothing() -> None:
-    assert EpochTimes(10, 2.0, 30.0).remainder(24, 3, 1000.0) == Remainder(24, 3, 138.0)
+    assert StepTimes(10, 2.0, 30.0).remainder(24, 3, 4, 1000.0) == Remainder(24, 3, 138.0)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from aunet.training.time_plan import EpochTimes, RecentMean
+from aunet.training.time_plan import RecentMean, StepTimes
 
 
-def count_one_by_one(seconds: float, times: EpochTimes, left_in_epoch: int) -> int:
+def count_one_by_one(seconds: float, times: StepTimes, left_in_epoch: int) -> int:
     """Make steps while the next one and the validation that must follow it still fit."""
     made, left = 0, left_in_epoch
     if left == 0:
@@ -24,13 +24,13 @@ def count_one_by_one(seconds: float, times: EpochTimes, left_in_epoch: int) -> i
 def test_steps_within_a_time_are_those_counted_one_by_one(
     validation: float, left_in_epoch: int, seconds: float
 ) -> None:
-    times = EpochTimes(5, 1.0, validation)
+    times = StepTimes(5, 1.0, validation)
     assert times.steps_within(seconds, left_in_epoch) == count_one_by_one(seconds, times, left_in_epoch)
 
 
 def test_the_number_of_steps_is_unknown_before_the_first_is_measured() -> None:
-    assert EpochTimes(5, 0.0, 0.0).steps_within(10.0, 5) is None
-    assert EpochTimes(5, 0.0, 0.0).steps_within(0.0, 5) == 0
+    assert StepTimes(5, 0.0, 0.0).steps_within(10.0, 5) is None
+    assert StepTimes(5, 0.0, 0.0).steps_within(0.0, 5) == 0
 
 
 def test_a_recent_mean_is_the_mean_until_it_is_full_and_then_follows() -> None:

@@ -119,7 +119,12 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize("name", ["absent.pt", "text.pt", "text.safetensors"])
+def test_weights_at_a_path_that_is_not_there_are_named_as_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"init=.*absent\.ckpt: no such file or folder\. Give a run's folder"):
+        read_weights(tmp_path / "absent.ckpt")
+
+
+@pytest.mark.parametrize("name", ["text.pt", "text.safetensors"])
 def test_a_file_without_weights_is_reported(name: str, tmp_path: Path) -> None:
     for broken in ("text.pt", "text.safetensors"):
         (tmp_path / broken).write_text("no weights")

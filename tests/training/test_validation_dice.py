@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from aunet.classes import Labels
-from aunet.training.validation_dice import CaseDice, defined_mean, means_by_class, score_case
+from aunet.training.validation_dice import CaseDice, defined_mean, means_by_class, score_dice
 
 
 def test_a_case_is_scored_by_its_voxels() -> None:
     """Of class 1 one voxel of two is found and one too many: 2 x 1 / (2 + 2)."""
     reference, prediction = np.array([1, 1, 0, 0, 0]), np.array([1, 0, 1, 2, 0])
-    scores = score_case(prediction, reference, [True, True, True, True, False], Labels(("background", *"abcd")))
+    scores = score_dice(prediction, reference, [True, True, True, True, False], Labels(("background", *"abcd")))
     assert scores.values == pytest.approx((0.5, 0.0, nan, nan), nan_ok=True)
     assert scores.present == (True, False, False, False)
 
@@ -38,6 +38,6 @@ def test_without_any_class_in_any_reference_nothing_is_defined() -> None:
 
 
 def test_a_class_that_a_case_does_not_annotate_is_neither_scored_nor_present() -> None:
-    scores = score_case(np.array([1, 0]), np.array([1, 0]), [True, False], Labels(("background", "organ")))
+    scores = score_dice(np.array([1, 0]), np.array([1, 0]), [True, False], Labels(("background", "organ")))
     assert isnan(scores.values[0])
     assert scores.present == (False,)

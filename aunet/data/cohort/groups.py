@@ -31,7 +31,10 @@ def groups_by_name(cases: Sequence[Case], pattern: str) -> dict[str, str]:
     for case in cases:
         match = expression.search(case.case_id)
         if match is None:
-            raise UserError(f"data.split.group={pattern}: finds nothing in the name of case {case.case_id}.")
+            raise UserError(
+                f"data.split.group={pattern}: finds nothing in the name of case {case.case_id}. Correct the regular"
+                " expression, or set data.split.group=null if no two cases are of one patient."
+            )
         groups[case.case_id] = next((text for text in match.groups() if text is not None), match.group())
     return groups
 

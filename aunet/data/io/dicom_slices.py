@@ -25,7 +25,7 @@ from pydicom.uid import (
 )
 
 from aunet.data.io.grid import Voxels
-from aunet.errors import UserError
+from aunet.errors import MissingPackageError, UserError
 
 # Scans break the rules of value types in many harmless ways; pydicom would warn of each in every file.
 pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
@@ -118,7 +118,7 @@ def read_pixels(plane: Slice) -> NDArray[np.float32]:
     try:
         stored: Voxels = _decoded(plane)
     except (*HEADER_ERRORS, RuntimeError) as error:
-        raise UserError(f"{plane.file}: {_why_unreadable(plane.file, error)}") from error
+        raise _unreadable(plane.file, error) from error
     if stored.shape != plane.shape:
         raise UserError(f"{plane.file}: {stored.shape} pixels where its header says {plane.shape}; copy it again.")
     return (stored * plane.slope + plane.intercept).astype(np.float32)
@@ -264,15 +264,16 @@ def _number(value: str | float | None, otherwise: float) -> float:
     return number
 
 
-def _why_unreadable(path: Path, error: Exception) -> str:
+def _unreadable(path: Path, error: Exception) -> UserError:
     header = read_dataset(path, stop_before_pixels=True, specific_tags=["BitsStored", "Rows", "SOPClassUID"])
     syntax = header.file_meta.TransferSyntaxUID
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError:
-        return f"compressed as {syntax.name}, which cannot be read; convert the series to NIfTI."
+        return UserError(f"{path}: compressed as {syntax.name}, which cannot be read; convert the series to NIfTI.")
     # Pillow, which pydicom uses for it, decodes only 8 bits.
     needs_more = syntax == JPEGExtended12Bit and int(header.get("BitsStored") or 8) > 8
     if not decoder.is_available or (needs_more and find_spec("gdcm") is None):
-        return f"compressed as {syntax.name}; install what decompresses it: pip install 'aunet[dicom]'."
-    return f"its pixels cannot be read ({error}); the file may be truncated: copy it again."
+        need = f"compressed as {syntax.name}; install what decompresses it: pip install 'aunet[dicom]'."
+        return MissingPackageError(str(path), need)
+    return UserError(f"{path}: its pixels cannot be read ({error}); the file may be truncated: copy it again.")

@@ -9,7 +9,7 @@ from aunet.data.io.dicom_format import DICOM
 from aunet.data.io.foreign import foreign_format
 from aunet.data.io.format import Format
 from aunet.data.io.itk_images import META_IMAGE, NRRD
-from aunet.data.io.nifti import NIFTI
+from aunet.data.io.nifti import NIFTI, header_of
 from aunet.data.io.pictures import PICTURE, picture_suffix
 from aunet.errors import UserError
 
@@ -22,6 +22,7 @@ READABLE = "NIfTI (.nii.gz, .nii, .hdr), NRRD (.nrrd, .nhdr), MetaImage (.mha, .
 
 _HEAD_BYTES = 1024
 _HEADERS = (".hdr", ".mhd", ".nhdr")
+_COMPRESSED_VOXELS = ".img.gz"  # of a pair, which is listed by its header
 _GZIP = b"\x1f\x8b"
 
 
@@ -36,6 +37,7 @@ def format_of(path: Path) -> Format:
         return DICOM
     if not path.is_file():
         raise UserError(f"{path}: no such file or folder; give {READABLE}, or a folder of DICOM.")
+    path = header_of(path)
     named, head = format_of_name(path), _head(path)
     if head == b"":
         raise UserError(f"{path}: an empty file. Copy or export it again.")
@@ -70,13 +72,14 @@ def is_scan(path: Path) -> bool:
 
 def stem(path: Path) -> str:
     """Return the file name without its suffix: ``scan.nii.gz`` -> ``scan``, ``scan.NRRD`` -> ``scan``."""
-    length = max((len(suffix) for suffix in SUFFIXES if path.name.lower().endswith(suffix)), default=len(path.suffix))
+    known = (*SUFFIXES, _COMPRESSED_VOXELS)
+    length = max((len(suffix) for suffix in known if path.name.lower().endswith(suffix)), default=len(path.suffix))
     return path.name[: len(path.name) - length]
 
 
 def files_of(path: Path) -> list[Path]:
     """Return every file that a scan or label map is read from: more than one for a folder and a detached header."""
-    kind = DICOM if is_folder_of_files(path) else format_of_name(path)
+    kind = DICOM if is_folder_of_files(path) else format_of_name(header_of(path))
     return kind.files(path) if kind else [path]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from aunet.data.io.format import Format, StoredVoxels
 from aunet.data.io.grid import Affine, Shape, Voxels
 from aunet.data.io.itk_header import check_compression, check_header, header_text
-from aunet.errors import UserError
+from aunet.errors import MissingPackageError, UserError
 from aunet.files import replaced_atomically
 
 _logger = logging.getLogger(__name__)
@@ -46,9 +46,9 @@ _LONGEST_NAME = 255  # bytes, of file systems; looking for a longer one fails
 
 
 def check_installed(subject: str) -> None:
-    """Raise UserError about ``subject`` if the package that reads and writes these formats is missing."""
+    """Raise MissingPackageError about ``subject`` if the package that reads and writes these formats is missing."""
     if find_spec("SimpleITK") is None:
-        raise UserError(f"{subject}: NRRD and MetaImage need SimpleITK: pip install 'aunet[itk]'.")
+        raise MissingPackageError(subject, "NRRD and MetaImage need SimpleITK: pip install 'aunet[itk]'.")
 
 
 def _imported(path: Path) -> ModuleType:

@@ -64,6 +64,12 @@ def files_of_nifti(path: Path) -> list[Path]:
     return [header] if header == voxels else [header, voxels]
 
 
+def header_of(path: Path) -> Path:
+    """Return the header of a pair if ``path`` is its voxels (.img) and the header is there; else ``path``."""
+    header, voxels = _header_and_voxels(path)
+    return header if path == voxels and header.is_file() else path
+
+
 def _read(path: Path, take: Callable[[_Streams, CheckedHeader], _Result]) -> _Result:
     header, voxels = _header_and_voxels(path)
     for file in (header, voxels):

@@ -7,26 +7,37 @@ from numpy.typing import NDArray
 
 PERCENTILES = (0.5, 5.0, 50.0, 95.0, 99.5)
 MOST_SAMPLES = 200_000
+# Share of the range up to the brightest percentile within which voxels count as background.
+_DARK = 0.05
 
 
 @dataclass(frozen=True)
 class Intensities:
-    """Extremes of all voxels of an image and, of an even sample, percentiles and the share of soft tissue (HU)."""
+    """Extremes of all voxels of an image and, of an even sample, percentiles and the share of soft tissue (HU).
+
+    ``share_of_dark`` is that of voxels hardly above the lowest value, ``bright_median`` the median of all others.
+    """
 
     lowest: float
     highest: float
     percentiles: tuple[float, ...]
     share_of_soft_tissue: float
+    share_of_dark: float
+    bright_median: float
 
 
 def measured_intensities(array: NDArray[np.floating]) -> Intensities:
     """Measure the intensities of one channel (H, W, D)."""
-    sample = _even_sample(array)
+    sample, lowest = _even_sample(array), float(array.min())
+    percentiles = percentiles_of(sample)
+    bright = sample[sample > lowest + _DARK * (percentiles[-1] - lowest)]
     return Intensities(
-        lowest=float(array.min()),
+        lowest=lowest,
         highest=float(array.max()),
-        percentiles=percentiles_of(sample),
+        percentiles=percentiles,
         share_of_soft_tissue=float(((sample > -200) & (sample < 300)).mean()),
+        share_of_dark=1 - bright.size / sample.size,
+        bright_median=float(np.median(bright)) if bright.size else lowest,
     )
 
 

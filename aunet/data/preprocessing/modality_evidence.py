@@ -31,6 +31,8 @@ _LEAST_SOFT_TISSUE = 0.1
 _LOWEST = -5000.0
 # HU: in a CT without air, around or within the body, most voxels lie below 300 unless they are bone.
 _NO_AIR, _BRIGHT = -200.0, 300.0
+# HU span from air to bone, and a byte holds 256 values. In a CT cropped within the body fewer voxels are the darkest.
+_LEAST_SPAN, _BYTE, _BACKGROUND = 50.0, 255.0, 0.2
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,18 @@ def looks_like_ct(found: Intensities) -> bool:
 
 
 def cannot_be_hounsfield(found: Intensities) -> bool:
-    """Return whether most voxels are brighter than soft tissue and none is as dark as air."""
-    return found.lowest > _NO_AIR and found.percentiles[PERCENTILES.index(50.0)] > _BRIGHT
+    """Return whether most voxels, or most outside a dark background, exceed soft tissue and none is as dark as air."""
+    middle = max(found.percentiles[PERCENTILES.index(50.0)], found.bright_median)
+    return found.lowest > _NO_AIR and middle > _BRIGHT
+
+
+def doubt_hounsfield(found: Intensities) -> str | None:
+    """Return why voxels are hardly HU though they might be, as of a windowed or masked CT; None without a doubt."""
+    if (found.lowest == 0 and found.highest <= _BYTE) or found.highest - found.lowest < _LEAST_SPAN:
+        return "scaled or standardised, the HU are lost"
+    if found.lowest > _NO_AIR and found.share_of_dark > _BACKGROUND:
+        return f"{found.share_of_dark:.0%} of it is a background near {found.lowest:g}, and air is near -1000 HU"
+    return None
 
 
 def decide_modalities(cohort: Cohort, on_error: str = "stop") -> Cohort:
@@ -120,6 +132,7 @@ def check_modalities(
 def _check_ct(cohort: Cohort, channel: int, samples: Sequence[_Sample], window: Window | str | None) -> None:
     contradicting = [sample for sample in samples if cannot_be_hounsfield(sample.intensities)]
     if 2 * len(contradicting) <= len(samples):
+        _warn_of_doubts(cohort, channel, samples)
         return
     bright, clipped = median(sample.bright for sample in samples), median(sample.clipped for sample in samples)
     problem = (
@@ -135,6 +148,17 @@ def _check_ct(cohort: Cohort, channel: int, samples: Sequence[_Sample], window: 
         f"data.modality=ct: {problem}{told}. Set data.modality=mr (or pet, picture). If it is CT, export it again with"
         " its rescale slope and intercept, or set data.window=null, which clips nothing."
     )
+
+
+def _warn_of_doubts(cohort: Cohort, channel: int, samples: Sequence[_Sample]) -> None:
+    doubts = [(sample, doubt) for sample in samples if (doubt := doubt_hounsfield(sample.intensities))]
+    if doubts and 2 * len(doubts) > len(samples):
+        sample, doubt = doubts[0]
+        _log.warning(
+            "data.modality=ct: channel %d of %s may not be CT: %s, %s. If it is not, set data.modality=mr (or pet,"
+            " picture).",
+            *(channel, cohort.root or cohort.name, sample.values, doubt),
+        )
 
 
 def _undecided(cohort: Cohort, channel: int, found: Sequence[Modality]) -> UserError:

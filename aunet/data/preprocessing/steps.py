@@ -100,7 +100,10 @@ class Preprocessing:
 
     def _on_grid(self, volume: Volume) -> tuple[NDArray[np.float32], Affine]:
         """Return a copy, which later steps may change in place, as a scan may fill a good part of the memory."""
-        oriented, affine = _to_ras(np.asarray(volume.array, dtype=np.float32), volume.affine)
+        array = np.asarray(volume.array, dtype=np.float32)
+        if min(array.strides) < 0:  # a flipped view, as nibabel returns them, which torch does not take
+            array = array.copy()
+        oriented, affine = _to_ras(array, volume.affine)
         mapping, grid_affine = self._mapping(oriented, affine)
         if mapping is not None:
             oriented = mapping.resample(oriented)

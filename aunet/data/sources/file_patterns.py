@@ -33,6 +33,7 @@ _PATTERNS = (
     (("*_image", "*_ct", "*_mri"), "*_label"),
 )
 _MOST_NAMED = 5
+_VOXELS_OF_PAIR = re.compile(r"\.img(\.gz)?$")  # the pair is found by its header
 _FORMS = ("NFC", "NFD")
 
 # Case id -> its files of one kind, of which there should be one.
@@ -94,6 +95,7 @@ def files_by_case(root: Path, pattern: str, kind: FileKind = SCANS) -> FilesOfCa
     ``images/*``. The suffix may be left out. The user's own pattern may be absolute. Pictures beside a scan of the same
     case are previews and left out.
     """
+    pattern = _VOXELS_OF_PAIR.sub(r".hdr\1", pattern)
     ending = _suffix(pattern, kind)
     stem = pattern[: len(pattern) - len(ending)]
     parts = (stem if "*" in stem else f"{stem}/*").split("*")

@@ -145,6 +145,11 @@ def _files_found(content: JsonObject, file: Path) -> dict[str, Files]:
             found.setdefault(match[1], {})[int(match[2])] = path
         elif path.name.endswith(ending) and not path.name.startswith("."):
             misnamed.append(path)
+    if not found and misnamed and "training" in content:
+        raise UserError(
+            f"{file}: a task of the Medical Segmentation Decathlon, whose images have no channel number. Read it with"
+            " data=msd."
+        )
     if not found and not misnamed:
         raise UserError(f"{images}: holds no images named NAME_0000{ending}. Give the folder that nnU-Net calls raw.")
     label_of_name = {plain_name(path.name): path for path in sorted(labels.iterdir()) if is_image(path)}

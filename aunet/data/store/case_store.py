@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from aunet.classes import IGNORED
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.cohort.references import read_scan_and_reference
@@ -24,7 +25,7 @@ from aunet.data.preprocessing.steps import PreprocessedVolume, Preprocessing
 from aunet.data.store.chunked_array import DamagedArrayError
 from aunet.data.store.stored_case import StoredCase, open_stored_case, write_stored_case
 from aunet.data.store_room import check_room, load_of, num_threads
-from aunet.errors import NoRoomError, is_disk_full
+from aunet.errors import NoRoomError, UserError, is_disk_full
 from aunet.files import folder_created_atomically, held_alone
 from aunet.messages import gigabytes
 from aunet.terminal import shown
@@ -144,7 +145,14 @@ class CaseStore:
                 case.images[0],
                 case.case_id,
             )
-        return image, self._preprocessing.label(label), box
+        prepared = self._preprocessing.label(label)
+        if (prepared.array == IGNORED).all():
+            part = " within data.region" if box is not None else ""
+            raise UserError(
+                f"{label.name}: case {case.case_id}: every voxel of its label map is ignored{part}, so it teaches"
+                " nothing. Correct it, or take the case out."
+            )
+        return image, prepared, box
 
 
 def _intact(place: _Place, is_verifying: bool, is_telling: bool = False) -> StoredCase | None:

@@ -70,8 +70,8 @@ def _values_without(index: int, regions: Sequence[Sequence[int]]) -> NDArray[np.
 
 def _change(mask: Mask, is_free: Mask, step: Step, voxel_ml: float) -> Mask:
     if step["step"] == "hole_filling":
-        flat = mask[..., 0] if mask.shape[2] == 1 else mask
-        filled: Mask = np.asarray(ndimage.binary_fill_holes(flat), dtype=np.bool_)
+        # Along an axis of one voxel every hole would be open.
+        filled: Mask = np.asarray(ndimage.binary_fill_holes(mask.squeeze()), dtype=np.bool_)
         return mask | (filled.reshape(mask.shape) & is_free)
     parts = np.zeros(mask.shape, dtype=np.int32)
     ndimage.label(mask, structure=_TOUCHING, output=parts)

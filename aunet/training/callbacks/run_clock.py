@@ -8,7 +8,8 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.runs.ranks import of_first_rank
 from aunet.training.callbacks.accumulation import makes_step
-from aunet.training.time_plan import EpochTimes, Remainder, step_mean, validation_mean
+from aunet.training.time_plan import Remainder, StepTimes, step_mean, validation_mean
+from aunet.training.validation_pace import is_validated
 
 _log = logging.getLogger(__name__)
 
@@ -27,20 +28,25 @@ class RunClock(Callback):
         max_epochs: of the whole training.
         steps_per_epoch: optimizer steps per epoch.
         max_seconds: limit of the training time, validations included; None for no limit.
+        validate_every: epochs from one validation to the next.
     """
 
-    def __init__(self, max_epochs: int, steps_per_epoch: int, max_seconds: float | None) -> None:
+    def __init__(
+        self, max_epochs: int, steps_per_epoch: int, max_seconds: float | None, validate_every: int = 1
+    ) -> None:
         self._max_epochs, self._steps_per_epoch, self._max_seconds = max_epochs, steps_per_epoch, max_seconds
+        self._validate_every = validate_every
         self._seconds_before = 0.0
         self._start: float | None = None
         self._mark: float | None = None  # end of the latest step or validation of this process
         self._step_time, self._validation_time = step_mean(), validation_mean()
         # For display: of this process alone, as an earlier part may have run on another machine.
-        self._expected = EpochTimes(steps_per_epoch, 0.0, 0.0)
+        self._expected = self._times(0.0, 0.0)
         self._step_time_here, self._validation_time_here = step_mean(), validation_mean()
         self._first_validation = 0.0
         self._share = 0.0
         self._lost_steps = 0  # of epochs that the clock cut short
+        self._is_epoch_validated = False  # the epoch before the present one, of this process
         self._is_over = False
         self._plan_before: list[float | None] | None = None
 
@@ -57,12 +63,16 @@ class RunClock(Callback):
     def progress(self, steps: int) -> float:
         """Return the share 0..1 of the training that is done after ``steps``."""
         if self._max_seconds is None or self._start is None:  # a probe takes steps without the clock's callbacks
-            return min(1.0, steps / self._total_steps)
+            return self.share_of_epochs(steps)
         return self._share
+
+    def share_of_epochs(self, steps: int) -> float:
+        """Return the share 0..1 of all epochs that ``steps`` make up, however few of them a time limit leaves."""
+        return min(1.0, steps / self._total_steps)
 
     def expect(self, step_seconds: float, validation_seconds: float) -> None:
         """Use these durations of steps and validations until this process has measured its own."""
-        self._expected = EpochTimes(self._steps_per_epoch, step_seconds, validation_seconds)
+        self._expected = self._times(step_seconds, validation_seconds)
 
     @property
     def steps_per_second(self) -> float | None:
@@ -71,14 +81,14 @@ class RunClock(Callback):
         return 1 / seconds if seconds > 0 else None
 
     def remainder(self, steps: int, epochs: int) -> Remainder | None:
-        """Return what is left after ``steps`` and validated ``epochs``; None before a step's time is known."""
+        """Return what is left after ``steps`` and ended ``epochs``; None before a step's time is known."""
         times = self._times_here
         if times.step_seconds <= 0:
             return None
-        validations = max(0, self._max_epochs - epochs)
-        left = min(max(0, self._total_steps - steps), validations * self._steps_per_epoch)
+        left = min(max(0, self._total_steps - steps), max(0, self._max_epochs - epochs) * self._steps_per_epoch)
         limit = None if self._max_seconds is None else max(0.0, self._max_seconds - self.seconds)
-        return times.remainder(left, validations, limit)
+        before_validation = min(left, self._before_validation(steps, epochs))
+        return times.remainder(left, self._validations_left(epochs), before_validation, limit)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock; end at once if the time was used up before, and plan anew if the limits have changed."""
@@ -93,11 +103,12 @@ class RunClock(Callback):
             trainer.should_stop = True
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Measure the time since the last step: validation, recording, checkpoints."""
+        """Measure the time since the last step of a validated epoch: validation, recording, checkpoints."""
         if self._mark is not None:
             now = self._now()
-            self._validation_time.add(now - self._mark)
-            self._validation_time_here.add(now - self._mark)
+            if self._is_epoch_validated:
+                self._validation_time.add(now - self._mark)
+                self._validation_time_here.add(now - self._mark)
             self._mark = now
 
     def on_train_batch_end(
@@ -120,6 +131,9 @@ class RunClock(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop if no step of another epoch fits: the validation may have taken longer than expected."""
         self._lost_steps = self._planned_steps(trainer.current_epoch + 1) - trainer.global_step
+        self._is_epoch_validated = is_validated(trainer)
+        if not self._is_epoch_validated:  # a stop here would leave the training's last steps without a validation
+            return
         self._first_validation = 0.0 if self._mark is None else time.monotonic() - self._mark
         if self._max_seconds is not None:
             left = self._steps_left(trainer.global_step, trainer.current_epoch + 1, self._now())
@@ -156,7 +170,7 @@ class RunClock(Callback):
         self._is_over = left == 0
 
     @property
-    def _times_here(self) -> EpochTimes:
+    def _times_here(self) -> StepTimes:
         """Return the durations of steps and validations here: measured, else expected, else of the part before.
 
         The duration so far of a process's first validation is a lower bound.
@@ -164,7 +178,10 @@ class RunClock(Callback):
         step = self._step_time_here.value or self._expected.step_seconds or self._step_time.value
         guess = self._expected.validation_seconds or self._validation_time.value
         validation = self._validation_time_here.value or max(guess, self._first_validation)
-        return EpochTimes(self._steps_per_epoch, step, validation)
+        return self._times(step, validation)
+
+    def _times(self, step_seconds: float, validation_seconds: float) -> StepTimes:
+        return StepTimes(self._validate_every * self._steps_per_epoch, step_seconds, validation_seconds)
 
     @property
     def _plan(self) -> list[float | None]:
@@ -182,11 +199,22 @@ class RunClock(Callback):
         by_epochs = max(0, self._total_steps - steps)
         if self._max_seconds is None:
             return by_epochs
-        in_epoch = self._planned_steps(epoch + 1) - self._lost_steps - steps
-        in_epoch = min(max(0, in_epoch), self._steps_per_epoch)
-        times = EpochTimes(self._steps_per_epoch, self._step_time.value, self._validation_time.value)
-        by_time = times.steps_within(self._max_seconds - self._seconds_at(now), in_epoch)
+        times = self._times(self._step_time.value, self._validation_time.value)
+        before_validation = self._before_validation(steps, epoch)
+        by_time = times.steps_within(self._max_seconds - self._seconds_at(now), before_validation)
         return by_epochs if by_time is None else min(by_epochs, by_time)
+
+    def _before_validation(self, steps: int, epoch: int) -> int:
+        """Return how many steps follow the first ``steps`` up to the next validation, with ``epoch`` under way."""
+        in_epoch = self._planned_steps(epoch + 1) - self._lost_steps - steps
+        epochs = -(epoch + 1) % self._validate_every
+        return min(max(0, in_epoch), self._steps_per_epoch) + self._planned_steps(epochs)
+
+    def _validations_left(self, epochs: int) -> int:
+        """Return how many validations follow ``epochs``: one in ``validate_every``, and one of the last."""
+        if epochs >= self._max_epochs:
+            return 0
+        return -(-self._max_epochs // self._validate_every) - epochs // self._validate_every
 
     def _end_if(self, is_over: bool, trainer: Trainer) -> None:
         self._is_over = self._is_over or is_over

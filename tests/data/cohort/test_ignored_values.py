@@ -92,7 +92,7 @@ def test_annotations_scores_are_those_of_the_voxels_with_a_reference(seed: int) 
     scores = score_case("a", prediction, cut, (1.0, 1.0, 1.0), labels)
     expected = [dice(prediction[:, :, :4] == k, reference[:, :, :4] == k) for k in (1, 2)]
     assert scores["dice"].tolist() == pytest.approx(expected)
-    validated = validation_dice.score_case(prediction, cut, [True, True, True], labels)
+    validated = validation_dice.score_dice(prediction, cut, [True, True, True], labels)
     assert validated.values == pytest.approx(expected)
 
 

@@ -73,6 +73,21 @@ def test_formats_go_through_every_source_and_into_predictions(name: str, label_n
     assert file.label_map.name == "scan" + own.get(Path(name).suffix, ".nii.gz")
 
 
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_pair_that_is_named_by_its_voxels_is_read_through_its_header(suffix: str, tmp_path: Path) -> None:
+    for kind, array in (("images", ARRAY), ("labels", LABEL)):
+        (tmp_path / kind).mkdir()
+        nibabel.save(nibabel.Nifti1Pair(array, GEOMETRIES["flipped"]), tmp_path / kind / f"scan.img{suffix}")
+    image, label = (tmp_path / kind / f"scan.img{suffix}" for kind in ("images", "labels"))
+    assert np.array_equal(read_volume(image).array, ARRAY)
+    assert np.array_equal(read_label(label).array, LABEL)
+    assert files_of(image) == [image.with_name(f"scan.hdr{suffix}"), image]
+    (case,) = folder_cohort(str(tmp_path), f"images/*.img{suffix}", f"labels/*.img{suffix}", "ct", {"organ": 1}).cases
+    assert (case.case_id, case.files[0].name) == ("scan", f"scan.hdr{suffix}")
+    (file,) = scan_files([image, image.with_name(f"scan.hdr{suffix}")], tmp_path / "out")
+    assert file.label_map == tmp_path / "out" / "scan.nii.gz"
+
+
 def test_the_format_of_label_maps_can_be_asked_for() -> None:
     assert label_suffix(Path("scan.nii.gz"), ".nrrd") == ".nrrd"
     assert label_suffix(Path("scan.mha"), "nii.gz") == ".nii.gz"

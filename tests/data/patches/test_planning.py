@@ -11,8 +11,9 @@ from aunet.build.data import build_cohort, fill_in_facts
 from aunet.config.draft import compose_draft, load_draft, write_run_config
 from aunet.data.cohort.case import Case
 from aunet.data.io.volume import read_volume
-from aunet.data.patches.planning import expected_shape, plan_patches
+from aunet.data.patches.planning import PatchPlan, check_plan, expected_shape, plan_patches
 from aunet.data.preprocessing.steps import Preprocessing
+from aunet.errors import UserError
 
 
 def scans(tmp_path: Path, shape: tuple[int, int, int], affine: np.ndarray = AFFINE) -> list[Case]:
@@ -62,6 +63,29 @@ def test_a_job_of_a_sweep_that_has_seen_no_data_yet_is_planned_as_set(tmp_path: 
 def test_given_sizes_stay(tmp_path: Path) -> None:
     plan = plan_patches(scans(tmp_path, (20, 20, 20)), (2.0, 2.0, 2.0), (64, 64, 32), 3)
     assert (plan.spacing, plan.patch_size, plan.batch_size) == ((2.0, 2.0, 2.0), (64, 64, 32), 3)
+
+
+@pytest.mark.parametrize("spacing", [(0.001, 0.001, 0.001), (1000.0, 1200.0, 1500.0)])
+def test_a_spacing_of_another_unit_is_refused_with_that_of_the_scans(
+    spacing: tuple[float, ...], tmp_path: Path
+) -> None:
+    cases = scans(tmp_path, (35, 34, 50))
+    with pytest.raises(UserError, match=r"the scans are 1×1\.2×1\.5 mm .*set data\.spacing=\[1,1\.2,1\.5\]"):
+        check_plan(cases, PatchPlan(spacing, (16, 16, 16), 2))
+
+
+def test_a_patch_of_pictures_with_a_depth_is_refused(tmp_path: Path) -> None:
+    cases = scans(tmp_path, (30, 34, 1), np.eye(4))
+    with pytest.raises(UserError, match=r"one voxel thick\. Set data\.patch_size=\[16,32,1\]"):
+        check_plan(cases, PatchPlan((1.0, 1.0, 1.0), (16, 32, 16), 2))
+
+
+def test_a_patch_of_mostly_padding_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cases = scans(tmp_path, (35, 34, 50))
+    check_plan(cases, PatchPlan((1.0, 1.2, 1.5), (64, 64, 64), 2))
+    assert not caplog.records
+    check_plan(cases, PatchPlan((1.0, 1.2, 1.5), (128, 128, 128), 2))
+    assert "the largest scan has 35×50×34 voxels at this spacing" in caplog.text
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.2, 1.5), (2.0, 2.0, 2.0), (3.1, 0.7, 5.0)])

@@ -1,6 +1,7 @@
 """CT, MR or PET, decided by the user, names, DICOM headers or voxels, and refused if nothing decides it."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -220,6 +221,38 @@ def test_ct_in_other_numbers_than_hounsfield_trains_without_a_window(
     cohort = cohort_of(folder_words(write_mr_folder(tmp_path), "data.modality=ct"))
     check_modalities(cohort, ["ct"], cohort.cases, None)
     assert "its voxels are not HU" in caplog.text
+
+
+def black_around(array: np.ndarray) -> np.ndarray:
+    """Return ``array`` in the middle of a black volume of 16 times its voxels."""
+    image = np.zeros((40, 40, 30), np.float32)
+    image[10:26, 10:24, 9:21] = array
+    return image
+
+
+BODY = np.random.default_rng(0).normal(600, 150, (16, 14, 12)).clip(1)
+
+
+@pytest.mark.parametrize(
+    ("image", "fault"),
+    [
+        pytest.param(black_around(BODY), "its voxels are not HU", id="MR"),
+        pytest.param(black_around(30 * BODY), "its voxels are not HU", id="PET in Bq/ml"),
+        pytest.param(black_around(BODY / 4), "may not be CT: .*is a background near 0", id="dim MR"),
+        pytest.param(black_around(BODY / 60), "may not be CT: .*scaled or standardised", id="SUV"),
+        pytest.param(black_around(BODY / 5).clip(0, 255), "may not be CT: .*scaled", id="bytes"),
+        pytest.param(black_around(BODY / 10 - 20) - 150, None, id="CT in which fat is darkest"),
+        pytest.param(black_around(BODY + 400) - 1000, None, id="CT in air"),
+    ],
+)
+def test_a_black_background_does_not_hide_that_a_scan_is_not_a_ct(
+    image: np.ndarray, fault: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_nifti(tmp_path / "images" / "a.nii.gz", image.astype(np.float32))
+    write_nifti(tmp_path / "labels" / "a.nii.gz", (image > image.mean()).astype(np.uint8))
+    cohort = cohort_of(folder_words(tmp_path, "data.modality=ct"))
+    check_modalities(cohort, ["ct"], cohort.cases, None)
+    assert bool(re.search(fault or ".", caplog.text)) == (fault is not None)
 
 
 def test_ct_that_is_declared_mr_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scans import write_nifti, write_nnunet_dataset
+from scans import write_msd_task, write_nifti, write_nnunet_dataset
 
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.references import read_scan_and_reference
@@ -91,6 +91,11 @@ def test_an_image_without_a_channel_number_is_named(tmp_path: Path) -> None:
     write_nifti(write_nnunet_dataset(tmp_path) / "imagesTr" / "ball 009.nii.gz", np.zeros((2, 2, 2)))
     with pytest.raises(UserError, match=r"ball 009.nii.gz: has no channel number"):
         nnunet_cohort(str(tmp_path))
+
+
+def test_a_task_of_the_decathlon_is_sent_to_its_own_option(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a task of the Medical Segmentation Decathlon.*Read it with data=msd"):
+        nnunet_cohort(str(write_msd_task(tmp_path)))
 
 
 def test_an_empty_folder_of_images_is_named(tmp_path: Path) -> None:

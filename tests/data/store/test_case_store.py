@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from scans import ball_and_box, write_msd_task, write_nifti
 
+from aunet.classes import IGNORED
 from aunet.data.cohort.content_digest import ContentDigests
 from aunet.data.io.volume import Volume, read_channels, read_label
 from aunet.data.preprocessing.region import Box, RegionFinder
@@ -79,6 +80,14 @@ def test_an_unknown_label_value_is_refused_with_the_case_and_the_remedy(task: Pa
     write_nifti(task / "labelsTr" / "ball_000.nii.gz", label * 100)
     with pytest.raises(UserError, match=r"ball_000 has label values 100, 200.*other_labels=background"):
         prepared(task)
+
+
+def test_a_case_whose_voxels_are_all_ignored_is_refused_with_the_remedy(task: Path) -> None:
+    cohort = msd_cohort(str(task))
+    cohort = replace(cohort, class_of_value=dict.fromkeys(cohort.class_of_value, IGNORED))
+    ignoring = CaseStore(task.parent / "store", cohort, SETTINGS, ContentDigests())
+    with pytest.raises(UserError, match=r"ball_000: every voxel of its label map is ignored.*take the case out"):
+        ignoring.prepare(cohort.cases)
 
 
 def test_a_label_on_another_grid_is_refused(task: Path) -> None:
@@ -166,6 +175,7 @@ case_store.CaseStore(Path(sys.argv[2]), cohort, settings, ContentDigests()).prep
 """
 
 
+@pytest.mark.slow
 def test_finished_cases_of_a_killed_process_are_kept_and_the_rest_removed(task: Path) -> None:
     process = subprocess.run([sys.executable, "-c", KILLED, task, task.parent / "store"], timeout=120)
     assert process.returncode == -9

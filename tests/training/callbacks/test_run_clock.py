@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.schedules import polynomial
+from aunet.training.validation_pace import ValidationOfStop, ValidationPace
 from tests.training.toy_training import LinearTask, RateNotes, ToyTime, train
 
 EPOCHS, BATCHES, LIMIT = 100_000, 10, 400.0
@@ -168,6 +169,53 @@ def test_the_state_is_read_as_tensors_and_plain_values_only(toy_time: ToyTime, t
     assert torch.load(tmp_path / "state", weights_only=True) == clock.state_dict()
 
 
+class ValidatedEpochs(Callback):
+    """Notes which epochs are validated."""
+
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the epoch."""
+        self.epochs.append(trainer.current_epoch)
+
+
+def most_steps(limit: float, validate_every: int, validation_seconds: float) -> int:
+    """Count the steps of 1 s, in epochs of ten, that fit into ``limit`` with the validations that must follow them."""
+    made = 0
+    while True:
+        epochs = -(-(made + 1) // BATCHES)
+        if made + 1 + -(-epochs // validate_every) * validation_seconds > limit:
+            return made
+        made += 1
+
+
+@pytest.mark.parametrize("validate_every", [2, 3, 10])
+def test_a_limit_counts_the_validations_of_every_few_epochs_and_that_of_the_last(
+    validate_every: int, toy_time: ToyTime
+) -> None:
+    clock = RunClock(EPOCHS, BATCHES, LIMIT, validate_every)
+    notes, validated = RateNotes(clock, polynomial), ValidatedEpochs()
+    callbacks = [ValidationPace(validate_every), clock, notes, validated, ValidationOfStop()]
+    trainer = train(LinearTask(toy_time, 1.0, 30.0), callbacks, batches=BATCHES, max_epochs=EPOCHS)
+    number, last = trainer.global_step, notes.epochs[-1]
+    assert number == most_steps(LIMIT, validate_every, 30.0)
+    assert clock.seconds <= LIMIT
+    assert validated.epochs == [e for e in range(last + 1) if (e + 1) % validate_every == 0 or e == last]
+    assert notes.shares[-1] < (2 / number) ** 0.9
+
+
+def test_the_expected_end_counts_validations_of_every_few_epochs(toy_time: ToyTime) -> None:
+    """Of 7 epochs the third, the sixth and the last are validated."""
+    clock = RunClock(7, BATCHES, None, validate_every=3)
+    clock.expect(1.0, 30.0)
+    notes = LeftNotes(clock, toy_time)
+    callbacks = [ValidationPace(3), clock, notes, ValidationOfStop()]
+    train(LinearTask(toy_time, 1.0, 30.0), callbacks, batches=BATCHES, max_epochs=7)
+    assert toy_time.seconds == 1000.0 + 70 + 3 * 30.0
+    assert notes.ends == pytest.approx([toy_time.seconds] * len(notes.ends))
+
+
 class LeftNotes(Callback):
     """Notes what is left after each step and, once it is validated, after each epoch, and when that was."""
 
@@ -242,3 +290,9 @@ def test_a_resumed_training_has_its_rest_alone_left(toy_time: ToyTime, tmp_path:
     left = clock.remainder(20, 2)
     assert left is not None
     assert left.seconds == pytest.approx(30 * 4.0 + 3 * 10.0)
+
+
+def test_the_share_of_epochs_is_not_that_of_the_time(toy_time: ToyTime) -> None:
+    clock, *_ = train_on(toy_time, validation_seconds=0.0, epochs=1000)
+    assert clock.progress(BATCHES * 40) == pytest.approx(1.0)
+    assert clock.share_of_epochs(BATCHES * 40) == pytest.approx(0.04, rel=1e-3)

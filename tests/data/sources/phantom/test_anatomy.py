@@ -8,20 +8,19 @@ from aunet.data.sources.phantom.anatomy import Anatomy, draw_anatomy
 from aunet.data.sources.phantom.cohort import Phantom, draw_phantom
 from aunet.data.sources.phantom.tissues import Tissue
 
-NUM_PATIENTS = 20
 SPACING = (4.0, 4.0, 4.0)
 KIDNEY = (Tissue.KIDNEY_CORTEX, Tissue.KIDNEY_MEDULLA)
 STOMACH = (Tissue.STOMACH_WALL, Tissue.STOMACH_CONTENT)
 
 
-@pytest.fixture(scope="module")
-def anatomies() -> list[Anatomy]:
-    return [draw_anatomy(np.random.default_rng((7, index)), SPACING) for index in range(NUM_PATIENTS)]
+@pytest.fixture(scope="module", params=[8, pytest.param(20, marks=pytest.mark.slow)])
+def anatomies(request: pytest.FixtureRequest) -> list[Anatomy]:
+    return [draw_anatomy(np.random.default_rng((7, index)), SPACING) for index in range(request.param)]
 
 
-@pytest.fixture(scope="module")
-def phantoms() -> list[Phantom]:
-    return [draw_phantom(3, index, SPACING) for index in range(6)]
+@pytest.fixture(scope="module", params=[4, pytest.param(6, marks=pytest.mark.slow)])
+def phantoms(request: pytest.FixtureRequest) -> list[Phantom]:
+    return [draw_phantom(3, index, SPACING) for index in range(request.param)]
 
 
 def points(anatomy: Anatomy, *tissues: Tissue) -> np.ndarray:
@@ -148,7 +147,7 @@ def test_organs_have_the_attenuation_of_soft_tissue(phantoms: list[Phantom]) -> 
 
 
 def test_nearest_mean_intensity_does_not_find_the_pancreas(phantoms: list[Phantom]) -> None:
-    """Class means over three phantoms, each voxel of three others given to the nearest."""
+    """Class means over three phantoms, each voxel of the others given to the nearest."""
     images, labels = (np.stack([getattr(phantom, name) for phantom in phantoms]) for name in ("image", "label"))
     means = np.array([images[:3][labels[:3] == index].mean() for index in range(4)])
     prediction = np.abs(images[3:, ..., None] - means).argmin(axis=-1)

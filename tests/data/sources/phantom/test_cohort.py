@@ -35,6 +35,7 @@ def test_files_hold_hounsfield_units_labels_and_the_spacing(tmp_path: Path) -> N
     np.testing.assert_array_equal(np.unique(label.dataobj), (0, 1, 2, 3))
 
 
+@pytest.mark.slow
 def test_the_number_of_processes_and_of_cases_changes_no_byte_of_a_case(tmp_path: Path) -> None:
     alone = phantom_cases(tmp_path / "alone", 2, COARSE, seed=5, processes=1)
     together = phantom_cases(tmp_path / "together", 3, COARSE, seed=5, processes=2)
@@ -154,6 +155,7 @@ def test_the_patient_is_the_same_at_every_spacing() -> None:
         assert volumes[0] == pytest.approx(volumes[1], rel=0.1)
 
 
+@pytest.mark.slow
 def test_organs_have_the_same_volume_at_five_and_at_four_millimetres() -> None:
     """Sums of three patients; the smallest pancreas of the default forty has 358 voxels of 5 mm."""
     volumes = np.zeros((2, 4))

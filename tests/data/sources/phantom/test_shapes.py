@@ -21,7 +21,7 @@ from aunet.data.sources.phantom.tissues import Tissue
 SPACING = (2.0, 2.0, 2.0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def straight_space() -> Space:
     axes = voxel_positions(SPACING)
     points = np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32)
@@ -71,7 +71,7 @@ def test_radii_along_a_curve_are_those_of_scipys_monotone_spline_to_the_last_bit
 @pytest.mark.parametrize("height", [0, -90])
 def test_a_tube_on_bent_coordinates_equals_the_brute_force_union_of_balls(height: float) -> None:
     """Also where the curve leaves the field of view."""
-    space = draw_space(np.random.default_rng(3), (4.0, 4.0, 4.0))
+    space = draw_space(np.random.default_rng(3), (8.0, 8.0, 8.0))
     knots = np.array([(60, 20, -40), (0, 60, 10), (-70, 10, 40)]) + (0, 0, height)
     centers, radii = curve(knots, [12, 9, 15])
     offsets = space.points[:, None] - centers.T.astype(np.float32)[:, :, None, None, None]
