@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from aunet.inference import memory
+from aunet import machine
 from aunet.inference.memory import available_bytes, bytes_per_voxel
 
 KERNELS = 1.1  # the measured share of the kernels' own buffers
@@ -34,8 +34,11 @@ def test_the_memory_of_linux_is_what_it_calls_available(monkeypatch: pytest.Monk
 
 
 def test_elsewhere_it_is_half_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Path, "is_file", lambda _: False)
-    monkeypatch.setattr(memory, "memory_bytes", lambda: 2**30)
+    def read_text(path: Path) -> str:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 2**30)
     assert available_bytes(torch.device("cpu")) == 2**29
 
 
