@@ -58,10 +58,12 @@ class Ensemble:
         """Read the channels of a scan, as ``Predictor.read``."""
         return self.members[0].read(scan)
 
-    def predict_volume(self, channels: Sequence[Volume], outputs: Outputs = LABEL_MAP) -> Prediction:
+    def predict_volume(
+        self, channels: Sequence[Volume], outputs: Outputs = LABEL_MAP, *, on_progress: OnProgress | None = None
+    ) -> Prediction:
         """Label a scan in memory, as ``Predictor.predict_volume``."""
         self.check_outputs(outputs)
-        return self.predict_prepared(self.prepare(channels), outputs)
+        return self.predict_prepared(self.prepare(channels), outputs, on_progress=on_progress)
 
     def prepare(self, channels: Sequence[Volume]) -> PreparedScan:
         """Preprocess a scan, as ``Predictor.prepare``; members that do so alike share one image."""

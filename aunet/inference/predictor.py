@@ -28,7 +28,7 @@ from aunet.inference.native_space import LabelMapRestorer, RowRestorer
 from aunet.inference.prediction import LABEL_MAP, FloatVolume, Origin, Outputs, postprocess
 from aunet.inference.prediction import Postprocessing as Postprocessing
 from aunet.inference.prediction import Prediction as Prediction
-from aunet.inference.prepared_scan import NetworkInput, PreparedScan
+from aunet.inference.prepared_scan import NetworkInput, PreparedScan, check_channels
 from aunet.inference.scan_rows import (
     Allocate,
     ScanRow,
@@ -124,13 +124,15 @@ class Predictor:
         """Read the channels of a scan file, or of one file per channel; safe in another thread during a prediction."""
         paths = [scan] if isinstance(scan, (str, Path)) else scan
         channels = [channel for path in paths for channel in read_channels(Path(path))]
-        self._check_channels(channels)
+        check_channels(channels, self.in_channels)
         return channels
 
-    def predict_volume(self, channels: Sequence[Volume], outputs: Outputs = LABEL_MAP) -> Prediction:
+    def predict_volume(
+        self, channels: Sequence[Volume], outputs: Outputs = LABEL_MAP, *, on_progress: OnProgress | None = None
+    ) -> Prediction:
         """Label a scan in memory, given as its channels on one grid; errors as ``predict_prepared``."""
         self.check_outputs(outputs)
-        return self.predict_prepared(self.prepare(channels), outputs)
+        return self.predict_prepared(self.prepare(channels), outputs, on_progress=on_progress)
 
     def prepare(self, channels: Sequence[Volume]) -> PreparedScan:
         """Preprocess the channels of a scan, whose voxels are not needed afterwards; raise UserError if unusable."""
@@ -139,7 +141,7 @@ class Predictor:
 
     def prepare_box(self, channels: Sequence[Volume], box: Box) -> NetworkInput:
         """Preprocess the part of a scan inside ``box``."""
-        self._check_channels(channels)
+        check_channels(channels, self.in_channels)
         native = [box.cut(channel) for channel in channels]
         prepared = self.preprocessing.image(native)
         body = find_body(native[0], prepared.array.shape[1:], prepared.affine) if self.is_air_skipped else None
@@ -239,17 +241,6 @@ class Predictor:
         gates = gates_per_skip(self.network)
         volumes = gate_volumes(levels.values(), gates, seen.affine, *seen.grid)
         return stored_volumes(volumes, seen.box, scan_shape, allocate)
-
-    def _check_channels(self, channels: Sequence[Volume]) -> None:
-        """Raise UserError for another number of channels, and for NaN in memory; readers refuse files with NaN."""
-        if any(channel.path is None and not np.isfinite(channel.array).all() for channel in channels):
-            raise UserError(f"{channels[0].name}: holds NaN or infinite voxels; replace them by numbers.")
-        if self.in_channels not in (None, len(channels)):
-            names = dict.fromkeys(channel.name for channel in channels)
-            raise UserError(
-                f"{', '.join(names) or 'no file'}: {len(channels)} channels; the network was trained on "
-                f"{self.in_channels}. Give one scan of that many channels."
-            )
 
     def _forward_for(self, image: Tensor, *, has_information: bool = False) -> Forward:
         forward = self._engine_for(image) or self._forward

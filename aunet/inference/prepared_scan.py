@@ -1,5 +1,6 @@
 """A scan as networks take it: prepared once, so that the voxels of its files need not stay in memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from aunet.data.io.grid import Affine, Shape
+from aunet.data.io.volume import Volume
 from aunet.data.preprocessing.region import Box
+from aunet.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -36,3 +39,15 @@ class PreparedScan:
     shape: Shape
     affine: Affine
     inputs: tuple[NetworkInput, ...]
+
+
+def check_channels(channels: Sequence[Volume], expected: int | None) -> None:
+    """Raise UserError for another number of channels (None: any), and for NaN in memory; files with NaN are refused."""
+    if any(channel.path is None and not np.isfinite(channel.array).all() for channel in channels):
+        raise UserError(f"{channels[0].name}: holds NaN or infinite voxels; replace them by numbers.")
+    if expected not in (None, len(channels)):
+        names = ", ".join(dict.fromkeys(channel.name for channel in channels)) or "no file"
+        raise UserError(
+            f"{names}: {len(channels)} channels; the network was trained on {expected}. Give one scan of that many"
+            " channels."
+        )

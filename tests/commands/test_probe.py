@@ -77,6 +77,7 @@ def test_every_target_and_intervention_is_scored_for_every_case(probed: Path) ->
     targets = ("level 2", "level 2 gate 1", "level 2 gate 2")
     assert kinds == {("none", "none"), ("level 2", "own, stitched")} | {(a, b) for a in targets for b in names}
     assert len(scores) == len(kinds) * 2 * 2  # cases, classes
+    assert list(scores.columns[:3]) == ["target", "intervention", "case_id"]
     changes = pd.read_csv(probed / "changes.csv")
     assert set(changes["metric"]) >= {"dice", "assd_mm"}
 

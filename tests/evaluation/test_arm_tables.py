@@ -230,7 +230,13 @@ def test_the_papers_table_has_a_column_per_arm_and_detections_as_a_mean_over_tra
         ("Detected (cases)", "pancreas", "", "9.5/10", "missing"),
         ("", "spleen", "", "10/10", "missing"),
     )
-    assert table.notes[-1] == "Timed."
+    explanation, timing = table.notes[-2:]
+    assert timing == "Timed."
+    assert explanation.startswith(
+        "Mean ± sd over the patients, of their means over the trainings; in brackets the sd over"
+    )
+    assert "the trainings' means. n: patients with a value in every training. Detected: " in explanation
+    assert explanation.endswith(", a mean over the trainings. Training time: median over the trainings.")
     assert not any("Each run is one training" in note for note in table.notes)
     assert [row[0] for row in table.groups[-1]].count("Seeds") == 1
     assert not {"Seed", "Folds"} & {row[0] for row in table.groups[-1]}

@@ -6,7 +6,7 @@ import pytest
 from compared_runs import case_scores, compared_run
 
 from aunet.errors import UserError
-from aunet.evaluation.arms import arms_of_study, gather_arms, tidy_scores
+from aunet.evaluation.arms import Arm, arms_of_study, gather_arms, tidy_scores
 from aunet.evaluation.compared_run import ComparedRun, Training
 from aunet.evaluation.effects import TIDY, paired_effect
 
@@ -91,3 +91,9 @@ def test_arms_are_named_by_the_overrides_that_differ() -> None:
     words = {"a": "model=unet data.split.train=15", "b": "model=unet data.split.train=30"}
     arms = arms_of_study([], {Path(folder): arm for folder, arm in words.items()}, [])
     assert [arm.name for arm in arms] == ["train=15", "train=30"]
+
+
+def test_arms_without_a_finished_training_have_no_scores() -> None:
+    table = tidy_scores([Arm("failed", (), ("failed seed 0",))])
+    assert table.empty
+    assert tuple(table.columns) == TIDY

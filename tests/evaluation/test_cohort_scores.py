@@ -3,16 +3,17 @@
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
-from aunet.classes import Labels
+from aunet.classes import IGNORED, Labels
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.io.volume import write_label
 from aunet.errors import UserError
 from aunet.evaluation.cohort_scores import match_cases, match_classes, score_cohort
 from aunet.metrics.case_scores import USUAL_METRICS, count_cases
-from aunet.metrics.label_map_scores import score_case
+from aunet.metrics.label_map_scores import Scoring, score_case
 
 AFFINE = np.diag([1.0, 1.5, 3.0, 1.0])
 SPACING = (1.0, 1.5, 3.0)
@@ -118,3 +119,22 @@ def test_a_value_without_a_name_is_refused_unless_taken_as_background(tmp_path: 
     with pytest.raises(UserError, match=r"a\.nii\.gz: holds the values \[77\]"):
         score_cohort(pairs, classes, cohort)
     assert len(score_cohort(pairs, classes, cohort, is_other_background=True)) == 2
+
+
+def test_probabilities_are_held_against_the_datasets_own_values_and_ignored_voxels_do_not_count(tmp_path: Path) -> None:
+    cohort = cohort_of(tmp_path)
+    cohort = replace(cohort, class_of_value={**cohort.class_of_value, 40: IGNORED})
+    files = predictions(tmp_path, a=random_label(9, [0, 1, 2, 3]))
+    probabilities = np.random.default_rng(5).random((2, 9, 8, 7)).astype(np.float32)
+    for name, values in zip(("01_Kidney", "03_spleen"), probabilities, strict=True):
+        (tmp_path / "p" / "a").mkdir(parents=True, exist_ok=True)
+        nibabel.Nifti1Image(values, AFFINE).to_filename(tmp_path / "p" / "a" / f"{name}.nii.gz")
+
+    classes = match_classes(PREDICTED, cohort)
+    scoring = Scoring(probabilities=tmp_path / "p")
+    scores = score_cohort(match_cases(files, cohort)[0], classes, cohort, scoring=scoring).set_index("class")
+
+    reference = random_label(0, [0, 10, 20, 30, 40])
+    for name, values, members in (("kidney", probabilities[0], (20, 30)), ("spleen", probabilities[1], (10,))):
+        squared = (values.astype(float) - np.isin(reference, members)) ** 2
+        assert scores.loc[name, "brier"] == pytest.approx(squared[reference != 40].mean(), rel=1e-5)

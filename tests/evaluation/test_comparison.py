@@ -159,6 +159,29 @@ def test_a_distance_that_one_run_lacks_is_not_recorded_and_not_compared() -> Non
     assert rows_titled(differences_of([older, newer]), "ASSD (mm)") == [("all", "not recorded", *["–"] * 6)]
 
 
+def test_a_metric_that_one_run_lacks_has_no_paired_cases() -> None:
+    older, newer = runs()
+    rows = differences_to_first([replace(older, metrics=("dice",)), newer]).set_index(["metric", "form", "class"])
+
+    for form in ("common cases", "penalised"):
+        found = rows.loc[("assd_mm", form, "pancreas")]
+        assert (found["is_recorded"], found["patients"], found["cases"], found["undefined"]) == (False, 0, 0, 0)
+    assert rows.loc[("dice", "common cases", "pancreas"), "is_recorded"]
+
+
+def test_metrics_on_request_come_after_the_usual_ones_if_a_run_has_them() -> None:
+    usual, asked = runs()
+    asked = replace(asked, metrics=(*asked.metrics, "lesion_f1", "mesh_distance_mm", "ece"))
+
+    assert [(form.metric, form.is_penalised) for form in score_forms([usual, asked])] == [
+        *((form.metric, form.is_penalised) for form in score_forms([usual])),
+        ("lesion_f1", False),
+        ("mesh_distance_mm", False),
+        ("mesh_distance_mm", True),
+        ("ece", False),
+    ]
+
+
 def test_size_speed_and_training_are_listed_below_the_scores() -> None:
     patients = {"a": "Ann", "b": "Ann"}
     compared = [replace(run, trainings=(replace(run.trainings[0], patients=patients),)) for run in runs()]

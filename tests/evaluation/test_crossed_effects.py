@@ -114,3 +114,12 @@ def test_the_spreads_are_those_that_were_simulated(random: np.random.Generator) 
         estimates.append([found.patient_sd**2, found.training_sd**2, found.rest_sd**2])
 
     assert np.sqrt(np.mean(estimates, axis=0)) == pytest.approx([patient, training, rest], rel=0.06)
+
+
+def test_the_third_moment_is_fishers_unbiased_one(random: np.random.Generator) -> None:
+    baseline, other = random.exponential(size=(2, 3, 12))
+    found = mean_difference([FoldScores(baseline, other)])
+
+    differences = other.mean(axis=0) - baseline.mean(axis=0)
+    assert found.third_moment == pytest.approx(stats.kstat(differences, 3) / 12**2)
+    assert found.patients.variance == pytest.approx(differences.var(ddof=1) / 12)

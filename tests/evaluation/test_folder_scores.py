@@ -13,7 +13,7 @@ from aunet.data.io.volume import write_label
 from aunet.errors import UserError
 from aunet.evaluation.folder_scores import match_files, score_pairs
 from aunet.metrics.case_scores import USUAL_METRICS
-from aunet.metrics.label_map_scores import score_case
+from aunet.metrics.label_map_scores import Scoring, score_case
 
 SPACING = (1.0, 1.5, 3.0)
 AFFINE = np.diag([*SPACING, 1.0])
@@ -120,6 +120,25 @@ def test_without_names_every_value_found_anywhere_is_a_class_of_every_case(tmp_p
     assert (scores["patient"] == scores["case_id"]).all()
     assert scores["diagonal_mm"].nunique() == 1
     assert scores["diagonal_mm"].notna().all()
+
+
+def test_a_class_that_a_case_lacks_has_its_tolerance_and_the_cases_diagonal(tmp_path: Path) -> None:
+    both, first_alone = random_label(0), np.minimum(random_label(1), 1)
+    files = {"a.nii.gz": both, "b.nii.gz": first_alone[:5]}
+    scoring = Scoring({"2": 5.0}, tolerance_mm=1.0)
+    scores = score_pairs(match_files(*folders(tmp_path, files, files)), scoring=scoring)
+
+    assert list(zip(scores["case_id"], scores["class"], scores["tolerance_mm"], strict=True)) == [
+        ("a", "1", 1.0),
+        ("a", "2", 5.0),
+        ("b", "1", 1.0),
+        ("b", "2", 5.0),
+    ]
+    spacing = np.linalg.norm(AFFINE[:3, :3], axis=0)
+    diagonals = [np.linalg.norm(spacing * shape) for shape in ((9, 8, 7), (5, 8, 7))]
+    assert scores["diagonal_mm"].tolist() == pytest.approx(np.repeat(diagonals, 2))
+    assert scores["patient"].tolist() == ["a", "a", "b", "b"]
+    assert scores.loc[3, ["reference_ml", "predicted_ml"]].tolist() == [0, 0]
 
 
 def test_a_value_that_only_predictions_hold_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -41,6 +41,19 @@ def test_changes_are_the_paired_differences_to_the_unchanged_network() -> None:
     assert tuple(changes.loc[("dice", "spleen"), ["mean", "low", "high"]]) == (0, 0, 0)
 
 
+def test_classes_and_interventions_keep_their_order() -> None:
+    scores = scores_of(shifted(-0.1)).replace({"class": {"spleen": "aorta"}})
+    other = scores[scores["intervention"] == "mean"].assign(intervention="blurred", target="level 1")
+    changes = score_changes(pd.concat([scores, other], ignore_index=True))
+    kinds = changes[changes["metric"] == "dice"]
+    assert list(zip(kinds["target"], kinds["intervention"], kinds["class"], strict=True)) == [
+        ("level 2", "mean", "pancreas"),
+        ("level 2", "mean", "aorta"),
+        ("level 1", "blurred", "pancreas"),
+        ("level 1", "blurred", "aorta"),
+    ]
+
+
 def test_cases_in_another_order_are_paired_by_their_names() -> None:
     scores = scores_of(shifted(-0.1, 0.01))
     mixed = scores.sample(frac=1, random_state=0)

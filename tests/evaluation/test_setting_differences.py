@@ -41,6 +41,7 @@ def concerns(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
         ({"trainer.a_key_of_tomorrow": 1}, ["training"]),
         ({"init": "outputs/other"}, ["initial weights"]),
         ({"inference.overlap": 0.25}, ["prediction"]),
+        ({"a_group_of_tomorrow.key": 1}, ["a_group_of_tomorrow"]),
     ],
     ids=lambda value: next(iter(value)),
 )
