@@ -129,3 +129,6 @@ def test_a_choice_returns_from_its_file_and_a_damaged_file_is_refused(tmp_path: 
         file.write_text(json.dumps(content))
         with pytest.raises(UserError, match=r"postprocessing\.json: does not list steps"):
             read_choice(file)
+    file.write_text("{")
+    with pytest.raises(UserError, match=r"postprocessing\.json: .*Choose again: aunet postprocess RUN\."):
+        read_choice(file)
