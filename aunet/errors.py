@@ -54,6 +54,16 @@ def is_disk_full(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether ``error`` says that memory is lacking, on a GPU or on a processor.
+
+    torch has a type for a GPU's, named here so that torch need not be imported, and none for a processor's.
+    """
+    if isinstance(error, RuntimeError):
+        return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator: " in str(error)
+    return isinstance(error, MemoryError)
+
+
 def is_worker_killed(error: BaseException) -> bool:
     """Return whether ``error`` is torch's report that the system killed a process of a loader."""
     return isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker (pid")

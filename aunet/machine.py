@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 try:
@@ -18,6 +19,9 @@ _SHARED_MEMORY = "/dev/shm"
 # Memory assumed if the system does not report it.
 _USUAL_MEMORY_BYTES = 8 * 2**30
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+# Of Linux's control groups, by their version: the files of limit and use, and the line of unused file cache.
+_FIRST_VERSION = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_SECOND_VERSION = ("memory.max", "memory.current", "inactive_file")
 
 
 def is_started_as_rank() -> bool:
@@ -47,11 +51,56 @@ def count_cores() -> int:
 
 
 def memory_bytes() -> int:
-    """Return the memory of this machine in bytes, 8 GiB if the system does not report it."""
+    """Return the memory in bytes that this process may use, 8 GiB if the system does not report it.
+
+    It is that of the machine, or less if Linux limits a container or a job of a cluster to less.
+    """
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError):  # on Windows
         return _USUAL_MEMORY_BYTES
+    return min([machine, *(limit for limit, _ in _group_memory())])
+
+
+def available_memory_bytes() -> int:
+    """Return the memory in bytes that this process can still take; if the system does not report it, all of it.
+
+    On Linux it is the system's estimate, which counts the file cache as free, or less if limited as ``memory_bytes``.
+    """
+    try:
+        facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        available = 1024 * int(facts["MemAvailable"].split()[0])
+    except (OSError, KeyError):
+        return memory_bytes()
+    return min([available, *(limit - used for limit, used in _group_memory())])
+
+
+def _group_memory(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[tuple[int, int]]:
+    """Return limit and use in bytes of each of Linux's control groups with a limit that this process is in.
+
+    Args:
+        own: the file that lists the groups.
+        root: where they are mounted. In a container that may be its own group, without the path in ``own``.
+    """
+    found: list[tuple[int, int]] = []
+    for line in own.read_text().splitlines() if own.is_file() else []:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        mount, files = (root / "memory", _FIRST_VERSION) if controllers else (root, _SECOND_VERSION)
+        group = mount / path.strip("/")
+        for folder in (group, *group.parents):
+            with suppress(OSError, ValueError, KeyError):  # no such group, or "max" instead of a limit
+                found.append(_limit_and_use(folder, *files))
+            if folder == mount:
+                break
+    return found
+
+
+def _limit_and_use(folder: Path, limit: str, used: str, cached: str) -> tuple[int, int]:
+    """Return both in bytes; file cache that is not in use counts as free."""
+    statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    return int((folder / limit).read_text()), int((folder / used).read_text()) - int(statistics[cached])
 
 
 def free_shared_memory() -> int | None:

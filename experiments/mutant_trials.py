@@ -23,14 +23,14 @@ from mutmut.utils.format_utils import mangled_name_from_mutant_name
 KILLED = ("killed", "out of time")
 MEMORY = 6 * 2**30  # bytes of addresses; torch alone reserves 2 GiB
 # A mutant may compute this many times as long as its tests did, and these seconds more. By the clock it may take ten
-# times that, as a machine that is busy with other things gives it a part of its processors only.
+# times that, as a machine that is busy with other things leaves it a part of its processors only.
 FACTOR, SECONDS, BY_THE_CLOCK = 5, 10, 10
 _CACHED = type(functools.cache(len))
 
 
 @dataclass
 class Reach:
-    """What a pass over the tests without a mutant found.
+    """Findings of a pass over the tests without a mutant.
 
     Attributes:
         tests: of each function, the ids of those that call it themselves.

@@ -21,6 +21,28 @@ ABSENT_MODULES = {"fcntl", "resource", "pwd", "grp", "termios"}
 ABSENT_ATTRIBUTES = {"sched_getaffinity", "sysconf", "getuid", "fork", "posix_fadvise", "statvfs", "mkfifo"}
 
 
+@pytest.mark.parametrize("has_own_path", [True, False], ids=["machine", "container"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_limit_of_the_memory_counts_in_either_version_of_control_groups(
+    version: int, has_own_path: bool, tmp_path: Path
+) -> None:
+    limit, used, cached, mount = {
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", tmp_path / "memory"),
+        2: ("memory.max", "memory.current", "inactive_file", tmp_path),
+    }[version]
+    job = mount / "job" if has_own_path else mount
+    (job / "step").mkdir(parents=True)
+    for folder, most in ((job, "8000"), (job / "step", "max")):
+        (folder / limit).write_text(f"{most}\n")
+        (folder / used).write_text("5000\n")
+        (folder / "memory.stat").write_text(f"anon 3000\n{cached} 1500\n")
+    own = tmp_path / "cgroup"
+    path = "job/step" if has_own_path else "elsewhere/job"
+    own.write_text(f"3:cpuset:/{path}\n" + (f"4:memory:/{path}\n" if version == 1 else f"0::/{path}\n"))
+    assert aunet.machine._group_memory(own, tmp_path) == [(8000, 3500)]
+    assert aunet.machine._group_memory(tmp_path / "absent", tmp_path) == []
+
+
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Load ``aunet.machine`` as on a system without these parts."""
@@ -46,7 +68,8 @@ def test_facts_have_a_value_where_the_system_reports_none() -> None:
 
 def test_facts_are_those_of_this_system() -> None:
     assert aunet.machine.count_cores() == len(os.sched_getaffinity(0))
-    assert aunet.machine.memory_bytes() == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 2**20 < aunet.machine.available_memory_bytes() < aunet.machine.memory_bytes()
+    assert aunet.machine.memory_bytes() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert 2**20 < aunet.machine.peak_memory_bytes() < aunet.machine.memory_bytes()
 
 

@@ -15,7 +15,7 @@ from aunet.build.model import build_network
 from aunet.build.store import build_store
 from aunet.build.workers import batch_bytes, check_memory, choose_num_workers
 from aunet.classes import Labels
-from aunet.config.schema import LossConfig, OptimizerConfig, RunConfig, Target, TrainerConfig
+from aunet.config.schema import LossConfig, OptimizerConfig, RunConfig, TargetNode, TrainerConfig
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
@@ -106,7 +106,7 @@ def counts_epochs(optimizer: OptimizerConfig) -> bool:
     return "max_epochs" in optimizer.schedule
 
 
-def _arguments(node: Target) -> str:
+def _arguments(node: TargetNode) -> str:
     return ", ".join(f"{name}={value}" for name, value in node.items() if not name.startswith("_")) or "no arguments"
 
 

@@ -65,8 +65,19 @@ def _run(words: list[str]) -> None:
     elif words[:1] == ["search"]:
         search.search(words[1:])
     else:
-        arguments = _parser().parse_args(words)
+        arguments = _parse(words)
         arguments.command(arguments)
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    """Parse ``words``; inputs of ``predict`` may also follow its options, where argparse itself takes no more."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(words)
+    if rest and ("inputs" not in arguments or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.inputs += rest
+    return arguments
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """Hydra's overrides: parsed, checked against the options and keys, and split into the jobs of a sweep."""
 
 import logging
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
@@ -156,7 +157,7 @@ def _parse(text: str, parser: OverridesParser) -> Override:
     try:
         [override] = parser.parse_overrides([text])
     except (HydraException, ValueError) as error:
-        if "=" not in text and path_of(text).exists():
+        if "=" not in text and os.path.exists(path_of(text)):  # noqa: PTH110 - False for a name that no file can have
             raise UserError(
                 f"{text}: a path without the key that it is the value of. Write data.root={text} beside data=NAME, or"
                 f" resume={text} for a run."

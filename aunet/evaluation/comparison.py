@@ -132,7 +132,7 @@ def _mean_cell(row: TableRow) -> str:
 def fact_rows(runs: Sequence[ComparedRun]) -> Rows:
     """Return the rows on size, cost and training: name, two empty cells, a cell per run."""
     facts: list[tuple[str, Callable[[ComparedRun], str]]] = [
-        ("Parameters", lambda run: f"{run.parameters / 1e6:.2f} M" if run.parameters >= 1e5 else str(run.parameters)),
+        ("Parameters", lambda run: f"{run.parameters / 1e6:.2f} M" if run.parameters >= 1e5 else f"{run.parameters:,}"),
         ("GFLOP", lambda run: _known(run.gflop, lambda value: f"{value:,.1f}")),
         ("Forward (s)", lambda run: _known(run.forward_seconds, lambda value: f"{value:.3f}")),
         ("Training time", lambda run: _known(run.training_seconds, duration_words)),

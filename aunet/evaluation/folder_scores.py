@@ -14,13 +14,13 @@ from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_
 from aunet.errors import UserError
 from aunet.evaluation.probability_files import measure_calibrations
 from aunet.messages import shortened
+from aunet.metrics.bounding_boxes import class_boxes
 from aunet.metrics.case_scores import join_scores
 from aunet.metrics.label_map_scores import (
     NOT_MEASURED,
     USUAL_SCORING,
     ClassValues,
     Scoring,
-    class_boxes,
     scan_diagonal,
     score_values,
 )

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from aunet.messages import counted
+
 
 def forward_rounds(
     networks: Sequence[nn.Module],
@@ -35,7 +37,7 @@ def device_name(device: torch.device) -> str:
     """Return the device for a reader: the GPU's name, or the CPU with its number of threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type.upper()} with {torch.get_num_threads()} threads"
+    return f"{device.type.upper()} with {counted(torch.get_num_threads(), 'thread')}"
 
 
 def _forward_seconds(network: nn.Module, image: Tensor) -> float:

@@ -63,7 +63,7 @@ def _read(file: Path) -> pd.DataFrame:
 def _label_map(file: Path, line: int, column: str, cell: str) -> Path:
     path = file.parent / Path(cell).expanduser()
     if not cell or not _is_file(path) or not is_image(path):
-        found = f"{path} is no file of a known format ({READABLE})" if cell else "the cell is empty"
+        found = f"{path} is not a file of a known format ({READABLE})" if cell else "the cell is empty"
         raise UserError(f"{file}: line {line}, {column}: {found}. Paths start at the folder of the CSV file.")
     return path
 

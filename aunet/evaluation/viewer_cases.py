@@ -13,6 +13,7 @@ from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_scan_and_reference
 from aunet.data.io.volume import Volume, label_suffix, read_label
 from aunet.data.preprocessing.region import find_box
+from aunet.errors import is_out_of_memory
 from aunet.inference.coefficient_files import write_coefficients
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.inference.predictor import Predictor
@@ -42,7 +43,10 @@ def store_viewer_cases(predictor: Predictor, cases: Mapping[str, Case], cohort: 
         write_scan(folder.scan(case_id), store_scan(LabelledScan(image, truth, spacing), prediction, window))
         try:
             levels = _coefficients(predictor, channels)
-        except (MemoryError, torch.OutOfMemoryError):  # whole maps need more memory than the test, which succeeded
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            # Whole maps need more memory than the test, which succeeded.
             _logger.warning("case %s: the viewer shows no coefficients, as memory does not hold their maps", case_id)
             continue
         if levels:

@@ -1,6 +1,6 @@
 """Several trained networks that predict as one: the mean of their probabilities at the voxels of the scan."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from aunet.errors import UserError
 from aunet.inference.label_volume import OnProgress
 from aunet.inference.prediction import LABEL_MAP, Outputs, Postprocessing, Prediction, postprocess
 from aunet.inference.predictor import Predictor, predict_by_rows
+from aunet.inference.prepared_scan import NetworkInput, PreparedScan
 from aunet.inference.scan_rows import Allocate, new_array
 
 
@@ -51,24 +52,41 @@ class Ensemble:
 
     def predict(self, scan: str | Path | Sequence[str | Path], outputs: Outputs = LABEL_MAP) -> Prediction:
         """Label one scan, as ``Predictor.predict``."""
-        return self.predict_volume(self.read(scan), outputs)
+        return self.predict_prepared(self.prepare(self.read(scan)), outputs)
 
     def read(self, scan: str | Path | Sequence[str | Path]) -> list[Volume]:
         """Read the channels of a scan, as ``Predictor.read``."""
         return self.members[0].read(scan)
 
     def predict_volume(
+        self, channels: Sequence[Volume], outputs: Outputs = LABEL_MAP, *, on_progress: OnProgress | None = None
+    ) -> Prediction:
+        """Label a scan in memory, as ``Predictor.predict_volume``."""
+        self.check_outputs(outputs)
+        return self.predict_prepared(self.prepare(channels), outputs, on_progress=on_progress)
+
+    def prepare(self, channels: Sequence[Volume]) -> PreparedScan:
+        """Preprocess a scan, as ``Predictor.prepare``; members that do so alike share one image."""
+        inputs: dict[Hashable, NetworkInput] = {}
+        keys: list[Hashable] = []
+        for member in self.members:
+            box = find_box(member.region, channels)
+            keys.append(key := (member.preprocessing, box, member.device, member.is_air_skipped))
+            if key not in inputs:
+                inputs[key] = member.prepare_box(channels, box)
+        return PreparedScan(channels[0].shape, channels[0].affine, tuple(inputs[key] for key in keys))
+
+    def predict_prepared(
         self,
-        channels: Sequence[Volume],
+        scan: PreparedScan,
         outputs: Outputs = LABEL_MAP,
         *,
         allocate: Allocate = new_array,
         on_progress: OnProgress | None = None,
     ) -> Prediction:
-        """Label a scan in memory, as ``Predictor.predict_volume``; attention is that of one network alone."""
+        """Label a prepared scan, as ``Predictor.predict_prepared``; attention is that of one network alone."""
         self.check_outputs(outputs)
-        boxes = [find_box(member.region, channels) for member in self.members]
-        prediction = predict_by_rows(self.members, boxes, channels, outputs, allocate, on_progress)
+        prediction = predict_by_rows(self.members, scan, outputs, allocate, on_progress)
         return postprocess(prediction, self.postprocessing)
 
     def check_outputs(self, outputs: Outputs) -> None:

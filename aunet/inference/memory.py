@@ -3,7 +3,6 @@
 import math
 import weakref
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from aunet.inference.sliding_window import device_of, evaluating
-from aunet.machine import memory_bytes
+from aunet.machine import available_memory_bytes
 
 # Cells of the coarsest level along each axis of the measured patch: its memory is already proportional to its voxels.
 _CELLS = 4
@@ -43,15 +42,7 @@ def available_bytes(device: torch.device) -> float:
     """Return half of the memory that is free on ``device``; the other half is for volumes and other processes."""
     if device.type == "cuda":
         return _SHARE_OF_AVAILABLE * torch.cuda.mem_get_info(device)[0]
-    return _SHARE_OF_AVAILABLE * _available_memory()
-
-
-def _available_memory() -> float:
-    """Return Linux's estimate, which counts the file cache as free; elsewhere all of the memory."""
-    for line in Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").is_file() else []:
-        if line.startswith("MemAvailable:"):
-            return 1024.0 * int(line.split()[1])
-    return float(memory_bytes())
+    return _SHARE_OF_AVAILABLE * available_memory_bytes()
 
 
 class _LiveBytes(TorchDispatchMode):
@@ -61,6 +52,11 @@ class _LiveBytes(TorchDispatchMode):
         super().__init__()
         self._live: dict[int, int] = {}
         self.peak = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Leave the compiler alone: torch would load it for the first operation, in 70 MiB and more than a second."""
+        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run ``func`` and note the storages of its outputs."""

@@ -14,9 +14,9 @@ from scipy import ndimage
 
 from aunet.classes import Labels
 from aunet.errors import UserError
-from aunet.inference.prediction import Prediction
+from aunet.inference.prediction import Prediction, count_values
 from aunet.messages import did_you_mean
-from aunet.metrics.label_map_scores import Box, boxes_of_classes
+from aunet.metrics.bounding_boxes import Box, boxes_of_classes
 
 Mask = NDArray[np.bool_]
 _TOUCHING = np.ones((3, 3, 3))
@@ -80,7 +80,7 @@ class MinimumVolume(MaskStep):
     def change(self, mask: Mask, is_free: Mask, voxel_ml: float) -> Mask:
         """Return the parts of ``mask`` that are large enough."""
         parts, sizes = _parts(mask)
-        return mask & (sizes[parts] * voxel_ml >= self.least_ml)
+        return mask & (sizes * voxel_ml >= self.least_ml)[parts]
 
 
 class HoleFilling(MaskStep):
@@ -127,4 +127,4 @@ def _parts(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """Return the number of each voxel's part, 0 outside, and the voxels of each number."""
     parts = np.zeros(mask.shape, np.int32)
     ndimage.label(mask, structure=_TOUCHING, output=parts)
-    return parts, np.bincount(parts.ravel())
+    return parts, count_values(parts, int(parts.max()) + 1)

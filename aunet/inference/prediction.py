@@ -13,6 +13,7 @@ from aunet.data.preprocessing.resampling import Affine
 from aunet.errors import UserError
 
 FloatVolume = NDArray[np.float32]
+_COUNTED_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Prediction:
     @property
     def volumes_ml(self) -> dict[str, float]:
         """Return the volume of each foreground class in ml, by name; a region includes those that lie in it."""
-        counts = np.bincount(self.label.ravel(order="K"), minlength=self.labels.num_classes)
+        counts = count_values(self.label, self.labels.num_classes)
         voxel_ml = abs(float(np.linalg.det(self.affine[:3, :3]))) / 1000
         return {
             name: float(counts[list(self.labels.values_of(index))].sum()) * voxel_ml
@@ -86,6 +87,18 @@ class Prediction:
     def write(self, path: str | Path) -> None:
         """Write the label map as NIfTI (.nii.gz or .nii), or that of a picture as PNG."""
         write_label(Path(path), self.label, self.affine)
+
+
+def count_values(array: NDArray[np.integer], num_values: int) -> NDArray[np.intp]:
+    """Return how often each of 0 to ``num_values - 1``, which are all, occurs in an array.
+
+    The array is counted in parts, as ``np.bincount`` copies what it counts to eight bytes each.
+    """
+    values = array.ravel(order="K")
+    counts = np.zeros(num_values, np.intp)
+    for first in range(0, len(values), _COUNTED_AT_ONCE):
+        counts += np.bincount(values[first : first + _COUNTED_AT_ONCE], minlength=num_values)
+    return counts
 
 
 # A step after the network: it returns the label map (H, W, D) that replaces that of a prediction.

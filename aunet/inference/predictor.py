@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from aunet.classes import Labels
+from aunet.data.io.grid import Shape
 from aunet.data.io.volume import Volume, read_channels
 from aunet.data.preprocessing.region import Box, RegionFinder, find_box
-from aunet.data.preprocessing.resampling import Affine
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.body_mask import find_body
@@ -28,6 +28,7 @@ from aunet.inference.native_space import LabelMapRestorer, RowRestorer
 from aunet.inference.prediction import LABEL_MAP, FloatVolume, Origin, Outputs, postprocess
 from aunet.inference.prediction import Postprocessing as Postprocessing
 from aunet.inference.prediction import Prediction as Prediction
+from aunet.inference.prepared_scan import NetworkInput, PreparedScan, check_channels
 from aunet.inference.scan_rows import (
     Allocate,
     ScanRow,
@@ -102,7 +103,7 @@ class Predictor:
         self.region = region
         self.in_channels = in_channels
         self._sums = sums
-        self._is_air_skipped = is_air_skipped
+        self.is_air_skipped = is_air_skipped
         self._engine_choice = engine
         self._engine: Engine | None = None
         self.postprocessing = tuple(postprocessing)
@@ -117,27 +118,48 @@ class Predictor:
 
     def predict(self, scan: str | Path | Sequence[str | Path], outputs: Outputs = LABEL_MAP) -> Prediction:
         """Label one scan: NIfTI, a folder of DICOM or a picture, or one file per channel in the order of training."""
-        return self.predict_volume(self.read(scan), outputs)
+        return self.predict_prepared(self.prepare(self.read(scan)), outputs)
 
     def read(self, scan: str | Path | Sequence[str | Path]) -> list[Volume]:
         """Read the channels of a scan file, or of one file per channel; safe in another thread during a prediction."""
         paths = [scan] if isinstance(scan, (str, Path)) else scan
         channels = [channel for path in paths for channel in read_channels(Path(path))]
-        self._check_channels(channels)
+        check_channels(channels, self.in_channels)
         return channels
 
     def predict_volume(
+        self, channels: Sequence[Volume], outputs: Outputs = LABEL_MAP, *, on_progress: OnProgress | None = None
+    ) -> Prediction:
+        """Label a scan in memory, given as its channels on one grid; errors as ``predict_prepared``."""
+        self.check_outputs(outputs)
+        return self.predict_prepared(self.prepare(channels), outputs, on_progress=on_progress)
+
+    def prepare(self, channels: Sequence[Volume]) -> PreparedScan:
+        """Preprocess the channels of a scan, whose voxels are not needed afterwards; raise UserError if unusable."""
+        inputs = (self.prepare_box(channels, find_box(self.region, channels)),)
+        return PreparedScan(channels[0].shape, channels[0].affine, inputs)
+
+    def prepare_box(self, channels: Sequence[Volume], box: Box) -> NetworkInput:
+        """Preprocess the part of a scan inside ``box``."""
+        check_channels(channels, self.in_channels)
+        native = [box.cut(channel) for channel in channels]
+        prepared = self.preprocessing.image(native)
+        body = find_body(native[0], prepared.array.shape[1:], prepared.affine) if self.is_air_skipped else None
+        image = torch.from_numpy(prepared.array).to(self.device, torch.float32)
+        return NetworkInput(image, prepared.affine, box, (native[0].shape, native[0].affine), body)
+
+    def predict_prepared(
         self,
-        channels: Sequence[Volume],
+        scan: PreparedScan,
         outputs: Outputs = LABEL_MAP,
         *,
         allocate: Allocate = new_array,
         on_progress: OnProgress | None = None,
     ) -> Prediction:
-        """Label a scan in memory, given as its channels on one grid.
+        """Label a scan that ``prepare`` returned.
 
         Args:
-            channels: of the scan.
+            scan: the prepared scan.
             outputs: volumes to return beside the label map.
             allocate: makes room for those of float32, by default in memory.
             on_progress: called with the share of the windows that are done.
@@ -146,14 +168,14 @@ class Predictor:
             UserError: for a scan that cannot be predicted, or attention that this network does not have.
         """
         self.check_outputs(outputs)
-        box = find_box(self.region, channels)
+        [seen] = scan.inputs
         if outputs.needs_probabilities:
-            prediction = predict_by_rows([self], [box], channels, outputs, allocate, on_progress)
+            prediction = predict_by_rows([self], scan, outputs, allocate, on_progress)
         else:
-            label = self._label([box.cut(channel) for channel in channels], on_progress)
-            prediction = Prediction(box.put_back(label, channels[0].shape), channels[0].affine, self.labels)
+            label = seen.box.put_back(self._label(seen, on_progress), scan.shape)
+            prediction = Prediction(label, scan.affine, self.labels)
         if outputs.attention:
-            prediction = replace(prediction, attention=self._attention(channels, box, allocate))
+            prediction = replace(prediction, attention=self._attention(seen, scan.shape, allocate))
         return postprocess(prediction, self.postprocessing)
 
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
@@ -163,26 +185,24 @@ class Predictor:
 
     def scan_rows(
         self,
-        channels: Sequence[Volume],
-        box: Box,
+        seen: NetworkInput,
+        scan_shape: Shape,
         on_progress: OnProgress | None = None,
         *,
         has_information: bool = True,
     ) -> tuple[int, Iterator[ScanRow]]:
-        """Return an axis of a scan and its rows across it; the network sees ``box`` and runs while they are taken.
+        """Return an axis of a scan and its rows across it; the network runs over ``seen`` while they are taken.
 
         Take them under ``torch.inference_mode``. With ``has_information`` entropies are the means over mirror images.
         """
-        native, has_map = [box.cut(channel) for channel in channels], has_information and bool(self.mirrors)
-        image, affine, body = self._prepare(native)
-        at_once = rows_at_once(len(self.labels.outputs) + has_map, native[0].shape)
-        shape, place, resampling = image.shape[1:], (native[0].shape, native[0].affine), self.preprocessing.resampling
-        restorer = RowRestorer(affine, shape, *place, resampling, at_once)
+        image, has_map = seen.image, has_information and bool(self.mirrors)
+        at_once = rows_at_once(len(self.labels.outputs) + has_map, seen.grid[0])
+        restorer = RowRestorer(seen.affine, image.shape[1:], *seen.grid, self.preprocessing.resampling, at_once)
         forward = self._forward_for(image, has_information=has_map)
-        rows_of = partial(volume_rows, sums=self._sums, body=body, on_progress=on_progress)
+        rows_of = partial(volume_rows, sums=self._sums, body=seen.body, on_progress=on_progress)
         parts = rows_of(forward, image, self.window, num_others=int(has_map), target=self.target)
-        rows = restored_rows(parts, restorer, shape, has_map, self.target)
-        return restorer.axis, uncropped_rows(rows, box, channels[0].shape, restorer, self.labels)
+        rows = restored_rows(parts, restorer, image.shape[1:], has_map, self.target)
+        return restorer.axis, uncropped_rows(rows, seen.box, scan_shape, restorer, self.labels)
 
     def check_outputs(self, outputs: Outputs) -> None:
         """Raise UserError if the attention is requested and the network has no coefficients over a whole scan."""
@@ -201,47 +221,26 @@ class Predictor:
             return f"network as in validation, {self.precision}"
         return f"{self._engine.name}, {self._engine.precision}"
 
-    def _label(self, channels: Sequence[Volume], on_progress: OnProgress | None) -> NDArray[np.uint8]:
-        """Return the label map (H, W, D) of all of ``channels``."""
-        image, affine, body = self._prepare(channels)
-        native = channels[0]
-        grid = native.shape, native.affine, self.preprocessing.resampling
-        restorer = LabelMapRestorer(affine, image.shape[1:], *grid, self.target)
+    def _label(self, seen: NetworkInput, on_progress: OnProgress | None) -> NDArray[np.uint8]:
+        """Return the label map (H, W, D) of the part of a scan that the network sees."""
+        image, body = seen.image, seen.body
+        restorer = LabelMapRestorer(
+            seen.affine, image.shape[1:], *seen.grid, self.preprocessing.resampling, self.target
+        )
         forward = self._forward_for(image)
         with torch.inference_mode(), evaluating(self.network):
             label_volume(forward, image, self.window, restorer, sums=self._sums, body=body, on_progress=on_progress)
         return restorer.label()
 
-    def _attention(self, channels: Sequence[Volume], box: Box, allocate: Allocate) -> dict[str, FloatVolume]:
-        """Return the coefficients (H, W, D) of each gate by its name; 0 outside ``box``, which the network sees."""
-        native = [box.cut(channel) for channel in channels]
-        image, affine, _ = self._prepare(native)
+    def _attention(self, seen: NetworkInput, scan_shape: Shape, allocate: Allocate) -> dict[str, FloatVolume]:
+        """Return the coefficients (H, W, D) of each gate by its name; 0 beyond the part that the network sees."""
         with torch.inference_mode(), self._autocast():
-            levels = predict_coefficients(self.network, image, self.window)
+            levels = predict_coefficients(self.network, seen.image, self.window)
         if not levels:
             raise UserError("--attention: this run's network gates no skip. Leave it out, or name a run with gates.")
-        volumes = gate_volumes(levels.values(), gates_per_skip(self.network), affine, native[0].shape, native[0].affine)
-        return stored_volumes(volumes, box, channels[0].shape, allocate)
-
-    def _prepare(self, channels: Sequence[Volume]) -> tuple[Tensor, Affine, NDArray[np.bool_] | None]:
-        """Return the preprocessed image (C, h, w, d) on the device, its affine, and the body if air is skipped."""
-        self._check_channels(channels)
-        prepared = self.preprocessing.image(channels)
-        image = torch.from_numpy(prepared.array)
-        shape = tuple(image.shape[1:])
-        body = find_body(channels[0], shape, prepared.affine) if self._is_air_skipped else None
-        return image.to(self.device, torch.float32), prepared.affine, body
-
-    def _check_channels(self, channels: Sequence[Volume]) -> None:
-        """Raise UserError for another number of channels, and for NaN in memory; readers refuse files with NaN."""
-        if any(channel.path is None and not np.isfinite(channel.array).all() for channel in channels):
-            raise UserError(f"{channels[0].name}: holds NaN or infinite voxels; replace them by numbers.")
-        if self.in_channels not in (None, len(channels)):
-            names = dict.fromkeys(channel.name for channel in channels)
-            raise UserError(
-                f"{', '.join(names) or 'no file'}: {len(channels)} channels; the network was trained on "
-                f"{self.in_channels}. Give one scan of that many channels."
-            )
+        gates = gates_per_skip(self.network)
+        volumes = gate_volumes(levels.values(), gates, seen.affine, *seen.grid)
+        return stored_volumes(volumes, seen.box, scan_shape, allocate)
 
     def _forward_for(self, image: Tensor, *, has_information: bool = False) -> Forward:
         forward = self._engine_for(image) or self._forward
@@ -268,15 +267,14 @@ class Predictor:
 
 def predict_by_rows(
     members: Sequence[Predictor],
-    boxes: Sequence[Box],
-    channels: Sequence[Volume],
+    scan: PreparedScan,
     outputs: Outputs,
     allocate: Allocate,
     on_progress: OnProgress | None,
 ) -> Prediction:
-    """Return the mean prediction of ``members``, made row by row; arguments as ``Predictor.predict_volume``.
+    """Return the mean prediction of ``members``, made row by row; arguments as ``Predictor.predict_prepared``.
 
-    Each member sees its own box of ``boxes``.
+    Each member sees its own of ``scan.inputs``.
     """
     shares = [0.0] * len(members)
 
@@ -285,13 +283,13 @@ def predict_by_rows(
         if on_progress is not None:
             on_progress(sum(shares) / len(shares))
 
-    empty = Prediction(np.zeros(channels[0].shape, np.uint8), channels[0].affine, members[0].labels)
+    empty = Prediction(np.zeros(scan.shape, np.uint8), scan.affine, members[0].labels)
     with torch.inference_mode(), ExitStack() as modes:
         for member in members:
             modes.enter_context(evaluating(member.network))
         of_members = [
-            member.scan_rows(channels, box, partial(report, number), has_information=outputs.uncertainty)
-            for number, (member, box) in enumerate(zip(members, boxes, strict=True))
+            member.scan_rows(seen, scan.shape, partial(report, number), has_information=outputs.uncertainty)
+            for number, (member, seen) in enumerate(zip(members, scan.inputs, strict=True))
         ]
         axis = of_members[0][0]  # the same for all, as it follows from the scan's orientation
         mean = mean_rows([rows for _, rows in of_members], members[0].target)

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from aunet.machine import started_rank
+from aunet.messages import counted
 from aunet.runs.inner_folders import CheckpointFolder
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_state import read_run_state
@@ -31,11 +32,11 @@ def is_nothing_left(folder: Path, max_time: str | None) -> bool:
         return False  # training resumes from the checkpoint before it and writes it again
     if started_rank() == 0:  # only one of torchrun's processes logs
         _log.info(
-            "%s is finished: trainer.%s ended it after %d epochs, so nothing is left to do. To train longer:"
+            "%s is finished: trainer.%s ended it after %s, so nothing is left to do. To train longer:"
             " python train.py extend=%s trainer.%s",
             folder,
             run.ended_by,
-            run.num_epochs,
+            counted(run.num_epochs, "epoch"),
             folder,
             "max_time=DD:HH:MM:SS" if run.ended_by == "max_time" else "max_epochs=N",
         )

@@ -201,10 +201,8 @@ class _Exporting:
                 _log.error("%s", error)
                 failed.append(form.name)
         if failed:
-            raise UserError(
-                f"{', '.join(failed)} could not be exported, for the reasons above; {len(exported)} other formats"
-                f" are in {output}."
-            )
+            others = f"; {', '.join(one.format for one in exported)} written to {output}" if exported else ""
+            raise UserError(f"{', '.join(failed)} could not be exported, for the reasons above{others}.")
         return exported
 
     def write(self, form: ExportFormat, folder: Path, expected: Label) -> Exported:

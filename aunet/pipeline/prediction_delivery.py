@@ -40,10 +40,20 @@ class Delivery:
     has_overlay: bool = False
     label_format: OutputFormat | None = None
 
-    def write(self, file: ScanFile, scan: Volume, prediction: Prediction, window: tuple[float, float] | None) -> None:
+    def write(
+        self,
+        file: ScanFile,
+        prediction: Prediction,
+        scan: Volume | None = None,
+        window: tuple[float, float] | None = None,
+    ) -> None:
         """Write all files, the label map last, by which a scan counts as done.
 
-        ``window`` are the intensities of ``scan`` that the picture shows black and white, None for robust ends.
+        Args:
+            file: the scan and the path of its label map.
+            prediction: of the scan.
+            scan: the picture's background; required if one is drawn.
+            window: intensities of ``scan`` that the picture shows black and white, None for robust ends.
         """
         for path, volume in self._volumes(file, prediction):
             write_volume(path, volume, prediction.affine)
@@ -52,6 +62,7 @@ class Delivery:
                 for name, coefficients in prediction.attention.items():
                     write_volume(folder / (name + _volume_suffix(file)), coefficients, prediction.affine)
         if self.has_overlay:
+            assert scan is not None, "a picture shows the scan"
             # Matplotlib takes a second to import.
             from aunet.reporting.pictures.overlay import overlay_picture
             from aunet.reporting.pictures.planes import in_ras_order

@@ -17,7 +17,8 @@ from aunet.runs.run_record import list_versions
 _log = logging.getLogger(__name__)
 MANIFEST = "predictions.json"
 _LOCK = ".predictions.lock"
-# Settings that affect the memory alone.
+# Settings with which a prediction that ran out of memory is continued. Another size of tiles may change labels beside
+# cuts, but so may other free memory, from which the size is chosen by default.
 _WITHOUT_EFFECT = ("memory", "window_batch")
 _ABSENT = "not recorded"
 _CONTINUE = "Give another --output folder, or --overwrite."

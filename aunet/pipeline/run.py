@@ -13,6 +13,7 @@ from aunet.config.schema import RunConfig, TrainerConfig
 from aunet.config.words import quote
 from aunet.errors import UserError, is_disk_full, is_worker_killed
 from aunet.machine import is_started_as_rank
+from aunet.messages import counted
 from aunet.pipeline.ended_run import is_nothing_left
 from aunet.pipeline.launch import train_on_ranks, words_of_ranks
 from aunet.pipeline.places import check_places, claim_folder, is_folder_named
@@ -197,12 +198,12 @@ def _announce(config: RunConfig, cohort: "Cohort", folder: Path) -> None:
     for note in annotation_notes(cohort):
         _log.warning("Partial labels: %s", note)
     _log.info(
-        "Spacing %s mm, patches of %s voxels, %d a batch, %d batches an epoch, %s epochs%s",
+        "Spacing %s mm, patches of %s voxels, %d a batch, %d batches an epoch, %s%s",
         _join(f"{side:g}" for side in facts.spacing),
         _join(map(str, facts.patch_size)),
         facts.batch_size,
         trainer.batches_per_epoch,
-        trainer.max_epochs,
+        counted(trainer.max_epochs, "epoch"),
         f" or {trainer.max_time} (DD:HH:MM:SS), which makes the run not repeatable" if trainer.max_time else "",
     )
     _log.info("Run folder: %s", folder)

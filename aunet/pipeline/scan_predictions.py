@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from aunet.data.io.volume import Volume
-from aunet.errors import UserError, describe_surroundings, is_disk_full
+from aunet.errors import UserError, describe_surroundings, is_disk_full, is_out_of_memory
 from aunet.inference.ensemble import ScanPredictor
 from aunet.inference.prediction import Prediction
 from aunet.inference.prediction_files import ScanFile, read_ahead
@@ -100,7 +100,7 @@ class _Ends:
                 work.entry.label_map = file.label_map.name
             else:
                 self.failed.append(file.name)
-                work.entry.error = _report(work.error, file)
+                work.entry.error = _report(work.error, file, self._predictor.device)
             self._manifest.add(file.name, work.entry, engines=[one.engine_name for one in self._predictor.members])
             self._written += work.error is None
         except OSError as error:
@@ -138,8 +138,11 @@ def _predict(predictor: ScanPredictor, work: _Work, delivery: Delivery, on_progr
         try:
             predictor.warn_if_unusual(work.channels)
             allocate = partial(_allocate, scratch)
-            work.prediction = predictor.predict_volume(
-                work.channels, delivery.outputs, allocate=allocate, on_progress=on_progress
+            prepared = predictor.prepare(work.channels)
+            if not delivery.has_overlay:  # the picture alone needs the scan, which fills a good part of the memory
+                work.channels = []
+            work.prediction = predictor.predict_prepared(
+                prepared, delivery.outputs, allocate=allocate, on_progress=on_progress
             )
             work.entry.volumes_ml = {name: round(ml, 3) for name, ml in work.prediction.volumes_ml.items()}
         except Exception as error:  # noqa: BLE001, reported with the scan
@@ -162,7 +165,7 @@ def _write(predictor: ScanPredictor, work: _Work, file: ScanFile, delivery: Deli
                 if is_first:
                     delivery.remove_volumes(file)
                 window = predictor.members[0].preprocessing.shown_window()
-                delivery.write(file, work.channels[0], work.prediction, window)
+                delivery.write(file, work.prediction, next(iter(work.channels), None), window)
         except Exception as error:  # noqa: BLE001, reported with the scan
             work.error = error
     work.entry.warnings += messages
@@ -185,16 +188,17 @@ def _allocate(scratch: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return np.memmap(path, np.float32, "r+", shape=shape)
 
 
-def _report(error: Exception, file: ScanFile) -> str:
+def _report(error: Exception, file: ScanFile, device: torch.device) -> str:
     """Log an error of one scan and return it in words; one that no user can mend is logged with its traceback."""
     if isinstance(error, UserError):
         text = str(error)
     elif isinstance(error, OSError) and (words := describe_surroundings(error)):
         text = f"{file.scan}: {words}"
-    elif isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+    elif is_out_of_memory(error):
+        elsewhere = "" if device.type == "cpu" else ", or add --device cpu"
         text = (
-            f"{file.scan}: not enough memory. Set inference.inferer=tiled, inference.sums=float16, a smaller"
-            " inference.memory, or --device cpu."
+            f"{file.scan}: not enough memory on {device}. Set inference.inferer=tiled with a small inference.memory,"
+            f" such as 0.5 (GiB), or inference.sums=float16{elsewhere}."
         )
     else:
         text = f"{file.scan}: {type(error).__name__}: {error}"

@@ -9,6 +9,7 @@ from aunet.files import JsonObject, read_json_object, write_text
 from aunet.reporting.html import Picture, embed_picture, render_page
 
 FINDINGS, PAGE, PICTURES = "probe.json", "probe.html", "pictures"
+_NAME_COLUMNS = 2  # of a file that does not record them
 _REMEDY = "`aunet probe RUN --output DIR` writes it."
 
 _PICTURE_NOTE = (
@@ -19,13 +20,17 @@ _PICTURE_NOTE = (
 
 @dataclass(frozen=True)
 class ProbeTable:
-    """A table of text in groups of rows, of which the first alone names the group; folded ones show by a click."""
+    """A table of text in groups of rows, of which the first alone names the group; folded ones show by a click.
+
+    The first ``name_columns`` columns hold names, the others numbers.
+    """
 
     title: str
     columns: Sequence[str]
     groups: Sequence[Sequence[Sequence[str]]]
     notes: Sequence[str]
     is_folded: bool
+    name_columns: int
 
 
 @dataclass(frozen=True)
@@ -70,4 +75,5 @@ def _findings(folder: Path) -> JsonObject:
 
 def _table(found: JsonObject) -> ProbeTable:
     groups = [[list(row) for row in group] for group in found["groups"]]
-    return ProbeTable(found["title"], list(found["columns"]), groups, list(found["notes"]), found["is_folded"])
+    notes, num_names = list(found["notes"]), int(found.get("name_columns", _NAME_COLUMNS))
+    return ProbeTable(found["title"], list(found["columns"]), groups, notes, found["is_folded"], num_names)

@@ -93,7 +93,7 @@ def _banners(run: RunFolder) -> list[str]:
 
 
 def _fact_tiles(run: RunFolder) -> list[Tile]:
-    names = {"parameters": "parameters", "best_epoch": "best epoch", "seed": "seed"}
+    names = {"parameters": "parameters", "best_epoch": "best epoch, counted from 0", "seed": "seed"}
     tiles = [Tile(_format(run.facts[key]), name) for key, name in names.items() if run.facts.get(key) is not None]
     if missed := run.facts.get("region", {}).get("missed"):
         tiles.append(Tile(str(sum(map(len, missed.values()))), "cases not cropped, as data.region missed them"))

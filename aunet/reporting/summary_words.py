@@ -42,8 +42,8 @@ def _epoch_sentences(run: RunFolder) -> list[str]:
     last = int(metrics["epoch"].max())
     if isnan(dice):
         return []
-    late = " It is the last one, so a longer training may help." if best == last else ""
-    return [f"The best validation Dice, {dice:.3f}, was reached in epoch {best} of {last}, counted from 0.{late}"]
+    late = " The last one was the best, so a longer training may help." if best == last else ""
+    return [f"The best validation Dice, {dice:.3f}, was reached after {best + 1} of {last + 1} epochs.{late}"]
 
 
 def _attention_sentences(run: RunFolder) -> list[str]:

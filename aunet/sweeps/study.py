@@ -81,7 +81,7 @@ class Study:
     def is_to_be_given_up(self, trial: Trial, state: RunState) -> bool:
         """Report the validation Dice of the epochs so far, and return whether to give the trial up.
 
-        Epochs without a defined Dice are left out: Optuna gives up a trial of which all values so far are NaN.
+        Epochs without a defined Dice are left out: Optuna would prune a trial of which all values so far are NaN.
         """
         known = self.trials[trial.number].intermediate_values
         for epoch, dice in enumerate(state.validation_dice):

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.inferers.utils import sliding_window_inference
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
@@ -39,6 +38,7 @@ from aunet.machine import peak_memory_bytes
 from aunet.networks import AttentionUNet
 from aunet.networks.inspection.receptive_field import reach_of_cuts
 from aunet.networks.layers import AUTOCAST_TYPES
+from aunet.process_settings import prepare_process
 
 ENGINES = ("torch-float32", "torch-bf16", "openvino-float32", "openvino-bf16", "onnxruntime-float32")
 INFERERS = ("sliding_window", "tiled", "auto")
@@ -151,6 +151,10 @@ _PREPROCESSING = Preprocessing(None, "ct", (-160.0, 240.0))
 def _run(arguments: argparse.Namespace) -> None:
     """Predict the scan in one way and print seconds, peak memory and computed voxels as JSON."""
     inferer_name, _, engine = arguments.way.partition("/")
+    if inferer_name == "MONAI":
+        import monai.inferers.utils  # noqa: F401 - in this process alone, as ours never loads it
+    else:
+        prepare_process()  # malloc as in aunet predict, MONAI's as it is
     library, _, precision = engine.partition("-")
     network = _network(arguments)
     network.load_state_dict(torch.load(arguments.work / "weights.pt", weights_only=True))
@@ -191,6 +195,8 @@ def _most_voxels(network: AttentionUNet, precision: str, memory: float) -> int:
 
 
 def _predict_by_monai(network: AttentionUNet, precision: str, arguments: argparse.Namespace) -> float:
+    from monai.inferers.utils import sliding_window_inference
+
     labels = Labels(("background", *(f"class {index}" for index in range(1, arguments.classes))))
     reader = Predictor(network, _PREPROCESSING, labels, Window(tuple(arguments.patch)))
     channels = reader.read(arguments.work / "scan.nii.gz")

@@ -20,7 +20,7 @@ from monai.metrics import DiceMetric, HausdorffDistanceMetric, SurfaceDiceMetric
 
 from aunet.data.io.volume import align, read_label
 from aunet.evaluation.folder_scores import match_files
-from aunet.metrics.label_map_scores import class_boxes, joint_box
+from aunet.metrics.bounding_boxes import class_boxes, joint_box
 from aunet.metrics.mask_pair import MaskPair
 from aunet.metrics.registry import METRIC_OF
 

@@ -6,13 +6,14 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
 import nibabel
 import numpy as np
 import pytest
+import torch
 
 import aunet.build.model
 from aunet.classes import Labels
@@ -129,6 +130,17 @@ def test_a_setting_of_something_else_is_refused(
     assert predict(scans, word, "--output", tmp_path / "out") == 2
     assert f"{word}: there is no such file, and aunet predict takes only settings" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_settings_and_scans_may_follow_the_options(
+    scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = sorted(scans.iterdir())[:2]
+    assert predict(first, "--output", tmp_path / "out", second, "inference.overlap=0.25") == 0
+    assert {path.name for path in (tmp_path / "out").glob("*.nii.gz")} == {first.name, second.name}
+    assert predict(first, "--output", tmp_path / "other", "--overlays") == 2
+    assert "unrecognized arguments: --overlays" in capsys.readouterr().err
+    assert main(["runs", str(tmp_path), "--sort", "name", "another"]) == 2
 
 
 def test_a_prediction_without_a_scan_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,6 +274,22 @@ def test_a_full_disk_ends_the_prediction_with_one_message_and_keeps_what_is_fini
     assert f"{tmp_path / 'out'}: the disk is full; 2 label maps were finished and stay" in message
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert sorted((tmp_path / "out").glob("*.nii.gz")) == sorted(written)
+
+
+def test_memory_that_torch_or_numpy_lacks_is_reported_in_one_line_with_settings_that_need_less(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for allocate in (torch.empty, np.empty):
+
+        def forward(self: Threshold, image: torch.Tensor, allocate: Callable[[int], object] = allocate) -> object:
+            return allocate(2**50)
+
+        monkeypatch.setattr(Threshold, "forward", forward)
+        caplog.clear()
+        assert predict(sorted(scans.iterdir())[0], "--output", tmp_path / "out") == 2
+        [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+        assert "not enough memory on cpu. Set inference.inferer=tiled with a small" in record.getMessage()
+        assert record.exc_info is None
 
 
 def test_a_label_map_whose_entry_finds_the_disk_full_is_removed_so_that_all_that_stay_are_recorded(

@@ -21,6 +21,7 @@ from aunet.export import label_formats
 from aunet.inference.output_format import OutputFormat
 from aunet.inference.prediction import Origin, Outputs, Prediction
 from aunet.inference.predictor import Predictor
+from aunet.inference.prepared_scan import PreparedScan
 from aunet.inference.window_layout import Window
 from aunet.pipeline import prediction_delivery
 from aunet.pipeline.prediction_leftovers import cleared_of_leftovers
@@ -76,15 +77,15 @@ def test_a_label_map_of_another_run_that_was_not_replaced_is_not_kept(
     first: Path, second: Path, output: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert predict("one", first, second, output) == 0
-    predict_volume = Predictor.predict_volume
+    prepare = Predictor.prepare
 
-    def fail(self: Predictor, channels: list[Volume], *others: object, **named: object) -> object:
+    def fail(self: Predictor, channels: list[Volume]) -> PreparedScan:
         if channels[0].path == second:
             raise MemoryError
-        return predict_volume(self, channels, *others, **named)  # type: ignore[arg-type]
+        return prepare(self, channels)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Predictor, "predict_volume", fail)
+        patch.setattr(Predictor, "prepare", fail)
         assert predict("two", first, second, "--overwrite", output) == 2
     assert predict("two", first, second, "--skip-existing", output) == 0
     assert predicted(caplog) == "1"
@@ -229,14 +230,14 @@ def test_predictions_into_one_folder_at_a_time_record_the_scans_of_all(
     first: Path, second: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second scan is predicted by another command while the first one is."""
-    predict_volume, others = Predictor.predict_volume, [second]
+    predict_prepared, others = Predictor.predict_prepared, [second]
 
     def meanwhile(self: Predictor, *words: object, **named: object) -> object:
         if others:
             assert predict("one", others.pop(), output) == 0
-        return predict_volume(self, *words, **named)  # type: ignore[arg-type]
+        return predict_prepared(self, *words, **named)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Predictor, "predict_volume", meanwhile)
+    monkeypatch.setattr(Predictor, "predict_prepared", meanwhile)
     assert predict("one", first, output) == 0
     assert set(json.loads((output / "predictions.json").read_text())["scans"]) == {"first", "second"}
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from aunet.evaluation.forward_time import device_name, forward_rounds
+from aunet.messages import counted
 
 
 class Sleeping(nn.Module):
@@ -52,4 +53,4 @@ def test_no_round_begins_after_the_seconds_but_for_the_fewest(seconds: float, ro
 
 
 def test_the_processor_is_named_with_its_threads() -> None:
-    assert device_name(torch.device("cpu")) == f"CPU with {torch.get_num_threads()} threads"
+    assert device_name(torch.device("cpu")) == f"CPU with {counted(torch.get_num_threads(), 'thread')}"

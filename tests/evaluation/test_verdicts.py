@@ -39,7 +39,7 @@ def test_the_conclusion_follows_the_corrected_p_and_the_equivalence(changes: dic
     assert verdict(**changes).startswith(CHANGE + conclusion)
 
 
-def test_a_conclusion_is_told_to_its_end() -> None:
+def test_a_conclusion_is_written_to_its_end() -> None:
     assert verdict(holm_p_value=0.05).endswith("for the primary rows (p 0.010, corrected 0.050).")
     unequal = verdict(p_value=0.6, holm_p_value=0.6, equivalence_p_value=0.05)
     assert unequal.endswith("no difference shown; equivalence within 0.02 not shown either.")

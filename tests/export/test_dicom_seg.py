@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from aunet.classes import Labels
-from aunet.data.io.volume import Volume, align, read_grid, read_label, read_volume, write_label
+from aunet.data.io.volume import Volume, align, read_grid, read_label, write_label
 from aunet.errors import UserError
 from aunet.export.segment_codes import read_codes
 from aunet.inference.prediction import Prediction
@@ -259,7 +259,7 @@ def test_dicom_seg_is_a_format_of_predictions_of_series_alone(tmp_path: Path) ->
     (file,) = scan_files([scan], tmp_path / "out", label_format=found)
     assert file.label_map.name == "ct.dcm"
     delivery = Delivery(tmp_path / "out", label_format=found)
-    delivery.write(file, read_volume(scan), Prediction(LABEL, GEOMETRIES["oblique"], LABELS), None)
+    delivery.write(file, Prediction(LABEL, GEOMETRIES["oblique"], LABELS))
     expected = Volume(LABEL, GEOMETRIES["oblique"])
     assert np.array_equal(align(read_label(file.label_map), expected).array, LABEL)
     assert delivery.is_complete(file, LABELS)

@@ -103,10 +103,12 @@ def watched(folder: Path) -> Generator[None]:
         for timer, _, seconds in limits:
             signal.setitimer(timer, seconds)
         _GUARD[0].places = (str(folder), tempfile.gettempdir() + "/tmp", "/dev/null", "/dev/shm", "/proc/self")
+        sys.dont_write_bytecode = True  # of modules that the first input imports
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        sys.dont_write_bytecode = False
         _GUARD[0].places = None
         for (timer, number, _), handler in zip(limits, handlers, strict=True):
             signal.setitimer(timer, 0)

@@ -1,5 +1,7 @@
 """From a scan file to a label map in its own grid."""
 
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from aunet.errors import UserError
 from aunet.inference import label_volume as label_volumes
 from aunet.inference.engines import Engine, TorchEngine
 from aunet.inference.ensemble import Ensemble
-from aunet.inference.prediction import Outputs
+from aunet.inference.prediction import Outputs, count_values
 from aunet.inference.predictor import Predictor
 from aunet.inference.training_range import TrainingRange
 from aunet.inference.window_layout import Window
@@ -48,6 +50,32 @@ def test_the_label_map_of_a_file_lies_in_the_files_own_grid(tmp_path: Path, affi
     assert np.array_equal(written.array, (image > image.mean()).astype(np.uint8))
     assert np.array_equal(written.affine, nibabel.load(scan).affine)
     assert prediction.spacing == pytest.approx(tuple(np.linalg.norm(affine[:3, :3], axis=0)), rel=1e-5)
+
+
+def test_the_voxels_of_a_file_are_released_before_the_network_runs(tmp_path: Path) -> None:
+    arrays: list[weakref.ref[np.ndarray]] = []
+
+    class Watching(Predictor):
+        def read(self, scan: str | Path | Sequence[str | Path]) -> list[Volume]:
+            channels = super().read(scan)
+            arrays.extend(weakref.ref(channel.array) for channel in channels)
+            return channels
+
+    class Network(Threshold):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            assert arrays
+            assert all(array() is None for array in arrays)
+            return super().forward(image)
+
+    flipped = np.diag([-1.0, 1.0, 1.0, 1.0])
+    for name, affine in (("flipped", flipped), ("ras", np.eye(4))):
+        scan = save(tmp_path / f"{name}.nii", random_image(), affine)
+        Watching(Network(), MR, LABELS, Window((16, 16, 16))).predict(scan)
+
+
+def test_values_are_counted_as_numpy_counts_them() -> None:
+    values = np.random.default_rng(0).integers(0, 5, (110, 100, 100), np.uint8)  # more than are counted at once
+    assert count_values(values, 7).tolist() == [*np.unique(values, return_counts=True)[1].tolist(), 0, 0]
 
 
 @PARALLEL

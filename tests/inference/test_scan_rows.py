@@ -1,6 +1,5 @@
 """Probabilities, uncertainty and attention on the grid of a scan, against the formulas on whole volumes."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -158,7 +157,8 @@ def test_coefficients_are_stored_where_room_is_made_for_them() -> None:
         return rooms[-1]
 
     one = Predictor(Pointwise(), Preprocessing(None, "mr", None), Labels(("background", "one")), Window((16, 16, 16)))
-    found = one.predict_volume([noisy_scan(np.eye(4))], Outputs(attention=True), allocate=allocate).attention
+    prepared = one.prepare([noisy_scan(np.eye(4))])
+    found = one.predict_prepared(prepared, Outputs(attention=True), allocate=allocate).attention
     assert len(rooms) == 4
     assert all(values is room for values, room in zip(found.values(), rooms, strict=True))
     assert np.isfinite(rooms).all()
@@ -176,9 +176,16 @@ def test_attention_of_a_network_without_gates_and_of_an_ensemble_is_refused() ->
         Ensemble([predictor(), predictor()], ["a", "b"]).predict_volume([volume], Outputs(attention=True))
 
 
+def test_members_that_prepare_a_scan_alike_share_its_image() -> None:
+    members = [predictor(1), predictor(2), predictor(3, spacing=(1.3, 0.9, 1.7))]
+    first, second, third = Ensemble(members, ["a", "b", "c"]).prepare([noisy_scan(np.eye(4))]).inputs
+    assert first.image is second.image
+    assert third.image.shape != first.image.shape
+
+
 def test_progress_reaches_one_and_never_falls() -> None:
     shares: list[float] = []
-    ensemble: Callable[..., object] = Ensemble([predictor(1), predictor(2)], ["a", "b"]).predict_volume
-    ensemble([noisy_scan(np.eye(4))], on_progress=shares.append)
+    ensemble = Ensemble([predictor(1), predictor(2)], ["a", "b"])
+    ensemble.predict_prepared(ensemble.prepare([noisy_scan(np.eye(4))]), on_progress=shares.append)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0

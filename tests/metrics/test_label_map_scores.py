@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from aunet.classes import IGNORED, Labels
+from aunet.metrics.bounding_boxes import class_boxes
 from aunet.metrics.case_scores import USUAL_METRICS, columns_of
-from aunet.metrics.label_map_scores import Scoring, class_boxes, score_case, score_values
+from aunet.metrics.label_map_scores import Scoring, score_case, score_values
 from aunet.metrics.overlap import dice, precision, recall
 from tests.metrics.surface_metrics import average_surface_distance, voxel_surface_distance
 

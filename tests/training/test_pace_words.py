@@ -7,7 +7,7 @@ import torch
 
 from aunet.training.hardware import HardwareChoice
 from aunet.training.pace_words import computer_words, end_words, speed_words
-from aunet.training.time_plan import StepTimes, Remainder
+from aunet.training.time_plan import Remainder, StepTimes
 
 
 def test_the_computer_is_named_with_precision_and_layout(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,8 +77,8 @@ def check_plan(cases: Sequence[Case], plan: PatchPlan) -> None:
     ratios = np.array(plan.spacing) / found
     if max(ratios.max(), 1 / ratios.min()) > _OTHER_UNIT:
         raise UserError(
-            f"data.spacing={list(plan.spacing)}: the voxels of the scans are {_times(found)} mm (median), so this is"
-            " no spacing in mm that keeps their content. Leave it out, which takes the median, or set"
+            f"data.spacing={list(plan.spacing)}: the voxels of the scans are {_times(found)} mm (median), so these"
+            " cannot be mm. Leave it out, which takes the median, or set"
             f" data.spacing=[{','.join(f'{side:.3g}' for side in found)}]."
         )
     largest = np.max([shape * sides for shape, sides in grids], axis=0) / plan.spacing

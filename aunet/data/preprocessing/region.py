@@ -32,7 +32,12 @@ class Box:
         return replace(volume, array=volume.array[self._slices], affine=affine)
 
     def put_back(self, values: NDArray[Scalar], shape: Sequence[int]) -> NDArray[Scalar]:
-        """Return a volume of ``shape`` that is ``values``, such as a label map, inside the box and 0 outside."""
+        """Return a volume of ``shape`` that is ``values``, such as a label map, inside the box and 0 outside.
+
+        The box of the whole volume returns ``values`` themselves.
+        """
+        if values.shape == tuple(shape):
+            return values
         whole = np.zeros(shape, values.dtype)
         whole[self._slices] = values
         return whole

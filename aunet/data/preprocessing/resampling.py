@@ -19,6 +19,7 @@ Resampling = Literal["area", "linear"]
 Affine = NDArray[np.float64]
 _SAME_SPACING = 1e-3  # relative: scans of nominally one spacing differ by rounding in their headers
 _PARALLEL = 1e-3  # of a voxel, per voxel
+_VALUES_AT_ONCE = 2**22
 
 
 def respaced_grid(
@@ -147,12 +148,14 @@ def _interpolate_axis(volume: Tensor, axis: int, coordinates: NDArray[np.float64
     inside = torch.from_numpy(np.clip(coordinates, 0, size - 1))
     lower = inside.floor().long()
     weights = (inside - lower).to(volume.dtype)
-    below = volume.index_select(axis, lower)
     if not weights.any():
-        return below
-    shape = [-1 if at == axis else 1 for at in range(3)]
-    above = volume.index_select(axis, (lower + 1).clamp(max=size - 1))
-    return torch.lerp(below, above, weights.view(shape))
+        return volume.index_select(axis, lower)
+    upper = (lower + 1).clamp(max=size - 1)
+    result = _empty_result(volume, axis, coordinates)
+    for slab in _slabs(result):
+        below, above = (_take(volume, axis, indices, slab) for indices in (lower, upper))
+        torch.lerp(below, above, _along(weights, axis, slab), out=result[slab])
+    return result
 
 
 def _average_axis(volume: Tensor, axis: int, coordinates: NDArray[np.float64], extent: float) -> Tensor:
@@ -165,12 +168,32 @@ def _average_axis(volume: Tensor, axis: int, coordinates: NDArray[np.float64], e
     edges = np.clip(np.stack([coordinates - extent / 2, coordinates + extent / 2]) + 0.5, 0, size)
     first = np.minimum(np.floor(edges[0]), size - 1).astype(int)
     is_beyond = edges[1] - edges[0] < _SAME_SPACING
-    sizes = [len(coordinates) if at == axis else length for at, length in enumerate(volume.shape)]
-    result = volume.new_zeros(sizes)
+    result = _empty_result(volume, axis, coordinates).zero_()
     for step in range(int(np.ceil(edges[1] - first).max())):
         share = np.clip(np.minimum(edges[1], first + step + 1) - np.maximum(edges[0], first + step), 0, None)
-        weights = np.where(is_beyond, step == 0, share / np.where(is_beyond, 1, edges[1] - edges[0]))
-        taken = volume.index_select(axis, torch.from_numpy((first + step).clip(max=size - 1)))
-        shape = [-1 if at == axis else 1 for at in range(3)]
-        result.addcmul_(taken, torch.from_numpy(weights).to(volume.dtype).view(shape))
+        of_position = np.where(is_beyond, step == 0, share / np.where(is_beyond, 1, edges[1] - edges[0]))
+        weights = torch.from_numpy(of_position).to(volume.dtype)
+        indices = torch.from_numpy((first + step).clip(max=size - 1))
+        for slab in _slabs(result):
+            result[slab].addcmul_(_take(volume, axis, indices, slab), _along(weights, axis, slab))
     return result
+
+
+def _empty_result(volume: Tensor, axis: int, coordinates: NDArray[np.float64]) -> Tensor:
+    return volume.new_empty([len(coordinates) if at == axis else length for at, length in enumerate(volume.shape)])
+
+
+def _slabs(result: Tensor) -> list[slice]:
+    """Return slabs along axis 0, so that what is taken from the source does not double the memory."""
+    rows = max(1, _VALUES_AT_ONCE * len(result) // max(1, result.numel()))
+    return [slice(first, first + rows) for first in range(0, len(result), rows)]
+
+
+def _take(volume: Tensor, axis: int, indices: Tensor, slab: slice) -> Tensor:
+    """Return the ``slab`` along axis 0 of the volume whose planes along ``axis`` are ``indices``."""
+    return volume.index_select(0, indices[slab]) if axis == 0 else volume[slab].index_select(axis, indices)
+
+
+def _along(weights: Tensor, axis: int, slab: slice) -> Tensor:
+    """Return the weights of the positions along ``axis`` of a ``slab`` along axis 0, ready to be multiplied."""
+    return (weights[slab] if axis == 0 else weights).view([-1 if at == axis else 1 for at in range(3)])

@@ -65,7 +65,7 @@ class Preprocessing:
         Each voxel takes the class with the largest share of it, see ``resample_label``.
         """
         assert np.array_equal(volume.array, volume.array.astype(np.uint8)), f"{volume.name}: labels beyond 0..255"
-        oriented, affine = _to_ras(torch.from_numpy(volume.array.astype(np.uint8)), volume.affine)
+        oriented, affine = _to_ras(volume.array.astype(np.uint8), volume.affine)
         mapping, grid_affine = self._mapping(oriented, affine)
         resample = resample_label if self.resampling == "area" else resample_label_linearly
         resampled = oriented if mapping is None else resample(oriented, mapping)
@@ -103,10 +103,13 @@ class Preprocessing:
         array = np.asarray(volume.array, dtype=np.float32)
         if min(array.strides) < 0:  # a flipped view, as nibabel returns them, which torch does not take
             array = array.copy()
-        oriented, affine = _to_ras(torch.from_numpy(array), volume.affine)
+        oriented, affine = _to_ras(array, volume.affine)
         mapping, grid_affine = self._mapping(oriented, affine)
-        resampled = oriented if mapping is None else mapping.resample(oriented)
-        return np.array(resampled.numpy(), order="C"), grid_affine
+        if mapping is not None:
+            oriented = mapping.resample(oriented)
+        array = oriented.numpy()
+        is_own = array.flags.c_contiguous and not np.may_share_memory(array, volume.array)
+        return array if is_own else np.array(array, order="C"), grid_affine
 
     def _mapping(self, oriented: Tensor, affine: Affine) -> tuple[GridMapping | None, Affine]:
         """Return how to resample, None if the spacing is right already, and the affine of the resulting grid."""
@@ -117,13 +120,15 @@ class Preprocessing:
         return (None if is_same else GridMapping(affine, shape, grid_affine, self.resampling)), grid_affine
 
 
-def _to_ras(array: Tensor, affine: Affine) -> tuple[Tensor, Affine]:
+def _to_ras(array: Voxels, affine: Affine) -> tuple[Tensor, Affine]:
     """Permute and flip (H, W, D) so that its axes run nearest to right, anterior and superior.
 
+    The result shares the memory of ``array`` if no axis is flipped, and lies in the order of the new axes otherwise.
     Equal to MONAI's ``Orientation("RAS")``, without importing all of MONAI for each prediction.
     """
     orientation: NDArray[np.floating] = io_orientation(affine)  # a row per axis: its RAS axis and 1 or -1
-    flipped = [axis for axis, sign in enumerate(orientation[:, 1]) if sign < 0]
-    oriented = torch.flip(array, flipped) if flipped else array
-    order = np.argsort(orientation[:, 0]).tolist()
-    return oriented.permute(order), affine @ inv_ornt_aff(orientation, array.shape)
+    flipped = tuple(axis for axis, sign in enumerate(orientation[:, 1]) if sign < 0)
+    oriented = np.flip(array, flipped).transpose(np.argsort(orientation[:, 0]))
+    # torch has no negative strides. The copy is in the order in which the next steps read.
+    tensor = torch.from_numpy(np.ascontiguousarray(oriented) if flipped else oriented)
+    return tensor, affine @ inv_ornt_aff(orientation, array.shape)

@@ -69,6 +69,7 @@ class Viewer extends PlaneDrawing {
     this.place = [...shown.start];
     this.strides = [shown.shape[1] * shown.shape[2], shown.shape[2], 1];
     this.isFlat = shown.shape[2] === 1;
+    byId("viewer-volume-help").hidden = this.isFlat;
     this.volumes = Object.fromEntries(Object.entries(shown.volumes).map(([name, id]) => [name, this.unpacked.get(id)]));
     for (const layer of ["prediction", "differences"]) {
       byId(`show-${layer}`).disabled = !this.volumes.prediction;

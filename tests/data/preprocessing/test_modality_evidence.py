@@ -245,7 +245,7 @@ BODY = np.random.default_rng(0).normal(600, 150, (16, 14, 12)).clip(1)
         pytest.param(black_around(BODY + 400) - 1000, None, id="CT in air"),
     ],
 )
-def test_a_black_background_does_not_hide_that_a_scan_is_no_ct(
+def test_a_black_background_does_not_hide_that_a_scan_is_not_a_ct(
     image: np.ndarray, fault: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_nifti(tmp_path / "images" / "a.nii.gz", image.astype(np.float32))

@@ -7,6 +7,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.spatial.array import SpatialResample
 from torch.nn import functional as F
 
+from aunet.data.preprocessing import resampling
 from aunet.data.preprocessing.resampling import GridMapping, respaced_grid
 from tests.data.geometries import GEOMETRIES, affine_of, positions_mm
 
@@ -119,6 +120,18 @@ def test_averaging_goes_over_into_interpolation_as_the_voxels_become_equal() -> 
     affine[0, 3] = 0.3
     area, linear = (GridMapping(np.eye(4), (35, 3, 3), affine, method).resample(image) for method in ("area", "linear"))
     assert torch.allclose(area, linear, atol=0.01)
+
+
+@pytest.mark.parametrize("spacing", [(1.5, 1.5, 1.5), (0.5, 2.0, 1.0), (3.1, 0.7, 2.3)])
+def test_slabs_of_any_thickness_return_the_same_values(
+    spacing: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = torch.from_numpy(np.random.default_rng(0).normal(size=SHAPE))
+    mapping = GridMapping(np.eye(4), *respaced_grid(SHAPE, np.eye(4), spacing))
+    whole = mapping.resample(values)
+    for values_at_once in (1, 200):
+        monkeypatch.setattr(resampling, "_VALUES_AT_ONCE", values_at_once)
+        assert torch.equal(mapping.resample(values), whole)
 
 
 def test_beyond_the_source_its_border_continues_in_coarser_voxels_too() -> None:
