@@ -76,6 +76,14 @@ def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
         scan_files([tmp_path / "nowhere"], tmp_path / "out")
 
 
+def test_all_inputs_that_are_not_there_are_named_a_line_each(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as told:
+        scan_files([tmp_path / "a.nii", tmp_path / "b.nii.gz"], tmp_path / "out")
+    first, second = str(told.value).splitlines()
+    assert first.startswith(f"{tmp_path / 'a.nii'}: no such file or folder; give ")
+    assert second.startswith(f"{tmp_path / 'b.nii.gz'}: no such file or folder; give ")
+
+
 def test_a_folder_without_scans_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="empty: the folder holds no file of a known format"):
         scan_files([touch(tmp_path / "empty", "readme.txt")], tmp_path / "out")
