@@ -43,6 +43,21 @@ def test_a_limit_of_the_memory_counts_in_either_version_of_control_groups(
     assert aunet.machine._group_memory(tmp_path / "absent", tmp_path) == []
 
 
+def test_the_free_memory_of_linux_is_what_it_calls_available_unless_a_group_has_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    groups: list[tuple[int, int]] = []
+    text = "MemTotal:  9000 kB\nMemFree:  100 kB\nMemAvailable:   4096 kB"
+    monkeypatch.setattr(aunet.machine, "_group_memory", lambda: groups)
+    monkeypatch.setattr(aunet.machine, "memory_bytes", lambda: 2**30)
+    monkeypatch.setattr(Path, "read_text", lambda _: text)
+    assert aunet.machine.available_memory_bytes() == 4 * 2**20
+    groups.append((3 * 2**20, 2**20))
+    assert aunet.machine.available_memory_bytes() == 2 * 2**20
+    text = "MemTotal:  9000 kB"
+    assert aunet.machine.available_memory_bytes() == 2**30
+
+
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Load ``aunet.machine`` as on a system without these parts."""

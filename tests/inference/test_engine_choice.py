@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,16 @@ def test_what_is_measured_is_the_network_on_the_patch(count: list[tuple[Any, ...
     assert len(count) == 2
 
 
+def another_version(package: str) -> Callable[..., tuple[EngineChoice, Tensor]]:
+    """Return a change of the version of one package."""
+
+    def change(choice: EngineChoice, monkeypatch: pytest.MonkeyPatch) -> tuple[EngineChoice, Tensor]:
+        monkeypatch.setattr(engine_choice, "version", lambda name: "99" if name == package else version(name))
+        return choice, patch()
+
+    return change
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -126,9 +137,11 @@ def test_what_is_measured_is_the_network_on_the_patch(count: list[tuple[Any, ...
         lambda choice, _: (choice, patch(4, 4, 8)),
         lambda choice, monkeypatch: monkeypatch.setattr("platform.node", lambda: "elsewhere") or (choice, patch()),
         lambda choice, monkeypatch: monkeypatch.setattr("torch.get_num_threads", lambda: 77) or (choice, patch()),
-        lambda choice, monkeypatch: monkeypatch.setattr(engine_choice, "version", lambda _: "9") or (choice, patch()),
+        another_version("torch"),
+        another_version("openvino"),
+        another_version("onnxruntime"),
     ],
-    ids=["run", "bf16", "size", "machine", "threads", "versions"],
+    ids=["run", "bf16", "size", "machine", "threads", "torch", "openvino", "onnxruntime"],
 )
 def test_another_run_machine_or_size_is_measured_anew_and_all_are_remembered(
     change: Callable[..., tuple[EngineChoice, Tensor]],

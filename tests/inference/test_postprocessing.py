@@ -55,6 +55,13 @@ def test_parts_below_the_volume_are_removed(least_ml: float, voxels: int) -> Non
     assert np.count_nonzero(apply(MinimumVolume("one", least_ml), label_map())) == voxels
 
 
+def test_a_step_on_a_class_leaves_the_small_parts_of_others() -> None:
+    label = np.zeros((5, 5, 5), np.uint8)
+    label[0, 0, 0], label[4, 4, 4] = 1, 2
+    assert np.argwhere(apply(MinimumVolume("one", 27.0), label)).tolist() == [[4, 4, 4]]
+    assert not apply(MinimumVolume(least_ml=27.0), label).any()
+
+
 def test_enclosed_background_is_filled_and_other_classes_stay() -> None:
     label = label_map()
     assert np.count_nonzero(apply(HoleFilling("one"), label) == 1) == 32
@@ -129,3 +136,6 @@ def test_a_choice_returns_from_its_file_and_a_damaged_file_is_refused(tmp_path: 
         file.write_text(json.dumps(content))
         with pytest.raises(UserError, match=r"postprocessing\.json: does not list steps"):
             read_choice(file)
+    file.write_text("{")
+    with pytest.raises(UserError, match=r"postprocessing\.json: .*Choose again: aunet postprocess RUN\."):
+        read_choice(file)

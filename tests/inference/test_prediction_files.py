@@ -76,6 +76,14 @@ def test_an_input_that_is_not_there_is_named(tmp_path: Path) -> None:
         scan_files([tmp_path / "nowhere"], tmp_path / "out")
 
 
+def test_all_inputs_that_are_not_there_are_named_a_line_each(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as told:
+        scan_files([tmp_path / "a.nii", tmp_path / "b.nii.gz"], tmp_path / "out")
+    first, second = str(told.value).splitlines()
+    assert first.startswith(f"{tmp_path / 'a.nii'}: no such file or folder; give ")
+    assert second.startswith(f"{tmp_path / 'b.nii.gz'}: no such file or folder; give ")
+
+
 def test_a_folder_without_scans_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="empty: the folder holds no file of a known format"):
         scan_files([touch(tmp_path / "empty", "readme.txt")], tmp_path / "out")
@@ -98,6 +106,12 @@ def test_a_missing_folder_before_the_first_scan_may_be_a_run_and_is_refused(tmp_
     scans = touch(tmp_path / "scans", "b.nii.gz")
     with pytest.raises(UserError, match="gatd: no such file or folder"):
         scan_files([tmp_path / "runs" / "gatd", scans], tmp_path / "out")
+
+
+def test_dicom_beside_other_scans_is_named_as_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = touch(tmp_path / "scans", "a.nrrd", "1.dcm", "2.dcm")
+    assert [file.scan.name for file in scan_files([folder], tmp_path / "out")] == ["a.nrrd"]
+    assert "2 DICOM files beside other scans are left out: 1.dcm, 2.dcm" in caplog.text
 
 
 def test_two_scans_of_one_name_are_refused(tmp_path: Path) -> None:
