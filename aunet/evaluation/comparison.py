@@ -39,6 +39,8 @@ FOLDS_NOTE = (
 )
 GROUP_NOTE = "Patients: the groups of cases that data.split.group={} finds in their names."
 UNIT_NOTE = "Patients are not recorded; each case counts as one."
+# Ratio of the numbers of steps: runs that are timed alike end within a few steps of each other.
+_EQUAL_STEPS = 1.05
 SETTINGS_NOTE = "Each of these, unless only noted, may explain a difference of scores as well as the model does."
 
 
@@ -190,10 +192,24 @@ def run_notes(runs: Sequence[ComparedRun], are_arms: bool = False) -> tuple[str,
         *((PHANTOM_NOTE,) if first.is_phantom else ()),
         *(f"{run.name}: {caveat}" for run in runs for caveat in run.caveats),
         *(() if are_arms else (ONE_TRAINING_NOTE.format(trainings),)),
+        *_step_notes(runs),
         *((FOLDS_NOTE,) if has_folds else ()),
         *((f"{TRAINING_CASES_NOTE} {', '.join(unknown)}.",) if unknown else ()),
         *((UNIT_NOTE,) if first.unit == "case" else ()),
         *((GROUP_NOTE.format(first.settings.get("data.split.group")),) if first.unit == "group" else ()),
+    )
+
+
+def _step_notes(runs: Sequence[ComparedRun]) -> tuple[str, ...]:
+    """Return a note if trainings that a time limit may have ended took different numbers of steps."""
+    limited = [run for run in runs if run.settings.get("trainer.max_time") is not None]
+    steps = [training.steps for run in runs for training in run.trainings if training.steps is not None]
+    if not limited or not steps or max(steps) <= _EQUAL_STEPS * min(steps):
+        return ()
+    return (
+        f"The trainings took {min(steps):,} to {max(steps):,} steps within trainer.max_time, so differences of scores"
+        " are also those of speed, and of other work on the same machine. trainer.max_epochs= alone makes the steps"
+        " equal.",
     )
 
 

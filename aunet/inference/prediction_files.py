@@ -1,5 +1,6 @@
 """Scans named on the command line, the paths of their label maps, and reading ahead of the network."""
 
+import logging
 import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +16,9 @@ from aunet.data.io.pictures import is_picture
 from aunet.data.io.volume import is_image, label_suffix, stem
 from aunet.errors import UserError
 from aunet.inference.output_format import OutputFormat
-from aunet.messages import shortened
+from aunet.messages import counted, shortened
 
+_log = logging.getLogger(__name__)
 # Bytes: file systems allow 255, of which a temporary prefix takes 10.
 _LONGEST_NAME = 240
 Read = TypeVar("Read")
@@ -131,6 +133,9 @@ def _scans_at(path: Path) -> list[Path]:
     # Pictures last: beside scans they are previews.
     files = sorted(path.iterdir())
     scans = [file for file in files if is_scan(file) and format_of_name(file) is not DICOM]
+    if scans and (left := [file.name for file in files if format_of_name(file) is DICOM]):
+        text = "%s: %s beside other scans are left out: %s. To label them, give them as files, or their own folder."
+        _log.warning(text, path, counted(len(left), "DICOM file"), shortened(left))
     scans = scans or dicom_scans_in(path) or list(filter(is_picture, files))
     if not scans:
         inside = [folder.name for folder in files if folder.is_dir() and any(map(is_image, folder.iterdir()))]

@@ -161,7 +161,7 @@ def seed_curves(curves: pd.DataFrame, arms: Sequence[str], score: str, neutral: 
                 _draw_band(axes, curves.loc[(curves["panel"] == name) & (curves["arm"] == arm)], arm, color, line)
             axes.set_title(name)
             axes.set_xlabel("epoch")
-            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
             axes.margins(x=0.02)
         panels[0].set_ylabel(score)
         _legend_below(figure, panels[0])
@@ -246,7 +246,8 @@ def _draw_band(axes: Axes, rows: pd.DataFrame, arm: str, color: str, line: str) 
         return
     by_epoch = rows.groupby("epoch")["value"]
     found = by_epoch.agg(["mean", "min", "max"]).dropna()
-    axes.plot(found.index, found["mean"], line, color=color, linewidth=1, label=arm)
+    marker = "o" if len(found) == 1 else ""  # a line of one epoch is invisible
+    axes.plot(found.index, found["mean"], line, color=color, linewidth=1, marker=marker, markersize=3, label=arm)
     axes.fill_between(found.index, found["min"], found["max"], color=color, alpha=0.2, linewidth=0)
 
 

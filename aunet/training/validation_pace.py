@@ -20,8 +20,15 @@ class ValidationPace(Callback):
     def __init__(self, epochs: int) -> None:
         self._epochs = epochs
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Decide for the epoch under way: of one that a run resumes in its middle, Lightning calls no start."""
+        self._decide(trainer)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Decide whether this epoch is validated."""
+        self._decide(trainer)
+
+    def _decide(self, trainer: Trainer) -> None:
         number = trainer.current_epoch + 1
         is_due = number % self._epochs == 0 or number == trainer.max_epochs
         trainer.check_val_every_n_epoch = 1 if is_due else _NEVER

@@ -314,3 +314,15 @@ def test_pooled_folds_are_noted_in_the_table() -> None:
     facts = facts_of(table_of(pooled))
     assert (facts["Folds"], facts["Training cases"], facts["Epochs"]) == (("5", "5"), ("3–4", "3–4"), ("12", "12"))
     assert "Folds" not in printed(table_of(runs()))
+
+
+@pytest.mark.parametrize(
+    ("max_time", "steps", "is_noted"), [("00:01", 200, True), ("00:01", 287, False), (None, 200, False)]
+)
+def test_unequal_steps_within_a_limit_of_time_are_noted_on_every_table(
+    max_time: str | None, steps: int, is_noted: bool
+) -> None:
+    limit = {"trainer.max_time": max_time}
+    both = [compared_run(settings=limit), compared_run("second", settings=limit, training={"steps": steps})]
+    notes = " ".join(run_notes(both))
+    assert (f"took {steps} to 288 steps within trainer.max_time" in notes) == is_noted

@@ -207,7 +207,7 @@ def test_a_named_engine_that_cannot_run_the_network_is_one_message() -> None:
         engine(patch)
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("name", [pytest.param("openvino", marks=pytest.mark.slow), "onnxruntime"])
 def test_an_engine_keeps_few_shapes(name: str) -> None:
     pytest.importorskip(name)
     network = Neighbourhood().eval()

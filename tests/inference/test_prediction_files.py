@@ -108,6 +108,12 @@ def test_a_missing_folder_before_the_first_scan_may_be_a_run_and_is_refused(tmp_
         scan_files([tmp_path / "runs" / "gatd", scans], tmp_path / "out")
 
 
+def test_dicom_beside_other_scans_is_named_as_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = touch(tmp_path / "scans", "a.nrrd", "1.dcm", "2.dcm")
+    assert [file.scan.name for file in scan_files([folder], tmp_path / "out")] == ["a.nrrd"]
+    assert "2 DICOM files beside other scans are left out: 1.dcm, 2.dcm" in caplog.text
+
+
 def test_two_scans_of_one_name_are_refused(tmp_path: Path) -> None:
     folders = [touch(tmp_path / name, "scan.nii.gz") for name in ("first", "second")]
     with pytest.raises(UserError, match=r"first/scan\.nii\.gz and .*second/scan\.nii\.gz would both"):

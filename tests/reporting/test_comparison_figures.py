@@ -82,6 +82,13 @@ def test_a_band_spans_the_seeds_and_the_line_is_their_mean() -> None:
     assert band[:, 1].max() == 4
 
 
+def test_the_curve_of_a_single_epoch_is_a_point_at_a_whole_number() -> None:
+    curves = pd.DataFrame([("a", 0, 0, 0.5, "")], columns=["arm", "seed", "epoch", "value", "panel"])
+    (axes,) = seed_curves(curves, ["a"], "Dice").axes
+    assert axes.lines[0].get_marker() == "o"
+    assert [tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= axes.get_xlim()[1]] == [0]
+
+
 def test_more_models_than_colours_are_drawn_with_another_line_style(values: pd.DataFrame) -> None:
     arms = [f"arm {number}" for number in range(9)]
     curves = pd.DataFrame(

@@ -86,6 +86,17 @@ class RateNotes(Callback):
         self.epochs.append(trainer.current_epoch)
 
 
+class ValidatedEpochs(Callback):
+    """Notes which epochs are validated."""
+
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the epoch."""
+        self.epochs.append(trainer.current_epoch)
+
+
 def train(
     task: LinearTask,
     callbacks: Sequence[Callback],

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from aunet.data.sources.listed_paths import listed_path
+from aunet.data.sources.listed_paths import listed_path, nearby_root
 from aunet.errors import UserError
 from aunet.files import JsonObject, read_json
 
@@ -10,7 +10,10 @@ from aunet.files import JsonObject, read_json
 def read_dataset_json(file: Path) -> JsonObject:
     """Read the JSON object in ``file``; raise UserError if it is missing, unreadable or not a JSON object."""
     if not file.is_file():
-        raise UserError(f"{file}: not found. data.root must be the unpacked folder of a dataset, with dataset.json.")
+        near = nearby_root(file.parent, lambda folder: (folder / file.name).is_file())
+        raise UserError(
+            f"{file}: not found. data.root must be the unpacked folder of a dataset, with dataset.json.{near}"
+        )
     content = read_json(file, "Unpack the dataset again.")
     if not isinstance(content, dict):
         raise UserError(f"{file}: holds no JSON object. Unpack the dataset again.")

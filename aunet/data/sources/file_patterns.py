@@ -13,7 +13,7 @@ from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.io.dicom_files import holds_dicom, is_folder_of_files
 from aunet.data.io.formats import SUFFIXES
 from aunet.data.io.pictures import is_picture
-from aunet.data.sources.listed_paths import listed_path, plain_name
+from aunet.data.sources.listed_paths import listed_path, nearby_root, plain_name
 from aunet.errors import UserError
 from aunet.messages import shortened
 
@@ -202,8 +202,9 @@ def check_is_there(path: Path, case_id: str, place: str = "") -> None:
 def _fitting(root: Path, key: str, pattern: str, kind: FileKind) -> FilesOfCase:
     found = files_by_case(root, pattern, kind)
     if not found:
+        near = nearby_root(root, lambda folder: bool(files_by_case(folder, pattern, kind)))
         raise UserError(
             f"data.source.{key}={pattern}: no {kind.name} in {root} fits. Name a folder below data.root, or a pattern"
-            " in which * is the case, such as img/img*."
+            f" in which * is the case, such as img/img*.{near}"
         )
     return found

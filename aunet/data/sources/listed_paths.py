@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 from aunet.data.io.dicom_files import is_folder_of_files
@@ -35,6 +36,16 @@ def listed_path(name: str, folder: Path, place: str) -> Path:
             " images/case.nii.gz."
         )
     return paths[-1] if "\\" in name else paths[0]
+
+
+def nearby_root(root: Path, is_root: Callable[[Path], bool]) -> str:
+    """Return the remedy if the folder around ``root``, or one in it, is the dataset's; empty if none is."""
+    try:
+        near = [root.resolve().parent, *sorted(path for path in root.iterdir() if path.is_dir())]
+        found = next((path for path in near if is_root(path)), None)
+    except OSError:  # a folder that may not be read
+        return ""
+    return "" if found is None else f" Did you mean data.root={found}?"
 
 
 def is_inside(path: Path, folder: Path, place: str, name: str) -> bool:

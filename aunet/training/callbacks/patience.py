@@ -23,7 +23,8 @@ class Patience(Callback):
         self._extended_at = extended_at
         self._resumed_at: int | None = None
         self._best = float("-inf")
-        self._waited = 0
+        self._waited = 0  # epochs since the best, up to the last validated one
+        self._unvalidated = 0  # epochs since that one
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Count the epoch, and stop if the patience is used up.
@@ -31,10 +32,11 @@ class Patience(Callback):
         If no validation case has any class, no epoch is worse than another, so nothing ends early.
         """
         if not is_validated(trainer):
-            self._waited += 1
+            self._unvalidated += 1
             return
         score = float(trainer.callback_metrics.get(MONITORED, float("nan")))
-        self._waited = 0 if is_better(score, self._best) else self._waited + 1
+        self._waited = 0 if is_better(score, self._best) else self._waited + self._unvalidated + 1
+        self._unvalidated = 0
         self._best = score if score > self._best else self._best
         trainer.should_stop = trainer.should_stop or self._waited >= self._epochs
 
@@ -52,9 +54,10 @@ class Patience(Callback):
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, object]:
-        """Return the best score so far and the number of epochs since."""
-        return {"best": self._best, "waited": self._waited}
+        """Return the best score so far and the number of epochs since, those not validated yet apart."""
+        return {"best": self._best, "waited": self._waited, "unvalidated": self._unvalidated}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the best score and the number of epochs since."""
+        """Restore the best score and the number of epochs since; older checkpoints count all as waited."""
         self._best, self._waited = state_dict["best"], state_dict["waited"]
+        self._unvalidated = state_dict.get("unvalidated", 0)

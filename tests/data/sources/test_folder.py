@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scans import write_folder_pair, write_nifti, write_table
+from scans import write_folder_pair, write_msd_task, write_nifti, write_table
 
 from aunet.data.cohort.case import Cohort
 from aunet.data.sources.file_patterns import files_by_case
 from aunet.data.sources.folder import folder_cohort
+from aunet.data.sources.msd import msd_cohort
 from aunet.errors import UserError
 
 CLASSES = {"ball": 1, "box": 2}
@@ -138,3 +139,17 @@ def test_rows_that_cannot_be_used_are_skipped_when_asked(tmp_path: Path) -> None
     table = write_table(tmp_path)
     (tmp_path / "Größe 1" / "t2.nii.gz").unlink()
     assert [case.case_id for case in cohort_of(table, on_error="skip").cases] == ["Fall 0", "Fall 2", "Fall 3"]
+
+
+@pytest.mark.parametrize("place", ["", "own/images"])
+def test_a_root_one_folder_off_is_answered_with_the_right_one(place: str, tmp_path: Path) -> None:
+    write_folder_pair(tmp_path / "own", num_cases=2)
+    with pytest.raises(UserError, match=f"Did you mean data.root={tmp_path}/own[?]"):
+        folder_cohort(str(tmp_path / place), "images", "labels", "ct", {"ball": 1, "box": 2})
+
+
+@pytest.mark.parametrize("place", ["", "task/imagesTr"])
+def test_a_root_one_folder_off_a_dataset_json_is_answered_with_the_right_one(place: str, tmp_path: Path) -> None:
+    write_msd_task(tmp_path / "task", num_cases=2)
+    with pytest.raises(UserError, match=f"Did you mean data.root={tmp_path}/task[?]"):
+        msd_cohort(str(tmp_path / place))

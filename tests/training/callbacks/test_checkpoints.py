@@ -1,5 +1,6 @@
 """Which checkpoint a run continues from, and which epoch counts as the best."""
 
+import shutil
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from aunet.errors import UserError
 from aunet.training.callbacks.checkpoints import MONITORED, Checkpoints, is_readable
 from aunet.training.callbacks.patience import Patience
+from aunet.training.validation_pace import ValidationPace
 from tests.training.toy_training import LinearTask, train
 
 
@@ -78,6 +80,32 @@ def test_the_best_epoch_and_the_end_by_patience(scores: list[float], best: int, 
     assert trainer.current_epoch == epochs
     assert checkpoints.best_epoch == best
     assert torch.load(tmp_path / "best.ckpt", weights_only=True)["epoch"] == best
+
+
+class KeptFile(Callback):
+    """Copies the last checkpoint of an epoch."""
+
+    def __init__(self, epoch: int, path: Path) -> None:
+        self._epoch, self.path = epoch, path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == self._epoch:
+            shutil.copy(self.path.with_name("last.ckpt"), self.path)
+
+
+def test_a_run_resumed_between_two_validations_waits_for_the_next_one(tmp_path: Path) -> None:
+    """Epochs 4, 9 and 14 are validated; after the three epochs 5 to 7 the patience of 3 is not used up."""
+    scores = [0.4 if epoch < 9 else 0.5 for epoch in range(20)]
+    kept = KeptFile(7, tmp_path / "kept.ckpt")
+    whole = train(
+        ScoredTask(scores),
+        [ValidationPace(5), Patience(3), Checkpoints(tmp_path), kept],
+        batches=1,
+        max_epochs=20,
+    )
+    assert whole.current_epoch == 15
+    rest: list[Callback] = [ValidationPace(5), Patience(3), Checkpoints(tmp_path / "rest")]
+    assert train(ScoredTask(scores), rest, batches=1, max_epochs=20, checkpoint=kept.path).current_epoch == 15
 
 
 def test_an_epoch_that_is_the_best_is_saved_once_for_both_files(tmp_path: Path) -> None:

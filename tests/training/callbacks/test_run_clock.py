@@ -10,7 +10,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.schedules import polynomial
 from aunet.training.validation_pace import ValidationOfStop, ValidationPace
-from tests.training.toy_training import LinearTask, RateNotes, ToyTime, train
+from tests.training.toy_training import LinearTask, RateNotes, ToyTime, ValidatedEpochs, train
 
 EPOCHS, BATCHES, LIMIT = 100_000, 10, 400.0
 
@@ -167,17 +167,6 @@ def test_the_state_is_read_as_tensors_and_plain_values_only(toy_time: ToyTime, t
     clock, _, _ = train_on(toy_time, validation_seconds=30.0)
     torch.save(clock.state_dict(), tmp_path / "state")
     assert torch.load(tmp_path / "state", weights_only=True) == clock.state_dict()
-
-
-class ValidatedEpochs(Callback):
-    """Notes which epochs are validated."""
-
-    def __init__(self) -> None:
-        self.epochs: list[int] = []
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the epoch."""
-        self.epochs.append(trainer.current_epoch)
 
 
 def most_steps(limit: float, validate_every: int, validation_seconds: float) -> int:
