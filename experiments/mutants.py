@@ -83,7 +83,7 @@ class Sample:
 
 def main() -> int:
     """Draw the mutants of a room, test each, and print the survivors and the score."""
-    parser = argparse.ArgumentParser(description="Mutation score of one room, estimated from a sample of its mutants.")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("room", choices=ROOMS)
     parser.add_argument("--number", type=int, default=80, help="mutants to draw (default: 80)")
     parser.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
