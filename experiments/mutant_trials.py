@@ -61,6 +61,8 @@ class MutantTrials:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Note which test calls which function, then try each mutant on its tests."""
+        if session.testsfailed:
+            raise session.Interrupted("the tests cannot be collected")
         reach = self._reach = in_child(lambda: self._note_reach(session))
         for name in reach.failed:
             sys.stdout.write(f"\nleft out, as it fails without a mutant: {name}")

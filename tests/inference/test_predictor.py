@@ -226,3 +226,14 @@ def test_a_step_that_returns_another_shape_is_refused_by_its_number() -> None:
     rule = r"postprocessing\[1\]: returned a label map of shape \(20, 34, 17\) for a scan of shape \(21, 34, 17\)"
     with pytest.raises(UserError, match=rule):
         Predictor(Threshold(), MR, LABELS, Window((16, 16, 16)), postprocessing=steps).predict_volume([scan])
+
+
+def test_volumes_that_were_not_asked_for_are_not_made() -> None:
+    predictor, scan = Predictor(Threshold(), MR, LABELS, Window((16, 16, 16))), Volume(random_image(), np.eye(4))
+    uncertain, likely = (
+        predictor.predict_volume([scan], Outputs(**{key: True})) for key in ("uncertainty", "probabilities")
+    )
+    assert uncertain.probabilities is None
+    assert uncertain.entropy is not None
+    assert likely.entropy is None
+    assert likely.mutual_information is None

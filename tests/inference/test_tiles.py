@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from aunet.inference.inferers import WholeVolume
 from aunet.inference.sliding_window import predict_volume
-from aunet.inference.tiles import Tiled, cut_difference
+from aunet.inference.tiles import Tiled, _tile_choices, cut_difference
 from aunet.networks import AttentionUNet, UNet
 from aunet.networks.inspection.receptive_field import reach_of_cuts
 from aunet.networks.slice_by_slice import SliceBySlice
@@ -226,3 +226,15 @@ def test_tiles_of_the_papers_network_equal_the_whole_volume_within_a_thousandth(
     assert tiles.reach == (109, 109, 109)
     assert tiles.lay_out(size).window == (240, 48, 32)
     assert difference(network, image_of(*size), tiles) < 1e-3
+
+
+@pytest.mark.parametrize(("length", "halo", "multiple"), [(200, 8, 4), (96, 16, 8), (90, 0, 2)])
+def test_the_tiles_of_an_axis_are_the_smallest_of_which_so_many_cover_it(length: int, halo: int, multiple: int) -> None:
+    def covers(tile: int, number: int) -> bool:
+        return number * (tile - 2 * halo) + 2 * halo >= length
+
+    tiles = range(2 * halo + multiple, length, multiple)
+    smallest = {next((tile for tile in tiles if covers(tile, number)), length) for number in range(2, 33)}
+    choices = _tile_choices(length, halo, multiple)
+    assert set(choices) == smallest | {length}
+    assert all(covers(tile, number) for tile, number in choices.items())

@@ -256,3 +256,13 @@ def test_the_gating_convolution_comes_between_the_bottleneck_and_the_gate() -> N
     seen = WhatGates(has_gating_convolution=True)
     torch.testing.assert_close(seen.gating[3], seen.network.gating(seen.bottleneck))
     assert not torch.equal(seen.gating[3], seen.bottleneck)
+
+
+@pytest.mark.parametrize("option", ["combination", "normalization", "nonlinearity"])
+def test_an_option_that_does_not_exist_is_named(option: str) -> None:
+    with pytest.raises(UserError, match=f"{option}='other'"):
+        GridGate(Layers(), 4, 8, **{option: "other"})
+
+
+def test_a_multiplicative_gate_by_itself_has_no_setting_without_effect() -> None:
+    assert GridGate(Layers(), 4, 8, combination="multiplicative").without_effect == []

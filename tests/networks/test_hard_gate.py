@@ -121,8 +121,17 @@ def test_two_draws_are_the_fewest() -> None:
         BernoulliDraw(1)
 
 
-def test_a_hard_gate_by_itself_has_no_setting_without_effect() -> None:
-    assert HardGate(Layers(), 4, 8).without_effect == []
+def test_a_hard_gate_by_itself_has_no_setting_without_effect(gate: HardGate) -> None:
+    assert gate.without_effect == []
+
+
+def test_a_score_of_0_is_shut_in_evaluation() -> None:
+    assert not any(draw().eval()(torch.zeros(3)).any() for draw in DRAWS.values())
+
+
+def test_a_hard_gate_may_have_a_map_per_channel(inputs: Any) -> None:
+    _, coefficients = HardGate(Layers(), 4, 8, stride=(2, 2, 1), is_per_channel=True)(*inputs)
+    assert coefficients.shape == (2, 4, 8, 8, 4)
 
 
 def _relaxed_derivative(score: float, temperature: float) -> float:
