@@ -46,6 +46,7 @@ def label_volume(
     parts = _boxes(windows, layout) if is_by_box else rows
     for corner, logits in _inside_image(parts, layout):
         restorer.add(corner, logits)
+        del logits
 
 
 def volume_rows(
@@ -86,6 +87,7 @@ def _lay_out(
 def _reporting(windows: Iterator[WindowMaps], number: int, on_progress: OnProgress) -> Iterator[WindowMaps]:
     for count, maps in enumerate(windows, start=1):
         yield maps
+        del maps
         on_progress(count / number)
 
 
@@ -102,6 +104,7 @@ def _inside_image(parts: Iterator[tuple[Triple, Tensor]], layout: WindowLayout) 
             )
         if inside.numel():
             yield first, inside
+        del logits, inside
 
 
 def _boxes(windows: Iterator[WindowMaps], layout: WindowLayout) -> Iterator[tuple[Triple, Tensor]]:
@@ -110,6 +113,7 @@ def _boxes(windows: Iterator[WindowMaps], layout: WindowLayout) -> Iterator[tupl
         core = layout.kept(corner)
         first, second, third = (start + part.start for start, part in zip(corner, core, strict=True))
         yield (first, second, third), maps[LOGITS][(slice(None), *core)].float()
+        del maps
 
 
 def _rows(

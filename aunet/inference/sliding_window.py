@@ -76,12 +76,17 @@ def _over_image(maps: Mapping[int, Tensor], layout: WindowLayout) -> dict[int, L
 def window_logits(
     forward: Forward, image: Tensor, layout: WindowLayout, corners: Sequence[Triple], window_batch: int
 ) -> Iterator[WindowMaps]:
-    """Yield each corner with the logits of its window of ``image`` (C, *size), as ``forward`` returns them."""
+    """Yield each corner with the logits of its window of ``image`` (C, *size), as ``forward`` returns them.
+
+    Logits of many classes are the largest part of a pass, so here and where they are taken, those of one window are
+    released before the next runs.
+    """
     for first in range(0, len(corners), window_batch):
         part = corners[first : first + window_batch]
         logits = forward(_windows_at(part, image, layout))
         for index, corner in enumerate(part):
             yield corner, {LOGITS: logits[index]}
+        del logits
 
 
 def _windows_at(corners: Sequence[Triple], image: Tensor, layout: WindowLayout) -> Tensor:

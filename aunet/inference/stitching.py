@@ -45,11 +45,12 @@ def finish_slabs(
         return
     stitched: dict[int, _Stitched] = {}
     for corner, maps in windows:
-        for key, values in maps.items():
+        for key in maps:
             if key not in stitched:
-                stitched[key] = _Stitched(key, values, layout, sums)
+                stitched[key] = _Stitched(key, maps[key], layout, sums)
             yield from stitched[key].finish(corner[0])
-            stitched[key].add(values, corner)
+            stitched[key].add(maps[key], corner)
+        del maps  # before the network runs on the next window
     for of_key in stitched.values():
         yield from of_key.finish(layout.padded_size[0])
 

@@ -1,10 +1,12 @@
 """Label maps made part by part are those made from all logits at once."""
 
+import weakref
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from aunet.classes import Labels
 from aunet.data.io.volume import Volume
@@ -48,6 +50,21 @@ def test_a_label_map_made_part_by_part_is_that_of_all_logits(
     expected = restore_label_map(logits, prepared.affine, volume.shape, volume.affine, resampling)
     assert np.array_equal(predictor.predict_volume([volume]).label, expected)
     assert len(np.unique(expected)) > 1
+
+
+@pytest.mark.parametrize("inferer", INFERERS.values(), ids=INFERERS)
+def test_the_logits_of_a_window_are_released_before_the_network_runs_on_the_next(inferer: Inferer) -> None:
+    outputs: list[weakref.ref[np.ndarray]] = []
+
+    class Watching(nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            assert all(output() is None for output in outputs)
+            output = np.zeros((len(image), 3, *image.shape[2:]), np.float32)
+            outputs.append(weakref.ref(output))
+            return torch.from_numpy(output)  # holds the array as long as its own values are needed
+
+    Predictor(Watching(), Preprocessing(None, "mr", None), LABELS, inferer).predict_volume([scan(np.eye(4))])
+    assert len(outputs) > 1 or isinstance(inferer, WholeVolume)
 
 
 def test_sums_in_float16_change_few_labels() -> None:
