@@ -51,7 +51,8 @@ audit: $(VENV)/.installed-dev
 	@$(BIN)/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 test-oldest: $(VENV)-oldest/.installed
-	$(VENV)-oldest/bin/python -m pytest -n auto --dist worksteal --maxprocesses 4 $(ARGS)
+	$(VENV)-oldest/bin/python -m pytest -n auto --dist worksteal --maxprocesses 4 -W default::DeprecationWarning \
+	  -W default::FutureWarning $(ARGS)
 
 mutants: $(VENV)/.installed-dev
 	@$(INSTALL) -q -e '.[mutants]'
