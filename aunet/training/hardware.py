@@ -176,5 +176,5 @@ def _device(accelerator: str) -> tuple[Device, bool]:
         return "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
     if accelerator in ("auto", "mps") and torch.backends.mps.is_available():
         return "mps", False
-    flags = torch.cpu.get_capabilities()
-    return "cpu", bool(flags.get("avx512_bf16") or flags.get("amx_bf16"))
+    # Processors with AMX have it too. The public torch.cpu.get_capabilities is newer than the oldest torch allowed.
+    return "cpu", torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportPrivateUsage]
