@@ -63,7 +63,7 @@ def test_deterministic_operations_train_on_a_processor(plain_settings: list[str]
 
 @pytest.mark.slow
 def test_without_a_compiler_the_run_continues_with_one_line(plain_settings: list[str], tmp_path: Path) -> None:
-    """In a process of its own, as torch remembers for good that there is no compiler."""
+    """The training runs in a process of its own: torch never looks for a compiler again."""
     words = [
         "train",
         *plain_settings,
