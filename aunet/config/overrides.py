@@ -6,12 +6,16 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 
+from antlr4 import CommonTokenStream, InputStream, ParseTreeWalker
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.grammar.gen.OverrideLexer import OverrideLexer
+from hydra.grammar.gen.OverrideParser import OverrideParser
+from hydra.grammar.gen.OverrideParserListener import OverrideParserListener
 
 from aunet.config.words import for_hydra, key_of, parse_word, path_of
 from aunet.errors import UserError
@@ -169,4 +173,29 @@ def _parse(text: str, parser: OverridesParser) -> Override:
         ) from None
     if not override.key_or_group:
         raise UserError(f"{text!r} is not an override: it names no key. Write key=value, as in trainer.max_epochs=3.")
+    if repeated := _repeated_keys(text):
+        raise UserError(
+            f"{text}: repeats the key {repeated[0]}, whose last value alone would count. Name it once."
+        )
     return override
+
+
+class _KeysOfMappings(OverrideParserListener):
+    """The keys of each mapping in a parse tree; the parser itself returns dictionaries, which hold no key twice."""
+
+    def __init__(self) -> None:
+        self.found: list[list[str]] = []
+
+    def enterDictContainer(self, ctx: OverrideParser.DictContainerContext) -> None:  # noqa: N802 - name of antlr4
+        """Take the keys of one mapping."""
+        self.found.append([pair.dictKey().getText() for pair in ctx.dictKeyValuePair()])
+
+
+def _repeated_keys(text: str) -> list[str]:
+    """Return the keys that any mapping ``{key: value}`` of an override names a second time."""
+    if "{" not in text:
+        return []
+    listener = _KeysOfMappings()
+    parser = OverrideParser(CommonTokenStream(OverrideLexer(InputStream(text))))
+    ParseTreeWalker().walk(listener, parser.override())
+    return [key for keys in listener.found for number, key in enumerate(keys) if key in keys[:number]]

@@ -20,6 +20,9 @@ from aunet.errors import UserError
         ("data.classes=[a,b]", "data.classes must be keys with values such as {name: 1} or null"),
         ("+model.network.dropout=0.5", "Write model.network.dropout=… without the +"),
         ("data.classes={1: spleen}", "data.classes: 1 is not a name. Write names first"),
+        ("data.classes={a: 1, b: 2, a: 3}", "repeats the key a"),
+        ("data.classes={a b:1,a b :2}", "repeats the key a b"),
+        ("+loss.factory.extra={a: 1, b: {c: 1, c: 1}}", "repeats the key c"),
         ("/", "Write data.root=/ beside data=NAME"),
         ("max_epochs=3", "Did you mean data.max_epochs or trainer.max_epochs?"),
         ("trainer.max_epochs=fast", "trainer.max_epochs must be a whole number"),
@@ -98,6 +101,11 @@ def test_a_sweep_gives_one_list_of_overrides_a_job() -> None:
 
 def test_no_sweep_is_one_job() -> None:
     assert split_sweep(["seed=1", "~resume"]) == [["seed=1", "~resume"]]
+
+
+def test_one_key_in_mappings_of_their_own_is_no_repetition() -> None:
+    words = ["data.classes={a: 1},{a: 2}", "+loss.factory.extra=[{a: 1},{a: {a: 1}}]"]
+    assert len(split_sweep(words)) == 2
 
 
 def test_lists_and_quoted_commas_are_one_value() -> None:
