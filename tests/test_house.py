@@ -163,9 +163,7 @@ def test_a_wheel_brings_its_configuration(repository: Path, tmp_path: Path) -> N
 def test_a_source_distribution_brings_every_file_and_its_tests(repository: Path, tmp_path: Path) -> None:
     ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "outputs", "cache", "mutants")
     shutil.copytree(repository, tmp_path / "source", ignore=ignored)
-    wanted = {
-        str(file.relative_to(tmp_path / "source")) for file in (tmp_path / "source").rglob("*") if file.is_file()
-    }
+    wanted = {str(file.relative_to(tmp_path / "source")) for file in (tmp_path / "source").rglob("*") if file.is_file()}
     program = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
     words = [sys.executable, "-c", program, str(tmp_path)]
     subprocess.run(words, cwd=tmp_path / "source", check=True, capture_output=True, timeout=300)

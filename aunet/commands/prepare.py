@@ -19,7 +19,7 @@ def prepare(words: Sequence[str]) -> None:
     from aunet.terminal import table_console
 
     draft = compose_draft(overrides)
-    cohort = build_cohort(draft.data)
+    cohort = build_cohort(draft.data, draft.trusted_modules)
     config = fill_in_facts(draft, cohort)
     splits = build_splits(config.data, cohort)
     config = fill_in_intensities(config, cohort, splits)

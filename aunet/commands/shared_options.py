@@ -4,7 +4,7 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from aunet.config.words import last_value, path_of, quote
+from aunet.config.words import last_value, parse_word, path_of, quote
 from aunet.errors import UserError
 
 
@@ -65,6 +65,18 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> tuple[Namespace
             raise UserError(f"{option} beside {key}={given}: both set the same key. Give one of them.")
         overrides += [f"{key}=[{','.join(values)}]"] if values else []
     return options, overrides
+
+
+def check_new_runs(words: Sequence[str], of: str) -> None:
+    """Raise UserError for a word without effect on the runs ``of`` a sweep or search: their folders are its own."""
+    for word in map(parse_word, words):
+        if word.key == "hydra.run.dir":
+            raise UserError(f"{word.text}: {of} has a folder for each run. Write hydra.sweep.dir=… for them all.")
+        if word.key in ("resume", "extend") and word.value is not None:
+            raise UserError(
+                f"{word.text}: {of} makes new runs, on which {word.key}= has no effect; the same command continues"
+                f" unfinished ones. Leave it out, or give it to aunet train, one run at a time."
+            )
 
 
 def check_output(folder: Path, option: str = "--output") -> None:
