@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from aunet.commands.shared_options import parse_words
+from aunet.commands.shared_options import check_output, parse_words, path_argument
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def doctor(words: Sequence[str]) -> None:
     """Examine the data that the Hydra overrides in ``words`` name; raise UserError if a case cannot be used."""
     options, overrides = parse_words(_parser(), words)
     from aunet.config.draft import compose_draft
-    from aunet.config.words import path_of
 
     draft = compose_draft([*overrides, "data.on_error=skip"])
-    output = path_of(options.output or f"outputs/{draft.data.name}/doctor")
+    output: Path = options.output or Path("outputs") / draft.data.name / "doctor"
+    check_output(output)
     own, *others = _diagnose(draft, output)
     content = _write(own, {"test_on": _write(others[0])} if others else {})
     lines = [_list_files(found, is_fixed=options.fix) for found in (own, *others)]
@@ -62,7 +62,9 @@ def _parser() -> ArgumentParser:
         " dataset are only read. The exit status is 2 if a case cannot be used.",
         epilog="Settings are Hydra overrides, the same as for training: data=ct150 data.root=/scans.",
     )
-    parser.add_argument("--output", metavar="DIR", help="folder of the findings; by default outputs/<data>/doctor")
+    parser.add_argument(
+        "--output", type=path_argument, metavar="DIR", help="folder of the findings; by default outputs/<data>/doctor"
+    )
     parser.add_argument("--json", action="store_true", help="print the content of doctor.json instead of tables")
     parser.add_argument(
         "--fix", action="store_true", help="write fixes.json: cases to leave out, values to map; data.fixes= takes it"

@@ -8,6 +8,14 @@ from aunet.config.words import last_value, parse_word, path_of, quote
 from aunet.errors import UserError
 
 
+def path_argument(text: str) -> Path:
+    """Return the path that an argument means, with the rule that a wrong one breaks as argparse's message."""
+    try:
+        return path_of(text)
+    except UserError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
 def add_trust(parser: ArgumentParser) -> None:
     """Add ``--trust``, by which a command allows modules of the user's own."""
     parser.add_argument(
@@ -26,7 +34,7 @@ def add_config_dir(parser: ArgumentParser) -> None:
         "--config-dir",
         action="append",
         default=[],
-        type=path_of,
+        type=path_argument,
         metavar="DIR",
         help="a folder of your own settings: data=mine is DIR/data/mine.yaml; its files precede those of aunet",
     )
@@ -42,7 +50,7 @@ def check_config_dir_used(folders: Sequence[Path]) -> None:
 
 def add_output(parser: ArgumentParser, help_text: str) -> None:
     """Add ``--output``, the folder that a command writes to."""
-    parser.add_argument("--output", required=True, type=path_of, metavar="DIR", help=help_text)
+    parser.add_argument("--output", required=True, type=path_argument, metavar="DIR", help=help_text)
 
 
 def parse_words(parser: ArgumentParser, words: Sequence[str]) -> tuple[Namespace, list[str]]:

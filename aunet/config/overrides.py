@@ -194,7 +194,9 @@ class _KeysOfMappings(OverrideParserListener):
 
     def enterDictContainer(self, ctx: OverrideParser.DictContainerContext) -> None:  # noqa: N802 - name of antlr4
         """Take the keys of one mapping."""
-        self.found.append([pair.dictKey().getText() for pair in ctx.dictKeyValuePair()])
+        self.found.append(
+            [pair.dictKey().getText() for pair in ctx.getTypedRuleContexts(OverrideParser.DictKeyValuePairContext)]
+        )
 
 
 def _repeated_keys(text: str) -> list[str]:

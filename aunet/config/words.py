@@ -85,8 +85,10 @@ def path_of(text: str) -> Path:
     """Return the path that a value means: ``~`` is the user's home.
 
     Raises:
-        UserError: this user has no home, or no path can have such a name.
+        UserError: it is empty, this user has no home, or no path can have such a name.
     """
+    if not text.strip():
+        raise UserError(f"{text!r}: the path is empty, as if a shell variable were not set. Give a path.")
     try:
         is_possible = b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:
