@@ -7,14 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aunet.commands.shared_options import (
-    add_config_dir,
-    add_output,
-    add_trust,
-    check_config_dir_used,
-    check_output,
-    path_argument,
-)
+from aunet.commands.shared_options import add_output, add_own_parts, check_config_dir_used, check_output, path_argument
 from aunet.config.words import is_setting, key_of, names_dataset, path_of
 from aunet.errors import UserError
 from aunet.messages import counted
@@ -36,8 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=path_argument, metavar="RUN", help="folder of a trained run")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=_INPUT_HELP)
     add_output(parser, "folder for the label maps")
-    add_trust(parser)
-    add_config_dir(parser)
+    add_own_parts(parser)
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace label maps that are there already")
     existing.add_argument(

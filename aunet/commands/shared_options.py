@@ -28,8 +28,9 @@ def add_trust(parser: ArgumentParser) -> None:
     )
 
 
-def add_config_dir(parser: ArgumentParser) -> None:
-    """Add ``--config-dir``, a folder of the user's own YAML files."""
+def add_own_parts(parser: ArgumentParser) -> None:
+    """Add ``--trust`` and ``--config-dir``, a folder of the user's own YAML files."""
+    add_trust(parser)
     parser.add_argument(
         "--config-dir",
         action="append",
@@ -60,8 +61,7 @@ def parse_words(parser: ArgumentParser, words: Sequence[str]) -> tuple[Namespace
         UserError: for an unknown option, and for one beside the override that means the same.
     """
     parser.usage = "%(prog)s [OPTION ...] [KEY=VALUE ...]"
-    add_trust(parser)
-    add_config_dir(parser)
+    add_own_parts(parser)
     options, overrides = parser.parse_known_args(list(words))
     if unknown := [word for word in overrides if word.startswith("-")]:
         raise UserError(f"{unknown[0]}: no such option. Settings are written key=value; see '{parser.prog} --help'.")

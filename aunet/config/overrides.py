@@ -194,9 +194,8 @@ class _KeysOfMappings(OverrideParserListener):
 
     def enterDictContainer(self, ctx: OverrideParser.DictContainerContext) -> None:  # noqa: N802 - name of antlr4
         """Take the keys of one mapping."""
-        self.found.append(
-            [pair.dictKey().getText() for pair in ctx.getTypedRuleContexts(OverrideParser.DictKeyValuePairContext)]
-        )
+        pairs = ctx.getTypedRuleContexts(OverrideParser.DictKeyValuePairContext)
+        self.found.append([key.getText() for pair in pairs if (key := pair.dictKey()) is not None])
 
 
 def _repeated_keys(text: str) -> list[str]:

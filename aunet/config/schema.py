@@ -36,8 +36,7 @@ AT_LEAST_ONE = Rule("at least 1", lambda value: value >= 1)
 NOT_NEGATIVE = Rule("not negative", lambda value: value >= 0)
 POSITIVE = Rule("above 0", lambda value: value > 0)
 SHARE = Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
-# torch takes more, numpy and Optuna do not.
-SEED = Rule("a whole number from 0 to 4294967295 (2^32 - 1)", lambda value: 0 <= value < 2**32)
+SEED = Rule("from 0 to 4294967295", lambda value: 0 <= value < 2**32)  # the bound of numpy and Optuna
 DEVICES = Rule("auto, or a number from 1 on", lambda value: value == "auto" or (isinstance(value, int) and value >= 1))
 PART = Rule(
     "a share above 0 and below 1, or a whole number of patients",
