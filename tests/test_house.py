@@ -161,8 +161,12 @@ def test_a_wheel_brings_its_configuration(repository: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_source_distribution_brings_every_file_and_its_tests(repository: Path, tmp_path: Path) -> None:
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "outputs", "cache", "mutants")
-    shutil.copytree(repository, tmp_path / "source", ignore=ignored)
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for folder in ("aunet", "conf", "docs", "experiments", "tests"):
+        shutil.copytree(repository / folder, tmp_path / "source" / folder, ignore=ignored)
+    for file in repository.glob("[!.]*"):
+        if file.is_file():
+            shutil.copy(file, tmp_path / "source")
     wanted = {str(file.relative_to(tmp_path / "source")) for file in (tmp_path / "source").rglob("*") if file.is_file()}
     program = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
     words = [sys.executable, "-c", program, str(tmp_path)]
