@@ -44,9 +44,11 @@ def train(words: Sequence[str]) -> None:
 
 
 def _check_place(words: Sequence[str]) -> None:
-    """Raise UserError for a folder or launcher that only a sweep has."""
+    """Raise UserError for a folder, name or launcher that only a sweep has."""
+    is_name_used = "${hydra.job.name}" in (last_value(words, "hydra.run.dir") or "")
     for word in map(parse_word, words):
-        if word.key.startswith(("hydra.sweep.", "hydra/launcher", "hydra.launcher", "hydra.sweeper")):
+        is_name = word.key == "hydra.job.name" and not is_name_used
+        if is_name or word.key.startswith(("hydra.sweep.", "hydra/launcher", "hydra.launcher", "hydra.sweeper")):
             raise UserError(f"{word.text}: a setting of sweeps, without effect here. Add -m, or leave it out.")
 
 

@@ -189,7 +189,8 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
             raise UserError(f"+{present[1]}: this key exists already. Write {present[1]}=… without the +.") from error
         if mistyped := re.match(r"Error merging override ([\w./]+)=(.*)", reason):
             key, value = mistyped.groups()
-            raise UserError(f"{key}={value}: {key} must be {type_of_key(key)}.") from error
+            kind = "text" if key.startswith("hydra.") else type_of_key(key)
+            raise UserError(f"{key}={value}: {key} must be {kind}.") from error
         if null := re.match(r"Could not delete from config. '([^']+)' does not exist", reason):
             raise UserError(
                 f"~{null[1]}: this key has no value to remove. To unset it, write {null[1]}=null."

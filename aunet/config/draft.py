@@ -121,7 +121,7 @@ class Draft:
     @property
     def run_folder(self) -> Path:
         """Return the folder of a new run, ``hydra.run.dir``."""
-        return path_of(str(self._config.hydra.run.dir))
+        return self._folder_at("hydra.run.dir")
 
     @property
     def sweep_parameters(self) -> Mapping[str, object]:
@@ -136,7 +136,7 @@ class Draft:
     @property
     def sweep_folder(self) -> Path:
         """Return the folder of a sweep or a search, ``hydra.sweep.dir``."""
-        return path_of(str(self._config.hydra.sweep.dir))
+        return self._folder_at("hydra.sweep.dir")
 
     @property
     def launcher(self) -> str:
@@ -175,6 +175,13 @@ class Draft:
     def print(self, part: str, *, is_resolved: bool) -> None:
         """Write a part of the configuration to stdout (see ``print_config``)."""
         print_config(self._config, part, is_resolved=is_resolved)
+
+    def _folder_at(self, key: str) -> Path:
+        try:
+            return path_of(str(OmegaConf.select(self._config, key)))
+        except OmegaConfBaseException as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{key}: {reason}. Write a path, or refer to a key as in runs/${{model.name}}.") from None
 
     def _has(self, key: str) -> bool:
         return OmegaConf.select(self._config, key) is not None

@@ -149,6 +149,12 @@ def test_a_key_of_hydra_without_effect_is_refused_in_a_yaml_file_too(text: str, 
         (["train", "-m", "extend=runs/a", "trainer.max_epochs=3,4"], "a sweep makes new runs, on which extend= has"),
         (["search", "seed=0,1", "resume=runs/a"], "a search makes new runs, on which resume= has no effect"),
         (["train", "hydra.sweep.dir=here"], "a setting of sweeps"),
+        (["train", "hydra.job.name=mine"], "a setting of sweeps"),
+        (
+            ["train", "hydra.run.dir=runs/${modell.name}", "data.root=/nowhere"],
+            "hydra.run.dir: Interpolation key 'modell",
+        ),
+        (["train", "hydra.run.dir=null"], "hydra.run.dir must be text"),
         (["train", "hydra/launcher=submitit_slurm"], "a setting of sweeps"),
     ],
 )
