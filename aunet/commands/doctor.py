@@ -125,8 +125,9 @@ def _show(
     title = f"Doctor: {cohort.description}"
     console.print(finding_table(examination.findings, len(cohort.cases), title, cohort.root))
     if statistics is not None:
-        console.print(*statistics_tables(statistics), sep="\n")
-        console.print(settings_table([(setting.override, setting.reason) for setting in settings]))
+        proposals = settings_table([(setting.override, setting.reason) for setting in settings])
+        for table in (*statistics_tables(statistics), proposals):
+            console.print("", table, sep="\n")
         _say(" ".join(setting.override for setting in settings))
     for line in lines:
         _say(line)
