@@ -24,7 +24,7 @@ def test_the_speed_is_given_beside_the_share_of_the_matrix_rate() -> None:
     ("threads", "cores", "busy", "fewer"),
     [(2, 2, 0.1, None), (2, 2, 0.9, 1), (2, 2, 2.0, 1), (1, 2, 2.0, None), (8, 64, 40.0, None), (64, 64, 40.2, 24)],
 )
-def test_other_work_is_told_if_threads_lack_cores_of_their_own(
+def test_other_work_is_reported_if_threads_lack_cores_of_their_own(
     threads: int, cores: int, busy: float, fewer: int | None
 ) -> None:
     words = crowded_words(threads, cores, busy)
