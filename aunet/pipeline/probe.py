@@ -110,7 +110,9 @@ def _find_learning_rate(probe: Probe) -> dict[str, object]:
     test = LearningRateTest()
     try:
         probe.trainer([test]).fit(probe.task, probe.data.train_dataloader())
-    except NonFiniteLossError:
+    except NonFiniteLossError as error:
+        if not test.losses:
+            raise save_failed_batch(error, probe.folder) from None
         _log.info("The loss is no longer finite at step %d: the test ends there.", len(test.losses))
     smoothed = smooth(test.losses)
     suggestion = suggest_learning_rate(test.rates, test.losses)
