@@ -129,12 +129,9 @@ def _assemble(windows: Iterator[WindowMaps], layout: WindowLayout) -> dict[int, 
 
 def _crop(values: Tensor, layout: WindowLayout) -> tuple[Tensor, Triple, Triple]:
     """Return the cells that cover the image, their size and where the first begins, in voxels of the image."""
-    padded_size: Triple = layout.padded_size
-    cells = cell_size(values, padded_size)
-    axes = list(zip(layout.size, layout.before, cells, strict=True))
-    kept = [slice(before // cell, -(-(before + size) // cell)) for size, before, cell in axes]
-    first, second, third = (before // cell * cell - before for _, before, cell in axes)
-    return values[(slice(None), *kept)].contiguous().cpu(), cells, (first, second, third)
+    cells = cell_size(values, layout.padded_size)
+    inside, offset = layout.cells_over_image(cells)
+    return values[(slice(None), *inside)].contiguous().cpu(), cells, offset
 
 
 def device_of(network: nn.Module) -> torch.device:
