@@ -128,7 +128,7 @@ class RememberingProbe(GateProbe):
 
 def layout_of(predictor: Predictor, image: Tensor) -> WindowLayout:
     """Return the windows in which ``predictor`` predicts ``image`` (C, H, W, D)."""
-    return predictor.window.lay_out(image.shape[1:])
+    return predictor.inferer.lay_out(image.shape[1:])
 
 
 def _over_image(values: Tensor, layout: WindowLayout) -> Tensor:

@@ -51,7 +51,7 @@ class SegmentationTask(LightningModule):
         optimizer: parameters -> optimizer.
         schedule: share of the training done -> share of the learning rate.
         progress: optimizer steps -> share of the training done.
-        window: inferer of the validation.
+        inferer: of the validation.
         augmentation: random changes of the training batches.
         seed: of the augmentation.
         is_channels_last: memory format of network and batches.
@@ -71,7 +71,7 @@ class SegmentationTask(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         schedule: Callable[[float], float],
         progress: Callable[[int], float],
-        window: Inferer,
+        inferer: Inferer,
         augmentation: Augmentation,
         seed: int,
         is_channels_last: bool,
@@ -94,7 +94,7 @@ class SegmentationTask(LightningModule):
         self.new_optimizer = optimizer
         self.schedule = schedule
         self._progress = progress
-        self.window = window
+        self.inferer = inferer
         self.augmentation = augmentation
         self._seed = seed
         self._is_channels_last = is_channels_last
@@ -230,7 +230,7 @@ class SegmentationTask(LightningModule):
     def predict_case(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return the logits of a whole case (C, *spatial), and its coefficients if requested."""
         with self.autocast():
-            return predict_volume(self.network, image.to(self.device), self.window, with_attention=with_attention)
+            return predict_volume(self.network, image.to(self.device), self.inferer, with_attention=with_attention)
 
     def autocast(self) -> torch.autocast:
         """Return the context of the training's precision, for computations outside the trainer."""

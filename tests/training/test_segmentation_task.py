@@ -54,7 +54,7 @@ def task_of(network: nn.Module, loss: nn.Module, monkeypatch: pytest.MonkeyPatch
         optimizer=unused,
         schedule=unused,
         progress=unused,
-        window=Window((16, 16, 16), 0.5, (4, 4, 4), 1),
+        inferer=Window((16, 16, 16), 0.5, (4, 4, 4), 1),
         augmentation=unchanged,
         seed=0,
         is_channels_last=False,
