@@ -70,7 +70,7 @@ def print_costs(draft: Draft) -> None:
 def measure_run(draft: Draft) -> RunCosts:
     """Measure the network of the run that ``draft`` describes, and forecast its training."""
     # The configuration of an earlier run holds the facts of its data, which may be gone.
-    cohort = None if draft.resume else describe_cohort(draft.data)
+    cohort = None if draft.resume else describe_cohort(draft.data, draft.trusted_modules)
     config = draft.with_facts() if cohort is None else fill_in_facts(draft, cohort)
     facts, network = config.dataset, build_network(config)
     inferer = build_inferer(config, network)

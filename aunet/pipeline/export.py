@@ -171,7 +171,8 @@ def _validation_case(
     file = RunFolder(run).splits
     if not file.is_file():
         raise UserError(f"{file}: no such file")
-    cohort = build_cohort(load_draft(run, trusted_modules, built=(*NETWORK_ALONE, *SOURCE_ALONE)).data)
+    draft = load_draft(run, trusted_modules, built=(*NETWORK_ALONE, *SOURCE_ALONE))
+    cohort = build_cohort(draft.data, trusted_modules)
     splits = read_splits(file, cohort.cases, None, config.data.split.val, config.data.split.seed)
     if not splits.val:
         raise UserError(f"{file}: lists no validation case")
