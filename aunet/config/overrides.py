@@ -174,9 +174,7 @@ def _parse(text: str, parser: OverridesParser) -> Override:
     if not override.key_or_group:
         raise UserError(f"{text!r} is not an override: it names no key. Write key=value, as in trainer.max_epochs=3.")
     if repeated := _repeated_keys(text):
-        raise UserError(
-            f"{text}: repeats the key {repeated[0]}, whose last value alone would count. Name it once."
-        )
+        raise UserError(f"{text}: repeats the key {repeated[0]}, whose last value alone would count. Name it once.")
     return override
 
 
