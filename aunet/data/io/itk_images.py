@@ -41,6 +41,8 @@ _KNOWN_SPACES = (
     *("ras", "right-anterior-superior", "las", "left-anterior-superior"),
 )
 _TRANSFORM = re.compile(rb"^(?:TransformMatrix|Rotation|Orientation)\s*=", re.MULTILINE)
+# 3D Slicer may cut the empty margins off a segmentation.
+_SEGMENTS = re.compile(rb"^Segment\d+_", re.MULTILINE)
 _INSIDE = ("local", "")
 _LONGEST_NAME = 255  # bytes, of file systems; looking for a longer one fails
 
@@ -161,7 +163,7 @@ def _read(path: Path, image_io: str) -> StoredVoxels:
     # SimpleITK returns (time, D, W, H, component); components and times are channels alike.
     stored = array.reshape(-1, *shape[::-1], max(1, image.GetNumberOfComponentsPerPixel()))
     channels = tuple(one[..., part].transpose(2, 1, 0) for one in stored for part in range(stored.shape[-1]))
-    return StoredVoxels(channels, affine)
+    return StoredVoxels(channels, affine, is_sparse=_SEGMENTS.search(header_text(path)) is not None)
 
 
 def _write(path: Path, array: Voxels, affine: Affine) -> None:
