@@ -99,7 +99,7 @@ def test_a_system_without_such_files_counts_no_other_work(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the processor time of others")
 def test_a_busy_process_of_ones_own_is_not_the_work_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 1.0, 0.0, 1.0])
+    clock = iter([0.0, 0.0, 1.0, 1.0])
     monkeypatch.setattr(aunet.machine.time, "perf_counter", lambda: next(clock))
     code = "import time\nwhile time.process_time() < 1: pass\nprint(flush=True); input()"
     apart = aunet.machine.OtherWork(own=2**31)  # no such process: all work is that of others

@@ -168,9 +168,10 @@ def _show(found: _Diagnosis, lines: Sequence[str]) -> None:
     title = f"Doctor{', data.test_on' if found.is_tested else ''}: {cohort.description}"
     console.print(finding_table(found.examination.findings, len(cohort.cases), title, cohort.root))
     if statistics is not None:
-        console.print(*statistics_tables(statistics), sep="\n")
+        for table in statistics_tables(statistics):
+            console.print("", table, sep="\n")
     if statistics is not None and not found.is_tested:
-        console.print(settings_table([(setting.override, setting.reason) for setting in found.settings]))
+        console.print("", settings_table([(setting.override, setting.reason) for setting in found.settings]), sep="\n")
         _say(" ".join(setting.override for setting in found.settings))
     for line in lines:
         _say(line)

@@ -117,7 +117,7 @@ def test_no_sweep_is_one_job() -> None:
     assert split_sweep(["seed=1", "~resume"]) == [["seed=1", "~resume"]]
 
 
-def test_one_key_in_two_mappings_is_not_a_repetition() -> None:
+def test_one_key_in_mappings_of_their_own_does_not_count_as_repeated() -> None:
     words = ["data.classes={a: 1},{a: 2}", "+loss.factory.extra=[{a: 1},{a: {a: 1}}]"]
     assert len(split_sweep(words)) == 2
 

@@ -71,7 +71,7 @@ class Forecast:
 
     def validation_seconds(self, pace: Pace, task: SegmentationTask) -> float:
         """Return the expected seconds of all windows of a validation."""
-        return pace.window_seconds * count_windows(self.validation_shapes, task.window)
+        return pace.window_seconds * count_windows(self.validation_shapes, task.inferer)
 
     def line(self, pace: Pace, share: float, clock: RunClock, steps: int, epochs: int) -> str:
         """Return the line for the user, for a training that has already made ``steps`` and ``epochs``."""
