@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aunet.commands.shared_options import check_output, parse_words, path_argument
 from aunet.errors import UserError
+from aunet.messages import counted
 
 if TYPE_CHECKING:
     from aunet.config.draft import Draft
@@ -58,6 +59,7 @@ def doctor(words: Sequence[str]) -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="aunet doctor",
+        allow_abbrev=False,
         description="Check every case of a dataset, say what to do, and propose settings that fit. The files of the"
         " dataset are only read. The exit status is 2 if a case cannot be used.",
         epilog="Settings are Hydra overrides, the same as for training: data=ct150 data.root=/scans.",
@@ -211,26 +213,33 @@ def _write_fixes(found: _Diagnosis) -> str:
     words = f"data.fixes={path.resolve()}" + (" data.on_error=skip" if is_some_unlisted else "")
     values = ", ".join(f"{value} is {name}" for value, name in fixes.class_of_value.items()) or "none"
     use = f"Add to the words of data.test_on: {words}" if found.is_tested else f"Train with {words}"
-    return f"Fixes: {len(fixes.leave_out)} cases to leave out, values to map: {values}. {use}"
+    return f"Fixes: {counted(len(fixes.leave_out), 'case')} to leave out, values to map: {values}. {use}"
 
 
 def _raise_if_serious(diagnoses: Sequence[_Diagnosis], words: Sequence[str], *, is_fixed: bool) -> None:
     """Raise UserError for unusable cases, and if the dataset that data.test_on (``words``) names does not fit."""
     from aunet.doctor.finding import MISSING_PACKAGE, NOT_LISTED
 
-    remedy = "or train with the fixes" if is_fixed else "or let --fix write a file for data.fixes that leaves them out"
     reasons: list[str] = []
     for found in diagnoses:
         findings, unusable = found.examination.findings, found.examination.unusable
         if needs := [finding.message for finding in findings if finding.kind is MISSING_PACKAGE]:
             raise UserError("\n".join(f"A package is missing for {need}" for need in needs))
         if num_cases := len(unusable - {""}) + sum(finding.kind is NOT_LISTED for finding in findings):
-            cases = ("1 case" if num_cases == 1 else f"{num_cases} cases") + " of data.test_on" * found.is_tested
+            cases = counted(num_cases, "case") + " of data.test_on" * found.is_tested
+            remedy = _remedy(found) if is_fixed else "let --fix write a file for data.fixes that leaves them out"
             reasons.append(
-                f"{cases} cannot be used; see above and {found.output / 'doctor.json'}. Mend the files, {remedy}."
+                f"{cases} cannot be used; see above and {found.output / 'doctor.json'}. Mend the files, or {remedy}."
             )
     if reasons := [*reasons, *_list_misfits(diagnoses[0], diagnoses[1:], words)]:
         raise UserError("\n".join(reasons))
+
+
+def _remedy(found: _Diagnosis) -> str:
+    """Return what to do with the fixes of a dataset."""
+    if not found.is_tested:
+        return "train with the fixes"
+    return f"add data.fixes={(found.output / 'fixes.json').resolve()} to the words of data.test_on"
 
 
 def _say(text: str) -> None:

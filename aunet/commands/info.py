@@ -24,6 +24,7 @@ def info(words: Sequence[str]) -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="aunet info",
+        allow_abbrev=False,
         description="Parameters, GFLOP, activation memory and receptive field of a run's network, part by part, for"
         " its patch and batch; then the speed of its training on this machine and its expected end."
         " Nothing is written, and no phantom is made.",

@@ -83,6 +83,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="aunet",
+        allow_abbrev=False,  # of which a later option would change the meaning
         description="Attention-gated segmentation of 3D and 2D medical images.",
         epilog="'aunet COMMAND --help' explains a command; docs/README.md lists the guides.",
     )
@@ -107,7 +108,9 @@ def _parser() -> argparse.ArgumentParser:
         ("compare", compare, "compare runs in one table, with paired statistics of their differences"),
         ("probe", probe, "replace the coefficients of a run's gates, to see whether they matter"),
     ):
-        command = commands.add_parser(name, help=help_text, description=_sentence_of(module.__doc__ or ""))
+        command = commands.add_parser(
+            name, allow_abbrev=False, help=help_text, description=_sentence_of(module.__doc__ or "")
+        )
         module.add_arguments(command)
         command.set_defaults(command=getattr(module, name))
     return parser

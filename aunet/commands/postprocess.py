@@ -2,9 +2,12 @@
 
 import argparse
 import logging
+from pathlib import Path
 
 from aunet.commands.predict import check_device
 from aunet.commands.shared_options import add_trust, path_argument
+from aunet.errors import UserError
+from aunet.messages import counted
 
 _logger = logging.getLogger(__name__)
 
@@ -27,11 +30,24 @@ def postprocess(arguments: argparse.Namespace) -> None:
     from aunet.terminal import run_progress
 
     folder, device = arguments.run, check_device(arguments.device)
+    _check_is_finished(folder)
     run = read_probed_run(folder, "validation", None, device, arguments.trust)
     predictor = load_run(folder, device, arguments.trust, {"choose_postprocessing": False})
     with run_progress() as progress:
         steps = choose_postprocessing(predictor, run.cases, run.cohort, folder, progress, run.config.data.on_error)
     _logger.info(
-        "%d steps are in %s. Every later prediction of the run applies them; its test scores stay as they are.",
-        *(len(steps), RunFolder(folder).postprocessing),
+        "%s in %s. Every later prediction of the run applies them; its test scores stay as they are.",
+        *(counted(len(steps), "step"), RunFolder(folder).postprocessing),
     )
+
+
+def _check_is_finished(folder: Path) -> None:
+    """Raise UserError for a run that may still train: its later weights need other steps. No record is no reason."""
+    from aunet.runs.run_state import read_run_state
+
+    status = read_run_state(folder).status
+    if status not in ("finished", "waiting"):
+        raise UserError(
+            f"{folder}: this run is {status}; the post-processing is chosen once its training has finished. Continue it"
+            f" with aunet train resume={folder}."
+        )

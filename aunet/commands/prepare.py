@@ -41,6 +41,7 @@ def prepare(words: Sequence[str]) -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="aunet prepare",
+        allow_abbrev=False,
         description="Preprocess the training and validation cases once and keep them, so that training begins at once.",
         epilog="Settings are Hydra overrides, the same as for training: data=ct150 data.root=/scans."
         " Cases that are stored already are kept; after a stop the same command continues.",

@@ -37,6 +37,7 @@ def search(words: Sequence[str]) -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="aunet search",
+        allow_abbrev=False,
         description="Search for the settings of the best validation Dice, with Optuna: TPE, median pruning by epoch.",
         epilog="Settings are Hydra overrides; those to choose from are written as in a sweep: model=unet,attention"
         " 'optimizer.factory.lr=tag(log,interval(1e-4,1e-2))' trainer.max_epochs=30.",

@@ -55,6 +55,7 @@ def _check_place(words: Sequence[str]) -> None:
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="aunet train",
+        allow_abbrev=False,
         description="Train a network, record where it attends, predict and score the test cases, write a report.",
         epilog="Settings are Hydra overrides: model=attention data=ct150 data.root=/scans seed=1."
         " With -m, model=unet,attention is a sweep of two runs. conf/ holds the groups and their options.",

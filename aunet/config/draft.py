@@ -16,7 +16,7 @@ from aunet.config.composition import (
     use_present_names,
     without_hydra,
 )
-from aunet.config.history import fill_added_keys
+from aunet.config.history import fill_added_keys, use_folder_names
 from aunet.config.other_versions import adapt_config
 from aunet.config.printing import print_config
 from aunet.config.schema import DataConfig, DatasetFacts, ModelConfig, Plain, RunConfig, TrainerConfig, as_plain
@@ -286,4 +286,5 @@ def _read_config(run_folder: Path, trusted_modules: Sequence[str]) -> DictConfig
     with _naming(file):
         use_present_names(config)
         fill_added_keys(config)
+        use_folder_names(config)
     return config

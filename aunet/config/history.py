@@ -4,6 +4,7 @@ Each key that the schema gained maps to the value under which a run behaves as i
 may be computed from the run's own configuration. Remove an entry only together with the support for runs that lack it.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
@@ -106,6 +107,14 @@ def fill_added_keys(config: DictConfig) -> None:
         parent = node_at(config, group) if group else config
         if isinstance(parent, DictConfig) and name not in parent:
             OmegaConf.update(config, key, value(config) if callable(value) else value, force_add=True)
+
+
+def use_folder_names(config: DictConfig) -> None:
+    """Replace each slash in the names of ``config``, as read from a run folder, where it was once allowed, by ``-``."""
+    for group in ("data", "model", "loss", "optimizer", "trainer"):
+        name = node_at(config, f"{group}.name")
+        if isinstance(name, str):
+            OmegaConf.update(config, f"{group}.name", re.sub(r"[/\\]", "-", name))
 
 
 def _added_arguments(

@@ -1,13 +1,32 @@
 """The schema of a run's configuration: every key, its type and the rule for its value. Values are in ``conf/``."""
 
-import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from omegaconf import MISSING
 
 from aunet.classes import Labels
+from aunet.config.rules import (
+    AT_LEAST_ONE,
+    DEVICES,
+    DURATION,
+    FLIPS,
+    MODALITIES,
+    MODALITY,
+    NAME,
+    NOT_NEGATIVE,
+    NUM_WORKERS,
+    PART,
+    POSITIVE,
+    REGION,
+    SCALE,
+    SEED,
+    SHARE,
+    WEIGHTS,
+    WINDOW,
+    Rule,
+    one_of,
+)
 
 # Plain containers of values that the schema cannot know, or of a whole configuration.
 Plain = dict[str, Any]
@@ -15,88 +34,9 @@ Plain = dict[str, Any]
 TargetNode = Plain
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A rule for a value, in words and as a test. Null always passes; every entry of a list must obey it.
-
-    With ``is_of_list``, the list as a whole must obey it.
-    """
-
-    words: str
-    holds: Callable[[Any], bool]
-    is_of_list: bool = False
-
-
-def one_of(*choices: object) -> Rule:
-    """Return the rule of a value that is one of a few words or numbers."""
-    return Rule("one of " + ", ".join(str(choice).lower() for choice in choices), lambda value: value in choices)
-
-
-AT_LEAST_ONE = Rule("at least 1", lambda value: value >= 1)
-NOT_NEGATIVE = Rule("not negative", lambda value: value >= 0)
-POSITIVE = Rule("above 0", lambda value: value > 0)
-SHARE = Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
-SEED = Rule("from 0 to 4294967295", lambda value: 0 <= value < 2**32)  # the bound of numpy and Optuna
-DEVICES = Rule("auto, or a number from 1 on", lambda value: value == "auto" or (isinstance(value, int) and value >= 1))
-PART = Rule(
-    "a share above 0 and below 1, or a whole number of patients",
-    lambda value: 0 < value < 1 or (value >= 1 and value == int(value)),
-)
-DURATION = Rule(
-    "days:hours:minutes:seconds such as 00:00:10:00, and above 0",
-    lambda value: re.fullmatch(r"\d+:\d\d:\d\d:\d\d", value) is not None and re.search("[1-9]", value) is not None,
-)
-
-MODALITIES = ("ct", "mr", "pet", "picture")
-MODALITY = Rule(
-    f"one of {', '.join(MODALITIES)}, or a list of one for each channel",
-    lambda value: set([value] if isinstance(value, str) else value) <= set(MODALITIES),
-    is_of_list=True,
-)
-
-
-def _is_window(value: object) -> bool:
-    return value == "auto" or (isinstance(value, list) and all(map(_is_number, cast(list[object], value))))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_scale(value: object) -> bool:
-    """Return whether ``value`` has the form of ``aunet.data.preprocessing.intensity_scale.IntensityScale.as_facts``."""
-    if not isinstance(value, dict) or set(scale := cast(Plain, value)) != {"window", "mean", "sd"}:
-        return False
-    is_pair = isinstance(scale["window"], list) and len(cast(list[object], scale["window"])) == 2
-    return is_pair and all(map(_is_number, [*scale["window"], scale["mean"], scale["sd"]])) and scale["sd"] > 0
-
-
-def _are_weights(value: object) -> bool:
-    weights = list(cast(Plain, value).values()) if isinstance(value, dict) else value
-    return isinstance(weights, list) and all(_is_number(weight) and weight >= 0 for weight in cast(list[Any], weights))
-
-
-WEIGHTS = Rule("null, [a weight of each class], or {class: weight}, none negative", _are_weights, is_of_list=True)
-WINDOW = Rule("auto, null, or [lowest, highest] in HU", _is_window, is_of_list=True)
-REGION = Rule("a list of numbers", lambda value: isinstance(value, list) and all(map(_is_count, cast(Plain, value))))
-SCALE = Rule("null, or window: [lowest, highest], mean and sd in HU", _is_scale)
-
-
-def _are_axes(value: object) -> bool:
-    axes = cast(list[object], value) if isinstance(value, list) else []
-    return value == "auto" or (isinstance(value, list) and all(type(axis) is int and 0 <= axis <= 2 for axis in axes))
-
-
-FLIPS = Rule("auto, or a list of axes: 0 right-left, 1 back-front, 2 feet-head", _are_axes, is_of_list=True)
-
-
 def required(rule: Rule | None = None) -> Any:
     """Return the field of a key that the YAML files must set, obeying ``rule``."""
     return field(default=MISSING, metadata={} if rule is None else {"rule": rule})
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and value >= 0
 
 
 @dataclass
@@ -142,7 +82,7 @@ class SplitConfig:
 class DataConfig:
     """Scans, their grid and their patches. ``scans`` and ``phantom`` are the recipes to choose from."""
 
-    name: str = required()
+    name: str = required(NAME)
     root: str | None = required()
     cache: str = required()
     recipe: str = required(one_of("scans", "phantom"))
@@ -168,7 +108,7 @@ class DataConfig:
     batches_per_epoch: int = required(AT_LEAST_ONE)
     max_epochs: int = required(AT_LEAST_ONE)
     sampling: str = required(one_of("balanced", "uniform"))
-    num_workers: int | str = required(Rule("auto or not negative", lambda value: value == "auto" or _is_count(value)))
+    num_workers: int | str = required(NUM_WORKERS)
     split: SplitConfig = field(default_factory=SplitConfig)
     fold: int | None = required(NOT_NEGATIVE)
     augmentation: TargetNode = required()
@@ -178,7 +118,7 @@ class DataConfig:
 class ModelConfig:
     """The network. ``size_multiple`` must divide each side of its input; for networks that do not state their own."""
 
-    name: str = required()
+    name: str = required(NAME)
     size_multiple: int | None = required(AT_LEAST_ONE)
     network: TargetNode = required()
 
@@ -187,7 +127,7 @@ class ModelConfig:
 class LossConfig:
     """The loss. ``level_reduction`` combines the losses of deeply supervised levels."""
 
-    name: str = required()
+    name: str = required(NAME)
     function: TargetNode = required()
     # Of all classes, or class -> weight of some.
     class_weights: Any = field(default=None, metadata={"rule": WEIGHTS})
@@ -198,7 +138,7 @@ class LossConfig:
 class OptimizerConfig:
     """The optimizer and the schedule of its learning rate."""
 
-    name: str = required()
+    name: str = required(NAME)
     factory: TargetNode = required()
     schedule: TargetNode = required()
 
@@ -207,7 +147,7 @@ class OptimizerConfig:
 class TrainerConfig:
     """Duration, hardware and arithmetic of the training. ``max_time`` is DD:HH:MM:SS."""
 
-    name: str = required()
+    name: str = required(NAME)
     max_epochs: int = required(AT_LEAST_ONE)
     batches_per_epoch: int = required(AT_LEAST_ONE)
     max_time: str | None = required(DURATION)

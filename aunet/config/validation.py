@@ -8,7 +8,8 @@ from typing import cast, get_args, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, ConfigTypeError, KeyValidationError, OmegaConfBaseException
 
-from aunet.config.schema import Rule, RunConfig
+from aunet.config.rules import Rule
+from aunet.config.schema import RunConfig
 from aunet.errors import UserError
 from aunet.messages import did_you_mean
 

@@ -24,6 +24,8 @@ _SETTING = re.compile(r"(\+\+|\+|~)?[A-Za-z_]\w*([./@]\w+)*=")
 # What Hydra reads as this text itself. A ~ inside quotes is one too, as ``path_of`` expands it later.
 _PLAIN_PATH = re.compile(r"[A-Za-z_/.][\w/.:@%?*+\\-]*", re.ASCII)
 _QUOTED = re.compile(r"""(['"])(.*)\1""", re.DOTALL)
+# A shell replaces it, except in single quotes and in files.
+_SHELL_VARIABLE = re.compile(r"\$([A-Za-z_]\w*|\{\w+\})", re.ASCII)
 # Characters by which Hydra structures a value; a text without them means itself.
 _STRUCTURE = frozenset(",=[]{}()'\"$\\")
 
@@ -62,13 +64,20 @@ def last_value(words: Iterable[str], key: str) -> str | None:
 
 
 def check_paths(words: Iterable[str]) -> None:
-    """Raise UserError for the first word whose value should be a path and is empty: ``.`` was not meant."""
+    """Raise UserError for the first word whose value should be a path and is none.
+
+    It is empty, as ``.`` was not meant, or holds a variable of the shell.
+    """
     for word in map(parse_word, words):
-        if word.key in PATH_KEYS and word.sign != "~" and word.value is not None and not word.value.strip():
+        if word.key not in PATH_KEYS or word.sign == "~" or word.value is None:
+            continue
+        if not word.value.strip():
             raise UserError(
                 f"{word.text}: the path is empty, as if a shell variable were not set. Give a path, or"
                 f" {word.key}=null for none."
             )
+        if "${" not in word.value:  # that refers to another key
+            _check_replaced(word.value, word.text)
 
 
 def is_setting(text: str) -> bool:
@@ -85,7 +94,8 @@ def path_of(text: str) -> Path:
     """Return the path that a value means: ``~`` is the user's home.
 
     Raises:
-        UserError: it is empty, this user has no home, or no path can have such a name.
+        UserError: it is empty, this user has no home, no path can have such a name, or it holds a variable of the
+            shell and does not exist.
     """
     if not text.strip():
         raise UserError(f"{text!r}: the path is empty, as if a shell variable were not set. Give a path.")
@@ -95,6 +105,7 @@ def path_of(text: str) -> Path:
         is_possible = False
     if not is_possible:
         raise UserError(f"{text!r}: holds a character that no path can have. Write the path anew.")
+    _check_replaced(text, text)
     try:
         return Path(text).expanduser()
     except RuntimeError:
@@ -147,6 +158,16 @@ def _means_a_path(written: str) -> bool:
         return False
     is_sweep = "," in written or re.match(r"(choice|glob|range|interval|shuffle|sort|tag)\(", written)
     return not _PLAIN_PATH.fullmatch(written) and (not is_sweep or _exists(path_of(written)))
+
+
+def _check_replaced(path: str, subject: str) -> None:
+    """Raise UserError for a variable of the shell in ``path``, unless it is the name of something that exists."""
+    variable = _SHELL_VARIABLE.search(path)
+    if variable is not None and not _exists(Path(path)):
+        raise UserError(
+            f"{subject}: {variable[0]} was not replaced by its value, as in single quotes. Use double quotes, or write"
+            " the whole path."
+        )
 
 
 def _exists(path: Path) -> bool:

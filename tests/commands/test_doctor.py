@@ -73,6 +73,8 @@ def test_the_dataset_of_test_on_is_examined_beside_the_own_one(
     shown = capsys.readouterr()
     assert "1 case of data.test_on cannot be used" in shown.err
     assert "Add to the words of data.test_on: data.fixes=" in shown.out
+    assert f"or add data.fixes={tmp_path / 'out' / 'test_on' / 'fixes.json'} to the words of data.test_on." in shown.err
+    assert "train with the fixes" not in shown.err
     assert (tmp_path / "out" / "test_on" / "pictures" / "case_2.png").is_file()
     own = report(tmp_path / "out")
     assert own["counts"]["error"] == 0

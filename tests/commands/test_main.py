@@ -64,6 +64,27 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert f"usage: aunet {command}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(["train", "--multiru"], ["search", "--trial", "3"], ["info", "--js"], ["doctor", "--fi"]),
+        *(["prepare", "--verif"], ["runs", "--js"], ["predict", "run", "scan.nii", "--output", "x", "--devic", "cpu"]),
+        *(
+            ["export", "run", "--output", "x", "--format", "onnx"],
+            ["evaluate", "a", "b", "--output", "x", "--trus", "m"],
+        ),
+        *(["compare", "a", "b", "--output", "x", "--trus", "m"], ["probe", "run", "--output", "x", "--max", "1"]),
+        *(["postprocess", "run", "--devic", "cpu"], ["--vers"]),
+    ],
+)
+def test_an_option_is_written_out(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(words) == 2
+    [abbreviated] = [word for word in words if word.startswith("--") and word != "--output"]
+    said = capsys.readouterr().err
+    assert abbreviated in said
+    assert "no such option" in said or "unrecognized arguments" in said or words == ["--vers"]
+
+
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(["--version"]) == 0
     assert capsys.readouterr().out == f"aunet {aunet.__version__}\n"

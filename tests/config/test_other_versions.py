@@ -68,3 +68,9 @@ def test_a_key_that_a_prediction_needs_is_asked_for_in_the_file(key: str, run: P
     change(run, key, None)
     with pytest.raises(UserError, match=rf"config\.yaml: {key} is missing, as the run is of aunet.*Add it to the file"):
         load_run_config(run)
+
+
+def test_a_name_with_a_slash_that_an_older_run_has_is_read_with_a_dash(run: Path) -> None:
+    change(run, "model.name", "mine/../unet")
+    assert load_run_config(run).model.name == "mine-..-unet"
+    assert load_draft(run).model.name == "mine-..-unet"

@@ -127,6 +127,30 @@ def test_the_home_folder_may_be_written_as_tilde(key: str, written: str) -> None
     assert path_of(str(value)) == Path.home() / "scans"
 
 
+@pytest.mark.parametrize("written", ["$HOME/x", "a/${SCRATCH}", "x$A_1"])
+def test_a_variable_of_the_shell_is_no_path_unless_it_exists(
+    written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="was not replaced by its value"):
+        path_of(written)
+    (tmp_path / written).mkdir(parents=True)
+    assert path_of(written) == Path(written)
+
+
+@pytest.mark.parametrize("written", ["$1/a", "C$/share", "a$", "price $5"])
+def test_a_dollar_that_starts_no_variable_is_a_character(written: str) -> None:
+    assert path_of(written) == Path(written)
+
+
+@pytest.mark.parametrize("written", ["$SCRATCH/a", "'$SCRATCH/a'", "$SCRATCH/${model.name}"])
+def test_the_folder_of_a_run_is_not_named_like_a_variable_of_the_shell(written: str) -> None:
+    with pytest.raises(UserError, match=r"\$SCRATCH was not replaced"):
+        _ = compose_draft([f"hydra.run.dir={written}"]).run_folder
+    with pytest.raises(UserError, match=r"\$SCRATCH was not replaced"):
+        configure_run([f"resume={written}"])
+
+
 @pytest.mark.parametrize("written", ["~/runs/a", "'~/runs/a'"])
 def test_the_folder_of_a_run_may_begin_with_tilde(written: str) -> None:
     assert compose_draft([f"hydra.run.dir={written}"]).run_folder == Path.home() / "runs" / "a"
