@@ -46,10 +46,11 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     """Shorten the spinning of waiting threads and keep freed memory, unless ``environment`` sets them.
 
     Child processes inherit the first setting through ``environment``. Python collects garbage less often, and not at
-    exit.
+    exit. Matplotlib draws without a screen, whatever ``environment`` sets.
     """
     _collect_less()
     _name_user(environment)
+    environment["MPLBACKEND"] = "agg"  # pictures go to files; another one may be unknown here, or need a screen
     if not _is_set(environment, _WAIT_VARIABLES):
         environment["GOMP_SPINCOUNT"] = _SPIN_ROUNDS
     if _has_mallopt() and not _is_set(environment, _MALLOC_VARIABLES):

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TypeVar
 
 from rich.console import Console
@@ -27,12 +28,13 @@ class LogHandler(RichHandler):
         super().__init__(console=Console(stderr=True), show_time=False, show_path=False)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write ``record``."""
-        if self.console.is_terminal:
-            super().emit(record)
-        else:
-            self.console.file.write(f"{record.levelname:<8} {self.format(record)}\n")
-            self.console.file.flush()
+        """Write ``record``; a terminal or pipe that is closed meanwhile, or a full disk, stops no training."""
+        with suppress(OSError):
+            if self.console.is_terminal:
+                super().emit(record)
+            else:
+                self.console.file.write(f"{record.levelname:<8} {self.format(record)}\n")
+                self.console.file.flush()
 
 
 def table_console() -> Console:

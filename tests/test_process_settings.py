@@ -33,7 +33,8 @@ def test_waiting_threads_spin_for_less_long() -> None:
 def test_environment_variables_of_the_user_stay(name: str) -> None:
     environment = {name: "chosen"}
     prepare_process(environment)
-    assert environment == {name: "chosen"}
+    assert environment[name] == "chosen"
+    assert environment.keys() == {name, "MPLBACKEND"}
     assert f"{name}=chosen" in describe_process(environment)
 
 
@@ -64,3 +65,10 @@ def _faults(prepare: str) -> int:
         [sys.executable, "-c", ALLOCATE.format(prepare=prepare)], capture_output=True, text=True, check=True
     )
     return int(done.stdout)
+
+
+@pytest.mark.parametrize("backend", ["TkAgg", "nonsense", None])
+def test_matplotlib_draws_without_a_screen(backend: str | None) -> None:
+    environment = {} if backend is None else {"MPLBACKEND": backend}
+    prepare_process(environment)
+    assert environment["MPLBACKEND"] == "agg"

@@ -6,6 +6,8 @@
 import argparse
 import io
 import logging
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -45,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"aunet: {message}\n")
         return 2
     except KeyboardInterrupt:
+        if argv is None:  # the process ends: once more would print tracebacks of the libraries' last work
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stderr.write("aunet: stopped\n")
         return 130
     except SystemExit as end:
@@ -139,7 +143,12 @@ class _Versions(argparse.Action):
 
 
 def _tolerate_narrow_output() -> None:
-    """Replace characters that the terminal or pipe cannot encode (ASCII, Latin-1) instead of failing on them."""
+    """Replace characters that the terminal or pipe cannot encode (ASCII, Latin-1) instead of failing on them.
+
+    What a closed stream (``>&-``) would take is left out.
+    """
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - open until the end
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -2,13 +2,16 @@
 
 import errno
 import io
+import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from aunet.commands import main as command_line
 from aunet.commands.main import main
@@ -19,6 +22,7 @@ from aunet.pipeline.places import claim_folder
 from aunet.process_settings import prepare_process
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_state import read_run_state
+from aunet.terminal import LogHandler
 
 NUMBERS = ("ENOSPC", "EDQUOT", "EACCES", "EROFS", "EISDIR", "ENOTDIR", "ENAMETOOLONG", "EMFILE", "ENOMEM", "EIO")
 
@@ -125,6 +129,43 @@ def test_a_user_without_an_entry_gets_a_name_for_the_libraries(
     environment = {"OMP_WAIT_POLICY": "PASSIVE", "LD_PRELOAD": ""}
     prepare_process(environment)
     assert environment["USER"] == "user"
+
+
+@pytest.mark.parametrize("name", ["stdout", "stderr"])
+def test_a_closed_stream_takes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, name, None)  # as Python does for >&-
+    monkeypatch.setattr(command_line.train, "train", lambda words: getattr(sys, name).write("a line"))
+    assert main(["train"]) == 0
+    getattr(sys, name).close()
+
+
+class _Closed(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_terminal_that_is_closed_stops_no_training() -> None:
+    for is_terminal in (True, False):
+        handler = LogHandler()
+        handler.console = Console(file=_Closed(), force_terminal=is_terminal)
+        handler.emit(logging.LogRecord("aunet", logging.INFO, "", 0, "a line", None, None))
+
+
+def test_a_second_ctrl_c_while_the_process_ends_is_ignored(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(words: Sequence[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line.train, "train", stop)
+    monkeypatch.setattr(sys, "argv", ["aunet", "train"])
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert main() == 130
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "aunet: stopped\n"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

@@ -28,6 +28,9 @@ _log = logging.getLogger(__name__)
 MONITORED = "val/dice"
 _Handler = signal.Handlers | int | Callable[[int, FrameType | None], object] | None
 
+# Windows has no SIGHUP.
+_STOPS = tuple(number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP"))
+
 
 def is_better(score: float, best: float) -> bool:
     """Return whether an epoch with this validation Dice replaces the best one.
@@ -48,7 +51,8 @@ class Checkpoints(Callback):
     The best score is the highest mean Dice of the classes that some validation reference has; see ``is_better`` if
     there is none.
 
-    On the first SIGINT or SIGTERM the current step is finished and saved, then ``RunInterruptedError`` is raised.
+    On the first SIGINT, SIGTERM or SIGHUP (of a terminal that is closed) the current step is finished and saved, then
+    ``RunInterruptedError`` is raised.
     A SIGINT after that stops at once; the last complete checkpoint stays. Schedulers may send SIGTERM repeatedly; only
     the first counts.
 
@@ -80,9 +84,11 @@ class Checkpoints(Callback):
         return None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Handle SIGINT and SIGTERM for the duration of the training."""
+        """Handle the signals of a stop for the duration of the training; nohup's SIGHUP stays ignored."""
         self._last_save = time.monotonic()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOPS:
+            if number.name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN:
+                continue
             self._previous_handlers[number] = signal.signal(number, self._request_stop)
 
     def on_train_batch_end(
