@@ -134,10 +134,18 @@ def _train_test_report(draft: Draft, folder: Path, words: Sequence[str]) -> None
         _run_parts(config, cohort, folder, words)
 
 
+def _requests_to_stop() -> tuple[type[BaseException], ...]:
+    from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+    from aunet.training.callbacks.checkpoints import RunInterruptedError
+
+    # For a SIGTERM just before the first step Lightning raises its own, which would be an exit with status 0.
+    return (RunInterruptedError, KeyboardInterrupt, SIGTERMException)
+
+
 def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequence[str]) -> None:
     from aunet.build.tracker import build_tracker
     from aunet.runs.run_record import RunRecord
-    from aunet.training.callbacks.checkpoints import RunInterruptedError
 
     record = RunRecord(folder)
     if mark := mark_job(words):
@@ -147,7 +155,7 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
     try:
         summary = _train_and_score(config, cohort, folder, record, tracker)
         record.end("finished")
-    except (RunInterruptedError, KeyboardInterrupt):
+    except _requests_to_stop():
         record.end("interrupted")
         _log.warning("Stopped. Continue with: %s", resume)
         raise KeyboardInterrupt from None
