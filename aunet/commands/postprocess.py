@@ -42,7 +42,7 @@ def postprocess(arguments: argparse.Namespace) -> None:
 
 
 def _check_is_finished(folder: Path) -> None:
-    """Raise UserError for a run that may still train: its later weights need other steps. No record is no reason."""
+    """Raise UserError for a run that may still train. One without a record passes."""
     from aunet.runs.run_state import read_run_state
 
     status = read_run_state(folder).status

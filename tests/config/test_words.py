@@ -128,7 +128,7 @@ def test_the_home_folder_may_be_written_as_tilde(key: str, written: str) -> None
 
 
 @pytest.mark.parametrize("written", ["$HOME/x", "a/${SCRATCH}", "x$A_1"])
-def test_a_variable_of_the_shell_is_no_path_unless_it_exists(
+def test_a_variable_of_the_shell_is_refused_as_a_path_unless_it_exists(
     written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
