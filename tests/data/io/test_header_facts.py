@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from aunet.data.io.volume import read_grid, read_label, read_volume, write_label
+from aunet.data.io.volume import read_channels, read_grid, read_label, read_volume, write_label
 from aunet.errors import UserError
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(3, 4, 5)

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK
 
 from aunet.data.io.itk_header import check_header
-from aunet.data.io.volume import read_grid, read_volume
+from aunet.data.io.volume import Volume, align, read_grid, read_label, read_volume
 from aunet.errors import UserError
 
 
