@@ -59,7 +59,7 @@ def test_scores_are_written_and_printed(tmp_path: Path, capsys: pytest.CaptureFi
     assert np.isnan(scores.loc[("b", "cube"), "recall"])
     printed = " ".join(capsys.readouterr().out.split())
     assert "0.375 ± 0.530" in printed
-    assert "A class missing from a prediction" in printed
+    assert "of a class missing from a prediction" in printed
 
 
 def test_patients_of_folders_are_not_recorded(tmp_path: Path) -> None:
