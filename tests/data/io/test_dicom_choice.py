@@ -213,7 +213,7 @@ def edited(header: Dataset, index: int, elements: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["IM0099.dcm.gz", "IM0099.gz"])
-def test_a_slice_in_gzip_is_no_companion_of_the_others(name: str, tmp_path: Path) -> None:
+def test_a_dropped_slice_in_gzip_is_refused_with_the_remedy(name: str, tmp_path: Path) -> None:
     write_series(tmp_path, ARRAY, AXIAL)
     last = max(tmp_path.iterdir())
     (tmp_path / name).write_bytes(gzip.compress(last.read_bytes()))
@@ -247,7 +247,7 @@ def test_guessing_the_series_parts_of_one_number_that_form_a_grid_together_are_o
     assert np.array_equal(read_volume(tmp_path).array, ARRAY)
 
 
-def test_header_facts_a_distance_of_slices_that_positions_contradict_is_told(
+def test_header_facts_a_distance_of_slices_that_positions_contradict_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_series(tmp_path, ARRAY, AXIAL, SpacingBetweenSlices="99")

@@ -185,7 +185,7 @@ def test_voxels_that_begin_inside_an_extension_are_read_from_behind_it(
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 @pytest.mark.parametrize("extra", [1, 352, 4096])
-def test_bytes_behind_the_voxels_are_told(
+def test_bytes_behind_the_voxels_are_reported(
     extra: int, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     nibabel.save(nibabel.Nifti1Image(np.ones((3, 4, 5), np.int16), np.eye(4)), tmp_path / "plain.nii")
