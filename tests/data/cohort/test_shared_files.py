@@ -1,7 +1,7 @@
 """Cases that share an image, a label map or content: one patient for the split, with a warning that names them."""
 
-import re
 import gzip
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
