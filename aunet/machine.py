@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -48,6 +49,49 @@ def count_cores() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # on macOS and Windows
         return os.cpu_count() or 1
+
+
+class OtherWork:
+    """The cores that the processes of others keep busy, from the making of this object on; only Linux counts them.
+
+    Args:
+        processes: the folder of Linux's files on processes.
+        own: the number of the process whose work, with that of its descendants, is not that of others; None for this.
+    """
+
+    def __init__(self, processes: Path = Path("/proc"), own: int | None = None) -> None:
+        self._processes, self._own = processes, own or os.getpid()
+        self._start, self._seconds = time.perf_counter(), _others_seconds(self._processes, self._own)
+
+    def busy_cores(self) -> float:
+        """Return their mean number until now; 0 if the system does not count them."""
+        passed, seconds = time.perf_counter() - self._start, _others_seconds(self._processes, self._own)
+        if self._seconds is None or seconds is None or passed == 0:
+            return 0.0
+        return max(0.0, (seconds - self._seconds) / passed)
+
+
+def _others_seconds(processes: Path, own: int) -> float | None:
+    """Return the processor time in seconds, since the machine started, of all but this process and its descendants."""
+    try:
+        ticks = sum(map(int, (processes / "stat").read_text().split(maxsplit=4)[1:4]))  # user, nice, system
+        return (ticks - _ticks_of_descent(processes, own)) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return None
+
+
+def _ticks_of_descent(processes: Path, own: int) -> int:
+    """Return the clock ticks of process ``own`` and of all below it, as those of a tracker, that have not ended."""
+    parents, ticks = dict[int, int](), dict[int, int]()
+    for file in processes.glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended meanwhile
+            fields = file.read_text().rpartition(")")[2].split()
+            process = int(file.parent.name)
+            parents[process], ticks[process] = int(fields[1]), sum(map(int, fields[11:15]))
+    descent = {own}
+    while found := {process for process, parent in parents.items() if parent in descent} - descent:
+        descent |= found
+    return sum(ticks.get(process, 0) for process in descent)
 
 
 def memory_bytes() -> int:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from aunet.classes import IGNORED, Labels
 
-# Logit of what is impossible: its exp is 0 in float32, and it lies within float16.
+# Logit of what is impossible: beside any logit of a network its exp is 0 in float32, and it lies within float16. Minus
+# infinity would turn 0 * log 0 into NaN.
 IMPOSSIBLE = -1e4
 # Bounds of probabilities whose logarithm is taken, as they may underflow to 0 or round to 1.
 _SMALLEST, _LARGEST = 1e-30, 1 - 2.0**-24

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -156,6 +157,24 @@ def test_a_wheel_brings_its_configuration(repository: Path, tmp_path: Path) -> N
         [sys.executable, "-c", program], cwd=installed, capture_output=True, text=True, check=True, timeout=120
     )
     assert process.stdout == "unet\n"
+
+
+@pytest.mark.slow
+def test_a_source_distribution_brings_every_file_and_its_tests(repository: Path, tmp_path: Path) -> None:
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for folder in ("aunet", "conf", "docs", "experiments", "tests"):
+        shutil.copytree(repository / folder, tmp_path / "source" / folder, ignore=ignored)
+    for file in repository.glob("[!.]*"):
+        if file.is_file():
+            shutil.copy(file, tmp_path / "source")
+    wanted = {str(file.relative_to(tmp_path / "source")) for file in (tmp_path / "source").rglob("*") if file.is_file()}
+    program = "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+    words = [sys.executable, "-c", program, str(tmp_path)]
+    subprocess.run(words, cwd=tmp_path / "source", check=True, capture_output=True, timeout=300)
+    [archive] = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as packed:
+        found = {name.partition("/")[2] for name in packed.getnames()}
+    assert {"tests/test_house.py", "train.py", "docs/README.md"} <= wanted <= found
 
 
 def _is_text(entry: object) -> bool:

@@ -71,6 +71,46 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     importlib.reload(aunet.machine)
 
 
+def write_processes(folder: Path, total: str, processes: dict[int, tuple[int, str]]) -> None:
+    """Write the files of Linux that count clock ticks: of the machine, and parent and ticks of each process."""
+    folder.mkdir(exist_ok=True)
+    (folder / "stat").write_text(f"cpu  {total} 900 0 0 0 0 0 0\ncpu0 0 0\n")
+    for process, (parent, ticks) in processes.items():
+        (folder / str(process)).mkdir(exist_ok=True)
+        name = "(a) S 1 2)"  # any process may choose such a name
+        (folder / str(process) / "stat").write_text(f"{process} {name} S {parent} 1 1 0 -1 0 0 0 0 0 {ticks} 20 0 1\n")
+
+
+def test_the_work_of_others_is_that_of_the_machine_without_this_process_and_its_descendants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, second = iter([100.0, 102.0]), os.sysconf("SC_CLK_TCK")
+    monkeypatch.setattr(aunet.machine.time, "perf_counter", lambda: next(clock))
+    write_processes(tmp_path, "300 20 40", {1: (0, "7 7 0 0"), 30: (1, "9 5 0 0"), 20: (1, "40 10 3 2")})
+    others = aunet.machine.OtherWork(tmp_path, own=20)
+    own = {20: (1, f"{40 + second} 10 3 2"), 21: (20, f"5 {second} 0 0"), 22: (21, f"0 0 {second} 5")}
+    write_processes(tmp_path, f"{300 + 5 * second} 20 {50 + second}", own)
+    assert others.busy_cores() == pytest.approx((6 - 3) / 2)
+
+
+def test_a_system_without_such_files_counts_no_other_work(tmp_path: Path) -> None:
+    assert aunet.machine.OtherWork(tmp_path).busy_cores() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the processor time of others")
+def test_a_busy_process_of_ones_own_is_not_the_work_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 0.0, 1.0, 1.0])
+    monkeypatch.setattr(aunet.machine.time, "perf_counter", lambda: next(clock))
+    code = "import time\nwhile time.process_time() < 1: pass\nprint(flush=True); input()"
+    apart = aunet.machine.OtherWork(own=2**31)  # no such process: all work is that of others
+    others = aunet.machine.OtherWork()
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as busy:
+        assert busy.stdout is not None
+        busy.stdout.readline()
+        assert apart.busy_cores() - others.busy_cores() >= 0.9
+        busy.kill()
+
+
 @pytest.mark.usefixtures("bare")
 def test_facts_have_a_value_where_the_system_reports_none() -> None:
     assert aunet.machine.count_cores() == (os.cpu_count() or 1)

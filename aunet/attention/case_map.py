@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from aunet.inference.window_layout import Triple, WindowLayout
+from aunet.inference.stitching import cell_size
+from aunet.inference.window_layout import Box, Triple, WindowLayout
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class CaseMap:
     """
 
     values: Tensor
-    inside: tuple[slice, slice, slice]
+    inside: Box
     cell_size: Triple
     offset: Triple
 
@@ -47,22 +48,12 @@ class CaseMap:
 
 def case_map(values: Tensor, layout: WindowLayout) -> CaseMap:
     """Return ``values`` (maps, *cells) that span the whole padded image of ``layout``."""
-    axes = list(zip(layout.padded_size, values.shape[1:], layout.before, layout.size, strict=True))
-    cells = [padded // number for padded, number, _, _ in axes]
-    first, second, third = (
-        slice(before // cell, -(-(before + size) // cell))
-        for (_, _, before, size), cell in zip(axes, cells, strict=True)
-    )
-    offsets = [before // cell * cell - before for (_, _, before, _), cell in zip(axes, cells, strict=True)]
-    return CaseMap(values, (first, second, third), _triple(cells), _triple(offsets))
+    cells = cell_size(values, layout.padded_size)
+    inside, offset = layout.cells_over_image(cells)
+    return CaseMap(values, inside, cells, offset)
 
 
 def resized(values: Tensor, shape: tuple[int, ...], *, is_binary: bool = False) -> Tensor:
     """Stretch ``values`` (maps, h, w, d) to ``shape``: linearly, or to the nearest cell if they are 0 or 1."""
     mode = "nearest-exact" if is_binary else "trilinear"
     return torch.nn.functional.interpolate(values[None], size=shape, mode=mode)[0]
-
-
-def _triple(values: list[int]) -> Triple:
-    first, second, third = values
-    return first, second, third

@@ -22,7 +22,7 @@ from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import WindowLayout
 from aunet.networks import UNet
 from aunet.networks.inspection.cost import first_tensor
-from aunet.networks.slice_by_slice import unwrap
+from aunet.networks.slice_by_slice import as_volumes, unwrap
 
 Layers = Mapping[str, nn.Module]
 
@@ -137,13 +137,8 @@ class _ClassActivation(nn.Module):
         for key, (name, [kept]) in enumerate(features.items(), start=1):
             with torch.autocast(kept.device.type, enabled=False):
                 values = torch.einsum("kc,bc...->bk...", self._weights[name], kept.float())
-            maps[key] = values if values.ndim == image.ndim else _as_volumes(values, image)
+            maps[key] = values if values.ndim == image.ndim else as_volumes(values, image)
         return logits, maps
-
-
-def _as_volumes(slices: Tensor, volumes: Tensor) -> Tensor:
-    """Reshape the maps of a 2D network, (B * D, K, h, w) -> (B, K, h, w, D), with B and D of ``volumes``."""
-    return torch.unflatten(slices, 0, (volumes.shape[0], volumes.shape[-1])).movedim(1, -1)
 
 
 def _coarsest_layer(network: nn.Module, image: Tensor) -> tuple[str, nn.Module]:

@@ -16,9 +16,9 @@ from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.inference.sliding_window import VolumePrediction
 from aunet.inference.window_layout import Triple, WindowLayout
-from aunet.networks import GridGate, HardGate, UNet
+from aunet.networks import HardGate, UNet
 from aunet.networks.gates import IdentitySkip
-from aunet.networks.protocols import AttentionNetwork
+from aunet.networks.protocols import AttentionNetwork, NormalizedGate, ReplaceableGate
 from aunet.networks.slice_by_slice import unwrap
 
 
@@ -40,30 +40,31 @@ class CasePrediction:
     maps: Mapping[GateKey, CaseMap]
 
 
-def gates_of(network: nn.Module) -> dict[GateKey, GridGate]:
+def gates_of(network: nn.Module) -> dict[GateKey, ReplaceableGate]:
     """Return the gates of ``network``, coarsest level last; empty if it gates no skip.
 
     Raises:
-        UserError: for a gate of the user's own, whose coefficients cannot be reached.
+        UserError: for a gate of the user's own whose coefficients cannot be reached.
     """
     inner = unwrap(network)
     if not isinstance(inner, UNet):
         return {}
-    gates: dict[GateKey, GridGate] = {}
+    gates: dict[GateKey, ReplaceableGate] = {}
     for level, skip in enumerate(inner.skips, start=1):
-        found = [module for module in skip.modules() if isinstance(module, GridGate)]
+        found = [module for module in skip.modules() if isinstance(module, ReplaceableGate)]
         if not found and not isinstance(skip, IdentitySkip):
             raise UserError(
                 f"level {level} is gated by {type(skip).__name__}, whose coefficients cannot be replaced. Derive the"
-                " gate from aunet.networks.GridGate, or pass its coefficients through such an `applied` module."
+                " gate from aunet.networks.GridGate, or pass its coefficients through self.applied = nn.Identity()."
             )
         gates |= {GateKey(level, number): gate for number, gate in enumerate(found, start=1)}
     return gates
 
 
-def kind_of(gate: GridGate) -> GateKind:
+def kind_of(gate: ReplaceableGate) -> GateKind:
     """Return the properties of ``gate`` that interventions respect."""
-    return GateKind(isinstance(gate, HardGate), gate.is_normalized_over_space)
+    is_softmax = isinstance(gate, NormalizedGate) and gate.is_normalized_over_space
+    return GateKind(isinstance(gate, HardGate), is_softmax)
 
 
 class GateProbe:
@@ -127,7 +128,7 @@ class RememberingProbe(GateProbe):
 
 def layout_of(predictor: Predictor, image: Tensor) -> WindowLayout:
     """Return the windows in which ``predictor`` predicts ``image`` (C, H, W, D)."""
-    return predictor.window.lay_out(image.shape[1:])
+    return predictor.inferer.lay_out(image.shape[1:])
 
 
 def _over_image(values: Tensor, layout: WindowLayout) -> Tensor:
@@ -139,7 +140,7 @@ def _over_image(values: Tensor, layout: WindowLayout) -> Tensor:
 class _WindowedNetwork(nn.Module):
     """A network that runs over the windows of one case in the order of their layout, as ``predict_volume`` does."""
 
-    def __init__(self, network: nn.Module, gates: Mapping[GateKey, GridGate]) -> None:
+    def __init__(self, network: nn.Module, gates: Mapping[GateKey, ReplaceableGate]) -> None:
         super().__init__()
         self.network = network
         self._gates = gates

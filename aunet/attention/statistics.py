@@ -31,11 +31,17 @@ def label_fractions(
     spanning = [extent / cells for extent, cells in zip(classes.shape, grid, strict=True)]
     sizes = spanning if cell_size is None else cell_size
     starts = [0.0] * classes.ndim if offset is None else offset
-    pooled: FloatArray = np.equal.outer(np.arange(num_classes), classes).astype(np.float64)
-    for axis, (cells, size, start) in enumerate(zip(grid, sizes, starts, strict=True), start=1):
-        overlaps = _cell_overlaps(cells, size, start, pooled.shape[axis])
-        pooled = np.moveaxis(np.tensordot(overlaps, pooled, axes=(1, axis)), 0, axis)
-    return pooled
+    axes = zip(grid, sizes, starts, classes.shape, strict=True)
+    overlaps = [_cell_overlaps(*axis) for axis in axes]
+    fractions: FloatArray = np.zeros((num_classes, *grid))
+    for value in range(num_classes):  # one at a time: the whole one-hot label takes 8 bytes a voxel for each class
+        if not (is_inside := classes == value).any():
+            continue
+        share = is_inside.astype(np.float64)
+        for axis, overlap in enumerate(overlaps):
+            share = np.moveaxis(np.tensordot(overlap, share, axes=(1, axis)), 0, axis)
+        fractions[value] = share
+    return fractions
 
 
 def attention_statistics(

@@ -10,9 +10,10 @@ from hydra.utils import get_object, instantiate
 
 from aunet.build.preprocessing import apply_given_modality, check_lengths, decide_intensity_facts
 from aunet.config.draft import Draft, compose_draft
+from aunet.config.hydra_keys import SEARCH_PATH
 from aunet.config.schema import DataConfig, DatasetFacts, RunConfig, TargetNode
 from aunet.config.trust import SOURCE_ALONE
-from aunet.config.words import names_dataset, path_of
+from aunet.config.words import key_of, names_dataset, path_of
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.foreign_cases import with_foreign_cases
 from aunet.data.cohort.groups import groups_by_name
@@ -25,14 +26,38 @@ from aunet.errors import UserError
 from aunet.training.hardware import check_can_be_sharded
 
 
-def build_cohort(data: DataConfig) -> Cohort:
+def build_cohort(data: DataConfig, trusted_modules: Sequence[str] = ()) -> Cohort:
     """Return the cases that ``data`` names.
+
+    Args:
+        data: the settings of the dataset.
+        trusted_modules: Python packages of the user's own that the words of ``data.test_on`` may name.
 
     Raises:
         UserError: if there are none, or a file is missing or does not fit the others.
     """
     cohort = selected_cohort(_build_source(data), data.cases, data.on_error)
-    return cohort if data.test_on is None else with_foreign_cases(cohort, _build_tested(data.test_on), data.test_on)
+    if data.test_on is None:
+        return cohort
+    return with_foreign_cases(cohort, build_cohort(compose_tested(data.test_on, trusted_modules)), data.test_on)
+
+
+def compose_tested(words: list[str], trusted_modules: Sequence[str] = ()) -> DataConfig:
+    """Return the settings of the dataset that ``words``, those of ``data.test_on``, name as on the command line.
+
+    Raises:
+        UserError: for a word that sets something else than a dataset or the folders of its YAML files.
+    """
+    of_dataset = [word for word in words if key_of(word) != SEARCH_PATH]
+    if not of_dataset or not all(names_dataset([word]) for word in of_dataset):
+        raise UserError(
+            f"data.test_on={words}: name another dataset as on the command line, by settings of data alone:"
+            ' \'data.test_on=["data=NAME","data.root=FOLDER"]\'.'
+        )
+    data = compose_draft([*words, f"trusted_modules=[{','.join(trusted_modules)}]"], SOURCE_ALONE).data
+    if data.test_on is not None:
+        raise UserError(f"data.test_on={words}: the other dataset cannot have a data.test_on itself. Leave it out.")
+    return data
 
 
 def build_listed_cohort(data: DataConfig) -> Cohort:
@@ -41,12 +66,12 @@ def build_listed_cohort(data: DataConfig) -> Cohort:
     return selected_cohort(_build_source(data), data.cases, "stop")
 
 
-def describe_cohort(data: DataConfig) -> Cohort:
+def describe_cohort(data: DataConfig, trusted_modules: Sequence[str] = ()) -> Cohort:
     """Return the cohort of ``build_cohort``, making phantoms only if spacing or patch size depends on their files."""
     is_phantom = data.root is None and "num_phantoms" in data.source
     if is_phantom and data.spacing is not None and data.patch_size is not None:
         return apply_given_modality(_build_listed(data, are_phantoms_made=False), data)
-    return build_cohort(data)
+    return build_cohort(data, trusted_modules)
 
 
 def fill_in_facts(draft: Draft, cohort: Cohort) -> RunConfig:
@@ -148,19 +173,6 @@ def _plan_patches(draft: Draft, cohort: Cohort) -> PatchPlan:
         begun.patch_size if is_begun("patch_size") else wanted.patch_size,
         begun.batch_size if is_begun("batch_size") else wanted.batch_size,
     )
-
-
-def _build_tested(words: list[str]) -> Cohort:
-    """Return the cases of the dataset that ``words`` name, as on the command line."""
-    if not names_dataset(words) or not all(names_dataset([word]) for word in words):
-        raise UserError(
-            f"data.test_on={words}: name another dataset as on the command line, by settings of data alone:"
-            ' \'data.test_on=["data=NAME","data.root=FOLDER"]\'.'
-        )
-    data = compose_draft(words, SOURCE_ALONE).data
-    if data.test_on is not None:
-        raise UserError(f"data.test_on={words}: the other dataset cannot have a data.test_on itself. Leave it out.")
-    return build_cohort(data)
 
 
 def _build_listed(data: DataConfig, **arguments: bool) -> Cohort:

@@ -138,7 +138,7 @@ def load_run(
         network=network,
         preprocessing=build_preprocessing(config.data, config.dataset),
         labels=config.dataset.labels,
-        window=build_inferer(config, network, choice.autocast_type),
+        inferer=build_inferer(config, network, choice.autocast_type),
         precision=choice.precision,
         channels_last=choice.is_channels_last,
         device=device or training_device(choice),

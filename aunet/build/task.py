@@ -128,7 +128,7 @@ def build_task(
         optimizer=fused_where_possible(factory) if choice.is_fused else factory,
         schedule=build_schedule(config.optimizer, config.trainer),
         progress=clock.share_of_epochs if counts_epochs(config.optimizer) else clock.progress,
-        window=build_validation_inferer(config, network, choice.autocast_type),
+        inferer=build_validation_inferer(config, network, choice.autocast_type),
         augmentation=augmentation,
         seed=config.seed,
         is_channels_last=choice.is_channels_last,

@@ -192,7 +192,7 @@ def build_recorder(
     return AttentionRecorder(
         RunFolder(folder).attention.path,
         [ValidationImage(case["case_id"], case["image"], case["label"].numpy(), case["spacing"]) for case in shown],
-        predict=lambda network, case: task.predict_watched(case.case_id, case.image).coefficients,
+        predict=lambda network, case: task.watched_coefficients(case.case_id, case.image),
         labels=data.cohort.labels,
         patch_size=patch_size,
         max_epochs_kept=attention.max_epochs_kept,

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aunet.commands.shared_options import add_output, add_trust, check_output
-from aunet.config.words import path_of
+from aunet.commands.shared_options import add_output, add_trust, check_output, path_argument
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +22,9 @@ _MOST_ROUNDS, _FEWEST_ROUNDS, _TIMING_SECONDS = 5, 3, 1.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet compare``."""
-    parser.add_argument("runs", nargs="+", type=path_of, metavar="RUN", help="run folders; the first is the baseline")
+    parser.add_argument(
+        "runs", nargs="+", type=path_argument, metavar="RUN", help="run folders; the first is the baseline"
+    )
     add_output(parser, "folder for the tables")
     add_trust(parser)
     parser.add_argument(

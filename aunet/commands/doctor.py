@@ -3,12 +3,13 @@
 import json
 import sys
 from argparse import ArgumentParser
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from aunet.commands.shared_options import parse_words
+from aunet.commands.shared_options import check_output, parse_words, path_argument
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,29 +21,38 @@ if TYPE_CHECKING:
     from aunet.doctor.proposals import ProposedSetting
 
 
+@dataclass(frozen=True)
+class _Diagnosis:
+    """One examined dataset: its cases, what was found, the settings that fit, and the folder of its files.
+
+    The dataset ``is_tested`` only, that of ``data.test_on``, or the run's own.
+    """
+
+    cohort: "Cohort"
+    examination: "Examination"
+    settings: "Sequence[ProposedSetting]"
+    output: Path
+    num_pictures: int
+    is_tested: bool = False
+
+
 def doctor(words: Sequence[str]) -> None:
     """Examine the data that the Hydra overrides in ``words`` name; raise UserError if a case cannot be used."""
     options, overrides = parse_words(_parser(), words)
     from aunet.config.draft import compose_draft
-    from aunet.config.words import path_of
-    from aunet.doctor.case_picture import draw_suspicious
-    from aunet.doctor.remarks import readers_kept_quiet
 
     draft = compose_draft([*overrides, "data.on_error=skip"])
-    output = path_of(options.output or f"outputs/{draft.data.name}/doctor")
-    with readers_kept_quiet():
-        cohort, examination = _examine(draft.data)
-        pictures = draw_suspicious(cohort, examination, _explicit_window(draft.data), output / "pictures")
-        settings = _proposed_settings(draft, cohort, examination)
-    lines = [f"Written to {output}: doctor.json, findings.csv" + (f", {len(pictures)} pictures" if pictures else "")]
-    if options.fix:
-        lines.append(_write_fixes(output / "fixes.json", cohort, examination))
-    content = _write(output, cohort, examination, settings)
+    output: Path = options.output or Path("outputs") / draft.data.name / "doctor"
+    check_output(output)
+    own, *others = _diagnose(draft, output)
+    content = _write(own, {"test_on": _write(others[0])} if others else {})
+    lines = [_list_files(found, is_fixed=options.fix) for found in (own, *others)]
     if options.json:
         sys.stdout.write(json.dumps(content, indent=2) + "\n")
     else:
-        _show(cohort, examination, settings, lines)
-    _raise_if_serious(output, examination, is_fixed=options.fix)
+        for found, of_found in zip((own, *others), lines, strict=True):
+            _show(found, of_found)
+    _raise_if_serious([own, *others], draft.data.test_on or (), is_fixed=options.fix)
 
 
 def _parser() -> ArgumentParser:
@@ -52,12 +62,46 @@ def _parser() -> ArgumentParser:
         " dataset are only read. The exit status is 2 if a case cannot be used.",
         epilog="Settings are Hydra overrides, the same as for training: data=ct150 data.root=/scans.",
     )
-    parser.add_argument("--output", metavar="DIR", help="folder of the findings; by default outputs/<data>/doctor")
+    parser.add_argument(
+        "--output", type=path_argument, metavar="DIR", help="folder of the findings; by default outputs/<data>/doctor"
+    )
     parser.add_argument("--json", action="store_true", help="print the content of doctor.json instead of tables")
     parser.add_argument(
         "--fix", action="store_true", help="write fixes.json: cases to leave out, values to map; data.fixes= takes it"
     )
     return parser
+
+
+def _diagnose(draft: "Draft", output: Path) -> "list[_Diagnosis]":
+    """Return what is found in the dataset and, if ``data.test_on`` names one, in the other that is tested."""
+    from aunet.build.data import compose_tested
+    from aunet.doctor.case_picture import draw_suspicious
+    from aunet.doctor.remarks import readers_kept_quiet
+
+    datasets = [(draft.data, output)]
+    if draft.data.test_on is not None:
+        tested = compose_tested(draft.data.test_on, draft.trusted_modules)
+        datasets.append((replace(tested, on_error="skip"), output / "test_on"))
+    found: list[_Diagnosis] = []
+    with readers_kept_quiet():
+        for data, folder in datasets:
+            cohort, examination = _examine(data)
+            pictures = draw_suspicious(cohort, examination, _explicit_window(draft.data), folder / "pictures")
+            settings = [] if found else _proposed_settings(draft, cohort, examination)
+            found.append(_Diagnosis(cohort, examination, settings, folder, len(pictures), is_tested=bool(found)))
+    return found
+
+
+def _list_misfits(own: _Diagnosis, others: Sequence[_Diagnosis], words: Sequence[str]) -> list[str]:
+    """Return why a network of the dataset cannot be tested on the other one, which ``words`` name."""
+    from aunet.data.cohort.foreign_cases import with_foreign_cases
+
+    try:
+        for other in others:
+            with_foreign_cases(own.cohort, other.cohort, words)
+    except UserError as error:
+        return [str(error)]
+    return []
 
 
 def _examine(data: "DataConfig") -> "tuple[Cohort, Examination]":
@@ -107,73 +151,86 @@ def _explicit_window(data: "DataConfig") -> tuple[float, float] | None:
     return None if window is None or isinstance(window, str) else (float(window[0]), float(window[1]))
 
 
-def _statistics(cohort: "Cohort", examination: "Examination") -> "CohortStatistics | None":
+def _statistics(found: _Diagnosis) -> "CohortStatistics | None":
     """Return the fingerprint of the usable cases; None if no case is usable."""
     from aunet.doctor.cohort_statistics import cohort_statistics
 
+    examination = found.examination
     facts = [case for case in examination.facts if case.case_id not in examination.unusable]
-    return cohort_statistics(facts, cohort) if facts else None
+    return cohort_statistics(facts, found.cohort) if facts else None
 
 
-def _show(
-    cohort: "Cohort", examination: "Examination", settings: "Sequence[ProposedSetting]", lines: Sequence[str]
-) -> None:
+def _show(found: _Diagnosis, lines: Sequence[str]) -> None:
     from aunet.doctor.finding_tables import finding_table, settings_table, statistics_tables
     from aunet.terminal import table_console
 
-    console, statistics = table_console(), _statistics(cohort, examination)
-    title = f"Doctor: {cohort.description}"
-    console.print(finding_table(examination.findings, len(cohort.cases), title, cohort.root))
+    console, statistics, cohort = table_console(), _statistics(found), found.cohort
+    title = f"Doctor{', data.test_on' if found.is_tested else ''}: {cohort.description}"
+    console.print(finding_table(found.examination.findings, len(cohort.cases), title, cohort.root))
     if statistics is not None:
-        console.print(*statistics_tables(statistics), sep="\n")
-        console.print(settings_table([(setting.override, setting.reason) for setting in settings]))
-        _say(" ".join(setting.override for setting in settings))
+        for table in statistics_tables(statistics):
+            console.print("", table, sep="\n")
+    if statistics is not None and not found.is_tested:
+        console.print("", settings_table([(setting.override, setting.reason) for setting in found.settings]), sep="\n")
+        _say(" ".join(setting.override for setting in found.settings))
     for line in lines:
         _say(line)
 
 
-def _write(
-    output: Path, cohort: "Cohort", examination: "Examination", settings: "Sequence[ProposedSetting]"
-) -> dict[str, object]:
-    """Write the findings to ``output`` and return the content of doctor.json."""
+def _write(found: _Diagnosis, further: Mapping[str, object] = MappingProxyType({})) -> dict[str, object]:
+    """Write the findings, with ``further`` facts, to their folder and return the content of doctor.json."""
     from aunet.doctor.finding_files import write_findings
 
-    statistics = _statistics(cohort, examination)
+    statistics = _statistics(found)
     summary = {
-        "data": cohort.description,
-        "num_cases": len(cohort.cases),
+        "data": found.cohort.description,
+        "num_cases": len(found.cohort.cases),
         "fingerprint": asdict(statistics) if statistics else None,
-        "proposed": {setting.override: setting.reason for setting in settings},
+        "proposed": {setting.override: setting.reason for setting in found.settings},
+        **further,
     }
-    return write_findings(output, examination.findings, examination.facts, summary)
+    return write_findings(found.output, found.examination.findings, found.examination.facts, summary)
 
 
-def _write_fixes(path: Path, cohort: "Cohort", examination: "Examination") -> str:
-    """Write the fixes to ``path`` and return the line that reports them."""
+def _list_files(found: _Diagnosis, *, is_fixed: bool) -> list[str]:
+    """Return the lines that report the files in the folder of the findings; write the fixes first if they are asked."""
+    pictures = f", {found.num_pictures} pictures" if found.num_pictures else ""
+    lines = [f"Written to {found.output}: doctor.json, findings.csv{pictures}"]
+    return [*lines, _write_fixes(found)] if is_fixed else lines
+
+
+def _write_fixes(found: _Diagnosis) -> str:
+    """Write the fixes to ``fixes.json`` and return the line that reports them."""
     from aunet.data.cohort.selection import write_fixes
     from aunet.doctor.finding import NOT_LISTED
     from aunet.doctor.proposals import propose_fixes
 
-    fixes = propose_fixes(examination, cohort)
+    path, fixes = found.output / "fixes.json", propose_fixes(found.examination, found.cohort)
     write_fixes(path, fixes)
-    is_some_unlisted = any(finding.kind is NOT_LISTED for finding in examination.findings)
+    is_some_unlisted = any(finding.kind is NOT_LISTED for finding in found.examination.findings)
     words = f"data.fixes={path.resolve()}" + (" data.on_error=skip" if is_some_unlisted else "")
     values = ", ".join(f"{value} is {name}" for value, name in fixes.class_of_value.items()) or "none"
-    return f"Fixes: {len(fixes.leave_out)} cases to leave out, values to map: {values}. Train with {words}"
+    use = f"Add to the words of data.test_on: {words}" if found.is_tested else f"Train with {words}"
+    return f"Fixes: {len(fixes.leave_out)} cases to leave out, values to map: {values}. {use}"
 
 
-def _raise_if_serious(output: Path, examination: "Examination", *, is_fixed: bool) -> None:
+def _raise_if_serious(diagnoses: Sequence[_Diagnosis], words: Sequence[str], *, is_fixed: bool) -> None:
+    """Raise UserError for unusable cases, and if the dataset that data.test_on (``words``) names does not fit."""
     from aunet.doctor.finding import MISSING_PACKAGE, NOT_LISTED
 
-    if needs := [found.message for found in examination.findings if found.kind is MISSING_PACKAGE]:
-        raise UserError("\n".join(f"A package is missing for {need}" for need in needs))
-    num_cases = len(examination.unusable - {""}) + sum(found.kind is NOT_LISTED for found in examination.findings)
-    if num_cases:
-        cases = "1 case" if num_cases == 1 else f"{num_cases} cases"
-        remedy = (
-            "or train with the fixes" if is_fixed else "or let --fix write a file for data.fixes that leaves them out"
-        )
-        raise UserError(f"{cases} cannot be used; see above and {output / 'doctor.json'}. Mend the files, {remedy}.")
+    remedy = "or train with the fixes" if is_fixed else "or let --fix write a file for data.fixes that leaves them out"
+    reasons: list[str] = []
+    for found in diagnoses:
+        findings, unusable = found.examination.findings, found.examination.unusable
+        if needs := [finding.message for finding in findings if finding.kind is MISSING_PACKAGE]:
+            raise UserError("\n".join(f"A package is missing for {need}" for need in needs))
+        if num_cases := len(unusable - {""}) + sum(finding.kind is NOT_LISTED for finding in findings):
+            cases = ("1 case" if num_cases == 1 else f"{num_cases} cases") + " of data.test_on" * found.is_tested
+            reasons.append(
+                f"{cases} cannot be used; see above and {found.output / 'doctor.json'}. Mend the files, {remedy}."
+            )
+    if reasons := [*reasons, *_list_misfits(diagnoses[0], diagnoses[1:], words)]:
+        raise UserError("\n".join(reasons))
 
 
 def _say(text: str) -> None:

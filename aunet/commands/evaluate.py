@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aunet.classes import describe_classes
-from aunet.commands.shared_options import add_config_dir, add_output, add_trust, check_config_dir_used, check_output
+from aunet.commands.shared_options import add_output, add_own_parts, check_config_dir_used, check_output, path_argument
 from aunet.config.words import names_dataset, path_of
 from aunet.errors import UserError
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet evaluate``."""
     parser.add_argument(
         "predictions",
-        type=path_of,
+        type=path_argument,
         metavar="PREDICTIONS",
         help="folder of predicted label maps, or a CSV file of pairs: columns prediction, reference and,"
         " if known, case_id and patient",
@@ -43,8 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of reference label maps, or a dataset: data=amos22 data.root=FOLDER",
     )
     add_output(parser, "folder for the scores")
-    add_trust(parser)
-    add_config_dir(parser)
+    add_own_parts(parser)
     parser.add_argument(
         "--classes",
         nargs="+",
@@ -72,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--probabilities",
-        type=path_of,
+        type=path_argument,
         metavar="DIR",
         help="also score the calibration (Brier, ECE) of the probabilities in DIR, as aunet predict --probabilities"
         " writes them",

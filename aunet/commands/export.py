@@ -3,15 +3,14 @@
 import argparse
 import logging
 
-from aunet.commands.shared_options import add_output, add_trust
-from aunet.config.words import path_of
+from aunet.commands.shared_options import add_output, add_trust, check_output, path_argument
 
 _logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet export``."""
-    parser.add_argument("run", type=path_of, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("run", type=path_argument, metavar="RUN", help="folder of a trained run")
     add_output(parser, "folder of the exported files; each format gets a folder in it")
     add_trust(parser)
     parser.add_argument(
@@ -24,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--scan",
         nargs="+",
         default=(),
-        type=path_of,
+        type=path_argument,
         metavar="FILE",
         help="scan to check the files on, or a file per channel; by default a validation case, else a generated volume",
     )
@@ -33,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def export(arguments: argparse.Namespace) -> None:
     """Write each format and log the share of voxels on which it agrees with aunet."""
+    check_output(arguments.output)
     from aunet.pipeline.export import export_run
 
     exported = export_run(

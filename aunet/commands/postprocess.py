@@ -4,15 +4,16 @@ import argparse
 import logging
 
 from aunet.commands.predict import check_device
-from aunet.commands.shared_options import add_trust
-from aunet.config.words import path_of
+from aunet.commands.shared_options import add_trust, path_argument
 
 _logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet postprocess``."""
-    parser.add_argument("run", type=path_of, metavar="RUN", help="folder of a finished run, with its data at hand")
+    parser.add_argument(
+        "run", type=path_argument, metavar="RUN", help="folder of a finished run, with its data at hand"
+    )
     add_trust(parser)
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda or cuda:N; without it a GPU if there is one")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aunet.commands.shared_options import add_config_dir, add_output, add_trust, check_config_dir_used, check_output
+from aunet.commands.shared_options import add_output, add_own_parts, check_config_dir_used, check_output, path_argument
 from aunet.config.words import is_setting, key_of, names_dataset, path_of
 from aunet.errors import UserError
 from aunet.messages import counted
@@ -26,11 +26,10 @@ _INPUT_HELP = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet predict``."""
-    parser.add_argument("run", type=path_of, metavar="RUN", help="folder of a trained run")
+    parser.add_argument("run", type=path_argument, metavar="RUN", help="folder of a trained run")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help=_INPUT_HELP)
     add_output(parser, "folder for the label maps")
-    add_trust(parser)
-    add_config_dir(parser)
+    add_own_parts(parser)
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--overwrite", action="store_true", help="replace label maps that are there already")
     existing.add_argument(
@@ -42,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", metavar="NAME", help="of the label maps: nii.gz, nii, nrrd, mha or dicom-seg; by default the scan's"
     )
     parser.add_argument(
-        "--segment-codes", type=path_of, metavar="FILE", help="JSON with coded names of classes for dicom-seg"
+        "--segment-codes", type=path_argument, metavar="FILE", help="JSON with coded names of classes for dicom-seg"
     )
     parser.add_argument("--probabilities", action="store_true", help="also write a volume for each class")
     parser.add_argument("--uncertainty", action="store_true", help="also write entropy and mutual information (nats)")

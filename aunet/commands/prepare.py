@@ -15,11 +15,13 @@ def prepare(words: Sequence[str]) -> None:
     from aunet.config.draft import compose_draft
     from aunet.data.cohort.faulty_cases import without_faulty
     from aunet.messages import gigabytes
+    from aunet.pipeline.places import check_cache
     from aunet.reporting.tables import PaperTable
     from aunet.terminal import table_console
 
     draft = compose_draft(overrides)
-    cohort = build_cohort(draft.data)
+    check_cache(draft.data)
+    cohort = build_cohort(draft.data, draft.trusted_modules)
     config = fill_in_facts(draft, cohort)
     splits = build_splits(config.data, cohort)
     config = fill_in_intensities(config, cohort, splits)

@@ -3,8 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from aunet.commands.shared_options import add_output, add_trust, check_output
-from aunet.config.words import path_of
+from aunet.commands.shared_options import add_output, add_trust, check_output, path_argument
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ _TARGETS = ("all", "level", "gate")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``aunet probe``."""
-    parser.add_argument("run", type=path_of, metavar="RUN", help="folder of a finished run of an attention model")
+    parser.add_argument("run", type=path_argument, metavar="RUN", help="folder of a finished run of an attention model")
     add_output(parser, "folder for tables and pictures; one in RUN joins its report")
     add_trust(parser)
     parser.add_argument("--cases", choices=("validation", "test"), default="test", help="which cases; test by default")
@@ -44,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--against",
-        type=path_of,
+        type=path_argument,
         metavar="RUN",
         help="run of the same model on permuted labels, whose maps must differ",
     )
     parser.add_argument(
-        "--unet", type=path_of, metavar="RUN", help="run of a U-Net (any network) whose Grad-CAM is scored too"
+        "--unet", type=path_argument, metavar="RUN", help="run of a U-Net (any network) whose Grad-CAM is scored too"
     )
     parser.add_argument("--pictures", type=int, default=3, metavar="N", help="cases to picture; 3 by default")
     parser.add_argument(

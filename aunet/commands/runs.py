@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aunet.config.words import path_of
+from aunet.commands.shared_options import path_argument
 from aunet.errors import UserError
 from aunet.runs.run_folder import is_run_folder
 
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folder",
         nargs="?",
-        type=path_of,
+        type=path_argument,
         default=Path("outputs"),
         metavar="FOLDER",
         help="where to look; outputs by default",

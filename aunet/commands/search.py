@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aunet.commands.shared_options import parse_words
+from aunet.commands.shared_options import check_new_runs, parse_words
 from aunet.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def search(words: Sequence[str]) -> None:
     for name in ("trials", "jobs"):
         if getattr(options, name) < 1:
             raise UserError(f"--{name} {getattr(options, name)}: a search needs at least one.")
+    check_new_runs(overrides, "a search")
     try:
         from aunet.sweeps.search_space import read_search_space
     except ModuleNotFoundError as error:

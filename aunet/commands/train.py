@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from aunet.commands.shared_options import parse_words
+from aunet.commands.shared_options import check_new_runs, parse_words
 from aunet.config.printing import split_cfg
 from aunet.config.words import last_value, parse_word
 from aunet.errors import UserError
@@ -18,12 +18,13 @@ def train(words: Sequence[str]) -> None:
     for word, is_given in (("--info", options.info), ("--cfg", part is not None)):
         if options.multirun and is_given:
             raise UserError(f"-m with {word}: {word} concerns a single run. Leave -m out.")
-    _check_place(overrides, is_sweep=options.multirun)
     if options.multirun:
         from aunet.commands.sweep import run_sweep
 
+        check_new_runs(overrides, "a sweep")
         run_sweep(overrides, options.jobs)
         return
+    _check_place(overrides)
     if options.jobs is not None:
         raise UserError(f"--jobs {options.jobs}: sets how many jobs of a sweep run at once. Add -m, or leave it out.")
     from aunet.pipeline.configuration import configure_for_costs, configure_run
@@ -42,12 +43,10 @@ def train(words: Sequence[str]) -> None:
     start_run(draft, folder, overrides)
 
 
-def _check_place(words: Sequence[str], *, is_sweep: bool) -> None:
-    """Raise UserError for a folder or launcher that only a sweep has, and for one that only a single run has."""
+def _check_place(words: Sequence[str]) -> None:
+    """Raise UserError for a folder or launcher that only a sweep has."""
     for word in map(parse_word, words):
-        if is_sweep and word.key == "hydra.run.dir":
-            raise UserError(f"{word.text}: a sweep has a folder for each job. Write hydra.sweep.dir, or leave -m out.")
-        if not is_sweep and word.key.startswith(("hydra.sweep.", "hydra/launcher", "hydra.launcher", "hydra.sweeper")):
+        if word.key.startswith(("hydra.sweep.", "hydra/launcher", "hydra.launcher", "hydra.sweeper")):
             raise UserError(f"{word.text}: a setting of sweeps, without effect here. Add -m, or leave it out.")
 
 

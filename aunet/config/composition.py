@@ -36,7 +36,7 @@ from aunet.config.overrides import (
 from aunet.config.schema import Plain, RunConfig
 from aunet.config.trust import check_targets
 from aunet.config.validation import check_rules, convert_types, list_known_keys, type_of_key
-from aunet.config.words import key_of
+from aunet.config.words import check_paths, key_of, quote
 from aunet.errors import UserError
 
 
@@ -47,6 +47,7 @@ def compose_config(overrides: Sequence[str], config_folder: Path | None = None) 
         UserError: if an override has an unknown key, option or type, naming it and the nearest known one.
     """
     check_hydra_words(overrides)
+    check_paths(overrides)
     own_folders, words = _split_search_path(overrides)
     with _config_loader(config_folder, own_folders) as loader:
         parsed = parse_overrides(words, loader)
@@ -61,6 +62,7 @@ def compose_config(overrides: Sequence[str], config_folder: Path | None = None) 
     check_hydra_values(to_plain(hydra_keys))
     config = OmegaConf.create({**to_plain(convert_types(composed)), "hydra": hydra_keys})
     use_present_names(config)
+    _pass_on_folders(config, own_folders)
     OmegaConf.set_struct(config, True)
     return config
 
@@ -90,6 +92,13 @@ def use_present_names(config: DictConfig) -> None:
     for key, text in strings_in(OmegaConf.to_container(config)):
         if key.endswith("._target_") and present_name(text) != text:
             OmegaConf.update(config, key, present_name(text))
+
+
+def _pass_on_folders(config: DictConfig, own_folders: Sequence[str]) -> None:
+    """Let the words of ``data.test_on`` find the user's YAML files too, unless they name folders themselves."""
+    words: Sequence[str] | None = OmegaConf.select(config, "data.test_on")
+    if words and own_folders and SEARCH_PATH not in map(key_of, words):
+        config.data.test_on = [*words, f"{SEARCH_PATH}=[{','.join(map(quote, own_folders))}]"]
 
 
 def resolve_config(

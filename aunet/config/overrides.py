@@ -17,7 +17,7 @@ from hydra.grammar.gen.OverrideLexer import OverrideLexer
 from hydra.grammar.gen.OverrideParser import OverrideParser
 from hydra.grammar.gen.OverrideParserListener import OverrideParserListener
 
-from aunet.config.words import for_hydra, key_of, parse_word, path_of
+from aunet.config.words import check_paths, for_hydra, key_of, parse_word, path_of
 from aunet.errors import UserError
 from aunet.messages import did_you_mean
 
@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 # Keys that are filled in once the data are read.
 _FACTS = "dataset."
+# Groups of which a run needs no option.
+_GROUPS_TO_LEAVE_OUT = ("experiment", "hydra/launcher")
 # Former name of an option -> its present name, and why it changed.
 _RENAMED_OPTIONS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "model": {"attention_gate_per_class": ("attention_multidimensional", "as it ties no gate to a class")},
@@ -46,6 +48,7 @@ def parse_values(words: Sequence[str]) -> dict[str, object]:
     Raises:
         UserError: for a word that deletes its key or lists several values, and one that Hydra's grammar refuses.
     """
+    check_paths(words)
     parser, values = OverridesParser.create(), dict[str, object]()
     for word in words:
         override = _parse(for_hydra(word), parser)
@@ -64,6 +67,11 @@ def check_options(overrides: Sequence[Override], loader: ConfigLoader) -> None:
                 f"or write key=[first,second] where the key holds a list."
             )
         options, value = options_of(override, loader), override.value()
+        if options and (override.is_delete() or value == []) and override.key_or_group not in _GROUPS_TO_LEAVE_OUT:
+            raise UserError(
+                f"{override.input_line}: a run needs an option of {override.key_or_group}. Choose one:"
+                f" {override.key_or_group}={' or '.join(options)}."
+            )
         if not options or override.is_delete() or isinstance(value, dict):
             continue
         chosen: list[object] = value if isinstance(value, list) else [value]
@@ -174,9 +182,7 @@ def _parse(text: str, parser: OverridesParser) -> Override:
     if not override.key_or_group:
         raise UserError(f"{text!r} is not an override: it names no key. Write key=value, as in trainer.max_epochs=3.")
     if repeated := _repeated_keys(text):
-        raise UserError(
-            f"{text}: repeats the key {repeated[0]}, whose last value alone would count. Name it once."
-        )
+        raise UserError(f"{text}: repeats the key {repeated[0]}, whose last value alone would count. Name it once.")
     return override
 
 
@@ -188,7 +194,8 @@ class _KeysOfMappings(OverrideParserListener):
 
     def enterDictContainer(self, ctx: OverrideParser.DictContainerContext) -> None:  # noqa: N802 - name of antlr4
         """Take the keys of one mapping."""
-        self.found.append([pair.dictKey().getText() for pair in ctx.dictKeyValuePair()])
+        pairs = ctx.getTypedRuleContexts(OverrideParser.DictKeyValuePairContext)
+        self.found.append([key.getText() for pair in pairs if (key := pair.dictKey()) is not None])
 
 
 def _repeated_keys(text: str) -> list[str]:

@@ -36,6 +36,8 @@ AT_LEAST_ONE = Rule("at least 1", lambda value: value >= 1)
 NOT_NEGATIVE = Rule("not negative", lambda value: value >= 0)
 POSITIVE = Rule("above 0", lambda value: value > 0)
 SHARE = Rule("at least 0 and below 1", lambda value: 0 <= value < 1)
+SEED = Rule("from 0 to 4294967295", lambda value: 0 <= value < 2**32)  # the bound of numpy and Optuna
+DEVICES = Rule("auto, or a number from 1 on", lambda value: value == "auto" or (isinstance(value, int) and value >= 1))
 PART = Rule(
     "a share above 0 and below 1, or a whole number of patients",
     lambda value: 0 < value < 1 or (value >= 1 and value == int(value)),
@@ -129,7 +131,7 @@ class SplitConfig:
     train: float | None = required(PART)
     val: float = required(PART)
     test: float = required(PART)
-    seed: int = required(NOT_NEGATIVE)
+    seed: int = required(SEED)
     folds: int = required(Rule("at least 2", lambda value: value >= 2))
     group: str | None = required()
     stratify: bool = required()
@@ -210,7 +212,7 @@ class TrainerConfig:
     batches_per_epoch: int = required(AT_LEAST_ONE)
     max_time: str | None = required(DURATION)
     accelerator: str = required(one_of("auto", "cpu", "gpu", "cuda", "mps"))
-    devices: int | str = required()
+    devices: int | str = required(DEVICES)
     precision: str = required(one_of("auto", "float32", "bf16", "fp16"))
     tf32: bool = required()
     compile: bool = required()
@@ -286,7 +288,7 @@ class RunConfig:
     inference: InferenceConfig = field(default_factory=InferenceConfig)
     dataset: DatasetFacts = field(default_factory=DatasetFacts)
     store_budget: float | None = required(POSITIVE)
-    seed: int = required(NOT_NEGATIVE)
+    seed: int = required(SEED)
     resume: str | None = required()
     init: str | None = required()
     init_overlap: str = required(one_of("refuse", "allow"))

@@ -61,6 +61,16 @@ def last_value(words: Iterable[str], key: str) -> str | None:
     return values[-1] if values else None
 
 
+def check_paths(words: Iterable[str]) -> None:
+    """Raise UserError for the first word whose value should be a path and is empty: ``.`` was not meant."""
+    for word in map(parse_word, words):
+        if word.key in PATH_KEYS and word.sign != "~" and word.value is not None and not word.value.strip():
+            raise UserError(
+                f"{word.text}: the path is empty, as if a shell variable were not set. Give a path, or"
+                f" {word.key}=null for none."
+            )
+
+
 def is_setting(text: str) -> bool:
     """Return whether a word among files is a setting: written as one, and not the path of a file that exists."""
     return _SETTING.match(text) is not None and not _exists(Path(text))
@@ -75,8 +85,10 @@ def path_of(text: str) -> Path:
     """Return the path that a value means: ``~`` is the user's home.
 
     Raises:
-        UserError: this user has no home, or no path can have such a name.
+        UserError: it is empty, this user has no home, or no path can have such a name.
     """
+    if not text.strip():
+        raise UserError(f"{text!r}: the path is empty, as if a shell variable were not set. Give a path.")
     try:
         is_possible = b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:

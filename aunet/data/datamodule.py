@@ -147,12 +147,11 @@ class SegmentationData(LightningDataModule):
 
     def absent_classes(self, case_ids: Sequence[str]) -> list[str]:
         """Return the foreground classes that the label of none of these cases has, once they are prepared."""
-        counts, labels = [self._stored[case_id].position_counts for case_id in case_ids], self.cohort.labels
-        return [
-            name
-            for index, name in labels.foreground
-            if not any(count[value] for count in counts for value in labels.values_of(index))
-        ]
+        # Counts may end before the last classes: a store is shared with runs that do not list those without a value.
+        counts = [count for case_id in case_ids for count in enumerate(self._stored[case_id].position_counts)]
+        present = {value for value, number in counts if number}
+        labels = self.cohort.labels
+        return [name for index, name in labels.foreground if present.isdisjoint(labels.values_of(index))]
 
     def uncropped(self, case_ids: Sequence[str]) -> list[str]:
         """Return which of these cases hold the whole scan, once they are prepared."""

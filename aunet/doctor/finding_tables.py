@@ -46,7 +46,7 @@ def statistics_tables(statistics: CohortStatistics) -> tuple[PaperTable, PaperTa
     percentiles = ", ".join(f"{percentile:g} %" for percentile in PERCENTILES)
     notes = [f"Intensities at {percentiles}, medians over the cases: {_numbers(statistics.image_percentiles)}"]
     if statistics.foreground_percentiles is not None:
-        notes[0] += f"; of what is labelled: {_numbers(statistics.foreground_percentiles)}"
+        notes[0] += f"; of the labelled voxels: {_numbers(statistics.foreground_percentiles)}"
     return (
         PaperTable(
             f"Fingerprint of {statistics.num_cases} cases: median (range)", ("", *axes), (grid,), (f"{notes[0]}.",), 1

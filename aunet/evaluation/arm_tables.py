@@ -22,9 +22,9 @@ from aunet.reporting.tables import DETECTED_NOTE, PaperTable, Rows
 
 MISSING = "missing"
 MODELS_NOTE = (
-    "Mean: over the patients, of the difference of the means over the trainings. Interval (95 %) and p: of this mean,"
-    " with crossed effects of patients and trainings (mean squares; mean of Satterthwaite's t and the Behrens-Fisher"
-    " mixture; skewness corrected after Hall), so they speak of the models: of other patients and other seeds."
+    "Mean: a patient's difference between the models' means over their trainings, averaged over the patients. 95 %"
+    " interval and p treat patients and trainings as crossed random effects (mean squares; mean of Satterthwaite's t"
+    " and the Behrens-Fisher mixture; skewness corrected after Hall), so they hold for other patients and other seeds."
 )
 SIGN_FLIP_NOTE = (
     "Mean: of the patients' differences, each the mean over the patient's cases that both runs define. p: two-sided"
@@ -33,8 +33,8 @@ SIGN_FLIP_NOTE = (
     " p < 0.05."
 )
 FEW_NOTE = (
-    f"Neither is given below n = {FEWEST}: too few patients. n: patients (cases, if they are more). Left out: cases"
-    " that a training leaves undefined."
+    f"Both are left out below n = {FEWEST}: too few patients. n: patients (cases, if they are more). Left out: cases"
+    " with an undefined score in any training."
 )
 HOLM_NOTE = (
     "Holm: p corrected for {count} primary rows ({metrics}), declared in advance with --primary, or for the {others}"
@@ -44,9 +44,9 @@ HOLM_NOTE = (
 ONE_FAMILY_NOTE = "Holm: p corrected for all rows of this table."
 SIZE_NOTE = (
     "Equivalent: p of two one-sided tests that the true difference is within the margin. False claim: probability that"
-    " the true difference has the other sign, under a flat prior (arXiv 2505.04720, with the chance of the trainings if"
-    " there are several). d: Hedges' effect size over the patients. Higher: patients with a higher score. Correlation:"
-    " of both models' scores over the patients. Seed sd: of the mean of one training."
+    " the true difference has the other sign, under a flat prior (arXiv 2505.04720, with the spread of the trainings if"
+    " there are several). d: Hedges' effect size over the patients. Higher: share of patients with a higher score."
+    " Correlation: between both models' scores over the patients. Seed sd: standard deviation of one training's mean."
 )
 
 
@@ -67,8 +67,8 @@ def arm_table(
         notes=(
             *run_notes([run for arm in arms for run in arm.runs], are_arms=True),
             *missing_notes(arms),
-            "Mean ± sd over the patients, of their means over the trainings; in brackets the sd over the trainings'"
-            f" means. n: patients with a value in every training. {DETECTED_NOTE}, a mean over the trainings."
+            "Mean ± sd over the patients, each averaged over the trainings; in brackets the sd of the trainings' means."
+            f" n: patients with a value in every training. {DETECTED_NOTE}, a mean over the trainings."
             " Training time: median over the trainings.",
             timing_note,
         ),

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from aunet.data.io.dicom_files import holds_dicom
 from aunet.data.io.formats import READABLE
 from aunet.data.io.grid import cover_both
 from aunet.data.io.volume import Volume, align, check_same_grid, is_image, read_label, stem
+from aunet.data.sources.listed_paths import plain_name, without_slicer_ending
 from aunet.errors import UserError
 from aunet.evaluation.probability_files import measure_calibrations
 from aunet.messages import shortened
@@ -81,20 +83,25 @@ def score_pairs(
 
 
 def label_maps(folder: Path) -> dict[str, Path]:
-    """Return case_id -> label map for the files of every readable format in ``folder``."""
+    """Return case_id -> label map for the files of every readable format and the folders of DICOM in ``folder``.
+
+    Accents of the ids are composed (NFC), and the ending .seg of 3D Slicer is left out if that makes no two ids equal.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder that holds the label maps.")
-    files = [file for file in folder.iterdir() if is_image(file)]
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    files = [entry for entry in entries if is_image(entry) or (entry.is_dir() and holds_dicom(entry))]
     if not files:
         raise UserError(
             f"{folder}: holds no file of a known format ({READABLE}); give the folder that holds the label maps."
         )
     found: dict[str, Path] = {}
-    for file in sorted(files):
-        if stem(file) in found:
-            raise UserError(f"{folder}: {found[stem(file)].name} and {file.name} name one case; keep one of them.")
-        found[stem(file)] = file
-    return found
+    for file in files:
+        case_id = plain_name(file.name if file.is_dir() else stem(file))
+        if case_id in found:
+            raise UserError(f"{folder}: {found[case_id].name} and {file.name} name one case; keep one of them.")
+        found[case_id] = file
+    return without_slicer_ending(found)
 
 
 def _score_files(

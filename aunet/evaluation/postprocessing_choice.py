@@ -35,9 +35,12 @@ class PostprocessingChoice:
         voxel_ml: float,
         annotated: frozenset[int] | None = None,
     ) -> None:
-        """Try all steps on the label map (H, W, D) of a case; classes that its reference leaves out are not tried."""
-        label = np.where(reference == IGNORED, np.uint8(0), label)
-        reference = np.where(reference == IGNORED, 0, reference)
+        """Try all steps on the label map (H, W, D) of a case; classes that its reference leaves out are not tried.
+
+        Steps see the whole prediction, as later; ignored voxels are left out of the scores of what they return.
+        """
+        is_counted = reference != IGNORED
+        reference = np.where(is_counted, reference, 0)
         boxes = mask_boxes(label, self.labels)
         for index, name in self.labels.foreground:
             if annotated is not None and index not in annotated:
@@ -50,7 +53,8 @@ class PostprocessingChoice:
                     score = 0.0 if truth_voxels else 1.0
                 else:
                     mask, is_free = self.labels.mask(label[box], index), free_for(label[box], self.labels, index)
-                    score = _dice(_apply(steps, mask, is_free, voxel_ml), truth[box], truth_voxels)
+                    changed = _apply(steps, mask, is_free, voxel_ml) & is_counted[box]
+                    score = _dice(changed, truth[box], truth_voxels)
                 self.scores[name][steps].append(score)
 
     def choose(self) -> dict[str, Steps]:

@@ -16,7 +16,7 @@ def verdicts(rows: pd.DataFrame, metric: str = "dice") -> list[str]:
 
     "Corrected" is the p value corrected for the rows of the same family.
 
-    Such as: attention changed pancreas Dice by +0.004 (-0.003 to +0.011), 5 seeds, 40 patients: no difference; ...
+    Such as: attention minus unet in pancreas Dice is +0.004 (-0.003 to +0.011), 5 seeds, 40 patients: ...
     """
     return [_verdict(row) for row in effect_rows(rows, metric)]
 
@@ -30,11 +30,11 @@ def _verdict(row: EffectRow) -> str:
         return f"{subject}, {row['class']}: nothing can be said, as no test case is defined by all trainings."
     metric = METRIC_OF[row["metric"]]
     digits = metric.digits
-    change = f"{row['arm']} changed {row['class']} {metric.title} by {row['mean']:+.{digits}f}"
+    change = f"{row['arm']} minus {row['baseline']} in {row['class']} {metric.title} is {row['mean']:+.{digits}f}"
     if not math.isnan(row["low"]):
         change += f" ({row['low']:+.{digits}f} to {row['high']:+.{digits}f})"
     sizes = f"{_trainings(row)}, {counted(row['patients'], 'patient')}"
-    return f"{change} against {row['baseline']}, {sizes}: {_conclusion(row)}."
+    return f"{change}, {sizes}: {_conclusion(row)}."
 
 
 def _trainings(row: EffectRow) -> str:

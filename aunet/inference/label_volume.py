@@ -22,7 +22,7 @@ OnProgress = Callable[[float], None]
 def label_volume(
     forward: Forward,
     image: Tensor,
-    window: Inferer,
+    inferer: Inferer,
     restorer: LabelMapRestorer,
     *,
     sums: torch.dtype = torch.float32,
@@ -34,13 +34,13 @@ def label_volume(
     Args:
         forward: returns the logits of windows (B, C, h, w, d).
         image: on the device that ``forward`` takes, float32.
-        window: the inferer.
+        inferer: lays the windows.
         restorer: makes the label map.
         sums: type of the sums of overlapping windows; float16 halves their memory.
         body: voxels (H, W, D) that count: windows that keep none of them are skipped and are background.
         on_progress: called with the share of the windows that are done.
     """
-    layout, windows = _lay_out(forward, image, window, body, on_progress)
+    layout, windows = _lay_out(forward, image, inferer, body, on_progress)
     is_by_box = restorer.is_reordering and bool(layout.cores)
     rows = _rows(windows, layout, sums, restorer.target, is_skipping=body is not None)
     parts = _boxes(windows, layout) if is_by_box else rows
@@ -52,7 +52,7 @@ def label_volume(
 def volume_rows(
     forward: Forward,
     image: Tensor,
-    window: Inferer,
+    inferer: Inferer,
     *,
     sums: torch.dtype = torch.float32,
     body: NDArray[np.bool_] | None = None,
@@ -64,7 +64,7 @@ def volume_rows(
 
     The last ``num_others`` maps of ``forward`` are not logits; they are 0 in windows that are skipped.
     """
-    layout, windows = _lay_out(forward, image, window, body, on_progress)
+    layout, windows = _lay_out(forward, image, inferer, body, on_progress)
     parts = _rows(windows, layout, sums, target, is_skipping=body is not None, num_others=num_others)
     for _, logits in _inside_image(parts, layout):
         yield logits
@@ -73,14 +73,14 @@ def volume_rows(
 def _lay_out(
     forward: Forward,
     image: Tensor,
-    window: Inferer,
+    inferer: Inferer,
     body: NDArray[np.bool_] | None,
     on_progress: OnProgress | None,
 ) -> tuple[WindowLayout, Iterator[WindowMaps]]:
     """Return the layout and the logits of the windows that keep a voxel of ``body``."""
-    layout = window.lay_out(image.shape[1:])
+    layout = inferer.lay_out(image.shape[1:])
     corners = layout.corners if body is None else _corners_in(body, layout)
-    windows = window_logits(forward, image, layout, corners, window.window_batch)
+    windows = window_logits(forward, image, layout, corners, inferer.window_batch)
     return layout, windows if on_progress is None else _reporting(windows, len(corners), on_progress)
 
 

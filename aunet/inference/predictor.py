@@ -56,7 +56,7 @@ class Predictor:
         network: returns logits (B, K, h, w, d) for an image (B, C, h, w, d).
         preprocessing: as in training.
         labels: the classes, which give the K channels of the logits their meaning.
-        window: the inferer, see ``aunet.inference.inferers``.
+        inferer: lays windows over a scan, see ``aunet.inference.inferers``.
         precision: "bf16" and "fp16" run the network under autocast.
         channels_last: memory format of the network, faster in bf16 on many CPUs and GPUs.
         device: where the network runs; it is moved there.
@@ -76,7 +76,7 @@ class Predictor:
         network: nn.Module,
         preprocessing: Preprocessing,
         labels: Labels,
-        window: Inferer,
+        inferer: Inferer,
         precision: Precision = "float32",
         channels_last: bool = False,
         device: torch.device | str = "cpu",
@@ -96,7 +96,7 @@ class Predictor:
         self.preprocessing = preprocessing
         self.labels = labels
         self.target = target_of(labels)
-        self.window = window
+        self.inferer = inferer
         self.precision: Precision = precision
         self.channels_last = channels_last
         self.device = torch.device(device)
@@ -181,7 +181,7 @@ class Predictor:
     def predict_preprocessed(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return logits, and coefficients if ``with_attention``, of a preprocessed image (C, h, w, d) on its grid."""
         with torch.inference_mode(), self._autocast():
-            return predict_volume(self.network, image, self.window, with_attention=with_attention)
+            return predict_volume(self.network, image, self.inferer, with_attention=with_attention)
 
     def scan_rows(
         self,
@@ -200,7 +200,7 @@ class Predictor:
         restorer = RowRestorer(seen.affine, image.shape[1:], *seen.grid, self.preprocessing.resampling, at_once)
         forward = self._forward_for(image, has_information=has_map)
         rows_of = partial(volume_rows, sums=self._sums, body=seen.body, on_progress=on_progress)
-        parts = rows_of(forward, image, self.window, num_others=int(has_map), target=self.target)
+        parts = rows_of(forward, image, self.inferer, num_others=int(has_map), target=self.target)
         rows = restored_rows(parts, restorer, image.shape[1:], has_map, self.target)
         return restorer.axis, uncropped_rows(rows, seen.box, scan_shape, restorer, self.labels)
 
@@ -229,13 +229,13 @@ class Predictor:
         )
         forward = self._forward_for(image)
         with torch.inference_mode(), evaluating(self.network):
-            label_volume(forward, image, self.window, restorer, sums=self._sums, body=body, on_progress=on_progress)
+            label_volume(forward, image, self.inferer, restorer, sums=self._sums, body=body, on_progress=on_progress)
         return restorer.label()
 
     def _attention(self, seen: NetworkInput, scan_shape: Shape, allocate: Allocate) -> dict[str, FloatVolume]:
         """Return the coefficients (H, W, D) of each gate by its name; 0 beyond the part that the network sees."""
         with torch.inference_mode(), self._autocast():
-            levels = predict_coefficients(self.network, seen.image, self.window)
+            levels = predict_coefficients(self.network, seen.image, self.inferer)
         if not levels:
             raise UserError("--attention: this run's network gates no skip. Leave it out, or name a run with gates.")
         gates = gates_per_skip(self.network)
@@ -251,7 +251,7 @@ class Predictor:
     def _engine_for(self, image: Tensor) -> Engine | None:
         """Return the engine, which is chosen on a patch from the middle of the first image (C, h, w, d)."""
         if self._engine is None and self._engine_choice is not None:
-            layout = Window(self.window.patch_size, 0.0, self.window.size_multiple).lay_out(image.shape[1:])
+            layout = Window(self.inferer.patch_size, 0.0, self.inferer.size_multiple).lay_out(image.shape[1:])
             patch = layout.cut_from(image, layout.corners[len(layout.corners) // 2])
             self._engine = self._engine_choice.resolve(self.network, patch[None])
         return self._engine

@@ -33,33 +33,33 @@ class VolumePrediction:
 
 
 def predict_volume(
-    network: nn.Module, image: Tensor, window: Inferer, *, with_attention: bool = False
+    network: nn.Module, image: Tensor, inferer: Inferer, *, with_attention: bool = False
 ) -> VolumePrediction:
     """Predict an image (C, H, W, D) of any size on the network's device, in evaluation mode and without gradients.
 
-    The image is padded with zeros on both sides, to the window's patch size at least and to multiples of its size
+    The image is padded with zeros on both sides, to the inferer's patch size at least and to multiples of its size
     multiple. Coefficients are averaged at their own resolution with the windows' weights. The caller may choose a lower
     precision (``torch.autocast``); sums are float32.
     """
-    layout, maps = _predict_maps(network, image, window, with_attention=with_attention)
+    layout, maps = _predict_maps(network, image, inferer, with_attention=with_attention)
     logits, _, _ = _crop(maps.pop(LOGITS), layout)
     return VolumePrediction(logits, _over_image(maps, layout))
 
 
-def predict_coefficients(network: nn.Module, image: Tensor, window: Inferer) -> dict[int, LevelCoefficients]:
+def predict_coefficients(network: nn.Module, image: Tensor, inferer: Inferer) -> dict[int, LevelCoefficients]:
     """Return the coefficients of ``predict_volume`` without its logits, which would take most of the memory."""
-    layout, maps = _predict_maps(network, image, window, with_attention=True, with_logits=False)
+    layout, maps = _predict_maps(network, image, inferer, with_attention=True, with_logits=False)
     return _over_image(maps, layout)
 
 
 def _predict_maps(
-    network: nn.Module, image: Tensor, window: Inferer, *, with_attention: bool, with_logits: bool = True
+    network: nn.Module, image: Tensor, inferer: Inferer, *, with_attention: bool, with_logits: bool = True
 ) -> tuple[WindowLayout, dict[int, Tensor]]:
     """Return the layout, and each map over the whole padded volume by its key."""
-    layout = window.lay_out(image.shape[1:])
+    layout = inferer.lay_out(image.shape[1:])
     image = image.to(device_of(network), torch.float32)
     with torch.no_grad(), evaluating(network), ProcessorConvolutions():
-        windows = _window_maps(network, image, layout, window.window_batch, with_attention)
+        windows = _window_maps(network, image, layout, inferer.window_batch, with_attention)
         if not with_logits:
             windows = ((corner, {key: maps[key] for key in maps if key != LOGITS}) for corner, maps in windows)
         return layout, _assemble(windows, layout)
@@ -129,12 +129,9 @@ def _assemble(windows: Iterator[WindowMaps], layout: WindowLayout) -> dict[int, 
 
 def _crop(values: Tensor, layout: WindowLayout) -> tuple[Tensor, Triple, Triple]:
     """Return the cells that cover the image, their size and where the first begins, in voxels of the image."""
-    padded_size: Triple = layout.padded_size
-    cells = cell_size(values, padded_size)
-    axes = list(zip(layout.size, layout.before, cells, strict=True))
-    kept = [slice(before // cell, -(-(before + size) // cell)) for size, before, cell in axes]
-    first, second, third = (before // cell * cell - before for _, before, cell in axes)
-    return values[(slice(None), *kept)].contiguous().cpu(), cells, (first, second, third)
+    cells = cell_size(values, layout.padded_size)
+    inside, offset = layout.cells_over_image(cells)
+    return values[(slice(None), *inside)].contiguous().cpu(), cells, offset
 
 
 def device_of(network: nn.Module) -> torch.device:

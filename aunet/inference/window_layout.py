@@ -63,6 +63,12 @@ class WindowLayout:
         first, second, third = (slice(0, length) for length in self.window)
         return self.cores.get(corner, (first, second, third))
 
+    def cells_over_image(self, cell: Triple) -> tuple[Box, Triple]:
+        """Return which cells of ``cell`` voxels cover the image, and where the first begins, in voxels of the image."""
+        axes = list(zip(self.size, self.before, cell, strict=True))
+        first, second, third = (slice(before // side, -(-(before + size) // side)) for size, before, side in axes)
+        return (first, second, third), as_triple([before // side * side - before for _, before, side in axes])
+
     def weights(self, corner: Triple) -> Tensor:
         """Return the weights (*window) of the voxels of the window at ``corner``."""
         if not self.cores:
@@ -123,20 +129,15 @@ class Window:
         training. Windows are spread evenly.
         """
         assert 0 <= self.overlap < 1, f"overlap {self.overlap} is not in [0, 1)"
-        axes = list(zip(size, self.patch_size, self.size_multiple, strict=True))
-        window = [round_up(patch, multiple) for _, patch, multiple in axes]
-        padded = [
-            max(round_up(length, multiple), extent) for (length, _, multiple), extent in zip(axes, window, strict=True)
-        ]
-        if math.prod(padded) <= self.one_pass_voxels:
-            window = padded
+        padded = padded_size(size, self.patch_size, self.size_multiple)
+        is_one_pass = math.prod(padded) <= self.one_pass_voxels
+        window = padded if is_one_pass else as_triple(list(map(round_up, self.patch_size, self.size_multiple)))
         starts = [
             _starts(length, extent, self.overlap, multiple)
             for length, extent, multiple in zip(padded, window, self.size_multiple, strict=True)
         ]
-        before = [(outer - inner) // 2 for outer, inner in zip(padded, size, strict=True)]
         corners = tuple(as_triple(corner) for corner in itertools.product(*starts))
-        return WindowLayout(as_triple(size), as_triple(padded), as_triple(before), as_triple(window), corners)
+        return WindowLayout(as_triple(size), padded, margin_before(size, padded), window, corners)
 
 
 def _starts(length: int, window: int, overlap: float, multiple: int) -> list[int]:

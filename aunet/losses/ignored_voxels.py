@@ -5,9 +5,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from aunet.classes import IGNORED
-
-# Its exp is 0 in float32 beside 0; minus infinity would turn 0 * log 0 into NaN.
-_NEVER = -1e4
+from aunet.targets import IMPOSSIBLE
 
 
 def hide_ignored(logits: Tensor, label: Tensor) -> Tensor:
@@ -27,7 +25,7 @@ def hide_ignored(logits: Tensor, label: Tensor) -> Tensor:
     if is_ignored.shape[2:] != logits.shape[2:]:
         # In the mode in which MONAI's DeepSupervisionLoss picks the label's voxels; "nearest" picks their neighbours.
         is_ignored = functional.interpolate(is_ignored.float(), size=logits.shape[2:], mode="nearest-exact") > 0
-    certain = logits.new_full((1, logits.shape[1], *(1,) * (logits.ndim - 2)), _NEVER)
+    certain = logits.new_full((1, logits.shape[1], *(1,) * (logits.ndim - 2)), IMPOSSIBLE)
     certain[:, 0] = 0
     return torch.where(is_ignored, certain, logits)
 

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-# Its exp is 0 in float32 beside any logit of a network; minus infinity would turn 0 * log 0 into NaN.
-_NEVER = -1e4
+from aunet.targets import IMPOSSIBLE
 
 
 def marginal_logits(logits: Tensor, annotated: Tensor) -> Tensor:
@@ -31,4 +30,4 @@ def marginal_logits(logits: Tensor, annotated: Tensor) -> Tensor:
     background, foreground = logits[:, :1], logits[:, 1:]
     hidden = foreground.masked_fill(~is_hidden, -torch.inf)
     merged = torch.cat([background, hidden], dim=1).logsumexp(dim=1, keepdim=True)
-    return torch.cat([merged, foreground.masked_fill(is_hidden, _NEVER)], dim=1)
+    return torch.cat([merged, foreground.masked_fill(is_hidden, IMPOSSIBLE)], dim=1)

@@ -34,16 +34,15 @@ _OLD_NAMES = {"surface_distance_mm": "voxel_assd_mm"}
 _NAMES = ("case_id", "class")
 
 CONVENTION = (
-    "A class missing from a prediction scores Dice 0 and recall 0, its precision and surface distances are undefined; "
-    "a class predicted but not in the reference scores Dice 0 and precision 0, its recall, surface distances and "
-    "relative volume difference are undefined; a class in neither, or not annotated in the case, is undefined in every "
-    "metric. The surface distances of a class that fills the whole scan are undefined: it has no surface within it. "
-    "Undefined values are counted, but left out of mean and sd."
+    "Undefined values are counted, but left out of mean and sd: precision and surface distances of a class missing "
+    "from a prediction (its Dice and recall are 0); recall, surface distances and relative volume difference of a "
+    "class predicted but not in the reference (its Dice and precision are 0); every metric of a class in neither, or "
+    "not annotated; surface distances of a class that fills the whole scan, which has no surface within it."
 )
 PENALTY = (
     "Penalised: as the mean, but a class in only one of prediction and reference counts with overlaps (NSD among them) "
-    "of 0 and surface distances of the scan's diagonal, so that missing it does not pay. The same "
-    "holds if only the prediction fills the whole scan. Volume differences have no penalty."
+    "of 0 and surface distances of the scan's diagonal, as does one whose prediction alone fills the whole scan. So "
+    "missing a class does not pay. Volume differences have no penalty."
 )
 
 

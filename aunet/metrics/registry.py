@@ -83,7 +83,7 @@ METRICS: tuple[Metric, ...] = (
         highest=1.0,
         is_of_surface=True,
         note="NSD: normalised surface distance (surface Dice), the share of both surfaces within a tolerance of the"
-        " other: the file's tolerance_mm.",
+        " other (column tolerance_mm of the files).",
     ),
     Metric(
         key="volume_difference_percent",

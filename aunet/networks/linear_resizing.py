@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from aunet.networks.layers import is_channels_last
+
 _LINEAR_MODE = {1: "linear", 2: "bilinear", 3: "trilinear"}
-_CHANNELS_LAST = {2: torch.channels_last, 3: torch.channels_last_3d}
 # On a CPU: with more channels, torch's kernels fill the vector registers and win.
 _MOST_CHANNELS = 8
 _TYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -54,7 +55,7 @@ def _are_products_faster(features: Tensor) -> bool:
 def resize_by_products(features: Tensor, size: Sequence[int]) -> Tensor:
     """Resize by a product along each axis, the innermost in memory first, because the tensor is still small then."""
     num_axes = features.ndim - 2
-    is_last = num_axes in _CHANNELS_LAST and features.is_contiguous(memory_format=_CHANNELS_LAST[num_axes])
+    is_last = is_channels_last(features)
     batch, channels = features.shape[:2]
     array = features.movedim(1, -1) if is_last else features
     array = array.reshape(batch if is_last else batch * channels, *features.shape[2:], channels if is_last else 1)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from aunet.errors import UserError
@@ -69,8 +70,13 @@ def network_for_official_weights(state_dict: Mapping[str, Tensor], mode: str = "
 
 
 def load_official_weights(network: UNet, state_dict: Mapping[str, Tensor]) -> None:
-    """Load the weights of a released network into ``network``; raise UserError naming keys that do not fit."""
+    """Load the weights of a released network into ``network``; raise UserError naming keys that do not fit.
+
+    Counters of batches that batch norms lack, as those of old versions of torch do, become 0, as torch reads them.
+    """
     expected = {_released_name(name): (name, tensor.shape) for name, tensor in network.state_dict().items()}
+    counters = [key for key in expected if key.endswith(".num_batches_tracked")]
+    state_dict = {**dict.fromkeys(counters, torch.tensor(0)), **state_dict}
     _refuse(sorted(state_dict.keys() - expected.keys()), "this network has no place for them")
     _refuse(sorted(expected.keys() - state_dict.keys()), "the state dict lacks them")
     wrong = [key for key, (_, shape) in expected.items() if state_dict[key].shape != shape]

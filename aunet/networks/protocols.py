@@ -57,6 +57,13 @@ class NormalizedGate(Protocol):
     is_normalized_over_space: bool
 
 
+@runtime_checkable
+class ReplaceableGate(Protocol):
+    """A gate whose coefficients pass through its module ``applied``, where a forward hook can replace them."""
+
+    applied: nn.Module
+
+
 def has_softmax_gates(network: nn.Module) -> bool:
     """Return whether coefficients compete over all that the network sees, so that windows cannot be stitched."""
     return isinstance(network, GatedNetwork) and network.is_softmax_gate

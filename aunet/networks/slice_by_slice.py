@@ -39,18 +39,18 @@ class SliceBySlice(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits (B, K, H, W, D) for an image (B, C, H, W, D)."""
-        return _as_volumes(self.network(_as_slices(image)), image)
+        return as_volumes(self.network(_as_slices(image)), image)
 
     def forward_with_attention(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
         """Return logits (B, K, H, W, D) and {level: coefficients (B, M, h, w, D)}, which is empty without gates."""
         if not isinstance(self.network, AttentionNetwork):
             return self(image), {}
         logits, coefficients = self.network.forward_with_attention(_as_slices(image))
-        return _as_volumes(logits, image), {level: _as_volumes(maps, image) for level, maps in coefficients.items()}
+        return as_volumes(logits, image), {level: as_volumes(maps, image) for level, maps in coefficients.items()}
 
     def supervised_logits(self, image: Tensor) -> list[Tensor]:
         """Return the logits that have a loss, each (B, K, h, w, D), for an image (B, C, H, W, D)."""
-        return [_as_volumes(logits, image) for logits in supervised_logits(self.network, _as_slices(image))]
+        return [as_volumes(logits, image) for logits in supervised_logits(self.network, _as_slices(image))]
 
 
 def unwrap(network: nn.Module) -> nn.Module:
@@ -63,6 +63,6 @@ def _as_slices(volumes: Tensor) -> Tensor:
     return volumes.movedim(-1, 1).flatten(0, 1)
 
 
-def _as_volumes(slices: Tensor, volumes: Tensor) -> Tensor:
+def as_volumes(slices: Tensor, volumes: Tensor) -> Tensor:
     """Reshape (B * D, C, h, w) -> (B, C, h, w, D), with B and D of ``volumes``."""
     return torch.unflatten(slices, 0, (volumes.shape[0], volumes.shape[-1])).movedim(1, -1)

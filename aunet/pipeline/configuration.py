@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aunet.config.draft import Draft, compose_draft, load_draft, write_run_config
 from aunet.config.overrides import parse_values
 from aunet.config.trust import SOURCE_ALONE
-from aunet.config.words import key_of, last_value, names_dataset, parse_word, path_of, quote, without_keys
+from aunet.config.words import check_paths, key_of, last_value, names_dataset, parse_word, path_of, quote, without_keys
 from aunet.errors import UserError
 from aunet.pipeline.machine_settings import MACHINE_KEYS, is_machine_key, move_run
 
@@ -36,6 +36,7 @@ def configure_run(words: Sequence[str]) -> tuple[Draft, Path]:
     Raises:
         UserError: if a word is wrong, or is not one that an earlier run can be given anew.
     """
+    check_paths(words)
     for kind, keys in (("extend", _EXTEND_KEYS), ("resume", _RESUME_KEYS)):
         if (folder := last_value(words, kind)) is not None:
             others = without_keys(words, (kind,))
@@ -81,7 +82,8 @@ def build_cohort_of_words(
         raise UserError(f"{others[0]}: beside a dataset only its settings may come: data=NAME data.root=FOLDER data.…")
     trusted = f"trusted_modules=[{','.join(trusted_modules)}]"
     searched = [f"hydra.searchpath=[{','.join(quote(str(folder.absolute())) for folder in own_folders)}]"]
-    return build_cohort(compose_draft([*words, trusted, *(searched if own_folders else [])], SOURCE_ALONE).data)
+    draft = compose_draft([*words, trusted, *(searched if own_folders else [])], SOURCE_ALONE)
+    return build_cohort(draft.data, trusted_modules)
 
 
 def _check_can_change(words: Sequence[str], kind: str, keys: Sequence[str]) -> None:

@@ -70,11 +70,11 @@ def print_costs(draft: Draft) -> None:
 def measure_run(draft: Draft) -> RunCosts:
     """Measure the network of the run that ``draft`` describes, and forecast its training."""
     # The configuration of an earlier run holds the facts of its data, which may be gone.
-    cohort = None if draft.resume else describe_cohort(draft.data)
+    cohort = None if draft.resume else describe_cohort(draft.data, draft.trusted_modules)
     config = draft.with_facts() if cohort is None else fill_in_facts(draft, cohort)
     facts, network = config.dataset, build_network(config)
-    window = build_inferer(config, network)
-    patch_size, size_multiple = window.patch_size, window.size_multiple
+    inferer = build_inferer(config, network)
+    patch_size, size_multiple = inferer.patch_size, inferer.size_multiple
     if isinstance(network, SliceBySlice):  # every slice costs the same
         network, patch_size, size_multiple = network.network, patch_size[:-1], size_multiple[:-1]
     costs = measure_cost(network, facts.in_channels, patch_size, facts.batch_size)

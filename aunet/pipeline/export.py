@@ -131,7 +131,7 @@ def _load_model(run: Path, trusted_modules: Sequence[str]) -> tuple[ExportedMode
         network=config.model.network,
         spatial_dims=facts.spatial_dims,
         in_channels=facts.in_channels,
-        windows=describe_windows(predictor.window, inference.overlap, _voxels_in_memory(predictor, facts.in_channels)),
+        windows=describe_windows(predictor.inferer, inference.overlap, _voxels_in_memory(predictor, facts.in_channels)),
         postprocessing=tuple(settings for _, settings in described if settings is not None),
         left_out=left_out,
     )
@@ -147,7 +147,7 @@ def _left_out(inference: InferenceConfig, steps: Sequence[Postprocessing]) -> tu
 
 def _voxels_in_memory(predictor: Predictor, in_channels: int) -> int:
     """Return how many voxels an exported network may predict at once, for inferers that do so by memory."""
-    inferer = predictor.window
+    inferer = predictor.inferer
     if not isinstance(inferer, Tiled | AutomaticInferer):
         return 0
     return int(_ONE_PASS_BYTES / bytes_per_voxel(predictor.network, in_channels, inferer.size_multiple))
@@ -171,7 +171,8 @@ def _validation_case(
     file = RunFolder(run).splits
     if not file.is_file():
         raise UserError(f"{file}: no such file")
-    cohort = build_cohort(load_draft(run, trusted_modules, built=(*NETWORK_ALONE, *SOURCE_ALONE)).data)
+    draft = load_draft(run, trusted_modules, built=(*NETWORK_ALONE, *SOURCE_ALONE))
+    cohort = build_cohort(draft.data, trusted_modules)
     splits = read_splits(file, cohort.cases, None, config.data.split.val, config.data.split.seed)
     if not splits.val:
         raise UserError(f"{file}: lists no validation case")

@@ -179,7 +179,7 @@ class GateProbing:
         run, options = self._run, self._options
         return [
             *notes_on_run(run),
-            *(notes_on_interventions(run, self._probe.gates) if self._has_gates else []),
+            *(notes_on_interventions(run) if self._has_gates else []),
             *(notes_on_other_run(run, options.against, "--against") if self._has_gates else []),
             *notes_on_other_run(run, options.unet, "--unet"),
         ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aunet.config.draft import Draft
+from aunet.config.schema import DataConfig
 from aunet.config.words import key_of, path_of
 from aunet.files import check_writable
 
@@ -29,5 +30,10 @@ def claim_folder(folder: Path) -> Path:
 def check_places(draft: Draft, folder: Path) -> None:
     """Raise UserError unless the folder of the run and that of the prepared cases can be written to."""
     check_writable(folder, f"hydra.run.dir={folder}")
-    cache = path_of(draft.data.cache)
+    check_cache(draft.data)
+
+
+def check_cache(data: DataConfig) -> None:
+    """Raise UserError unless the folder of the prepared cases can be written to."""
+    cache = path_of(data.cache)
     check_writable(cache, f"data.cache={cache}")

@@ -25,7 +25,7 @@ from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.files import write_text
-from aunet.pipeline.steps import choose_for_run, save_failed_batch, start_record
+from aunet.pipeline.steps import choose_for_run, start_record
 from aunet.reporting.curves import draw_range_test
 from aunet.reporting.report import build_report
 from aunet.runs.ranks import num_ranks
@@ -35,10 +35,11 @@ from aunet.terminal import run_progress, table_console
 from aunet.tracking.tracker_group import TrackerGroup
 from aunet.training.callbacks.checkpoints import Checkpoints
 from aunet.training.hardware import HardwareChoice
+from aunet.training.nonfinite_loss import NonFiniteLossError, save_failed_batch
 from aunet.training.probes.learning_rate import LearningRateTest, smooth, suggest_learning_rate
 from aunet.training.probes.overfit import ENOUGH, OverfitCheck, batch_with_most_classes, repeated
 from aunet.training.probes.time_profile import EPOCHS_NEEDED, FIXED_PARTS, PartEnd, TimeProfile
-from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
+from aunet.training.segmentation_task import SegmentationTask
 
 _log = logging.getLogger(__name__)
 _OPERATORS_SHOWN = 12
@@ -109,7 +110,9 @@ def _find_learning_rate(probe: Probe) -> dict[str, object]:
     test = LearningRateTest()
     try:
         probe.trainer([test]).fit(probe.task, probe.data.train_dataloader())
-    except NonFiniteLossError:
+    except NonFiniteLossError as error:
+        if not test.losses:
+            raise save_failed_batch(error, probe.folder) from None
         _log.info("The loss is no longer finite at step %d: the test ends there.", len(test.losses))
     smoothed = smooth(test.losses)
     suggestion = suggest_learning_rate(test.rates, test.losses)

@@ -1,13 +1,11 @@
 """The notes of a probe: what qualifies its numbers, for the terminal, probe.json and the page."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
-from aunet.attention.probed_network import GateKey
 from aunet.evaluation.probe_cases import donor_of
 from aunet.files import JsonObject
 from aunet.messages import shortened
-from aunet.networks import GridGate
+from aunet.networks.protocols import has_softmax_gates
 from aunet.pipeline.probed_run import ProbedRun
 from aunet.reporting.tables import PHANTOM_NOTE
 from aunet.runs.run_folder import RunFolder
@@ -20,8 +18,8 @@ def notes_on_run(run: ProbedRun) -> list[str]:
     return [*([PHANTOM_NOTE] if run.cohort.is_phantom else []), *caveats]
 
 
-def notes_on_interventions(run: ProbedRun, gates: Mapping[GateKey, GridGate]) -> list[str]:
-    """Return what limits the interventions on ``gates`` and their scores."""
+def notes_on_interventions(run: ProbedRun) -> list[str]:
+    """Return what limits the interventions on the gates of ``run`` and their scores."""
     notes: list[str] = []
     if run.config.inference.postprocessing or RunFolder(run.folder).postprocessing.is_file():
         notes.append(
@@ -30,7 +28,7 @@ def notes_on_interventions(run: ProbedRun, gates: Mapping[GateKey, GridGate]) ->
         )
     if donor_of(run.cases, 0) is None:
         notes.append("Only one patient: no map can be taken from another case.")
-    if any(gate.is_normalized_over_space for gate in gates.values()):
+    if has_softmax_gates(run.predictor.network):
         notes.append(
             "Softmax gates: coefficients sum to 1 over space, so open (1) and inverted (1 - a) lie far above all"
             " that the network saw in training; mean, shuffled, other case and blurred do not."

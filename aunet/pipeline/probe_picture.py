@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from aunet.attention.case_map import CaseMap
 from aunet.attention.intervention_picture import ReplacedLevel, intervention_picture
-from aunet.attention.probed_network import gates_of
 from aunet.classes import IGNORED
 from aunet.evaluation.probe_cases import NOTHING, ProbeCase, ProbedPrediction
 from aunet.inference.coefficients import LevelCoefficients
+from aunet.networks.protocols import has_softmax_gates
 from aunet.pipeline.probed_run import ProbedRun
 from aunet.reporting.pictures.planes import LabelledScan
 from aunet.reporting.probe_section import PICTURES
@@ -62,7 +62,6 @@ class CasePicture:
         if not self._replaced:
             return False
         case, run = self.case, self.book.run
-        gates = gates_of(run.predictor.network)
         mark = " (phantom)" if run.cohort.is_phantom else ""
         intervention_picture(
             LabelledScan(case.image[0].numpy(), np.where(case.label == IGNORED, 0, case.label), case.spacing),
@@ -72,7 +71,7 @@ class CasePicture:
             run.predictor.labels,
             self.book.folder / PICTURES / f"{case.case.case_id}.png",
             title=f"{case.case.case_id}{mark}: interventions on all gates of one level",
-            is_relative=any(gate.is_normalized_over_space for gate in gates.values()),
+            is_relative=has_softmax_gates(run.predictor.network),
         )
         return True
 

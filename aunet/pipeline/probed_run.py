@@ -49,7 +49,8 @@ def read_probed_run(
     splits_file = RunFolder(folder).splits
     if not splits_file.is_file():
         raise UserError(f"{splits_file}: no such file; a run writes it when it starts. Restore it from a copy.")
-    cohort = build_cohort(load_draft(folder, trusted_modules, built=(*NETWORK_ALONE, *SOURCE_ALONE)).data)
+    draft = load_draft(folder, trusted_modules, built=(*NETWORK_ALONE, *SOURCE_ALONE))
+    cohort = build_cohort(draft.data, trusted_modules)
     split = config.data.split
     splits = read_splits(splits_file, cohort.cases, None, split.val, split.seed)
     by_id = {case.case_id: case for case in cohort.cases}

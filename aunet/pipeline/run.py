@@ -75,7 +75,7 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
     if draft.resume or is_folder_named(words):
         _check_new(draft, folder)
     check_places(draft, folder)
-    cohort = build_cohort(draft.data)
+    cohort = build_cohort(draft.data, draft.trusted_modules)
     config = fill_in_facts(draft, cohort)
     _log.info(
         "%d processes share each batch of %d; the learning rate is what it is for one.",
@@ -124,7 +124,7 @@ def _train_test_report(draft: Draft, folder: Path, words: Sequence[str]) -> None
     from aunet.build.data import build_cohort, fill_in_facts
 
     with first_rank_first():
-        cohort = build_cohort(draft.data)
+        cohort = build_cohort(draft.data, draft.trusted_modules)
     config = fill_in_facts(draft, cohort)
     if rank() == 0 and not draft.resume and not is_folder_named(words):
         folder = claim_folder(folder)

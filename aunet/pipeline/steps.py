@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from pytorch_lightning import Trainer
 from torch import nn
 
@@ -23,10 +22,8 @@ from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.split_file import read_splits, write_splits
 from aunet.data.cohort.splits import Splits
 from aunet.data.datamodule import SegmentationData
-from aunet.errors import UserError
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.evaluation.viewer_cases import store_viewer_cases
-from aunet.files import replaced_atomically
 from aunet.machine import peak_memory_bytes
 from aunet.metrics.case_scores import summary_as_mapping
 from aunet.networks.inspection.cost import forward_gflop
@@ -47,7 +44,8 @@ from aunet.training.callbacks.forecast import ForecastLine
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.hardware import HardwareChoice, set_tf32
 from aunet.training.init_overlap import check_overlap, note_on_validation
-from aunet.training.segmentation_task import NonFiniteLossError, SegmentationTask
+from aunet.training.nonfinite_loss import NonFiniteLossError, save_failed_batch
+from aunet.training.segmentation_task import SegmentationTask
 
 _log = logging.getLogger(__name__)
 
@@ -277,18 +275,6 @@ def start_record(
         patch_size=config.dataset.patch_size,
         repeatable=config.trainer.max_time is None,
         **facts,
-    )
-
-
-def save_failed_batch(error: NonFiniteLossError, folder: Path) -> UserError:
-    """Save the batch whose loss is not finite, and return an error that names the remedies."""
-    path = RunFolder(folder).failed_batch
-    with replaced_atomically(path) as temporary:
-        torch.save({"step": error.step, **error.batch}, temporary)
-    return UserError(
-        f"{folder}: {error}. The batch, before augmentation, is in {path.name}; the checkpoint before it stays. Look at"
-        " these cases, lower optimizer.factory.lr, set trainer.precision=float32, or skip such steps in a new run with"
-        " trainer.on_nonfinite=skip."
     )
 
 

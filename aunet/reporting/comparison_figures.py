@@ -70,7 +70,7 @@ def paired_dots(values: pd.DataFrame, baseline: str, other: str, score: str = "D
             scores = values.loc[values["class"] == of_class, [baseline, other]].dropna().to_numpy(dtype=np.float64)
             _draw_pairs(axes, scores)
             axes.set_title(of_class)
-            axes.set_xticks([0, 1], [_wrapped(baseline), _wrapped(other)])
+            _name_both(axes, baseline, other, is_narrow=len(classes) > 2)
         panels[0].set_ylabel(score)
         handles = [
             panels[0].plot([], [], color=color, label=label)[0]
@@ -105,7 +105,7 @@ def difference_distributions(
             scores = values.loc[values["class"] == of_class]
             differences = scores[other].to_numpy(dtype=np.float64) - scores[baseline].to_numpy(dtype=np.float64)
             differences = differences[~np.isnan(differences)]
-            axes.scatter(differences, row + _spread(differences), s=7, color=COLORS[1], alpha=0.55, linewidths=0)
+            axes.scatter(differences, row - 0.1 + _spread(differences), s=7, color=COLORS[1], alpha=0.55, linewidths=0)
             if of_class in found.index:
                 _draw_interval(axes, row, found.loc[of_class])
         axes.set_yticks(range(len(classes)), classes)
@@ -190,12 +190,23 @@ def _draw_pairs(axes: Axes, scores: NDArray[np.float64]) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
+def _name_both(axes: Axes, baseline: str, other: str, *, is_narrow: bool) -> None:
+    """Name the two models below a panel; in a narrow one, on a slant, as level names would touch."""
+    if is_narrow:
+        axes.set_xticks([0, 1], [baseline, other], rotation=30, ha="right", rotation_mode="anchor")
+    else:
+        axes.set_xticks([0, 1], [_wrapped(baseline), _wrapped(other)])
+
+
 def _draw_interval(axes: Axes, row: int, effect: TableRow) -> None:
-    axes.plot([effect["mean"]], [row], "D", color=_INK, markersize=3.2, zorder=4)
-    axes.plot([effect["low"], effect["high"]], [row, row], color=_INK, linewidth=1.4, solid_capstyle="butt", zorder=4)
+    level = row + 0.28  # below the patients' points, which it would hide
+    axes.plot([effect["mean"]], [level], "D", color=_INK, markersize=3.2, zorder=4)
+    axes.plot(
+        [effect["low"], effect["high"]], [level, level], color=_INK, linewidth=1.4, solid_capstyle="butt", zorder=4
+    )
 
 
-def _spread(values: NDArray[np.float64], height: float = 0.3) -> NDArray[np.float64]:
+def _spread(values: NDArray[np.float64], height: float = 0.25) -> NDArray[np.float64]:
     """Return offsets that keep equal values apart: dense places wide, in an order that repeats exactly."""
     if len(values) < 2 or np.ptp(values) == 0:
         return np.zeros(len(values))

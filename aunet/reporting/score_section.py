@@ -34,10 +34,11 @@ _NUM_WORST, _NUM_BEST = 3, 2
 
 @dataclass(frozen=True)
 class ScoreSection:
-    """The summary of the scores with its notes, pictures of worst, median and best cases by title, and all cases."""
+    """The summary of the scores with notes and definitions, pictures of notable cases by title, and all cases."""
 
     summary: HtmlTable
     notes: list[str]
+    definitions: list[str]
     extreme_cases: dict[str, list[Picture]]
     cases: HtmlTable
 
@@ -58,12 +59,11 @@ def score_section(run: RunFolder) -> ScoreSection | None:
     scores = run.case_scores
     if scores is None or scores.empty:
         return None
-    notes = notes_on(shown_metrics(recorded_metrics(scores)))
-    mean_note = f"Mean ± sd (n - 1) over {count_cases(scores)}. {notes} {CONVENTION}"
     phantom_note = [PHANTOM_NOTE] if run.facts.get("is_phantom") else []
     return ScoreSection(
         _summary_table(scores, run.labels),
-        [*phantom_note, *run.caveats, mean_note, f"{PENALTY} {DETECTION_NOTE}"],
+        [*phantom_note, *run.caveats, f"Mean ± sd (n - 1) over {count_cases(scores)}."],
+        [notes_on(shown_metrics(recorded_metrics(scores))), CONVENTION, PENALTY, DETECTION_NOTE],
         _extreme_cases(scores, run),
         _case_table(scores),
     )

@@ -77,22 +77,22 @@ def measure_pace(task: SegmentationTask, shape: BatchShape, accumulate: int = 1)
     return Pace(accumulate * trial.batch_seconds + update_seconds, window_seconds, accumulate * trial.flop, measured)
 
 
-def count_windows(shapes: Sequence[Sequence[int]], window: Inferer) -> float:
+def count_windows(shapes: Sequence[Sequence[int]], inferer: Inferer) -> float:
     """Return how many windows' worth of voxels the prediction of volumes of these ``shapes`` (voxels) computes.
 
     A volume that is predicted in one pass counts as its padded size over that of a window.
     """
-    return sum(_num_windows(shape, window) for shape in shapes)
+    return sum(_num_windows(shape, inferer) for shape in shapes)
 
 
-def _num_windows(shape: Sequence[int], window: Inferer) -> float:
-    patch = padded_size(window.patch_size, window.patch_size, window.size_multiple)
-    return window.lay_out(shape).num_voxels / math.prod(patch)
+def _num_windows(shape: Sequence[int], inferer: Inferer) -> float:
+    patch = padded_size(inferer.patch_size, inferer.patch_size, inferer.size_multiple)
+    return inferer.lay_out(shape).num_voxels / math.prod(patch)
 
 
 def _measurable(task: SegmentationTask, shape: BatchShape) -> BatchShape:
     """Return ``shape``, or the largest part of it that can be measured in time, judged by its smallest part."""
-    multiple = task.window.size_multiple
+    multiple = task.inferer.size_multiple
     smallest = _part(shape, multiple, 0)
     # A compiled network would be recompiled for another size, which takes a minute.
     if task.is_compiled or shape.voxels <= _SMALL_BATCH_VOXELS or smallest.voxels >= shape.voxels:

@@ -1,7 +1,8 @@
 """The training step, the validation of whole cases and the optimizer, which Lightning's trainer repeats."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from aunet.data.datamodule import WholeCase
 from aunet.data.keyed_randomness import network_seed
 from aunet.data.patches.augmentation import Augmentation
 from aunet.data.patches.sampling import Batch
+from aunet.inference.coefficients import LevelCoefficients
 from aunet.inference.inferers import Inferer
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.losses.ignored_voxels import hide_ignored, without_ignored
@@ -27,6 +29,7 @@ from aunet.networks.protocols import supervised_logits
 from aunet.runs.ranks import any_rank, gathered, num_ranks, rank, share_buffers, whole_batch
 from aunet.targets import Problem, target_of
 from aunet.training.compilation import Forward, compiled
+from aunet.training.nonfinite_loss import NonFiniteLossError, copy_buffers, names_of_cases, restore_buffers
 from aunet.training.score_function import expected_loss
 from aunet.training.sharding import ShardedForward
 from aunet.training.validation_dice import CaseDice, defined_mean, means_by_class, score_dice
@@ -38,8 +41,8 @@ _log = logging.getLogger(__name__)
 class SegmentationTask(LightningModule):
     """Training of any network with ``forward(image) -> logits``.
 
-    A ``SupervisedNetwork`` has a loss for each of these; the total is the weighted mean of the
-    levels' losses, each level weighing half of the one before. One with drawn gates is trained by the score function.
+    A ``SupervisedNetwork`` has a loss for each of its outputs; the total is their weighted mean, each level weighing
+    half of the one before. A network with drawn gates is trained by the score function.
 
     Args:
         network: (B, C, *spatial) -> logits (B, K, *spatial).
@@ -48,7 +51,7 @@ class SegmentationTask(LightningModule):
         optimizer: parameters -> optimizer.
         schedule: share of the training done -> share of the learning rate.
         progress: optimizer steps -> share of the training done.
-        window: inferer of the validation.
+        inferer: of the validation.
         augmentation: random changes of the training batches.
         seed: of the augmentation.
         is_channels_last: memory format of network and batches.
@@ -68,7 +71,7 @@ class SegmentationTask(LightningModule):
         optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
         schedule: Callable[[float], float],
         progress: Callable[[int], float],
-        window: Inferer,
+        inferer: Inferer,
         augmentation: Augmentation,
         seed: int,
         is_channels_last: bool,
@@ -91,7 +94,7 @@ class SegmentationTask(LightningModule):
         self.new_optimizer = optimizer
         self.schedule = schedule
         self._progress = progress
-        self.window = window
+        self.inferer = inferer
         self.augmentation = augmentation
         self._seed = seed
         self._is_channels_last = is_channels_last
@@ -104,7 +107,7 @@ class SegmentationTask(LightningModule):
         self._loss_sum, self._num_losses = 0.0, 0
         self._case_dice: dict[str, CaseDice] = {}
         self._watched_cases: frozenset[str] = frozenset()
-        self._watched: dict[str, VolumePrediction] = {}
+        self._watched: dict[str, Mapping[int, LevelCoefficients]] = {}
 
     def compile_forward(self, image_size: Sequence[int]) -> bool:
         """Compile a training step's forward pass for images (B, C, *spatial), and return whether that succeeded."""
@@ -143,19 +146,22 @@ class SegmentationTask(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
         """Return the loss of one augmented batch; None to skip it."""
+        buffers = copy_buffers(self.network) if self._is_nonfinite_skipped else []
         loss = self._loss_of_batch(batch, self.augmentation)
         if any_rank(not bool(loss.detach().isfinite())):
-            return self._skip(batch)
+            return self._skip(batch, buffers)
         self._loss_sum += float(loss.detach())
         self._num_losses += 1
         self.log("train/loss_step", loss.detach(), logger=False)
         return loss
 
-    def _skip(self, batch: Batch) -> None:
+    def _skip(self, batch: Batch, buffers: Sequence[Tensor]) -> None:
         """Skip the step with a warning after a non-finite loss, or raise if that is not allowed or not possible."""
         if not self._is_nonfinite_skipped or num_ranks() > 1:
             raise NonFiniteLossError(self.trainer.global_step, batch)
-        _log.warning("The loss of step %d (%s) is not finite: skipped.", self.trainer.global_step, _case_ids(batch))
+        restore_buffers(self.network, buffers)
+        step, names = self.trainer.global_step, names_of_cases(batch)
+        _log.warning("The loss of step %d (%s) is not finite: skipped.", step, names)
 
     def backward(self, loss: Tensor, *args: object, **kwargs: object) -> None:
         """Run the backward pass, in which some levels may recompute their activations."""
@@ -176,7 +182,7 @@ class SegmentationTask(LightningModule):
         case_id = case["case_id"]
         prediction = self.predict_case(case["image"], with_attention=case_id in self._watched_cases)
         if case_id in self._watched_cases:
-            self._watched[case_id] = prediction
+            self._watched[case_id] = prediction.coefficients  # without the logits, which take far more memory
         label_map, reference = self.target.label_map(prediction.logits).numpy(), case["label"].cpu().numpy()
         self._case_dice[case_id] = score_dice(label_map, reference, case["annotated"].tolist(), self.labels)
 
@@ -205,8 +211,8 @@ class SegmentationTask(LightningModule):
             self._log_training()
 
     def _log_training(self) -> None:
-        """Log the mean loss of the epoch and the learning rate of its last step."""
-        loss = _mean_over_ranks(self._loss_sum) / max(1, self._num_losses)
+        """Log the mean loss of the epoch, NaN if every step was skipped, and the learning rate of its last step."""
+        loss = _mean_over_ranks(self._loss_sum) / (self._num_losses or math.nan)
         values = {"train/loss": loss, "learning_rate": self.trainer.optimizers[0].param_groups[0]["lr"]}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=1)
         self._loss_sum, self._num_losses = 0.0, 0
@@ -215,14 +221,16 @@ class SegmentationTask(LightningModule):
         """Keep the coefficients of these cases when they are validated, until the next validation."""
         self._watched_cases = frozenset(case_ids)
 
-    def predict_watched(self, case_id: str, image: Tensor) -> VolumePrediction:
-        """Return the prediction of a case with its coefficients: that of the validation, if this rank validated it."""
-        return self._watched.pop(case_id, None) or self.predict_case(image, with_attention=True)
+    def watched_coefficients(self, case_id: str, image: Tensor) -> Mapping[int, LevelCoefficients]:
+        """Return the coefficients of a case by level: those of the validation, if this rank validated it."""
+        if case_id in self._watched:
+            return self._watched.pop(case_id)
+        return self.predict_case(image, with_attention=True).coefficients
 
     def predict_case(self, image: Tensor, with_attention: bool = False) -> VolumePrediction:
         """Return the logits of a whole case (C, *spatial), and its coefficients if requested."""
         with self.autocast():
-            return predict_volume(self.network, image.to(self.device), self.window, with_attention=with_attention)
+            return predict_volume(self.network, image.to(self.device), self.inferer, with_attention=with_attention)
 
     def autocast(self) -> torch.autocast:
         """Return the context of the training's precision, for computations outside the trainer."""
@@ -279,19 +287,6 @@ class SegmentationTask(LightningModule):
             levels, label = [whole_batch(level) for level in levels], whole_batch(label)
         total = self._loss(list(levels), label)
         return total / sum(self._loss.get_weights(len(levels))) if self._is_level_mean else total
-
-
-class NonFiniteLossError(Exception):
-    """A loss that is NaN or infinite; ``batch`` is the step's batch as it came from the loader."""
-
-    def __init__(self, step: int, batch: Batch) -> None:
-        super().__init__(f"the loss of step {step} is not finite; its cases are {_case_ids(batch)}")
-        self.step = step
-        self.batch = batch
-
-
-def _case_ids(batch: Batch) -> str:
-    return ", ".join(batch["case_id"])
 
 
 def _mean_over_ranks(value: float) -> float:

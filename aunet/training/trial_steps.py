@@ -72,7 +72,7 @@ def time_batch(task: SegmentationTask, shape: BatchShape) -> float:
 def time_window(task: SegmentationTask, shape: BatchShape) -> float:
     """Return the seconds of one patch in validation; a quick one is timed again after this warm-up."""
     image = torch.rand(shape.channels, *shape.patch_size)
-    window = Window(shape.patch_size, size_multiple=task.window.size_multiple)
+    window = Window(shape.patch_size, size_multiple=task.inferer.size_multiple)
 
     def predict() -> None:
         with task.autocast():

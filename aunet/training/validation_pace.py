@@ -25,20 +25,14 @@ class ValidationPace(Callback):
         self._decide(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Decide whether this epoch is validated."""
+        """Decide whether this epoch is validated, and forget the values of the one before, which Lightning keeps."""
+        trainer.callback_metrics.clear()
         self._decide(trainer)
 
     def _decide(self, trainer: Trainer) -> None:
         number = trainer.current_epoch + 1
         is_due = number % self._epochs == 0 or number == trainer.max_epochs
         trainer.check_val_every_n_epoch = 1 if is_due else _NEVER
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the scores of an earlier epoch, which Lightning keeps."""
-        if not is_validated(trainer):
-            metrics = trainer.callback_metrics
-            for name in [name for name in metrics if name.startswith("val/")]:
-                del metrics[name]
 
 
 class ValidationOfStop(Callback):

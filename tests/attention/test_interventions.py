@@ -26,7 +26,8 @@ from aunet.errors import UserError
 from aunet.inference.predictor import Predictor
 from aunet.inference.window_layout import Window
 from aunet.metrics.overlap import dice
-from aunet.networks import AttentionUNet, UNet
+from aunet.networks import AttentionUNet, Layers, UNet
+from aunet.networks.linear_resizing import resize_linearly
 from aunet.networks.slice_by_slice import SliceBySlice
 from tests.attention.hand_made_gates import Ignored, OnlyPath
 from tests.networks.model_options import OURS, settings_of, small_network
@@ -216,6 +217,30 @@ def test_a_network_without_gates_has_none_and_a_foreign_gate_is_refused() -> Non
     network.skips[1] = torch.nn.Conv3d(4, 4, 1)
     with pytest.raises(UserError, match="level 2 is gated by Conv3d"):
         gates_of(network)
+
+
+class GatingAlone(torch.nn.Module):
+    """A gate that is not derived from ours."""
+
+    def __init__(self, layers: Layers, skip_channels: int, gating_channels: int, stride: tuple[int, ...]) -> None:
+        super().__init__()
+        self.scores = layers.convolution(gating_channels, 1, 1)
+        self.applied = torch.nn.Identity()
+
+    def forward(self, skip: Tensor, gating: Tensor) -> tuple[Tensor, Tensor]:
+        coefficients = self.applied(resize_linearly(self.scores(gating).sigmoid(), skip.shape[2:]))
+        return coefficients * skip, coefficients
+
+
+def test_a_foreign_gate_is_replaced_where_its_coefficients_pass_through_applied() -> None:
+    network, image = AttentionUNet(channels=(2, 4, 8), num_classes=2, gate=GatingAlone), random(1, 16, 16, 16)
+    probe = GateProbe(predictor_of(network, (16, 16, 16)))
+    watched = probe.watch(image)
+    assert list(watched.maps) == [GateKey(2, 1), GateKey(2, 2)]
+    assert torch.equal(probe.predict(image, watched.maps), watched.logits)
+    opened = {key: found.with_values(torch.ones_like(found.values)) for key, found in watched.maps.items()}
+    assert not torch.allclose(probe.predict(image, opened), watched.logits)
+    assert [kind_of(gate) for gate in probe.gates.values()] == [GateKind(), GateKind()]
 
 
 def test_a_remembering_probe_predicts_a_case_and_its_donor_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Attention statistics against block means, entropies in closed form and numerical integration."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -205,3 +206,13 @@ def test_the_inside_of_a_region_is_all_of_its_values() -> None:
             for measure in ("auc", "ratio", "mean"):
                 assert row[f"{measure}_inside_{name}"] == pytest.approx(alone[f"{measure}_inside_1"])
         assert row["auc_inside"] == pytest.approx(row["auc_inside_whole"])
+
+
+def test_fractions_of_many_classes_take_a_small_part_of_the_memory_of_the_one_hot_label() -> None:
+    label = random_label((32, 32, 32), num_classes=100)
+    tracemalloc.start()
+    fractions = label_fractions(label, 100, (16, 16, 16))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * label.size * 100 / 4
+    np.testing.assert_allclose(fractions.sum(axis=0), 1)

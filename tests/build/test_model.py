@@ -44,9 +44,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_predicts_with_its_own_window_unless_told_otherwise(run: Path) -> None:
-    own = aunet.load_run(run, "cpu").window
+    own = aunet.load_run(run, "cpu").inferer
     assert own == Window((16, 16, 16), 0.5, (4, 4, 4), 1, 500_000)
-    other = aunet.load_run(run, "cpu", inference={"overlap": 0.25, "window_batch": 4, "one_pass_voxels": 0}).window
+    other = aunet.load_run(run, "cpu", inference={"overlap": 0.25, "window_batch": 4, "one_pass_voxels": 0}).inferer
     assert other == Window((16, 16, 16), 0.25, (4, 4, 4), 4, 0)
 
 

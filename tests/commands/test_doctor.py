@@ -16,6 +16,7 @@ from aunet.build.inferer import build_inferer
 from aunet.build.model import build_network
 from aunet.commands.main import main
 from aunet.config.draft import compose_draft
+from aunet.config.words import quote
 from aunet.data.cohort.references import read_reference
 
 
@@ -57,6 +58,34 @@ def test_json_is_the_content_of_the_file_and_nothing_else(tmp_path: Path, capsys
     assert printed == report(tmp_path / "out")
     assert printed["counts"]["error"] == 1
     assert (tmp_path / "out" / "fixes.json").is_file()
+
+
+def test_the_dataset_of_test_on_is_examined_beside_the_own_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_abdomens(tmp_path / "scans", abdomens(2))
+    cases = {name: case for name, case in abdomens(5).items() if name > "case_1"}
+    cases["case_2"].label = cases["case_2"].label[:-2]
+    other = words_for(write_abdomens(tmp_path / "other", cases))
+    words = [*words_for(root), f"data.test_on=[{','.join(map(quote, other))}]", "--output", str(tmp_path / "out")]
+
+    assert main(["doctor", "--fix", *words]) == 2
+    shown = capsys.readouterr()
+    assert "1 case of data.test_on cannot be used" in shown.err
+    assert "Add to the words of data.test_on: data.fixes=" in shown.out
+    assert (tmp_path / "out" / "test_on" / "pictures" / "case_2.png").is_file()
+    own = report(tmp_path / "out")
+    assert own["counts"]["error"] == 0
+    assert own["test_on"] == report(tmp_path / "out" / "test_on")
+    assert own["test_on"]["counts"]["error"] == 1
+
+    fixed = quote(f"data.fixes={tmp_path / 'out' / 'test_on' / 'fixes.json'}")
+    words[-3] = f"data.test_on=[{','.join([*map(quote, other), fixed])}]"
+    assert main(["doctor", *words]) == 0
+
+    words[-3] = f"data.test_on=[{','.join(map(quote, words_for(root)))}]"
+    assert main(["doctor", *words]) == 2
+    assert "a scan that was trained on cannot test" in capsys.readouterr().err
 
 
 def test_without_output_the_findings_lie_in_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,10 @@ def test_an_error_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -
         main(["train"])
 
 
-COMMANDS = (["predict", "run", "scan.nii"], ["evaluate", "a", "b"], ["compare", "a", "b"], ["probe", "run"])
+COMMANDS = (
+    *(["predict", "run", "scan.nii"], ["evaluate", "a", "b"], ["compare", "a", "b"], ["probe", "run"]),
+    *(["export", "run"], ["doctor"]),
+)
 
 
 @pytest.mark.parametrize("words", COMMANDS)
@@ -69,6 +72,24 @@ def test_an_output_that_is_not_writable_is_refused_before_any_work(
     monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # tests may run as root
     assert main([*words, "--output", str(tmp_path / "new" / "folder")]) == 2
     assert f"{tmp_path} is not writable" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [*([*words, "--output", ""] for words in COMMANDS), ["runs", ""], ["compare", "", "b", "--output", "c"]]
+)
+def test_an_empty_path_is_not_taken_for_the_current_folder(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert "the path is empty, as if a shell variable were not set" in capsys.readouterr().err
+
+
+def test_a_preparation_checks_its_folder_before_it_reads_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["prepare", "data=msd", "data.root=/nowhere", f"data.cache={tmp_path / 'file' / 'x'}"]) == 2
+    assert f"data.cache={tmp_path / 'file' / 'x'}: {tmp_path / 'file'} is a file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("key", ["hydra.run.dir", "data.cache"])

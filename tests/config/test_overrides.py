@@ -39,7 +39,21 @@ from aunet.errors import UserError
         ("data.spacing=[1,1,0]", "above 0"),
         ("data.num_workers=many", "auto or not negative"),
         ("seed=null", "seed must be a whole number"),
-        ("seed=-1", "not negative"),
+        ("seed=-1", "from 0 to 4294967295"),
+        ("seed=99999999999999999999", "from 0 to 4294967295"),
+        ("data.split.seed=4294967296", "from 0 to 4294967295"),
+        ("trainer.devices=-1", "auto, or a number from 1 on"),
+        ("trainer.devices=two", "auto, or a number from 1 on"),
+        ("loss=[]", "Choose one: loss=dice or"),
+        ("~loss", "Choose one: loss=dice or"),
+        ("logger=[]", "Choose one: logger=csv or"),
+        ("~logger", "Choose one: logger=csv or"),
+        ("~model/gate", "Choose one: model/gate=additive or"),
+        ("~data/augmentation", "Choose one: data/augmentation=light or"),
+        ("data.root=", "the path is empty"),
+        ("data.cache=''", "the path is empty"),
+        ("hydra.run.dir= ", "the path is empty"),
+        ("init=", "init=null for none"),
         ("~seed", "seed has no value"),
         ("~sed", "Did you mean seed?"),
         ("+sed=1", "Did you mean seed?"),
@@ -103,7 +117,7 @@ def test_no_sweep_is_one_job() -> None:
     assert split_sweep(["seed=1", "~resume"]) == [["seed=1", "~resume"]]
 
 
-def test_one_key_in_mappings_of_their_own_is_no_repetition() -> None:
+def test_one_key_in_mappings_of_their_own_does_not_count_as_repeated() -> None:
     words = ["data.classes={a: 1},{a: 2}", "+loss.factory.extra=[{a: 1},{a: {a: 1}}]"]
     assert len(split_sweep(words)) == 2
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from aunet.build.data import compose_tested
 from aunet.commands.main import main
 from aunet.config.composition import compose_config, split_sweep
 from aunet.config.draft import compose_draft
+from aunet.config.trust import SOURCE_ALONE
 from aunet.errors import UserError
 
 
@@ -141,16 +143,42 @@ def test_a_key_of_hydra_without_effect_is_refused_in_a_yaml_file_too(text: str, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-m", "seed=0,1", "hydra.run.dir=here"], "a sweep has a folder for each job"),
-        (["hydra.sweep.dir=here"], "a setting of sweeps"),
-        (["hydra/launcher=submitit_slurm"], "a setting of sweeps"),
+        (["train", "-m", "seed=0,1", "hydra.run.dir=here"], "a sweep has a folder for each run"),
+        (["search", "seed=0,1", "hydra.run.dir=here"], "a search has a folder for each run"),
+        (["train", "-m", "resume=runs/a,runs/b"], "a sweep makes new runs, on which resume= has no effect"),
+        (["train", "-m", "extend=runs/a", "trainer.max_epochs=3,4"], "a sweep makes new runs, on which extend= has"),
+        (["search", "seed=0,1", "resume=runs/a"], "a search makes new runs, on which resume= has no effect"),
+        (["train", "hydra.sweep.dir=here"], "a setting of sweeps"),
+        (["train", "hydra/launcher=submitit_slurm"], "a setting of sweeps"),
     ],
 )
-def test_a_place_that_the_command_would_not_use_is_refused(
+def test_a_place_or_run_that_the_command_would_not_use_is_refused(
     words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", *words]) == 2
+    assert main(words) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_dataset_that_is_tested_may_be_an_own_file_too(folder: Path) -> None:
+    words = ["data=folder", "data.root=/scans", "data.test_on=['data=mine']", f"hydra.searchpath=['{folder}']"]
+    data = compose_draft(words, SOURCE_ALONE).data
+    assert data.test_on is not None
+    assert compose_tested(data.test_on).name == "mine"
+    assert compose_tested([*data.test_on, "data.root=/scans/other"]).root == "/scans/other"
+    without = compose_draft(words[:-1], SOURCE_ALONE).data
+    with pytest.raises(UserError, match="data has no option mine"):
+        compose_tested(without.test_on or [])
+
+
+def test_a_dataset_that_is_tested_may_have_a_source_of_ones_own_if_that_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_scans.py").write_text("def cohort(root):\n    raise AssertionError\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["data=folder", "data.root=/scans", "data.source={_target_: own_scans.cohort, root: /x}"]
+    assert compose_tested(words, ["own_scans"]).source["_target_"] == "own_scans.cohort"
+    with pytest.raises(UserError, match="--trust its_name"):
+        compose_tested(words)
 
 
 @pytest.mark.parametrize("text", ["true", "3", "2.5"])

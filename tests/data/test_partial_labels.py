@@ -70,3 +70,11 @@ def test_annotations_ignored_voxels_reach_the_batches_as_such(tmp_path: Path) ->
     values = {value for batch in data.train_dataloader() for value in torch.unique(batch["label"]).tolist()}
     assert values == {0, 1, IGNORED}
     assert data.cohort.labels.names == ("background", "ball")
+
+
+def test_an_unannotated_class_is_absent_from_cases_that_were_stored_without_it(tmp_path: Path) -> None:
+    words = ["data=msd", f"data.root={write_msd_task(tmp_path / 'task')}"]
+    before = data_of([*words, "data.classes={ball: ball, box: box}"], tmp_path)
+    data = data_of([*words, "data.classes={ball: ball, box: box, liver: null}"], tmp_path)
+    assert data.validation_cases()[0]["case_id"] == before.validation_cases()[0]["case_id"]
+    assert data.absent_classes(data.splits.train) == data.absent_classes(data.splits.val) == ["liver"]

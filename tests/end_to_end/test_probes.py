@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 
 from aunet.commands.main import main
+from aunet.errors import UserError
+from aunet.pipeline.probe import _find_learning_rate
+from aunet.training.nonfinite_loss import NonFiniteLossError
 from aunet.training.probes.time_profile import FIXED_PARTS, TimeProfile
 
 
@@ -63,6 +66,19 @@ def test_the_learning_rate_test_writes_a_curve_and_suggests_a_value(
     assert table["learning_rate"].min() <= suggestion <= table["learning_rate"].max()
     assert f"optimizer.factory.lr={suggestion:g}" in " ".join(caplog.text.split())
     assert (run / "learning_rate.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_learning_rate_test_whose_first_loss_is_nan_keeps_the_batch(tmp_path: Path) -> None:
+    batch: Any = {"case_id": ["ball_003"]}
+
+    def fit(*args: object) -> None:
+        raise NonFiniteLossError(0, batch)
+
+    data = SimpleNamespace(train_dataloader=list)
+    probe: Any = SimpleNamespace(trainer=lambda _: SimpleNamespace(fit=fit), task=None, data=data, folder=tmp_path)
+    with pytest.raises(UserError, match=r"step 0 is not finite; its cases are ball_003.*failed_batch\.pt"):
+        _find_learning_rate(probe)
+    assert (tmp_path / "failed_batch.pt").is_file()
 
 
 @pytest.mark.usefixtures("without_pictures")

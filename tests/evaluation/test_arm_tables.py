@@ -107,8 +107,8 @@ def test_tables_of_a_missing_arm_say_so(arms: list[Arm]) -> None:
 def test_the_summary_says_what_was_shown_and_what_was_not(arms: list[Arm]) -> None:
     shown, equal, missing, _ = verdicts(rows_of(arms))
 
-    assert shown.startswith("attention changed pancreas Dice by +0.")
-    assert "against unet, 3 seeds, 10 patients: higher (corrected p" in shown
+    assert shown.startswith("attention minus unet in pancreas Dice is +0.")
+    assert "), 3 seeds, 10 patients: higher (corrected p" in shown
     assert equal.endswith("no difference shown; equivalent within 0.02.")
     assert missing == "failed against unet, pancreas: nothing can be said, as no training of failed finished."
 
@@ -125,7 +125,7 @@ def test_one_patient_is_too_few_for_a_verdict() -> None:
     runs = [compared_run(name, name=name, scores=case_scores([0.5 + number / 10])) for number, name in enumerate("ab")]
     first, _ = verdicts(rows_of([Arm(run.name, (run,)) for run in runs]))
 
-    assert first == "b changed pancreas Dice by +0.100 against a, 1 seed each, 1 patient: too few patients for a test."
+    assert first == "b minus a in pancreas Dice is +0.100, 1 seed each, 1 patient: too few patients for a test."
 
 
 def test_tables_fit_a_terminal_of_100_columns(arms: list[Arm]) -> None:
@@ -233,7 +233,7 @@ def test_the_papers_table_has_a_column_per_arm_and_detections_as_a_mean_over_tra
     explanation, timing = table.notes[-2:]
     assert timing == "Timed."
     assert explanation.startswith(
-        "Mean ± sd over the patients, of their means over the trainings; in brackets the sd over"
+        "Mean ± sd over the patients, each averaged over the trainings; in brackets the sd of"
     )
     assert "the trainings' means. n: patients with a value in every training. Detected: " in explanation
     assert explanation.endswith(", a mean over the trainings. Training time: median over the trainings.")

@@ -9,7 +9,7 @@ import pytest
 from aunet.evaluation.verdicts import verdicts
 
 NAN = math.nan
-START = "gate changed spleen Dice by +0.012 (+0.002 to +0.022) against unet"
+START = "gate minus unet in spleen Dice is +0.012 (+0.002 to +0.022)"
 CHANGE = f"{START}, 3 seeds, 40 patients: "
 
 
@@ -48,7 +48,7 @@ def test_a_conclusion_is_written_to_its_end() -> None:
 def test_a_loss_is_lower_and_a_distance_has_its_own_digits() -> None:
     assert ": lower (corrected p 0.020)." in verdict(mean=-0.012)
     sentence = verdict(metric="hd95_mm", mean=-1.5, low=-2.125, high=-1.0)
-    assert sentence.startswith("gate changed spleen HD95 by -1.50 (-2.12 to -1.00) against unet, ")
+    assert sentence.startswith("gate minus unet in spleen HD95 is -1.50 (-2.12 to -1.00), ")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_the_sizes_name_seeds_or_trainings_over_folds(changes: dict[str, Any], s
 
 
 def test_an_interval_that_is_not_known_is_left_out() -> None:
-    assert verdict(low=NAN, high=NAN).startswith("gate changed spleen Dice by +0.012 against unet, 3 seeds")
+    assert verdict(low=NAN, high=NAN).startswith("gate minus unet in spleen Dice is +0.012, 3 seeds")
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_monais_parser_evaluates_no_class_name(name: str, repository: Path) -> N
     predictor = load_run(repository / "tests" / "fixtures" / "old_run" / "unet", "cpu")
     predictor.labels = Labels(("background", "spleen", name, "kidney"))
     steps = tuple(Step(step="largest_component", class_name=one, least_ml=None) for one in (name, "spleen", None))
-    windows = describe_windows(predictor.window, 0.5, 0)
+    windows = describe_windows(predictor.inferer, 0.5, 0)
     model = ExportedModel(predictor, "unet", {"_target_": "x"}, 3, 1, windows, steps)
     settings = _postprocessing(model)[2]
     config = {key: settings[key] for key in ("steps", "class_names")}
@@ -111,7 +111,8 @@ def test_a_bundle_of_regions_paints_their_logits(repository: Path) -> None:
     predictor = load_run(repository / "tests" / "fixtures" / "old_run" / "unet", "cpu")
     predictor.labels = Labels(("background", "whole", "core", "edge"), ((1, 2, 3), (2, 3), (3,)))
     steps = (Step(step="largest_component", class_name="whole", least_ml=None),)
-    model = ExportedModel(predictor, "unet", {"_target_": "x"}, 3, 1, describe_windows(predictor.window, 0.5, 0), steps)
+    windows = describe_windows(predictor.inferer, 0.5, 0)
+    model = ExportedModel(predictor, "unet", {"_target_": "x"}, 3, 1, windows, steps)
     painting, changing = _postprocessing(model)[1:3]
     assert painting == {"_target_": "scripts.monai_parts.Painted", "keys": "pred"}
     assert changing["regions"] == [[1, 2, 3], [2, 3], [3]]

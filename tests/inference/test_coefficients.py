@@ -52,7 +52,7 @@ def test_attention_lies_on_the_organ_on_the_scan_and_in_pictures_of_the_training
     assert np.linalg.norm(affine[:3] @ [*native, 1] - ball) < 0.5
 
     prepared = preprocessing.image([scan])
-    levels = predict_coefficients(Pointwise(), torch.from_numpy(prepared.array), predictor.window)
+    levels = predict_coefficients(Pointwise(), torch.from_numpy(prepared.array), predictor.inferer)
     image, spacing = prepared.array[0], Volume(prepared.array[0], prepared.affine).spacing
     voxel = np.linalg.inv(prepared.affine) @ [*ball, 1]
     shown = LabelledScan(image, np.zeros(image.shape, np.uint8), spacing)

@@ -125,6 +125,19 @@ def test_ignored_voxels_and_classes_without_annotation_do_not_count() -> None:
     assert choice.mean_dice()["one"][()] == 1
 
 
+def test_an_organ_that_ignored_voxels_cut_in_two_is_one_component() -> None:
+    label = np.zeros((12, 8, 8), np.uint8)
+    label[1:11, 2:6, 2:6] = 1
+    reference = label.copy()
+    reference[6] = 255
+    label[11, 7, 7] = 1
+    choice = PostprocessingChoice(LABELS)
+    choice.add(label, reference, 1.0)
+    means = choice.mean_dice()["one"]
+    assert means[()] == pytest.approx(2 * 144 / (144 + 145))
+    assert means[(ChosenStep("largest_component", "one"),)] == 1
+
+
 def test_a_choice_returns_from_its_file_and_a_damaged_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "postprocessing.json"
     assert read_choice(file) == []

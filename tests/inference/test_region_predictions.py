@@ -67,9 +67,9 @@ def test_label_map_and_probabilities_are_those_of_the_whole_volume(
 
 
 def test_every_inferer_paints_alike_what_one_pass_paints() -> None:
-    whole = predictor(window=WHOLE).predict_volume([noisy_scan()]).label
+    whole = predictor(inferer=WHOLE).predict_volume([noisy_scan()]).label
     tiles = Tiled((16, 16, 16), (4, 4, 4), lambda: (12, 12, 12), lambda: 10**9, halo=12, tile_size=(28, 28, 28))
-    tiled = predictor(window=tiles).predict_volume([noisy_scan()]).label
+    tiled = predictor(inferer=tiles).predict_volume([noisy_scan()]).label
     assert np.array_equal(tiled, whole)
 
 
@@ -84,8 +84,8 @@ def test_the_entropy_is_that_of_each_region_on_its_own() -> None:
 
 def test_mirror_images_are_averaged_by_their_sigmoids() -> None:
     volume = noisy_scan()
-    mirrored = predictor(window=WHOLE, mirrors=[Mirror(0)]).predict_volume([volume], ALL)
-    one = predictor(window=WHOLE)
+    mirrored = predictor(inferer=WHOLE, mirrors=[Mirror(0)]).predict_volume([volume], ALL)
+    one = predictor(inferer=WHOLE)
     image = torch.from_numpy(one.preprocessing.image([volume]).array)
     pair = [
         one.predict_preprocessed(image).logits.sigmoid(),
@@ -99,8 +99,8 @@ def test_mirror_images_are_averaged_by_their_sigmoids() -> None:
 
 
 def test_a_mirror_image_exchanges_the_channels_of_left_and_right() -> None:
-    plain = predictor(window=WHOLE, mirrors=[Mirror(0)]).predict_volume([noisy_scan()], ALL)
-    exchanged = predictor(window=WHOLE, mirrors=[Mirror(0, ((0, 1),))]).predict_volume([noisy_scan()], ALL)
+    plain = predictor(inferer=WHOLE, mirrors=[Mirror(0)]).predict_volume([noisy_scan()], ALL)
+    exchanged = predictor(inferer=WHOLE, mirrors=[Mirror(0, ((0, 1),))]).predict_volume([noisy_scan()], ALL)
     assert plain.probabilities is not None
     assert exchanged.probabilities is not None
     sums = [found[:2].sum(axis=0) for found in (plain.probabilities, exchanged.probabilities)]

@@ -68,8 +68,8 @@ def test_tiles_yield_the_same_probabilities_as_one_pass() -> None:
     volume = noisy_scan(GEOMETRIES[OBLIQUE], (40, 20, 20))
     tiles = Tiled((16, 16, 16), (4, 4, 4), lambda: (12, 12, 12), lambda: 10**9, halo=12, tile_size=(28, 28, 28))
     tiled, whole = (
-        predictor(window=window).predict_volume([volume], ALL).probabilities
-        for window in (tiles, WholeVolume((16, 16, 16), (4, 4, 4)))
+        predictor(inferer=inferer).predict_volume([volume], ALL).probabilities
+        for inferer in (tiles, WholeVolume((16, 16, 16), (4, 4, 4)))
     )
     assert tiled is not None
     assert whole is not None

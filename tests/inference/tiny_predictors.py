@@ -29,10 +29,10 @@ def seeded_network(seed: int = 3) -> Neighbourhood:
 
 
 def tiny_predictor(
-    labels: Labels, seed: int = 3, spacing: tuple[float, ...] | None = None, window: object = WINDOW, **more: object
+    labels: Labels, seed: int = 3, spacing: tuple[float, ...] | None = None, inferer: object = WINDOW, **more: object
 ) -> Predictor:
     preprocessing = Preprocessing(spacing, "mr", None)
-    return Predictor(seeded_network(seed), preprocessing, labels, window, **more)  # type: ignore[arg-type]
+    return Predictor(seeded_network(seed), preprocessing, labels, inferer, **more)  # type: ignore[arg-type]
 
 
 def logits_at_voxels(one: Predictor, volume: Volume) -> tuple[Tensor, np.ndarray]:

@@ -26,7 +26,7 @@ def training_loss(network: nn.Module, image: Tensor, label: Tensor) -> Tensor:
         optimizer=torch.optim.AdamW,
         schedule=lambda share: 1.0,
         progress=lambda step: 0.0,
-        window=Window(tuple(image.shape[2:]), 0.5, (1,) * (image.ndim - 2), 1),
+        inferer=Window(tuple(image.shape[2:]), 0.5, (1,) * (image.ndim - 2), 1),
         augmentation=lambda batch, seed: batch,
         seed=0,
         is_channels_last=False,

@@ -74,6 +74,14 @@ def test_a_missing_key_is_named(released_weights: dict[str, Tensor], key: str) -
         network_for_official_weights(released_weights)
 
 
+def test_weights_saved_before_batch_norms_counted_batches_are_read(released_weights: dict[str, Tensor]) -> None:
+    older = {key: value for key, value in released_weights.items() if not key.endswith("num_batches_tracked")}
+    assert len(older) < len(released_weights)
+    expected, found = map(network_for_official_weights, (released_weights, older))
+    for name, value in found.state_dict().items():
+        assert torch.equal(value, torch.tensor(0) if name.endswith("tracked") else expected.state_dict()[name])
+
+
 @pytest.mark.parametrize("key", ["up_concat3.conv.conv2.0.weight", "dsv4.dsv.0.weight", "final.weight"])
 def test_a_key_of_the_wrong_shape_is_named(released_weights: dict[str, Tensor], key: str) -> None:
     released_weights[key] = torch.zeros(2, 3)

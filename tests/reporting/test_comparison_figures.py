@@ -42,6 +42,13 @@ def test_paired_dots_join_both_scores_of_every_patient_and_both_means(values: pd
     assert drawn[6] == pytest.approx((kidney["unet"].mean(), kidney["attention_open"].mean()))
 
 
+@pytest.mark.parametrize(("num_classes", "is_slanted"), [(2, False), (3, True)])
+def test_names_of_models_do_not_touch_in_narrow_panels(num_classes: int, is_slanted: bool) -> None:
+    scores = pd.DataFrame({"class": list("abc")[:num_classes], "unet_6m": 0.5, "attention": 0.6})
+    axes = paired_dots(scores, "unet_6m", "attention").axes[0]
+    assert all((label.get_rotation() > 0) == is_slanted for label in axes.get_xticklabels())
+
+
 def test_differences_are_drawn_with_mean_interval_and_margin(values: pd.DataFrame) -> None:
     effects = pd.DataFrame([{"class": "pancreas", "mean": 0.01, "low": -0.005, "high": 0.025}])
     (axes,) = difference_distributions(values, "unet", "attention_open", effects, 0.02).axes
@@ -49,6 +56,7 @@ def test_differences_are_drawn_with_mean_interval_and_margin(values: pd.DataFram
     points = np.asarray(axes.collections[0].get_offsets())[:, 0]
     assert points == pytest.approx((values["attention_open"] - values["unet"])[:6].to_numpy())
     assert [list(line.get_xdata()) for line in axes.lines[1:]] == [[0.01], [-0.005, 0.025]]
+    assert axes.lines[2].get_ydata()[0] > np.asarray(axes.collections[0].get_offsets())[:, 1].max()  # none is hidden
     assert axes.patches[0].get_extents().width > 0
     assert axes.get_legend() is not None
 

@@ -38,7 +38,7 @@ def task_of(network: nn.Module, patch_size: tuple[int, ...] = SHAPE.patch_size) 
         optimizer=adam,
         schedule=lambda share: 1.0,
         progress=lambda step: 0.0,
-        window=Window(patch_size, 0.5, (4, 4, 4), 1),
+        inferer=Window(patch_size, 0.5, (4, 4, 4), 1),
         augmentation=Augmentation(patch_size, rotation=10.0, scale=0.1, affine_probability=1.0),
         seed=0,
         is_channels_last=True,

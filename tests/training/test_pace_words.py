@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aunet.training.hardware import HardwareChoice
-from aunet.training.pace_words import computer_words, end_words, speed_words
+from aunet.training.pace_words import computer_words, crowded_words, end_words, speed_words
 from aunet.training.time_plan import Remainder, StepTimes
 
 
@@ -18,6 +18,17 @@ def test_the_computer_is_named_with_precision_and_layout(monkeypatch: pytest.Mon
 
 def test_the_speed_is_given_beside_the_share_of_the_matrix_rate() -> None:
     assert speed_words(1.6, 0.48) == "1.6 steps/s, 48 % of this machine's matrix rate"
+
+
+@pytest.mark.parametrize(
+    ("threads", "cores", "busy", "fewer"),
+    [(2, 2, 0.1, None), (2, 2, 0.9, 1), (2, 2, 2.0, 1), (1, 2, 2.0, None), (8, 64, 40.0, None), (64, 64, 40.2, 24)],
+)
+def test_other_work_is_reported_if_threads_lack_cores_of_their_own(
+    threads: int, cores: int, busy: float, fewer: int | None
+) -> None:
+    words = crowded_words(threads, cores, busy)
+    assert words == "" if fewer is None else f"OMP_NUM_THREADS={fewer} is faster" in words
 
 
 def test_the_end_is_that_of_all_steps_and_validations() -> None:

@@ -63,7 +63,7 @@ def loss_of_batch(config: LossConfig, found: dict[str, Any], network: nn.Module 
         optimizer=unused,
         schedule=unused,
         progress=unused,
-        window=Window((8, 8, 8)),
+        inferer=Window((8, 8, 8)),
         augmentation=unchanged,
         seed=0,
         is_channels_last=False,

@@ -1,5 +1,8 @@
-"""The arguments that a training step passes to the loss."""
+"""The arguments that a training step passes to the loss, steps that are skipped, and cases that are watched."""
 
+import math
+import weakref
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import pytest
@@ -8,7 +11,7 @@ from torch import Tensor, nn
 
 from aunet.classes import Labels
 from aunet.inference.window_layout import Window
-from aunet.networks import DeepSupervisionHead, MultiscaleHead, UNet
+from aunet.networks import AttentionUNet, DeepSupervisionHead, MultiscaleHead, UNet
 from aunet.training.segmentation_task import SegmentationTask
 
 Loss = TypeVar("Loss", bound=nn.Module)
@@ -40,9 +43,8 @@ class ConstantLoss(nn.Module):
         return 0.6 + 0 * logits.sum()
 
 
-def step_in_bf16(
-    network: nn.Module, monkeypatch: pytest.MonkeyPatch, loss: Loss, **options: Any
-) -> tuple[Tensor, Loss]:
+def task_of(network: nn.Module, loss: nn.Module, monkeypatch: pytest.MonkeyPatch, **options: Any) -> SegmentationTask:
+    """Return a task that logs nothing."""
     unused: Any = None
     unchanged: Any = as_it_is
     task = SegmentationTask(
@@ -52,13 +54,20 @@ def step_in_bf16(
         optimizer=unused,
         schedule=unused,
         progress=unused,
-        window=Window((16, 16, 16), 0.5, (4, 4, 4), 1),
+        inferer=Window((16, 16, 16), 0.5, (4, 4, 4), 1),
         augmentation=unchanged,
         seed=0,
         is_channels_last=False,
         **options,
     )
     monkeypatch.setattr(task, "log", lambda *args, **kwargs: None)
+    return task
+
+
+def step_in_bf16(
+    network: nn.Module, monkeypatch: pytest.MonkeyPatch, loss: Loss, **options: Any
+) -> tuple[Tensor, Loss]:
+    task = task_of(network, loss, monkeypatch, **options)
     batch = {"image": torch.randn(2, 1, 16, 16, 16), "label": torch.zeros(2, 1, 16, 16, 16, dtype=torch.uint8)}
     with torch.autocast("cpu", dtype=torch.bfloat16):
         value = task.training_step(batch, 0)
@@ -92,3 +101,61 @@ def test_the_mean_over_deeply_supervised_levels_has_the_scale_of_a_single_loss(
     network = UNet(num_classes=3, channels=(4, 4, 4, 4, 4), head=head)
     value, _ = step_in_bf16(network, monkeypatch, ConstantLoss(), level_reduction=reduction)
     assert value.item() == pytest.approx(expected if head is DeepSupervisionHead else 0.6)
+
+
+@pytest.fixture
+def skipping(monkeypatch: pytest.MonkeyPatch) -> SegmentationTask:
+    """Return a task of a plain U-Net that skips steps whose loss is not finite."""
+    network = UNet(num_classes=3, channels=(4, 8, 8))
+    task = task_of(network, SpyingLoss(), monkeypatch, is_nonfinite_skipped=True)
+    trainer = SimpleNamespace(global_step=0, optimizers=[SimpleNamespace(param_groups=[{"lr": 0.1}])])
+    monkeypatch.setattr(SegmentationTask, "trainer", trainer)
+    return task
+
+
+def batch_with_a_voxel_of(value: float) -> Any:
+    image = torch.randn(2, 1, 16, 16, 16)
+    image[0, 0, 3, 3, 3] = value
+    label = torch.zeros(2, 1, 16, 16, 16, dtype=torch.uint8)
+    return {"image": image, "label": label, "case_id": ["first", "second"]}
+
+
+def test_a_skipped_step_leaves_the_running_statistics_as_they_were(
+    skipping: SegmentationTask, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = [buffer.clone() for buffer in skipping.network.buffers()]
+    assert skipping.training_step(batch_with_a_voxel_of(math.inf), 0) is None
+    assert "first, second" in caplog.text
+    assert all(map(torch.equal, skipping.network.buffers(), before))
+    assert skipping.training_step(batch_with_a_voxel_of(0.0), 1) is not None
+    assert not any(map(torch.equal, skipping.network.buffers(), before))
+
+
+def test_an_epoch_whose_steps_were_all_skipped_has_no_loss(
+    skipping: SegmentationTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: dict[str, float] = {}
+    monkeypatch.setattr(skipping, "log_dict", lambda values, **kwargs: logged.update(values))
+    skipping.training_step(batch_with_a_voxel_of(math.nan), 0)
+    skipping._log_training()
+    assert math.isnan(logged["train/loss"])
+
+
+def test_a_watched_case_keeps_its_coefficients_and_releases_its_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logits of a large scan take gigabytes; a plain U-Net has no coefficients whose recording would free them."""
+    task = task_of(AttentionUNet(num_classes=3, channels=(4, 8, 8)), SpyingLoss(), monkeypatch)
+    predict, logits = task.predict_case, list[weakref.ref[Tensor]]()
+
+    def noting(image: Tensor, with_attention: bool = False) -> Any:
+        prediction = predict(image, with_attention)
+        logits.append(weakref.ref(prediction.logits))
+        return prediction
+
+    monkeypatch.setattr(task, "predict_case", noting)
+    image, label = torch.randn(1, 16, 16, 16), torch.zeros(16, 16, 16, dtype=torch.uint8)
+    case: Any = {"image": image, "label": label, "case_id": "shown", "annotated": torch.ones(3, dtype=torch.bool)}
+    task.watch(["shown"])
+    task.validation_step(case, 0)
+    assert [reference() for reference in logits] == [None]
+    assert sorted(task.watched_coefficients("shown", image)) == [2]
+    assert len(logits) == 1, "predicted again"

@@ -4,6 +4,7 @@ A file of fixes, which ``aunet doctor --fix`` writes and ``data.fixes`` reads, l
 """
 
 import logging
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -25,7 +26,8 @@ def selected_cohort(cohort: Cohort, pattern: str | None, on_error: str) -> Cohor
     If ``on_error`` is "skip", cases whose files cannot be opened are left out. Cases that share a file or its content
     become one patient.
     """
-    cases = [case for case in cohort.cases if pattern is None or fnmatchcase(case.case_id, pattern)]
+    wanted = None if pattern is None else unicodedata.normalize("NFC", pattern)  # as case ids are
+    cases = [case for case in cohort.cases if wanted is None or fnmatchcase(case.case_id, wanted)]
     if not cases:
         names = ", ".join(case.case_id for case in cohort.cases[:3])
         raise UserError(f"data.cases={pattern}: none of the {len(cohort.cases)} cases is so named ({names}, …).")

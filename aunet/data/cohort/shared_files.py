@@ -1,7 +1,10 @@
 """Cases that share a file or its content, which must stay on one side of every split."""
 
+import gzip
 import hashlib
 import logging
+import os
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +22,7 @@ _logger = logging.getLogger(__name__)
 # only those that do not are read whole.
 _BLOCK = 2**16
 _MOST_NAMED = 5
+_GZIP, _LEAST_GZIP = b"\x1f\x8b", 18  # its first bytes, and the bytes of an empty file
 
 
 @dataclass(frozen=True)
@@ -105,20 +109,35 @@ def _grouped(uses: Sequence[_Use], key: Callable[[Path], object]) -> list[list[_
     for use in uses:
         try:
             groups[use.channel is None, key(use.path)].append(use)
-        except (OSError, UserError):  # refused when it is read
+        except (OSError, EOFError, zlib.error, UserError):  # refused when it is read
             continue
     return [group for group in groups.values() if len(group) > 1]
 
 
 def _sizes(path: Path) -> tuple[int, ...]:
-    return tuple(file.stat().st_size for file in files_of(path))
+    """Return the size of each file; of one that is compressed by gzip, the unpacked size that it ends in."""
+    return tuple(
+        int.from_bytes(end[-4:], "little") if (end := _end_of_gzip(file)) else file.stat().st_size
+        for file in files_of(path)
+    )
+
+
+def _end_of_gzip(file: Path) -> bytes:
+    """Return checksum and unpacked size of a file in gzip, the same however well it is packed; empty for others."""
+    with file.open("rb") as stream:
+        if stream.read(len(_GZIP)) != _GZIP or file.stat().st_size < _LEAST_GZIP:
+            return b""
+        stream.seek(-8, os.SEEK_END)
+        return stream.read()
 
 
 def _digest(path: Path) -> bytes:
     digest = hashlib.sha256()
     for file in files_of(path):
-        with file.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        is_packed = bool(_end_of_gzip(file))
+        with gzip.open(file) if is_packed else file.open("rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
     return digest.digest()
 
 
@@ -127,6 +146,9 @@ def _digest_of_parts(path: Path) -> bytes:
     files = files_of(path)
     digest = hashlib.sha256()
     for file in (*files[:1], *files[len(files) // 2 :][:1], *files[-1:]):
+        if end := _end_of_gzip(file):
+            digest.update(end)
+            continue
         size = file.stat().st_size
         with file.open("rb") as stream:
             for start in (0, max(0, size // 2 - _BLOCK // 2), max(0, size - _BLOCK)):

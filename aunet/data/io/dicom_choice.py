@@ -6,8 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydicom.uid import UID
 
-from aunet.data.io.dicom_files import files_of_scan, is_dicom, series_of_path
+from aunet.data.io.dicom_files import (
+    DICOM_SUFFIXES,
+    UNPACK_GZIP,
+    files_of_scan,
+    is_dicom,
+    is_packed_dicom,
+    series_of_path,
+)
 from aunet.data.io.dicom_geometry import order_slices
 from aunet.data.io.dicom_slices import DicomFile, read_dicom_file
 from aunet.errors import UserError
@@ -35,7 +43,10 @@ _COMPANIONS = frozenset(
         *(".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".nii", ".gz", ".nrrd", ".mha", ".mhd"),
     )
 )
+_OTHER_SCANS = frozenset((".nii", ".gz", ".nrrd", ".mha", ".mhd"))
+_NOTES = frozenset((".txt", ".json", ".xml", ".md5", ".sha1", ".sha256", ".jpg", ".png"))
 _COMPANION_NAMES = frozenset(("readme", "license", "version", "lockfile"))
+_SCANNERS = ("CT", "MR", "PT")
 _NAMED = 5
 
 
@@ -100,8 +111,12 @@ def _remarks(files: Sequence[DicomFile], derived: Sequence[Sequence[DicomFile]],
 def _contents(path: Path) -> _Contents:
     paths = files_of_scan(path)
     marked = [file for file in paths if is_dicom(file)]
+    if packed := next((file for file in paths if is_packed_dicom(file)), None):
+        raise UserError(f"{packed}: DICOM that is compressed by gzip, a file of this scan. {UNPACK_GZIP}")
     if not marked:
-        raise UserError(f"{path}: no DICOM file in this folder; give the folder of a series, or a NIfTI file.")
+        others = [file.name for file in paths if file.suffix.lower() in _OTHER_SCANS]
+        holds = f" It holds {_listed(others)}: give that file, or put it in place of the folder." if others else ""
+        raise UserError(f"{path}: no DICOM file in this folder; give the folder of a series, or a NIfTI file.{holds}")
     dicom = [read_dicom_file(file) for file in marked]
     is_plane = [bool(file.slices) and "LOCALIZER" not in file.image_type for file in dicom]
     planes = [file for file, is_one in zip(dicom, is_plane, strict=True) if is_one]
@@ -117,6 +132,9 @@ def _contents(path: Path) -> _Contents:
 
 
 def _is_companion(path: Path) -> bool:
+    """Return whether a file is no slice by its name; ``IM0001.dcm.zip`` may be one."""
+    if Path(path.stem).suffix.lower() in DICOM_SUFFIXES:
+        return path.suffix.lower() in _NOTES
     return path.suffix.lower() in _COMPANIONS or path.stem.lower() in _COMPANION_NAMES
 
 
@@ -142,12 +160,31 @@ def _with_single_slices_merged(series: Mapping[str, list[DicomFile]], path: Path
             if len(part) > 1:
                 merged = {uid: others for uid, others in merged.items() if others[0] not in part}
                 merged[part[0].series] = part
+    merged = _with_parts_merged(merged, path)
     return dict(sorted(merged.items(), key=lambda item: len(item[1]), reverse=True))
+
+
+def _with_parts_merged(series: Mapping[str, list[DicomFile]], path: Path) -> dict[str, list[DicomFile]]:
+    """Merge series of one study and number that form a voxel grid only together, in steps of one size.
+
+    Some scanners and archives split a long series; neither part alone could be asked for as the whole.
+    """
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for uid, files in series.items():
+        first = files[0]
+        key = (first.study, first.patient, first.modality, first.number, first.frame_of_reference, first.description)
+        groups.setdefault((*key, "DERIVED" in first.image_type), []).append(uid)
+    merged = dict(series)
+    for key, uids in groups.items():
+        together = [file for uid in uids for file in series[uid]]
+        if len(uids) > 1 and key[3] and _is_grid(together, path):
+            merged = {uid: files for uid, files in merged.items() if uid not in uids} | {uids[0]: together}
+    return merged
 
 
 def _is_grid(files: Sequence[DicomFile], path: Path) -> bool:
     try:
-        order_slices([file.slices[0] for file in files], path)
+        order_slices([plane for file in files for plane in file.slices], path)
     except UserError:
         return False
     return True
@@ -189,7 +226,12 @@ def _example(series: Mapping[str, list[DicomFile]]) -> str:
 
 
 def _kinds(files: Sequence[DicomFile]) -> str:
-    return ", ".join(f"{count} {kind} files" for kind, count in Counter(file.modality for file in files).items())
+    """Count the files by modality; those of scanners by the name of their kind, as only some kinds are read."""
+    named = [
+        f"{file.modality} ({UID(file.kind).name})" if file.modality in _SCANNERS and not file.slices else file.modality
+        for file in files
+    ]
+    return ", ".join(f"{count} {kind} files" for kind, count in Counter(named).items())
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -4,17 +4,24 @@ A folder is a scan. If it holds several series, ``FOLDER#3`` is its series numbe
 with that SeriesInstanceUID, wherever the path of a scan is expected.
 """
 
+import gzip
 import os
 import struct
+import zlib
 from collections.abc import Generator
 from itertools import islice
 from pathlib import Path
 
 from aunet.data.io.dicom_slices import read_dicom_file
+from aunet.data.io.foreign import foreign_format
+from aunet.data.io.pictures import picture_suffix
 from aunet.errors import UserError
 
 _PREAMBLE = 128
 _MAGIC = b"DICM"
+_HEAD_BYTES = 1024
+_GZIP = b"\x1f\x8b"
+UNPACK_GZIP = "Unpack it with gunzip."
 _FILES_LOOKED_AT = 50
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _FIRST_GROUPS = (0x0002, 0x0008)
@@ -56,12 +63,30 @@ def is_dicom(path: Path) -> bool:
     """Return whether the file begins as DICOM does; raise UserError if only its name does, or if it cannot be read."""
     try:
         with path.open("rb") as file:
-            head = file.read(_PREAMBLE + len(_MAGIC))
+            head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); restore the file or its permissions.") from None
     if not begins_as_dicom(head) and path.suffix.lower() in DICOM_SUFFIXES:
+        if head.startswith(_GZIP):
+            raise UserError(f"{path}: named as DICOM, but it is compressed by gzip. {UNPACK_GZIP}")
+        if picture := picture_suffix(head):
+            raise UserError(f"{path}: named as DICOM, but it is a picture. Rename it so that it ends in {picture}.")
+        if foreign := foreign_format(head):
+            raise UserError(f"{path}: named as DICOM, but it is {foreign.name}. {foreign.remedy}")
         raise UserError(f"{path}: named as DICOM, but it does not begin as DICOM does; it is damaged: copy it again.")
     return begins_as_dicom(head)
+
+
+def is_packed_dicom(path: Path) -> bool:
+    """Return whether the file is one of DICOM that is compressed by gzip."""
+    try:
+        with path.open("rb") as file:
+            if file.read(len(_GZIP)) != _GZIP:
+                return False
+        with gzip.open(path) as stream:
+            return begins_as_dicom(stream.read(_HEAD_BYTES))
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def holds_dicom(folder: Path) -> bool:

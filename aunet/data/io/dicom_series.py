@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from aunet.data.io.dicom_choice import choose_series
 from aunet.data.io.dicom_geometry import gantry_tilt, order_slices
 from aunet.data.io.dicom_slices import DicomFile, Slice, read_pixels
+from aunet.errors import UserError
 
 _logger = logging.getLogger(__name__)
 
 _VISIBLE_TILT = 0.1  # degrees
+_OTHER_DISTANCE, _ROUNDING = 0.05, 0.101  # a share of the step, and mm
 
 
 def read_series(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -52,6 +54,7 @@ def read_series_slices(path: Path) -> tuple[list[Slice], NDArray[np.float64]]:
 
 def _slices_and_affine(path: Path, *, is_telling: bool) -> tuple[list[Slice], NDArray[np.float64]]:
     chosen = choose_series(path)
+    _check_alike(chosen.files, path)
     ordered, affine = order_slices([plane for file in chosen.files for plane in file.slices], path)
     if is_telling:
         for remark in chosen.remarks:
@@ -59,7 +62,23 @@ def _slices_and_affine(path: Path, *, is_telling: bool) -> tuple[list[Slice], ND
         for note in chosen.notes:
             _logger.info("%s: %s", path, note)
         _tell_oddities(chosen.files[0], ordered, affine, path)
+        _tell_contradictions(chosen.files, ordered, affine, path)
     return ordered, affine
+
+
+def _check_alike(files: Sequence[DicomFile], path: Path) -> None:
+    """Raise UserError if the files are not of one scan; the patients themselves are not named."""
+    first = files[0]
+    for what, is_alike in (
+        ("patient (PatientID)", lambda file: file.patient == first.patient),
+        ("modality", lambda file: file.modality == first.modality),
+        ("PhotometricInterpretation", lambda file: file.is_white_lowest == first.is_white_lowest),
+    ):
+        if odd := next((file for file in files if not is_alike(file)), None):
+            raise UserError(
+                f"{path}: the slices of one volume must be alike, but {odd.path.name} has another {what} than"
+                f" {first.path.name}. Keep the slices of one volume in the folder, or export the series again."
+            )
 
 
 def _tell_oddities(file: DicomFile, ordered: Sequence[Slice], affine: NDArray[np.float64], path: Path) -> None:
@@ -80,6 +99,23 @@ def _tell_oddities(file: DicomFile, ordered: Sequence[Slice], affine: NDArray[np
             "%s: its slices have %d scales (RescaleSlope, RescaleIntercept), such as %s and %s; each slice is read by"
             " its own.",
             *(path, len(scales), scales[0], scales[-1]),
+        )
+
+
+def _tell_contradictions(
+    files: Sequence[DicomFile], ordered: Sequence[Slice], affine: NDArray[np.float64], path: Path
+) -> None:
+    """Log what contradicts the positions of the slices, which hold."""
+    if (count := len({file.frame_of_reference for file in files})) > 1:
+        _logger.warning(
+            "%s: its slices name %d coordinate systems (FrameOfReferenceUID); their positions are taken as of one.",
+            *(path, count),
+        )
+    step, told = float(np.linalg.norm(affine[:3, 2])), ordered[0].told_distance
+    if len(ordered) > 1 and told and abs(told - step) > max(_OTHER_DISTANCE * step, _ROUNDING):
+        _logger.warning(
+            "%s: its slices lie %.4g mm apart by their positions and %.4g by SpacingBetweenSlices; the positions hold.",
+            *(path, step, told),
         )
 
 

@@ -58,7 +58,8 @@ class Slice:
     """One plane of voxels: where it is stored, and where it lies in the patient in DICOM's LPS+ coordinates (mm).
 
     ``along_row`` and ``along_column`` are unit vectors towards the next column and the next row; ``spacing`` is the
-    distance of neighbouring columns, then of neighbouring rows; ``pitch`` is that of slices, 0 if the header lacks it.
+    distance of neighbouring columns, then of neighbouring rows; ``pitch`` is that of slices, 0 if the header lacks it;
+    ``told_distance`` is it only if the header has SpacingBetweenSlices, which positions may contradict.
     The value of a voxel, in HU for CT, is ``slope`` times the stored number, plus ``intercept``; ``has_scale`` says
     whether the header has them. ``unit`` is that of the values, such as HU or BQML, if the header names it.
     """
@@ -75,6 +76,7 @@ class Slice:
     intercept: float
     has_scale: bool = True
     unit: str = ""
+    told_distance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,9 @@ def read_dicom_file(path: Path) -> DicomFile:
     except UserError:
         raise
     except HEADER_ERRORS as error:
-        raise UserError(f"{path}: not a readable DICOM file ({error}); it may be truncated: copy it again.") from error
+        is_text = "could not convert string" in str(error)
+        remedy = "export it again, with points in numbers" if is_text else "it may be truncated: copy it again"
+        raise UserError(f"{path}: not a readable DICOM file ({error}); {remedy}.") from error
 
 
 def read_pixels(plane: Slice) -> NDArray[np.float32]:
@@ -233,6 +237,7 @@ def _slice(frame: int, levels: Sequence[Dataset], path: Path) -> Slice:
         intercept=intercept,
         has_scale=has_scale,
         unit="" if unit == "US" else unit,  # "unspecified"
+        told_distance=abs(_number(_value("SpacingBetweenSlices", levels), 0.0)),
     )
 
 

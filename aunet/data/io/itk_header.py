@@ -17,6 +17,8 @@ _FREE_LINE = re.compile(rb"#|[^:]*:=|content:")
 _IS_COMPRESSED = re.compile(rb"^\s*CompressedData\s*[=:]\s*[Tt1]", re.MULTILINE)
 _COMPRESSED_BYTES = re.compile(rb"^\s*CompressedDataSize\s*[=:]\s*(\S*)", re.MULTILINE)
 _AT_ONCE = 2**20
+_OTHER_SIZE = 0.005  # relative: writers round voxel sizes to three digits
+_LINE_END = 2  # bytes that may follow the voxels
 _ZLIB_OR_GZIP = 47  # window bits, the same as MetaIO's
 _NUM_AXES = re.compile(rb"^\s*NDims\s*[=:]?\s*(\S*)", re.MULTILINE)
 
@@ -73,6 +75,74 @@ def check_compression(path: Path, voxels: Path) -> None:
             file.readline()
         if not is_possible or not _is_sound(file):
             raise UserError(f"{path}: its compressed voxels are damaged or truncated: copy it again.")
+
+
+def header_remarks(path: Path) -> list[str]:
+    """Return a sentence on each fact that the header leaves open or contradicts, with what is used."""
+    header = header_text(path)
+    if header.startswith(b"NRRD"):
+        has_directions, has_spacings = (_field(header, name) is not None for name in (b"space directions", b"spacings"))
+        missing = [] if has_directions or has_spacings else ["voxel size (space directions)"]
+        missing += ["place (space origin)"] if has_directions and _field(header, b"space origin") is None else []
+        return [_missing(name) for name in missing]
+    spacing, size = _numbers_of(header, b"ElementSpacing"), _numbers_of(header, b"ElementSize")
+    places = (_field(header, name) for name in (b"Offset", b"Position", b"Origin"))
+    remarks = [] if spacing or size else [_missing("voxel size (ElementSpacing)")]
+    remarks += [] if any(place is not None for place in places) else [_missing("place (Offset)")]
+    if any(side < 0 for side in spacing or size):
+        remarks.append(f"its voxel size is {spacing or size}; a size is positive, so the sign is left out.")
+    if spacing and size and not _are_equal(spacing, size):
+        remarks.append(f"ElementSpacing is {spacing} and ElementSize {size}; ElementSpacing is used.")
+    return remarks
+
+
+def check_all_read(path: Path, voxels: Path, num_bytes: int) -> None:
+    """Raise UserError if voxels that are stored as they are take more bytes than the ``num_bytes`` that were read.
+
+    They may begin behind a header of another program, and everything read would be shifted.
+    """
+    header = header_text(path)
+    is_nrrd = header.startswith(b"NRRD")
+    begins = _field(header, b"byte skip") or _field(header, b"line skip") if is_nrrd else _field(header, b"HeaderSize")
+    is_raw = _field(header, b"encoding") == b"raw" if is_nrrd else not _IS_COMPRESSED.search(header)
+    if begins not in (None, b"0") or not is_raw:
+        return
+    held = voxels.stat().st_size
+    if voxels == path:
+        with path.open("rb") as file:
+            head = file.read(_HEADER_BYTES)
+        end = (
+            re.search(rb"\r?\n\r?\n", head) if is_nrrd else re.search(rb"^ElementDataFile[^\n]*\n", head, re.MULTILINE)
+        )
+        held -= end.end() if end else held
+    if held - num_bytes > _LINE_END:
+        remedy = "byte skip: -1" if is_nrrd else "HeaderSize = -1"
+        raise UserError(
+            f"{path}: its header describes {num_bytes:,} bytes of voxels, and {voxels.name} holds {held:,}, without a"
+            f" word where they begin. Write '{remedy}' into the header if the voxels are its last bytes; else export"
+            " the scan again."
+        )
+
+
+def _missing(name: str) -> str:
+    guess = "1 mm" if name.startswith("voxel") else "0"
+    return f"its header has no {name}; {guess} is taken, a guess."
+
+
+def _field(header: bytes, name: bytes) -> bytes | None:
+    """Return the value of a field in either format; None if the header lacks it."""
+    match = re.search(rb"^\s*" + name + rb"\s*[:=]\s*(.*?)\s*$", header, re.MULTILINE | re.IGNORECASE)
+    return match[1] if match else None
+
+
+def _numbers_of(header: bytes, name: bytes) -> list[float]:
+    numbers = [_number(word) for word in (_field(header, name) or b"").split()]
+    return [] if any(map(math.isnan, numbers)) else numbers
+
+
+def _are_equal(first: list[float], second: list[float]) -> bool:
+    pairs = zip(first, second, strict=False)
+    return all(math.isclose(abs(one), abs(other), rel_tol=_OTHER_SIZE) for one, other in pairs)
 
 
 def _number(text: bytes) -> float:

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from aunet.data.io.format import Format, StoredVoxels
 from aunet.data.io.grid import Affine, Shape, Voxels
-from aunet.data.io.itk_header import check_compression, check_header, header_text
+from aunet.data.io.itk_header import check_all_read, check_compression, check_header, header_remarks, header_text
 from aunet.errors import MissingPackageError, UserError
 from aunet.files import replaced_atomically
 
@@ -41,6 +41,8 @@ _KNOWN_SPACES = (
     *("ras", "right-anterior-superior", "las", "left-anterior-superior"),
 )
 _TRANSFORM = re.compile(rb"^(?:TransformMatrix|Rotation|Orientation)\s*=", re.MULTILINE)
+# 3D Slicer may cut the empty margins off a segmentation.
+_SEGMENTS = re.compile(rb"^Segment\d+_", re.MULTILINE)
 _INSIDE = ("local", "")
 _LONGEST_NAME = 255  # bytes, of file systems; looking for a longer one fails
 
@@ -62,13 +64,13 @@ def _imported(path: Path) -> ModuleType:
 def _files(path: Path) -> list[Path]:
     """Return the header and the file with the voxels that it names; raise UserError if that lies elsewhere."""
     match = _DATA_FILE.search(header_text(path)) if path.is_file() else None
-    name = match[1].decode(errors="replace") if match else ""
+    name = match[1].decode(errors="replace").removeprefix("./") if match else ""
     if name.lower() in _INSIDE:
         return [path]
-    if name.upper().startswith("LIST") or "%" in name or Path(name).name != name:
+    if name.upper().startswith("LIST") or "%" in name or PureWindowsPath(name).name != name:
         raise UserError(
-            f"{path}: its voxels are in {name!r}; only a single file in the same folder is read. Save the scan as one"
-            " file (.nrrd or .mha)."
+            f"{path}: its voxels are in {name!r}; only a single file in the same folder is read. If it lies beside the"
+            " header, write its name there without a folder; else save the scan as one file (.nrrd or .mha)."
         )
     if len(name.encode()) > _LONGEST_NAME or not path.with_name(name).is_file():
         raise UserError(f"{path}: its voxels are in {name}, which is not there. Put it beside the header.")
@@ -141,6 +143,8 @@ def _orientation_remark(path: Path) -> str | None:
 
 def _unreadable(image_io: str, error: RuntimeError) -> str:
     reason = str(error).strip().splitlines()[-1]
+    if "FieldCheck" in reason:  # NrrdIO's checks of the header's fields against each other
+        return f"its header contradicts itself ({reason}). Correct it, or export the scan again."
     return f"not a readable {image_io.removesuffix('ImageIO')} file ({reason}); it may be truncated: copy it again."
 
 
@@ -152,12 +156,14 @@ def _read(path: Path, image_io: str) -> StoredVoxels:
         array: Voxels = _imported(path).GetArrayFromImage(image)
     except RuntimeError as error:
         raise UserError(f"{path}: {_unreadable(image_io, error)}") from None
-    if remark := _orientation_remark(path):
-        _logger.warning("%s: %s", path, remark)
+    check_all_read(path, _files(path)[-1], array.nbytes)
+    for remark in (_orientation_remark(path), *header_remarks(path)):
+        if remark:
+            _logger.warning("%s: %s", path, remark)
     # SimpleITK returns (time, D, W, H, component); components and times are channels alike.
     stored = array.reshape(-1, *shape[::-1], max(1, image.GetNumberOfComponentsPerPixel()))
     channels = tuple(one[..., part].transpose(2, 1, 0) for one in stored for part in range(stored.shape[-1]))
-    return StoredVoxels(channels, affine)
+    return StoredVoxels(channels, affine, is_sparse=_SEGMENTS.search(header_text(path)) is not None)
 
 
 def _write(path: Path, array: Voxels, affine: Affine) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import logging
+import os
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -50,8 +51,7 @@ def read_nifti(path: Path, dtype: type[np.generic] | None = None) -> tuple[Voxel
 
     def take(streams: _Streams, checked: CheckedHeader) -> tuple[Voxels, CheckedHeader]:
         array = np.asanyarray(ArrayProxy(streams[1], checked.header), dtype=dtype)
-        _read_to_the_end(streams[1])
-        for remark in checked.remarks:
+        for remark in (*checked.remarks, *_remarks_on_end(streams[1], checked)):
             _logger.warning("%s: %s", path, remark)
         return array, checked
 
@@ -100,6 +100,9 @@ def _header_and_voxels(path: Path) -> tuple[Path, Path]:
         return path, path
     partner = _PAIRS[suffix.lower()]
     other = path.with_name(plain.removesuffix(suffix) + (partner.upper() if suffix.isupper() else partner) + compressed)
+    packed = other.with_name(other.name.removesuffix(compressed) + ("" if compressed else ".gz"))
+    if packed.is_file() and not other.is_file():  # only one of the two is compressed
+        other = packed
     return (path, other) if suffix.lower() == ".hdr" else (other, path)
 
 
@@ -113,11 +116,20 @@ def _is_compressed(path: Path) -> bool:
         return file.read(len(_GZIP)) == _GZIP
 
 
-def _read_to_the_end(stream: BinaryIO) -> None:
-    """Read to the end, behind the voxels, where a compressed file is checked against its checksum."""
+def _remarks_on_end(stream: BinaryIO, checked: CheckedHeader) -> list[str]:
+    """Read to the end, where a compressed file is checked against its checksum; remark on bytes behind the voxels."""
     if isinstance(stream, gzip.GzipFile):
         while stream.read(_DRAINED_AT_ONCE):
             pass
+    else:
+        stream.seek(0, os.SEEK_END)
+    end, last = checked.end_of_voxels, stream.tell()
+    if last <= end:
+        return []
+    return [
+        f"its voxels end at byte {end:,} by its header, and the file at byte {last:,}; the header may describe fewer"
+        " voxels than there are, or a wrong begin (vox_offset). Look at the scan, or convert it again from its source."
+    ]
 
 
 def _recognises(head: bytes) -> bool:
@@ -138,6 +150,8 @@ def _read_grid(path: Path) -> tuple[Shape, Affine]:
 
 def _read_image(path: Path) -> StoredVoxels:
     array, checked = read_nifti(path, np.float32)
+    if array.ndim == 5 and array.shape[3] == 1:  # as ITK stores channels
+        array = array[:, :, :, 0]
     channels = tuple(np.moveaxis(array, 3, 0)) if array.ndim == 4 else (array,)
     return StoredVoxels(channels, checked.affine, checked.affine_error)
 

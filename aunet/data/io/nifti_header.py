@@ -2,6 +2,7 @@
 
 import logging
 import math
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ _LARGEST_SIDE = 1000.0  # mm of a voxel
 _VISIBLE_DISAGREEMENT = 0.5  # of the smallest voxel side
 _OTHER_SIZE = 0.005  # relative: writers round voxel sizes to three digits
 _NIFTI2_HEADER_BYTES = 540
+# Bytes, and the code of the kind, of an extension of the header: lengths are multiples of 16, codes are even.
+_LONGEST_EXTENSION, _HIGHEST_CODE = 2**24, 64
 _MAGICS = (b"n+1", b"ni1", b"n+2", b"ni2")
 # The lowest three bits of xyzt_units; 0 (unknown) means mm by convention.
 _UNITS = {1: ("metres", 1000.0), 3: ("micrometres", 0.001)}
@@ -52,6 +55,12 @@ class CheckedHeader:
     affine: Affine
     affine_error: float
     remarks: tuple[str, ...]
+
+    @property
+    def end_of_voxels(self) -> int:
+        """Return how many bytes the file with the voxels has by the header."""
+        voxels = math.prod(self.header.get_data_shape()) * self.header.get_data_dtype().itemsize
+        return self.header.get_data_offset() + voxels
 
 
 def read_header(stream: BinaryIO, path: Path, num_bytes: int, *, is_pair: bool) -> CheckedHeader:
@@ -91,8 +100,13 @@ def _mend_offset(header: Nifti1Header, stream: BinaryIO, path: Path) -> list[str
     """Let voxels begin behind the header, if they are said to begin inside it; raise UserError if that is a guess."""
     offset, first = float(header["vox_offset"]), int(header.single_vox_offset)
     is_sound = header["magic"].item() in _MAGICS and int(header["sizeof_hdr"]) == header.sizeof_hdr
-    if not offset < first or not is_sound:  # nibabel refuses NaN and headers that are not of NIfTI
+    if not is_sound or math.isnan(offset):  # which nibabel refuses
         return []
+    if offset >= first:
+        end = _end_of_extensions(stream, offset, first, header.endianness)
+        header["vox_offset"] = end
+        told = f"its voxels begin at byte {offset:g} (vox_offset), inside an extension of the header"
+        return [f"{told}; they are read from byte {end:g} on"] if end > offset else []
     if stream.read(1) not in (b"", b"\0"):
         raise UserError(
             f"{path}: its voxels begin at byte {offset:g} (vox_offset), inside the header, and an extension of unknown"
@@ -100,6 +114,24 @@ def _mend_offset(header: Nifti1Header, stream: BinaryIO, path: Path) -> list[str
         )
     header["vox_offset"] = first
     return [f"its voxels begin at byte {offset:g} (vox_offset), inside the header; they are read from byte {first} on"]
+
+
+def _end_of_extensions(stream: BinaryIO, offset: float, first: int, order: str) -> float:
+    """Return where the extension ends in which byte ``offset`` lies, or ``offset`` itself.
+
+    Extensions begin at byte ``first`` behind a mark, each with its length and its code. Some writers set the mark
+    without an extension, so a length and code that cannot be are taken for voxels.
+    """
+    end = first
+    if stream.read(4)[:1] in (b"", b"\0"):
+        return offset
+    while end < offset or end == first:
+        stream.seek(end)
+        length, code = struct.unpack(f"{order}ii", head) if len(head := stream.read(8)) == 8 else (0, 0)
+        if not 0 < length <= _LONGEST_EXTENSION or length % 16 or not 0 <= code <= _HIGHEST_CODE or code % 2:
+            return offset
+        end += length
+    return max(offset, end)
 
 
 def _mend_trailing_axes(header: Nifti1Header) -> list[str]:

@@ -87,7 +87,8 @@ def bids_cohort(
         regions: regions in place of classes; see ``label_map``.
     """
     folder = existing_folder(root)
-    channels = [_image_kind(folder, kind) for kind in ([images] if isinstance(images, str) else images)]
+    raw = folder / "rawdata" if (folder / "rawdata").is_dir() and not any(folder.glob("sub-*")) else folder
+    channels = [_image_kind(raw, kind) for kind in ([images] if isinstance(images, str) else images)]
     marked = _label_kind(folder, labels, derivatives)
     mapping = label_map(classes, _values_of_name(marked.place), other_labels, str(marked.place), regions)
     case = partial(_case, others=[*channels[1:], marked], annotated=mapping.annotated)
@@ -147,6 +148,8 @@ def _derivatives(folder: Path, labels: str, name: str | None) -> Path:
     place = folder / "derivatives"
     pipelines = sorted(path for path in place.iterdir() if path.is_dir()) if place.is_dir() else []
     candidates = [path for path in (place, *pipelines) if path.is_dir() and _files(path, labels)]
+    if not candidates and _files(folder, labels):  # beside the images, as some datasets have them
+        return folder
     if len(candidates) != 1:
         found = f"{len(candidates)} folders with them" if candidates else "none with them"
         names = ", ".join(path.name for path in candidates or pipelines) or "nothing"
@@ -162,7 +165,13 @@ def _partner(image: _File, kind: _Kind) -> _File:
 
     Of those that fit, it is the one with most entities alike, then the one with fewest that the image lacks.
     """
-    fitting = [other for other in kind.files if other.visit == image.visit and _fits(image, other, kind.ignored)]
+    visits = {other.visit for other in kind.files if other.visit[0] == image.visit[0]}
+    is_only = visits == {(image.visit[0], "")}  # no file of the subject names a session
+    fitting = [
+        other
+        for other in kind.files
+        if (other.visit == image.visit or (is_only and other.visit in visits)) and _fits(image, other, kind.ignored)
+    ]
     ranks = [(-_num_alike(image, other), len(other.entities.keys() - image.entities.keys())) for other in fitting]
     best = [other for other, rank in zip(fitting, ranks, strict=True) if rank == min(ranks)]
     if not best:
@@ -216,10 +225,18 @@ def _values_of_name(place: Path) -> dict[str, list[int]]:
     return values_of_name
 
 
+def _index(cell: str) -> int:
+    """Return a whole number, which programs may write as 1.0; raise ValueError for another."""
+    number = float(cell)
+    if not number.is_integer():
+        raise ValueError(f"index {cell} is not whole")
+    return int(number)
+
+
 def _named_values(file: Path) -> list[tuple[int, str]]:
     """Return index and name of each line of a table; raise UserError if it is none."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
-            return [(int(row["index"]), row["name"].strip()) for row in csv.DictReader(lines, delimiter="\t")]
+            return [(_index(row["index"]), row["name"].strip()) for row in csv.DictReader(lines, delimiter="\t")]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
         raise UserError(f"{file}: not a table with the columns index and name ({error}). Repair it.") from None

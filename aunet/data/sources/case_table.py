@@ -1,11 +1,8 @@
 """A table of cases: a CSV file with a line for each, as spreadsheet programs write it."""
 
-import csv
-import io
+import logging
 import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from aunet.classes import Labels, matching_name
@@ -13,21 +10,20 @@ from aunet.data.cohort.case import Case
 from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.sources.file_patterns import check_is_there
 from aunet.data.sources.listed_paths import is_inside, listed_path, plain_name
+from aunet.data.sources.table_lines import Line, plain_patient, read_lines
 from aunet.errors import UserError
 
+_logger = logging.getLogger(__name__)
+
 _COLUMNS = ("case_id", "image", "label")
-_SEPARATORS = ",;\t"
-_ANNOTATED = "annotated"
-
-Row = dict[str, str]
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A row of the table and the number of its first line in the file."""
-
-    number: int
-    row: Row
+_REMEDY = (
+    "Its first line must be case_id,image,label with commas, for several channels also image_2,image_3, and patient if"
+    " known."
+)
+_ANNOTATED, _PATIENT = "annotated", "patient"
+# Columns that are not read, but that somebody means to be: a channel, and the patient of a case.
+_LIKE_A_CHANNEL = re.compile(r"images?[ _.-]?\d*")
+_LIKE_A_PATIENT = re.compile(r"(patient|subject|participant|person)s?[ _.-]?(id|name|nr|number|key)?")
 
 
 def cases_in_table(
@@ -46,10 +42,11 @@ def cases_in_table(
         labels: the classes of the run, which the column ``annotated`` names.
         annotated: the classes that the whole dataset annotates, background included; None means all.
     """
-    lines = _lines(file)
+    lines = read_lines(file, _COLUMNS, _REMEDY, "lists no case. Write a line for each below the first.")
     image_columns = _image_columns(lines[0].row, file)
+    _tell_unread_patients(lines[0].row, file)
 
-    def case(line: _Line) -> Case:
+    def case(line: Line) -> Case:
         place, row = f"{file}, line {line.number}", line.row
         if empty := [column for column in (*_COLUMNS, *image_columns) if not row[column]]:
             raise UserError(f"{place}: the column {empty[0]} is empty. Every case needs its id, images and label.")
@@ -57,71 +54,16 @@ def cases_in_table(
         *images, label = (_path(row[column], file, place) for column in (*image_columns, "label"))
         for path in (*images, label):
             check_is_there(path, case_id, place)
+        if label in images:
+            raise UserError(f"{place}: {row['label']} is both image and label of case {case_id}. Give its label map.")
         told = _annotated(row.get(_ANNOTATED, ""), labels, annotated, place)
-        return Case(case_id, tuple(images), label, group=row.get("patient", ""), annotated=told)
+        return Case(case_id, tuple(images), label, group=plain_patient(row.get(_PATIENT, "")), annotated=told)
 
     return usable_cases(lines, case, on_error)
 
 
-def _lines(file: Path) -> list[_Line]:
-    """Return the rows that are not empty; raise UserError if the file is not a table of cases."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        records = _records(text)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file}: not a readable CSV file ({error}). Save it as CSV with commas, in UTF-8.") from None
-    (_, header), *rest = records or [(1, [])]
-    columns = _columns(header, file)
-    lines: list[_Line] = []
-    for number, cells in rest:
-        if any(cells[len(columns) :]):
-            raise UserError(
-                f"{file}, line {number}: {len(cells)} cells, but the first line names {len(columns)} columns. Put a"
-                " cell that holds a separator in quotation marks."
-            )
-        padded = [*cells, *[""] * (len(columns) - len(cells))]
-        lines.append(_Line(number, {name: cell for name, cell in zip(columns, padded, strict=False) if name}))
-    if not lines:
-        raise UserError(f"{file}: lists no case. Write a line for each below the first.")
-    return lines
-
-
-def _records(text: str) -> list[tuple[int, list[str]]]:
-    """Return the cells of each row that is not empty, and the number of its first line."""
-    lines = list(io.StringIO(text, newline=""))  # str.splitlines also splits cells, at form feeds and U+2028
-    skipped = 1 if lines and lines[0].lower().startswith("sep=") else 0  # Excel's own mark
-    first = next((line for line in lines[skipped:] if line.strip()), "")
-    separator = max(_SEPARATORS, key=first.count)
-    reader = csv.reader(lines[skipped:], delimiter=separator, strict=True)
-    records, begin = list[tuple[int, list[str]]](), skipped + 1
-    for cells in reader:
-        stripped = [cell.strip() for cell in cells]
-        if any(stripped):
-            records.append((begin, stripped))
-        begin = skipped + reader.line_num + 1
-    return records
-
-
-def _columns(header: Sequence[str], file: Path) -> list[str]:
-    """Return the names of the columns in lower case; raise UserError if one is missing or repeated."""
-    columns = [name.lower() for name in header]
-    repeated = [name for name, count in Counter(filter(None, columns)).items() if count > 1]
-    if repeated:
-        raise UserError(
-            f"{file}: the column {repeated[0]} appears {columns.count(repeated[0])} times. Name each column once;"
-            " further channels are image_2, image_3 and so on."
-        )
-    if missing := [column for column in _COLUMNS if column not in columns]:
-        raise UserError(
-            f"{file}: lacks the columns {', '.join(missing)}; it has {', '.join(filter(None, header)) or 'none'}. Its"
-            " first line must be case_id,image,label with commas, for several channels also image_2,image_3, and"
-            " patient if known."
-        )
-    return columns
-
-
-def _image_columns(row: Row, file: Path) -> list[str]:
-    """Return the columns of the channels in order; raise UserError if a number is left out."""
+def _image_columns(row: Mapping[str, str], file: Path) -> list[str]:
+    """Return the columns of the channels in order; raise UserError if a number is left out or written otherwise."""
     found = {column for column in row if column.startswith("image_") and column[6:].isdecimal()}
     expected = [f"image_{number}" for number in range(2, len(found) + 2)]
     if found != set(expected):
@@ -129,7 +71,24 @@ def _image_columns(row: Row, file: Path) -> list[str]:
             f"{file}: the columns {', '.join(sorted(found))} are not numbered from 2 on after image. Name them"
             f" {', '.join(expected)}."
         )
+    alike = [column for column in row if _LIKE_A_CHANNEL.fullmatch(column) and column not in ("image", *expected)]
+    if alike:
+        raise UserError(
+            f"{file}: the column {alike[0]} would not be read. If it is a further channel, name it"
+            f" image_{len(expected) + 2}; else give it a name without image."
+        )
     return ["image", *expected]
+
+
+def _tell_unread_patients(row: Mapping[str, str], file: Path) -> None:
+    """Log a warning if patients are listed in a column of another name, as a split would not keep them together."""
+    alike = [column for column in row if _LIKE_A_PATIENT.fullmatch(column)]
+    if alike and _PATIENT not in alike:
+        _logger.warning(
+            "%s: the column %s is not read, so each case counts as a patient of its own. If it says which cases are of"
+            " one patient, name it patient.",
+            *(file, alike[0]),
+        )
 
 
 def _annotated(text: str, labels: Labels, whole: frozenset[int] | None, place: str) -> frozenset[int] | None:

@@ -13,7 +13,7 @@ from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.io.dicom_files import holds_dicom, is_folder_of_files
 from aunet.data.io.formats import SUFFIXES
 from aunet.data.io.pictures import is_picture
-from aunet.data.sources.listed_paths import listed_path, nearby_root, plain_name
+from aunet.data.sources.listed_paths import listed_path, nearby_root, plain_name, without_slicer_ending
 from aunet.errors import UserError
 from aunet.messages import shortened
 
@@ -151,6 +151,8 @@ def paired_cases(
     A case that lacks a channel or a label, or has several files of a kind, is refused. Labels without an image are
     logged.
     """
+    case_ids = {case_id for channel in images for case_id in channel}
+    labels = without_slicer_ending(labels, case_ids)
 
     def case(case_id: str) -> Case:
         some = next(channel[case_id][0] for channel in images if case_id in channel)
@@ -164,7 +166,6 @@ def paired_cases(
         files = tuple(the_file(channel[case_id], case_id) for channel in (*images, labels))
         return Case(case_id, files[:-1], files[-1], annotated=annotated)
 
-    case_ids = {case_id for channel in images for case_id in channel}
     tell_unused(path for case_id, paths in labels.items() if case_id not in case_ids for path in paths)
     return usable_cases(sorted(case_ids), case, on_error)
 

@@ -2,19 +2,31 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from aunet.data.io.dicom_files import is_folder_of_files
 from aunet.errors import UserError
 
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _FORMS = ("NFC", "NFD")
+_SLICER_ENDING = ".seg"
+_Files = TypeVar("_Files")
 
 
 def plain_name(name: str) -> str:
     """Return a name with composed accents (NFC), as systems store one and the same name in two forms."""
     return unicodedata.normalize("NFC", name)
+
+
+def without_slicer_ending(files: Mapping[str, _Files], known: Collection[str] = ()) -> dict[str, _Files]:
+    """Return ``files`` by their names, less the ending .seg of 3D Slicer's segmentations.
+
+    ``case.seg.nrrd`` is the label map of the scan ``case``, unless that has another one or ``case.seg`` is ``known``.
+    """
+    plain = {name: name.removesuffix(_SLICER_ENDING) for name in files}
+    return {name if name in known or plain[name] in files else plain[name]: found for name, found in files.items()}
 
 
 def listed_path(name: str, folder: Path, place: str) -> Path:

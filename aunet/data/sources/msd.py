@@ -1,6 +1,7 @@
 """Any task of the Medical Segmentation Decathlon, as its archives unpack, and datasets described in the same way."""
 
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.class_mapping import Classes, label_map, mapped_cohort
@@ -41,7 +42,8 @@ def msd_cohort(
         if not isinstance(entry, dict) or not {"image", "label"} <= entry.keys():
             raise UserError(f"{file}: 'training' lists {entry}; each of its cases needs an 'image' and a 'label'.")
         images, label = _images(entry["image"], len(channels), file), file_named_in(file, entry["label"])
-        return Case(_case_id(entry["image"]), images, label, annotated=labels.annotated)
+        named = entry["label"] if isinstance(entry["image"], list) else entry["image"]
+        return Case(_case_id(named), images, label, annotated=labels.annotated)
 
     cases = usable_cases(_training_entries(content, file), case, on_error)
     name = str(content.get("name") or folder.name)
@@ -51,6 +53,8 @@ def msd_cohort(
 
 def _images(name: object, num_channels: int, file: Path) -> tuple[Path, ...]:
     """Return the listed image; if it is not there but NAME_0000 is, as in nnU-Net 1, the files of its channels."""
+    if isinstance(name, list):  # as MONAI's lists of data name channels
+        return tuple(file_named_in(file, part) for part in cast(list[object], name))
     if isinstance(name, str):
         listed = PurePosixPath(name.replace("\\", "/"))
         ending = listed.name[len(stem(Path(listed.name))) :]

@@ -82,12 +82,19 @@ def _values_of_name(content: JsonObject, file: Path) -> dict[str, list[int]]:
     if not isinstance(entries, dict) or any(str(name).isdecimal() for name in entries):
         hint = " The Decathlon writes it the other way round: data=msd." if entries else ""
         raise UserError(f"{file}: 'labels' is {entries}: it must map class names to whole numbers.{hint}")
-    listed = {str(name): label_entries(values) for name, values in entries.items()}
+    listed = {str(name): [_as_number(value) for value in label_entries(values)] for name, values in entries.items()}
     values_of_name = {name: [value for value in values if isinstance(value, int)] for name, values in listed.items()}
     numbers = [value for values in values_of_name.values() for value in values]
     if listed != values_of_name or min(numbers, default=0) < 0 or values_of_name.get("background") != [0]:
         raise UserError(f"{file}: 'labels' is {entries}: each must be a whole number or a list of them, background 0.")
     return values_of_name
+
+
+def _as_number(value: object) -> object:
+    """Return a whole number that is written as text or with a point as an integer, anything else as it is."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _are_overlapping(values_of_name: ValuesOfName) -> bool:
@@ -133,17 +140,18 @@ def _channels(content: JsonObject, file: Path) -> JsonObject:
 
 def _files_found(content: JsonObject, file: Path) -> dict[str, Files]:
     """Return the files of ``imagesTr`` by case, with the label of each in ``labelsTr``."""
-    ending = content.get("file_ending", ".nii.gz" if _is_version_1(content) else None)
+    told = content.get("file_ending", ".nii.gz" if _is_version_1(content) else None)
+    ending = f".{told}" if f".{told}" in SUFFIXES else told
     if ending not in SUFFIXES:
         raise UserError(f"{file}: 'file_ending' is {ending!r}: {', '.join(SUFFIXES)} can be read. Convert it.")
     images, labels = (existing_folder(str(file.parent / name)) for name in ("imagesTr", "labelsTr"))
     found: dict[str, dict[int, Path]] = {}
     misnamed: list[Path] = []
     for path in sorted(images.iterdir()):
-        match = re.fullmatch(r"([^.].*)_(\d{4})" + re.escape(ending), plain_name(path.name))
+        match = re.fullmatch(r"([^.].*)_(\d{4})" + re.escape(ending), plain_name(path.name), re.IGNORECASE)
         if match:
             found.setdefault(match[1], {})[int(match[2])] = path
-        elif path.name.endswith(ending) and not path.name.startswith("."):
+        elif path.name.lower().endswith(ending) and not path.name.startswith("."):
             misnamed.append(path)
     if not found and misnamed and "training" in content:
         raise UserError(
@@ -152,7 +160,9 @@ def _files_found(content: JsonObject, file: Path) -> dict[str, Files]:
         )
     if not found and not misnamed:
         raise UserError(f"{images}: holds no images named NAME_0000{ending}. Give the folder that nnU-Net calls raw.")
-    label_of_name = {plain_name(path.name): path for path in sorted(labels.iterdir()) if is_image(path)}
+    label_of_name = {
+        _with_ending(plain_name(path.name), ending): path for path in sorted(labels.iterdir()) if is_image(path)
+    }
     label_of_case = {
         case_id: label_of_name.get(f"{case_id}{ending}", labels / f"{case_id}{ending}") for case_id in found
     }
@@ -162,6 +172,11 @@ def _files_found(content: JsonObject, file: Path) -> dict[str, Files]:
         case_id: partial(_pair, paths, label_of_case[case_id]) for case_id, paths in found.items()
     }
     return files | {path.name: partial(_refuse_name, path, ending) for path in misnamed}
+
+
+def _with_ending(name: str, ending: str) -> str:
+    """Return a file name that ends in ``ending`` whatever the case in which it is written."""
+    return name[: len(name) - len(ending)] + ending if name.lower().endswith(ending) else name
 
 
 def _refuse_name(path: Path, ending: str) -> tuple[dict[int, Path], Path]:

@@ -80,10 +80,6 @@ class ChunkedArray:
         self._grid = [-(-length // side) for length, side in zip(self.shape, self._chunk_shape, strict=True)]
         self._offsets, self._checksums = self._index(index_start)
 
-    def whole(self) -> Voxels:
-        """Read the whole array into memory."""
-        return self.cut([0] * len(self.shape), self.shape)
-
     def cut(self, start: Sequence[int], size: Sequence[int]) -> Voxels:
         """Return ``size`` entries from ``start`` along each axis; entries outside the array are 0."""
         result = np.zeros(tuple(size), self.dtype)

@@ -12,6 +12,7 @@ from aunet.machine import peak_memory_bytes
 from aunet.runs.epoch_rows import Row, replace_row
 from aunet.runs.run_folder import RunFolder
 from aunet.tracking.tracker import Tracker
+from aunet.training.validation_pace import is_validated
 
 
 class EpochTables(Callback):
@@ -24,7 +25,7 @@ class EpochTables(Callback):
         labels: the classes.
         batch_size: images per batch.
         tracker: receives the values of each epoch.
-        further_values: returns further values of the epoch, for the tracker only.
+        further_values: returns further values of a validated epoch, for the tracker only.
     """
 
     def __init__(
@@ -80,8 +81,9 @@ class EpochTables(Callback):
         timing = self._timing()
         replace_row(self._run.timing, {"epoch": trainer.current_epoch, **timing})
         if self._tracker:
-            told = {f"timing/{name}": float(value) for name, value in timing.items() if value != ""}
-            self._tracker.metrics({**values, **told, **self._further_values()}, trainer.current_epoch)
+            speeds = {f"timing/{name}": float(value) for name, value in timing.items() if value != ""}
+            further = self._further_values() if is_validated(trainer) else {}
+            self._tracker.metrics({**values, **speeds, **further}, trainer.current_epoch)
 
     def _columns(self, logged: Collection[str]) -> list[str]:
         """Return the names of the epoch's values: loss, Dice and learning rate first, further ones by name.

@@ -1,17 +1,19 @@
 """The expected end of a training, logged before its first step after a short measurement."""
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from aunet.machine import OtherWork
 from aunet.runs.ranks import num_ranks, rank
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.hardware import HardwareChoice
 from aunet.training.pace import Pace, count_windows, measure_pace
-from aunet.training.pace_words import computer_words, end_words, speed_words
+from aunet.training.pace_words import computer_words, crowded_words, end_words, speed_words
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.trial_steps import BatchShape, matrix_rate
 
@@ -42,14 +44,19 @@ class Forecast:
     patience: int | None
 
     def measure(self, task: SegmentationTask) -> Pace:
-        """Return the pace of ``task``.
+        """Return the pace of ``task``; log a warning if other work shares the processor.
 
         Raises:
             TrialStepError: a trial step failed, be it for lack of memory or because a network of one's own does not
                 take the smaller patch on which a slow step is measured. The training itself may yet succeed.
         """
+        others = OtherWork()
         try:
-            return measure_pace(task, self.shape, self.accumulate)
+            pace = measure_pace(task, self.shape, self.accumulate)
+            words = crowded_words(torch.get_num_threads(), os.cpu_count() or 1, others.busy_cores())
+            if words and self.choice.device == "cpu":
+                _log.warning("%s", words)
+            return pace
         except Exception as error:  # noqa: BLE001 - whatever a foreign network raises
             reason = str(error).partition("\n")[0]
             kind = type(error).__name__
@@ -64,7 +71,7 @@ class Forecast:
 
     def validation_seconds(self, pace: Pace, task: SegmentationTask) -> float:
         """Return the expected seconds of all windows of a validation."""
-        return pace.window_seconds * count_windows(self.validation_shapes, task.window)
+        return pace.window_seconds * count_windows(self.validation_shapes, task.inferer)
 
     def line(self, pace: Pace, share: float, clock: RunClock, steps: int, epochs: int) -> str:
         """Return the line for the user, for a training that has already made ``steps`` and ``epochs``."""

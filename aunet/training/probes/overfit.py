@@ -35,8 +35,9 @@ class OverfitCheck(Callback):
 
     @property
     def is_reached(self) -> bool:
-        """Return whether every class in the batch has a Dice above 0.95."""
-        return bool(self.rows) and all(self.rows[-1][f"dice/{name}"] > ENOUGH for _, name in self._present)
+        """Return whether every class in the batch has a Dice above 0.95; false for a batch without any class."""
+        scores = [self.rows[-1][f"dice/{name}"] for _, name in self._present] if self.rows else []
+        return bool(scores) and min(scores) > ENOUGH
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Score the batch in evaluation mode, as validation does."""

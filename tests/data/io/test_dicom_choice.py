@@ -186,3 +186,68 @@ def test_a_folder_of_enhanced_files_is_a_scan_each(tmp_path: Path) -> None:
         write_enhanced(tmp_path / "in" / f"scan_{number}.dcm", values(), AXIAL, **uid)
     files = scan_files([tmp_path / "in"], tmp_path / "out")
     assert [file.label_map.name for file in files] == [f"scan_{number}.nii.gz" for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("elements", "said"),
+    [
+        ({"PatientID": "P2"}, r"another patient \(PatientID\)"),
+        ({"Modality": "MR"}, "another modality"),
+        ({"PhotometricInterpretation": "MONOCHROME1"}, "another PhotometricInterpretation"),
+    ],
+)
+def test_slices_that_disagree_on_what_they_show_are_refused_without_naming_patients(
+    elements: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    write_series(tmp_path, ARRAY, AFFINE, edit=lambda header, k: header.update({}) or edited(header, k, elements))
+    with pytest.raises(UserError, match=said) as refusal:
+        read_volume(tmp_path)
+    assert "P2" not in str(refusal.value)
+
+
+def edited(header: Dataset, index: int, elements: dict[str, str]) -> None:
+    for name, value in elements.items() if index == 2 else ():
+        setattr(header, name, value)
+
+
+@pytest.mark.parametrize("name", ["IM0099.dcm.gz", "IM0099.gz"])
+def test_a_slice_in_gzip_is_no_companion_of_the_others(name: str, tmp_path: Path) -> None:
+    write_series(tmp_path, ARRAY, AFFINE)
+    last = max(tmp_path.iterdir())
+    (tmp_path / name).write_bytes(gzip.compress(last.read_bytes()))
+    last.unlink()
+    with pytest.raises(UserError, match=rf"{name}: DICOM that is compressed by gzip.*gunzip"):
+        read_volume(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html>" + bytes(300), "a web page"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(300), r"a picture.*ends in \.png"),
+        (b"PK\x03\x04" + bytes(300), "a ZIP archive. Unpack"),
+        (gzip.compress(bytes(3000)), "compressed by gzip"),
+    ],
+)
+def test_a_wrong_format_that_is_named_as_dicom_is_named(content: bytes, said: str, tmp_path: Path) -> None:
+    write_series(tmp_path, ARRAY, AFFINE)
+    (tmp_path / "IM0099.dcm").write_bytes(content)
+    with pytest.raises(UserError, match=f"named as DICOM, but it is {said}"):
+        read_volume(tmp_path)
+
+
+@pytest.mark.parametrize("is_second", [lambda k: k > 4, lambda k: k % 2 == 1])
+def test_guessing_the_series_parts_of_one_number_that_form_a_grid_together_are_one(
+    is_second: Callable[[int], bool], tmp_path: Path
+) -> None:
+    elements = {"SeriesInstanceUID": "1.2.3"}
+    write_series(tmp_path, ARRAY, AFFINE, edit=lambda header, k: edited(header, 2 if is_second(k) else 0, elements))
+    assert np.array_equal(read_volume(tmp_path).array, ARRAY)
+
+
+def test_header_facts_a_distance_of_slices_that_positions_contradict_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_series(tmp_path, ARRAY, AFFINE, SpacingBetweenSlices="99")
+    read_volume(tmp_path)
+    assert "99 by SpacingBetweenSlices; the positions hold" in caplog.text

@@ -169,3 +169,35 @@ def test_float_noise_of_labels_stored_through_a_scaled_int16_is_rounded(tmp_path
     label = np.random.default_rng(0).integers(0, 4, (5, 6, 7)).astype(float)
     nibabel.Nifti1Image(label, AFFINE, header).to_filename(tmp_path / "a.nii.gz")
     assert np.array_equal(read_label(tmp_path / "a.nii.gz").array, label)
+
+
+def test_voxels_that_begin_inside_an_extension_are_read_from_behind_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    array = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "plain.nii")
+    raw = (tmp_path / "plain.nii").read_bytes()
+    extension = b"\1\0\0\0" + (48).to_bytes(4, "little") + (6).to_bytes(4, "little") + b"x" * 40
+    (tmp_path / "scan.nii").write_bytes(raw[:348] + extension + raw[352:])
+    assert np.array_equal(read_volume(tmp_path / "scan.nii").array, array)
+    assert "inside an extension of the header; they are read from byte 400 on" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+@pytest.mark.parametrize("extra", [1, 352, 4096])
+def test_bytes_behind_the_voxels_are_told(
+    extra: int, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    nibabel.save(nibabel.Nifti1Image(np.ones((3, 4, 5), np.int16), np.eye(4)), tmp_path / "plain.nii")
+    raw = (tmp_path / "plain.nii").read_bytes() + bytes(extra)
+    path = tmp_path / f"scan{suffix}"
+    path.write_bytes(gzip.compress(raw) if suffix.endswith("gz") else raw)
+    read_volume(path)
+    assert f"its voxels end at byte 472 by its header, and the file at byte {472 + extra:,}" in caplog.text
+
+
+def test_channels_that_itk_stores_behind_a_time_axis_are_read(tmp_path: Path) -> None:
+    array = np.arange(120, dtype=np.int16).reshape(3, 4, 5, 1, 2)
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "scan.nii.gz")
+    first, second = read_channels(tmp_path / "scan.nii.gz")
+    assert np.array_equal(np.stack([first.array, second.array], -1), array[:, :, :, 0])

@@ -80,3 +80,65 @@ ElementDataFile = LOCAL
 """
     (tmp_path / "scan.mha").write_bytes(header.encode() + packed)
     assert np.array_equal(read_volume(tmp_path / "scan.mha").array, array.transpose(2, 1, 0))
+
+
+NRRD_TEXT = (
+    "NRRD0004\ntype: short\ndimension: 3\nsizes: 3 4 5\nendian: little\nspace: left-posterior-superior\n"
+    "space directions: (1,0,0) (0,1,0) (0,0,2)\nspace origin: (0,0,0)\nencoding: raw\n"
+)
+META_TEXT = (
+    "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
+    "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = 0 0 0\nElementSpacing = 1 1 2\nDimSize = 3 4 5\n"
+    "ElementType = MET_SHORT\n"
+)
+WITHIN = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+
+
+def scan_of(folder: Path, text: str, *, before: bytes = b"") -> Path:
+    """Write a header and its voxels, perhaps behind some bytes of another program, and return the header."""
+    (folder / "scan.raw").write_bytes(before + WITHIN.tobytes(order="F"))
+    is_nrrd = text.startswith("NRRD")
+    path = folder / ("scan.nhdr" if is_nrrd else "scan.mhd")
+    path.write_text(text + ("data file: scan.raw\n" if is_nrrd else "ElementDataFile = scan.raw\n"))
+    return path
+
+
+@pytest.mark.parametrize(("text", "word"), [(NRRD_TEXT, "byte skip: -1\n"), (META_TEXT, "HeaderSize = -1\n")])
+def test_voxels_behind_a_header_of_their_own_are_refused_until_the_text_says_so(
+    text: str, word: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("SimpleITK")
+    with pytest.raises(UserError, match=rf"120 bytes of voxels, and scan.raw holds 632.*'{word.strip()}'"):
+        read_volume(scan_of(tmp_path, text, before=bytes(512)))
+    assert np.array_equal(read_volume(scan_of(tmp_path, text + word, before=bytes(512))).array, WITHIN)
+
+
+@pytest.mark.parametrize(
+    ("text", "left_out", "added", "said"),
+    [
+        (NRRD_TEXT, "space directions: (1,0,0) (0,1,0) (0,0,2)\nspace origin: (0,0,0)\n", "", "no voxel size"),
+        (NRRD_TEXT, "space origin: (0,0,0)\n", "", "no place"),
+        (META_TEXT, "ElementSpacing = 1 1 2\n", "", "no voxel size"),
+        (META_TEXT, "Offset = 0 0 0\n", "", "no place"),
+        (META_TEXT, "", "ElementSize = 2 2 5\n", "ElementSpacing is used"),
+        (META_TEXT, "ElementSpacing = 1 1 2\n", "ElementSpacing = -1 1 2\n", "the sign is left out"),
+    ],
+)
+def test_header_facts_that_are_missing_or_contradict_each_other_are_told(
+    text: str, left_out: str, added: str, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("SimpleITK")
+    text = text.replace(left_out, "") + added
+    if "space directions" not in text:
+        text = text.replace("space: left-posterior-superior\n", "")
+    assert np.array_equal(read_volume(scan_of(tmp_path, text)).array, WITHIN)
+    assert said in caplog.text
+
+
+def test_a_segmentation_whose_margins_3d_slicer_cut_off_is_put_in_its_place(tmp_path: Path) -> None:
+    pytest.importorskip("SimpleITK")
+    text = NRRD_TEXT.replace("(0,0,0)\nenc", "(1,2,4)\nenc") + "Segment0_LabelValue:=1\n"
+    image = Volume(np.zeros((6, 7, 9)), np.diag([-1.0, -1, 2, 1]))
+    expected = np.zeros((6, 7, 9), np.int16)
+    expected[1:4, 2:6, 2:7] = WITHIN
+    assert np.array_equal(align(read_label(scan_of(tmp_path, text)), image).array, expected)

@@ -169,3 +169,62 @@ def test_remedies_backslashes_of_dataset_json_are_understood(prefix: str, tmp_pa
     cases = msd_cohort(str(tmp_path)).cases
     assert [case.case_id for case in cases] == [f"ball_{number:03d}" for number in range(6)]
     assert all(path.is_file() for case in cases for path in case.files)
+
+
+@pytest.mark.parametrize("column", ["image2", "Image 2", "image-2", "images"])
+def test_tables_with_a_channel_of_another_name_are_refused(column: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"the column {column.lower()} would not be read.*image_2"):
+        read(tmp_path, f"{HEADER},{column}\n{ROWS[0]},images/case_1.nii.gz\n")
+
+
+@pytest.mark.parametrize("column", ["patient_id", "PatientID", "subject"])
+def test_tables_with_patients_of_another_name_are_warned_of(
+    column: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(tmp_path, f"{HEADER},{column}\n{ROWS[0]},P1\n")
+    assert f"the column {column.lower()} is not read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("cells", "patients"),
+    [
+        (("NA", "n/a", "", "None"), ["c0", "c1", "c2", "c3"]),
+        (("1", "1.0", "2.00", "2"), ["1", "1", "2", "2"]),
+        (("Mu\u0308ller", "M\u00fcller", "1.5", "007"), ["M\u00fcller", "M\u00fcller", "1.5", "007"]),
+    ],
+)
+def test_tables_name_patients_as_spreadsheets_write_them(
+    cells: tuple[str, ...], patients: list[str], tmp_path: Path
+) -> None:
+    rows = [f"{row},{cell}" for row, cell in zip(ROWS, cells, strict=True)]
+    assert [case.patient for case in read(tmp_path, f"{HEADER},patient\n" + "\n".join(rows))] == patients
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{HEADER}\nc0,images/case_0.nii.gz,images/case_0.nii.gz\n", "both image and label"),
+        ("PK\x03\x04\x00\x00", "a ZIP archive, as Excel's own files are"),
+        (f"{HEADER}\nc0,im\0ges/a,b\n", "line 2: holds a zero byte"),
+    ],
+)
+def test_tables_that_are_none_are_refused_with_what_they_are(text: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        read(tmp_path, text)
+
+
+def test_names_of_3d_slicers_segmentations_match_their_scans(tmp_path: Path) -> None:
+    write_folder_pair(tmp_path, 2)
+    for path in (tmp_path / "labels").iterdir():
+        path.rename(path.with_name(path.name.replace(".nii", ".seg.nii")))
+    cohort = folder_cohort(str(tmp_path), "images", "labels", "ct", {"ball": 1, "box": 2})
+    assert [case.case_id for case in cohort.cases] == ["case_0", "case_1"]
+
+
+def test_formats_channels_listed_for_a_case_of_the_decathlon_are_read(tmp_path: Path) -> None:
+    file = write_msd_task(tmp_path) / "dataset.json"
+    content = json.loads(file.read_text())
+    for entry in content["training"]:
+        entry["image"] = [entry["image"], entry["image"]]
+    file.write_text(json.dumps({**content, "modality": {"0": "T1", "1": "T2"}}))
+    assert [len(case.images) for case in msd_cohort(str(tmp_path)).cases] == [2] * 6

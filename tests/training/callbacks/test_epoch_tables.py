@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from pytorch_lightning import LightningModule
 
 from aunet.classes import Labels
@@ -45,18 +46,22 @@ def test_whatever_is_logged_gets_a_column_after_the_usual_ones(tmp_path: Path) -
     ]
 
 
-def test_values_from_elsewhere_are_shown_to_the_tracker_beside_the_tables(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_validated", [True, False])
+def test_values_of_a_validation_are_shown_to_the_tracker_beside_the_tables(is_validated: bool, tmp_path: Path) -> None:
     shown: list[tuple[dict[str, float], int]] = []
     tracker: Any = SimpleNamespace(metrics=lambda values, epoch: shown.append((values, epoch)))
-    tables = EpochTables(
-        tmp_path, Labels(("background", "ball")), 2, tracker, lambda: {"attention/level_2/gate_1/auc": 0.7}
-    )
+    further = {"attention/level_2/gate_1/auc": 0.7}
+    tables = EpochTables(tmp_path, Labels(("background", "ball")), 2, tracker, lambda: further)
     trainer: Any = SimpleNamespace(
-        is_global_zero=True, current_epoch=3, callback_metrics={"train/loss": 0.5, "learning_rate": 0.1}
+        is_global_zero=True,
+        current_epoch=3,
+        callback_metrics={"train/loss": 0.5, "learning_rate": 0.1},
+        check_val_every_n_epoch=1 if is_validated else 10**9,
     )
 
     tables.on_train_epoch_end(trainer, LightningModule())
 
     [(values, epoch)] = shown
-    assert (epoch, values["train/loss"], values["attention/level_2/gate_1/auc"]) == (3, 0.5, 0.7)
+    assert (epoch, values["train/loss"]) == (3, 0.5)
+    assert further.items() <= values.items() if is_validated else not values.keys() & further.keys()
     assert list(read_table(tmp_path / "metrics.csv")[0]) == ["epoch", "train/loss", "learning_rate"]

@@ -26,9 +26,9 @@ class Copying(nn.Module):
         return torch.cat([-(image - value).abs() for value in range(4)], dim=1)
 
 
-def checked(labels: Labels) -> OverfitCheck:
+def checked(labels: Labels, num_values: int = 4) -> OverfitCheck:
     """Return a check of a batch whose network is right but for voxels that the label ignores."""
-    image = torch.arange(4.0).repeat(16).reshape(1, 1, 4, 4, 4)
+    image = torch.arange(4.0).remainder(num_values).repeat(16).reshape(1, 1, 4, 4, 4)
     label = image.to(torch.uint8)
     label[0, 0, 0] = IGNORED
     image[0, 0, 0] = 3
@@ -41,7 +41,7 @@ def checked(labels: Labels) -> OverfitCheck:
         optimizer=unused,
         schedule=unused,
         progress=unused,
-        window=Window((4, 4, 4)),
+        inferer=Window((4, 4, 4)),
         augmentation=unused,
         seed=0,
         is_channels_last=False,
@@ -56,6 +56,10 @@ def checked(labels: Labels) -> OverfitCheck:
 
 def test_ignored_voxels_do_not_keep_a_batch_from_being_memorised() -> None:
     assert checked(Labels(LABELS.names)).is_reached
+
+
+def test_a_batch_of_background_alone_is_never_memorised() -> None:
+    assert not checked(Labels(LABELS.names), num_values=1).is_reached
 
 
 def test_a_batch_of_regions_is_memorised_once_each_region_is() -> None:
