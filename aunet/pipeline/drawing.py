@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
+from importlib import import_module
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -101,8 +102,7 @@ def _serve(connection: "Connection[Any, Any]") -> None:
     Ctrl-C reaches the comparison as well, which alone answers it.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import aunet.pipeline.comparison_pictures  # noqa: F401 -- loads matplotlib
-
+    import_module("aunet.pipeline.comparison_pictures")  # loads matplotlib
     with suppress(EOFError, OSError):
         draw = connection.recv()
         connection.send(draw())
