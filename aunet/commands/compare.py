@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from aunet.evaluation.arms import Arm
     from aunet.evaluation.compared_run import ComparedRun
     from aunet.pipeline.comparison_files import ComparisonOptions
-    from aunet.pipeline.drawing import Drawing
 
 # Timed forward passes of each run: five, or as few as three if no more begin within the seconds.
 _MOST_ROUNDS, _FEWEST_ROUNDS, _TIMING_SECONDS = 5, 3, 1.0
@@ -78,40 +77,30 @@ def compare(arguments: argparse.Namespace) -> None:
     """Print the comparison and write its tables, figures and summary."""
     from aunet.evaluation.arms import gather_arms
     from aunet.pipeline.comparison_files import ComparisonOptions
-    from aunet.pipeline.drawing import Drawing
 
     options = ComparisonOptions(
         arguments.margin, arguments.margin_mm, not arguments.no_figures, tuple(arguments.primary)
     )
     check_output(arguments.output)
-    with Drawing(options.has_figures) as drawing:
-        runs = read_runs(
-            arguments.runs,
-            arguments.folds,
-            arguments.allow_differences,
-            trusted_modules=arguments.trust,
-            may_miss=arguments.allow_missing_folds,
-        )
-        compare_arms(gather_arms(runs), arguments.output, drawing, options, arguments.trust)
+    runs = read_runs(
+        arguments.runs,
+        arguments.folds,
+        arguments.allow_differences,
+        trusted_modules=arguments.trust,
+        may_miss=arguments.allow_missing_folds,
+    )
+    compare_arms(gather_arms(runs), arguments.output, options, arguments.trust)
 
 
 def compare_arms(
-    arms: "Sequence[Arm]",
-    folder: Path,
-    drawing: "Drawing",
-    options: "ComparisonOptions",
-    trusted_modules: Sequence[str] = (),
+    arms: "Sequence[Arm]", folder: Path, options: "ComparisonOptions", trusted_modules: Sequence[str] = ()
 ) -> None:
-    """Test the differences of ``arms``, measure their networks, and write the comparison to ``folder``.
-
-    The figures are drawn while the networks are loaded, and before the forward passes are timed.
-    """
+    """Test the differences of ``arms``, measure their networks, and write the comparison to ``folder``."""
     from aunet.pipeline.comparison_files import judge_differences, write_comparison
 
     results = judge_differences(arms, options)
-    drawing.begin(arms, results.scores, results.effects, folder / "figures", options.margin)
-    arms, timing_note = measure_arms(arms, trusted_modules, drawing.finish)
-    write_comparison(arms, results, folder, timing_note, options, drawing.finish())
+    arms, timing_note = measure_arms(arms, trusted_modules)
+    write_comparison(arms, results, folder, timing_note, options)
 
 
 def read_runs(
@@ -158,18 +147,13 @@ def read_runs(
     return share_what_is_known_of_cases(runs)
 
 
-def measure_arms(
-    arms: "Sequence[Arm]", trusted_modules: Sequence[str], wait: Callable[[], object]
-) -> "tuple[list[Arm], str]":
-    """Return the arms with the cost of each network, measured on its first run, and a note on the measurement.
-
-    ``wait`` is called once the networks are loaded, before they are timed.
-    """
+def measure_arms(arms: "Sequence[Arm]", trusted_modules: Sequence[str]) -> "tuple[list[Arm], str]":
+    """Return the arms with the cost of each network, measured on its first run, and a note on the measurement."""
     from dataclasses import replace
 
     from aunet.runs.run_state import read_run_state
 
-    measured, note = measure_forward_pass([arm.runs[0] for arm in arms if arm.runs], trusted_modules, wait)
+    measured, note = measure_forward_pass([arm.runs[0] for arm in arms if arm.runs], trusted_modules)
     costs, result = iter(measured), list["Arm"]()
     for arm in arms:
         cost = next(costs) if arm.runs else None
@@ -188,7 +172,7 @@ def measure_arms(
 
 
 def measure_forward_pass(
-    runs: "Sequence[ComparedRun]", trusted_modules: Sequence[str], wait: Callable[[], object]
+    runs: "Sequence[ComparedRun]", trusted_modules: Sequence[str]
 ) -> "tuple[list[ComparedRun], str]":
     """Return the runs with the GFLOP and the median time (s) of their networks' forward passes, and a note."""
     from dataclasses import replace
@@ -208,7 +192,6 @@ def measure_forward_pass(
         torch.randn((1, of_run, *run.patch_size), generator=generator).to(device)
         for run, of_run in zip(runs, channels, strict=True)
     ]
-    wait()
     rounds = forward_rounds(networks, images, _MOST_ROUNDS, fewest=_FEWEST_ROUNDS, seconds=_TIMING_SECONDS)
     seconds = list(shown(rounds, "Timing the forward passes", _MOST_ROUNDS))
     timed = [

@@ -84,7 +84,6 @@ def _compare(plan: SweepPlan) -> None:
     from aunet.commands.compare import compare_arms, read_runs
     from aunet.evaluation.arms import arms_of_study
     from aunet.pipeline.comparison_files import ComparisonOptions
-    from aunet.pipeline.drawing import Drawing
 
     finished = [job.folder for job in plan.jobs if job.state.status == "finished"]
     if not finished:
@@ -95,8 +94,7 @@ def _compare(plan: SweepPlan) -> None:
         finished, has_folds, are_differences_allowed=True, fewest=1, trusted_modules=trusted, may_miss=True
     )
     arms = arms_of_study(runs, {job.folder: job.arm for job in plan.jobs}, finished)
-    with Drawing() as drawing:
-        compare_arms(arms, plan.folder / "comparison", drawing, ComparisonOptions(), trusted)
+    compare_arms(arms, plan.folder / "comparison", ComparisonOptions(), trusted)
 
 
 def compare_options(jobs: Sequence[Job]) -> str:

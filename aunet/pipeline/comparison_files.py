@@ -93,12 +93,11 @@ def write_comparison(
     folder: Path,
     timing_note: str,
     options: ComparisonOptions,
-    figures: Mapping[Path, str],
 ) -> None:
     """Print the comparison of ``arms``, the first of them the baseline, and write it to ``folder``.
 
     Files: report.html, comparison.md, comparison.tex, comparison.csv (a row per run), scores.csv (every score),
-    and, for two or more arms, effects.csv, ranks.csv and summary.txt; if no arm has several runs, also
+    figures/ and, for two or more arms, effects.csv, ranks.csv and summary.txt; if no arm has several runs, also
     paired_differences.csv.
 
     Args:
@@ -107,7 +106,6 @@ def write_comparison(
         folder: for the files.
         timing_note: on the measurement of the networks.
         options: as given to ``judge_differences``.
-        figures: PNG files in the folder, and their captions.
     """
     runs = [run for arm in arms for run in arm.runs]
     forms, names = score_forms(runs), [arm.name for arm in arms]
@@ -126,6 +124,11 @@ def write_comparison(
     if results.paired is not None:
         frames["paired_differences.csv"] = results.paired
     _write(folder, frames, tables, sentences)
+    figures = dict[Path, str]()
+    if options.has_figures:
+        from aunet.pipeline.comparison_pictures import write_figures  # loads matplotlib
+
+        figures = write_figures(arms, results.scores, results.effects, folder / "figures", options.margin)
     title = f"Comparison of {', '.join(names)}"
     shown_runs = _runs_to_show(arms) if options.has_figures else {}
     write_comparison_report(folder / REPORT, title, sentences, tables, figures, shown_runs)

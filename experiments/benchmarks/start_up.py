@@ -9,10 +9,6 @@ with other work. Imports are those of one more run of the command under -X impor
 One thread of an Intel Xeon with AVX512 beside other work, one pair, seconds of processor time before commands imported
 what they use alone, and after: runs 0.50, 0.36; evaluate 1.6, 1.35; compare 11.0, 5.3 (2.4 of them imports, 1.9 forward
 passes); predict 8.4, 3.4; to the first step 6.4, 5.3. Idle wall times have not been taken.
-
-Since then compare draws its figures in a second process while it loads the networks, before they are timed. On a busy
-machine, old and new side by side, one thread each, seconds of processor time of both processes: two runs of 2 patients
-8.4, 9.5 (the second process imports pandas again), of 60 patients 13.0, 11.9 (each difference is tested once).
 """
 
 import argparse
