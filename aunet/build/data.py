@@ -16,7 +16,8 @@ from aunet.config.trust import SOURCE_ALONE
 from aunet.config.words import key_of, names_dataset, path_of
 from aunet.data.cohort.case import Cohort
 from aunet.data.cohort.foreign_cases import with_foreign_cases
-from aunet.data.cohort.groups import groups_by_name, present_classes
+from aunet.data.cohort.groups import groups_by_name
+from aunet.data.cohort.references import present_classes
 from aunet.data.cohort.selection import mended_cohort, selected_cohort
 from aunet.data.cohort.split_file import read_splits
 from aunet.data.cohort.splits import Fold, Splits, SplitSizes, split_cases

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from aunet.evaluation.arms import Arm
     from aunet.evaluation.compared_run import ComparedRun
+    from aunet.pipeline.comparison_files import ComparisonOptions
 
 # Timed forward passes of each run: five, or as few as three if no more begin within the seconds.
 _MOST_ROUNDS, _FEWEST_ROUNDS, _TIMING_SECONDS = 5, 3, 1.0
@@ -75,7 +76,7 @@ def _margin(text: str) -> float:
 def compare(arguments: argparse.Namespace) -> None:
     """Print the comparison and write its tables, figures and summary."""
     from aunet.evaluation.arms import gather_arms
-    from aunet.pipeline.comparison_files import ComparisonOptions, write_comparison
+    from aunet.pipeline.comparison_files import ComparisonOptions
 
     options = ComparisonOptions(
         arguments.margin, arguments.margin_mm, not arguments.no_figures, tuple(arguments.primary)
@@ -88,8 +89,18 @@ def compare(arguments: argparse.Namespace) -> None:
         trusted_modules=arguments.trust,
         may_miss=arguments.allow_missing_folds,
     )
-    arms, timing_note = measure_arms(gather_arms(runs), arguments.trust)
-    write_comparison(arms, arguments.output, timing_note, options)
+    compare_arms(gather_arms(runs), arguments.output, options, arguments.trust)
+
+
+def compare_arms(
+    arms: "Sequence[Arm]", folder: Path, options: "ComparisonOptions", trusted_modules: Sequence[str] = ()
+) -> None:
+    """Test the differences of ``arms``, measure their networks, and write the comparison to ``folder``."""
+    from aunet.pipeline.comparison_files import judge_differences, write_comparison
+
+    results = judge_differences(arms, options)
+    arms, timing_note = measure_arms(arms, trusted_modules)
+    write_comparison(arms, results, folder, timing_note, options)
 
 
 def read_runs(
@@ -136,7 +147,7 @@ def read_runs(
     return share_what_is_known_of_cases(runs)
 
 
-def measure_arms(arms: "Sequence[Arm]", trusted_modules: Sequence[str] = ()) -> "tuple[list[Arm], str]":
+def measure_arms(arms: "Sequence[Arm]", trusted_modules: Sequence[str]) -> "tuple[list[Arm], str]":
     """Return the arms with the cost of each network, measured on its first run, and a note on the measurement."""
     from dataclasses import replace
 

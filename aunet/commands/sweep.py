@@ -81,9 +81,9 @@ def _print_summary(plan: SweepPlan) -> None:
 
 def _compare(plan: SweepPlan) -> None:
     """Write the comparison of a study's arms to its folder; arms, seeds and folds without a run are missing in it."""
-    from aunet.commands.compare import measure_arms, read_runs
+    from aunet.commands.compare import compare_arms, read_runs
     from aunet.evaluation.arms import arms_of_study
-    from aunet.pipeline.comparison_files import write_comparison
+    from aunet.pipeline.comparison_files import ComparisonOptions
 
     finished = [job.folder for job in plan.jobs if job.state.status == "finished"]
     if not finished:
@@ -94,8 +94,7 @@ def _compare(plan: SweepPlan) -> None:
         finished, has_folds, are_differences_allowed=True, fewest=1, trusted_modules=trusted, may_miss=True
     )
     arms = arms_of_study(runs, {job.folder: job.arm for job in plan.jobs}, finished)
-    arms, timing_note = measure_arms(arms, trusted)
-    write_comparison(arms, plan.folder / "comparison", timing_note)
+    compare_arms(arms, plan.folder / "comparison", ComparisonOptions(), trusted)
 
 
 def compare_options(jobs: Sequence[Job]) -> str:

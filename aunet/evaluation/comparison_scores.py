@@ -9,6 +9,7 @@ import pandas as pd
 from aunet.evaluation.compared_run import ComparedRun
 from aunet.evaluation.families import MAIN_FORM
 from aunet.evaluation.paired_statistics import paired_difference, patient_means
+from aunet.evaluation.sign_flip_test import KnownInferences
 from aunet.metrics.case_scores import SHOWN_METRICS, detections, patients, penalised
 from aunet.metrics.registry import METRIC_OF
 
@@ -73,12 +74,15 @@ def comparison_rows(runs: Sequence[ComparedRun]) -> pd.DataFrame:
 
 
 def differences_to_first(
-    runs: Sequence[ComparedRun], shown: Callable[[Sequence[ComparedRun]], Iterable[ComparedRun]] = iter
+    runs: Sequence[ComparedRun],
+    shown: Callable[[Sequence[ComparedRun]], Iterable[ComparedRun]] = iter,
+    known: KnownInferences | None = None,
 ) -> pd.DataFrame:
     """Return the paired differences of two or more runs to the first, a row per run, metric, form and class.
 
     The columns are baseline, run, metric, form, class, is_recorded and the fields of ``PairedDifference``. Each
-    difference is over the cases that both runs define. ``shown`` may show the progress over the other runs.
+    difference is over the cases that both runs define. ``shown`` may show the progress over the other runs;
+    ``known`` holds inferences that need not be computed again.
     """
     baseline, rows = runs[0], list[dict[str, object]]()
     for run in shown(runs[1:]):
@@ -87,7 +91,7 @@ def differences_to_first(
             of_classes = _case_values({0: baseline, 1: run}, form)
             for of_class in baseline.class_names[1:]:
                 values = of_classes[of_class] if is_recorded else of_classes[of_class].iloc[:0]
-                difference = paired_difference(values[0], values[1], list(values["patient"]))
+                difference = paired_difference(values[0], values[1], list(values["patient"]), known)
                 names = {"baseline": baseline.name, "run": run.name, "metric": form.metric, "form": form.name}
                 rows.append({**names, "class": of_class, "is_recorded": is_recorded, **vars(difference)})
     return pd.DataFrame(rows)

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 Array = NDArray[np.float64]
 PValue = Callable[[float], float]
@@ -101,6 +101,8 @@ class MeanDifference:
             return math.nan, math.nan
         if self.variance <= _NO_VARIANCE * max(1.0, self.value**2):
             return self.value, self.value
+        from scipy import optimize  # takes a quarter of a second
+
         highest = 10.0
         while self._tail(highest) > level:
             highest *= 10

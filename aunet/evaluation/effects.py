@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from aunet.evaluation.crossed_effects import FoldScores, MeanDifference, mean_difference, two_one_sided_tests
 from aunet.evaluation.families import MAIN_FORM, PRIMARY, correct_by_family
-from aunet.evaluation.sign_flip_test import FEWEST, SignFlipTest
+from aunet.evaluation.sign_flip_test import FEWEST, KnownInferences, SignFlipTest
 
 Array = NDArray[np.float64]
 
@@ -129,6 +129,7 @@ def effects(
     margins: dict[str, float] | None = None,
     shown: Shown = iter,
     primary: Collection[str] = PRIMARY,
+    known: KnownInferences | None = None,
 ) -> pd.DataFrame:
     """Return the effects of all other ``arms`` against the first: a row per arm, metric, form and class.
 
@@ -141,8 +142,9 @@ def effects(
         margins: of equivalence, by metric.
         shown: may show the progress over the rows.
         primary: metrics of the primary family.
+        known: keeps the sign-flip tests, for other tables of the same differences.
     """
-    rows: list[dict[str, object]] = []
+    rows, known = list[dict[str, object]](), known or KnownInferences()
     kinds = [tuple(map(str, kind)) for kind in table[["metric", "form", "class"]].drop_duplicates().to_numpy()]
     found = table.groupby(["metric", "form", "class", "arm"], sort=False)
     groups = dict(iter(found))
@@ -153,7 +155,7 @@ def effects(
         other = groups.get((metric, form, of_class, arm), nothing)
         margin = (margins or {}).get(metric, math.nan)
         names = {"baseline": baseline, "arm": arm, "metric": metric, "form": form, "class": of_class}
-        rows.append({**names, **vars(paired_effect(first, other, margin)), "margin": margin})
+        rows.append({**names, **vars(paired_effect(first, other, margin, known)), "margin": margin})
     columns = ["baseline", "arm", "metric", "form", "class", *(of.name for of in fields(Effect)), "margin"]
     return correct_by_family(pd.DataFrame(rows, columns=columns), primary)
 
@@ -164,7 +166,9 @@ def effect_rows(table: pd.DataFrame, metric: str, form: str = MAIN_FORM) -> list
     return cast(list[EffectRow], chosen.to_dict("records"))
 
 
-def paired_effect(baseline: pd.DataFrame, other: pd.DataFrame, margin: float = math.nan) -> Effect:
+def paired_effect(
+    baseline: pd.DataFrame, other: pd.DataFrame, margin: float = math.nan, known: KnownInferences | None = None
+) -> Effect:
     """Return the effect of ``other`` against ``baseline``, tidy tables of one metric and class, one arm each.
 
     A case that any training leaves undefined is left out and counted, so that all trainings are judged on the same
@@ -189,7 +193,7 @@ def paired_effect(baseline: pd.DataFrame, other: pd.DataFrame, margin: float = m
         return Effect(**dict.fromkeys(_NUMBERS, math.nan), **counts, speaks_of_models=False)
     estimate = mean_difference(folds)
     differences = np.concatenate([fold.differences for fold in folds])
-    low, high, p_value, equivalence = _certainty(estimate, differences, margin)
+    low, high, p_value, equivalence = _certainty(estimate, differences, margin, known or KnownInferences())
     sd = float(differences.std(ddof=1)) if patients > 1 else math.nan
     return Effect(
         mean=estimate.value,
@@ -210,7 +214,9 @@ def paired_effect(baseline: pd.DataFrame, other: pd.DataFrame, margin: float = m
     )
 
 
-def _certainty(estimate: MeanDifference, differences: Array, margin: float) -> tuple[float, float, float, float]:
+def _certainty(
+    estimate: MeanDifference, differences: Array, margin: float, known: KnownInferences
+) -> tuple[float, float, float, float]:
     """Return both ends of the interval, the p of no difference and that of no equivalence."""
     if len(differences) < FEWEST:
         return math.nan, math.nan, math.nan, math.nan
@@ -219,7 +225,7 @@ def _certainty(estimate: MeanDifference, differences: Array, margin: float) -> t
         return *estimate.interval(), estimate.p_value(), equivalence
     sorted_differences = differences[np.lexsort((differences, np.abs(differences)))]
     test = SignFlipTest(sorted_differences)
-    inference = test.infer()
+    inference = known.infer(test)
     equivalence = math.nan if math.isnan(margin) else two_one_sided_tests(estimate.value, margin, test.p_value)
     return inference.low, inference.high, inference.p_value, equivalence
 

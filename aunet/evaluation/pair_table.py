@@ -8,7 +8,7 @@ from aunet.data.io.dicom_files import is_folder_of_files
 from aunet.data.io.formats import READABLE
 from aunet.data.io.volume import is_image, stem
 from aunet.data.sources.listed_paths import listed_path, plain_name
-from aunet.data.sources.table_lines import plain_patient, read_lines
+from aunet.data.sources.table_lines import PATIENT, plain_patient, read_lines, tell_unread_patients
 from aunet.errors import UserError
 
 _REQUIRED = ("prediction", "reference")
@@ -34,14 +34,16 @@ def read_pairs(file: Path) -> PairTable:
         raise UserError(f"{file}: no such file; give a CSV file with the columns {', '.join(_REQUIRED)}.")
     pairs: dict[str, tuple[Path, Path]] = {}
     patients: dict[str, str] = {}
-    for line in read_lines(file, _REQUIRED, "Name them in its first line.", "holds no pair. Write a line per case."):
+    lines = read_lines(file, _REQUIRED, "Name them in its first line.", "holds no pair. Write a line per case.")
+    tell_unread_patients(lines[0].row, file)
+    for line in lines:
         place = f"{file}, line {line.number}"
         prediction, reference = (_label_map(file, place, column, line.row[column]) for column in _REQUIRED)
         case_id = plain_name(line.row.get("case_id", "") or stem(reference))
         if case_id in pairs:
             raise UserError(f"{place}: repeats case {case_id}. Give each case one row and its own case_id.")
         pairs[case_id] = (prediction, reference)
-        patients[case_id] = plain_patient(line.row.get("patient", ""))
+        patients[case_id] = plain_patient(line.row.get(PATIENT, ""))
     return PairTable(pairs, patients)
 
 

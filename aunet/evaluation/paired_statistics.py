@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aunet.evaluation.sign_flip_test import infer_mean
+from aunet.evaluation.sign_flip_test import KnownInferences
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class PairedDifference:
 
 
 def paired_difference(
-    baseline: ArrayLike, other: ArrayLike, patients: Sequence[Hashable] | None = None, *, seed: int = 0
+    baseline: ArrayLike,
+    other: ArrayLike,
+    patients: Sequence[Hashable] | None = None,
+    known: KnownInferences | None = None,
 ) -> PairedDifference:
     """Return the statistics of ``other - baseline``, two lists of scores (cases,) of the same cases in the same order.
 
@@ -46,7 +49,7 @@ def paired_difference(
         baseline: scores to subtract.
         other: scores to subtract from.
         patients: the patient of each case; None treats each case as a patient.
-        seed: of the drawn sign patterns.
+        known: inferences that need not be computed again.
     """
     differences = np.asarray(other, dtype=np.float64) - np.asarray(baseline, dtype=np.float64)
     assert differences.ndim == 1, f"scores of shape {differences.shape}"
@@ -54,7 +57,7 @@ def paired_difference(
     names = range(len(differences)) if patients is None else patients
     means = patient_means(differences, names)
     means = means[np.lexsort((means, np.abs(means)))]  # so that drawn signs meet the same values in any order of cases
-    inference = infer_mean(means, seed=seed)
+    inference = (known or KnownInferences()).infer_mean(means)
     return PairedDifference(
         mean=float(means.mean()) if len(means) else math.nan,
         sd=float(means.std(ddof=1)) if len(means) > 1 else math.nan,

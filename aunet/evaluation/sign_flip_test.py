@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 Array = NDArray[np.float64]
 
@@ -42,6 +42,22 @@ class MeanInference:
     p_value: float
 
 
+class KnownInferences:
+    """The inferences of one comparison by their differences: two of its tables often test the same ones."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, MeanInference] = {}
+
+    def infer(self, test: "SignFlipTest") -> MeanInference:
+        """Return the inference of ``test``, and keep it."""
+        return self._known.setdefault(test.differences.tobytes(), test.infer())
+
+    def infer_mean(self, differences: Array) -> MeanInference:
+        """Return the inference of exactly these ``differences`` (n,) in this order, anew if it is not known."""
+        known = self._known.get(differences.tobytes())
+        return self.infer(SignFlipTest(differences)) if known is None else known
+
+
 class SignFlipTest:
     """The test of the mean of independent ``differences`` (n,), and the interval of the means that it does not reject.
 
@@ -51,6 +67,7 @@ class SignFlipTest:
     """
 
     def __init__(self, differences: Array, *, seed: int = 0) -> None:
+        self.differences = differences
         self._n = len(differences)
         self._mean = self._sd = math.nan
         self._standard_p_value: Callable[[float], float] | None = None
@@ -150,6 +167,8 @@ def _end(p_value_of: Callable[[float], float], zero: float, side: int, n: int) -
         if p_value > LEVEL:
             accepted = side * max(side * accepted, side * null)
         return p_value - LEVEL or -LEVEL  # brentq would end at a p that equals the level, which rejects
+
+    from scipy import optimize  # takes a quarter of a second, and few patients need none
 
     optimize.brentq(excess, accepted, rejected, xtol=abs(step) * _PRECISION)
     return accepted

@@ -16,6 +16,7 @@ from aunet.evaluation.families import EVERYTHING, PRIMARY
 from aunet.evaluation.planning_tables import planning_table, ranking_table
 from aunet.evaluation.ranking import ranking_stability
 from aunet.evaluation.setting_differences import setting_differences
+from aunet.evaluation.sign_flip_test import KnownInferences
 from aunet.evaluation.verdicts import verdicts
 from aunet.files import replaced_atomically, write_text
 from aunet.metrics.registry import METRIC_OF, METRICS
@@ -50,42 +51,84 @@ class ComparisonOptions:
         return {key: margin for key, margin in margins.items() if margin is not None}
 
 
+@dataclass(frozen=True)
+class Results:
+    """The scores of a comparison and the tests of their differences, which need no network.
+
+    Attributes:
+        scores: tidy scores of the arms.
+        effects: of the other arms against the first.
+        paired: of single runs, the differences to the first; None if an arm has several runs or is alone.
+    """
+
+    scores: pd.DataFrame
+    effects: pd.DataFrame
+    paired: pd.DataFrame | None
+
+
+def judge_differences(arms: Sequence[Arm], options: ComparisonOptions) -> Results:
+    """Return the tidy scores of ``arms``, the first of them the baseline, and the tests of their differences.
+
+    Raises:
+        UserError: an unknown primary metric.
+    """
+    runs = [run for arm in arms for run in arm.runs]
+    _check_primary(options.primary, score_forms(runs))
+    table, known = tidy_scores(arms), KnownInferences()
+    rows = effects(
+        table,
+        [arm.name for arm in arms],
+        options.margins,
+        lambda kinds: shown(kinds, "Testing the differences"),
+        options.primary,
+        known,
+    )
+    are_single = len(arms) > 1 and all(len(arm.runs) == 1 for arm in arms)
+    return Results(table, rows, differences_to_first(runs, known=known) if are_single else None)
+
+
 def write_comparison(
-    arms: Sequence[Arm], folder: Path, timing_note: str, options: ComparisonOptions | None = None
+    arms: Sequence[Arm],
+    results: Results,
+    folder: Path,
+    timing_note: str,
+    options: ComparisonOptions,
 ) -> None:
     """Print the comparison of ``arms``, the first of them the baseline, and write it to ``folder``.
 
     Files: report.html, comparison.md, comparison.tex, comparison.csv (a row per run), scores.csv (every score),
     figures/ and, for two or more arms, effects.csv, ranks.csv and summary.txt; if no arm has several runs, also
     paired_differences.csv.
+
+    Args:
+        arms: with the costs of their networks.
+        results: of ``judge_differences``.
+        folder: for the files.
+        timing_note: on the measurement of the networks.
+        options: as given to ``judge_differences``.
     """
-    options = options or ComparisonOptions()
     runs = [run for arm in arms for run in arm.runs]
-    forms, table, names = score_forms(runs), tidy_scores(arms), [arm.name for arm in arms]
-    _check_primary(options.primary, forms)
-    rows = effects(
-        table, names, options.margins, lambda kinds: shown(kinds, "Testing the differences"), options.primary
-    )
-    frames = {"comparison.csv": comparison_rows(runs), "scores.csv": table}
-    tables = list(_score_tables(arms, table, frames["comparison.csv"], timing_note))
+    forms, names = score_forms(runs), [arm.name for arm in arms]
+    frames = {"comparison.csv": comparison_rows(runs), "scores.csv": results.scores}
+    tables = list(_score_tables(arms, results.scores, frames["comparison.csv"], timing_note))
     sentences: list[str] = []
     if len(arms) > 1:
-        ranks = _ranks(table, names)
-        frames["effects.csv"] = rows
+        ranks = _ranks(results.scores, names)
+        frames["effects.csv"] = results.effects
         frames["ranks.csv"] = pd.concat([found.assign(**{"class": name}) for name, found in ranks.items()])
-        tables += [*_effect_tables(arms, rows, forms), planning_table(rows)]
+        tables += [*_effect_tables(arms, results.effects, forms), planning_table(results.effects)]
         tables.append(ranking_table(ranks, METRIC_OF["dice"].title))
         told = [key for key in dict.fromkeys(options.primary) if key != EVERYTHING] or list(PRIMARY)
-        sentences = [sentence for metric in told for sentence in verdicts(rows, metric)]
+        sentences = [sentence for metric in told for sentence in verdicts(results.effects, metric)]
         sentences = [*([PHANTOM_NOTE] if runs[0].is_phantom else []), *sentences, *missing_notes(arms)]
-        if all(len(arm.runs) == 1 for arm in arms):
-            frames["paired_differences.csv"] = differences_to_first(runs)
+    if results.paired is not None:
+        frames["paired_differences.csv"] = results.paired
     _write(folder, frames, tables, sentences)
     figures = dict[Path, str]()
     if options.has_figures:
         from aunet.pipeline.comparison_pictures import write_figures  # loads matplotlib
 
-        figures = write_figures(arms, table, rows, folder / "figures", options.margin)
+        figures = write_figures(arms, results.scores, results.effects, folder / "figures", options.margin)
     title = f"Comparison of {', '.join(names)}"
     shown_runs = _runs_to_show(arms) if options.has_figures else {}
     write_comparison_report(folder / REPORT, title, sentences, tables, figures, shown_runs)

@@ -73,7 +73,17 @@ def test_compare_times_networks_without_monai_lightning_or_a_tracker(
     runs: tuple[Path, Path], repository: Path, tmp_path: Path
 ) -> None:
     words = ["compare", *map(str, runs), "--output", str(tmp_path), "--allow-differences", "--no-figures"]
-    _check_absent(words, _TRAINING, repository)
+    _check_absent(words, (*_TRAINING, "scipy.optimize"), repository)
+
+
+def test_a_comparison_reads_its_runs_and_tests_few_patients_without_torch_or_readers_of_scans(repository: Path) -> None:
+    absent = (*_TRAINING, *_NETWORKS, "nibabel", "pydicom", "scipy.optimize", "scipy.stats")
+    program = (
+        "import sys, aunet.evaluation.arms, aunet.pipeline.comparison_files;"
+        f"loaded = set({absent}) & set(sys.modules); assert not loaded, loaded"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_predict_measures_its_memory_and_labels_a_scan_without_monai_tables_or_a_compiler(

@@ -216,7 +216,7 @@ FAULTS = {
     "a slice without position": Damage("dicom", slice_says(ImagePositionPatient=None), "Position.*is None.*copy"),
     "pixels cut short": Damage("dicom", cut(SLICE, 0.95), "truncated.*copy it again"),
     "a compression that nothing reads": Damage("dicom", compressed_as_nothing_known, "compressed as MPEG2.*convert"),
-    "a file that is named .dcm alone": Damage("dicom", holds("patient_0/junk.dcm", b"junk"), "named as DICOM.*copy"),
+    "a file that is named .dcm alone": Damage("dicom", holds("patient_0/junk.dcm", b"junk"), "named as DICOM.*editor"),
     "outlines without a scan": Damage("dicom", outlines_alone, "no slices of a volume; give"),
     "an empty folder of a patient": Damage(
         "dicom", lambda root: [file.unlink() for file in (root / "patient_0").iterdir()], "no DICOM file.*give"

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from aunet.evaluation import sign_flip_test
-from aunet.evaluation.sign_flip_test import SignFlipTest, infer_mean
+from aunet.evaluation.sign_flip_test import KnownInferences, SignFlipTest, infer_mean
 
 
 def hall_statistic(values: np.ndarray) -> float:
@@ -161,3 +161,12 @@ def test_equal_seeds_give_equal_results_and_opposite_signs_mirror_them() -> None
     assert infer_mean(values, seed=1) == result != infer_mean(values, seed=2)
     assert mirrored.p_value == result.p_value
     assert (-mirrored.high, -mirrored.low) == (pytest.approx(result.low), pytest.approx(result.high))
+
+
+def test_differences_are_tested_once_for_all_tables_of_a_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, others = np.random.default_rng(7).normal(0.3, 1, (2, 12))
+    known, expected = KnownInferences(), infer_mean(values)
+    assert known.infer(SignFlipTest(values)) == expected
+    assert known.infer_mean(others) == infer_mean(others) != expected
+    monkeypatch.setattr(SignFlipTest, "infer", lambda _: pytest.fail("tested again"))
+    assert known.infer_mean(values.copy()) == expected

@@ -1,19 +1,25 @@
 """Mapping from the integers of a case's reference to the classes of the cohort."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from aunet.classes import IGNORED
 from aunet.data.cohort.case import Case, Cohort
+from aunet.data.cohort.splits import Presence
 from aunet.data.io.volume import Volume, align, check_same_grid, read_channels, read_label
 from aunet.errors import UserError
 from aunet.messages import shortened
+from aunet.terminal import shown
 
 _logger = logging.getLogger(__name__)
 
 _MOST_NAMED = 8
+# Each thread holds a label map in memory.
+_THREADS = 4
 
 
 def read_scan_and_reference(case: Case, cohort: Cohort) -> tuple[list[Volume], Volume]:
@@ -87,3 +93,19 @@ def _read_mask(path: Path, case: Case) -> Volume:
             " mask holds 0 and one other. Is it a label map of several classes?"
         )
     return mask
+
+
+def present_classes(cohort: Cohort) -> Presence:
+    """Read every label map, showing progress, and map case_id to the classes in it, the background left out.
+
+    Of regions that overlap, each counts whose part is there.
+    """
+
+    def read(case: Case) -> frozenset[int]:
+        values = np.unique(read_reference(case, cohort).array)
+        found = [int(value) for value in values if value not in (0, IGNORED)]
+        return frozenset(index for value in found for index in cohort.labels.classes_with(value))
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        found = shown(threads.map(read, cohort.cases), "Reading which classes each case has", len(cohort.cases))
+        return {case.case_id: classes for case, classes in zip(cohort.cases, found, strict=True)}

@@ -37,9 +37,9 @@ class _Use:
 def join_sharing_cases(cases: Sequence[Case]) -> tuple[Case, ...]:
     """Return the cases with one patient for all that share an image, a label map or a mask, each group in one warning.
 
-    Files are the same if their paths lead to one file, or if their contents are equal. Label maps of equal content
-    count only if they mark something, as every empty one may be the same. A file of a further channel that all cases
-    share, such as an atlas, does not count.
+    Files are the same if their paths lead to one file, or if their contents, unpacked from gzip, are equal. Label maps
+    of equal content count only if they mark something, as every empty one may be the same. A file of a further channel
+    that all cases share, such as an atlas, does not count.
     """
     shared = _joined(cases, _shared_paths(cases))
     linked = [replace(case, group=shared[case.patient]) if case.patient in shared else case for case in cases]

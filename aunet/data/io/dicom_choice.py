@@ -132,7 +132,7 @@ def _contents(path: Path) -> _Contents:
 
 
 def _is_companion(path: Path) -> bool:
-    """Return whether a file cannot be a slice by its name; ``IM0001.dcm.zip`` may be one."""
+    """Return whether the name is that of a file beside the slices; ``IM0001.dcm.zip`` may hold one of them."""
     if Path(path.stem).suffix.lower() in DICOM_SUFFIXES:
         return path.suffix.lower() in _NOTES
     return path.suffix.lower() in _COMPANIONS or path.stem.lower() in _COMPANION_NAMES

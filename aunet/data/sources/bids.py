@@ -48,7 +48,8 @@ class _File:
 class _Kind:
     """The files in ``place`` with the suffix and entities of ``name``, which the setting ``key`` holds.
 
-    Entities in ``ignored`` may differ from those of the image that a file belongs to.
+    Entities in ``ignored`` may differ from those of the image that a file belongs to. A file of a ``lone`` subject, all
+    of whose images are of one session, need not name it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class _Kind:
     place: Path
     files: Sequence[_File]
     ignored: frozenset[str] = frozenset()
+    lone: frozenset[str] = frozenset()
 
 
 def bids_cohort(
@@ -89,7 +91,9 @@ def bids_cohort(
     folder = existing_folder(root)
     raw = folder / "rawdata" if (folder / "rawdata").is_dir() and not any(folder.glob("sub-*")) else folder
     channels = [_image_kind(raw, kind) for kind in ([images] if isinstance(images, str) else images)]
-    marked = _label_kind(folder, labels, derivatives)
+    visits = {image.visit for image in channels[0].files}
+    lone = {subject for subject, _ in visits if sum(other == subject for other, _ in visits) == 1}
+    marked = _label_kind(folder, labels, derivatives, frozenset(lone))
     mapping = label_map(classes, _values_of_name(marked.place), other_labels, str(marked.place), regions)
     case = partial(_case, others=[*channels[1:], marked], annotated=mapping.annotated)
     cases = usable_cases(channels[0].files, case, on_error)
@@ -109,9 +113,9 @@ def _image_kind(folder: Path, name: str) -> _Kind:
     return _Kind(name, "data.source.images", folder, files)
 
 
-def _label_kind(folder: Path, name: str, derivatives: str | None) -> _Kind:
+def _label_kind(folder: Path, name: str, derivatives: str | None, lone: frozenset[str]) -> _Kind:
     place = _derivatives(folder, name, derivatives)
-    return _Kind(name, "data.source.labels", place, _files(place, name), ignored=_OF_LABELS)
+    return _Kind(name, "data.source.labels", place, _files(place, name), _OF_LABELS, lone)
 
 
 def _case(image: _File, others: Sequence[_Kind], annotated: frozenset[int] | None) -> Case:
@@ -165,13 +169,9 @@ def _partner(image: _File, kind: _Kind) -> _File:
 
     Of those that fit, it is the one with most entities alike, then the one with fewest that the image lacks.
     """
-    visits = {other.visit for other in kind.files if other.visit[0] == image.visit[0]}
-    is_only = visits == {(image.visit[0], "")}  # no file of the subject names a session
-    fitting = [
-        other
-        for other in kind.files
-        if (other.visit == image.visit or (is_only and other.visit in visits)) and _fits(image, other, kind.ignored)
-    ]
+    subject = image.visit[0]
+    visits = {image.visit} | ({(subject, "")} if subject in kind.lone else set())
+    fitting = [other for other in kind.files if other.visit in visits and _fits(image, other, kind.ignored)]
     ranks = [(-_num_alike(image, other), len(other.entities.keys() - image.entities.keys())) for other in fitting]
     best = [other for other, rank in zip(fitting, ranks, strict=True) if rank == min(ranks)]
     if not best:

@@ -1,6 +1,5 @@
 """A table of cases: a CSV file with a line for each, as spreadsheet programs write it."""
 
-import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,20 +9,17 @@ from aunet.data.cohort.case import Case
 from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.sources.file_patterns import check_is_there
 from aunet.data.sources.listed_paths import is_inside, listed_path, plain_name
-from aunet.data.sources.table_lines import Line, plain_patient, read_lines
+from aunet.data.sources.table_lines import PATIENT, Line, plain_patient, read_lines, tell_unread_patients
 from aunet.errors import UserError
-
-_logger = logging.getLogger(__name__)
 
 _COLUMNS = ("case_id", "image", "label")
 _REMEDY = (
     "Its first line must be case_id,image,label with commas, for several channels also image_2,image_3, and patient if"
     " known."
 )
-_ANNOTATED, _PATIENT = "annotated", "patient"
-# Columns that are not read, but that somebody means to be: a channel, and the patient of a case.
+_ANNOTATED = "annotated"
+# Columns that are not read, but that somebody means to be a channel.
 _LIKE_A_CHANNEL = re.compile(r"images?[ _.-]?\d*")
-_LIKE_A_PATIENT = re.compile(r"(patient|subject|participant|person)s?[ _.-]?(id|name|nr|number|key)?")
 
 
 def cases_in_table(
@@ -44,7 +40,7 @@ def cases_in_table(
     """
     lines = read_lines(file, _COLUMNS, _REMEDY, "lists no case. Write a line for each below the first.")
     image_columns = _image_columns(lines[0].row, file)
-    _tell_unread_patients(lines[0].row, file)
+    tell_unread_patients(lines[0].row, file)
 
     def case(line: Line) -> Case:
         place, row = f"{file}, line {line.number}", line.row
@@ -57,7 +53,7 @@ def cases_in_table(
         if label in images:
             raise UserError(f"{place}: {row['label']} is both image and label of case {case_id}. Give its label map.")
         told = _annotated(row.get(_ANNOTATED, ""), labels, annotated, place)
-        return Case(case_id, tuple(images), label, group=plain_patient(row.get(_PATIENT, "")), annotated=told)
+        return Case(case_id, tuple(images), label, group=plain_patient(row.get(PATIENT, "")), annotated=told)
 
     return usable_cases(lines, case, on_error)
 
@@ -78,17 +74,6 @@ def _image_columns(row: Mapping[str, str], file: Path) -> list[str]:
             f" image_{len(expected) + 2}; else give it a name without image."
         )
     return ["image", *expected]
-
-
-def _tell_unread_patients(row: Mapping[str, str], file: Path) -> None:
-    """Log a warning if patients are listed in a column of another name, as a split would not keep them together."""
-    alike = [column for column in row if _LIKE_A_PATIENT.fullmatch(column)]
-    if alike and _PATIENT not in alike:
-        _logger.warning(
-            "%s: the column %s is not read, so each case counts as a patient of its own. If it says which cases are of"
-            " one patient, name it patient.",
-            *(file, alike[0]),
-        )
 
 
 def _annotated(text: str, labels: Labels, whole: frozenset[int] | None, place: str) -> frozenset[int] | None:

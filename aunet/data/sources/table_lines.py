@@ -2,9 +2,10 @@
 
 import csv
 import io
+import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,16 @@ from aunet.data.sources.listed_paths import plain_name
 from aunet.errors import UserError
 from aunet.messages import shortened
 
+_logger = logging.getLogger(__name__)
+
+PATIENT = "patient"
 _SEPARATORS = ",;\t"
 # How programs write that a cell is empty.
 _EMPTY_WORDS = frozenset(("na", "n/a", "nan", "null", "none", "unknown", "-", "?"))
 _WHOLE_NUMBER = re.compile(r"(\d+)\.0+")
 _SHOWN = 80
+# A column that is not read, but that somebody means to name the patient of a case.
+_LIKE_A_PATIENT = re.compile(r"(patient|subject|participant|person)s?[ _.-]?(id|name|nr|number|key)?")
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,17 @@ def plain_patient(cell: str) -> str:
     name = plain_name(cell)
     whole = _WHOLE_NUMBER.fullmatch(name)
     return "" if name.lower() in _EMPTY_WORDS else whole[1] if whole else name
+
+
+def tell_unread_patients(row: Mapping[str, str], file: Path) -> None:
+    """Log a warning if patients are listed in a column of another name, as a split would not keep them together."""
+    alike = [column for column in row if _LIKE_A_PATIENT.fullmatch(column)]
+    if alike and PATIENT not in alike:
+        _logger.warning(
+            "%s: the column %s is not read, so each case counts as a patient of its own. If it says which cases are of"
+            " one patient, name it patient.",
+            *(file, alike[0]),
+        )
 
 
 def _text(file: Path) -> str:

@@ -8,7 +8,8 @@ from scans import write_nifti
 
 from aunet.classes import Labels
 from aunet.data.cohort.case import Case, Cohort
-from aunet.data.cohort.groups import groups_by_name, present_classes
+from aunet.data.cohort.groups import groups_by_name
+from aunet.data.cohort.references import present_classes
 from aunet.errors import UserError
 
 

@@ -11,8 +11,7 @@ from scans import write_folder_pair, write_nifti, write_nnunet_dataset
 
 from aunet.classes import IGNORED, Labels
 from aunet.data.cohort.case import Cohort
-from aunet.data.cohort.groups import present_classes
-from aunet.data.cohort.references import read_reference
+from aunet.data.cohort.references import present_classes, read_reference
 from aunet.data.patches.flips import RandomFlip
 from aunet.data.sources.folder import folder_cohort
 from aunet.data.sources.nnunet import nnunet_cohort

@@ -136,6 +136,7 @@ def test_header_facts_a_space_of_nrrd_that_is_none_of_a_patient_is_reported_once
     pytest.importorskip("SimpleITK")
     line = f"space: {space}" if space else "space dimension: 3"
     header = f"NRRD0004\ntype: uint8\ndimension: 3\nsizes: 2 3 4\n{line}\nspace directions: (1,0,0) (0,1,0) (0,0,1)\n"
+    header += "space origin: (0,0,0)\n"
     (tmp_path / "a.nrrd").write_bytes(f"{header}encoding: raw\n\n".encode() + bytes(24))
     read_volume(tmp_path / "a.nrrd")
     said = SPACES[space]

@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from aunet.data.io.volume import read_grid, read_label, read_volume, write_label
+from aunet.data.io.volume import read_channels, read_grid, read_label, read_volume, write_label
 from aunet.errors import UserError
 
 ARRAY = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
@@ -185,7 +185,7 @@ def test_voxels_that_begin_inside_an_extension_are_read_from_behind_it(
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
 @pytest.mark.parametrize("extra", [1, 352, 4096])
-def test_bytes_behind_the_voxels_are_told(
+def test_bytes_behind_the_voxels_are_reported(
     extra: int, suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     nibabel.save(nibabel.Nifti1Image(np.ones((3, 4, 5), np.int16), np.eye(4)), tmp_path / "plain.nii")

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK
 
 from aunet.data.io.itk_header import check_header
-from aunet.data.io.volume import read_grid, read_volume
+from aunet.data.io.volume import Volume, align, read_grid, read_label, read_volume
 from aunet.errors import UserError
 
 
@@ -124,7 +124,7 @@ def test_voxels_behind_a_header_of_their_own_are_refused_until_the_text_says_so(
         (META_TEXT, "ElementSpacing = 1 1 2\n", "ElementSpacing = -1 1 2\n", "the sign is left out"),
     ],
 )
-def test_header_facts_that_are_missing_or_contradict_each_other_are_told(
+def test_header_facts_that_are_missing_or_contradict_each_other_are_reported(
     text: str, left_out: str, added: str, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("SimpleITK")

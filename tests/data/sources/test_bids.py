@@ -158,3 +158,31 @@ def test_bids_a_session_without_label_is_named_or_skipped(tmp_path: Path) -> Non
     with pytest.raises(UserError, match="case sub-02_ses-pre has no dseg of the same subject and session"):
         cohort_in(tmp_path)
     assert len(cohort_in(tmp_path, on_error="skip").cases) == 5
+
+
+LABEL_OF_SUBJECT = "derivatives/manual/sub-01/anat/sub-01_dseg"
+
+
+def test_bids_a_label_map_without_session_belongs_to_the_only_session(tmp_path: Path) -> None:
+    write(tmp_path, "sub-01/ses-1/anat/sub-01_ses-1_T1w", LABEL_OF_SUBJECT)
+    assert cohort_in(tmp_path).cases[0].label == tmp_path / f"{LABEL_OF_SUBJECT}.nii.gz"
+    write(tmp_path, "sub-01/ses-2/anat/sub-01_ses-2_T1w")
+    with pytest.raises(UserError, match="no dseg of the same subject and session"):
+        cohort_in(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["rawdata/sub-01/anat", "sub-01/anat"])
+def test_bids_images_may_lie_in_rawdata(place: str, tmp_path: Path) -> None:
+    write(tmp_path, f"{place}/sub-01_T1w", LABEL_OF_SUBJECT)
+    assert [case.case_id for case in cohort_in(tmp_path).cases] == ["sub-01"]
+
+
+def test_bids_label_maps_may_lie_beside_their_images(tmp_path: Path) -> None:
+    write(tmp_path, "sub-01/anat/sub-01_T1w", "sub-01/anat/sub-01_dseg")
+    assert cohort_in(tmp_path).cases[0].label == tmp_path / "sub-01/anat/sub-01_dseg.nii.gz"
+
+
+def test_bids_a_table_may_write_its_index_with_a_point(tmp_path: Path) -> None:
+    write(tmp_path, "sub-01/anat/sub-01_T1w", LABEL_OF_SUBJECT)
+    (tmp_path / "derivatives/manual/dseg.tsv").write_text("index\tname\n1.0\tball\n2.0\tbox\n")
+    assert bids_cohort(str(tmp_path)).labels.names == ("background", "ball", "box")

@@ -1,5 +1,6 @@
 """Tables of cases as spreadsheet programs write them, and paths as other systems write them."""
 
+import json
 import unicodedata
 from pathlib import Path
 

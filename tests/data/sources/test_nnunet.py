@@ -144,3 +144,18 @@ def test_formats_of_nnunet_are_those_of_its_file_ending(ending: str, tmp_path: P
     assert len(cohort.cases) == 4
     channels, label = read_scan_and_reference(cohort.cases[0], cohort)
     assert channels[0].shape == label.shape == (20, 18, 16)
+
+
+@pytest.mark.parametrize("values", [("0", "1", "2"), (0, 1.0, 2.0)])
+def test_formats_of_numbers_and_of_endings_that_people_write_are_understood(
+    values: tuple[object, ...], tmp_path: Path
+) -> None:
+    root = write_nnunet_dataset(tmp_path)
+    for path in list(root.rglob("*.nii.gz")):
+        path.rename(path.with_name(path.name.replace(".nii.gz", ".NII.GZ")))
+    content = json.loads((root / "dataset.json").read_text())
+    labels = dict(zip(("background", "Ball", "Box"), values, strict=True))
+    (root / "dataset.json").write_text(json.dumps({**content, "labels": labels, "file_ending": "nii.gz"}))
+    cohort = nnunet_cohort(str(root))
+    assert len(cohort.cases) == 4
+    assert dict(cohort.class_of_value) == {0: 0, 1: 1, 2: 2}
