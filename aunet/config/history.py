@@ -110,11 +110,16 @@ def fill_added_keys(config: DictConfig) -> None:
 
 
 def use_folder_names(config: DictConfig) -> None:
-    """Replace each slash in the names of ``config``, as read from a run folder, where it was once allowed, by ``-``."""
+    """Replace each slash in the names of ``config``, as read from a run folder, where it was once allowed, by ``-``.
+
+    A reference to another value is left for the checks of references: reading it here would evaluate it.
+    """
     for group in ("data", "model", "loss", "optimizer", "trainer"):
-        name = node_at(config, f"{group}.name")
-        if isinstance(name, str):
-            OmegaConf.update(config, f"{group}.name", re.sub(r"[/\\]", "-", name))
+        section = node_at(config, group)
+        if isinstance(section, DictConfig) and not OmegaConf.is_interpolation(section, "name"):
+            name = section.get("name")
+            if isinstance(name, str):
+                OmegaConf.update(config, f"{group}.name", re.sub(r"[/\\]", "-", name))
 
 
 def _added_arguments(

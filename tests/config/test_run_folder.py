@@ -80,6 +80,7 @@ def test_trust_given_by_the_caller_is(run_folder: Path, monkeypatch: pytest.Monk
         ("- a\n- b", "holds no keys"),
         ("", "has no value"),
         ("model: {name: '${oc.env:HOME}'}", "oc.env"),
+        ("data: {name: 'a/${oc.env:HOME}'}", "oc.env"),
         ("no_such_key: 1", "no such key"),
     ],
 )
