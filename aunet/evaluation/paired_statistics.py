@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aunet.evaluation.sign_flip_test import KnownInferences
+from aunet.evaluation.sign_flip_test import KnownInferences, infer_mean
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def paired_difference(
     names = range(len(differences)) if patients is None else patients
     means = patient_means(differences, names)
     means = means[np.lexsort((means, np.abs(means)))]  # so that drawn signs meet the same values in any order of cases
-    inference = (known or KnownInferences()).infer_mean(means)
+    inference = infer_mean(means) if known is None else known.infer_mean(means)
     return PairedDifference(
         mean=float(means.mean()) if len(means) else math.nan,
         sd=float(means.std(ddof=1)) if len(means) > 1 else math.nan,

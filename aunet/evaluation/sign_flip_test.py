@@ -50,7 +50,10 @@ class KnownInferences:
 
     def infer(self, test: "SignFlipTest") -> MeanInference:
         """Return the inference of ``test``, and keep it."""
-        return self._known.setdefault(test.differences.tobytes(), test.infer())
+        key = test.differences.tobytes()
+        if key not in self._known:
+            self._known[key] = test.infer()
+        return self._known[key]
 
     def infer_mean(self, differences: Array) -> MeanInference:
         """Return the inference of exactly these ``differences`` (n,) in this order, anew if it is not known."""

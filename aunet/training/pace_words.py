@@ -25,15 +25,15 @@ def _device_words(device: str) -> str:
 def crowded_words(threads: int, cores: int, busy_cores: float) -> str:
     """Return the warning that others keep ``busy_cores`` of all ``cores`` busy; empty if ``threads`` have their own.
 
-    oneDNN's threads spin while they wait for one that another process has pushed off its core. Two threads beside one
-    busy process take 2.5 to 3 times as long as alone, one thread 1.7 times (`experiments/benchmarks/README.md`).
+    oneDNN's threads spin while they wait for one that another process has pushed off its core. On two cores beside one
+    busy process, two threads made 1.3 steps/s and one thread 4.7 (`experiments/README.md`, "Speed").
     """
     free = max(1, round(cores - busy_cores))
     if threads <= free:
         return ""
     return (
         f"Other processes keep {busy_cores:.1f} of {cores} cores busy, and {threads} threads that wait for each other"
-        f" suffer more than their share of it: OMP_NUM_THREADS={free} is faster beside them. The same seed then rounds"
+        f" may lose more than their share of it. Try OMP_NUM_THREADS={free}, with which the same seed rounds"
         " differently."
     )
 

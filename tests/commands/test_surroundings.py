@@ -140,15 +140,19 @@ def test_a_closed_stream_takes_nothing(name: str, monkeypatch: pytest.MonkeyPatc
 
 
 class _Closed(io.StringIO):
+    num_attempts = 0
+
     def write(self, text: str) -> int:
+        self.num_attempts += 1
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def test_a_terminal_that_is_closed_stops_no_training() -> None:
     for is_terminal in (True, False):
-        handler = LogHandler()
-        handler.console = Console(file=_Closed(), force_terminal=is_terminal)
+        handler, closed = LogHandler(), _Closed()
+        handler.console = Console(file=closed, force_terminal=is_terminal)
         handler.emit(logging.LogRecord("aunet", logging.INFO, "", 0, "a line", None, None))
+        assert closed.num_attempts
 
 
 def test_a_second_ctrl_c_while_the_process_ends_is_ignored(

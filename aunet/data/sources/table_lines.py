@@ -41,7 +41,7 @@ def read_lines(file: Path, required: Sequence[str], remedy: str, lists_nothing: 
         file: the table, in UTF-8.
         required: columns that it must have, in lower case.
         remedy: the last sentence of the message if one of them is missing or repeated.
-        lists_nothing: the message, behind the name of the file, if there is no row.
+        lists_nothing: message for a table without rows; the file's name precedes it.
 
     Raises:
         UserError: if the file is not such a table.
