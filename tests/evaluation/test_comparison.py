@@ -269,7 +269,8 @@ def test_differences_are_of_every_run_to_the_first() -> None:
         ("unet", "attention"),
         ("unet", "third"),
     }
-    of_pancreas = differences.set_index(["run", "metric", "class"]).loc[("attention", "dice", "pancreas")]
+    rows = differences.set_index(["run", "metric", "form", "class"])
+    of_pancreas = rows.loc[("attention", "dice", "common cases", "pancreas")]
     assert of_pancreas["mean"] == pytest.approx(0.15)
     assert (of_pancreas["patients"], of_pancreas["undefined"]) == (2, 1)
 
