@@ -20,6 +20,8 @@ _AT_ONCE = 2**20
 _OTHER_SIZE = 0.005  # relative: writers round voxel sizes to three digits
 _LINE_END = 2  # bytes that may follow the voxels
 _ZLIB_OR_GZIP = 47  # window bits, the same as MetaIO's
+# The side on which an axis begins, and the direction in LPS+ that it then has.
+_BEGINS = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "I": (0, 0, 1), "S": (0, 0, -1)}
 _NUM_AXES = re.compile(rb"^\s*NDims\s*[=:]?\s*(\S*)", re.MULTILINE)
 
 
@@ -93,7 +95,29 @@ def header_remarks(path: Path) -> list[str]:
         remarks.append(f"its voxel size is {spacing or size}; a size is positive, so the sign is left out.")
     if spacing and size and not _are_equal(spacing, size):
         remarks.append(f"ElementSpacing is {spacing} and ElementSize {size}; ElementSpacing is used.")
-    return remarks
+    return remarks + _contradicted_orientation(header)
+
+
+def _contradicted_orientation(header: bytes) -> list[str]:
+    """Return a remark if AnatomicalOrientation names other directions than the matrix has; empty if they agree.
+
+    Its letters are the sides where the axes begin, as ITK writes them, or for some writers those where they end.
+    """
+    letters = (_field(header, b"AnatomicalOrientation") or b"").decode(errors="replace").upper()
+    fields = (_numbers_of(header, name) for name in (b"TransformMatrix", b"Rotation", b"Orientation"))
+    matrix = next((numbers for numbers in fields if len(numbers) == 9), None)
+    if matrix is None or len(letters) != 3 or not set(letters) <= set(_BEGINS):
+        return []
+    along = [
+        sum(one * other for one, other in zip(_BEGINS[letter], matrix[3 * axis : 3 * axis + 3], strict=True))
+        for axis, letter in enumerate(letters)
+    ]
+    if min(along) > 0 or max(along) < 0:
+        return []
+    return [
+        f"AnatomicalOrientation is {letters}, which its TransformMatrix contradicts; TransformMatrix is used. Other"
+        " programs may take the letters."
+    ]
 
 
 def check_all_read(path: Path, voxels: Path, num_bytes: int) -> None:

@@ -9,7 +9,14 @@ from aunet.data.cohort.case import Case
 from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.sources.file_patterns import check_is_there
 from aunet.data.sources.listed_paths import is_inside, listed_path, plain_name
-from aunet.data.sources.table_lines import PATIENT, Line, plain_patient, read_lines, tell_unread_patients
+from aunet.data.sources.table_lines import (
+    PATIENT,
+    Line,
+    plain_patient,
+    read_lines,
+    tell_alike_patients,
+    tell_unread_patients,
+)
 from aunet.errors import UserError
 
 _COLUMNS = ("case_id", "image", "label")
@@ -55,6 +62,7 @@ def cases_in_table(
         told = _annotated(row.get(_ANNOTATED, ""), labels, annotated, place)
         return Case(case_id, tuple(images), label, group=plain_patient(row.get(PATIENT, "")), annotated=told)
 
+    tell_alike_patients((plain_patient(line.row.get(PATIENT, "")) for line in lines), file)
     return usable_cases(lines, case, on_error)
 
 
