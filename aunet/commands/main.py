@@ -1,13 +1,13 @@
 """The command line, `aunet COMMAND`, and its exit statuses.
 
-0: done; 1: a bug, with its traceback; 2: a user error, reported in one message; 130: stopped by Ctrl-C.
+0: done; 1: a bug, with its traceback; 2: a user error, reported in one message; 130: stopped by Ctrl-C,
+SIGTERM or a closed terminal.
 """
 
 import argparse
 import io
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -27,6 +27,7 @@ from aunet.commands import (
     train,
 )
 from aunet.errors import UserError, describe_surroundings
+from aunet.machine import ended_like_ctrl_c, ignore_stops
 from aunet.process_settings import prepare_process
 
 
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _tolerate_narrow_output()
     _install_log_handler()
     try:
-        _run(sys.argv[1:] if argv is None else list(argv))
+        with ended_like_ctrl_c():
+            _run(sys.argv[1:] if argv is None else list(argv))
     except UserError as error:
         sys.stderr.write(f"aunet: {error}\n")
         return 2
@@ -47,12 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"aunet: {message}\n")
         return 2
     except KeyboardInterrupt:
-        if argv is None:  # the process ends: once more would print tracebacks of the libraries' last work
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stderr.write("aunet: stopped\n")
         return 130
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        if argv is None:  # the process ends: a signal would print tracebacks of the libraries' last work
+            ignore_stops()
     return 0
 
 

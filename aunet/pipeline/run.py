@@ -139,8 +139,9 @@ def _requests_to_stop() -> tuple[type[BaseException], ...]:
 
     from aunet.training.callbacks.checkpoints import RunInterruptedError
 
-    # For a SIGTERM just before the first step Lightning raises its own, which would be an exit with status 0.
-    return (RunInterruptedError, KeyboardInterrupt, SIGTERMException)
+    # For a SIGTERM just before the first step Lightning raises its own, which would be an exit with status 0; for a
+    # KeyboardInterrupt outside of the steps it exits with status 1.
+    return (RunInterruptedError, KeyboardInterrupt, SIGTERMException, SystemExit)
 
 
 def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequence[str]) -> None:
@@ -157,7 +158,10 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
         record.end("finished")
     except _requests_to_stop():
         record.end("interrupted")
-        _log.warning("Stopped. Continue with: %s", resume)
+        if record.is_started:
+            _log.warning("Stopped. Continue with: %s", resume)
+        else:
+            _log.warning("Stopped before the training began. Start again with the same command.")
         raise KeyboardInterrupt from None
     except BaseException as error:
         with suppress(OSError):

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,8 @@ from aunet.commands import main as command_line
 from aunet.commands.main import main
 from aunet.config.words import path_of
 from aunet.errors import UserError
-from aunet.files import check_writable
+from aunet.files import check_writable, replaced_atomically
+from aunet.machine import ended_like_ctrl_c
 from aunet.pipeline.places import claim_folder
 from aunet.process_settings import prepare_process
 from aunet.runs.run_folder import RunFolder
@@ -155,21 +156,53 @@ def test_a_terminal_that_is_closed_stops_no_training() -> None:
         assert closed.num_attempts
 
 
-def test_a_second_ctrl_c_while_the_process_ends_is_ignored(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def stop(words: Sequence[str]) -> None:
-        raise KeyboardInterrupt
+@pytest.fixture
+def usual_signals() -> Generator[None]:
+    """Signals as at the start of a command; nohup and shells' background jobs ignore some."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
-    monkeypatch.setattr(command_line.train, "train", stop)
+
+@pytest.mark.usefixtures("usual_signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("is_last", [True, False])
+def test_a_stop_signal_removes_unfinished_files_and_is_status_130(
+    name: str, is_last: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(words: Sequence[str]) -> None:
+        with replaced_atomically(tmp_path / "table.csv") as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(signal.Signals[name])
+
+    monkeypatch.setattr(command_line.train, "train", work)
     monkeypatch.setattr(sys, "argv", ["aunet", "train"])
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        assert main() == 130
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
+    assert main(None if is_last else ["train"]) == 130
     assert capsys.readouterr().err == "aunet: stopped\n"
+    assert list(tmp_path.iterdir()) == []
+    # While the process ends, a second one would print tracebacks of the libraries' last work.
+    assert (signal.getsignal(signal.Signals[name]) == signal.SIG_IGN) == is_last
+
+
+@pytest.mark.usefixtures("usual_signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_scheduler_that_repeats_itself_does_not_disturb_the_end(name: str) -> None:
+    with pytest.raises(KeyboardInterrupt), ended_like_ctrl_c():
+        try:
+            signal.raise_signal(signal.Signals[name])
+        finally:
+            signal.raise_signal(signal.Signals[name])
+    assert signal.getsignal(signal.Signals[name]) == signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("usual_signals")
+def test_nohup_keeps_a_command_alive() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with ended_like_ctrl_c():
+        signal.raise_signal(signal.SIGHUP)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
