@@ -166,15 +166,8 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
     except BaseException as error:
         with suppress(OSError):
             record.end("failed")
-        if is_disk_full(error):
-            raise UserError(
-                f"{folder}: the disk is full; the checkpoint before is kept. Free some space, then: {resume}"
-            ) from None
-        if is_worker_killed(error):
-            raise UserError(
-                f"{folder}: the system killed a process that reads patches, mostly for lack of memory (or of /dev/shm)."
-                f" Read without processes: {resume} data.num_workers=0"
-            ) from None
+        if sentence := _describe_fault(error, folder, resume if record.is_started else "the same command again"):
+            raise UserError(sentence) from None
         raise
     finally:
         if tracker:
@@ -183,6 +176,18 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
         from aunet.pipeline.steps import report_run
 
         report_run(summary, cohort, folder, record.facts.get("caveats", ()))
+
+
+def _describe_fault(error: BaseException, folder: Path, again: str) -> str | None:
+    """Return one sentence on a fault of the machine in a run, with the command that continues it; None for another."""
+    if is_disk_full(error):
+        return f"{folder}: the disk is full; the checkpoint before is kept. Free some space, then: {again}"
+    if is_worker_killed(error):
+        return (
+            f"{folder}: the system killed a process that reads patches, mostly for lack of memory (or of /dev/shm)."
+            f" Read without processes: {again} data.num_workers=0"
+        )
+    return None
 
 
 def _train_and_score(
