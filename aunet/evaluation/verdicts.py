@@ -52,7 +52,8 @@ def _conclusion(row: EffectRow) -> str:
     direction = "higher" if row["mean"] > 0 else "lower"
     told = f"{direction} (corrected p {p_text(p_value)})" if is_shown else "no difference shown"
     if not is_shown and row["p_value"] < LEVEL:
-        told += f" after the correction for the {row['family']} rows (p {p_text(row['p_value'])}, corrected {p_text(p_value)})"
+        values = f"p {p_text(row['p_value'])}, corrected {p_text(p_value)}"
+        told += f" after the correction for the {row['family']} rows ({values})"
     if row["equivalence_p_value"] < LEVEL:
         told += f"; equivalent within {row['margin']:g}"
     elif not is_shown and not math.isnan(row["equivalence_p_value"]):

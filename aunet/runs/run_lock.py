@@ -85,7 +85,7 @@ def _is_taken_over(descriptor: int, folder: Path) -> bool:
 def _remove_if_unused(folder: Path) -> None:
     """Remove ``folder`` if it holds the lock alone, so that a start that was refused leaves no empty run behind."""
     with suppress(OSError):
-        if os.listdir(folder) == [RunFolder(folder).lock.name]:
+        if list(folder.iterdir()) == [RunFolder(folder).lock]:
             RunFolder(folder).lock.unlink()
             folder.rmdir()
 
