@@ -43,7 +43,7 @@ def _epoch_sentences(run: RunFolder) -> list[str]:
     if isnan(dice):
         return []
     late = " The last one was the best, so a longer training may help." if best == last else ""
-    return [f"The best validation Dice, {dice:.3f}, was reached after {best + 1} of {last + 1} epochs.{late}"]
+    return [f"The best validation Dice, {dice:.3f}, is that of epoch {best} ({best + 1} of {last + 1}).{late}"]
 
 
 def _attention_sentences(run: RunFolder) -> list[str]:
