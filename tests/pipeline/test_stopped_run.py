@@ -36,7 +36,7 @@ def test_a_stop_before_the_record_offers_no_resume(
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setenv("SLURM_JOB_ID", "1")  # its mark alone is no record either
+    monkeypatch.setenv("SLURM_JOB_ID", "1")  # its mark alone starts no record either
     monkeypatch.setattr(aunet.build.tracker, "build_tracker", lambda config, folder: None)
     monkeypatch.setattr(run, "_train_and_score", stop)
     with pytest.raises(KeyboardInterrupt):
@@ -47,7 +47,7 @@ def test_a_stop_before_the_record_offers_no_resume(
 
 
 @pytest.mark.parametrize(("status", "error"), [(1, KeyboardInterrupt), (0, None)])
-def test_ranks_that_are_stopped_before_the_training_are_no_failure(
+def test_ranks_that_are_stopped_before_the_training_have_not_failed(
     status: int, error: type[BaseException] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []
