@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from aunet.errors import UserError
 
-_HEADER_BYTES = 2**16
+_HEADER_BYTES = 2**20  # 3D Slicer writes a thousand for each segment
 # NrrdIO, which SimpleITK contains, writes a line that it refuses to a buffer of 1024 characters, with more text.
 _LONGEST_LINE = 500
 _MOST_AXES = 10  # more end MetaIO, which SimpleITK contains, with a segmentation fault
@@ -36,7 +36,8 @@ def header_text(path: Path) -> bytes:
             head = file.read(_HEADER_BYTES)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); put it in its place, or copy it again.") from None
-    head = head.replace(b"\r\n", b"\n").split(b"\n\n", 1)[0]
+    head = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # NrrdIO ends a line at each of the three
+    head = head.split(b"\n\n", 1)[0]
     match = re.search(rb"^ElementDataFile[^\n]*", head, re.MULTILINE)
     return head[: match.end()] if match else head
 

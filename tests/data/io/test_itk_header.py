@@ -26,7 +26,10 @@ def edited(path: Path, old: bytes, new: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("line", [b"[" * 1500, b"labels: " + b"(" * 1500, b"units: " + b"x" * 1500])
+# NrrdIO also ends a line at a carriage return alone.
+@pytest.mark.parametrize(
+    "line", [b"[" * 1500, b"labels: " + b"(" * 1500, b"units: " + b"x" * 1500, b"# x\r" + b"[" * 1500]
+)
 def test_a_line_that_overflows_the_library_is_refused(line: bytes, tmp_path: Path) -> None:
     scan = edited(written(tmp_path / "scan.nrrd"), b"encoding:", line + b"\nencoding:")
     with pytest.raises(UserError, match="characters, more than 500"):
@@ -37,6 +40,15 @@ def test_a_line_that_overflows_the_library_is_refused(line: bytes, tmp_path: Pat
 def test_long_comments_and_notes_are_read(line: bytes, tmp_path: Path) -> None:
     scan = edited(written(tmp_path / "scan.nrrd"), b"encoding:", line + b"\nencoding:")
     assert read_volume(scan).shape == (5, 4, 3)
+
+
+def test_a_header_of_many_segments_is_read_to_its_end(tmp_path: Path) -> None:
+    notes = b"".join(b"Segment%d_Tags:=%s\n" % (number, b"x" * 900) for number in range(120))
+    scan = edited(written(tmp_path / "scan.nrrd"), b"encoding:", notes + b"encoding:")
+    assert read_volume(scan).shape == (5, 4, 3)
+    line_at_the_end = edited(scan, b"encoding:", b"units: " + b"x" * 1500 + b"\nencoding:")
+    with pytest.raises(UserError, match="characters, more than 500"):
+        read_grid(line_at_the_end)
 
 
 @pytest.mark.parametrize("number", [b"-2147483648", b"0", b"11", b"x", b"99999999999999999999"])
