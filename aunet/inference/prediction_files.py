@@ -12,8 +12,7 @@ from typing import TypeVar
 from aunet.data.cohort.case import Case
 from aunet.data.io.dicom_files import dicom_scans_in, is_dicom, is_folder_of_files, series_of_path
 from aunet.data.io.dicom_slices import read_dicom_file
-from aunet.data.io.formats import DICOM, READABLE, format_of_name, is_scan
-from aunet.data.io.nifti import header_of
+from aunet.data.io.formats import DICOM, READABLE, format_of_name, header_of_scan, is_scan
 from aunet.data.io.pictures import is_picture
 from aunet.data.io.volume import is_image, label_suffix, stem
 from aunet.errors import UserError
@@ -23,6 +22,7 @@ from aunet.messages import alike_but_for_case, counted, shortened
 _log = logging.getLogger(__name__)
 # Bytes: file systems allow 255, of which a temporary prefix takes 10.
 _LONGEST_NAME = 240
+_LISTS = (".txt", ".csv", ".tsv", ".lst")
 _FILES_LOOKED_AT = 5  # beside a slice, to see whether the others of its series are there
 Read = TypeVar("Read")
 
@@ -130,7 +130,12 @@ def read_ahead(read: Callable[[ScanFile], Read], files: Sequence[ScanFile]) -> G
 
 
 def _scans_at(path: Path) -> list[Path]:
-    path = header_of(path)
+    path = header_of_scan(path)
+    if path.is_file() and path.suffix.lower() in _LISTS:
+        raise UserError(
+            f"{path}: a list, not a scan. Give the paths in it, one a line, on standard input: aunet predict RUN - <"
+            f" {path.name}; a table of cases is a dataset: data=folder data.root={path.name}."
+        )
     if path.is_file() or (is_folder_of_files(path) and not path.is_dir()):
         return [path]
     if not path.is_dir():
