@@ -26,6 +26,8 @@ class NoRoomError(UserError):
     """The error for sound cases that do not fit."""
 
 
+_REMEDY_OF_MEMORY = "Close other programs, or take smaller patches or batches (data.patch_size, data.batch_size)"
+_REMEDY_OF_PROCESSES = "End other programs, or raise the limit (ulimit -u, or that of the container)"
 # Faults of the surroundings, not of a program: error number -> rule and remedy.
 _SURROUNDINGS = {
     errno.ENOSPC: "the disk is full. Free some space and start again",
@@ -37,14 +39,22 @@ _SURROUNDINGS = {
     errno.ENOTDIR: "a part of this path is a file. Give a folder",
     errno.ENAMETOOLONG: "the name is too long for the file system. Give a shorter one",
     errno.EMFILE: "too many files are open. Raise the limit (ulimit -n)",
-    errno.ENOMEM: "there is not enough memory. Close other programs, or take smaller patches",
+    errno.ENOMEM: f"there is not enough memory. {_REMEDY_OF_MEMORY}",
+    errno.EAGAIN: f"the system starts no more processes. {_REMEDY_OF_PROCESSES}",
     errno.EIO: "the disk or the network reports an error. Copy the file to another one",
     errno.ESTALE: "the network file system has lost the file. Start again with resume=",
 }
 
 
-def describe_surroundings(error: OSError) -> str | None:
-    """Return one sentence on an error of the user's disk, permissions or system; None for any other error."""
+def describe_surroundings(error: Exception) -> str | None:
+    """Return one sentence on an error of the user's disk, permissions, memory or system; None for any other error."""
+    if is_out_of_memory(error):
+        reason = str(error).partition("\n")[0]
+        return f"not enough memory{reason and f' ({reason})'}. {_REMEDY_OF_MEMORY}."
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        return f"the system starts no more threads. {_REMEDY_OF_PROCESSES}."
+    if not isinstance(error, OSError):
+        return None
     rule = _SURROUNDINGS.get(error.errno or 0)
     return None if rule is None else f"{error.filename or 'a file'}: {rule}."
 

@@ -5,9 +5,12 @@ import errno
 import os
 import signal
 import sys
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 try:
     import fcntl
@@ -20,6 +23,8 @@ _SHARED_MEMORY = "/dev/shm"
 # Memory assumed if the system does not report it.
 _USUAL_MEMORY_BYTES = 8 * 2**30
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+# From schedulers and from a terminal that is closed; Windows has no SIGHUP.
+_ENDS = [number for number in signal.Signals if number.name in ("SIGTERM", "SIGHUP")]
 # Of Linux's control groups, by their version: the files of limit and use, and the line of unused file cache.
 _FIRST_VERSION = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 _SECOND_VERSION = ("memory.max", "memory.current", "inactive_file")
@@ -184,6 +189,36 @@ def end_with_parent(parent: int | None = None) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if parent is not None and os.getppid() != parent:
         sys.exit(1)
+
+
+@contextmanager
+def ended_like_ctrl_c() -> Generator[None]:
+    """Raise KeyboardInterrupt in the block on SIGTERM and SIGHUP: it removes unfinished files and ends its processes.
+
+    Schedulers may send them repeatedly; only the first counts. A signal that is ignored, as by nohup, or has a handler
+    stays as it is.
+    """
+    is_main = threading.current_thread() is threading.main_thread()  # only there Python sets handlers
+    numbers = [number for number in _ENDS if is_main and signal.getsignal(number) == signal.SIG_DFL]
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def ignore_stops() -> None:
+    """Ignore Ctrl-C, SIGTERM and SIGHUP from now on."""
+    for number in (signal.SIGINT, *_ENDS):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def lock_file(descriptor: int, *, is_shared: bool = False, is_waiting: bool = False) -> None:

@@ -1,21 +1,96 @@
-"""The terminal: its console for tables, and progress bars for slow work."""
+"""The terminal: its streams, its console for tables, and progress bars for slow work."""
 
+import io
 import logging
+import os
+import sys
 import time
-from collections.abc import Iterable
-from contextlib import suppress
-from typing import TypeVar
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager, suppress
+from typing import TextIO, TypeVar
 
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
 from rich.text import Text
 
+from aunet.errors import UserError, is_disk_full
 from aunet.messages import clock_words, duration_words
 
 _Item = TypeVar("_Item")
 # Wide enough for the comparison of three runs, and for the logs that a file or pipe ends in.
 _FILE_WIDTH = 140
+
+
+class PatientStream(io.TextIOBase):
+    """Standard output or error that stops no work: the first text that it cannot write and all later ones are dropped.
+
+    A pipe's reader may have ended (``| head``), a terminal may be closed, the disk of a file may be full. Characters
+    that the encoding lacks (ASCII, Latin-1) are replaced.
+
+    Attributes:
+        is_cut: whether text is lost that its user waits for: on a full disk.
+    """
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        stream.reconfigure(errors="replace")
+        self._stream = stream
+        self.is_cut = False
+
+    @property
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  # rich asks for it
+        """Return the encoding of the stream."""
+        return self._stream.encoding
+
+    def write(self, text: str) -> int:
+        """Write ``text`` if possible."""
+        with self._without_failing():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream if possible."""
+        with self._without_failing():
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Return whether the stream is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the stream."""
+        return self._stream.fileno()
+
+    def close(self) -> None:
+        """Leave the stream open: Python closes it at the end of the process."""
+
+    @contextmanager
+    def _without_failing(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.is_cut = self.is_cut or is_disk_full(error)
+            with open(os.devnull, "wb") as nothing:  # noqa: PTH123
+                os.dup2(nothing.fileno(), self._stream.fileno())  # also for what the stream still holds
+
+
+def patient_stream(stream: TextIO | None) -> TextIO:
+    """Return a standard stream that stops no work, for one that Python leaves out if it is closed (``>&-``) too."""
+    if stream is None:
+        return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - open until the end
+    if isinstance(stream, io.TextIOWrapper):
+        return PatientStream(stream)  # pyright: ignore[reportReturnType]  # it has what is used of TextIO
+    return stream
+
+
+def check_output_complete() -> None:
+    """Raise UserError if a full disk has cut the standard output."""
+    sys.stdout.flush()
+    if isinstance(sys.stdout, PatientStream) and sys.stdout.is_cut:
+        raise UserError(
+            "standard output: the disk of its file is full, and a part of it is lost. All else is done. Free some space"
+            " and start again if you need it."
+        )
 
 
 class LogHandler(RichHandler):
@@ -55,7 +130,10 @@ def shown(items: Iterable[_Item], description: str, total: int | None = None) ->
 
 
 def run_progress() -> Progress:
-    """Return a bar with the elapsed time and an estimate of the time left."""
+    """Return a bar with the elapsed time and an estimate of the time left; a file or pipe shows nothing of it."""
+    console = Console()
+    # Outside a terminal, rich ends a hidden bar with an empty line.
+    console.quiet = not console.is_interactive
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -63,6 +141,7 @@ def run_progress() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeLeftColumn(elapsed_when_finished=True),
+        console=console,
         transient=True,
     )
 

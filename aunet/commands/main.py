@@ -1,13 +1,11 @@
 """The command line, `aunet COMMAND`, and its exit statuses.
 
-0: done; 1: a bug, with its traceback; 2: a user error, reported in one message; 130: stopped by Ctrl-C.
+0: done; 1: a bug, with its traceback; 2: a user error, reported in one message; 130: stopped by Ctrl-C,
+SIGTERM or a closed terminal.
 """
 
 import argparse
-import io
 import logging
-import os
-import signal
 import sys
 from collections.abc import Sequence
 
@@ -27,32 +25,34 @@ from aunet.commands import (
     train,
 )
 from aunet.errors import UserError, describe_surroundings
+from aunet.machine import ended_like_ctrl_c, ignore_stops
 from aunet.process_settings import prepare_process
+from aunet.terminal import LogHandler, check_output_complete, patient_stream
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command with the words ``argv`` (the process's own by default) and return its exit status."""
     prepare_process()  # before a command loads torch
-    _tolerate_narrow_output()
+    sys.stdout, sys.stderr = patient_stream(sys.stdout), patient_stream(sys.stderr)
     _install_log_handler()
     try:
-        _run(sys.argv[1:] if argv is None else list(argv))
-    except UserError as error:
-        sys.stderr.write(f"aunet: {error}\n")
-        return 2
-    except OSError as error:
-        message = describe_surroundings(error)
+        with ended_like_ctrl_c():
+            _run(sys.argv[1:] if argv is None else list(argv))
+        check_output_complete()
+    except (UserError, OSError, MemoryError, RuntimeError) as error:
+        message = str(error) if isinstance(error, UserError) else describe_surroundings(error)
         if message is None:
             raise
         sys.stderr.write(f"aunet: {message}\n")
         return 2
     except KeyboardInterrupt:
-        if argv is None:  # the process ends: once more would print tracebacks of the libraries' last work
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stderr.write("aunet: stopped\n")
         return 130
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        if argv is None:  # the process ends: a signal would print tracebacks of the libraries' last work
+            ignore_stops()
     return 0
 
 
@@ -142,22 +142,8 @@ class _Versions(argparse.Action):
         parser.exit(message="".join(f"{name} {value}\n" for name, value in found.items()))
 
 
-def _tolerate_narrow_output() -> None:
-    """Replace characters that the terminal or pipe cannot encode (ASCII, Latin-1) instead of failing on them.
-
-    What a closed stream (``>&-``) would take is left out.
-    """
-    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - open until the end
-    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-
-
 def _install_log_handler() -> None:
     """Show the messages of ``aunet`` in the terminal, on stderr; a second call changes nothing."""
-    from aunet.terminal import LogHandler
-
     logger = logging.getLogger("aunet")
     logger.setLevel(logging.INFO)
     if not logger.handlers:

@@ -45,8 +45,8 @@ def match_files(predictions: Path, references: Path) -> dict[str, tuple[Path, Pa
         if names:
             raise UserError(
                 f"{folder}: no label map for {len(names)} of {other}: {shortened(names)}. Files are matched by name;"
-                " rename them, or take out those that are not to be scored. Of a dataset as the reference, data=NAME"
-                " data.root=FOLDER, the predicted cases alone are scored."
+                " rename them, or take out those that are not to be scored. With a dataset as the reference (data=NAME"
+                " data.root=FOLDER), only the predicted cases are scored."
             )
     return {case_id: (predicted[case_id], expected[case_id]) for case_id in sorted(expected)}
 

@@ -34,9 +34,9 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
     # In its own session: Ctrl-C in the terminal reaches this process alone, which forwards it: the ranks get it once.
     prepare = _prepare_ranks if os.name == "posix" else None  # Windows calls nothing before the command
     process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=prepare)
-    with _forward_signals(process):
+    with _forward_signals(process) as received:
         status = process.wait()
-    if RunRecord(folder).facts.get("status") == "interrupted":
+    if (received and status) or RunRecord(folder).facts.get("status") == "interrupted":
         raise KeyboardInterrupt
     if status:
         raise ChildProcessError(f"one of the {number} processes failed; see its traceback above.")
@@ -54,15 +54,17 @@ def _prepare_ranks() -> None:
 
 
 @contextmanager
-def _forward_signals(process: subprocess.Popen[bytes]) -> Generator[None]:
-    """Forward SIGINT and SIGTERM to ``process`` as SIGTERM, at which torchrun stops each rank and waits."""
+def _forward_signals(process: subprocess.Popen[bytes]) -> Generator[list[int]]:
+    """Forward SIGINT and SIGTERM to ``process`` as SIGTERM, at which torchrun stops each rank; yield those received."""
+    received: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         process.send_signal(signal.SIGTERM)
 
     previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield received
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

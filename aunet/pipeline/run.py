@@ -139,8 +139,9 @@ def _requests_to_stop() -> tuple[type[BaseException], ...]:
 
     from aunet.training.callbacks.checkpoints import RunInterruptedError
 
-    # For a SIGTERM just before the first step Lightning raises its own, which would be an exit with status 0.
-    return (RunInterruptedError, KeyboardInterrupt, SIGTERMException)
+    # For a SIGTERM just before the first step Lightning raises its own, which would be an exit with status 0; for a
+    # KeyboardInterrupt outside of the steps it exits with status 1.
+    return (RunInterruptedError, KeyboardInterrupt, SIGTERMException, SystemExit)
 
 
 def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequence[str]) -> None:
@@ -157,20 +158,16 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
         record.end("finished")
     except _requests_to_stop():
         record.end("interrupted")
-        _log.warning("Stopped. Continue with: %s", resume)
+        if record.is_started:
+            _log.warning("Stopped. Continue with: %s", resume)
+        else:
+            _log.warning("Stopped before the training began. Start again with the same command.")
         raise KeyboardInterrupt from None
     except BaseException as error:
         with suppress(OSError):
             record.end("failed")
-        if is_disk_full(error):
-            raise UserError(
-                f"{folder}: the disk is full; the checkpoint before is kept. Free some space, then: {resume}"
-            ) from None
-        if is_worker_killed(error):
-            raise UserError(
-                f"{folder}: the system killed a process that reads patches, mostly for lack of memory (or of /dev/shm)."
-                f" Read without processes: {resume} data.num_workers=0"
-            ) from None
+        if sentence := _describe_fault(error, folder, resume if record.is_started else "the same command again"):
+            raise UserError(sentence) from None
         raise
     finally:
         if tracker:
@@ -179,6 +176,18 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
         from aunet.pipeline.steps import report_run
 
         report_run(summary, cohort, folder, record.facts.get("caveats", ()))
+
+
+def _describe_fault(error: BaseException, folder: Path, again: str) -> str | None:
+    """Return one sentence on a fault of the machine in a run, with the command that continues it; None for another."""
+    if is_disk_full(error):
+        return f"{folder}: the disk is full; the checkpoint before is kept. Free some space, then: {again}"
+    if is_worker_killed(error):
+        return (
+            f"{folder}: the system killed a process that reads patches, mostly for lack of memory (or of /dev/shm)."
+            f" Read without processes: {again} data.num_workers=0"
+        )
+    return None
 
 
 def _train_and_score(

@@ -26,6 +26,11 @@ class RunRecord:
         self._path = run.record
         self.facts: JsonObject = run.read_record()
 
+    @property
+    def is_started(self) -> bool:
+        """Return whether the training has begun, so that it can be resumed."""
+        return "status" in self.facts
+
     def start(self, **facts: object) -> None:
         """Write the facts that are known when the training starts."""
         code = read_code_state()
@@ -42,7 +47,7 @@ class RunRecord:
 
     def end(self, status: Status) -> None:
         """Write how the run ended; a run that never started leaves no file."""
-        if self.facts:
+        if self.is_started:
             self.update(status=status, ended=_now())
 
 

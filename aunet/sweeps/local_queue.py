@@ -4,8 +4,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
-from types import FrameType, TracebackType
+from collections.abc import Sequence
+from types import TracebackType
 
 from aunet.runs.run_lock import is_locked
 from aunet.sweeps.job import Job
@@ -27,13 +27,12 @@ _STOPS = (
 class LocalQueue:
     """Up to ``at_once`` jobs that share the cores and GPUs of this machine.
 
-    Use it as a context manager: leaving it with running jobs, by Ctrl-C, SIGTERM or an error, stops them and waits.
+    Use it as a context manager: leaving it with running jobs, by Ctrl-C or an error, stops them and waits.
     """
 
     def __init__(self, at_once: int) -> None:
         self._slots: list[JobProcess | None] = [None] * at_once
         self._gpus = visible_gpus()
-        self._handler_before: signal.Handlers | int | Callable[[int, FrameType | None], object] | None = None
 
     @property
     def running(self) -> list[JobProcess]:
@@ -60,8 +59,7 @@ class LocalQueue:
         return ended
 
     def __enter__(self) -> "LocalQueue":
-        """Treat SIGTERM like Ctrl-C."""
-        self._handler_before = signal.signal(signal.SIGTERM, _interrupt)
+        """Return the queue."""
         return self
 
     def __exit__(
@@ -76,7 +74,6 @@ class LocalQueue:
                 self._stop_all(number)
             except KeyboardInterrupt:
                 continue
-        signal.signal(signal.SIGTERM, self._handler_before)
         if kind is KeyboardInterrupt:
             _log.warning("Stopped. The same command continues.")
 
@@ -113,7 +110,3 @@ def _start_next(waiting: list[Job], queue: LocalQueue, display: QueueDisplay) ->
         if job.state.status != "finished":
             display.tell_start(job)
             queue.start(job)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

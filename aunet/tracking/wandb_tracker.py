@@ -5,7 +5,7 @@ The user's own settings of W&B, in its environment variables or settings files, 
 
 import netrc
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from aunet.tracking.tracker import TrackedRun
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import ValidationError
     from wandb import Settings
 
 Mode = Literal["online", "offline", "disabled"]
@@ -46,6 +47,15 @@ class WandbTracker:
     """
 
     def __init__(self, run: TrackedRun) -> None:
+        from pydantic import ValidationError
+
+        tidy_environment(os.environ)
+        try:
+            self._start(run)
+        except ValidationError as error:
+            raise ValueError(_describe(error)) from None
+
+    def _start(self, run: TrackedRun) -> None:
         import wandb
 
         RunFolder(run.folder).wandb.mkdir(parents=True, exist_ok=True)  # else W&B would silently write elsewhere
@@ -122,6 +132,19 @@ def wandb_run_id(folder: Path) -> str | None:
     return parts[0].partition("run-")[2].partition("-")[2] if parts else None
 
 
+def tidy_environment(environment: MutableMapping[str, str]) -> None:
+    """Drop empty variables of W&B, blanks around values, and the address of another process's service.
+
+    W&B refuses the first two, or writes to a temporary folder; a file of another system or a container's template
+    leaves them. The service may have ended with the notebook or program that set its address.
+    """
+    for name, value in [*environment.items()]:
+        if name.startswith("WANDB_"):
+            environment[name] = value.strip()
+            if not environment[name] or name == "WANDB_SERVICE":
+                del environment[name]
+
+
 def choose_mode(chosen: "Settings", environment: Mapping[str, str]) -> Mode:
     """Return the mode that the user has set, else online if the user is logged in, else offline.
 
@@ -166,6 +189,12 @@ def choose_arguments(run: TrackedRun, run_id: str, mode: Mode, chosen: "Settings
         "config": dict(run.settings),
         "settings": wandb.Settings(**own, x_stats_pid=os.getppid()),
     }
+
+
+def _describe(error: "ValidationError") -> str:
+    """Return the refused settings, whose names in the environment begin with WANDB, in one sentence."""
+    found = error.errors(include_url=False)
+    return "; ".join(f"W&B's setting {'.'.join(map(str, of['loc']))}={of['input']!r}: {of['msg']}" for of in found)
 
 
 def _is_logged_in(chosen: "Settings") -> bool:

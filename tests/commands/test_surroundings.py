@@ -1,5 +1,6 @@
 """Faults of the surroundings end in one sentence and status 2, before training if they can be known."""
 
+import contextlib
 import errno
 import io
 import logging
@@ -7,24 +8,38 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import pytest
+import torch
 from rich.console import Console
 
 from aunet.commands import main as command_line
 from aunet.commands.main import main
 from aunet.config.words import path_of
 from aunet.errors import UserError
-from aunet.files import check_writable
+from aunet.files import check_writable, replaced_atomically
+from aunet.machine import ended_like_ctrl_c
 from aunet.pipeline.places import claim_folder
 from aunet.process_settings import prepare_process
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_state import read_run_state
-from aunet.terminal import LogHandler
+from aunet.terminal import LogHandler, table_console
 
-NUMBERS = ("ENOSPC", "EDQUOT", "EACCES", "EROFS", "EISDIR", "ENOTDIR", "ENAMETOOLONG", "EMFILE", "ENOMEM", "EIO")
+NUMBERS = (
+    "EAGAIN",
+    "ENOSPC",
+    "EDQUOT",
+    "EACCES",
+    "EROFS",
+    "EISDIR",
+    "ENOTDIR",
+    "ENAMETOOLONG",
+    "EMFILE",
+    "ENOMEM",
+    "EIO",
+)
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -41,6 +56,28 @@ def test_an_error_of_the_system_is_one_sentence(
     assert main(["train"]) == 2
     message = capsys.readouterr().err
     assert message.startswith(f"aunet: {file or 'a file'}: ")
+    assert message.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "not enough memory. "),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nSee"), "not enough memory (CUDA out of"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "not enough memory ([enforce"),
+        (RuntimeError("can't start new thread"), "the system starts no more threads"),
+    ],
+)
+def test_a_lack_of_memory_or_threads_is_one_sentence(
+    error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(words: Sequence[str]) -> None:
+        raise error
+
+    monkeypatch.setattr(command_line.train, "train", fail)
+    assert main(["train"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith(f"aunet: {sentence}")
     assert message.count("\n") == 1
 
 
@@ -139,6 +176,42 @@ def test_a_closed_stream_takes_nothing(name: str, monkeypatch: pytest.MonkeyPatc
     getattr(sys, name).close()
 
 
+@contextlib.contextmanager
+def standard_output(descriptor: int) -> Generator[None]:
+    """Make ``descriptor`` the standard output of the block."""
+    with pytest.MonkeyPatch.context() as patch, open(descriptor, "w", encoding="utf-8") as file:
+        patch.setattr(sys, "stdout", file)
+        yield
+
+
+def test_a_reader_that_has_ended_stops_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in ``aunet runs | head -1``, or a training whose output is piped to a program that ends."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done: list[str] = []
+
+    def work(words: Sequence[str]) -> None:
+        for _ in range(3):
+            table_console().print("a table")
+            sys.stdout.write("a line\n" * 10_000)
+        done.append("all")
+
+    monkeypatch.setattr(command_line.train, "train", work)
+    with standard_output(writer):
+        assert main(["train"]) == 0
+    assert done == ["all"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has such a file")
+def test_a_full_disk_for_the_output_is_reported_after_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command_line.train, "train", lambda words: table_console().print("a table"))
+    with standard_output(os.open("/dev/full", os.O_WRONLY)):
+        assert main(["train"]) == 2
+    assert capsys.readouterr().err.startswith("aunet: standard output: the disk of its file is full")
+
+
 class _Closed(io.StringIO):
     num_attempts = 0
 
@@ -155,21 +228,60 @@ def test_a_terminal_that_is_closed_stops_no_training() -> None:
         assert closed.num_attempts
 
 
-def test_a_second_ctrl_c_while_the_process_ends_is_ignored(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def stop(words: Sequence[str]) -> None:
-        raise KeyboardInterrupt
+@pytest.fixture
+def usual_signals() -> Generator[None]:
+    """Signals as at the start of a command; nohup and shells' background jobs ignore some."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in zip(numbers, before, strict=True):
+        signal.signal(number, handler)
 
-    monkeypatch.setattr(command_line.train, "train", stop)
+
+@pytest.mark.usefixtures("usual_signals")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("is_last", [True, False])
+def test_a_stop_signal_removes_unfinished_files_and_is_status_130(
+    name: str, is_last: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def work(words: Sequence[str]) -> None:
+        with replaced_atomically(tmp_path / "table.csv") as temporary:
+            temporary.write_text("half")
+            signal.raise_signal(signal.Signals[name])
+
+    monkeypatch.setattr(command_line.train, "train", work)
     monkeypatch.setattr(sys, "argv", ["aunet", "train"])
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        assert main() == 130
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
+    assert main(None if is_last else ["train"]) == 130
     assert capsys.readouterr().err == "aunet: stopped\n"
+    assert list(tmp_path.iterdir()) == []
+    # While the process ends, a second one would print tracebacks of the libraries' last work.
+    assert (signal.getsignal(signal.Signals[name]) == signal.SIG_IGN) == is_last
+
+
+@pytest.mark.usefixtures("usual_signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_scheduler_that_repeats_itself_does_not_disturb_the_end(name: str) -> None:
+    ended: list[str] = []
+
+    def work() -> None:
+        try:
+            signal.raise_signal(signal.Signals[name])
+        finally:
+            signal.raise_signal(signal.Signals[name])
+            ended.append(name)
+
+    with pytest.raises(KeyboardInterrupt), ended_like_ctrl_c():
+        work()
+    assert ended == [name]
+    assert signal.getsignal(signal.Signals[name]) == signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("usual_signals")
+def test_nohup_keeps_a_command_alive() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with ended_like_ctrl_c():
+        signal.raise_signal(signal.SIGHUP)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

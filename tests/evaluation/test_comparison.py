@@ -101,12 +101,12 @@ def test_a_model_that_misses_organs_does_not_get_the_better_distance() -> None:
     assert rows_titled(differences, "ASSD, penalised (mm)")[0][1] == "+25.00"
 
 
-def test_invented_organs_are_counted_if_there_are_any() -> None:
+def test_false_positive_organs_are_counted_if_there_are_any() -> None:
     inventing = case_scores([0.0, 0.7, 0.8], reference_ml=[0.0, 1, 1, 1, 1, 1])
     silent = inventing.assign(predicted_ml=inventing["reference_ml"])
 
-    assert rows_titled(table_of(runs(inventing, silent)), "Invented (cases)")[0][2:] == ("1", "0")
-    assert not any("Invented" in group[0][0] for group in table_of(runs()).groups)
+    assert rows_titled(table_of(runs(inventing, silent)), "False positive (cases)")[0][2:] == ("1", "0")
+    assert not any("False positive" in group[0][0] for group in table_of(runs()).groups)
 
 
 def test_slices_are_averaged_per_patient_first() -> None:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from aunet.tracking import TrackedRun, WandbTracker
-from aunet.tracking.wandb_tracker import choose_arguments, choose_mode, wandb_run_id
+from aunet.tracking.wandb_tracker import choose_arguments, choose_mode, tidy_environment, wandb_run_id
 
 if TYPE_CHECKING:
     from wandb import Settings
@@ -77,6 +77,32 @@ def test_the_mode_of_the_users_settings_file_wins(word: str) -> None:
     settings = user_settings(WANDB_API_KEY=KEY)
     settings.update_from_dict({"mode": word})  # as W&B does with the file that `wandb offline` writes
     assert choose_mode(settings, {}) == word
+
+
+def test_variables_that_mean_nothing_are_dropped() -> None:
+    """Empty ones, as of a container's template, line ends of Windows, and the service of a notebook that has ended."""
+    environment = {
+        **{"WANDB_DIR": "", "WANDB_MODE": " ", "WANDB_API_KEY": f"{KEY}\r\n", "WANDB_TAGS": "a,b"},
+        **{"WANDB_SERVICE": "3-12345-tcp-localhost-9", "HOME": " /my home "},
+    }
+    tidy_environment(environment)
+    assert environment == {"WANDB_API_KEY": KEY, "WANDB_TAGS": "a,b", "HOME": " /my home "}
+
+
+def test_a_setting_that_wandb_refuses_is_one_sentence_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wandb
+
+    wandb.teardown()  # it would keep the settings of an earlier run of this process
+    monkeypatch.setenv("WANDB_MODE", "OFFLINE")
+    with pytest.raises(ValueError, match=r"W&B's setting mode='OFFLINE': Input should be 'online'") as raised:
+        WandbTracker(TrackedRun(tmp_path, "run"))
+    assert "pydantic" not in str(raised.value)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with pytest.raises(ValueError, match=r"W&B's setting run_tags=.*'',.*Tag at index 0 is empty"):
+        WandbTracker(TrackedRun(tmp_path, "run", tags=("",)))
+    wandb.teardown()
 
 
 @pytest.mark.parametrize(

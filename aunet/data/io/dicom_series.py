@@ -111,6 +111,12 @@ def _tell_contradictions(
             "%s: its slices name %d coordinate systems (FrameOfReferenceUID); their positions are taken as of one.",
             *(path, count),
         )
+    if (counted := max(file.told_slices for file in files)) > len(ordered):
+        _logger.warning(
+            "%s: %d slices, and their header counts %d (ImagesInAcquisition, NumberOfSlices). If slices were lost in"
+            " copying, copy the series again.",
+            *(path, len(ordered), counted),
+        )
     step, told = float(np.linalg.norm(affine[:3, 2])), ordered[0].told_distance
     if len(ordered) > 1 and told and abs(told - step) > max(_OTHER_DISTANCE * step, _ROUNDING):
         _logger.warning(

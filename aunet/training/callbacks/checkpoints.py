@@ -119,11 +119,15 @@ class Checkpoints(Callback):
         if any_rank(self._is_stop_requested):
             raise RunInterruptedError
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Restore the previous signal handlers."""
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restore the signal handlers, before Lightning restores those that it replaced: SIGTERM ends the test, too."""
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
         self._previous_handlers.clear()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Restore the signal handlers, as at the end."""
+        self.on_train_end(trainer, pl_module)
 
     def state_dict(self) -> dict[str, object]:
         """Return the best score so far and its epoch."""
