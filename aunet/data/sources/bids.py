@@ -17,6 +17,7 @@ from aunet.data.io.volume import is_image, stem
 from aunet.data.sources.file_patterns import check_is_there, existing_folder, tell_unused
 from aunet.data.sources.listed_paths import plain_name
 from aunet.errors import UserError
+from aunet.messages import shortened
 
 _logger = logging.getLogger(__name__)
 
@@ -107,8 +108,8 @@ def _image_kind(folder: Path, name: str) -> _Kind:
     files = _files(folder, name)
     if not files:
         raise UserError(
-            f"data.source.images={name}: no file sub-*_{name} in {folder}/sub-*. Name the suffix of the images,"
-            " such as T1w, FLAIR or ct, with data.root at the folder that holds sub-*."
+            f"data.source.images={name}: no file sub-*_{name} in {folder}/sub-*{_suffixes_in(folder)}. Name the suffix of"
+            " the images, such as T1w, FLAIR or ct, with data.root at the folder that holds sub-*."
         )
     return _Kind(name, "data.source.images", folder, files)
 
@@ -137,6 +138,12 @@ def _files(folder: Path, kind: str) -> list[_File]:
     wanted = _parsed(Path(kind))
     found = [_parsed(path) for path in sorted(folder.glob("sub-*/**/sub-*")) if path.is_file() and is_image(path)]
     return [file for file in found if file.suffix == wanted.suffix and wanted.entities.items() <= file.entities.items()]
+
+
+def _suffixes_in(folder: Path) -> str:
+    """Return which suffixes the files of subjects have, in words for a message; empty if there is none."""
+    suffixes = {_parsed(path).suffix for path in folder.glob("sub-*/**/sub-*") if is_image(path)}
+    return f", which has {shortened(sorted(suffixes))}" if suffixes else ""
 
 
 def _parsed(path: Path) -> _File:
