@@ -128,6 +128,9 @@ def resolve_config(
                 f"{key}: {text!r} still holds an interpolation after its value was put in. Write it plainly."
             )
     check_rules(values)
+    # OmegaConf's mark of a missing value, within a list or keys; others may refer to the shortest key
+    if missing := sorted((key for key, text in strings_in(values) if text == "???"), key=len):
+        raise UserError(f"{missing[0]} has no value. Give it one, or leave it out.")
     check_targets(values, resolved.trusted_modules, built)
     return cast(RunConfig, OmegaConf.to_object(resolved))
 

@@ -21,6 +21,7 @@ from aunet.config.other_versions import adapt_config
 from aunet.config.printing import print_config
 from aunet.config.schema import DataConfig, DatasetFacts, ModelConfig, Plain, RunConfig, TrainerConfig, as_plain
 from aunet.config.trust import NETWORK_ALONE
+from aunet.config.validation import node_at
 from aunet.config.words import path_of
 from aunet.errors import UserError
 from aunet.files import write_text
@@ -184,7 +185,7 @@ class Draft:
             raise UserError(f"{key}: {reason}. Write a path, or refer to a key as in runs/${{model.name}}.") from None
 
     def _has(self, key: str) -> bool:
-        return OmegaConf.select(self._config, key) is not None
+        return node_at(self._config, key) is not None
 
 
 def compose_draft(words: Sequence[str], built: Sequence[str] | None = None) -> Draft:

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import cast, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, cast, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, ConfigTypeError, KeyValidationError, OmegaConfBaseException
@@ -21,6 +22,7 @@ def convert_types(config: DictConfig) -> DictConfig:
         UserError: for an unknown key, with the key it may have meant, or a value of another type.
     """
     _check_groups(config)
+    _check_containers(config)
     try:
         return cast(DictConfig, OmegaConf.merge(_schema(), config))
     except ConfigKeyError as error:
@@ -76,7 +78,7 @@ def check_rules(values: Mapping[str, object]) -> None:
         is_split = isinstance(value, list) and not (rule and rule.is_of_list)
         entries: Sequence[object] = cast(list[object], value) if is_split else [value]
         for entry in entries:
-            if rule is not None and entry is not None and not rule.holds(entry):
+            if rule is not None and entry is not None and not _obeys(entry, rule):
                 subject = "each entry" if is_split else "it"
                 raise UserError(f"{key}={_shown(value)}: {subject} must be {rule.words}.")
 
@@ -103,6 +105,42 @@ def _check_groups(config: DictConfig) -> None:
             raise UserError(f"{name}={_shown(value)}: {name} is a group of keys. Give one of them: {name}.<key>=….")
 
 
+def _check_containers(config: DictConfig) -> None:
+    """Raise UserError for a list or keys where a single value is needed, or the reverse.
+
+    OmegaConf takes some of them, such as a list within a list of numbers, and names no key for others.
+    """
+    plain: Any = OmegaConf.to_container(config)
+    for key, type_, _ in _schema_entries(RunConfig):
+        value = _at_or_missing(plain, key)
+        if not _has_containers_of(type_, value):
+            raise UserError(f"{key}={_shown(value)}: {key} must be {type_of_key(key)}.")
+
+
+def _has_containers_of(type_: object, value: object) -> bool:
+    """Return whether lists and keys of ``value`` are where ``type_`` has them; text may be an interpolation."""
+    arguments = get_args(type_)
+    if type_ is Any or value is None or isinstance(value, str):
+        return True
+    if isinstance(value, list):
+        entries = cast(list[object], value)
+        lists = [member for member in (type_, *arguments) if get_origin(member) is list]
+        return any(all(_has_containers_of(get_args(member)[0], entry) for entry in entries) for member in lists)
+    members = arguments if isinstance(type_, UnionType) else (type_,)
+    has_keys = any(get_origin(member) is dict or is_dataclass(member) for member in members)
+    has_single = any(
+        get_origin(member) is None and not is_dataclass(member) for member in members if member is not NoneType
+    )
+    return has_keys if isinstance(value, dict) else has_single
+
+
+def _obeys(value: object, rule: Rule) -> bool:
+    try:
+        return rule.holds(value)
+    except (AttributeError, TypeError, ValueError):  # of a value of a type that the rule does not know
+        return False
+
+
 def _schema_entries(schema: type, prefix: str = "") -> Iterator[tuple[str, object, Rule | None]]:
     """Yield dotted key, type and rule of every key below ``schema``, groups included."""
     types = get_type_hints(schema)
@@ -116,6 +154,13 @@ def _schema_entries(schema: type, prefix: str = "") -> Iterator[tuple[str, objec
 def _at(values: Mapping[str, object], key: str) -> object:
     group, _, rest = key.partition(".")
     return _at(cast(Mapping[str, object], values[group]), rest) if rest else values[group]
+
+
+def _at_or_missing(values: object, key: str) -> object:
+    """Return the value at ``key``; None if it or its group is missing."""
+    for name in key.split("."):
+        values = cast(dict[str, object], values).get(name) if isinstance(values, dict) else None
+    return values
 
 
 _WORDS = {

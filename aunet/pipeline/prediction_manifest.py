@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -83,7 +84,9 @@ class PredictionManifest:
         if not self.lists(file):
             return False
         recorded, given = (Path(paths[0]) for paths in (self._scans[file.name]["scan"], _paths_of(file)))
-        if recorded != given and recorded.exists() and given.exists() and not recorded.samefile(given):
+        # A damaged record may name what no file system takes: Path.exists raises an error there.
+        are_there = os.path.exists(recorded) and given.exists()  # noqa: PTH110
+        if recorded != given and are_there and not recorded.samefile(given):
             raise UserError(
                 f"{file.label_map}: is the label map of {recorded}, not of {given}. Give another --output folder."
             )
