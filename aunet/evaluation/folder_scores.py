@@ -138,10 +138,10 @@ def _score_files(
             f" --classes names only {known}. Name them too, or take them as background with --others-are-background."
         )
     classes, is_ignored = _without_ignored(values_of_class, expected)
-    arrays = [
+    found, true = (
         volume.array if is_ignored is None else np.where(is_ignored, 0, volume.array)
         for volume in (predicted, expected)
-    ]
+    )
     calibrations = NOT_MEASURED
     if scoring.probabilities is not None:
         told = (
@@ -149,7 +149,7 @@ def _score_files(
         )
         numbers = None if is_ignored is None else classes
         calibrations = measure_calibrations(scoring.probabilities, prediction, classes, told, numbers)
-    scores = score_values(case_id, *arrays, expected.spacing, classes, scoring=scoring, calibrations=calibrations)
+    scores = score_values(case_id, found, true, expected.spacing, classes, scoring=scoring, calibrations=calibrations)
     return scores, scan_diagonal(expected.shape, expected.spacing)
 
 

@@ -92,7 +92,7 @@ def similarity_table(summary: pd.DataFrame) -> PaperTable:
         )
         for row in summary.astype(object).to_dict("records")
     )
-    columns = ("Changed", "Map", "Rank correlation ±", "SSIM", "Differs")
+    columns = ("Changed", "Map", "Rank correlation (absolute)", "SSIM", "Differs")
     return PaperTable("Do the maps depend on what was learned?", columns, (rows,), (SIMILARITY_NOTE,))
 
 

@@ -95,7 +95,7 @@ def test_similarities_are_means_over_cases_and_draws_and_the_sign_of_a_correlati
     table = similarity_table(summary)
 
     assert summary["cases"].tolist() == [2, 2, 1]
-    assert table.columns == ("Changed", "Map", "Rank correlation ±", "SSIM", "Differs")
+    assert table.columns == ("Changed", "Map", "Rank correlation (absolute)", "SSIM", "Differs")
     assert table.groups == (
         (
             ("z weights", "level 3 gate 1", "0.40", "0.30", "yes"),
