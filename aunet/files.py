@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import re
 import shutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ from uuid import uuid4
 from aunet.errors import UserError, is_disk_full
 from aunet.machine import lock_file
 
+_REMAINDER = re.compile(r"\.[0-9a-f]{8}-.+")
 # An object of JSON as it was read; whoever uses a value checks it.
 JsonObject = dict[str, Any]
 
@@ -41,6 +43,13 @@ def remove_remainders(*paths: Path) -> None:
     for path in paths:
         for remainder in path.parent.glob(f".????????-{glob.escape(path.name)}"):
             remainder.unlink(missing_ok=True)
+
+
+def remove_all_remainders(folder: Path) -> None:
+    """Delete what killed processes left of writing files and folders in and below ``folder``; for holders of a lock."""
+    for remainder in folder.rglob(".????????-*"):
+        if _REMAINDER.fullmatch(remainder.name):
+            shutil.rmtree(remainder) if remainder.is_dir() else remainder.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
     if mark := mark_job(words):
         record.facts.setdefault("slurm_job", mark)
     tracker = build_tracker(config, folder) if rank() == 0 else None
-    resume = f"python train.py {shlex.quote(f'resume={folder}')}"
+    resume = _words_of_resume(folder)
     try:
         summary = _train_and_score(config, cohort, folder, record, tracker)
         record.end("finished")
@@ -164,8 +164,14 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
             _log.warning("Stopped before the training began. Start again with the same command.")
         raise KeyboardInterrupt from None
     except BaseException as error:
+        is_gone = record.is_started and not RunFolder(folder).config.is_file()
         with suppress(OSError):
-            record.end("failed")
+            if not is_gone:
+                record.end("failed")
+        if is_gone and isinstance(error, OSError):
+            raise UserError(
+                f"{folder}: the folder was moved or deleted while the run wrote to it. Put it back, then: {resume}"
+            ) from None
         if sentence := _describe_fault(error, folder, resume if record.is_started else "the same command again"):
             raise UserError(sentence) from None
         raise
@@ -178,10 +184,15 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
         report_run(summary, cohort, folder, record.facts.get("caveats", ()))
 
 
+def _words_of_resume(folder: Path) -> str:
+    return f"python train.py {shlex.quote(f'resume={folder}')}"
+
+
 def _describe_fault(error: BaseException, folder: Path, again: str) -> str | None:
     """Return one sentence on a fault of the machine in a run, with the command that continues it; None for another."""
     if is_disk_full(error):
-        return f"{folder}: the disk is full; the checkpoint before is kept. Free some space, then: {again}"
+        place = (error.filename if isinstance(error, OSError) else None) or folder  # the cache may be on another disk
+        return f"{place}: the disk is full; the checkpoint before, if any, is kept. Free some space, then: {again}"
     if is_worker_killed(error):
         return (
             f"{folder}: the system killed a process that reads patches, mostly for lack of memory (or of /dev/shm)."
@@ -202,7 +213,10 @@ def _train_and_score(
         run_probe(config, cohort, folder, record, tracker)
         return None
     splits = train_run(config, cohort, folder, record, tracker)
-    return score_run(config, cohort, splits, folder, record, tracker)
+    try:
+        return score_run(config, cohort, splits, folder, record, tracker)
+    except UserError as error:
+        raise UserError(f"{error} The training is done; then score it with: {_words_of_resume(folder)}") from None
 
 
 def _announce(config: RunConfig, cohort: "Cohort", folder: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aunet.errors import UserError
-from aunet.files import JsonObject, read_json_if_sound
+from aunet.files import JsonObject, read_json_if_sound, remove_all_remainders, remove_remainders
 from aunet.machine import lock_file, started_rank
 from aunet.runs.run_folder import RunFolder
 
@@ -71,6 +71,7 @@ def _is_taken_over(descriptor: int, folder: Path) -> bool:
     for _ in range(_ATTEMPTS):
         try:
             lock_file(descriptor)
+            _remove_remainders(folder)
             return True
         except BlockingIOError:
             time.sleep(_PAUSE_SECONDS)
@@ -88,6 +89,14 @@ def _remove_if_unused(folder: Path) -> None:
         if list(folder.iterdir()) == [RunFolder(folder).lock]:
             RunFolder(folder).lock.unlink()
             folder.rmdir()
+
+
+def _remove_remainders(folder: Path) -> None:
+    """Delete unfinished files of a run that was killed; checkpoints can be large."""
+    run = RunFolder(folder)
+    remove_remainders(run.config, run.record, run.splits, run.metrics, run.timing, run.report)
+    for inner in (run.checkpoints.path, run.attention.path, run.test.path):
+        remove_all_remainders(inner)
 
 
 def _in_use(folder: Path) -> UserError:

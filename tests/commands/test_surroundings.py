@@ -203,7 +203,7 @@ def test_a_reader_that_has_ended_stops_no_command(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has such a file")
-def test_a_full_disk_for_the_output_is_reported_after_the_work(
+def test_a_full_disk_of_the_output_is_reported_after_the_work(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command_line.train, "train", lambda words: table_console().print("a table"))

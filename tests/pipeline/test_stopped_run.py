@@ -1,14 +1,17 @@
 """A run that is stopped is recorded as interrupted, whoever noticed the signal."""
 
+import errno
 import signal
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 import aunet.build.tracker
-from aunet.pipeline import launch, run
+from aunet.errors import UserError
+from aunet.pipeline import launch, run, steps
 from aunet.runs.run_record import RunRecord
 from aunet.runs.run_state import read_run_state
 from aunet.training.callbacks.checkpoints import RunInterruptedError
@@ -36,7 +39,7 @@ def test_a_stop_before_the_record_offers_no_resume(
     def stop(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setenv("SLURM_JOB_ID", "1")  # its mark alone starts no record either
+    monkeypatch.setenv("SLURM_JOB_ID", "1")  # its mark alone cannot be resumed either
     monkeypatch.setattr(aunet.build.tracker, "build_tracker", lambda config, folder: None)
     monkeypatch.setattr(run, "_train_and_score", stop)
     with pytest.raises(KeyboardInterrupt):
@@ -46,8 +49,56 @@ def test_a_stop_before_the_record_offers_no_resume(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_folder_that_is_moved_away_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    RunRecord(folder).update(status="running")
+
+    def lose(*arguments: object) -> None:
+        folder.rename(tmp_path / "moved")
+        raise FileNotFoundError(errno.ENOENT, "No such file", str(folder / "metrics.csv"))
+
+    monkeypatch.setattr(aunet.build.tracker, "build_tracker", lambda config, folder: None)
+    monkeypatch.setattr(run, "_train_and_score", lose)
+    with pytest.raises(UserError, match=r"moved or deleted .* Put it back, then: python train\.py resume="):
+        run._run_parts(None, None, folder, [])  # pyright: ignore[reportArgumentType, reportPrivateUsage]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("place", ["/cache/full", None])
+def test_a_full_disk_is_named_with_the_command_that_continues(
+    place: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.yaml").write_text("{}")
+
+    def fill(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left", place)
+
+    monkeypatch.setattr(aunet.build.tracker, "build_tracker", lambda config, folder: None)
+    monkeypatch.setattr(run, "_train_and_score", fill)
+    for is_started, again in ((False, "the same command again"), (True, f"python train.py resume={tmp_path}")):
+        if is_started:
+            RunRecord(tmp_path).update(status="running")
+        with pytest.raises(UserError) as raised:
+            run._run_parts(None, None, tmp_path, [])  # pyright: ignore[reportArgumentType, reportPrivateUsage]
+        assert str(raised.value).startswith(f"{place or tmp_path}: the disk is full")
+        assert str(raised.value).endswith(again)
+
+
+def test_data_that_vanish_before_the_test_cost_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def miss(*arguments: object) -> None:
+        raise UserError("scan.nii: no such file.")
+
+    monkeypatch.setattr(steps, "train_run", lambda *arguments: None)
+    monkeypatch.setattr(steps, "score_run", miss)
+    config = SimpleNamespace(trainer=SimpleNamespace(probe=None))
+    with pytest.raises(
+        UserError, match=r"no such file\. The training is done; then score it with: python train\.py resume"
+    ):
+        run._train_and_score(config, None, tmp_path, None, None)  # pyright: ignore[reportArgumentType, reportPrivateUsage]
+
+
 @pytest.mark.parametrize(("status", "error"), [(1, KeyboardInterrupt), (0, None)])
-def test_ranks_that_are_stopped_before_the_training_have_not_failed(
+def test_ranks_that_stop_before_the_training_have_not_failed(
     status: int, error: type[BaseException] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []

@@ -43,6 +43,21 @@ def test_a_folder_in_use_is_refused_with_the_process_until_that_is_killed(
     assert not is_locked(tmp_path)
 
 
+def test_the_next_process_deletes_unfinished_files_of_a_killed_one(tmp_path: Path) -> None:
+    names = ["run.json", "checkpoints/last.ckpt", "test/predictions/a.nii.gz", "attention/volumes/a/epoch_0000.npz"]
+    for name in names:
+        file = tmp_path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("whole")
+        file.with_name(f".0123abcd-{file.name}").write_text("half")
+    of_others = tmp_path / "predictions" / ".0123abcd-a.nii.gz"  # of aunet predict, which may be running
+    of_others.parent.mkdir()
+    of_others.write_text("half")
+    with locked_folder(tmp_path):
+        left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {*names, "run.lock", str(of_others.relative_to(tmp_path))}
+
+
 def test_a_folder_that_nobody_ever_locked_is_free(tmp_path: Path) -> None:
     assert not is_locked(tmp_path / "new")
     assert holder(tmp_path / "new") == {}

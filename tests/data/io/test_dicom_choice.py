@@ -263,7 +263,7 @@ def test_a_dropped_slice_at_an_end_is_reported_if_the_header_counts_more(
 ) -> None:
     write_series(tmp_path, ARRAY, AXIAL, **count)
     assert np.array_equal(read_volume(tmp_path).array, ARRAY)
-    assert f"9 slices, and their header counts {next(iter(count.values()))}" in caplog.text
+    assert f"9 slices, and the header counts {next(iter(count.values()))}" in caplog.text
 
 
 @pytest.mark.parametrize("count", ["9", "8", "", "many"])
