@@ -238,9 +238,11 @@ def write_onnx(network: nn.Module, windows: Tensor, size_multiple: Sequence[int]
         sides = zip(letters, size_multiple, strict=True)
         shapes = ({2 + axis: unit * torch.export.Dim(name, min=1) for axis, (name, unit) in enumerate(sides)},)
     with quiet_exporters(), torch.inference_mode(False), torch.no_grad():
+        image = torch.zeros(windows.shape)
         program = torch.onnx.export(
-            network,
-            (torch.zeros(windows.shape),),
+            # Given a network that it cannot follow, torch 2.8 exports what this one image makes of it.
+            torch.export.export(network, (image,), strict=False) if shapes is None else network,
+            (image,),
             dynamo=True,
             verbose=False,
             dynamic_shapes=shapes,
