@@ -60,6 +60,19 @@ def counted(count: int, name: str) -> str:
     return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
+def alike_but_for_case(names: Iterable[str]) -> list[list[str]]:
+    """Return the groups of names that differ only in upper and lower case, which some file systems take for one.
+
+    Examples:
+        >>> alike_but_for_case(["p1", "P1", "p2"])
+        [['p1', 'P1']]
+    """
+    groups: dict[str, dict[str, None]] = {}
+    for name in names:
+        groups.setdefault(name.casefold(), {})[name] = None
+    return [list(group) for group in groups.values() if len(group) > 1]
+
+
 def rounded(value: float) -> str:
     """Format with two significant digits, from 10 on as a whole number: 0.13, 1.6, 23, 120."""
     return f"{value:.0f}" if value >= 9.95 else f"{value:#.2g}"

@@ -130,7 +130,10 @@ def shown(items: Iterable[_Item], description: str, total: int | None = None) ->
 
 
 def run_progress() -> Progress:
-    """Return a bar with the elapsed time and an estimate of the time left."""
+    """Return a bar with the elapsed time and an estimate of the time left; a file or pipe shows nothing of it."""
+    console = Console()
+    # Outside a terminal, rich ends a hidden bar with an empty line.
+    console.quiet = not console.is_interactive
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -138,6 +141,7 @@ def run_progress() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeLeftColumn(elapsed_when_finished=True),
+        console=console,
         transient=True,
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aunet.build.model import build_network
+from aunet.build.network import build_network
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.schema import RunConfig, as_plain
 

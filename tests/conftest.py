@@ -35,7 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
         home = tempfile.mkdtemp(prefix="aunet-tests-home-")
         config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
         os.environ["AUNET_TESTS_HOME"] = home
-        if config.cache is not None:  # matplotlib takes seconds to list the fonts: once, not once a run
+        if config.pluginmanager.hasplugin("cacheprovider"):
+            # matplotlib takes seconds to list the fonts: once, not once a run
             os.environ["MPLCONFIGDIR"] = str(config.cache.mkdir("matplotlib"))
     os.environ["HOME"] = os.environ["AUNET_TESTS_HOME"]
     os.environ.pop("XDG_CACHE_HOME", None)

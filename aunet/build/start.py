@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from aunet.build.model import build_network
+from aunet.build.network import build_network
 from aunet.build.preprocessing import build_digests
 from aunet.config.schema import DataConfig, RunConfig
 from aunet.config.words import path_of

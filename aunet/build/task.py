@@ -8,10 +8,10 @@ from monai.losses.focal_loss import FocalLoss
 from torch import nn
 from torch.optim import Optimizer
 
-from aunet.build.data import build_object
 from aunet.build.inferer import build_validation_inferer
 from aunet.build.mirror_images import check_exchanges
-from aunet.build.model import build_network
+from aunet.build.network import build_network
+from aunet.build.objects import build_object
 from aunet.build.store import build_store
 from aunet.build.workers import batch_bytes, check_memory, choose_num_workers
 from aunet.classes import Labels

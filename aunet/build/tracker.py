@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from aunet.build.data import build_object
+from aunet.build.objects import build_object
 from aunet.config.schema import RunConfig, TargetNode, as_plain
 from aunet.errors import UserError
 from aunet.runs.run_folder import RunFolder

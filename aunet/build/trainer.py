@@ -13,7 +13,7 @@ from rich.progress import Progress
 from torch import nn
 
 from aunet.attention.recorder import AttentionRecorder, ValidationImage
-from aunet.build.data import build_entry
+from aunet.build.objects import build_entry
 from aunet.config.schema import AttentionConfig, DatasetFacts, RunConfig, TrainerConfig
 from aunet.data.datamodule import SegmentationData
 from aunet.errors import UserError

@@ -180,13 +180,15 @@ def measure_forward_pass(
     import numpy as np
     import torch
 
-    from aunet.build.model import load_run
+    from aunet.build.network import load_network
     from aunet.evaluation.forward_time import device_name, forward_rounds
     from aunet.terminal import shown
+    from aunet.training.hardware import choose_for_prediction, set_tf32
 
-    networks = [load_run(run.folder, trusted_modules=trusted_modules).network for run in runs]
+    set_tf32(False)
+    device = torch.device(choose_for_prediction("fp32", False, None).device)
+    networks = [load_network(run.folder, trusted_modules).to(device) for run in runs]
     channels = [int(str(run.settings["dataset.in_channels"])) for run in runs]
-    device = next(networks[0].parameters()).device
     generator = torch.Generator().manual_seed(0)
     images = [
         torch.randn((1, of_run, *run.patch_size), generator=generator).to(device)

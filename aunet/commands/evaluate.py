@@ -48,9 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         nargs="+",
         metavar="NAME=VALUE",
-        help="the classes and their values in the label maps, several as in whole=1+2 core=2; without it every value"
-        " found is a class, or against a "
-        "dataset those that the class_names.json beside the predictions names",
+        help="the classes and their values in the label maps, several as in whole=1+2 core=2, and ignore=255 for voxels"
+        " without reference; without it every value found is a class, or against a dataset those that the"
+        " class_names.json beside the predictions names",
     )
     parser.add_argument(
         "--tolerance",

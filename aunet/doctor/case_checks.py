@@ -15,6 +15,7 @@ from aunet.doctor.finding import (
     CONSTANT_IMAGE,
     EMPTY_LABEL,
     NO_AIR,
+    NOT_ANNOTATED,
     NOT_HOUNSFIELD,
     SWAPPED_SIDES,
     UNKNOWN_VALUES,
@@ -82,6 +83,15 @@ def check_label(case: Case, cohort: Cohort, facts: CaseFacts) -> Iterator[Findin
         yield Finding(EMPTY_LABEL, case.case_id, "no voxel of any class")
     elif len(facts.values) == 1 and 0 not in facts.values:
         yield Finding(EMPTY_LABEL, case.case_id, f"every voxel is {next(iter(facts.values))}: no background")
+
+
+def check_annotations(case: Case, cohort: Cohort, facts: CaseFacts) -> Iterator[Finding]:
+    """Yield a finding for each class that the label map marks although the case is said not to annotate it."""
+    for index, found in facts.classes.items():
+        if not case.annotates(index):
+            name = cohort.labels.names[index]
+            told = f"{found.num_voxels:,} voxels of {name}, which the case does not annotate"
+            yield Finding(NOT_ANNOTATED, case.case_id, told)
 
 
 def known_values(cohort: Cohort) -> str:

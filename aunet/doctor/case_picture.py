@@ -67,19 +67,20 @@ def case_picture(
     scan = LabelledScan(array, placed, spacing)
     view = clearest_view(scan, intensities)
     lines, entries = _lines(remarks), _entries(placed, labels)
-    columns = 2 if array.shape[2] == 1 else 3
+    names = ("image", "label") if scan.is_plane else ("axial", "axial, label", "coronal, label")
     rows_of_entries = -(-len(entries) // _ENTRIES_PER_LINE)
     margins = Margins(top=0.5 + 0.14 * len(lines), bottom=0.2 + 0.16 * rows_of_entries)
-    sheet = panel_sheet(1, columns, panel_size(scan.extent, _PANEL_INCHES), margins)
-    views = [view, view, _coronal(scan, view.intensities)][:columns]
-    for axes, drawn, name in zip(sheet.panels[0], views, ("axial", "axial, label", "coronal, label"), strict=False):
+    sheet = panel_sheet(1, len(names), panel_size(scan.extent, _PANEL_INCHES), margins)
+    views = [view, view] if scan.is_plane else [view, view, _coronal(scan, view.intensities)]
+    for axes, drawn, name in zip(sheet.panels[0], views, names, strict=True):
         show_image(axes, drawn)
         if name.endswith("label"):
             _show_label(axes, drawn, labels)
         axes.set_title(name, fontsize=8, pad=3)
         width, height = drawn.scan.extent
         letters = "RLSI" if name.startswith("coronal") else "RLAP"
-        finish_panel(axes, whole_window(drawn.scan), has_marks=height > _FLAT * width, letters=letters)
+        has_marks = not scan.is_plane and height > _FLAT * width
+        finish_panel(axes, whole_window(drawn.scan), has_marks=has_marks, letters=letters)
     sheet.add_title_and_legend("\n".join([title, *lines]), entries, _ENTRIES_PER_LINE)
     save_png(sheet.figure, path, dots_per_inch=110)
 

@@ -123,7 +123,7 @@ def _other_volumes(having: Sequence[CaseFacts], index: int, name: str) -> Iterat
     for case, volume, deviation in zip(having, volumes, far, strict=True):
         if abs(deviation) > _FAR:
             message = (
-                f"{name}: {volume:.3g} ml, {deviation:+.0f} deviations from the median of {np.median(volumes):.3g}"
+                f"{name}: {volume:.3g} ml, {deviation:+.0f} deviations from the median of {np.median(volumes):.3g} ml"
             )
             yield Finding(OTHER_VOLUME, case.case_id, message)
 

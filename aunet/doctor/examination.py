@@ -12,7 +12,7 @@ from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.data.io.volume import Volume, align, check_same_grid, read_channels, read_label
 from aunet.data.preprocessing.image_intensities import measured_intensities
-from aunet.doctor.case_checks import check_image, check_label, check_positions
+from aunet.doctor.case_checks import check_annotations, check_image, check_label, check_positions
 from aunet.doctor.case_facts import (
     CaseFacts,
     content_digest,
@@ -161,5 +161,6 @@ def _checked(case: Case, cohort: Cohort, facts: CaseFacts) -> Iterator[Finding]:
     yield from check_image(case.case_id, facts.intensities, cohort.channel_modalities[0])
     if not case.masks:
         yield from check_label(case, cohort, facts)
+        yield from check_annotations(case, cohort, facts)
     centers = {cohort.labels.names[index]: found.center for index, found in facts.classes.items()}
     yield from check_positions(case.case_id, centers)

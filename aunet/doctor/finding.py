@@ -58,12 +58,13 @@ UPSIDE_DOWN = Kind("axes exchanged", Severity.WARNING, "Look at the picture and 
 SAME_IMAGE = Kind(
     "same image as another case",
     Severity.WARNING,
-    "Keep one of them; they are kept on one side of every split.",
+    "Keep one of them. Copies of a file stay on one side of every split; the same scan stored anew does so only if a"
+    " table of cases names one patient for both.",
 )
 SAME_LABEL = Kind(
     "same label as another case",
     Severity.WARNING,
-    "Was a label map copied to the wrong case? They are kept on one side of every split.",
+    "Was a label map copied to the wrong case? Copies of a file stay on one side of every split.",
 )
 NO_MODALITY = Kind(
     "modality not known", Severity.WARNING, "Set data.modality=ct, mr, pet or picture; without it nothing is trained."
@@ -86,6 +87,11 @@ NO_ROOM = Kind("too little disk", Severity.WARNING, "Free some space, or set dat
 NO_AIR = Kind("no air in a CT", Severity.NOTE, "Fine for a scan cropped inside the body; else look at its window.")
 ABSENT_CLASS = Kind(
     "class absent", Severity.NOTE, "Fine if the organ is missing; if it was not outlined, write null for its class."
+)
+NOT_ANNOTATED = Kind(
+    "marked, but not annotated",
+    Severity.NOTE,
+    "Fine if its outline is incomplete: nothing is learned from it. Else add the class to the column annotated.",
 )
 SAME_PATIENT = Kind("several cases of one patient", Severity.NOTE, "They are kept on one side of every split.")
 OTHER_ORIENTATION = Kind("stored in another orientation", Severity.NOTE, "Nothing to do: they are read as RAS.")
@@ -110,6 +116,7 @@ KINDS = (
     NO_ROOM,
     NO_AIR,
     ABSENT_CLASS,
+    NOT_ANNOTATED,
     SAME_PATIENT,
     OTHER_ORIENTATION,
     REMARK,

@@ -44,7 +44,8 @@ def statistics_tables(statistics: CohortStatistics) -> tuple[PaperTable, PaperTa
         )
     )
     percentiles = ", ".join(f"{percentile:g} %" for percentile in PERCENTILES)
-    notes = [f"Intensities at {percentiles}, medians over the cases: {_numbers(statistics.image_percentiles)}"]
+    medians = _numbers(statistics.image_percentiles)
+    notes = [f"Intensities (HU if CT) at {percentiles}, medians over the cases: {medians}"]
     if statistics.foreground_percentiles is not None:
         notes[0] += f"; of the labelled voxels: {_numbers(statistics.foreground_percentiles)}"
     return (

@@ -59,7 +59,8 @@ def comparison_table(
         _group("Detected (cases)", classes, found, lambda row: "", lambda row: f"{row['detected']}/{row['present']}")
     )
     if any(row["invented"] for of_class in found for row in of_class):
-        groups.append(_group("Invented (cases)", classes, found, lambda row: "", lambda row: str(row["invented"])))
+        title = "False positive (cases)"
+        groups.append(_group(title, classes, found, lambda row: "", lambda row: str(row["invented"])))
     return PaperTable(
         title=f"{data_title(runs)}: mean ± sd over {_common_population(runs)}{mark_of(runs, differences)}",
         columns=("Metric", "Class", "n", *names),
@@ -217,7 +218,8 @@ def _score_notes(forms: Sequence[ScoreForm]) -> tuple[str, ...]:
     notes = notes_on(tuple(dict.fromkeys(form.metric for form in forms)))
     return (
         "n: patients (cases, if they are more) with a value in every run; mean and sd (n - 1) are over the means of"
-        f" these patients, the same for all runs. {DETECTED_NOTE}. Invented: other cases in which it is predicted.",
+        f" these patients, the same for all runs. {DETECTED_NOTE}. False positive: other cases in which the"
+        " class is predicted.",
         f"{notes} {PENALTY}",
     )
 

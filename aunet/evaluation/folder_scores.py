@@ -4,10 +4,15 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from aunet.classes import IGNORED
+from aunet.data.cohort.listed_labels import is_ignore
 from aunet.data.io.dicom_files import holds_dicom
 from aunet.data.io.formats import READABLE
 from aunet.data.io.grid import cover_both
@@ -45,8 +50,8 @@ def match_files(predictions: Path, references: Path) -> dict[str, tuple[Path, Pa
         if names:
             raise UserError(
                 f"{folder}: no label map for {len(names)} of {other}: {shortened(names)}. Files are matched by name;"
-                " rename them, or take out those that are not to be scored. Of a dataset as the reference, data=NAME"
-                " data.root=FOLDER, the predicted cases alone are scored."
+                " rename them, or take out those that are not to be scored. With a dataset as the reference (data=NAME"
+                " data.root=FOLDER), only the predicted cases are scored."
             )
     return {case_id: (predicted[case_id], expected[case_id]) for case_id in sorted(expected)}
 
@@ -61,7 +66,8 @@ def score_pairs(
     """Score (prediction, reference) of each case_id: a row per case and class, as ``label_map_scores.score_values``.
 
     ``values_of_class`` names the classes and their integers; other values raise UserError, or are background if
-    ``is_other_background``. Without it, every value in any of the files is a class, named by its number. Files do not
+    ``is_other_background``. An entry ``ignore`` names the values of the reference that are not scored. Without
+    ``values_of_class``, every value in any of the files is a class, named by its number. Files do not
     name their patients, so each case counts as its own patient.
     """
 
@@ -88,7 +94,11 @@ def label_maps(folder: Path) -> dict[str, Path]:
     Accents of the ids are composed (NFC), and the ending .seg of 3D Slicer is left out if that makes no two ids equal.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give the folder that holds the label maps.")
+        what = "a file, not a folder" if folder.is_file() else "no such folder"
+        raise UserError(
+            f"{folder}: {what}; give the folder that holds the label maps, or a CSV file with the columns prediction"
+            " and reference."
+        )
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     files = [entry for entry in entries if is_image(entry) or (entry.is_dir() and holds_dicom(entry))]
     if not files:
@@ -127,14 +137,35 @@ def _score_files(
             f"case {case_id}: {prediction} or {reference} holds the values [{shortened(sorted(unknown))}], and"
             f" --classes names only {known}. Name them too, or take them as background with --others-are-background."
         )
-    arrays = predicted.array, expected.array
+    classes, is_ignored = _without_ignored(values_of_class, expected)
+    arrays = [
+        volume.array if is_ignored is None else np.where(is_ignored, 0, volume.array)
+        for volume in (predicted, expected)
+    ]
     calibrations = NOT_MEASURED
     if scoring.probabilities is not None:
-        calibrations = measure_calibrations(scoring.probabilities, prediction, values_of_class, expected)
-    scores = score_values(
-        case_id, *arrays, expected.spacing, values_of_class, scoring=scoring, calibrations=calibrations
-    )
+        told = (
+            expected if is_ignored is None else replace(expected, array=np.where(is_ignored, IGNORED, expected.array))
+        )
+        numbers = None if is_ignored is None else classes
+        calibrations = measure_calibrations(scoring.probabilities, prediction, classes, told, numbers)
+    scores = score_values(case_id, *arrays, expected.spacing, classes, scoring=scoring, calibrations=calibrations)
     return scores, scan_diagonal(expected.shape, expected.spacing)
+
+
+def _without_ignored(values_of_class: ClassValues, expected: Volume) -> tuple[ClassValues, NDArray[np.bool_] | None]:
+    """Return the classes without the entry ``ignore``, and where the reference has its values; None without it."""
+    classes = {name: values for name, values in values_of_class.items() if not is_ignore(name)}
+    ignored = [value for name, values in values_of_class.items() if name not in classes for value in values]
+    if not ignored:
+        return classes, None
+    named = {value for values in classes.values() for value in values}
+    if not classes or named & {*ignored, IGNORED}:
+        raise UserError(
+            f"--classes: ignore={'+'.join(map(str, ignored))} needs classes beside it, none of which has one of its"
+            f" values or {IGNORED}. Correct the values."
+        )
+    return classes, np.isin(expected.array, ignored)
 
 
 def _values_in(volume: Volume) -> set[int]:

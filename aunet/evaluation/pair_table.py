@@ -8,10 +8,17 @@ from aunet.data.io.dicom_files import is_folder_of_files
 from aunet.data.io.formats import READABLE
 from aunet.data.io.volume import is_image, stem
 from aunet.data.sources.listed_paths import listed_path, plain_name
-from aunet.data.sources.table_lines import PATIENT, plain_patient, read_lines, tell_unread_patients
+from aunet.data.sources.table_lines import (
+    PATIENT,
+    plain_patient,
+    read_lines,
+    tell_alike_patients,
+    tell_unread_patients,
+)
 from aunet.errors import UserError
 
 _REQUIRED = ("prediction", "reference")
+_REMEDY = "Its first line must be prediction,reference with commas, and case_id and patient if they are known."
 
 
 @dataclass(frozen=True)
@@ -34,8 +41,9 @@ def read_pairs(file: Path) -> PairTable:
         raise UserError(f"{file}: no such file; give a CSV file with the columns {', '.join(_REQUIRED)}.")
     pairs: dict[str, tuple[Path, Path]] = {}
     patients: dict[str, str] = {}
-    lines = read_lines(file, _REQUIRED, "Name them in its first line.", "holds no pair. Write a line per case.")
+    lines = read_lines(file, _REQUIRED, _REMEDY, "holds no pair. Write a line per case.")
     tell_unread_patients(lines[0].row, file)
+    tell_alike_patients((plain_patient(line.row.get(PATIENT, "")) for line in lines), file)
     for line in lines:
         place = f"{file}, line {line.number}"
         prediction, reference = (_label_map(file, place, column, line.row[column]) for column in _REQUIRED)

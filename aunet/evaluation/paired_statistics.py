@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from aunet.evaluation.sign_flip_test import KnownInferences, infer_mean
+from aunet.evaluation.sign_flip_test import FEWEST, KnownInferences, infer_mean
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class PairedDifference:
     ``mean``, its 95 % interval ``low`` to ``high`` and ``p_value`` refer to the mean over patients (see
     ``sign_flip_test``); ``sd`` and ``median`` describe the patients; ``wilcoxon_p_value`` is that of the signed-rank
     test, which tests another quantity. ``cases`` counts the cases included, ``undefined`` those left out. Interval and
-    p are NaN with fewer than 6 patients, sd with fewer than 2, everything with none.
+    both p are NaN with fewer than 6 patients, sd with fewer than 2, everything with none.
     """
 
     mean: float
@@ -65,7 +65,7 @@ def paired_difference(
         low=inference.low,
         high=inference.high,
         p_value=inference.p_value,
-        wilcoxon_p_value=signed_rank_p_value(means),
+        wilcoxon_p_value=signed_rank_p_value(means) if len(means) >= FEWEST else math.nan,
         patients=len(means),
         cases=int(is_defined.sum()),
         undefined=int((~is_defined).sum()),

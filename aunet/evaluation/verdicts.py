@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 
+from aunet.evaluation.arm_tables import p_text
 from aunet.evaluation.effects import EffectRow, effect_rows
 from aunet.messages import counted
 from aunet.metrics.registry import METRIC_OF
@@ -49,9 +50,10 @@ def _conclusion(row: EffectRow) -> str:
         return "too few patients for a test"
     is_shown, p_value = row["holm_p_value"] < LEVEL, row["holm_p_value"]
     direction = "higher" if row["mean"] > 0 else "lower"
-    told = f"{direction} (corrected p {p_value:.3f})" if is_shown else "no difference shown"
+    told = f"{direction} (corrected p {p_text(p_value)})" if is_shown else "no difference shown"
     if not is_shown and row["p_value"] < LEVEL:
-        told += f" after the correction for the {row['family']} rows (p {row['p_value']:.3f}, corrected {p_value:.3f})"
+        values = f"p {p_text(row['p_value'])}, corrected {p_text(p_value)}"
+        told += f" after the correction for the {row['family']} rows ({values})"
     if row["equivalence_p_value"] < LEVEL:
         told += f"; equivalent within {row['margin']:g}"
     elif not is_shown and not math.isnan(row["equivalence_p_value"]):

@@ -5,22 +5,25 @@ import os
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from aunet.data.cohort.case import Case
-from aunet.data.io.dicom_files import dicom_scans_in, is_folder_of_files, series_of_path
-from aunet.data.io.formats import DICOM, READABLE, format_of_name, is_scan
-from aunet.data.io.nifti import header_of
+from aunet.data.io.dicom_files import dicom_scans_in, is_dicom, is_folder_of_files, series_of_path
+from aunet.data.io.dicom_slices import read_dicom_file
+from aunet.data.io.formats import DICOM, READABLE, format_of_name, header_of_scan, is_scan
 from aunet.data.io.pictures import is_picture
 from aunet.data.io.volume import is_image, label_suffix, stem
 from aunet.errors import UserError
 from aunet.inference.output_format import OutputFormat
-from aunet.messages import counted, shortened
+from aunet.messages import alike_but_for_case, counted, shortened
 
 _log = logging.getLogger(__name__)
 # Bytes: file systems allow 255, of which a temporary prefix takes 10.
 _LONGEST_NAME = 240
+_LISTS = (".txt", ".csv", ".tsv", ".lst")
+_FILES_LOOKED_AT = 5  # beside a slice, to see whether the others of its series are there
 Read = TypeVar("Read")
 
 
@@ -84,6 +87,8 @@ def scan_files(
         )
         for scan in scans.values()
     ]
+    _tell_single_slices(list(scans.values()))
+    _tell_alike_names(files)
     return _checked(files, output, is_overwriting)
 
 
@@ -125,7 +130,12 @@ def read_ahead(read: Callable[[ScanFile], Read], files: Sequence[ScanFile]) -> G
 
 
 def _scans_at(path: Path) -> list[Path]:
-    path = header_of(path)
+    path = header_of_scan(path)
+    if path.is_file() and path.suffix.lower() in _LISTS:
+        raise UserError(
+            f"{path}: a list, not a scan. Give the paths in it, one a line, on standard input: aunet predict RUN - <"
+            f" {path.name}; a table of cases is a dataset: data=folder data.root={path.name}."
+        )
     if path.is_file() or (is_folder_of_files(path) and not path.is_dir()):
         return [path]
     if not path.is_dir():
@@ -144,6 +154,42 @@ def _scans_at(path: Path) -> list[Path]:
             f"{path}: the folder holds no file of a known format ({READABLE}){found}. Give the folder of the scans."
         )
     return scans
+
+
+def _tell_single_slices(scans: Sequence[Path]) -> None:
+    """Log a warning for each series of which slices are given as files, as by IM*.dcm: each becomes a scan."""
+    slices: dict[tuple[Path, str], list[Path]] = {}
+    for scan in scans:
+        if (series := _series_of_slice(scan)) is not None:
+            slices.setdefault((scan.parent, series), []).append(scan)
+    for (folder, series), given in slices.items():
+        beside = islice((file for file in sorted(folder.iterdir()) if file not in given), _FILES_LOOKED_AT)
+        if len(given) > 1 or any(_series_of_slice(file) == series for file in beside):
+            _log.warning(
+                "%s: %s of one series given as files, and each becomes a scan of one slice. To label the series as one"
+                " scan, give its folder: %s.",
+                *(given[0], counted(len(given), "slice"), folder),
+            )
+
+
+def _series_of_slice(path: Path) -> str | None:
+    """Return the series of a DICOM file of one slice; None for anything else, also for a file that is damaged."""
+    try:
+        if not path.is_file() or format_of_name(path) not in (DICOM, None) or not is_dicom(path):
+            return None
+        file = read_dicom_file(path)
+    except UserError:
+        return None
+    return file.series if len(file.slices) == 1 else None
+
+
+def _tell_alike_names(files: Sequence[ScanFile]) -> None:
+    for names in alike_but_for_case(file.name for file in files):
+        _log.warning(
+            "The label maps %s differ only in upper and lower case. Windows and macOS take them for one, so one would"
+            " replace the other there; predict them into two folders.",
+            shortened(names),
+        )
 
 
 def _name(scan: Path) -> str:

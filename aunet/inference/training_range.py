@@ -41,23 +41,25 @@ class TrainingRange:
         return cls(tuple(modalities), tuple((float(low), float(high)) for low, high in found))
 
     def warn(self, channels: Sequence[Volume]) -> None:
-        """Log a warning for each axis whose spacing, and each channel whose modality, lies beyond the range."""
+        """Log a warning if the spacing, and one for each channel whose modality, lies beyond the range."""
         scan = channels[0]
-        order = np.argsort(io_orientation(scan.affine)[:, 0])
-        spacing = np.array(scan.spacing)[order].tolist()
-        for axis, side, (low, high) in zip(_AXES, spacing, self.spacing, strict=False):
-            if not low * (1 - _TOLERANCE) <= side <= high * (1 + _TOLERANCE):
-                seen = f"{low:g} to {high:g}" if high > low else f"{low:g}"
-                _log.warning(
-                    "%s: its voxels are %.3g mm apart %s; the training scans had %s mm. Expect a worse label map.",
-                    *(scan.name, side, axis, seen),
-                )
+        if beyond := self._axes_beyond(scan):
+            _log.warning("%s: the spacing of its voxels is %s. Expect a worse label map.", scan.name, ", ".join(beyond))
         for channel, modality in zip(channels, self.modalities, strict=False):
             if found := _contradiction(channel, modality):
                 _log.warning(
                     "%s: %s; the run was trained on %s. Expect a label map without meaning.",
                     *(channel.name, found, modality),
                 )
+
+    def _axes_beyond(self, scan: Volume) -> list[str]:
+        order = np.argsort(io_orientation(scan.affine)[:, 0])
+        spacing = np.array(scan.spacing)[order].tolist()
+        return [
+            f"{side:.3g} mm {axis} (training: {f'{low:g} to {high:g}' if high > low else f'{low:g}'} mm)"
+            for axis, side, (low, high) in zip(_AXES, spacing, self.spacing, strict=False)
+            if not low * (1 - _TOLERANCE) <= side <= high * (1 + _TOLERANCE)
+        ]
 
 
 def _contradiction(channel: Volume, modality: str) -> str | None:

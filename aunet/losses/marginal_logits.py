@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from aunet.classes import IGNORED
 from aunet.targets import IMPOSSIBLE
 
 
@@ -31,3 +32,19 @@ def marginal_logits(logits: Tensor, annotated: Tensor) -> Tensor:
     hidden = foreground.masked_fill(~is_hidden, -torch.inf)
     merged = torch.cat([background, hidden], dim=1).logsumexp(dim=1, keepdim=True)
     return torch.cat([merged, foreground.masked_fill(is_hidden, IMPOSSIBLE)], dim=1)
+
+
+def annotated_label(label: Tensor, annotated: Tensor) -> Tensor:
+    """Return the label with voxels of classes that its case does not annotate as background, where they may lie.
+
+    Label maps often mark a class that nobody completed in their case. ``marginal_logits`` makes it impossible, so its
+    voxels would dominate the loss.
+
+    Args:
+        label: (B, 1, *spatial) integers, at most 255; voxels without reference (``IGNORED``) stay.
+        annotated: (B, K) boolean.
+    """
+    is_known = torch.ones(len(annotated), IGNORED + 1, dtype=torch.bool, device=annotated.device)
+    is_known[:, : annotated.shape[1]] = annotated
+    is_marked = is_known.gather(1, label.flatten(1).long()).reshape(label.shape)
+    return label.masked_fill(~is_marked, 0)

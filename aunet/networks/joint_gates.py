@@ -114,7 +114,9 @@ class _GatedRows(Function):
         for number, coefficient in enumerate(coefficients.split(1, dim=1)):
             part = slice(number * width, (number + 1) * width)
             of_product = torch.addmm(constant[part], both, linear[:, part])
-            torch.mm(torch.mul(of_product, skip, out=summands), ones, out=of_coefficients[:, number : number + 1])
+            torch.mul(of_product, skip, out=summands)
+            # assigned: with out=, torch 2.8 leaves half of a bf16 column as it was
+            of_coefficients[:, number : number + 1] = summands @ ones
             of_skip = of_skip.addcmul_(of_product, coefficient) if number else of_product.mul_(coefficient)
         return of_skip, of_coefficients, None, *of_weights
 

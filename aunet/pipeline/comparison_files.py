@@ -124,6 +124,11 @@ def write_comparison(
     if results.paired is not None:
         frames["paired_differences.csv"] = results.paired
     _write(folder, frames, tables, sentences)
+    console = table_console()
+    for of_table in tables:
+        console.print(of_table, "")
+    for sentence in sentences:
+        console.print(sentence, soft_wrap=True, markup=False)
     figures = dict[Path, str]()
     if options.has_figures:
         from aunet.pipeline.comparison_pictures import write_figures  # loads matplotlib
@@ -132,11 +137,6 @@ def write_comparison(
     title = f"Comparison of {', '.join(names)}"
     shown_runs = _runs_to_show(arms) if options.has_figures else {}
     write_comparison_report(folder / REPORT, title, sentences, tables, figures, shown_runs)
-    console = table_console()
-    for of_table in tables:
-        console.print(of_table, "")
-    for sentence in sentences:
-        console.print(sentence, soft_wrap=True, markup=False)
     console.print(f"Comparison written to {folder}", soft_wrap=True, markup=False)
 
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from aunet.build.data import build_splits, describe_cohort, fill_in_facts
 from aunet.build.inferer import build_inferer
-from aunet.build.model import build_network, choose_hardware, training_device
+from aunet.build.model import choose_hardware, training_device
+from aunet.build.network import build_network
 from aunet.build.task import build_augmentation, build_task
 from aunet.build.trainer import build_clock, build_forecast
 from aunet.config.draft import Draft

@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import nn
 
 from aunet.build.data import build_cohort
-from aunet.build.model import build_network, load_run
+from aunet.build.model import load_run
+from aunet.build.network import build_network
 from aunet.config.draft import load_draft, load_run_config
 from aunet.config.schema import RunConfig
 from aunet.config.trust import NETWORK_ALONE, SOURCE_ALONE

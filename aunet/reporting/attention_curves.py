@@ -80,7 +80,8 @@ def _set_scale(axes: Axes, series: Sequence[Series], quantity: Quantity) -> None
     if quantity.neutral is not None:
         axes.axhline(quantity.neutral, color=QUIET, linewidth=0.8, linestyle=":")
     is_small = quantity.neutral is None and max(np.nanmax(line.values, initial=0.0) for line in series) < _SMALL
-    axes.set_ylim(0.0, 1.0 if quantity.is_share and not is_small else None)
+    # Values that hardly vary leave no margin below the top, which would cut their dots in half.
+    axes.set_ylim(0.0, 1.0 if quantity.is_share and not is_small else 1.05 * axes.get_ylim()[1])
 
 
 def _mean(values: NDArray[np.floating]) -> float:

@@ -53,7 +53,7 @@ class RunAnswers:
             ("Model", f"{self._fact('model')}, {self._fact('parameters')} parameters"),
             ("Initial weights", self._start()),
             ("Training", self._training()),
-            ("Choice of the final model", f"best validation Dice: epoch {self._fact('best_epoch')}"),
+            ("Choice of the final model", f"best validation Dice: epoch {self._fact('best_epoch')}, counted from 0"),
             ("Software", self._named("versions")),
             ("Hardware", self._hardware()),
             ("Code", self._code()),

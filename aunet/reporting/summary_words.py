@@ -21,16 +21,17 @@ def summarise_in_words(run: RunFolder) -> list[str]:
 
 def _test_sentences(run: RunFolder, scores: pd.DataFrame) -> list[str]:
     means = case_means(scores)
-    classes = ", ".join(
+    classes = [
         f"{name} {mean_and_sd_of(entry['dice'], 'dice')}"
         for name, entry in summary_as_mapping(summarise(scores)).items()
-    )
+    ]
     kind = "synthetic (phantom) test scans" if run.facts.get("is_phantom") else "test scans"
-    words = [f"Dice on the {kind}, mean ± sd over {count_cases(scores)}: {classes}."]
+    words = [f"Dice on the {kind}, mean ± sd over {count_cases(scores)}: {', '.join(classes)}."]
     if len(means) > 1:
         ranked = list(means.items())
         (worst, low), (best, high) = ranked[0], ranked[-1]
-        words.append(f"The mean over the classes ranges from {low:.3f} ({worst}) to {high:.3f} ({best}).")
+        of_case = "Dice" if len(classes) == 1 else "The mean over the classes"
+        words.append(f"{of_case} ranges from {low:.3f} ({worst}) to {high:.3f} ({best}).")
     return [*words, "These numbers are of one training: compare models over several seeds (aunet compare)."]
 
 
@@ -43,7 +44,7 @@ def _epoch_sentences(run: RunFolder) -> list[str]:
     if isnan(dice):
         return []
     late = " The last one was the best, so a longer training may help." if best == last else ""
-    return [f"The best validation Dice, {dice:.3f}, was reached after {best + 1} of {last + 1} epochs.{late}"]
+    return [f"The best validation Dice, {dice:.3f}, is that of epoch {best} ({best + 1} of {last + 1}).{late}"]
 
 
 def _attention_sentences(run: RunFolder) -> list[str]:

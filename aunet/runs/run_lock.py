@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aunet.errors import UserError
@@ -36,7 +36,11 @@ def locked_folder(folder: Path) -> Generator[None]:
         file.truncate(0)
         json.dump({"host": socket.gethostname(), "process": os.getpid()}, file)
         file.flush()
-        yield
+        try:
+            yield
+        except BaseException:
+            _remove_if_unused(folder)
+            raise
 
 
 def check_unlocked(folder: Path) -> None:
@@ -77,6 +81,14 @@ def _is_taken_over(descriptor: int, folder: Path) -> bool:
             )
             return True
     return False
+
+
+def _remove_if_unused(folder: Path) -> None:
+    """Remove ``folder`` if it holds the lock alone, so that a start that was refused leaves no empty run behind."""
+    with suppress(OSError):
+        if list(folder.iterdir()) == [RunFolder(folder).lock]:
+            RunFolder(folder).lock.unlink()
+            folder.rmdir()
 
 
 def _remove_remainders(folder: Path) -> None:

@@ -82,7 +82,10 @@ class ClusterQueue:
             executor = submitit.AutoExecutor(self._folder, cluster, slurm_max_num_timeout=_MOST_TIMEOUTS)
             executor.update_parameters(**parameters)
         except (RuntimeError, ValueError, NameError, AssertionError) as error:
-            raise UserError(f"hydra.launcher: {' '.join(str(error).split())}") from error
+            raise UserError(
+                f"hydra.launcher: {' '.join(str(error).split())}. Outside a cluster, hydra.launcher.cluster=local tries"
+                " the same on one machine."
+            ) from error
         return executor
 
     def _callable(self, job: Job) -> ClusterJob:

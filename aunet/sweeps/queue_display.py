@@ -43,7 +43,7 @@ class QueueDisplay:
     def tell_start(self, job: Job) -> None:
         """Print that a job starts, and the path of its log."""
         state = job.state
-        again = f"continues after epoch {len(state.validation_dice)}" if state.validation_dice else "starts again"
+        again = f"continues with epoch {len(state.validation_dice)}" if state.validation_dice else "starts again"
         verb = "starts" if state.status == "waiting" else again
         self.tell(f"{job.name} {verb}; log: {log_of(job)}")
 

@@ -21,7 +21,7 @@ from aunet.inference.coefficients import LevelCoefficients
 from aunet.inference.inferers import Inferer
 from aunet.inference.sliding_window import VolumePrediction, predict_volume
 from aunet.losses.ignored_voxels import hide_ignored, without_ignored
-from aunet.losses.marginal_logits import marginal_logits
+from aunet.losses.marginal_logits import annotated_label, marginal_logits
 from aunet.losses.protocols import is_over_batch
 from aunet.networks.layers import channels_last, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
@@ -281,6 +281,7 @@ class SegmentationTask(LightningModule):
         levels, label = problem.levels, problem.label
         if problem.annotated is not None:
             levels = [marginal_logits(level, problem.annotated) for level in levels]
+            label = annotated_label(label, problem.annotated)
         if (label == IGNORED).any():
             levels, label = [hide_ignored(level, label) for level in levels], without_ignored(label)
         if self._is_loss_of_batch:

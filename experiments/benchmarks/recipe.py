@@ -24,7 +24,8 @@ from torch import nn  # noqa: E402
 
 from aunet.build.data import build_cohort, build_splits, fill_in_facts  # noqa: E402
 from aunet.build.inferer import build_inferer  # noqa: E402
-from aunet.build.model import build_network, choose_hardware  # noqa: E402
+from aunet.build.model import choose_hardware  # noqa: E402
+from aunet.build.network import build_network  # noqa: E402
 from aunet.build.preprocessing import fill_in_intensities  # noqa: E402
 from aunet.build.task import build_data, build_schedule  # noqa: E402
 from aunet.config.draft import compose_draft  # noqa: E402

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from aunet.build.data import build_object
+from aunet.build.objects import build_object
 from aunet.data.sources import folder
 from aunet.errors import UserError
 

@@ -14,7 +14,8 @@ import torch
 
 import aunet
 from aunet.build.inferer import build_inferer
-from aunet.build.model import build_network, build_region, load_checkpoint_weights
+from aunet.build.model import build_region
+from aunet.build.network import build_network, load_checkpoint_weights
 from aunet.build.store import keep_region
 from aunet.commands.main import main
 from aunet.config.composition import compose_config, resolve_config

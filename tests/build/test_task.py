@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from aunet.build.model import build_network
+from aunet.build.network import build_network
 from aunet.build.task import (
     build_loss,
     build_optimizer_factory,

@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,11 @@ def networks(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Run folders whose network was asked for: each is one convolution of two channels."""
     loaded: list[Path] = []
 
-    def load_run(folder: Path, trusted_modules: Sequence[str]) -> SimpleNamespace:
+    def load_network(folder: Path, trusted_modules: Sequence[str]) -> nn.Module:
         loaded.append(folder)
-        return SimpleNamespace(network=nn.Conv3d(2, 3, 1))
+        return nn.Conv3d(2, 3, 1)
 
-    monkeypatch.setattr("aunet.build.model.load_run", load_run)
+    monkeypatch.setattr("aunet.build.network.load_network", load_network)
     monkeypatch.setattr("aunet.config.draft.load_draft", read_draft)
     return loaded
 

@@ -13,7 +13,7 @@ from scans import ball_and_box, write_msd_task, write_nifti
 
 from aunet.build.data import build_cohort, describe_cohort, fill_in_facts
 from aunet.build.inferer import build_inferer
-from aunet.build.model import build_network
+from aunet.build.network import build_network
 from aunet.commands.main import main
 from aunet.config.draft import compose_draft
 from aunet.config.words import quote

@@ -360,4 +360,4 @@ def test_a_scan_beyond_the_range_of_the_training_is_reported_with_both_values(
     order = np.argsort(nibabel.io_orientation(nibabel.load(path).affine)[:, 0])
     assert predict(path, "--output", tmp_path / "out") == 0
     [warning] = manifest_of(tmp_path / "out")["scans"]["oblique"]["warnings"]  # type: ignore[misc]
-    assert f"its voxels are {spacing[order][2]:.3g} mm apart feet-head; the training scans had 7 to 8 mm" in warning
+    assert f"the spacing of its voxels is {spacing[order][2]:.3g} mm feet-head (training: 7 to 8 mm)" in warning

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from aunet.build.data import build_cohort, fill_in_facts
-from aunet.build.model import build_network
+from aunet.build.network import build_network
 from aunet.commands.main import main
 from aunet.config.draft import compose_draft, write_run_config
 from aunet.pipeline import probe_picture

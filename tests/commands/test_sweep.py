@@ -3,7 +3,6 @@
 import json
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -55,7 +54,7 @@ def study_without_a_fold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setattr("aunet.commands.sweep.plan_sweep", lambda overrides: plan)
     monkeypatch.setattr("aunet.commands.sweep.write_plan", lambda plan: None)
     monkeypatch.setattr("aunet.commands.sweep.run_jobs_here", lambda jobs, at_once: None)
-    monkeypatch.setattr("aunet.build.model.load_run", lambda folder, trusted_modules: SimpleNamespace(network=ONE))
+    monkeypatch.setattr("aunet.build.network.load_network", lambda folder, trusted_modules: ONE)
     monkeypatch.setattr("aunet.config.draft.load_draft", read_draft)
     return tmp_path
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from aunet.build.model import build_network
+from aunet.build.network import build_network
 from aunet.commands.main import main
 from aunet.config.composition import compose_config, resolve_config, split_sweep
 from aunet.config.draft import load_run_config

@@ -8,7 +8,7 @@ import yaml
 
 import aunet
 import aunet.data
-from aunet.build.data import build_object
+from aunet.build.objects import build_object
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.draft import compose_draft, load_draft
 from aunet.config.history import FORMER_NAMES, present_name

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aunet.build.model import build_network
+from aunet.build.network import build_network
 from aunet.config.composition import compose_config, resolve_config
 from tests.docs.pages import blocks_of, write_files
 

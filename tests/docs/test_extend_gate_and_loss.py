@@ -12,7 +12,7 @@ import torch
 from hydra.utils import instantiate
 from torch.nn import functional
 
-from aunet.build.model import build_network
+from aunet.build.network import build_network
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.schema import RunConfig
 

@@ -8,6 +8,7 @@ from matplotlib.image import imread
 from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from aunet.classes import Labels
+from aunet.doctor import case_picture as picture
 from aunet.doctor.case_picture import NO_CLASS, case_picture, on_grid_of
 
 LABELS = Labels(("background", "organ"))
@@ -49,6 +50,15 @@ def test_a_volume_has_two_axial_panels_and_a_coronal_one_and_an_image_no_coronal
     height, width = imread(path).shape[:2]
     assert width == pytest.approx(110 * (0.1 + 2.6 * num_panels + 0.05 * (num_panels - 1)), abs=2)
     assert height > 110 * 2.6
+
+
+@pytest.mark.parametrize("depth", [1, 20])
+def test_only_volumes_have_sides_and_a_scale(depth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marked: list[bool] = []
+    monkeypatch.setattr(picture, "finish_panel", lambda *_, has_marks, letters: marked.append(has_marks))
+    image, label = np.zeros((20, 20, depth), np.float32), np.ones((20, 20, depth), np.uint8)
+    case_picture((image, np.eye(4)), (label, np.eye(4)), LABELS, tmp_path / "a.png", title="case", remarks=[])
+    assert set(marked) == {depth > 1}
 
 
 def test_a_value_without_a_class_is_drawn_in_a_colour_of_its_own(tmp_path: Path) -> None:

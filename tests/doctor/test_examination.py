@@ -226,6 +226,21 @@ def test_several_cases_of_a_patient_are_reported(tmp_path: Path) -> None:
     assert examination.findings[0].kind.severity is Severity.NOTE
 
 
+def test_annotations_that_the_label_map_contradicts_are_a_note(tmp_path: Path) -> None:
+    cases = abdomens(2)
+    write_abdomens(tmp_path, cases)
+    rows = [f"case_{i},images/case_{i}.nii.gz,labels/case_{i}.nii.gz,{told}" for i, told in enumerate(("", "spleen"))]
+    (tmp_path / "cases.csv").write_text("case_id,image,label,annotated\n" + "\n".join(rows) + "\n")
+    findings = [finding for finding in examined(tmp_path / "cases.csv").findings if "liver" in finding.message]
+    assert [(finding.case_id, finding.kind.name, finding.message) for finding in findings] == [
+        (
+            "case_1",
+            "marked, but not annotated",
+            f"{(cases['case_1'].label == 2).sum():,} voxels of liver, which the case does not annotate",
+        )
+    ]
+
+
 def test_measured_values_are_those_that_were_drawn(tmp_path: Path) -> None:
     cases = abdomens(1)
     [facts] = examined(write_abdomens(tmp_path, cases)).facts

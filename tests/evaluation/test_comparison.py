@@ -16,7 +16,7 @@ from aunet.evaluation.compared_run import ComparedRun, Training
 from aunet.evaluation.comparison import TRAINING_CASES_NOTE, comparison_table, mark_of, run_notes, settings_table
 from aunet.evaluation.comparison_scores import comparison_rows, differences_to_first, score_forms
 from aunet.evaluation.effects import effects
-from aunet.evaluation.setting_differences import setting_differences
+from aunet.evaluation.setting_differences import SettingDifference, setting_differences
 from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
 
 # The first run leaves the last case undefined.
@@ -101,12 +101,12 @@ def test_a_model_that_misses_organs_does_not_get_the_better_distance() -> None:
     assert rows_titled(differences, "ASSD, penalised (mm)")[0][1] == "+25.00"
 
 
-def test_invented_organs_are_counted_if_there_are_any() -> None:
+def test_false_positive_organs_are_counted_if_there_are_any() -> None:
     inventing = case_scores([0.0, 0.7, 0.8], reference_ml=[0.0, 1, 1, 1, 1, 1])
     silent = inventing.assign(predicted_ml=inventing["reference_ml"])
 
-    assert rows_titled(table_of(runs(inventing, silent)), "Invented (cases)")[0][2:] == ("1", "0")
-    assert not any("Invented" in group[0][0] for group in table_of(runs()).groups)
+    assert rows_titled(table_of(runs(inventing, silent)), "False positive (cases)")[0][2:] == ("1", "0")
+    assert not any("False positive" in group[0][0] for group in table_of(runs()).groups)
 
 
 def test_slices_are_averaged_per_patient_first() -> None:
@@ -260,6 +260,12 @@ def test_every_number_is_in_a_row_of_run_metric_form_and_class() -> None:
     assert (found["present"], found["detected"], found["invented"]) == (3, 2, 0)
 
 
+def test_a_long_setting_is_shortened_to_60_characters() -> None:
+    values = ("x" * 60, "x" * 61)
+    table = settings_table(runs(), [SettingDifference("data.root", "data", values, is_refused=False)])
+    assert table.groups[0][0][2:] == ("x" * 60, "x" * 59 + "…")
+
+
 def test_differences_are_of_every_run_to_the_first() -> None:
     compared = [*runs(), replace(runs()[1], name="third")]
 
@@ -269,7 +275,8 @@ def test_differences_are_of_every_run_to_the_first() -> None:
         ("unet", "attention"),
         ("unet", "third"),
     }
-    of_pancreas = differences.set_index(["run", "metric", "class"]).loc[("attention", "dice", "pancreas")]
+    rows = differences.set_index(["run", "metric", "form", "class"])
+    of_pancreas = rows.loc[("attention", "dice", "common cases", "pancreas")]
     assert of_pancreas["mean"] == pytest.approx(0.15)
     assert (of_pancreas["patients"], of_pancreas["undefined"]) == (2, 1)
 

@@ -204,3 +204,31 @@ def test_predictions_in_another_axis_order_or_format_are_scored_alike(axes: str,
         write_label(tmp_path / folder / "a.nii.gz", label, affine)
     same, turned = (score_pairs(match_files(tmp_path / name, tmp_path / "ref")) for name in ("same", "turned"))
     pd.testing.assert_frame_equal(same, turned)
+
+
+def test_annotations_without_reference_are_not_scored_in_folders_either(tmp_path: Path) -> None:
+    prediction, reference = random_label(0), random_label(1)
+    outside = np.random.default_rng(2).random(reference.shape) < 0.3
+    marked, known = np.where(outside, 9, reference).astype(np.uint8), {**CLASSES, "ignore": (9,)}
+    found = scored(tmp_path, prediction, marked, values_of_class=known)
+    assert list(found["class"]) == list(CLASSES)
+    for name, (value,) in CLASSES.items():
+        inside = (prediction == value) & ~outside, (reference == value) & ~outside
+        expected = 2 * (inside[0] & inside[1]).sum() / (inside[0].sum() + inside[1].sum())
+        assert found.loc[found["class"] == name, "dice"].item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    "classes", [{"ignore": (1,)}, {"spleen": (2,), "ignore": (2, 9)}, {"a": (255,), "ignore": (1,)}]
+)
+def test_annotations_ignored_and_scored_at_once_are_refused(
+    classes: dict[str, tuple[int, ...]], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"--classes: ignore=.*needs classes beside it"):
+        scored(tmp_path, random_label(0), random_label(1), values_of_class=classes, is_other_background=True)
+
+
+def test_a_file_in_place_of_a_folder_is_named_with_the_table_to_give(tmp_path: Path) -> None:
+    here, there = folders(tmp_path, {"a.nii.gz": random_label(0)}, {"a.nii.gz": random_label(1)})
+    with pytest.raises(UserError, match=r"a\.nii\.gz: a file, not a folder; .*a CSV file with the columns prediction"):
+        match_files(here / "a.nii.gz", there)

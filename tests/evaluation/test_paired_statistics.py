@@ -101,6 +101,14 @@ def test_runs_that_score_alike_differ_by_nothing() -> None:
     assert result.wilcoxon_p_value == 1
 
 
+def test_neither_test_judges_fewer_than_six_patients() -> None:
+    five, six = (paired_difference(np.zeros(count), np.linspace(0.1, 0.2, count)) for count in (5, 6))
+
+    assert math.isnan(five.p_value)
+    assert math.isnan(five.wilcoxon_p_value)
+    assert six.p_value == six.wilcoxon_p_value == pytest.approx(2 / 2**6)
+
+
 def test_one_pair_has_a_mean_alone_and_no_pair_has_nothing() -> None:
     one, none = paired_difference([0.5], [0.6]), paired_difference([math.nan], [0.6])
 

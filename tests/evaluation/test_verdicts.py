@@ -31,6 +31,7 @@ def verdict(**changes: Any) -> str:
         ({"equivalence_p_value": 0.04}, "higher (corrected p 0.020); equivalent within 0.02."),
         ({"equivalence_p_value": 0.05}, "higher (corrected p 0.020)."),
         ({"p_value": 0.6, "holm_p_value": 0.6, "equivalence_p_value": 0.05}, "no difference shown; equivalence within"),
+        ({"p_value": 1e-5, "holm_p_value": 2e-5}, "higher (corrected p < 0.001)."),
         ({"p_value": NAN, "holm_p_value": NAN}, "too few patients for a test."),
         ({"speaks_of_models": False}, "higher (corrected p 0.020); this speaks of two trainings, not of two models."),
     ],

@@ -85,7 +85,7 @@ def test_all_inputs_that_are_not_there_are_named_a_line_each(tmp_path: Path) -> 
 
 
 def test_a_folder_without_scans_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="empty: the folder holds no file of a known format"):
+    with pytest.raises(UserError, match=r"empty: the folder holds no file of a known format \(.*\)\. Give the folder"):
         scan_files([touch(tmp_path / "empty", "readme.txt")], tmp_path / "out")
 
 
@@ -199,3 +199,41 @@ def test_an_error_of_reading_belongs_to_its_scan_alone() -> None:
     files = [ScanFile(Path(name), Path("out") / name) for name in ("good", "bad", "last")]
     errors = [channels.exception() for _, channels in read_ahead(read, files)]
     assert [str(error) for error in errors] == ["None", "bad: truncated", "None"]
+
+
+def test_several_series_given_slice_by_slice_are_named_with_the_folder_to_give(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    series, lone = write_slices(tmp_path / "series"), write_slices(tmp_path / "lone")
+    (lone / "IM0001.dcm").unlink()
+    touch(lone, "0.dcm", "notes.txt")
+    assert len(scan_files(sorted(series.iterdir()), tmp_path / "out")) == 2
+    assert "IM0000.dcm: 2 slices of one series given as files" in caplog.text
+    caplog.clear()
+    scan_files([series / "IM0001.dcm", lone / "IM0000.dcm", lone / "0.dcm", series], tmp_path / "out")
+    (record,) = caplog.records
+    assert "IM0001.dcm: 1 slice of one series" in record.getMessage()
+    assert f"give its folder: {series}" in record.getMessage()
+
+
+def test_names_that_differ_only_in_case_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = touch(tmp_path, "a.nii.gz", "A.nii.gz", "b.nii.gz")
+    assert len(scan_files([folder], tmp_path / "out")) == 3
+    assert "The label maps A, a differ only in upper and lower case" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["list.txt", "cases.CSV"])
+def test_tables_and_lists_given_as_scans_are_refused_with_how_to_give_them(name: str, tmp_path: Path) -> None:
+    touch(tmp_path, name, "a.nii.gz")
+    with pytest.raises(UserError, match=rf"{name}: a list, not a scan.*RUN - < {name};.*data=folder data\.root={name}"):
+        scan_files([tmp_path / name], tmp_path / "out")
+    files = scan_files([tmp_path / "a.nii.gz", tmp_path / name], tmp_path / "out")
+    assert [bool(file.fault) for file in files] == [False, True]
+
+
+@pytest.mark.parametrize(("header", "voxels"), [("a.mhd", "a.raw"), ("a.nhdr", "a.raw.gz"), ("a.hdr", "a.img")])
+def test_formats_of_two_files_given_with_both_are_one_scan(header: str, voxels: str, tmp_path: Path) -> None:
+    touch(tmp_path, voxels)
+    (tmp_path / header).write_text(f"data file: {voxels}\nElementDataFile = {voxels}\n")
+    files = scan_files([tmp_path / voxels, tmp_path / header], tmp_path / "out")
+    assert [file.scan for file in files] == [tmp_path / header]

@@ -56,6 +56,7 @@ def test_probabilities_are_the_softmax_of_the_resampled_logits_and_the_label_map
     one, volume = predictor(spacing=spacing), noisy_scan(GEOMETRIES[geometry])
     found = one.predict_volume([volume], ALL)
     assert found.probabilities is not None
+    assert found.probabilities.dtype == np.float32
     assert np.allclose(found.probabilities, probabilities_of(one, volume), atol=1e-5)
     assert np.array_equal(found.label, one.predict_volume([volume]).label)
     chosen = np.take_along_axis(found.probabilities, found.label[None].astype(int), axis=0)[0]

@@ -39,8 +39,8 @@ def test_each_axis_beyond_the_spacing_of_the_training_is_named(
     ranges: list[list[float]], axes: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     found = messages({"training_range": {"spacing_mm": ranges}}, "ct", body(), caplog)
-    assert len(found) == len(axes)
-    assert all(f"mm apart {axis}; the training scans had" in text for axis, text in zip(axes, found, strict=True))
+    assert len(found) == min(1, len(axes))
+    assert all(f"mm {axis} (training: " in text for text in found for axis in axes)
 
 
 def test_a_run_that_recorded_no_range_is_silent(caplog: pytest.LogCaptureFixture) -> None:
@@ -75,8 +75,8 @@ def test_a_warning_names_the_spacing_of_the_scan_and_that_of_the_training(caplog
     scan = Volume(body().astype(np.float32), SPACING)
     ranges = TrainingRange(("ct",), ((2.5, 4.0), (1.0, 1.0), (5.0, 5.0)))
     assert warned(ranges, scan, caplog=caplog) == [
-        "its voxels are 2 mm apart right-left; the training scans had 2.5 to 4 mm. Expect a worse label map.",
-        "its voxels are 3 mm apart back-front; the training scans had 1 mm. Expect a worse label map.",
+        "the spacing of its voxels is 2 mm right-left (training: 2.5 to 4 mm), 3 mm back-front (training: 1 mm)."
+        " Expect a worse label map."
     ]
 
 
@@ -86,8 +86,8 @@ def test_the_axes_are_those_of_the_patient_however_they_are_stored(caplog: pytes
     scan = Volume(body().astype(np.float32), stored)
     assert not warned(TrainingRange(("ct",), ((2, 2), (3, 3), (5, 5))), scan, caplog=caplog)
     assert [
-        text.split(";")[0] for text in warned(TrainingRange(("ct",), ((2, 2), (3, 3), (9, 9))), scan, caplog=caplog)
-    ] == ["its voxels are 5 mm apart feet-head"]
+        text.split(" (")[0] for text in warned(TrainingRange(("ct",), ((2, 2), (3, 3), (9, 9))), scan, caplog=caplog)
+    ] == ["the spacing of its voxels is 5 mm feet-head"]
 
 
 def test_each_channel_is_held_against_its_own_modality(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,8 @@ import torch
 from monai.losses.dice import DiceCELoss
 from torch import Tensor
 
-from aunet.losses.marginal_logits import marginal_logits
+from aunet.classes import IGNORED
+from aunet.losses.marginal_logits import annotated_label, marginal_logits
 
 ANNOTATED = torch.tensor([[True, True, False, False], [True, True, True, True]])
 
@@ -59,3 +60,19 @@ def test_extreme_logits_give_finite_losses_and_gradients(size: float) -> None:
     DiceCELoss(softmax=True, to_onehot_y=True)(marginal_logits(given, ANNOTATED), torch.zeros(2, 1, 3, 4, 5)).backward()
     assert given.grad is not None
     assert torch.isfinite(given.grad).all()
+
+
+def test_annotations_of_a_case_overrule_what_its_label_map_marks() -> None:
+    """By hand: -log of the share of the background and the classes 2 and 3, which the first case does not annotate."""
+    given = logits().requires_grad_()
+    marked = torch.full((2, 1, 3, 4, 5), 2, dtype=torch.uint8)
+    marked[:, :, 0] = IGNORED
+    label = annotated_label(marked, ANNOTATED)
+    assert label[0].unique().tolist() == [0, IGNORED]
+    assert torch.equal(label[1], marked[1])
+    label = label[:, 0, 1:].long()
+    known = marginal_logits(given, ANNOTATED)[:, :, 1:]
+    cost = torch.nn.functional.cross_entropy(known, label, reduction="none")
+    shares = given.detach().softmax(dim=1)[:, :, 1:]
+    torch.testing.assert_close(cost[0].detach(), -shares[0, [0, 2, 3]].sum(dim=0).log())
+    torch.testing.assert_close(cost[1].detach(), -shares[1, 2].log())

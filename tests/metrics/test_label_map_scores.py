@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from aunet.classes import IGNORED, Labels
-from aunet.metrics.bounding_boxes import class_boxes
+from aunet.metrics.bounding_boxes import boxes_of_classes, class_boxes
 from aunet.metrics.case_scores import USUAL_METRICS, columns_of
 from aunet.metrics.label_map_scores import Scoring, score_case, score_values
 from aunet.metrics.overlap import dice, precision, recall
@@ -158,6 +158,10 @@ def test_boxes_enclose_each_value(order: str) -> None:
         2: (slice(1, 3), slice(2, 6), slice(3, 4)),
         9: (slice(4, 5), slice(0, 1), slice(6, 7)),
     }
+
+
+def test_a_class_without_values_has_no_box() -> None:
+    assert boxes_of_classes(np.ones((2, 2, 2), dtype=np.uint8), [()]) == [None]
 
 
 def test_tolerances_are_per_class_and_lesions_on_request() -> None:

@@ -1,6 +1,7 @@
 """Area-weighted surface distance against closed forms, brute force over contours and MONAI."""
 
 import math
+from dataclasses import astuple
 from itertools import permutations
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from monai.metrics import SurfaceDistanceMetric
 from scipy import ndimage
 
+from aunet.metrics.surface_distance import border_distances
 from tests.metrics.surface_metrics import average_surface_distance, voxel_surface_distance
 
 THICK = (0.7, 0.7, 5.0)
@@ -210,6 +212,7 @@ def test_an_empty_mask_has_no_distance(empty: str) -> None:
     masks = {"prediction": (nothing, something), "reference": (something, nothing), "both": (nothing, nothing)}
 
     assert math.isnan(average_surface_distance(*masks[empty], THICK))
+    assert [len(part) for part in astuple(border_distances(*masks[empty], THICK))] == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("shape", [(5, 4, 6), (5, 4, 1), (1, 1, 1)])

@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 from torch import nn
 
-from aunet.build.model import build_network
+from aunet.build.network import build_network
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.schema import RunConfig
 from aunet.networks.slice_by_slice import unwrap

@@ -129,9 +129,12 @@ def test_a_score_of_0_is_shut_in_evaluation() -> None:
     assert not any(draw().eval()(torch.zeros(3)).any() for draw in DRAWS.values())
 
 
-def test_a_hard_gate_may_have_a_map_per_channel(inputs: Any) -> None:
-    _, coefficients = HardGate(Layers(), 4, 8, stride=(2, 2, 1), is_per_channel=True)(*inputs)
-    assert coefficients.shape == (2, 4, 8, 8, 4)
+@pytest.mark.parametrize(("options", "num_maps"), [({}, 1), ({"is_per_channel": True}, 4)])
+def test_a_hard_gate_has_one_map_unless_it_has_one_per_channel(
+    options: dict[str, Any], num_maps: int, inputs: Any
+) -> None:
+    _, coefficients = HardGate(Layers(), 4, 8, stride=(2, 2, 1), **options)(*inputs)
+    assert coefficients.shape == (2, num_maps, 8, 8, 4)
 
 
 def _relaxed_derivative(score: float, temperature: float) -> float:

@@ -1,3 +1,6 @@
+from typing import Any
+
+import pytest
 import torch
 from torch import nn
 
@@ -13,11 +16,12 @@ def test_coefficients_are_one_and_without_a_transform_the_skip_passes_unchanged(
     assert torch.equal(coefficients, torch.ones(2, 1, 8, 6, 4))
 
 
-def test_its_weights_are_those_of_a_gate_of_the_same_seed_without_the_attention() -> None:
+@pytest.mark.parametrize("stride", [2, (2, 2, 1)])
+def test_its_weights_are_those_of_a_gate_of_the_same_seed_without_the_attention(stride: Any) -> None:
     torch.manual_seed(0)
-    gate = GridGate(Layers(3), 4, 8)
+    gate = GridGate(Layers(3), 4, 8, stride)
     torch.manual_seed(0)
-    opened = OpenGate(Layers(3), 4, 8)
+    opened = OpenGate(Layers(3), 4, 8, stride)
 
     expected = {name: value for name, value in gate.state_dict().items() if name.startswith("output")}
     assert opened.state_dict().keys() == expected.keys()

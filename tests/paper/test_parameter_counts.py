@@ -2,7 +2,7 @@
 
 import pytest
 
-from aunet.build.model import build_network
+from aunet.build.network import build_network
 from tests.networks.model_options import settings_of
 
 # (option, parameters, source): "released" counts were read off the authors' own classes, run in torch.

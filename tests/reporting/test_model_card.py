@@ -70,7 +70,7 @@ def test_words_state_mean_range_best_epoch_and_contrast(run: RunFolder) -> None:
     words = " ".join(summarise_in_words(run))
     assert "left <kidney> 0.767 ± 0.252, spleen 1.000 ± 0.000" in words
     assert "ranges from 0.750 (case_0) to 1.000 (case_2)" in words
-    assert "best validation Dice, 0.700, was reached after 2 of 2 epochs. The last one was the best" in words
+    assert "best validation Dice, 0.700, is that of epoch 1 (2 of 2). The last one was the best" in words
     assert "0.85 at level 2" in words
     assert "one training" in words
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,15 @@ def test_a_process_whose_rank_another_program_set_locks_for_itself(
     monkeypatch.setenv("RANK", "1")
     with locked_folder(tmp_path):
         assert is_locked(tmp_path)
+
+
+@pytest.mark.parametrize("files", [(), ("run.json",)])
+def test_a_start_that_was_refused_leaves_no_folder_unless_something_is_in_it(
+    files: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with suppress(UserError), locked_folder(folder):
+        for name in files:
+            (folder / name).touch()
+        raise UserError("refused")
+    assert folder.is_dir() == bool(files)

@@ -164,3 +164,15 @@ def test_flips_need_regions_that_are_alike_on_both_sides() -> None:
     check_exchanges(flips, Labels(names, ((1, 3), (2, 4), (3,), (4,))), "data.augmentation.flip_axes")
     with pytest.raises(UserError, match=r"data\.augmentation\.flip_axes: a mirror image along right-left exchanges"):
         check_exchanges(flips, Labels(names, ((1, 3), (2,), (3,), (4,))), "data.augmentation.flip_axes")
+
+
+def test_annotations_of_a_region_overrule_its_marks_in_the_label_map() -> None:
+    """A region that a case does not annotate costs nothing and teaches nothing, also where the label map marks it."""
+    found, network = batch(), FixedLogits()
+    found["annotated"] = torch.tensor([[True, True, False, True]] * 2)
+    loss = loss_of_batch(loss_of(), found, network)
+    loss.backward()
+    assert network.logits.grad is not None
+    assert float(network.logits.grad[:, 1].abs().max()) < 1e-6
+    each = by_hand(network.logits, found["label"])
+    assert float(loss.detach()) == pytest.approx((each[0] + each[2]) / 3, rel=1e-5)

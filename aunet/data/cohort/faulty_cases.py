@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from aunet.data.cohort.case import Case
 from aunet.errors import NoRoomError, UserError
+from aunet.messages import alike_but_for_case, shortened
 
 _logger = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -27,6 +28,12 @@ def usable_cases(entries: Iterable[_Item], build: Callable[[_Item], Case], on_er
         found[case.case_id] = case
 
     each_usable(entries, add, on_error)
+    for names in alike_but_for_case(found):
+        _logger.warning(
+            "The case ids %s differ only in upper and lower case. Windows and macOS take their files for one, so those"
+            " of one case would replace the other's there; give them different names.",
+            shortened(names),
+        )
     return tuple(found[case_id] for case_id in sorted(found))
 
 

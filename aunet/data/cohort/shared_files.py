@@ -19,10 +19,11 @@ from aunet.errors import UserError
 _logger = logging.getLogger(__name__)
 
 # Bytes at the beginning, in the middle and at the end: files that differ, differ there in all but contrived cases, and
-# only those that do not are read whole.
-_BLOCK = 2**16
+# only those that do not are read whole. Of each of many files, such as slices of DICOM, fewer will do.
+_BLOCK, _LEAST_BLOCK = 2**16, 2**12
 _MOST_NAMED = 5
 _GZIP, _LEAST_GZIP = b"\x1f\x8b", 18  # its first bytes, and the bytes of an empty file
+_SIZES_OF_GZIP = 2**32  # it stores the unpacked size modulo this
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class _Use:
 def join_sharing_cases(cases: Sequence[Case]) -> tuple[Case, ...]:
     """Return the cases with one patient for all that share an image, a label map or a mask, each group in one warning.
 
-    Files are the same if their paths lead to one file, or if their contents, unpacked from gzip, are equal. Label maps
-    of equal content count only if they mark something, as every empty one may be the same. A file of a further channel
-    that all cases share, such as an atlas, does not count.
+    Files are the same if their paths lead to one file, or if their contents, unpacked from gzip, are equal; folders, if
+    their files are, whatever their names. Label maps of equal content count only if they mark something, as every empty
+    one may be the same. A file of a further channel that all cases share, such as an atlas, does not count.
     """
     shared = _joined(cases, _shared_paths(cases))
     linked = [replace(case, group=shared[case.patient]) if case.patient in shared else case for case in cases]
@@ -87,9 +88,10 @@ def _shared_contents(cases: Sequence[Case]) -> Iterator[list[_Use]]:
     """Yield the uses of different files of equal content, masks of one organ each left out."""
     masks = {path for case in cases for _, path in case.masks}
     uses = [use for use in _uses(cases) if use.path not in masks]
-    groups = [uses]
-    for key in (_sizes, _digest_of_parts, _digest):  # each reads more, so only what the one before cannot tell apart
-        groups = [alike for group in groups for alike in _grouped(group, key)]
+    # Each key reads more, so only what the one before cannot tell apart.
+    groups = _grouped(uses, _sizes)
+    groups = [alike for group in groups for alike in _grouped(group, _cheap_key(group))]
+    groups = [alike for group in groups for alike in _grouped(group, _digest)]
     for equal in groups:
         case_ids = {use.case_id for use in equal}
         is_atlas = len(case_ids) == len(cases) and all(use.channel for use in equal)
@@ -115,11 +117,12 @@ def _grouped(uses: Sequence[_Use], key: Callable[[Path], object]) -> list[list[_
 
 
 def _sizes(path: Path) -> tuple[int, ...]:
-    """Return the size of each file; of one that is compressed by gzip, the unpacked size that it ends in."""
-    return tuple(
-        int.from_bytes(end[-4:], "little") if (end := _end_of_gzip(file)) else file.stat().st_size
+    """Return the size of each file, in order; of one that is compressed by gzip, the unpacked size that it ends in."""
+    sizes = (
+        int.from_bytes(end[-4:], "little") if (end := _end_of_gzip(file)) else file.stat().st_size % _SIZES_OF_GZIP
         for file in files_of(path)
     )
+    return tuple(sorted(sizes))
 
 
 def _end_of_gzip(file: Path) -> bytes:
@@ -131,29 +134,52 @@ def _end_of_gzip(file: Path) -> bytes:
         return stream.read()
 
 
-def _digest(path: Path) -> bytes:
+def _cheap_key(uses: Sequence[_Use]) -> Callable[[Path], object]:
+    """Return a key of files of equal size that reads little; the same scan packed and unpacked needs its checksum."""
+    kinds = {any(_end_of_gzip(file) for file in files_of(use.path)) for use in uses}
+    return _digest_of_parts if len(kinds) == 1 else _checksums
+
+
+def _checksums(path: Path) -> tuple[bytes, ...]:
+    """Return the checksum of each file as gzip would store it, in order."""
+    return tuple(sorted(_end_of_gzip(file)[:4] or _checksum(file) for file in files_of(path)))
+
+
+def _checksum(file: Path) -> bytes:
+    checksum = 0
+    with file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum.to_bytes(4, "little")
+
+
+def _digest(path: Path) -> tuple[bytes, ...]:
+    """Return the digest of each file, unpacked, in order, so that their names do not count."""
+    return tuple(sorted(_digest_of_file(file) for file in files_of(path)))
+
+
+def _digest_of_file(file: Path) -> bytes:
     digest = hashlib.sha256()
-    for file in files_of(path):
-        is_packed = bool(_end_of_gzip(file))
-        with gzip.open(file) if is_packed else file.open("rb") as stream:
-            while block := stream.read(_BLOCK):
-                digest.update(block)
+    is_packed = bool(_end_of_gzip(file))
+    with gzip.open(file) if is_packed else file.open("rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
     return digest.digest()
 
 
-def _digest_of_parts(path: Path) -> bytes:
-    """Return the digest of parts of the first, middle and last file of a scan."""
+def _digest_of_parts(path: Path) -> tuple[bytes, ...]:
+    """Return a digest of parts of each file, in order; of a file in gzip, its checksum."""
     files = files_of(path)
-    digest = hashlib.sha256()
-    for file in (*files[:1], *files[len(files) // 2 :][:1], *files[-1:]):
-        if end := _end_of_gzip(file):
-            digest.update(end)
-            continue
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            for start in (0, max(0, size // 2 - _BLOCK // 2), max(0, size - _BLOCK)):
-                stream.seek(start)
-                digest.update(stream.read(_BLOCK))
+    block = max(_LEAST_BLOCK, _BLOCK // max(1, len(files)))
+    return tuple(sorted(_end_of_gzip(file) or _digest_of_blocks(file, block) for file in files))
+
+
+def _digest_of_blocks(file: Path, block: int) -> bytes:
+    digest, size = hashlib.sha256(), file.stat().st_size
+    with file.open("rb") as stream:
+        for start in (0, max(0, size // 2 - block // 2), max(0, size - block)):
+            stream.seek(start)
+            digest.update(stream.read(block))
     return digest.digest()
 
 

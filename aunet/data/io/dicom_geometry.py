@@ -97,8 +97,8 @@ def _check_parallel(plane: Slice, first: Slice, scan: Path) -> None:
     ):
         if not np.allclose(value, expected, rtol=0, atol=tolerance):
             raise UserError(
-                f"{scan}: the slices of one volume must be alike, but the {what} of {plane.file.name} are"
-                f" {np.round(value, 4).tolist()} and of {first.file.name} {np.round(expected, 4).tolist()}."
+                f"{scan}: the slices of one volume must be alike, but {plane.file.name} has {what}"
+                f" {np.round(value, 4).tolist()} and {first.file.name} {np.round(expected, 4).tolist()}."
                 " Keep the slices of one volume in the folder."
             )
 
@@ -120,7 +120,7 @@ def _check_values(plane: Slice, first: Slice, scan: Path) -> None:
 def _check_distinct(ordered: Sequence[Slice], heights: NDArray[np.float64], scan: Path) -> None:
     equal = np.flatnonzero(np.diff(heights) < _SAME_PLACE)
     if equal.size:
-        named = [f"{heights[at]:g} mm ({_name(ordered[at])}, {_name(ordered[at + 1])})" for at in equal.tolist()]
+        named = [f"{heights[at]:g} mm ({_names(ordered[at], ordered[at + 1])})" for at in equal.tolist()]
         raise UserError(
             f"{scan}: two slices lie at one position along their normal: {_enumerated(named)}. Copies, or several times"
             " or echoes in one series: keep one file a position."
@@ -180,6 +180,13 @@ def _pitch(plane: Slice, scan: Path) -> float:
 
 def _name(plane: Slice) -> str:
     return f"{plane.file.name} frame {plane.frame + 1}" if plane.frame else plane.file.name
+
+
+def _names(first: Slice, second: Slice) -> str:
+    """Return both names, with their folders if they are equal."""
+    if first.file != second.file and first.file.name == second.file.name:
+        return ", ".join(f"{plane.file.parent.name}/{_name(plane)}" for plane in (first, second))
+    return f"{_name(first)}, {_name(second)}"
 
 
 def _enumerated(named: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from aunet.data.io.dicom_choice import choose_series
 from aunet.data.io.dicom_geometry import gantry_tilt, order_slices
 from aunet.data.io.dicom_slices import DicomFile, Slice, read_pixels
 from aunet.errors import UserError
+from aunet.messages import counted
 
 _logger = logging.getLogger(__name__)
 
@@ -110,6 +111,12 @@ def _tell_contradictions(
         _logger.warning(
             "%s: its slices name %d coordinate systems (FrameOfReferenceUID); their positions are taken as of one.",
             *(path, count),
+        )
+    if (acquired := max(file.told_slices for file in files)) > len(ordered):
+        _logger.warning(
+            "%s: %s, and the header counts %d (ImagesInAcquisition, NumberOfSlices). If slices were lost in copying,"
+            " copy the series again.",
+            *(path, counted(len(ordered), "slice"), acquired),
         )
     step, told = float(np.linalg.norm(affine[:3, 2])), ordered[0].told_distance
     if len(ordered) > 1 and told and abs(told - step) > max(_OTHER_DISTANCE * step, _ROUNDING):

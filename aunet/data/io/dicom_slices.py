@@ -47,6 +47,7 @@ _TAGS = [
     *("SOPClassUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "Modality", "ImageType", "PatientID"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "GantryDetectorTilt"),
     *("RescaleType", "Units", "FrameOfReferenceUID", "StudyInstanceUID", "BitsStored"),
+    *("ImagesInAcquisition", "NumberOfSlices"),
     *("ModalityLUTSequence", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_GEOMETRY),
 ]
 _READ_ERRORS = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, NotImplementedError)
@@ -83,7 +84,8 @@ class Slice:
 class DicomFile:
     """A file of a series; it has no slices if it is not an image of a volume, such as a segmentation or a report.
 
-    ``kind`` is the SOP class UID. ``frame_of_reference`` names the coordinate system of the patient.
+    ``kind`` is the SOP class UID. ``frame_of_reference`` names the coordinate system of the patient. ``told_slices`` is
+    how many slices were acquired by the header (ImagesInAcquisition, or NumberOfSlices in PET), 0 if it lacks both.
     """
 
     path: Path
@@ -99,6 +101,7 @@ class DicomFile:
     kind: str = ""
     study: str = ""
     frame_of_reference: str = ""
+    told_slices: int = 0
 
 
 def read_dicom_file(path: Path) -> DicomFile:
@@ -186,7 +189,16 @@ def _described(header: Dataset, path: Path) -> DicomFile:
         kind=sop_class(header),
         study=str(header.get("StudyInstanceUID") or ""),
         frame_of_reference=str(header.get("FrameOfReferenceUID") or ""),
+        told_slices=_told_slices(header),
     )
+
+
+def _told_slices(header: Dataset) -> int:
+    """Return how many slices were acquired; 0 if the header does not say or not in a number, which spoils no scan."""
+    try:
+        return int(header.get("ImagesInAcquisition") or header.get("NumberOfSlices") or 0)
+    except (ValueError, TypeError, OverflowError):
+        return 0
 
 
 def sop_class(header: Dataset) -> str:

@@ -77,6 +77,23 @@ def stem(path: Path) -> str:
     return path.name[: len(path.name) - length]
 
 
+def header_of_scan(path: Path) -> Path:
+    """Return the header beside ``path`` if that is the file of its voxels (.img, .raw); else ``path``."""
+    if path.suffix and format_of_name(path) is None and path.is_file():
+        base = path.name.removesuffix(".gz").rpartition(".")[0]
+        for header in (path.with_name(base + ending) for ending in _HEADERS):
+            if header.is_file() and _is_of(path, header):
+                return header
+    return header_of(path)
+
+
+def _is_of(voxels: Path, header: Path) -> bool:
+    try:
+        return voxels in files_of(header)
+    except UserError:
+        return False
+
+
 def files_of(path: Path) -> list[Path]:
     """Return every file that a scan or label map is read from: more than one for a folder and a detached header."""
     kind = DICOM if is_folder_of_files(path) else format_of_name(header_of(path))

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from aunet.errors import UserError
 
-_HEADER_BYTES = 2**16
+_HEADER_BYTES = 2**20  # 3D Slicer writes a thousand for each segment
 # NrrdIO, which SimpleITK contains, writes a line that it refuses to a buffer of 1024 characters, with more text.
 _LONGEST_LINE = 500
 _MOST_AXES = 10  # more end MetaIO, which SimpleITK contains, with a segmentation fault
@@ -20,6 +20,8 @@ _AT_ONCE = 2**20
 _OTHER_SIZE = 0.005  # relative: writers round voxel sizes to three digits
 _LINE_END = 2  # bytes that may follow the voxels
 _ZLIB_OR_GZIP = 47  # window bits, the same as MetaIO's
+# The side on which an axis begins, and the direction in LPS+ that it then has.
+_BEGINS = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "I": (0, 0, 1), "S": (0, 0, -1)}
 _NUM_AXES = re.compile(rb"^\s*NDims\s*[=:]?\s*(\S*)", re.MULTILINE)
 
 
@@ -34,7 +36,8 @@ def header_text(path: Path) -> bytes:
             head = file.read(_HEADER_BYTES)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); put it in its place, or copy it again.") from None
-    head = head.replace(b"\r\n", b"\n").split(b"\n\n", 1)[0]
+    head = head.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # NrrdIO ends a line at each of the three
+    head = head.split(b"\n\n", 1)[0]
     match = re.search(rb"^ElementDataFile[^\n]*", head, re.MULTILINE)
     return head[: match.end()] if match else head
 
@@ -93,7 +96,29 @@ def header_remarks(path: Path) -> list[str]:
         remarks.append(f"its voxel size is {spacing or size}; a size is positive, so the sign is left out.")
     if spacing and size and not _are_equal(spacing, size):
         remarks.append(f"ElementSpacing is {spacing} and ElementSize {size}; ElementSpacing is used.")
-    return remarks
+    return remarks + _contradicted_orientation(header)
+
+
+def _contradicted_orientation(header: bytes) -> list[str]:
+    """Return a remark if AnatomicalOrientation names other directions than the matrix has; empty if they agree.
+
+    Its letters are the sides where the axes begin, as ITK writes them, or for some writers those where they end.
+    """
+    letters = (_field(header, b"AnatomicalOrientation") or b"").decode(errors="replace").upper()
+    fields = (_numbers_of(header, name) for name in (b"TransformMatrix", b"Rotation", b"Orientation"))
+    matrix = next((numbers for numbers in fields if len(numbers) == 9), None)
+    if matrix is None or len(letters) != 3 or not set(letters) <= set(_BEGINS):
+        return []
+    along = [
+        sum(one * other for one, other in zip(_BEGINS[letter], matrix[3 * axis : 3 * axis + 3], strict=True))
+        for axis, letter in enumerate(letters)
+    ]
+    if min(along) > 0 or max(along) < 0:
+        return []
+    return [
+        f"AnatomicalOrientation is {letters}, which its TransformMatrix contradicts; TransformMatrix is used. Other"
+        " programs may take the letters."
+    ]
 
 
 def check_all_read(path: Path, voxels: Path, num_bytes: int) -> None:

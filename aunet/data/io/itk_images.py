@@ -123,7 +123,10 @@ def _mm_of_unit(path: Path) -> float:
     factors = {_MM_OF_UNIT.get(word) for word in words}
     factor = factors.pop()
     if factors or factor is None:
-        raise UserError(f"{path}: its unit of length is {' '.join(sorted(words))}; mm, cm, m and um are known.")
+        raise UserError(
+            f"{path}: its unit of length is {', '.join(sorted(words))}; mm, cm, m and um are known, one for all axes."
+            " Correct 'space units' (NRRD) or 'DistanceUnits' (MetaImage) in its header."
+        )
     return factor
 
 

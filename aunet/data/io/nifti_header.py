@@ -90,7 +90,7 @@ def read_header(stream: BinaryIO, path: Path, num_bytes: int, *, is_pair: bool) 
             f"{path}: its voxels are {sides.tolist()} mm wide (pixdim), and it has no sform that says otherwise. Set"
             " the voxel size, or convert the scan again from its source."
         )
-    _check_voxels(header, path, num_bytes)
+    _check_voxels(header, path, num_bytes, first=0 if is_pair else int(header.single_vox_offset))
     affine, facts = _usable_affine(header, path)
     contradictions = [] if facts and "qform" in facts[0] else _contradictions(header, bool(remarks.messages))
     return CheckedHeader(header, affine, _affine_error(header), (*facts, *remarks.messages, *contradictions))
@@ -153,15 +153,25 @@ def _clamp_quaternion(header: Nifti1Header) -> None:
             header[name] = float(header[name]) / math.sqrt(square)
 
 
-def _check_voxels(header: Nifti1Header, path: Path, num_bytes: int) -> None:
-    """Raise UserError for impossible voxels before memory is allocated, as a damaged header may claim any size."""
+def _check_voxels(header: Nifti1Header, path: Path, num_bytes: int, *, first: int) -> None:
+    """Raise UserError for impossible voxels before memory is allocated, as a damaged header may claim any size.
+
+    ``first`` is the byte at which voxels usually begin.
+    """
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
     if dtype.kind not in "iuf":
         raise UserError(
             f"{path}: its voxels are {header.get_value_label('datatype')}; a scan or label map has one real number a"
             " voxel: save each part as a file of its own."
         )
-    needed = header.get_data_offset() + math.prod(shape) * dtype.itemsize
+    offset, held = header.get_data_offset(), math.prod(shape) * dtype.itemsize
+    needed = offset + held
+    if needed > num_bytes >= first + held:
+        raise UserError(
+            f"{path}: its voxels begin at byte {offset:,} (vox_offset) by its header, and from there on the file is too"
+            f" short for them. If they are its last bytes, they begin at byte {num_bytes - held:,}; convert the scan"
+            " again from its source."
+        )
     if needed > num_bytes:
         raise UserError(
             f"{path}: its header describes {'×'.join(map(str, shape))} voxels, {needed:,} bytes, and the file holds"
@@ -185,7 +195,8 @@ def _usable_affine(header: Nifti1Header, path: Path) -> tuple[Affine, list[str]]
     if sides.max() > _LARGEST_SIDE:
         raise UserError(
             f"{path}: its voxels are {' × '.join(f'{side:g}' for side in sides)} mm wide, more than any scanner's (unit"
-            f" in the header: {unit}); repair the sform or qform, or its unit (xyzt_units). Are they micrometres?"
+            f" in the header: {unit}); repair the sform or qform, or its unit (xyzt_units)."
+            f" Are they {'micrometres' if factor == 1 else 'millimetres'}?"
         )
     told = " × ".join(f"{side:g}" for side in sides)
     if factor != 1:

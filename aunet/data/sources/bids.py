@@ -17,6 +17,7 @@ from aunet.data.io.volume import is_image, stem
 from aunet.data.sources.file_patterns import check_is_there, existing_folder, tell_unused
 from aunet.data.sources.listed_paths import plain_name
 from aunet.errors import UserError
+from aunet.messages import shortened
 
 _logger = logging.getLogger(__name__)
 
@@ -107,8 +108,8 @@ def _image_kind(folder: Path, name: str) -> _Kind:
     files = _files(folder, name)
     if not files:
         raise UserError(
-            f"data.source.images={name}: no file sub-*_{name} in {folder}/sub-*. Name the suffix of the images,"
-            " such as T1w, FLAIR or ct, with data.root at the folder that holds sub-*."
+            f"data.source.images={name}: no file sub-*_{name} in {folder}/sub-*{_suffixes_in(folder)}. Name the suffix"
+            " of the images, such as T1w, FLAIR or ct, with data.root at the folder that holds sub-*."
         )
     return _Kind(name, "data.source.images", folder, files)
 
@@ -139,6 +140,12 @@ def _files(folder: Path, kind: str) -> list[_File]:
     return [file for file in found if file.suffix == wanted.suffix and wanted.entities.items() <= file.entities.items()]
 
 
+def _suffixes_in(folder: Path) -> str:
+    """Return which suffixes the files of subjects have, in words for a message; empty if there is none."""
+    suffixes = {_parsed(path).suffix for path in folder.glob("sub-*/**/sub-*") if is_image(path)}
+    return f", which has {shortened(sorted(suffixes))}" if suffixes else ""
+
+
 def _parsed(path: Path) -> _File:
     *parts, suffix = plain_name(stem(path)).split("_")
     matches = [match for part in parts if (match := _ENTITY.fullmatch(part))]
@@ -157,9 +164,11 @@ def _derivatives(folder: Path, labels: str, name: str | None) -> Path:
     if len(candidates) != 1:
         found = f"{len(candidates)} folders with them" if candidates else "none with them"
         names = ", ".join(path.name for path in candidates or pipelines) or "nothing"
+        there = "" if candidates else next(filter(None, map(_suffixes_in, pipelines)), "")
         raise UserError(
-            f"{place}: label maps *_{labels} are looked for in one folder of it, and it holds {found} ({names}). Name"
-            " it with data.source.derivatives=NAME, and their suffix with data.source.labels=dseg."
+            f"{place}: label maps *_{labels} are looked for in one folder of it, and it holds {found}"
+            f" ({names}){there}. Name it with data.source.derivatives=NAME, and their suffix with"
+            " data.source.labels=dseg."
         )
     return candidates[0]
 
@@ -239,4 +248,6 @@ def _named_values(file: Path) -> list[tuple[int, str]]:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             return [(_index(row["index"]), row["name"].strip()) for row in csv.DictReader(lines, delimiter="\t")]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
-        raise UserError(f"{file}: not a table with the columns index and name ({error}). Repair it.") from None
+        raise UserError(
+            f"{file}: not a table with the columns index and name, separated by tabs ({error}). Repair it."
+        ) from None

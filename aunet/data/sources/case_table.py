@@ -1,5 +1,6 @@
 """A table of cases: a CSV file with a line for each, as spreadsheet programs write it."""
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,17 @@ from aunet.data.cohort.case import Case
 from aunet.data.cohort.faulty_cases import usable_cases
 from aunet.data.sources.file_patterns import check_is_there
 from aunet.data.sources.listed_paths import is_inside, listed_path, plain_name
-from aunet.data.sources.table_lines import PATIENT, Line, plain_patient, read_lines, tell_unread_patients
+from aunet.data.sources.table_lines import (
+    PATIENT,
+    Line,
+    plain_patient,
+    read_lines,
+    tell_alike_patients,
+    tell_unread_patients,
+)
 from aunet.errors import UserError
+
+_logger = logging.getLogger(__name__)
 
 _COLUMNS = ("case_id", "image", "label")
 _REMEDY = (
@@ -18,7 +28,10 @@ _REMEDY = (
     " known."
 )
 _ANNOTATED = "annotated"
-# Columns that are not read, but that somebody means to be a channel.
+# Columns that are not read, but that somebody means to list annotated classes, or to be a channel.
+_LIKE_ANNOTATIONS = re.compile(
+    r"(annotated?|annotations?|labell?ed)[ _.-]?(class|classes|organs?|labels?|structures?)?"
+)
 _LIKE_A_CHANNEL = re.compile(r"images?[ _.-]?\d*")
 
 
@@ -41,6 +54,7 @@ def cases_in_table(
     lines = read_lines(file, _COLUMNS, _REMEDY, "lists no case. Write a line for each below the first.")
     image_columns = _image_columns(lines[0].row, file)
     tell_unread_patients(lines[0].row, file)
+    _tell_unread_annotations(lines[0].row, file)
 
     def case(line: Line) -> Case:
         place, row = f"{file}, line {line.number}", line.row
@@ -55,6 +69,7 @@ def cases_in_table(
         told = _annotated(row.get(_ANNOTATED, ""), labels, annotated, place)
         return Case(case_id, tuple(images), label, group=plain_patient(row.get(PATIENT, "")), annotated=told)
 
+    tell_alike_patients((plain_patient(line.row.get(PATIENT, "")) for line in lines), file)
     return usable_cases(lines, case, on_error)
 
 
@@ -76,6 +91,17 @@ def _image_columns(row: Mapping[str, str], file: Path) -> list[str]:
     return ["image", *expected]
 
 
+def _tell_unread_annotations(row: Mapping[str, str], file: Path) -> None:
+    """Log a warning if annotated classes are listed in a column of another name: each case would seem complete."""
+    alike = [column for column in row if _LIKE_ANNOTATIONS.fullmatch(column) and column != _ANNOTATED]
+    if alike and _ANNOTATED not in row:
+        _logger.warning(
+            "%s: the column %s is not read, so every case counts as annotating all classes. If it lists the classes"
+            " that a case annotates, name it annotated.",
+            *(file, alike[0]),
+        )
+
+
 def _annotated(text: str, labels: Labels, whole: frozenset[int] | None, place: str) -> frozenset[int] | None:
     """Return the classes that a case annotates, background included; those of the dataset if the cell is empty."""
     index_of_name = {matching_name(name): index for index, name in enumerate(labels.names)}
@@ -88,7 +114,7 @@ def _annotated(text: str, labels: Labels, whole: frozenset[int] | None, place: s
         raise UserError(
             f"{place}: the column {_ANNOTATED} names {unknown[0]!r}; the classes are"
             f" {', '.join(name for _, name in labels.foreground)}. Separate names by |, or by"
-            " blanks if none of them holds one."
+            " blanks if none of them holds one; an empty cell means all."
         )
     told = frozenset(index_of_name[matching_name(word)] for word in words) | {0}
     if whole is not None and not told <= whole:

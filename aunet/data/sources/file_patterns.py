@@ -35,6 +35,7 @@ _PATTERNS = (
 _MOST_NAMED = 5
 _VOXELS_OF_PAIR = re.compile(r"\.img(\.gz)?$")  # the pair is found by its header
 _FORMS = ("NFC", "NFD")
+_SERIES = re.compile(r"#([0-9.]+)$")  # behind a folder of DICOM, as in ``FOLDER#3``
 
 # Case id -> its files of one kind, of which there should be one.
 FilesOfCase = Mapping[str, tuple[Path, ...]]
@@ -93,7 +94,7 @@ def files_by_case(root: Path, pattern: str, kind: FileKind = SCANS) -> FilesOfCa
 
     All stars are the same case id, in composed form (NFC). A pattern without a star is a folder: ``images`` equals
     ``images/*``. The suffix may be left out. The user's own pattern may be absolute. Pictures beside a scan of the same
-    case are previews and left out.
+    case are previews and left out. ``images/*#3`` is the series 3 of each folder of DICOM, unless names end so.
     """
     pattern = _VOXELS_OF_PAIR.sub(r".hdr\1", pattern)
     ending = _suffix(pattern, kind)
@@ -113,7 +114,15 @@ def files_by_case(root: Path, pattern: str, kind: FileKind = SCANS) -> FilesOfCa
         match = re.fullmatch(expression, plain_name(name[: len(name) - len(suffix)]))
         if match and not path.name.startswith("."):
             found[match["case"]] = (*found.get(match["case"], ()), path)
+    if not found and kind.has_folders and (series := _SERIES.search(pattern)):
+        scans = files_by_case(root, pattern[: series.start()], kind)
+        return {case_id: tuple(_series(scan, series[0]) for scan in paths) for case_id, paths in scans.items()}
     return {case_id: _preferred(paths, ending) for case_id, paths in found.items()}
+
+
+def _series(scan: Path, mark: str) -> Path:
+    """Return the path of a series of a folder of DICOM; a file is a scan of its own."""
+    return scan.with_name(scan.name + mark) if scan.is_dir() else scan
 
 
 def _candidates(folder: Path, literals: Sequence[str]) -> list[Path]:

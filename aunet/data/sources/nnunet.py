@@ -1,7 +1,8 @@
 """A raw dataset folder of nnU-Net, version 2 or 1: ``dataset.json``, ``imagesTr/NAME_0000.nii.gz``, ``labelsTr``."""
 
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -19,6 +20,9 @@ from aunet.data.sources.file_patterns import check_is_there, existing_folder, te
 from aunet.data.sources.listed_paths import plain_name
 from aunet.errors import UserError
 from aunet.files import JsonObject
+from aunet.messages import shortened
+
+_logger = logging.getLogger(__name__)
 
 # Channel number -> image, and the label map; called case by case, so that one faulty entry affects only its case.
 Files = Callable[[], tuple[dict[int, Path], Path]]
@@ -166,12 +170,28 @@ def _files_found(content: JsonObject, file: Path) -> dict[str, Files]:
     label_of_case = {
         case_id: label_of_name.get(f"{case_id}{ending}", labels / f"{case_id}{ending}") for case_id in found
     }
+    label_of_case |= _numbered_labels(label_of_name, found, ending)
     known = {*label_of_case.values(), *(labels / path.name for path in misnamed)}
     tell_unused(path for path in label_of_name.values() if path not in known)
     files: dict[str, Files] = {
         case_id: partial(_pair, paths, label_of_case[case_id]) for case_id, paths in found.items()
     }
     return files | {path.name: partial(_refuse_name, path, ending) for path in misnamed}
+
+
+def _numbered_labels(label_of_name: Mapping[str, Path], case_ids: Collection[str], ending: str) -> dict[str, Path]:
+    """Return the label maps that are named as images, with a channel number, by case; they are logged in one line."""
+    numbered = {
+        case_id: path
+        for case_id in case_ids
+        if f"{case_id}{ending}" not in label_of_name and f"{case_id}_0000" not in case_ids
+        if (path := label_of_name.get(f"{case_id}_0000{ending}"))
+    }
+    for case_id, path in list(numbered.items())[:1]:
+        names = shortened([other.name for other in numbered.values()])
+        text = "%s: label maps with a channel number are read: %s. nnU-Net itself would need the name %s."
+        _logger.warning(text, path.parent, names, f"{case_id}{ending}")
+    return numbered
 
 
 def _with_ending(name: str, ending: str) -> str:

@@ -5,14 +5,14 @@ import io
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aunet.data.io.foreign import foreign_format
 from aunet.data.sources.listed_paths import plain_name
 from aunet.errors import UserError
-from aunet.messages import shortened
+from aunet.messages import alike_but_for_case, shortened
 
 _logger = logging.getLogger(__name__)
 
@@ -78,6 +78,16 @@ def tell_unread_patients(row: Mapping[str, str], file: Path) -> None:
             "%s: the column %s is not read, so each case counts as a patient of its own. If it says which cases are of"
             " one patient, name it patient.",
             *(file, alike[0]),
+        )
+
+
+def tell_alike_patients(patients: Iterable[str], file: Path) -> None:
+    """Log a warning about patients whose names differ only in case: one patient in two parts of a split is a leak."""
+    for names in alike_but_for_case(patients):
+        _logger.warning(
+            "%s: the patients %s differ only in upper and lower case, and count as different. If they are one, write"
+            " the name alike in every line.",
+            *(file, shortened(names)),
         )
 
 

@@ -23,7 +23,11 @@ from aunet.reporting.pictures.planes import AxialView, LabelledScan, Triple, cle
 from aunet.reporting.pictures.sheet import Sheet, panel_sheet, panel_size
 
 _PANEL_INCHES = 2.3
-DIFFERENCES = {"missed": to_rgb("#FF3B7F"), "invented": to_rgb("#2E9BFF"), "wrong class": to_rgb("#FFD400")}
+DIFFERENCES = {
+    "false negative": to_rgb("#FF3B7F"),
+    "false positive": to_rgb("#2E9BFF"),
+    "wrong class": to_rgb("#FFD400"),
+}
 
 
 def prediction_picture(
@@ -73,8 +77,8 @@ def _draw_details(sheet: Sheet, view: AxialView, guess: NDArray[np.integer], lab
 
 def _differing_regions(label: NDArray[np.integer], guess: NDArray[np.integer]) -> list[tuple[NDArray[np.bool_], Color]]:
     regions = {
-        "missed": (label > 0) & (guess == 0),
-        "invented": (label == 0) & (guess > 0),
+        "false negative": (label > 0) & (guess == 0),
+        "false positive": (label == 0) & (guess > 0),
         "wrong class": (label > 0) & (guess > 0) & (label != guess),
     }
     return [(regions[name], color) for name, color in DIFFERENCES.items()]

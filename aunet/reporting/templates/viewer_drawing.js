@@ -47,7 +47,7 @@ class PlaneDrawing {
       this.paint(context, plane, false, (at, put) => prediction[at] && put(...colorOf(prediction[at]), 255 * FILL));
     }
     if (this.isOn("differences")) {
-      const colors = this.settings.differences.map(({ color }) => color); // missed, invented, wrong class
+      const colors = this.settings.differences.map(({ color }) => color); // false negative, false positive, wrong class
       this.paint(context, plane, false, (at, put) => {
         if (reference[at] === prediction[at]) return;
         put(...colors[!prediction[at] ? 0 : !reference[at] ? 1 : 2], 190);

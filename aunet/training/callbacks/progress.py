@@ -54,9 +54,8 @@ class ProgressDisplay(Callback):
         )
         scores = f"validation Dice {metrics.get('val/dice', float('nan')):.3f} ({dice})"
         _log.info(
-            "epoch %d/%s  loss %.3f  %s  %.0f s%s%s",
-            trainer.current_epoch + 1,
-            trainer.max_epochs,
+            "epoch %s  loss %.3f  %s  %.0f s%s%s",
+            _number_and_count(trainer),
             metrics.get("train/loss", float("nan")),
             scores if is_validated(trainer) else "not validated",
             time.monotonic() - self._epoch_start,
@@ -86,4 +85,9 @@ class ProgressDisplay(Callback):
 
 
 def _epoch_words(trainer: Trainer) -> str:
-    return f"Epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+    return f"Epoch {_number_and_count(trainer)}"
+
+
+def _number_and_count(trainer: Trainer) -> str:
+    # Files and pictures count epochs from 0, so the number alone would leave open which of them is meant.
+    return f"{trainer.current_epoch} ({trainer.current_epoch + 1} of {trainer.max_epochs})"

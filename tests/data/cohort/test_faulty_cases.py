@@ -80,3 +80,10 @@ def test_a_lack_of_room_is_not_the_fault_of_a_case() -> None:
 
     with pytest.raises(NoRoomError):
         without_faulty(cases("a", "b"), prepare)
+
+
+def test_names_of_cases_that_differ_only_in_case_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    assert len(usable_cases(["b", "Größe", "GRÖSSE"], case_of, "stop")) == 3
+    assert [record.getMessage()[:59] for record in caplog.records] == [
+        "The case ids Größe, GRÖSSE differ only in upper and lower c"
+    ]

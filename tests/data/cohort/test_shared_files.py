@@ -47,7 +47,14 @@ def packed_anew(root: Path) -> None:
     (root / file("images", 2)).write_bytes(gzip.compress(voxels, 1, mtime=7))
 
 
+def unpacked(root: Path) -> None:
+    """Put an unpacked copy of an image in place of another case's."""
+    (root / file("images", 2)).unlink()
+    (root / "images/case_2.nii").write_bytes(gzip.decompress((root / file("images", 0)).read_bytes()))
+
+
 SHARING = {
+    "an image packed and unpacked": (unpacked, r"share this image \(equal content\)"),
     "a copied image that is packed anew": (packed_anew, r"share this image \(equal content\)"),
     "a link to one image": (linked("images"), "share this image"),
     "a link to one label map": (linked("labels"), "share this label map"),
@@ -141,3 +148,15 @@ def test_shared_slices_of_dicom_are_found(tmp_path: Path) -> None:
         write_series(tmp_path / name, array, np.eye(4))
     cases = [replace(case, images=(tmp_path / name,)) for case, name in zip(cases_in(tmp_path)[:2], "ab", strict=True)]
     assert len({case.patient for case in join_sharing_cases(cases)}) == 1
+
+
+def test_leaks_through_slices_of_dicom_are_found_whatever_their_names_and_order(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 99, (20, 18, 16)).astype(np.int16)
+    write_folder_pair(tmp_path)
+    first = write_series(tmp_path / "a", array, np.eye(4))
+    write_series(tmp_path / "c", array[::-1], np.eye(4))
+    for number, path in enumerate(sorted(first.iterdir())):
+        (tmp_path / "b").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "b" / f"{99 - number}.dcm")
+    cases = [replace(case, images=(tmp_path / name,)) for case, name in zip(cases_in(tmp_path), "abc", strict=False)]
+    assert [case.patient for case in join_sharing_cases(cases)] == ["case_0", "case_0", "case_2"]

@@ -10,6 +10,8 @@ import pytest
 from dicom_scans import SERIES, write_enhanced, write_series
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread, dcmwrite
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from aunet.data.io.volume import read_grid, read_volume
@@ -44,16 +46,16 @@ def of_slice(number: int, **elements: Any) -> Callable[[Dataset, int], None]:
     [
         ({"RescaleIntercept": None, "RescaleSlope": None}, "RescaleIntercept of .* is"),
         ({"RescaleType": "HU"}, "unit of the values of .* is"),
-        ({"PixelSpacing": [0.7, 0.6]}, "pixel spacing of"),
-        ({"ImageOrientationPatient": [1, 0, 0, 0, 0.8, 0.6]}, "orientation of"),
-        ({"Rows": 3}, "rows and columns of"),
+        ({"PixelSpacing": [0.7, 0.6]}, r"has pixel spacing \[.*"),
+        ({"ImageOrientationPatient": [1, 0, 0, 0, 0.8, 0.6]}, r"has orientation \[.*"),
+        ({"Rows": 3}, r"has rows and columns \[.*"),
     ],
 )
 def test_slices_that_disagree_are_refused_and_named(
     elements: dict[str, Any], said: str, number: int, tmp_path: Path
 ) -> None:
     write_series(tmp_path, values(), AXIAL, edit=of_slice(number, **elements), RescaleIntercept=-1024)
-    with pytest.raises(UserError, match=f"the slices of one volume must be alike, but the {said}"):
+    with pytest.raises(UserError, match=f"the slices of one volume must be alike, but .*{said}"):
         read_volume(tmp_path)
 
 
@@ -253,3 +255,35 @@ def test_header_facts_a_distance_of_slices_that_positions_contradict_is_reported
     write_series(tmp_path, ARRAY, AXIAL, SpacingBetweenSlices="99")
     read_volume(tmp_path)
     assert "99 by SpacingBetweenSlices; the positions hold" in caplog.text
+
+
+@pytest.mark.parametrize("count", [{"ImagesInAcquisition": "12"}, {"NumberOfSlices": 10}])
+def test_a_dropped_slice_at_an_end_is_reported_if_the_header_counts_more(
+    count: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_series(tmp_path, ARRAY, AXIAL, **count)
+    assert np.array_equal(read_volume(tmp_path).array, ARRAY)
+    assert f"9 slices, and the header counts {next(iter(count.values()))}" in caplog.text
+
+
+@pytest.mark.parametrize("count", ["9", "8", "", "many"])
+def test_a_dropped_slice_is_not_reported_if_the_header_counts_no_more(
+    count: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_series(tmp_path, ARRAY, AXIAL, edit=lambda header, _: add_text(header, "ImagesInAcquisition", count))
+    assert np.array_equal(read_volume(tmp_path).array, ARRAY)
+    assert not caplog.records
+
+
+def add_text(header: Dataset, name: str, text: str) -> None:
+    """Add an element with a text that need not be valid."""
+    header[name] = RawDataElement(
+        Tag(name), "IS", len(text), text.encode(), 0, is_implicit_VR=False, is_little_endian=True
+    )
+
+
+def test_slices_that_disagree_in_folders_of_their_own_are_named_with_them(tmp_path: Path) -> None:
+    for name in "ab":
+        write_series(tmp_path / name, ARRAY, AXIAL)
+    with pytest.raises(UserError, match=r"at one position.*\(a/IM0000\.dcm, b/IM0000\.dcm\)"):
+        read_volume(tmp_path)

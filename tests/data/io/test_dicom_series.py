@@ -341,8 +341,8 @@ FAULTS = {
     "unequal steps": (shifted(lambda i: 2.0 * (i > 3)), r"unevenly spaced: 7 mm from"),
     "steps that grow": (shifted(lambda i: 0.3 * i * i), r"unevenly spaced"),
     "a slice moved aside": (shifted(lambda i: 4.0 * (i == 3), axis=0), r"not lie on one line: .* 4 mm aside"),
-    "a slice of another direction": (set_to(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "orientation of"),
-    "a slice of another spacing": (set_to(PixelSpacing=[0.7, 0.7]), "pixel spacing of"),
+    "a slice of another direction": (set_to(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "has orientation"),
+    "a slice of another spacing": (set_to(PixelSpacing=[0.7, 0.7]), "has pixel spacing"),
     "directions that are not at a right angle": (
         set_to(ImageOrientationPatient=[1, 0, 0, 0.5, 0.5, 0]),
         "two unit vectors at a right angle",
@@ -374,7 +374,7 @@ def test_slices_of_another_size_in_one_series_are_refused(tmp_path: Path) -> Non
     moved = AXIAL.copy()
     moved[2, 3] += 40
     write_series(tmp_path, values((7, 5, 2)), moved, names="other{}.dcm".format)
-    with pytest.raises(UserError, match=r"rows and columns of other.* are \[5, 7\]"):
+    with pytest.raises(UserError, match=r"other.* has rows and columns \[5, 7\]"):
         read_volume(tmp_path)
 
 

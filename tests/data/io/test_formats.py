@@ -117,6 +117,9 @@ def test_header_facts_the_unit_of_nrrd_is_applied(unit: str, tmp_path: Path) -> 
     )
     (tmp_path / "a.nrrd").write_bytes(header.encode() + bytes(24))
     assert read_volume(tmp_path / "a.nrrd").spacing == pytest.approx((1.0, 1.0, 2.0))
+    (tmp_path / "b.nrrd").write_bytes(header.replace(f'"{unit}"', '"mm"', 1).encode() + bytes(24))
+    with pytest.raises(UserError, match=rf"unit of length is (mm, {unit}|{unit}, mm);.*one for all axes"):
+        read_volume(tmp_path / "b.nrrd")
 
 
 SPACES = {

@@ -56,7 +56,7 @@ def test_header_facts_voxels_of_a_microscope_are_not_taken_for_none(tmp_path: Pa
 
 
 def test_header_facts_a_unit_that_makes_voxels_of_a_kilometre_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"1500 × 1500 × 3000 mm wide.*metres.*xyzt_units"):
+    with pytest.raises(UserError, match=r"1500 × 1500 × 3000 mm wide.*metres.*xyzt_units.*millimetres\?"):
         read_volume(save(tmp_path / "a.nii", AFFINE, "meter"))
 
 
@@ -139,6 +139,11 @@ def test_voxels_that_begin_inside_a_header_with_an_extension_are_refused(tmp_pat
 def test_voxels_of_a_pair_begin_at_the_first_byte_of_their_own_file(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Pair(ARRAY, AFFINE), tmp_path / "a.hdr")
     assert np.array_equal(read_volume(tmp_path / "a.hdr").array, ARRAY)
+    content = bytearray((tmp_path / "a.hdr").read_bytes())
+    content[108:112] = np.float32(352).tobytes()
+    (tmp_path / "a.hdr").write_bytes(content)
+    with pytest.raises(UserError, match=r"begin at byte 352 \(vox_offset\).*they begin at byte 0; convert"):
+        read_volume(tmp_path / "a.hdr")
 
 
 @pytest.mark.parametrize("excess", [2e-7, 1e-5, 5e-4])
@@ -201,3 +206,9 @@ def test_channels_that_itk_stores_behind_a_time_axis_are_read(tmp_path: Path) ->
     nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "scan.nii.gz")
     first, second = read_channels(tmp_path / "scan.nii.gz")
     assert np.array_equal(np.stack([first.array, second.array], -1), array[:, :, :, 0])
+
+
+def test_voxels_that_are_said_to_begin_too_late_are_refused_with_where_they_may_begin(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.nii", vox_offset=368)
+    with pytest.raises(UserError, match=r"begin at byte 368 \(vox_offset\).*they begin at byte 352; convert"):
+        read_volume(path)

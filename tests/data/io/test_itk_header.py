@@ -26,7 +26,10 @@ def edited(path: Path, old: bytes, new: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("line", [b"[" * 1500, b"labels: " + b"(" * 1500, b"units: " + b"x" * 1500])
+# NrrdIO also ends a line at a carriage return alone.
+@pytest.mark.parametrize(
+    "line", [b"[" * 1500, b"labels: " + b"(" * 1500, b"units: " + b"x" * 1500, b"# x\r" + b"[" * 1500]
+)
 def test_a_line_that_overflows_the_library_is_refused(line: bytes, tmp_path: Path) -> None:
     scan = edited(written(tmp_path / "scan.nrrd"), b"encoding:", line + b"\nencoding:")
     with pytest.raises(UserError, match="characters, more than 500"):
@@ -37,6 +40,15 @@ def test_a_line_that_overflows_the_library_is_refused(line: bytes, tmp_path: Pat
 def test_long_comments_and_notes_are_read(line: bytes, tmp_path: Path) -> None:
     scan = edited(written(tmp_path / "scan.nrrd"), b"encoding:", line + b"\nencoding:")
     assert read_volume(scan).shape == (5, 4, 3)
+
+
+def test_a_header_of_many_segments_is_read_to_its_end(tmp_path: Path) -> None:
+    notes = b"".join(b"Segment%d_Tags:=%s\n" % (number, b"x" * 900) for number in range(120))
+    scan = edited(written(tmp_path / "scan.nrrd"), b"encoding:", notes + b"encoding:")
+    assert read_volume(scan).shape == (5, 4, 3)
+    line_at_the_end = edited(scan, b"encoding:", b"units: " + b"x" * 1500 + b"\nencoding:")
+    with pytest.raises(UserError, match="characters, more than 500"):
+        read_grid(line_at_the_end)
 
 
 @pytest.mark.parametrize("number", [b"-2147483648", b"0", b"11", b"x", b"99999999999999999999"])
@@ -122,6 +134,8 @@ def test_voxels_behind_a_header_of_their_own_are_refused_until_the_text_says_so(
         (META_TEXT, "Offset = 0 0 0\n", "", "no place"),
         (META_TEXT, "", "ElementSize = 2 2 5\n", "ElementSpacing is used"),
         (META_TEXT, "ElementSpacing = 1 1 2\n", "ElementSpacing = -1 1 2\n", "the sign is left out"),
+        (META_TEXT, "", "AnatomicalOrientation = LPI\n", "AnatomicalOrientation is LPI"),
+        (META_TEXT, "", "AnatomicalOrientation = ASR\n", "TransformMatrix is used"),
     ],
 )
 def test_header_facts_that_are_missing_or_contradict_each_other_are_reported(
@@ -142,3 +156,27 @@ def test_a_segmentation_whose_margins_3d_slicer_cut_off_is_put_in_its_place(tmp_
     expected = np.zeros((6, 7, 9), np.int16)
     expected[1:4, 2:6, 2:7] = WITHIN
     assert np.array_equal(align(read_label(scan_of(tmp_path, text)), image).array, expected)
+
+
+@pytest.mark.parametrize(
+    "turn", [(1, 0, 0, 0, 1, 0, 0, 0, 1), (-1, 0, 0, 0, -1, 0, 0, 0, 1), (0, 0, 1, 1, 0, 0, 0, -1, 0)]
+)
+def test_header_facts_that_itk_itself_writes_on_the_orientation_are_not_mentioned(
+    turn: tuple[float, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    itk = pytest.importorskip("SimpleITK")
+    image = itk.GetImageFromArray(WITHIN)
+    image.SetDirection(turn)
+    itk.WriteImage(image, str(tmp_path / "scan.mha"))
+    assert b"AnatomicalOrientation" in (tmp_path / "scan.mha").read_bytes()
+    read_volume(tmp_path / "scan.mha")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("letters", ["LPS", "???", "RA", "RAX"])
+def test_header_facts_of_another_convention_or_none_on_the_orientation_are_not_mentioned(
+    letters: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("SimpleITK")
+    read_volume(scan_of(tmp_path, f"{META_TEXT}AnatomicalOrientation = {letters}\n"))
+    assert not caplog.records

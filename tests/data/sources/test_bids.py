@@ -136,8 +136,8 @@ def test_bids_tables_that_disagree_are_named_with_the_index(tmp_path: Path, capl
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"images": "T2w"}, r"data\.source\.images=T2w: no file sub-\*_T2w"),
-        ({"labels": "mask"}, r"label maps \*_mask.*none with them \(manual\)"),
+        ({"images": "T2w"}, r"data\.source\.images=T2w: no file sub-\*_T2w in .*sub-\*, which has FLAIR, T1w\. Name"),
+        ({"labels": "mask"}, r"label maps \*_mask.*none with them \(manual\), which has dseg\. Name"),
         ({"derivatives": "auto"}, r"data\.source\.derivatives=.*no such folder"),
     ],
 )

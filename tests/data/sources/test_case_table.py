@@ -186,6 +186,26 @@ def test_tables_with_patients_of_another_name_are_warned_of(
     assert f"the column {column.lower()} is not read" in caplog.text
 
 
+@pytest.mark.parametrize("column", ["annotations", "Annotated_Classes", "labelled organs"])
+def test_tables_with_annotations_of_another_name_are_warned_of(
+    column: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(tmp_path, f"{HEADER},{column}\n{ROWS[0]},ball\n")
+    assert f"the column {column.lower()} is not read, so every case counts as annotating all classes" in caplog.text
+    caplog.clear()
+    read(tmp_path, f"{HEADER},{column},annotated\n{ROWS[0]},by Ann,ball\n")
+    assert not caplog.records
+
+
+def test_tables_with_patients_that_differ_only_in_case_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [f"{row},{patient}" for row, patient in zip(ROWS, ("P1", "p1", "P2", "P2"), strict=True)]
+    read(tmp_path, f"{HEADER},patient\n" + "\n".join(rows))
+    (record,) = caplog.records
+    assert "the patients P1, p1 differ only in upper and lower case" in record.getMessage()
+
+
 @pytest.mark.parametrize(
     ("cells", "patients"),
     [

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_scans import write_series
 from scans import write_folder_pair, write_msd_task, write_nifti, write_table
 
 from aunet.data.cohort.case import Cohort
+from aunet.data.io.volume import read_grid
 from aunet.data.sources.file_patterns import files_by_case
 from aunet.data.sources.folder import folder_cohort
 from aunet.data.sources.msd import msd_cohort
@@ -153,3 +155,21 @@ def test_a_root_one_folder_off_a_dataset_json_is_answered_with_the_right_one(pla
     write_msd_task(tmp_path / "task", num_cases=2)
     with pytest.raises(UserError, match=f"Did you mean data.root={tmp_path}/task[?]"):
         msd_cohort(str(tmp_path / place))
+
+
+def test_several_series_of_each_folder_are_chosen_by_a_pattern(tmp_path: Path) -> None:
+    for name in "ab":
+        write_series(tmp_path / "img" / name, np.zeros((3, 3, 2), np.int16), np.eye(4))
+        write_series(
+            tmp_path / "img" / name,
+            np.ones((3, 3, 4), np.int16),
+            np.eye(4),
+            names="B{}".format,
+            SeriesInstanceUID="1.2.3",
+            SeriesNumber=7,
+        )
+    touch(tmp_path, "lab/a.nii", "lab/b.nii", "odd/p#1.nii", "img/c.nii")
+    found = files_by_case(tmp_path, "img/*#7")
+    assert found == {**{name: (tmp_path / "img" / f"{name}#7",) for name in "ab"}, "c": (tmp_path / "img/c.nii",)}
+    assert read_grid(found["a"][0])[0] == (3, 3, 4)
+    assert files_by_case(tmp_path, "odd/*#1") == {"p": (tmp_path / "odd/p#1.nii",)}

@@ -159,3 +159,15 @@ def test_formats_of_numbers_and_of_endings_that_people_write_are_understood(
     cohort = nnunet_cohort(str(root))
     assert len(cohort.cases) == 4
     assert dict(cohort.class_of_value) == {0: 0, 1: 1, 2: 2}
+
+
+def test_names_of_label_maps_with_a_channel_number_are_read_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = write_nnunet_dataset(tmp_path)
+    for path in sorted(root.glob("labelsTr/*.nii.gz"))[1:]:
+        path.rename(path.with_name(path.name.replace(".nii.gz", "_0000.nii.gz")))
+    labels = [case.label.name for case in nnunet_cohort(str(root)).cases if case.label]
+    assert labels == ["ball 000.nii.gz", *(f"ball 00{number}_0000.nii.gz" for number in (1, 2, 3))]
+    (record,) = caplog.records
+    assert "nnU-Net itself would need the name ball 001.nii.gz" in record.getMessage()

@@ -61,9 +61,9 @@ def train_two_epochs(toy_time: ToyTime) -> list[tuple[str, str]]:
 def test_the_bar_shows_speed_and_end_of_the_whole_training(toy_time: ToyTime) -> None:
     shown = train_two_epochs(toy_time)
     descriptions, left = [text for text, _ in shown], [text.partition(",")[0] for _, text in shown]
-    assert descriptions[0].startswith("Epoch 1/2  loss ")
+    assert descriptions[0].startswith("Epoch 0 (1 of 2)  loss ")
     assert descriptions[0].endswith("  0.50 steps/s")
-    assert descriptions[3] == "Epoch 1/2  validating  0.50 steps/s"
+    assert descriptions[3] == "Epoch 0 (1 of 2)  validating  0.50 steps/s"
     assert left[:5] == ["2 min 10 s", "2 min 8 s", "2 min 6 s", "2 min 6 s", "1 min 6 s"]
     assert left[5:] == [
         "1 min 4 s",
@@ -85,6 +85,12 @@ def test_the_time_left_counts_down_between_two_steps(toy_time: ToyTime) -> None:
     progress.add_task("Training", total=1.0, completed=0.5, end=toy_time.seconds + 90)
     toy_time.seconds += 30
     assert TimeLeftColumn().render(progress.tasks[0]).plain.startswith("1 min, until ")
+
+
+def test_a_bar_leaves_nothing_in_a_file_or_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with run_progress() as progress:
+        progress.add_task("Training", total=1.0, completed=0.5)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_line_of_an_epoch_has_speed_and_expected_end(toy_time: ToyTime, caplog: pytest.LogCaptureFixture) -> None:
