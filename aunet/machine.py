@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import math
 import os
 import signal
 import sys
@@ -23,8 +24,11 @@ _SHARED_MEMORY = "/dev/shm"
 # Memory assumed if the system does not report it.
 _USUAL_MEMORY_BYTES = 8 * 2**30
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-# From schedulers and from a terminal that is closed; Windows has no SIGHUP.
-_ENDS = [number for number in signal.Signals if number.name in ("SIGTERM", "SIGHUP")]
+# Signals of a stop: Ctrl-C, those of schedulers, and of a terminal that is closed; Windows has no SIGHUP.
+STOPS = tuple(number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP"))
+# Schedulers repeat a signal within moments. A later one is a new request: Python drops an exception that is raised in
+# the middle of starting a process.
+_REPEATED_SECONDS = 3.0
 # Of Linux's control groups, by their version: the files of limit and use, and the line of unused file cache.
 _FIRST_VERSION = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 _SECOND_VERSION = ("memory.max", "memory.current", "inactive_file")
@@ -195,29 +199,32 @@ def end_with_parent(parent: int | None = None) -> None:
 def ended_like_ctrl_c() -> Generator[None]:
     """Raise KeyboardInterrupt in the block on SIGTERM and SIGHUP: it removes unfinished files and ends its processes.
 
-    Schedulers may send them repeatedly; only the first counts. A signal that is ignored, as by nohup, or has a handler
-    stays as it is.
+    A signal that is repeated within seconds counts once. One that is ignored, as by nohup, or has a handler stays as
+    it is.
     """
     is_main = threading.current_thread() is threading.main_thread()  # only there Python sets handlers
-    numbers = [number for number in _ENDS if is_main and signal.getsignal(number) == signal.SIG_DFL]
+    ends = [number for number in STOPS if number != signal.SIGINT and signal.getsignal(number) == signal.SIG_DFL]
+    last = -math.inf
 
     def stop(number: int, frame: FrameType | None) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)
+        nonlocal last
+        if time.monotonic() - last < _REPEATED_SECONDS:
+            return
+        last = time.monotonic()
         raise KeyboardInterrupt
 
-    for number in numbers:
+    for number in ends if is_main else ():
         signal.signal(number, stop)
     try:
         yield
     finally:
-        for number in numbers:
+        for number in ends if is_main else ():
             signal.signal(number, signal.SIG_DFL)
 
 
 def ignore_stops() -> None:
     """Ignore Ctrl-C, SIGTERM and SIGHUP from now on."""
-    for number in (signal.SIGINT, *_ENDS):
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
 
 

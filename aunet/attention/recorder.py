@@ -91,8 +91,8 @@ class AttentionRecorder(Callback):
         if trainer.is_global_zero and not trainer.sanity_checking:
             self.record(pl_module.get_submodule("network"), trainer.current_epoch)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the films."""
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the films, also for a run that was stopped after its last epoch, which has no end of training."""
         if trainer.is_global_zero:
             self.write_films(pl_module.get_submodule("network"))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from aunet.config.words import quote, without_keys
-from aunet.machine import count_cores, end_with_parent
+from aunet.machine import STOPS, count_cores, end_with_parent
 from aunet.runs.run_record import RunRecord
 
 # The time that a rank has after a stop signal to finish its step and save, before it is killed.
@@ -55,14 +55,15 @@ def _prepare_ranks() -> None:
 
 @contextmanager
 def _forward_signals(process: subprocess.Popen[bytes]) -> Generator[list[int]]:
-    """Forward SIGINT and SIGTERM to ``process`` as SIGTERM, at which torchrun stops each rank; yield those received."""
+    """Forward the signals of a stop to ``process`` as SIGTERM, at which torchrun stops each rank; yield those."""
     received: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
         received.append(number)
         process.send_signal(signal.SIGTERM)
 
-    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [number for number in STOPS if signal.getsignal(number) != signal.SIG_IGN]  # nohup's SIGHUP
+    previous = {number: signal.signal(number, forward) for number in numbers}
     try:
         yield received
     finally:

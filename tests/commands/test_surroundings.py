@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -275,6 +276,23 @@ def test_a_scheduler_that_repeats_itself_does_not_disturb_the_end(name: str) -> 
         work()
     assert ended == [name]
     assert signal.getsignal(signal.Signals[name]) == signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("usual_signals")
+def test_a_later_signal_is_a_new_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exception of the first is lost if it is raised while Python starts a process, for one."""
+    clock = iter([0.0, 0.0, 1.0, 60.0, 60.0])
+    monkeypatch.setattr("aunet.machine.time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    raised: list[bool] = []
+    with ended_like_ctrl_c():
+        for _ in range(3):
+            try:
+                signal.raise_signal(signal.SIGTERM)
+                raised.append(False)
+            except KeyboardInterrupt:
+                raised.append(True)
+    assert raised == [True, False, True]
 
 
 @pytest.mark.usefixtures("usual_signals")

@@ -1,5 +1,7 @@
 """A full disk, a tracker that fails or hangs: the run continues, or ends so that it can be resumed."""
 
+import errno
+import io
 import os
 import signal
 import subprocess
@@ -80,6 +82,55 @@ def test_a_run_on_a_full_disk_ends_with_its_checkpoint_and_continues_when_there_
     (small_disk / "ballast").unlink()
     assert main(["train", f"resume={run}"]) == 0
     assert differences(run, finished_run) == []
+
+
+class _FullAt:
+    """A disk on which the ``number``-th opening of a file for writing below ``folders`` fails; it counts them."""
+
+    def __init__(self, number: int, folders: list[Path]) -> None:
+        self.count = 0
+        self._number, self._folders, self._open = number, folders, io.open
+
+    def open(self, file: Any, mode: str = "r", *arguments: Any, **settings: Any) -> Any:
+        if set(mode) & set("wax+") and not isinstance(file, int):
+            path = Path(file).absolute()
+            if any(path.is_relative_to(folder) for folder in self._folders):
+                self.count += 1
+                if self.count == self._number:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return self._open(file, mode, *arguments, **settings)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_pictures")
+def test_a_disk_that_is_full_at_any_file_ends_in_one_sentence_and_a_run_that_continues(
+    attention_settings: list[str],
+    finished_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def train(name: str, number: int) -> tuple[int, int, list[str]]:
+        run, cache = tmp_path / name, tmp_path / f"cache_of_{name}"
+        words = [*attention_settings, "logger=csv", f"data.cache={cache}", f"hydra.run.dir={run}"]
+        disk = _FullAt(number, [run, cache])
+        with monkeypatch.context() as patch:
+            patch.setattr("io.open", disk.open)
+            patch.setattr("builtins.open", disk.open)
+            return main(["train", *words]), disk.count, words
+
+    _, num_files, _ = train("whole", 0)
+    for number in range(2, num_files, num_files // 8):
+        name = f"full_at_{number}"
+        status, _, words = train(name, number)
+        messages = capsys.readouterr().err
+        assert "Traceback" not in messages, number
+        if status:
+            assert (status, messages.count("the disk is full")) == (2, 1), number
+            run = tmp_path / name
+            assert main(["train", f"resume={run}"] if (run / "run.json").is_file() else ["train", *words]) == 0
+        assert differences(tmp_path / name, finished_run) == [], number
+        assert not list(tmp_path.rglob(".????????-*")), number
 
 
 @pytest.mark.usefixtures("without_pictures")

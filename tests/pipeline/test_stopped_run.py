@@ -97,9 +97,10 @@ def test_data_that_vanish_before_the_test_cost_no_training(tmp_path: Path, monke
         run._train_and_score(config, None, tmp_path, None, None)  # pyright: ignore[reportArgumentType, reportPrivateUsage]
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize(("status", "error"), [(1, KeyboardInterrupt), (0, None)])
 def test_ranks_that_stop_before_the_training_have_not_failed(
-    status: int, error: type[BaseException] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, status: int, error: type[BaseException] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []
 
@@ -107,10 +108,12 @@ def test_ranks_that_stop_before_the_training_have_not_failed(
         send_signal = staticmethod(sent.append)
 
         def wait(self) -> int:
-            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.Signals[name])
             return status
 
+    before = signal.signal(signal.Signals[name], signal.SIG_DFL)
     monkeypatch.setattr(launch.subprocess, "Popen", lambda *arguments, **settings: Ranks())
     with pytest.raises(error) if error else nullcontext():
         launch.train_on_ranks([], tmp_path, 2)
+    signal.signal(signal.Signals[name], before)
     assert sent == [signal.SIGTERM]

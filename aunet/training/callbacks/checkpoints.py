@@ -17,6 +17,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.errors import UserError
 from aunet.files import replaced_atomically
+from aunet.machine import STOPS
 from aunet.runs.inner_folders import CheckpointFolder
 from aunet.runs.ranks import any_rank, rank
 from aunet.runs.tensor_files import UnreadableTensorsError, read_tensors
@@ -27,9 +28,6 @@ _log = logging.getLogger(__name__)
 
 MONITORED = "val/dice"
 _Handler = signal.Handlers | int | Callable[[int, FrameType | None], object] | None
-
-# Windows has no SIGHUP.
-_STOPS = tuple(number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP"))
 
 
 def is_better(score: float, best: float) -> bool:
@@ -86,7 +84,7 @@ class Checkpoints(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Handle the signals of a stop for the duration of the training; nohup's SIGHUP stays ignored."""
         self._last_save = time.monotonic()
-        for number in _STOPS:
+        for number in STOPS:
             if number.name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN:
                 continue
             self._previous_handlers[number] = signal.signal(number, self._request_stop)
