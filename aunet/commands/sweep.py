@@ -1,6 +1,7 @@
 """``aunet train -m``: a run for each combination of the listed values; the same command again continues them."""
 
 import logging
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from aunet.files import write_text
 from aunet.runs.code_state import read_code_state
 from aunet.runs.run_lock import locked_folder
 from aunet.sweeps.job import Job
+from aunet.sweeps.job_process import RUN_ID
 from aunet.sweeps.job_tables import job_table
 from aunet.sweeps.local_queue import run_jobs_here
 from aunet.sweeps.sweep_plan import SweepPlan, plan_sweep, write_plan
@@ -27,6 +29,8 @@ def run_sweep(overrides: Sequence[str], at_once: int | None) -> None:
     with locked_folder(plan.folder):
         write_plan(plan)
         _log.info("Sweep of %d jobs in %s", len(plan.jobs), plan.folder)
+        if run_id := os.environ.get(RUN_ID):
+            _log.warning("%s=%s is left out: it would merge all jobs into one run of W&B.", RUN_ID, run_id)
         unfinished = _unfinished(plan.jobs)
         _run(plan, unfinished, at_once)
         _print_summary(plan)

@@ -17,6 +17,7 @@ from aunet.sweeps.job import Job
 
 LOG_NAME = "log.txt"
 JOB_MODULE = "aunet.commands.sweep_job"
+RUN_ID = "WANDB_RUN_ID"
 _MESSAGE = re.compile(r"aunet: |[\w.]*(Error|Exception|Interrupt)\b")
 
 
@@ -77,10 +78,14 @@ def job_command(job: Job) -> list[str]:
 
 
 def job_environment(threads: int) -> dict[str, str]:
-    """Return a job's environment: this code, ``threads`` cores unless the user set them, and a log's line width."""
+    """Return a job's environment: this code, ``threads`` cores unless the user set them, and a log's line width.
+
+    ``RUN_ID`` is left out: it names one run, into which W&B would merge all jobs.
+    """
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", "COLUMNS": "120"}
-    return {"OMP_NUM_THREADS": str(threads), **os.environ, **own}
+    inherited = {name: value for name, value in os.environ.items() if name != RUN_ID}
+    return {"OMP_NUM_THREADS": str(threads), **inherited, **own}
 
 
 def log_of(job: Job) -> Path:

@@ -2,12 +2,20 @@
 
 import pytest
 
-from aunet.sweeps.job_process import gpu_share, thread_share, visible_gpus
+from aunet.sweeps.job_process import gpu_share, job_environment, thread_share, visible_gpus
 
 
 def test_cores_are_divided_and_nobody_goes_without(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)), raising=False)
     assert [thread_share(count) for count in (1, 3, 8, 20)] == [8, 2, 1, 1]
+
+
+def test_jobs_inherit_the_settings_of_a_tracker_but_not_the_id_of_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_RUN_ID", "mine")
+    monkeypatch.setenv("WANDB_PROJECT", "project")
+    environment = job_environment(1)
+    assert environment["WANDB_PROJECT"] == "project"
+    assert "WANDB_RUN_ID" not in environment
 
 
 @pytest.mark.parametrize(
