@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from typing import TextIO, TypeVar
 
@@ -17,9 +17,11 @@ from rich.text import Text
 from aunet.errors import UserError, is_disk_full
 from aunet.messages import clock_words, duration_words
 
+_log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
 # Wide enough for the comparison of three runs, and for the logs that a file or pipe ends in.
 _FILE_WIDTH = 140
+_SECONDS_PER_LINE = 60.0  # of the progress in a file or pipe
 
 
 class PatientStream(io.TextIOBase):
@@ -121,12 +123,24 @@ def table_console() -> Console:
 def shown(items: Iterable[_Item], description: str, total: int | None = None) -> Iterable[_Item]:
     """Return the ``items`` as they come, counted by a bar with an estimate of the time left.
 
-    The bar appears in a terminal only, never in a file or pipe, and vanishes when all ``total`` items are there.
-    ``total`` is needed for items without a length.
+    The bar appears in a terminal only and vanishes when all ``total`` items are there; a file or pipe shows a line a
+    minute instead. ``total`` is needed for items without a length.
     """
     console = Console(stderr=True)
-    is_hidden = not console.is_terminal
-    return track(items, description, total=total, console=console, transient=True, disable=is_hidden)
+    if console.is_terminal:
+        return track(items, description, total=total, console=console, transient=True)
+    return _logged(items, description, len(items) if total is None and isinstance(items, Sized) else total or 0)
+
+
+def _logged(items: Iterable[_Item], description: str, total: int) -> Iterator[_Item]:
+    start = last_line = time.monotonic()
+    for num_done, item in enumerate(items):
+        now = time.monotonic()
+        if num_done and now - last_line >= _SECONDS_PER_LINE:
+            left = (now - start) / num_done * (total - num_done)
+            _log.info("%s: %d of %d, %s left", description, num_done, total, duration_words(max(0.0, left)))
+            last_line = now
+        yield item
 
 
 def run_progress() -> Progress:
