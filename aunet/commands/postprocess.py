@@ -40,9 +40,7 @@ def postprocess(arguments: argparse.Namespace) -> None:
         text = "%s in %s. Every later prediction of the run applies them; its test scores stay as they are."
         _logger.info(text, counted(len(steps), "step"), file)
     else:
-        _logger.info(
-            "No step raises the Dice, so predictions stay as they are. All that was tried: %s", file
-        )
+        _logger.info("No step raises the Dice, so predictions stay as they are. All that was tried: %s", file)
 
 
 def _check_is_finished(folder: Path) -> None:
