@@ -96,7 +96,7 @@ def use_present_names(config: DictConfig) -> None:
 
 def _pass_on_folders(config: DictConfig, own_folders: Sequence[str]) -> None:
     """Let the words of ``data.test_on`` find the user's YAML files too, unless they name folders themselves."""
-    words: Sequence[str] | None = OmegaConf.select(config, "data.test_on")
+    words: Sequence[str] | None = OmegaConf.select(config, "data.test_on", throw_on_resolution_failure=False)
     if words and own_folders and SEARCH_PATH not in map(key_of, words):
         config.data.test_on = [*words, f"{SEARCH_PATH}=[{','.join(map(quote, own_folders))}]"]
 

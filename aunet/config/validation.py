@@ -137,7 +137,7 @@ def _has_containers_of(type_: object, value: object) -> bool:
 def _obeys(value: object, rule: Rule) -> bool:
     try:
         return rule.holds(value)
-    except (AttributeError, TypeError, ValueError):  # of a value of a type that the rule does not know
+    except (ArithmeticError, AttributeError, TypeError, ValueError):  # of a value that the rule does not know
         return False
 
 
