@@ -91,9 +91,7 @@ def test_data_that_vanish_before_the_test_cost_no_training(tmp_path: Path, monke
     monkeypatch.setattr(steps, "train_run", lambda *arguments: None)
     monkeypatch.setattr(steps, "score_run", miss)
     config = SimpleNamespace(trainer=SimpleNamespace(probe=None))
-    with pytest.raises(
-        UserError, match=r"no such file\. The training is done; then score it with: aunet train resume"
-    ):
+    with pytest.raises(UserError, match=r"no such file\. The training is done; then score it with: aunet train resume"):
         run._train_and_score(config, None, tmp_path, None, None)  # pyright: ignore[reportArgumentType, reportPrivateUsage]
 
 
