@@ -100,6 +100,8 @@ def _read_sources(slices: Sequence[Slice], pitch: float, scan: Path) -> list[Dat
         for name in _POSSIBLY_EMPTY:
             if name not in header:
                 setattr(header, name, None)
+        if "SpecificCharacterSet" in header and not header.SpecificCharacterSet:
+            del header.SpecificCharacterSet  # empty means the default letters, as does its absence
         _set_geometry(header, slices[0], pitch)
     return headers
 

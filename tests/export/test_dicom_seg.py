@@ -112,6 +112,11 @@ def test_segments_keep_names_with_letters_that_the_scan_lacks(
     assert name == "cyst\\tumor" or header.SpecificCharacterSet == "ISO_IR 192"
 
 
+def test_an_empty_character_set_means_the_default_letters(tmp_path: Path) -> None:
+    series(tmp_path, SpecificCharacterSet=None)
+    np.testing.assert_array_equal(np.unique(read_label(written(tmp_path)).array), [0, 1, 2])
+
+
 def mirrored(build: Callable[..., Dataset], label: NDArray[np.uint8], *others: object) -> Dataset:
     return build(label[::-1], *others)
 
