@@ -29,6 +29,7 @@ STOPS = tuple(number for number in signal.Signals if number.name in ("SIGINT", "
 # Schedulers repeat a signal within moments. A later one is a new request: Python drops an exception that is raised in
 # the middle of starting a process.
 _REPEATED_SECONDS = 3.0
+_DESTRUCTOR_SECONDS = 0.05  # destructors are brief
 # Of Linux's control groups, by their version: the files of limit and use, and the line of unused file cache.
 _FIRST_VERSION = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 _SECOND_VERSION = ("memory.max", "memory.current", "inactive_file")
@@ -210,6 +211,12 @@ def ended_like_ctrl_c() -> Generator[None]:
         nonlocal last
         if time.monotonic() - last < _REPEATED_SECONDS:
             return
+        if _is_in_destructor(frame):
+            # Python drops what __del__ raises, so the block would continue.
+            again = threading.Timer(_DESTRUCTOR_SECONDS, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
         last = time.monotonic()
         raise KeyboardInterrupt
 
@@ -220,6 +227,12 @@ def ended_like_ctrl_c() -> Generator[None]:
     finally:
         for number in ends if is_main else ():
             signal.signal(number, signal.SIG_DFL)
+
+
+def _is_in_destructor(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
 
 
 def ignore_stops() -> None:

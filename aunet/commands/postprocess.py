@@ -35,10 +35,12 @@ def postprocess(arguments: argparse.Namespace) -> None:
     predictor = load_run(folder, device, arguments.trust, {"choose_postprocessing": False})
     with run_progress() as progress:
         steps = choose_postprocessing(predictor, run.cases, run.cohort, folder, progress, run.config.data.on_error)
-    _logger.info(
-        "%s in %s. Every later prediction of the run applies them; its test scores stay as they are.",
-        *(counted(len(steps), "step"), RunFolder(folder).postprocessing),
-    )
+    file = RunFolder(folder).postprocessing
+    if steps:
+        text = "%s in %s. Every later prediction of the run applies them; its test scores stay as they are."
+        _logger.info(text, counted(len(steps), "step"), file)
+    else:
+        _logger.info("No step raises the Dice, so predictions stay as they are. All that was tried: %s", file)
 
 
 def _check_is_finished(folder: Path) -> None:

@@ -98,4 +98,4 @@ def _print_result(study: "Study", folder: Path) -> None:
     if study.best is None:
         raise UserError(f"{folder}: no trial has finished; their messages are above and in their log.txt.")
     best = shlex.join(study.words(study.best))
-    console.print(f"Best, trial {study.best.number}: python train.py {best}", markup=False, soft_wrap=True)
+    console.print(f"Best, trial {study.best.number}: aunet train {best}", markup=False, soft_wrap=True)

@@ -166,7 +166,7 @@ def read_record(folder: Path) -> JsonObject:
     if record["status"] != "finished":
         raise UserError(
             f"{folder}: the run is {record['status']!r}, and only a finished one has test scores to compare; "
-            f"continue it with `python train.py resume={folder}`."
+            f"continue it with `aunet train resume={folder}`."
         )
     return record
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -134,7 +135,8 @@ def _scans_at(path: Path) -> list[Path]:
     if path.is_file() and path.suffix.lower() in _LISTS:
         raise UserError(
             f"{path}: a list, not a scan. Give the paths in it, one a line, on standard input: aunet predict RUN - <"
-            f" {path.name}; a table of cases is a dataset: data=folder data.root={path.name}."
+            f" {shlex.quote(str(path))}; a table of labelled cases is a dataset: data=folder"
+            f" {shlex.quote(f'data.root={path}')} 'data.classes={{spleen: 1, liver: 2}}'."
         )
     if path.is_file() or (is_folder_of_files(path) and not path.is_dir()):
         return [path]
@@ -148,12 +150,22 @@ def _scans_at(path: Path) -> list[Path]:
         _log.warning(text, path, counted(len(left), "DICOM file"), shortened(left))
     scans = scans or dicom_scans_in(path) or list(filter(is_picture, files))
     if not scans:
-        inside = [folder.name for folder in files if folder.is_dir() and any(map(is_image, folder.iterdir()))]
-        found = f"; there are some in {shortened(inside)}" if inside else ""
         raise UserError(
-            f"{path}: the folder holds no file of a known format ({READABLE}){found}. Give the folder of the scans."
+            f"{path}: the folder holds no file of a known format ({READABLE}){_scans_below(path)}. Give the folder of"
+            " the scans."
         )
     return scans
+
+
+def _scans_below(path: Path) -> str:
+    """Return where below a folder without scans there are some, as in a dataset of nnU-Net or BIDS, for a message."""
+    scans = sorted(file for file in path.rglob("*") if is_image(file))
+    if not scans:
+        return ""
+    suffix = scans[0].name.removeprefix(stem(scans[0]))
+    listed = f"find {shlex.quote(str(path))} -name '*{suffix}' | aunet predict RUN - …"
+    names = shortened(sorted({str(scan.parent.relative_to(path)) for scan in scans}))
+    return f"; there are some in {names}. Those of several folders can be listed: {listed}"
 
 
 def _tell_single_slices(scans: Sequence[Path]) -> None:

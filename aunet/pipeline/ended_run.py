@@ -33,7 +33,7 @@ def is_nothing_left(folder: Path, max_time: str | None) -> bool:
     if started_rank() == 0:  # only one of torchrun's processes logs
         _log.info(
             "%s is finished: trainer.%s ended it after %s, so nothing is left to do. To train longer:"
-            " python train.py extend=%s trainer.%s",
+            " aunet train extend=%s trainer.%s",
             folder,
             run.ended_by,
             counted(run.num_epochs, "epoch"),

@@ -185,7 +185,7 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
 
 
 def _words_of_resume(folder: Path) -> str:
-    return f"python train.py {shlex.quote(f'resume={folder}')}"
+    return f"aunet train {shlex.quote(f'resume={folder}')}"
 
 
 def _describe_fault(error: BaseException, folder: Path, again: str) -> str | None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -293,6 +294,20 @@ def test_a_later_signal_is_a_new_request(monkeypatch: pytest.MonkeyPatch) -> Non
             except KeyboardInterrupt:
                 raised.append(True)
     assert raised == [True, False, True]
+
+
+@pytest.mark.usefixtures("usual_signals")
+def test_a_signal_in_a_destructor_which_drops_exceptions_still_ends_the_work() -> None:
+    class Freed:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    def work() -> None:
+        Freed()
+        time.sleep(60)  # ends as soon as the signal comes again
+
+    with pytest.raises(KeyboardInterrupt), ended_like_ctrl_c():
+        work()
 
 
 @pytest.mark.usefixtures("usual_signals")

@@ -77,7 +77,7 @@ def test_a_run_on_a_full_disk_ends_with_its_checkpoint_and_continues_when_there_
     assert (run / "checkpoints" / "last.ckpt").is_file()
     messages = capsys.readouterr().err
     assert "Traceback" not in messages
-    assert f"python train.py resume={run}" in " ".join(messages.split())
+    assert f"aunet train resume={run}" in " ".join(messages.split())
 
     (small_disk / "ballast").unlink()
     assert main(["train", f"resume={run}"]) == 0

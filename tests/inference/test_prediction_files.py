@@ -1,5 +1,7 @@
 """Which scans a command line names, and reading them one ahead."""
 
+import re
+import shlex
 import threading
 from pathlib import Path
 
@@ -7,6 +9,8 @@ import numpy as np
 import pytest
 from dicom_scans import write_series
 
+from aunet.config.overrides import parse_values
+from aunet.config.words import names_dataset
 from aunet.data.cohort.case import Case
 from aunet.data.io.volume import Volume
 from aunet.errors import UserError
@@ -87,6 +91,17 @@ def test_all_inputs_that_are_not_there_are_named_a_line_each(tmp_path: Path) -> 
 def test_a_folder_without_scans_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"empty: the folder holds no file of a known format \(.*\)\. Give the folder"):
         scan_files([touch(tmp_path / "empty", "readme.txt")], tmp_path / "out")
+
+
+def test_a_folder_of_folders_is_refused_with_where_the_scans_are_and_how_to_list_them(tmp_path: Path) -> None:
+    study = tmp_path / "a study"
+    for subject in ("sub-01", "sub-02"):
+        touch(study / subject / "anat", f"{subject}_T1w.nii", f"{subject}_T1w.json")
+    with pytest.raises(UserError, match=r"some in sub-01/anat, sub-02/anat\. Those .* listed: ") as told:
+        scan_files([study], tmp_path / "out")
+    found = re.search(r"listed: (find .*) \| aunet predict RUN -", str(told.value))
+    assert found is not None
+    assert shlex.split(found[1]) == ["find", str(study), "-name", "*.nii"]
 
 
 def test_an_input_without_a_scan_does_not_stop_the_others(tmp_path: Path) -> None:
@@ -225,8 +240,15 @@ def test_names_that_differ_only_in_case_are_warned_of(tmp_path: Path, caplog: py
 @pytest.mark.parametrize("name", ["list.txt", "cases.CSV"])
 def test_tables_and_lists_given_as_scans_are_refused_with_how_to_give_them(name: str, tmp_path: Path) -> None:
     touch(tmp_path, name, "a.nii.gz")
-    with pytest.raises(UserError, match=rf"{name}: a list, not a scan.*RUN - < {name};.*data=folder data\.root={name}"):
+    with pytest.raises(UserError, match=rf"{name}: a list, not a scan.*RUN - < {tmp_path}/{name};") as told:
         scan_files([tmp_path / name], tmp_path / "out")
+    words = shlex.split(str(told.value).partition("is a dataset: ")[2].removesuffix("."))
+    assert names_dataset(words)
+    assert parse_values(words) == {
+        "data": "folder",
+        "data.root": str(tmp_path / name),
+        "data.classes": {"spleen": 1, "liver": 2},
+    }
     files = scan_files([tmp_path / "a.nii.gz", tmp_path / name], tmp_path / "out")
     assert [bool(file.fault) for file in files] == [False, True]
 

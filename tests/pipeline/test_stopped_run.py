@@ -59,7 +59,7 @@ def test_a_run_folder_that_is_moved_away_is_one_sentence(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(aunet.build.tracker, "build_tracker", lambda config, folder: None)
     monkeypatch.setattr(run, "_train_and_score", lose)
-    with pytest.raises(UserError, match=r"moved or deleted .* Put it back, then: python train\.py resume="):
+    with pytest.raises(UserError, match=r"moved or deleted .* Put it back, then: aunet train resume="):
         run._run_parts(None, None, folder, [])  # pyright: ignore[reportArgumentType, reportPrivateUsage]
     assert not folder.exists()
 
@@ -75,7 +75,7 @@ def test_a_full_disk_is_named_with_the_command_that_continues(
 
     monkeypatch.setattr(aunet.build.tracker, "build_tracker", lambda config, folder: None)
     monkeypatch.setattr(run, "_train_and_score", fill)
-    for is_started, again in ((False, "the same command again"), (True, f"python train.py resume={tmp_path}")):
+    for is_started, again in ((False, "the same command again"), (True, f"aunet train resume={tmp_path}")):
         if is_started:
             RunRecord(tmp_path).update(status="running")
         with pytest.raises(UserError) as raised:
@@ -91,9 +91,7 @@ def test_data_that_vanish_before_the_test_cost_no_training(tmp_path: Path, monke
     monkeypatch.setattr(steps, "train_run", lambda *arguments: None)
     monkeypatch.setattr(steps, "score_run", miss)
     config = SimpleNamespace(trainer=SimpleNamespace(probe=None))
-    with pytest.raises(
-        UserError, match=r"no such file\. The training is done; then score it with: python train\.py resume"
-    ):
+    with pytest.raises(UserError, match=r"no such file\. The training is done; then score it with: aunet train resume"):
         run._train_and_score(config, None, tmp_path, None, None)  # pyright: ignore[reportArgumentType, reportPrivateUsage]
 
 
