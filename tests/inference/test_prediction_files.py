@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import threading
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dicom_scans import write_series
 from aunet.config.overrides import parse_values
 from aunet.config.words import names_dataset
 from aunet.data.cohort.case import Case
+from aunet.data.io.dicom_slices import DicomFile, read_dicom_file
 from aunet.data.io.volume import Volume
 from aunet.errors import UserError
 from aunet.inference.output_format import OutputFormat
@@ -229,6 +231,22 @@ def test_several_series_given_slice_by_slice_are_named_with_the_folder_to_give(
     (record,) = caplog.records
     assert "IM0001.dcm: 1 slice of one series" in record.getMessage()
     assert f"give its folder: {series}" in record.getMessage()
+
+
+def test_many_files_of_one_slice_each_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a folder of radiographs, given as X*.dcm."""
+    for number in range(20):
+        shutil.copy(write_slices(tmp_path / str(number)) / "IM0000.dcm", tmp_path / f"X{number}.dcm")
+    looked_at: list[str] = []
+
+    def look(path: Path) -> DicomFile:
+        looked_at.append(path.name)
+        return read_dicom_file(path)
+
+    monkeypatch.setattr("aunet.inference.prediction_files.read_dicom_file", look)
+    touch(tmp_path, "notes.txt")
+    assert len(scan_files(sorted(tmp_path.glob("X*.dcm")), tmp_path / "out")) == 20
+    assert len(looked_at) == 20
 
 
 def test_names_that_differ_only_in_case_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
