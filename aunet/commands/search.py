@@ -85,6 +85,7 @@ def _job(study: "Study", trial: "Trial | FrozenTrial", folder: Path) -> "Job":
 
 
 def _print_result(study: "Study", folder: Path) -> None:
+    from aunet.commands.train import without_sweep_settings
     from aunet.files import write_text
     from aunet.runs.run_state import read_run_state
     from aunet.sweeps.job_tables import trial_table
@@ -97,5 +98,5 @@ def _print_result(study: "Study", folder: Path) -> None:
     console.print(table)
     if study.best is None:
         raise UserError(f"{folder}: no trial has finished; their messages are above and in their log.txt.")
-    best = shlex.join(study.words(study.best))
+    best = shlex.join(without_sweep_settings(study.words(study.best)))
     console.print(f"Best, trial {study.best.number}: aunet train {best}", markup=False, soft_wrap=True)

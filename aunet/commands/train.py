@@ -43,12 +43,20 @@ def train(words: Sequence[str]) -> None:
     start_run(draft, folder, overrides)
 
 
+def without_sweep_settings(words: Sequence[str]) -> list[str]:
+    """Return the words that a single run takes: without a folder, name or launcher that only a sweep has."""
+    left_out = ("hydra.sweep.", "hydra/launcher", "hydra.launcher", "hydra.sweeper")
+    is_name_used = "${hydra.job.name}" in (last_value(words, "hydra.run.dir") or "")
+    if not is_name_used:
+        left_out = (*left_out, "hydra.job.name")
+    return [word.text for word in map(parse_word, words) if not word.key.startswith(left_out)]
+
+
 def _check_place(words: Sequence[str]) -> None:
     """Raise UserError for a folder, name or launcher that only a sweep has."""
-    is_name_used = "${hydra.job.name}" in (last_value(words, "hydra.run.dir") or "")
+    kept = without_sweep_settings(words)
     for word in map(parse_word, words):
-        is_name = word.key == "hydra.job.name" and not is_name_used
-        if is_name or word.key.startswith(("hydra.sweep.", "hydra/launcher", "hydra.launcher", "hydra.sweeper")):
+        if word.text not in kept:
             raise UserError(f"{word.text}: a setting of sweeps, without effect here. Add -m, or leave it out.")
 
 

@@ -10,7 +10,9 @@ import pytest
 from compared_runs import case_scores, read_draft, write_run
 from torch import nn
 
+from aunet.commands.main import main
 from aunet.commands.sweep import compare_options, run_sweep
+from aunet.commands.train import without_sweep_settings
 from aunet.errors import UserError
 from aunet.sweeps.job import Job
 from aunet.sweeps.sweep_plan import SweepPlan
@@ -93,3 +95,19 @@ def test_a_study_compares_whatever_finished(study_without_a_fold: Path, failed: 
         run_sweep([], None)
 
     assert "did not finish" in (study_without_a_fold / "comparison" / "summary.txt").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("of_sweep", "of_one_run"),
+    [
+        ("seed=1 hydra.job.name=search hydra.sweep.dir=runs/search hydra/launcher=basic", "seed=1"),
+        (
+            "hydra.job.name=a hydra.run.dir=runs/${hydra.job.name}",
+            "hydra.job.name=a hydra.run.dir=runs/${hydra.job.name}",
+        ),
+    ],
+)
+def test_words_of_the_best_trial_are_those_that_a_single_run_takes(of_sweep: str, of_one_run: str) -> None:
+    words = without_sweep_settings(of_sweep.split())
+    assert words == of_one_run.split()
+    assert main(["train", *words, "--cfg"]) == 0

@@ -1,6 +1,7 @@
 """A sweep survives faults of its jobs and of itself; the same command continues it."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -107,8 +108,9 @@ def test_a_search_ends_with_the_best_settings_to_copy(
     printed = capfd.readouterr().out
     states = [read_run_state(tmp_path / "sweep" / f"trial_00{number}") for number in (0, 1)]
     best = max(states, key=lambda state: state.best_dice or 0)
-    assert f"Best, trial {best.folder.name[-1]}: python train.py" in printed
-    assert "optimizer.factory.lr=" in printed.rpartition("Best, trial")[2]
+    typed = shlex.split(printed.rpartition(f"Best, trial {best.folder.name[-1]}: aunet ")[2])
+    assert any(word.startswith("optimizer.factory.lr=") for word in typed)
+    assert main([*typed, "--cfg"]) == 0
 
     assert main(["search", *words]) == 0
     assert len(list((tmp_path / "sweep").glob("trial_*"))) == 2
