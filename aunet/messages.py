@@ -1,10 +1,17 @@
 """Words of messages: suggestions for a misspelled name, shortened lists, sizes, durations and times of day."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from pathlib import Path
 
 _UNITS = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
+
+def train_command() -> str:
+    """Return the command that trains, as this process was started: after ``pip install`` there is no train.py."""
+    return "python train.py" if Path(sys.argv[0]).name == "train.py" else "aunet train"
 
 
 def closest(word: str, known: Iterable[str]) -> list[str]:

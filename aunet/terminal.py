@@ -24,7 +24,7 @@ _FILE_WIDTH = 140
 _SECONDS_PER_LINE = 60.0  # of the progress in a file or pipe
 
 
-class PatientStream(io.TextIOBase):
+class PatientStream(io.TextIOWrapper):
     """Standard output or error that stops no work: the first text that it cannot write and all later ones are dropped.
 
     A pipe's reader may have ended (``| head``), a terminal may be closed, the disk of a file may be full. Characters
@@ -35,33 +35,28 @@ class PatientStream(io.TextIOBase):
     """
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
-        stream.reconfigure(errors="replace")
-        self._stream = stream
+        super().__init__(
+            stream.buffer,
+            stream.encoding,
+            "replace",
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
         self.is_cut = False
-
-    @property
-    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  # rich asks for it
-        """Return the encoding of the stream."""
-        return self._stream.encoding
+        self._wrapped = stream  # without a reference to it, it would close the buffer
+        with self._without_failing():
+            stream.flush()
 
     def write(self, text: str) -> int:
         """Write ``text`` if possible."""
         with self._without_failing():
-            self._stream.write(text)
+            super().write(text)
         return len(text)
 
     def flush(self) -> None:
         """Flush the stream if possible."""
         with self._without_failing():
-            self._stream.flush()
-
-    def isatty(self) -> bool:
-        """Return whether the stream is a terminal."""
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        """Return the descriptor of the stream."""
-        return self._stream.fileno()
+            super().flush()
 
     def close(self) -> None:
         """Leave the stream open: Python closes it at the end of the process."""
@@ -73,7 +68,7 @@ class PatientStream(io.TextIOBase):
         except OSError as error:
             self.is_cut = self.is_cut or is_disk_full(error)
             with open(os.devnull, "wb") as nothing:  # noqa: PTH123
-                os.dup2(nothing.fileno(), self._stream.fileno())  # also for what the stream still holds
+                os.dup2(nothing.fileno(), self.fileno())  # also for what the stream still holds
 
 
 def patient_stream(stream: TextIO | None) -> TextIO:
@@ -81,7 +76,7 @@ def patient_stream(stream: TextIO | None) -> TextIO:
     if stream is None:
         return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123 - open until the end
     if isinstance(stream, io.TextIOWrapper):
-        return PatientStream(stream)  # pyright: ignore[reportReturnType]  # it has what is used of TextIO
+        return stream if isinstance(stream, PatientStream) else PatientStream(stream)
     return stream
 
 

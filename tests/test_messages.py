@@ -14,6 +14,7 @@ from aunet.messages import (
     nearest,
     rounded,
     shortened,
+    train_command,
 )
 
 NOON = datetime(2026, 11, 26, 12, 0, tzinfo=timezone.utc)  # noqa: UP017
@@ -82,3 +83,14 @@ def test_an_age_has_its_largest_unit(hours: int, words: str) -> None:
 @pytest.mark.parametrize("ahead", [timedelta(seconds=1), timedelta(hours=1), timedelta(days=4000)])
 def test_a_start_after_a_clock_was_set_back_has_an_age_of_zero(ahead: timedelta) -> None:
     assert age_words(datetime.now().astimezone() + ahead) == "0 min"
+
+
+@pytest.mark.parametrize(
+    ("started", "command"),
+    [("train.py", "python train.py"), ("/opt/venv/bin/aunet", "aunet train"), ("", "aunet train")],
+)
+def test_the_command_to_continue_with_is_the_one_that_was_typed(
+    started: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", [started, "train"])
+    assert train_command() == command

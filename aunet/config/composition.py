@@ -23,7 +23,7 @@ from aunet.config.hydra_keys import (
     searching,
     split_search_path,
 )
-from aunet.config.interpolations import check_interpolations, strings_in
+from aunet.config.interpolations import check_interpolations, named_references, strings_in
 from aunet.config.overrides import (
     check_keys,
     check_options,
@@ -116,7 +116,9 @@ def resolve_config(
     check_interpolations(own)
     complete = convert_types(own)
     complete["dataset"].update(dataset_facts)
-    for key in sorted(OmegaConf.missing_keys(complete["dataset"])):
+    with named_references():
+        missing_facts = sorted(OmegaConf.missing_keys(complete["dataset"]))
+    for key in missing_facts:
         raise UserError(
             f"dataset.{key} has no value. It is known once the data are read; a run's config.yaml holds it."
         )

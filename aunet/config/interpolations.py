@@ -4,10 +4,12 @@ OmegaConf's ``oc.env`` would carry environment secrets into run folders and trac
 ``oc.create`` evaluate text a second time; a run folder from a stranger could hold any of them.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser
 from omegaconf.grammar_parser import parse
 
@@ -46,6 +48,16 @@ def check_interpolations(config: DictConfig) -> None:
     for key, text in strings_in(OmegaConf.to_container(config, resolve=False)):
         if "${" in text:
             _check_text(key, text)
+
+
+@contextmanager
+def named_references() -> Generator[None]:
+    """Raise UserError for a reference to nothing in the block."""
+    try:
+        yield
+    except InterpolationResolutionError as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{error.full_key}: {reason}. Refer to a key that exists, as in ${{data.name}}.") from None
 
 
 def _check_text(key: str, text: str) -> None:

@@ -59,9 +59,9 @@ def list_unknown_keys(config: DictConfig) -> list[str]:
 
 
 def node_at(config: DictConfig, group: str) -> object:
-    """Return the node of a group; None if the group it belongs to is a list or a value, which its type refuses."""
+    """Return the node of a group; None if it refers to nothing, or its own group is a list or a single value."""
     try:
-        return OmegaConf.select(config, group, throw_on_missing=False)
+        return OmegaConf.select(config, group, throw_on_missing=False, throw_on_resolution_failure=False)
     except ConfigTypeError:
         return None
 
@@ -100,7 +100,7 @@ def _package_remedy(config: DictConfig, key: str) -> str:
 def _check_groups(config: DictConfig) -> None:
     """Raise UserError for a word in place of a group of keys (``trainer=fast`` if trainer has no options)."""
     for name, type_ in get_type_hints(RunConfig).items():
-        value = config.get(name) if not OmegaConf.is_missing(config, name) else "???"
+        value = "???" if OmegaConf.is_missing(config, name) else node_at(config, name)
         if is_dataclass(type_) and name in config and not OmegaConf.is_dict(value):
             raise UserError(f"{name}={_shown(value)}: {name} is a group of keys. Give one of them: {name}.<key>=….")
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import shlex
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -174,14 +174,20 @@ def _tell_single_slices(scans: Sequence[Path]) -> None:
     for scan in scans:
         if (series := _series_of_slice(scan)) is not None:
             slices.setdefault((scan.parent, series), []).append(scan)
+    series_beside = {folder: _series_beside(folder, set(scans)) for folder in {folder for folder, _ in slices}}
     for (folder, series), given in slices.items():
-        beside = islice((file for file in sorted(folder.iterdir()) if file not in given), _FILES_LOOKED_AT)
-        if len(given) > 1 or any(_series_of_slice(file) == series for file in beside):
+        if len(given) > 1 or series in series_beside[folder]:
             _log.warning(
                 "%s: %s of one series given as files, and each becomes a scan of one slice. To label the series as one"
                 " scan, give its folder: %s.",
                 *(given[0], counted(len(given), "slice"), folder),
             )
+
+
+def _series_beside(folder: Path, given: Collection[Path]) -> set[str | None]:
+    """Return the series of the first files of ``folder`` that are not ``given``."""
+    others = (file for file in sorted(folder.iterdir()) if file not in given)
+    return set(map(_series_of_slice, islice(others, _FILES_LOOKED_AT)))
 
 
 def _series_of_slice(path: Path) -> str | None:

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from aunet.machine import started_rank
-from aunet.messages import counted
+from aunet.messages import counted, train_command
 from aunet.runs.inner_folders import CheckpointFolder
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_state import read_run_state
@@ -33,10 +33,11 @@ def is_nothing_left(folder: Path, max_time: str | None) -> bool:
     if started_rank() == 0:  # only one of torchrun's processes logs
         _log.info(
             "%s is finished: trainer.%s ended it after %s, so nothing is left to do. To train longer:"
-            " aunet train extend=%s trainer.%s",
+            " %s extend=%s trainer.%s",
             folder,
             run.ended_by,
             counted(run.num_epochs, "epoch"),
+            train_command(),
             folder,
             "max_time=DD:HH:MM:SS" if run.ended_by == "max_time" else "max_epochs=N",
         )

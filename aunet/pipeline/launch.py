@@ -24,6 +24,7 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
         KeyboardInterrupt: the user stopped it, and its checkpoint is written.
         ChildProcessError: a process died; the traceback of the first to die is on stderr.
     """
+    stopped_before = RunRecord(folder).facts.get("ended")
     command = [
         sys.executable,
         *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)),
@@ -36,7 +37,9 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
     process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=prepare)
     with _forward_signals(process) as received:
         status = process.wait()
-    if (received and status) or RunRecord(folder).facts.get("status") == "interrupted":
+    facts = RunRecord(folder).facts
+    is_recorded = facts.get("status") == "interrupted" and facts.get("ended") != stopped_before
+    if (received and status) or is_recorded:
         raise KeyboardInterrupt
     if status:
         raise ChildProcessError(f"one of the {number} processes failed; see its traceback above.")

@@ -13,7 +13,7 @@ from aunet.config.schema import RunConfig, TrainerConfig
 from aunet.config.words import quote
 from aunet.errors import UserError, is_disk_full, is_worker_killed
 from aunet.machine import is_started_as_rank
-from aunet.messages import counted
+from aunet.messages import counted, train_command
 from aunet.pipeline.ended_run import is_nothing_left
 from aunet.pipeline.launch import train_on_ranks, words_of_ranks
 from aunet.pipeline.places import check_places, claim_folder, is_folder_named
@@ -185,7 +185,7 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
 
 
 def _words_of_resume(folder: Path) -> str:
-    return f"aunet train {shlex.quote(f'resume={folder}')}"
+    return f"{train_command()} {shlex.quote(f'resume={folder}')}"
 
 
 def _describe_fault(error: BaseException, folder: Path, again: str) -> str | None:

@@ -33,6 +33,7 @@ def locked_folder(folder: Path) -> Generator[None]:
     with RunFolder(folder).lock.open("a+", encoding="utf-8") as file:
         if not _is_taken_over(file.fileno(), folder):
             raise _in_use(folder)
+        _remove_remainders(folder)
         file.truncate(0)
         json.dump({"host": socket.gethostname(), "process": os.getpid()}, file)
         file.flush()
@@ -71,7 +72,6 @@ def _is_taken_over(descriptor: int, folder: Path) -> bool:
     for _ in range(_ATTEMPTS):
         try:
             lock_file(descriptor)
-            _remove_remainders(folder)
             return True
         except BlockingIOError:
             time.sleep(_PAUSE_SECONDS)

@@ -27,6 +27,7 @@ from aunet.errors import UserError
         ("data.split=[1]", "data.split must be a group of keys"),
         ("data.split.val=1e400", "data.split.val=inf: it must be a share above 0 and below 1, or a whole number"),
         ("data.test_on='${nothing}'", "data.test_on"),
+        ("seed='${nothing}'", "seed: Interpolation key 'nothing' not found. Give the key it refers to a value"),
         ("data.modality=[{a: 1}]", "data.modality=[{'a': 1}]: it must be one of ct"),
         ("data.classes={spleen: '???'}", "data.classes.spleen has no value"),
         ("trainer.callbacks=[{_target_: a.b, c: ['???']}]", "trainer.callbacks[0].c[0] has no value"),

@@ -12,6 +12,7 @@ from dicom_scans import write_series
 from aunet.config.overrides import parse_values
 from aunet.config.words import names_dataset
 from aunet.data.cohort.case import Case
+from aunet.data.io.dicom_slices import DicomFile, read_dicom_file
 from aunet.data.io.volume import Volume
 from aunet.errors import UserError
 from aunet.inference.output_format import OutputFormat
@@ -229,6 +230,23 @@ def test_several_series_given_slice_by_slice_are_named_with_the_folder_to_give(
     (record,) = caplog.records
     assert "IM0001.dcm: 1 slice of one series" in record.getMessage()
     assert f"give its folder: {series}" in record.getMessage()
+
+
+def test_many_files_of_one_slice_each_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a folder of radiographs, given as X*.dcm."""
+    for number in range(6):
+        plane, name = np.zeros((3, 3, 1), np.int16), f"X{number}.dcm"
+        write_series(tmp_path, plane, np.eye(4), names=lambda _, name=name: name, SeriesInstanceUID=f"1.2.{number}")
+    looked_at: list[str] = []
+
+    def look(path: Path) -> DicomFile:
+        looked_at.append(path.name)
+        return read_dicom_file(path)
+
+    monkeypatch.setattr("aunet.inference.prediction_files.read_dicom_file", look)
+    touch(tmp_path, "notes.txt")
+    assert len(scan_files(sorted(tmp_path.glob("X*.dcm")), tmp_path / "out")) == 6
+    assert len(looked_at) == 6
 
 
 def test_names_that_differ_only_in_case_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -95,6 +95,23 @@ def test_data_that_vanish_before_the_test_cost_no_training(tmp_path: Path, monke
         run._train_and_score(config, None, tmp_path, None, None)  # pyright: ignore[reportArgumentType, reportPrivateUsage]
 
 
+@pytest.mark.parametrize("is_stopped_again", [False, True])
+def test_ranks_that_fail_when_a_stopped_run_is_resumed_are_not_taken_for_stopped(
+    is_stopped_again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunRecord(tmp_path).update(status="interrupted", ended="2026-01-01T00:00:00+00:00")
+
+    class Ranks:
+        def wait(self) -> int:
+            if is_stopped_again:
+                RunRecord(tmp_path).end("interrupted")
+            return 1
+
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *arguments, **settings: Ranks())
+    with pytest.raises(KeyboardInterrupt if is_stopped_again else ChildProcessError):
+        launch.train_on_ranks([], tmp_path, 2)
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize(("status", "error"), [(1, KeyboardInterrupt), (0, None)])
 def test_ranks_that_stop_before_the_training_have_not_failed(

@@ -1,5 +1,6 @@
 """Two processes never train in one folder, and a dead one leaves it free."""
 
+import errno
 import subprocess
 import sys
 from contextlib import suppress
@@ -56,6 +57,18 @@ def test_the_next_process_deletes_unfinished_files_of_a_killed_one(tmp_path: Pat
     with locked_folder(tmp_path):
         left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {*names, "run.lock", str(of_others.relative_to(tmp_path))}
+
+
+def test_unfinished_files_that_cannot_be_deleted_are_not_taken_for_a_missing_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*paths: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(paths[0]))
+
+    monkeypatch.setattr("aunet.runs.run_lock.remove_remainders", refuse)
+    with pytest.raises(PermissionError), locked_folder(tmp_path):
+        pass
+    assert "cannot be locked" not in caplog.text
 
 
 def test_a_folder_that_nobody_ever_locked_is_free(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sweeps.jobs import FINISH, make_job, run_programs
 
+from aunet.machine import ended_like_ctrl_c
 from aunet.runs.run_lock import locked_folder
 from aunet.sweeps.job import Job
 from aunet.sweeps.job_process import last_message
@@ -91,7 +92,7 @@ def test_cores_are_divided_among_the_jobs(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_stop_reaches_every_job_once_and_is_waited_for(number: signal.Signals, tmp_path: Path) -> None:
     jobs = [make_job(tmp_path / str(at), WAIT_FOR_STOP) for at in range(3)]
     thread = interrupt_when_ready(jobs[:2], number)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), ended_like_ctrl_c():  # as every command
         run_jobs_here(jobs, 2)
     thread.join()
     records = [json.loads((job.folder / "run.json").read_text()) for job in jobs[:2]]

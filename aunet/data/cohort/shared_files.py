@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aunet.data.cohort.case import Case
 from aunet.data.cohort.joined_names import JoinedNames
+from aunet.data.io.dicom_files import is_folder_of_files
 from aunet.data.io.formats import files_of
 from aunet.data.io.volume import read_label
 from aunet.errors import UserError
@@ -19,8 +20,9 @@ from aunet.errors import UserError
 _logger = logging.getLogger(__name__)
 
 # Bytes at the beginning, in the middle and at the end: files that differ, differ there in all but contrived cases, and
-# only those that do not are read whole. Of each of many files, such as slices of DICOM, fewer will do.
-_BLOCK, _LEAST_BLOCK = 2**16, 2**12
+# only those that do not are read whole.
+_BLOCK = 2**16
+_HEAD = 2**12  # bytes of each file of a folder: the header of a slice of DICOM begins with the UID of this slice
 _MOST_NAMED = 5
 _GZIP, _LEAST_GZIP = b"\x1f\x8b", 18  # its first bytes, and the bytes of an empty file
 _SIZES_OF_GZIP = 2**32  # it stores the unpacked size modulo this
@@ -119,10 +121,16 @@ def _grouped(uses: Sequence[_Use], key: Callable[[Path], object]) -> list[list[_
 def _sizes(path: Path) -> tuple[int, ...]:
     """Return the size of each file, in order; of one that is compressed by gzip, the unpacked size that it ends in."""
     sizes = (
-        int.from_bytes(end[-4:], "little") if (end := _end_of_gzip(file)) else file.stat().st_size % _SIZES_OF_GZIP
-        for file in files_of(path)
+        int.from_bytes(end[-4:], "little") if end else file.stat().st_size % _SIZES_OF_GZIP
+        for file, end in _parts(path)
     )
     return tuple(sorted(sizes))
+
+
+def _parts(path: Path) -> list[tuple[Path, bytes]]:
+    """Return each file with its ``_end_of_gzip``, which those of a folder lack: no reader of DICOM unpacks them."""
+    is_folder = is_folder_of_files(path)
+    return [(file, b"" if is_folder else _end_of_gzip(file)) for file in files_of(path)]
 
 
 def _end_of_gzip(file: Path) -> bytes:
@@ -136,13 +144,13 @@ def _end_of_gzip(file: Path) -> bytes:
 
 def _cheap_key(uses: Sequence[_Use]) -> Callable[[Path], object]:
     """Return a key of files of equal size that reads little; the same scan packed and unpacked needs its checksum."""
-    kinds = {any(_end_of_gzip(file) for file in files_of(use.path)) for use in uses}
-    return _digest_of_parts if len(kinds) == 1 else _checksums
+    are_packed = {any(end for _, end in _parts(use.path)) for use in uses if not is_folder_of_files(use.path)}
+    return _checksums if len(are_packed) > 1 else _digest_of_parts
 
 
 def _checksums(path: Path) -> tuple[bytes, ...]:
     """Return the checksum of each file as gzip would store it, in order."""
-    return tuple(sorted(_end_of_gzip(file)[:4] or _checksum(file) for file in files_of(path)))
+    return tuple(sorted(end[:4] or _checksum(file) for file, end in _parts(path)))
 
 
 def _checksum(file: Path) -> bytes:
@@ -155,12 +163,11 @@ def _checksum(file: Path) -> bytes:
 
 def _digest(path: Path) -> tuple[bytes, ...]:
     """Return the digest of each file, unpacked, in order, so that their names do not count."""
-    return tuple(sorted(_digest_of_file(file) for file in files_of(path)))
+    return tuple(sorted(_digest_of_file(file, bool(end)) for file, end in _parts(path)))
 
 
-def _digest_of_file(file: Path) -> bytes:
+def _digest_of_file(file: Path, is_packed: bool) -> bytes:
     digest = hashlib.sha256()
-    is_packed = bool(_end_of_gzip(file))
     with gzip.open(file) if is_packed else file.open("rb") as stream:
         while block := stream.read(_BLOCK):
             digest.update(block)
@@ -168,18 +175,23 @@ def _digest_of_file(file: Path) -> bytes:
 
 
 def _digest_of_parts(path: Path) -> tuple[bytes, ...]:
-    """Return a digest of parts of each file, in order; of a file in gzip, its checksum."""
-    files = files_of(path)
-    block = max(_LEAST_BLOCK, _BLOCK // max(1, len(files)))
-    return tuple(sorted(_end_of_gzip(file) or _digest_of_blocks(file, block) for file in files))
+    """Return a digest of parts of each file, in order; of a file in gzip, its checksum; of a slice, its beginning."""
+    if is_folder_of_files(path):
+        return tuple(sorted(_digest_of_head(file) for file in files_of(path)))
+    return tuple(sorted(end or _digest_of_blocks(file) for file, end in _parts(path)))
 
 
-def _digest_of_blocks(file: Path, block: int) -> bytes:
+def _digest_of_head(file: Path) -> bytes:
+    with file.open("rb", buffering=0) as stream:
+        return hashlib.sha256(stream.read(_HEAD)).digest()
+
+
+def _digest_of_blocks(file: Path) -> bytes:
     digest, size = hashlib.sha256(), file.stat().st_size
     with file.open("rb") as stream:
-        for start in (0, max(0, size // 2 - block // 2), max(0, size - block)):
+        for start in (0, max(0, size // 2 - _BLOCK // 2), max(0, size - _BLOCK)):
             stream.seek(start)
-            digest.update(stream.read(block))
+            digest.update(stream.read(_BLOCK))
     return digest.digest()
 
 
