@@ -25,8 +25,8 @@ _log = logging.getLogger(__name__)
 def check_lengths(data: DataConfig) -> None:
     """Raise UserError for a list of the wrong length, or a window whose lowest HU is not below its highest."""
     for key, values, length, meaning in (
-        ("spacing", data.spacing, 3, "mm along right, anterior, superior"),
-        ("patch_size", data.patch_size, 3, "voxels along right, anterior, superior"),
+        ("spacing", data.spacing, 3, "mm along right, anterior, superior; that of pictures is [1, 1, 1]"),
+        ("patch_size", data.patch_size, 3, "voxels along right, anterior, superior; slices and pictures end in 1"),
         ("window", data.window, 2, "lowest and highest HU"),
     ):
         if isinstance(values, list) and len(values) != length:

@@ -89,4 +89,4 @@ def _log_missed(missed: Sequence[str], num_cases: int, kind: str) -> None:
         )
         _log.warning(text, len(missed), num_cases, kind, shortened(missed))
     else:
-        _log.info("Region: all %d %s are cropped to the box that data.region predicts.", num_cases, kind)
+        _log.info("Region: the box that data.region predicts crops all of %d %s.", num_cases, kind)
