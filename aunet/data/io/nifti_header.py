@@ -17,6 +17,7 @@ from aunet.errors import UserError
 
 # Deflate packs at most 1032 bytes into one.
 LARGEST_COMPRESSION = 1032
+_LARGEST_EXTENSIONS = 2**16  # bytes between header and voxels
 _LARGEST_SIDE = 1000.0  # mm of a voxel
 _VISIBLE_DISAGREEMENT = 0.5  # of the smallest voxel side
 _OTHER_SIZE = 0.005  # relative: writers round voxel sizes to three digits
@@ -166,7 +167,8 @@ def _check_voxels(header: Nifti1Header, path: Path, num_bytes: int, *, first: in
         )
     offset, held = header.get_data_offset(), math.prod(shape) * dtype.itemsize
     needed = offset + held
-    if needed > num_bytes >= first + held:
+    # Of a packed file only the most that it may hold is known, which is mostly far more.
+    if needed > num_bytes and first <= num_bytes - held <= first + _LARGEST_EXTENSIONS:
         raise UserError(
             f"{path}: its voxels begin at byte {offset:,} (vox_offset) by its header, and from there on the file is too"
             f" short for them. If they are its last bytes, they begin at byte {num_bytes - held:,}; convert the scan"
