@@ -10,7 +10,7 @@ _UNITS = (("days", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def train_command() -> str:
-    """Return the command that trains, as this process was started: after ``pip install`` there is no train.py."""
+    """Return ``python train.py`` if that started this process, else ``aunet train``, which every installation has."""
     return "python train.py" if Path(sys.argv[0]).name == "train.py" else "aunet train"
 
 

@@ -76,7 +76,7 @@ def _url(text: str) -> str:
     folder = path_of(text.removeprefix("file://"))
     if not folder.is_dir():
         raise UserError(
-            f"{SEARCH_PATH} or --config-dir: {folder}: there is no such folder. Give one with YAML files, such as"
+            f"{SEARCH_PATH} or --config-dir: {folder}: no such folder. Give one with YAML files, such as"
             " data/mine.yaml."
         )
     return f"file://{folder.absolute()}"

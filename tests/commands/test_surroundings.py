@@ -315,6 +315,8 @@ def test_nohup_keeps_a_command_alive() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with ended_like_ctrl_c():
         signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])

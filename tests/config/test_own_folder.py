@@ -80,7 +80,7 @@ def test_the_jobs_of_a_sweep_search_the_folder_too(folder: Path) -> None:
 @pytest.mark.parametrize("path", ["nowhere", "data/mine.yaml"])
 def test_a_folder_that_is_none_is_refused(path: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--cfg", "--config-dir", str(folder / path)]) == 2
-    assert f"{folder / path}: there is no such folder" in capsys.readouterr().err
+    assert f"{folder / path}: no such folder" in capsys.readouterr().err
 
 
 def test_a_misspelt_own_option_is_refused_with_the_nearest(folder: Path) -> None:

@@ -59,7 +59,7 @@ def existing_folder(root: str | None, key: str = "data.root") -> Path:
         raise UserError(f"{key} is not set: it must name the folder of the dataset, {key}=/path/to/it.")
     folder = Path(root).expanduser()
     if not folder.is_dir():
-        raise UserError(f"{key}={root}: there is no such folder. Give the folder that holds the images and labels.")
+        raise UserError(f"{key}={root}: no such folder. Give the folder that holds the images and labels.")
     return folder
 
 
