@@ -6,7 +6,6 @@ which would run the user's script a second time.
 
 import logging
 import os
-import signal
 import subprocess
 import sys
 import traceback
@@ -29,6 +28,8 @@ _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM
 class Work(Generic[_Result]):
     """Work that was begun: its result is there after ``wait``, or is computed when it is asked for.
 
+    ``has_died`` is whether the other process has died before its end.
+
     Args:
         function: returns the result; it can be pickled with all it holds, and may be called again.
         connection: to a process that computes it; None to compute it here.
@@ -37,6 +38,7 @@ class Work(Generic[_Result]):
     def __init__(self, function: Callable[[], _Result], connection: "Connection[Any, Any] | None" = None) -> None:
         self._function, self._connection = function, connection
         self._outcome: tuple[bool, Any] | None = None
+        self.has_died = False
         if connection is not None:
             self._send(connection)
 
@@ -72,7 +74,7 @@ class Work(Generic[_Result]):
             yield
         except (OSError, EOFError):
             _log.warning("The second process of this command has died, mostly for lack of memory: this one continues.")
-            self._connection = None
+            self._connection, self.has_died = None, True
 
 
 class Worker:
@@ -90,6 +92,8 @@ class Worker:
         """Begin ``function``, after the end of the work before it."""
         if self._last is not None:
             self._last.wait()
+            if self._last.has_died:
+                self._connection = None
         work = Work(function, self._connection)
         self._last = work
         return work
@@ -127,16 +131,13 @@ def _start(modules: Sequence[str]) -> "tuple[subprocess.Popen[bytes], Connection
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
+            process_group=0,  # a terminal sends Ctrl-C to the first process alone, which ends this one
         )
     return process, ours
 
 
 def main(parent: int, descriptor: int, modules: Sequence[str]) -> None:
-    """Call each function that is received, and send back whether it succeeded, and its result or error.
-
-    Ctrl-C is left to the first process, which ends this one.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Call each function that is received, and send back whether it succeeded, and its result or error."""
     prepare_process()
     logging.getLogger("aunet").addHandler(LogHandler())
     logging.getLogger("aunet").setLevel(logging.INFO)
