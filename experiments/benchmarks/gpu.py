@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from aunet.evaluation.forward_time import device_name, wait_for
 from aunet.networks import AttentionUNet, UNet
-from aunet.networks.inspection.cost import measure_cost
+from aunet.networks.inspection.cost import forward_gflop
 from aunet.networks.layers import channels_last, lay_out_channels_last
 from aunet.networks.processor_convolutions import ProcessorConvolutions
 from aunet.training.hardware import set_tf32
@@ -219,7 +219,7 @@ def _seconds(run: Callable[[], object], repeats: int, device: torch.device) -> f
 
 def _table(rows: Sequence[Measured], size: Sequence[int], device: torch.device) -> Table:
     batch, _, *patch = size
-    flop = {name: measure_cost(_NETWORKS[name](), 1, patch, 1)[-1].flop for name in {row.network for row in rows}}
+    flop = {name: _forward_flop(_NETWORKS[name](), patch) for name in {row.network for row in rows}}
     is_mlperf = tuple(patch) == _MLPERF_PATCH
     title = f"{batch} x {'x'.join(map(str, patch))}, medians of three"
     table = Table("Kind", "Network", "Way", "ms", "Patches/s", "Of matrix rate", "Peak (GiB)", title=title)
@@ -238,12 +238,19 @@ def _table(rows: Sequence[Measured], size: Sequence[int], device: torch.device) 
     return table
 
 
-def _mlperf_flop() -> int:
+def _mlperf_flop() -> float:
     """Return FLOP of MLPerf's U-Net for one patch, forward, counted in the same network of MONAI's parts."""
     levels = len(_MLPERF_WIDTHS)
     strides = [1, *[2] * (levels - 1)]
     network = DynUNet(3, 1, 3, [3] * levels, strides, [2] * (levels - 1), filters=list(_MLPERF_WIDTHS))
-    return measure_cost(network, 1, _MLPERF_PATCH, 1)[-1].flop
+    return _forward_flop(network, _MLPERF_PATCH)
+
+
+def _forward_flop(network: nn.Module, patch: Sequence[int]) -> float:
+    """Return FLOP of the forward pass of one patch of one channel."""
+    gflop = forward_gflop(network, 1, patch)
+    assert gflop is not None
+    return 1e9 * gflop
 
 
 if __name__ == "__main__":

@@ -194,10 +194,10 @@ def test_the_command_line_of_a_training_is_read_as_it_is_written(
     assert (arguments.task, arguments.minutes, arguments.interval, arguments.seed) == ("train", 1.5, 3.0, 7)
 
 
-def test_the_gpu_benchmark_times_a_step_and_counts_its_share_of_the_rate() -> None:
+def test_the_gpu_benchmark_times_a_pass_and_counts_its_share_of_the_rate() -> None:
     gpu = _load("gpu")
     device, size = torch.device("cpu"), (2, 1, 16, 16, 16)
-    row = gpu._measure("unet", "step", gpu.Way("float32"), size, 1, device)
+    row = gpu._measure("unet", "forward", gpu.Way("float32"), size, 1, device)
     assert row.failure == ""
     assert row.seconds > 0
     table = gpu._table([row], size, device)
