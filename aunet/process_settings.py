@@ -13,6 +13,8 @@ import platform
 import time
 from collections.abc import MutableMapping
 
+from aunet.light_imports import import_lightly
+
 # The command line loads this module before anything slow.
 _STARTED = time.perf_counter()
 
@@ -46,9 +48,10 @@ def prepare_process(environment: MutableMapping[str, str] = os.environ) -> None:
     """Shorten the spinning of waiting threads and keep freed memory, unless ``environment`` sets them.
 
     Child processes inherit the first setting through ``environment``. Python collects garbage less often, and not at
-    exit. Matplotlib draws without a screen, whatever ``environment`` sets.
+    exit. Matplotlib draws without a screen, whatever ``environment`` sets. Libraries load less.
     """
     _collect_less()
+    import_lightly()
     _name_user(environment)
     environment["MPLBACKEND"] = "agg"  # pictures go to files; another one may be unknown here, or need a screen
     if not _is_set(environment, _WAIT_VARIABLES):

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from aunet.attention.archive import AttentionArchive
 from aunet.attention.film import attention_film, choose_epochs
-from aunet.attention.picture import attention_picture
+from aunet.attention.picture import AttentionPicture, DrawnPicture
 from aunet.attention.statistics import attention_statistics, label_fractions
 from aunet.classes import IGNORED, Labels
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.networks.protocols import gates_per_skip, has_softmax_gates
+from aunet.reporting.pictures.pixels import save_image
 from aunet.reporting.pictures.planes import LabelledScan, Triple
-from aunet.reporting.pictures.sheet import Box, write_columns
+from aunet.reporting.pictures.sheet import joined_columns
 from aunet.tracking.tracker import Tracker
 
 _log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class AttentionRecorder(Callback):
         self._patch_size = tuple(patch_size)
         self._tracker = tracker
         self.contrasts: dict[str, float] = {}
+        self._pictures: dict[str, AttentionPicture] = {}
         self._is_ungated = False
         self._has_logged_mean = False
 
@@ -167,26 +169,21 @@ class AttentionRecorder(Callback):
         return rows
 
     def _draw(self, network: nn.Module, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> None:
-        path = self._archive.picture_path(case.case_id, epoch)
-        columns = attention_picture(
-            case.as_scan(),
-            levels,
-            self._labels,
-            path,
-            title=f"{case.case_id}, epoch {epoch}",
-            is_relative=has_softmax_gates(network),
-        )
+        if case.case_id not in self._pictures:
+            self._pictures[case.case_id] = AttentionPicture(
+                case.as_scan(), self._labels, is_relative=has_softmax_gates(network)
+            )
+        picture = self._pictures[case.case_id].draw(levels, f"{case.case_id}, epoch {epoch}")
+        save_image(picture.image, self._archive.picture_path(case.case_id, epoch))
         if self._tracker:
-            self._show_levels(self._tracker, case.case_id, path, columns, epoch)
+            self._show_levels(self._tracker, case.case_id, picture, epoch)
 
-    def _show_levels(
-        self, tracker: Tracker, case_id: str, path: Path, columns: Mapping[int, Sequence[Box]], epoch: int
-    ) -> None:
-        """Show each level of the picture at ``path`` on its own, as a tracker places the epochs side by side."""
+    def _show_levels(self, tracker: Tracker, case_id: str, picture: DrawnPicture, epoch: int) -> None:
+        """Show each level of ``picture`` on its own, as a tracker places the epochs side by side."""
         with TemporaryDirectory() as folder:
-            parts = {level: Path(folder) / f"level_{level}.png" for level in columns}
-            write_columns(path, {part: columns[level] for level, part in parts.items()})
-            for level, part in parts.items():
+            for level, columns in picture.columns.items():
+                part = Path(folder) / f"level_{level}.png"
+                save_image(joined_columns(picture.image, columns), part)
                 tracker.picture(f"attention/level_{level}/{case_id}", part, epoch)
 
 

@@ -104,8 +104,10 @@ class _GatedRows(Function):
         both = torch.cat([products, torch.ops.aten.threshold_backward(gradient, gated, 0)], dim=1)
         gradient = both[:, end:]
         of_folded = ((gradient.T @ products).to(matrix), gradient.sum(0).to(matrix))
+        with torch.enable_grad():  # of a sum: torch compares the sizes of gradients by sympy, which it would load
+            total = sum((one * of_one).sum() for one, of_one in zip(ctx.folded, of_folded, strict=True))
         of_sums, of_squares, *of_weights = torch.autograd.grad(
-            ctx.folded, ctx.small, of_folded, retain_graph=True, materialize_grads=True
+            total, ctx.small, retain_graph=True, materialize_grads=True
         )
         # of p: the derivatives of its sums, of its squares and of the output, the last two in one product of matrices
         constant, linear = of_sums.to(skip), torch.cat([of_squares + of_squares.T, matrix]).to(skip)

@@ -78,6 +78,8 @@ def train_run(
     if rank() == 0:  # before the record: a folder with a record can be resumed
         write_splits(run.splits, splits, cohort.cases, build_digests(config.data))
         write_run_config(config, folder)
+    if num_ranks() > 1:  # one process alone counts them in the measurement of its speed
+        facts["gflop"] = _count_gflop(config, task.network)
     start_record(config, cohort, task.network, record, facts)
     if tracker:
         tracker.start()
@@ -96,7 +98,7 @@ def train_run(
                 config, folder, clock, data, task, progress, tracker, record.facts.get("extended_at_step"), own
             )
             forecast = build_forecast(config.dataset, config.trainer, choice, data.validation_shapes())
-            line = ForecastLine(forecast, clock, lambda speed: record.update(speed=speed))
+            line = ForecastLine(forecast, clock, lambda facts: record.update(**facts))
             trainer = build_trainer(config.trainer, [*callbacks, checkpoints, line], choice, folder, task.network)
             trainer.fit(task, datamodule=data, ckpt_path=newest, weights_only=True)
     except NonFiniteLossError as error:
@@ -256,6 +258,10 @@ def _count(splits: Splits, num_cases: int) -> str:
     )
 
 
+def _count_gflop(config: RunConfig, network: nn.Module) -> float | None:
+    return forward_gflop(network, config.dataset.in_channels, config.dataset.patch_size)
+
+
 def start_record(
     config: RunConfig, cohort: Cohort, network: nn.Module, record: RunRecord, facts: dict[str, object]
 ) -> None:
@@ -269,7 +275,6 @@ def start_record(
         model=config.model.name,
         seed=config.seed,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        gflop=forward_gflop(network, config.dataset.in_channels, config.dataset.patch_size),
         class_names=config.dataset.class_names,
         **({"regions": config.dataset.regions} if config.dataset.regions else {}),
         patch_size=config.dataset.patch_size,

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from aunet.inference.inferers import Inferer
 from aunet.inference.window_layout import padded_size
+from aunet.networks import UNet
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.trial_steps import BatchShape, restored_after, time_batch, time_update, time_window
 
@@ -29,25 +30,29 @@ class Pace:
         window_seconds: of one window of the validation.
         flop: of an optimizer step: convolutions and matrix products; one multiply-add counts as two.
         measured: the batch that was measured; smaller than the training's if a step takes long.
+        gflop: of the forward pass of one patch, as ``inspection.cost.forward_gflop`` counts them, which takes a second;
+            None if they were not counted, as for a part of a patch or a network that is not one of our U-Nets.
     """
 
     step_seconds: float
     window_seconds: float
     flop: float
     measured: BatchShape
+    gflop: float | None = None
 
 
 @dataclass(frozen=True)
 class _Trial:
-    """Seconds and FLOP of one batch, and seconds of one window of the validation."""
+    """Seconds and FLOP of one batch, and of one window of the validation."""
 
     batch_seconds: float
     window_seconds: float
     flop: float
+    window_flop: float
 
     def scaled(self, factor: float) -> "_Trial":
         """Return the trial of a batch and windows with ``factor`` times the voxels."""
-        return _Trial(self.batch_seconds * factor, self.window_seconds * factor, self.flop * factor)
+        return _Trial(*(factor * value for value in astuple(self)))
 
 
 def measure_pace(task: SegmentationTask, shape: BatchShape, accumulate: int = 1) -> Pace:
@@ -67,14 +72,22 @@ def measure_pace(task: SegmentationTask, shape: BatchShape, accumulate: int = 1)
     """
     with restored_after(task, task.device):
         measured = _measurable(task, shape)
-        trial = _try(task, measured).scaled(shape.voxels / measured.voxels)
+        first = _try(task, measured)
+        trial = first.scaled(shape.voxels / measured.voxels)
         # Windows are whole patches, one at a time.
         window_seconds = trial.window_seconds * measured.patches / shape.patches
         update_seconds = time_update(task)
     if task.device.type == "cuda":  # a run records the peak memory of its training alone
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    return Pace(accumulate * trial.batch_seconds + update_seconds, window_seconds, accumulate * trial.flop, measured)
+    is_whole = measured.patch_size == shape.patch_size == _padded(shape.patch_size, task.inferer)
+    return Pace(
+        accumulate * trial.batch_seconds + update_seconds,
+        window_seconds,
+        accumulate * trial.flop,
+        measured,
+        first.window_flop / 1e9 if is_whole and isinstance(task.network, UNet) else None,
+    )
 
 
 def count_windows(shapes: Sequence[Sequence[int]], inferer: Inferer) -> float:
@@ -86,8 +99,11 @@ def count_windows(shapes: Sequence[Sequence[int]], inferer: Inferer) -> float:
 
 
 def _num_windows(shape: Sequence[int], inferer: Inferer) -> float:
-    patch = padded_size(inferer.patch_size, inferer.patch_size, inferer.size_multiple)
-    return inferer.lay_out(shape).num_voxels / math.prod(patch)
+    return inferer.lay_out(shape).num_voxels / math.prod(_padded(inferer.patch_size, inferer))
+
+
+def _padded(patch_size: Sequence[int], inferer: Inferer) -> tuple[int, ...]:
+    return padded_size(patch_size, patch_size, inferer.size_multiple)
 
 
 def _measurable(task: SegmentationTask, shape: BatchShape) -> BatchShape:
@@ -129,4 +145,5 @@ def _try(task: SegmentationTask, shape: BatchShape) -> _Trial:
             seconds.append(first)
             break
         seconds.append(time_batch(task, shape))
-    return _Trial(sum(seconds) / len(seconds), time_window(task, shape), counter.get_total_flops())
+    window_seconds, window_flop = time_window(task, shape)
+    return _Trial(sum(seconds) / len(seconds), window_seconds, counter.get_total_flops(), window_flop)

@@ -10,6 +10,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from aunet.data.patches.sampling import Batch, Sample, joined
 from aunet.evaluation.forward_time import wait_for
@@ -69,8 +70,8 @@ def time_batch(task: SegmentationTask, shape: BatchShape) -> float:
     return _seconds(lambda: task.trial_step(cast(Batch, moved), augmentation), task.device)
 
 
-def time_window(task: SegmentationTask, shape: BatchShape) -> float:
-    """Return the seconds of one patch in validation; a quick one is timed again after this warm-up."""
+def time_window(task: SegmentationTask, shape: BatchShape) -> tuple[float, int]:
+    """Return seconds and FLOP of one patch in validation; a quick one is timed again after this warm-up."""
     image = torch.rand(shape.channels, *shape.patch_size)
     window = Window(shape.patch_size, size_multiple=task.inferer.size_multiple)
 
@@ -78,8 +79,10 @@ def time_window(task: SegmentationTask, shape: BatchShape) -> float:
         with task.autocast():
             predict_volume(task.network, image, window)
 
-    first = _seconds(predict, task.device)
-    return first if first > _QUICK_SECONDS else _seconds(predict, task.device)
+    with FlopCounterMode(display=False) as counter:
+        first = _seconds(predict, task.device)
+    seconds = first if first > _QUICK_SECONDS else _seconds(predict, task.device)
+    return seconds, counter.get_total_flops()
 
 
 def time_update(task: SegmentationTask) -> float:

@@ -58,6 +58,7 @@ def without_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare a test's trainings the trial steps of the forecast, and count equal networks once; half their start-up."""
     monkeypatch.setattr(Forecast, "measure", lambda forecast, task: Pace(1.0, 1.0, 1e9, forecast.shape))
     monkeypatch.setattr("aunet.pipeline.steps.forward_gflop", _counted_once)
+    monkeypatch.setattr("aunet.training.callbacks.forecast.forward_gflop", _counted_once)
 
 
 def _counted_once(network: nn.Module, in_channels: int, patch_size: Sequence[int]) -> float | None:

@@ -1,21 +1,18 @@
 """A sheet of equal panels, laid out in inches to avoid stretching and wasted space."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from aunet.files import replaced_atomically
-from aunet.reporting.pictures.figure_files import PNG_COMPRESSION
-
 Box = tuple[float, float, float, float]
 """Left, upper, right and lower edge, as shares of a picture's width and height from its upper left corner."""
 
 _TITLE_INCHES = 0.24  # of the top margin, for the title
+_TITLE_AWAY = 0.08  # inches between the upper edge and the title
 _NUMBER_INCHES = 0.07  # by which a number at the end of a colour bar reaches below it
 
 
@@ -67,8 +64,7 @@ class Sheet:
 
     def add_title_and_legend(self, title: str, entries: Sequence[Artist], columns: int | None = None) -> None:
         """Add a title in the top margin and ``entries`` under the grid, ``columns`` per line, by default all in one."""
-        height = self.figure.get_figheight()
-        self.figure.suptitle(title, fontsize=9, y=1 - 0.08 / height, va="top")
+        add_title(self.figure, title)
         self.figure.legend(
             handles=list(entries),
             loc="lower center",
@@ -92,6 +88,18 @@ class Sheet:
                 ha="right",
                 va="center",
             )
+
+
+def add_title(figure: Figure, title: str) -> None:
+    """Add a title in the top margin of ``figure``."""
+    figure.suptitle(title, fontsize=9, y=1 - _TITLE_AWAY / figure.get_figheight(), va="top")
+
+
+def title_strip(title: str, width: float) -> Figure:
+    """Return a figure of the title alone, ``width`` inches wide and as high as the top margin's part for it."""
+    strip = Figure(figsize=(width, _TITLE_INCHES))
+    add_title(strip, title)
+    return strip
 
 
 def panel_sheet(
@@ -123,16 +131,8 @@ def panel_size(extent: tuple[float, float], longest: float) -> tuple[float, floa
     return extent[0] * scale, extent[1] * scale
 
 
-def write_columns(picture: Path, parts: Mapping[Path, Sequence[Box]]) -> None:
-    """Write, to each path in ``parts``, a PNG of its boxes of the PNG ``picture``, of one height, side by side."""
-    with Image.open(picture) as file:
-        whole = file.convert("RGB")
-    for path, columns in parts.items():
-        with replaced_atomically(path) as temporary:
-            _joined(whole, columns).save(temporary, format="PNG", compress_level=PNG_COMPRESSION)
-
-
-def _joined(whole: Image.Image, columns: Sequence[Box]) -> Image.Image:
+def joined_columns(whole: Image.Image, columns: Sequence[Box]) -> Image.Image:
+    """Return the boxes ``columns`` of the picture ``whole``, of one height, side by side."""
     width, height = whole.size
     pixels = [
         whole.crop((round(left * width), round(upper * height), round(right * width), round(lower * height)))

@@ -9,6 +9,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from aunet.machine import OtherWork
+from aunet.networks.inspection.cost import forward_gflop
 from aunet.runs.ranks import num_ranks, rank
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.hardware import HardwareChoice
@@ -97,10 +98,10 @@ class ForecastLine(Callback):
     Args:
         forecast: the training to measure.
         clock: of the run.
-        keep: receives the values for the run's record.
+        keep: receives facts for the run's record: ``gflop`` of one patch, and ``speed`` if measured.
     """
 
-    def __init__(self, forecast: Forecast, clock: RunClock, keep: Callable[[dict[str, float]], None]) -> None:
+    def __init__(self, forecast: Forecast, clock: RunClock, keep: Callable[[dict[str, object]], None]) -> None:
         self._forecast = forecast
         self._clock = clock
         self._keep = keep
@@ -118,11 +119,16 @@ class ForecastLine(Callback):
             pace = self._forecast.measure(pl_module)
         except TrialStepError as error:
             _log.warning("%s", not_measured(self._forecast.choice, str(error)))
+            self._keep({"gflop": self._count_gflop(pl_module)})
             return
         share = self._forecast.share(pace, pl_module.device)
         self._clock.expect(pace.step_seconds, self._forecast.validation_seconds(pace, pl_module))
         _log.info("%s", self._forecast.line(pace, share, self._clock, trainer.global_step, trainer.current_epoch))
-        self._keep({"steps_per_second": round(1 / pace.step_seconds, 4), "matrix_rate_share": round(share, 4)})
+        speed = {"steps_per_second": round(1 / pace.step_seconds, 4), "matrix_rate_share": round(share, 4)}
+        self._keep({"gflop": pace.gflop or self._count_gflop(pl_module), "speed": speed})
+
+    def _count_gflop(self, task: SegmentationTask) -> float | None:
+        return forward_gflop(task.network, self._forecast.shape.channels, self._forecast.shape.patch_size)
 
 
 def not_measured(choice: HardwareChoice, reason: str) -> str:
