@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from aunet.attention.panels import COLOR_BAR_TITLE, MapPixels, add_color_bar, add_own_bar, level_title
+from aunet.attention.panels import COLOR_BAR_TITLE, MapPixels, add_color_bar, add_marks, add_own_bars, level_title
 from aunet.classes import Labels
 from aunet.inference.coefficients import LevelCoefficients
-from aunet.reporting.pictures.panels import finish_panel, legend_lines
+from aunet.reporting.pictures.panels import legend_lines
 from aunet.reporting.pictures.pixels import FilledSheet, save_image
-from aunet.reporting.pictures.planes import AxialView, LabelledScan, clearest_view, whole_window
-from aunet.reporting.pictures.sheet import Margins, Sheet, panel_sheet, panel_size
+from aunet.reporting.pictures.planes import LabelledScan, clearest_view
+from aunet.reporting.pictures.sheet import Margins, panel_sheet, panel_size
 
 _PANEL_INCHES, _DOTS_PER_INCH = 1.55, 150
 
@@ -61,8 +61,11 @@ def attention_film(
     gap = (0.34 if is_relative else 0.04, 0.04)
     sheet = panel_sheet(len(titles), 1 + len(columns), panel_size(scan.extent, _PANEL_INCHES), margins, gap)
     sheet.add_row_titles(titles)
-    _finish_panels(sheet, view, columns, is_relative=is_relative)
-    if not is_relative:
+    sheet.add_column_titles(["image", *(f"epoch {frame.epoch}" for frame in columns)])
+    add_marks(sheet, view)
+    if is_relative:
+        add_own_bars(sheet, view, [_maps(frame) for frame in columns])
+    else:
         add_color_bar(sheet, COLOR_BAR_TITLE)
     sheet.add_title_and_legend(title, legend_lines(labels))
     filled = FilledSheet(sheet, _DOTS_PER_INCH)
@@ -85,15 +88,3 @@ def _row_titles(frame: Frame, *, is_relative: bool) -> list[str]:
         level_title(level, is_relative=is_relative) + (f"\ngate {gate + 1}" if len(level.values) > 1 else "")
         for level, gate in _maps(frame)
     ]
-
-
-def _finish_panels(sheet: Sheet, view: AxialView, columns: Sequence[Frame], *, is_relative: bool) -> None:
-    """Add what lies over and beside the panels; those of the image below its second row stay empty."""
-    for panels in sheet.panels:
-        for axes in panels:
-            finish_panel(axes, whole_window(view.scan), has_marks=axes is sheet.panels[0][0] and not view.scan.is_plane)
-    sheet.panels[0][0].set_title("image", fontsize=8, pad=3)
-    for column, frame in enumerate(columns, start=1):
-        sheet.panels[0][column].set_title(f"epoch {frame.epoch}", fontsize=8, pad=3)
-        for row, (level, gate) in enumerate(_maps(frame) if is_relative else []):
-            add_own_bar(sheet.panels[row][column], view, level, gate)

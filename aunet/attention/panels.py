@@ -1,5 +1,7 @@
 """Attention coefficients laid over an image, each cell of their coarser grid over the voxels that it covers."""
 
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,9 +13,9 @@ from numpy.typing import NDArray
 
 from aunet.classes import Labels
 from aunet.inference.coefficients import LevelCoefficients
-from aunet.reporting.pictures.panels import show_image
+from aunet.reporting.pictures.panels import finish_panel, show_image
 from aunet.reporting.pictures.pixels import Layer, Pixels, contour_drawing, image_pixels, resampled
-from aunet.reporting.pictures.planes import AxialView
+from aunet.reporting.pictures.planes import AxialView, whole_window
 from aunet.reporting.pictures.sheet import Sheet
 
 # Only differences within a map have a meaning: a convolution and a norm follow each gate.
@@ -49,7 +51,7 @@ def show_level(
         interpolation="bilinear",
     )
     if is_relative:
-        add_own_bar(axes, view, level, number)
+        _add_own_bar(axes, scale)
 
 
 class MapPixels:
@@ -105,15 +107,28 @@ def _shown_values(
     return plane, Normalize(0.0, max(float(plane.max()), 1.0), clip=True)
 
 
-def add_own_bar(axes: Axes, view: AxialView, level: LevelCoefficients, number: int) -> None:
-    """Add the colour bar of a map with ``is_relative`` right of its panel."""
-    _, scale = _shown_values(view, level, number, is_relative=True)
+def add_marks(sheet: Sheet, view: AxialView) -> None:
+    """Add orientation and scale bar to the first panel of ``sheet``, unless the view is that of a picture."""
+    if not view.scan.is_plane:
+        finish_panel(sheet.figure.add_axes(sheet.places[0][0]), whole_window(view.scan), has_marks=True)
+
+
+def add_own_bars(sheet: Sheet, view: AxialView, columns: Sequence[Sequence[tuple[LevelCoefficients, int]]]) -> None:
+    """Add the colour bar of each map with ``is_relative`` right of its panel; ``columns`` follow that of the image."""
+    for column, maps in enumerate(columns, start=1):
+        for row, (level, number) in enumerate(maps):
+            axes = sheet.figure.add_axes(sheet.places[row][column])
+            axes.set_axis_off()
+            _add_own_bar(axes, _shown_values(view, level, number, is_relative=True)[1])
+
+
+def _add_own_bar(axes: Axes, scale: Normalize) -> None:
     _draw_bar(axes.inset_axes((1.02, 0.1, 0.035, 0.8)), scale, "", num_intervals=3)
 
 
 def add_color_bar(sheet: Sheet, title: str) -> None:
     """Add one colour bar from 0 to 1 for all panels of ``sheet``, in its right margin."""
-    axes = sheet.add_axes_beside(0.08, 0.1, share=min(1.0, 2.0 / len(sheet.panels)))
+    axes = sheet.add_axes_beside(0.08, 0.1, share=min(1.0, 2.0 / len(sheet.places)))
     _draw_bar(axes, Normalize(0.0, 1.0), title)
 
 

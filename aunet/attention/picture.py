@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from aunet.attention.panels import COLOR_BAR_TITLE, MapPixels, add_color_bar, add_own_bar, level_title
+from aunet.attention.panels import COLOR_BAR_TITLE, MapPixels, add_color_bar, add_marks, add_own_bars, level_title
 from aunet.classes import Labels
 from aunet.inference.coefficients import LevelCoefficients
-from aunet.reporting.pictures.panels import finish_panel, legend_lines
+from aunet.reporting.pictures.panels import legend_lines
 from aunet.reporting.pictures.pixels import FilledSheet, rendered
-from aunet.reporting.pictures.planes import LabelledScan, clearest_view, whole_window
+from aunet.reporting.pictures.planes import LabelledScan, clearest_view
 from aunet.reporting.pictures.sheet import Box, Margins, Sheet, panel_sheet, panel_size, title_strip
 
 _PANEL_INCHES, _DOTS_PER_INCH = 2.3, 110
@@ -64,16 +64,10 @@ class AttentionPicture:
         margins = Margins(left=0.22 if num_rows > 1 else 0.05, right=0.4 if is_relative else 0.65)
         panel = panel_size(view.scan.extent, _PANEL_INCHES)
         sheet = panel_sheet(num_rows, 1 + len(levels), panel, margins, (0.36 if is_relative else 0.05, 0.05))
-        window = whole_window(view.scan)
-        for row, panels in enumerate(sheet.panels):
-            for axes in panels:
-                finish_panel(axes, window, has_marks=axes is sheet.panels[0][0] and not view.scan.is_plane)
-            for axes, level in zip(panels[1:], levels, strict=True):
-                if is_relative and row < len(level.values):
-                    add_own_bar(axes, view, level, row)
-        titles = ["image and label", *(level_title(level, is_relative=is_relative) for level in levels)]
-        for axes, column_title in zip(sheet.panels[0], titles, strict=True):
-            axes.set_title(column_title, fontsize=8, pad=3)
+        add_marks(sheet, view)
+        if is_relative:
+            add_own_bars(sheet, view, [[(level, row) for row in range(len(level.values))] for level in levels])
+        sheet.add_column_titles(["image and label", *(level_title(level, is_relative=is_relative) for level in levels)])
         if num_rows > 1:
             sheet.add_row_titles([f"gate {number + 1}" for number in range(num_rows)])
         if not is_relative:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -27,6 +27,9 @@ from aunet.reporting.pictures.sheet import joined_columns
 from aunet.tracking.tracker import Tracker
 
 _log = logging.getLogger(__name__)
+
+# Shares of classes in cells, for all cases together: those of the phantoms take 5 MB.
+_KEPT_BYTES = 2**26
 
 Row = dict[str, Any]  # numbers, and the case's name
 
@@ -85,6 +88,7 @@ class AttentionRecorder(Callback):
         self._tracker = tracker
         self.contrasts: dict[str, float] = {}
         self._pictures: dict[str, AttentionPicture] = {}
+        self._kept_fractions: dict[Hashable, NDArray[np.float64]] = {}
         self._is_ungated = False
         self._has_logged_mean = False
 
@@ -156,17 +160,24 @@ class AttentionRecorder(Callback):
     def _statistics(self, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> list[Row]:
         rows: list[Row] = []
         for level in levels:
-            fractions = label_fractions(
-                case.label,
-                self._labels.num_classes,
-                level.values.shape[1:],
-                cell_size=level.cell_size,
-                offset=level.offset,
-            )
+            fractions = self._fractions(case, level)
             place: Row = {"epoch": epoch, "case_id": case.case_id, "level": level.level}
             names, regions = self._labels.names, self._labels.regions
             rows += [place | row for row in attention_statistics(level.values, fractions, names, regions)]
         return rows
+
+    def _fractions(self, case: ValidationImage, level: LevelCoefficients) -> NDArray[np.float64]:
+        """Return the share of each class in each cell, which all epochs share; small ones are kept for them."""
+        grid = level.values.shape[1:]
+        key = case.case_id, grid, level.cell_size, level.offset
+        if (kept := self._kept_fractions.get(key)) is not None:
+            return kept
+        fractions = label_fractions(
+            case.label, self._labels.num_classes, grid, cell_size=level.cell_size, offset=level.offset
+        )
+        if fractions.nbytes + sum(one.nbytes for one in self._kept_fractions.values()) <= _KEPT_BYTES:
+            self._kept_fractions[key] = fractions
+        return fractions
 
     def _draw(self, network: nn.Module, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> None:
         if case.case_id not in self._pictures:

@@ -27,17 +27,18 @@ class FilledSheet:
     """A sheet whose panels are filled with pixels, below its titles and marks.
 
     Args:
-        sheet: with panels that show no image.
+        sheet: with all that lies over its panels and between them.
         dots_per_inch: of the pictures.
     """
 
     def __init__(self, sheet: Sheet, dots_per_inch: int) -> None:
         self._drawing = rendered(sheet.figure, dots_per_inch)
         width, height = self._drawing.size
-        places = [[axes.get_position() for axes in row] for row in sheet.panels]
-        self._corners = [[(round(place.x0 * width), round((1 - place.y1) * height)) for place in row] for row in places]
-        first = places[0][0]
-        self.panel_size = round(first.width * width), round(first.height * height)
+        self._corners = [
+            [(round(left * width), round((1 - bottom - above) * height)) for left, bottom, _, above in row]
+            for row in sheet.places
+        ]
+        self.panel_size = round(sheet.places[0][0][2] * width), round(sheet.places[0][0][3] * height)
         """Width and height of each panel in pixels."""
 
     def fill(self, panels: Mapping[tuple[int, int], Pixels], top: Image.Image | None = None) -> Image.Image:
@@ -107,7 +108,9 @@ def resampled(
         size: width and height of the panel in pixels.
     """
     columns, rows = _weights(*across, size[0], plane.shape[0]), _weights(*down, size[1], plane.shape[1])
-    return rows @ plane.astype(np.float32).T @ columns.T
+    # Not as products of matrices: their threads take longer to meet than such small ones to compute.
+    drawn: NDArray[np.float32] = np.einsum("rh,ch->rc", np.einsum("rw,hw->rh", rows, plane.astype(np.float32)), columns)
+    return drawn
 
 
 def _weights(start: float, end: float, num_pixels: int, num_cells: int) -> NDArray[np.float32]:
