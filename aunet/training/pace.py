@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from aunet.inference.inferers import Inferer
 from aunet.inference.window_layout import padded_size
 from aunet.networks import UNet
+from aunet.networks.heads import MultiscaleHead, SingleHead
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.trial_steps import BatchShape, restored_after, time_batch, time_update, time_window
 
@@ -31,7 +32,7 @@ class Pace:
         flop: of an optimizer step: convolutions and matrix products; one multiply-add counts as two.
         measured: the batch that was measured; smaller than the training's if a step takes long.
         gflop: of the forward pass of one patch, as ``inspection.cost.forward_gflop`` counts them, which takes a second;
-            None if they were not counted, as for a part of a patch or a network that is not one of our U-Nets.
+            None if they were not counted, as for a part of a patch.
     """
 
     step_seconds: float
@@ -81,12 +82,14 @@ def measure_pace(task: SegmentationTask, shape: BatchShape, accumulate: int = 1)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     is_whole = measured.patch_size == shape.patch_size == _padded(shape.patch_size, task.inferer)
+    # Other networks, and a head with deep supervision, may compute less in a validation.
+    is_known = isinstance(task.network, UNet) and isinstance(task.network.head, MultiscaleHead | SingleHead)
     return Pace(
         accumulate * trial.batch_seconds + update_seconds,
         window_seconds,
         accumulate * trial.flop,
         measured,
-        first.window_flop / 1e9 if is_whole and isinstance(task.network, UNet) else None,
+        first.window_flop / 1e9 if is_whole and is_known else None,
     )
 
 

@@ -15,7 +15,7 @@ from aunet.classes import Labels
 from aunet.data.patches.augmentation import Augmentation
 from aunet.inference.window_layout import Window
 from aunet.networks import AttentionUNet
-from aunet.networks.heads import DeepSupervisionHead, MultiscaleHead
+from aunet.networks.heads import DeepSupervisionHead, MultiscaleHead, SingleHead
 from aunet.networks.inspection.cost import forward_gflop
 from aunet.training import trial_steps
 from aunet.training.callbacks.forecast import Forecast, TrialStepError
@@ -99,16 +99,19 @@ def test_the_flop_of_a_step_are_those_of_its_passes() -> None:
     assert pace.flop == 3 * 2 * (2 * 3 * voxels)
 
 
-@pytest.mark.parametrize("head", [MultiscaleHead, DeepSupervisionHead])
+def gated(head: Any) -> AttentionUNet:
+    return AttentionUNet(spatial_dims=3, in_channels=1, num_classes=3, channels=(4, 8, 8), gated_levels=(2,), head=head)
+
+
+@pytest.mark.parametrize("head", [MultiscaleHead, SingleHead])
 def test_the_flop_of_a_patch_are_those_that_are_counted_without_values(head: Any) -> None:
-    network = AttentionUNet(
-        spatial_dims=3, in_channels=1, num_classes=3, channels=(4, 8, 8), gated_levels=(2,), head=head
-    )
+    network = gated(head)
     assert measure_pace(task_of(network), SHAPE).gflop == forward_gflop(network, 1, SHAPE.patch_size)
 
 
-def test_the_flop_of_a_patch_are_unknown_of_a_network_that_is_not_a_u_net() -> None:
-    assert measure_pace(task_of(nn.Conv3d(1, 3, 1)), SHAPE).gflop is None
+@pytest.mark.parametrize("network", [nn.Conv3d(1, 3, 1), gated(DeepSupervisionHead)], ids=["foreign", "supervised"])
+def test_the_flop_of_a_patch_are_unknown_of_a_network_that_may_compute_less_in_validation(network: nn.Module) -> None:
+    assert measure_pace(task_of(network), SHAPE).gflop is None
 
 
 def test_the_first_batch_warms_up_and_is_not_timed(clocked_task: ClockedTask) -> None:
