@@ -73,7 +73,13 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
     if is_claimed:
         folder = claim_folder(folder)
     place = [] if draft.resume else [f"hydra.run.dir={quote(str(folder))}"]
-    train_on_ranks([*words, *place], folder, number)
+    try:
+        train_on_ranks([*words, *place], folder, number)
+    except BaseException:
+        with suppress(OSError):  # it is not empty
+            if is_claimed:
+                folder.rmdir()
+        raise
 
 
 def _prepare_for_ranks(draft: Draft, folder: Path, number: int) -> None:
@@ -139,7 +145,7 @@ def _train_test_report(draft: Draft, folder: Path, words: Sequence[str]) -> None
         forget_ends(folder)
     folder = of_first_rank(folder)
     _announce(config, cohort, folder)
-    with locked_folder(folder):
+    with locked_folder(folder, is_new=is_claimed):
         _run_parts(config, cohort, folder, words)
 
 

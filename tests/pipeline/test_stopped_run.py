@@ -162,3 +162,22 @@ def test_ranks_that_stop_before_the_training_have_not_failed(
         launch.train_on_ranks([], tmp_path, 2)
     signal.signal(signal.Signals[name], before)
     assert sent == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_ranks_that_fail_before_they_write_leave_no_folder_but_the_users_own(
+    is_named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(words: list[str], folder: Path, number: int) -> None:
+        assert folder == tmp_path / "run"
+        raise ChildProcessError
+
+    if is_named:
+        (tmp_path / "run").mkdir()
+    monkeypatch.setattr(run, "train_on_ranks", fail)
+    monkeypatch.setattr(run, "check_places", lambda draft, folder: None)
+    monkeypatch.setattr(run, "_prepare_for_ranks", lambda *arguments: None)
+    words, draft = [f"hydra.run.dir={tmp_path}/run"] if is_named else [], SimpleNamespace(resume=None)
+    with pytest.raises(ChildProcessError):
+        run._launch(draft, tmp_path / "run", words, 2)  # pyright: ignore[reportArgumentType, reportPrivateUsage]
+    assert (tmp_path / "run").exists() == is_named
