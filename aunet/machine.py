@@ -121,12 +121,24 @@ def available_memory_bytes() -> int:
 
     On Linux it is the system's estimate, which counts the file cache as free, or less if limited as ``memory_bytes``.
     """
-    try:
-        facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        available = 1024 * int(facts["MemAvailable"].split()[0])
-    except (OSError, KeyError):
+    available = _memory_fact("MemAvailable")
+    if available is None:
         return memory_bytes()
     return min([available, *(limit - used for limit, used in _group_memory())])
+
+
+def free_swap_bytes() -> int:
+    """Return the free bytes of swap space; 0 if the system does not report them."""
+    return _memory_fact("SwapFree") or 0
+
+
+def _memory_fact(name: str) -> int | None:
+    """Return a number of bytes that Linux reports; None on other systems."""
+    try:
+        facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+        return 1024 * int(facts[name].split()[0])
+    except (OSError, KeyError):
+        return None
 
 
 def _group_memory(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> list[tuple[int, int]]:

@@ -2,15 +2,14 @@
 
 import io
 import logging
-import math
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TextIO, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -19,6 +18,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -186,6 +186,7 @@ class LoggedProgress(Progress):
     """Progress bars in a terminal; in a file or pipe, a line a minute on each visible task that has not finished.
 
     A task's field ``end`` (``time.monotonic``) is its expected end, and ``logged`` the time of another line on it.
+    Lines are logged when a task advances: a thread of their own would make the workers of a loader forks of threads.
     """
 
     def __init__(self, *columns: ProgressColumn) -> None:
@@ -193,36 +194,23 @@ class LoggedProgress(Progress):
         # Outside a terminal, rich ends a hidden bar with an empty line.
         console.quiet = not console.is_interactive
         super().__init__(*columns, console=console, transient=True)
-        self._lines = ExitStack()
+        self._last_lines: dict[TaskID, float] = {}
 
-    def start(self) -> None:
-        """Show the bars, or start the lines."""
-        super().start()
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """Change a task as rich does, and log the line that is due."""
+        super().update(task_id, **changes)
         if self.console.quiet:
-            self._lines.enter_context(_line_a_minute(self.texts))
+            self._log_if_due(self._tasks[task_id])
 
-    def stop(self) -> None:
-        """Hide the bars, or end the lines."""
-        self._lines.close()
-        super().stop()
-
-    def texts(self) -> list[str]:
-        """Return the present lines."""
+    def _log_if_due(self, task: Task) -> None:
         now = time.monotonic()
-        return [
-            self._text(task, now)
-            for task in self.tasks
-            if task.visible and not task.finished and now - task.fields.get("logged", -math.inf) >= _SECONDS_PER_LINE
-        ]
-
-    def _text(self, task: Task, now: float) -> str:
-        end: float | None = task.fields.get("end")
-        rest = (
-            _time_words(task.elapsed or 0.0, task.completed, task.total or 0.0)
-            if end is None
-            else _left_words(max(0.0, end - now))
-        )
-        return f"{task.description}: {task.percentage:.0f} %, {rest}"
+        last = max(self._last_lines.setdefault(task.id, now), task.fields.get("logged", now - _SECONDS_PER_LINE))
+        if task.visible and not task.finished and now - last >= _SECONDS_PER_LINE:
+            self._last_lines[task.id] = now
+            end: float | None = task.fields.get("end")
+            so_far = _time_words(task.elapsed or 0.0, task.completed, task.total or 0.0)
+            rest = so_far if end is None else _left_words(max(0.0, end - now))
+            _log.info("%s: %.0f %%, %s", task.description, task.percentage, rest)
 
 
 def follow(

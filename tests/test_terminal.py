@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Generator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,31 +68,39 @@ def test_a_single_long_item_leaves_a_line_in_a_log_before_it_comes(lines: Callab
     assert next(iter(shown(slow(), "Preparing cases", 1))).startswith("Preparing cases: 0 of 1 done, ")
 
 
-def test_the_share_of_one_long_item_appears_in_a_log_with_its_expected_end(lines: Callable[[], str]) -> None:
-    with run_progress() as progress:
-        for _, report in follow(progress, ["scan"], "Testing"):
-            report(0.25)
-            lines()  # may have been made before the report
-            assert re.fullmatch(r"Testing: 25 %, \d+ s left, until \d\d:\d\d.*", lines())
-
-
-def test_the_time_left_in_a_log_follows_from_the_time_so_far() -> None:
-    """A quarter that took 30 s leaves three quarters of 90 s."""
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Generator[list[float]]:
+    """Return a list with the present second, which the test sets."""
     now = [100.0]
-    progress = run_progress()
-    progress.get_time = lambda: now[0]
-    bar = progress.add_task("Predicting scan", total=1)
-    now[0] += 30
-    progress.update(bar, completed=0.25)
-    assert progress.texts()[0].startswith("Predicting scan: 25 %, 1 min 30 s left, until ")
+    monkeypatch.setattr("aunet.terminal.time", SimpleNamespace(monotonic=lambda: now[0]))
+    with caplog.at_level(logging.INFO, logger="aunet.terminal"):
+        yield now
 
 
-def test_a_task_that_is_done_hidden_or_has_a_line_of_its_own_adds_none() -> None:
+def test_the_share_of_one_long_item_appears_in_a_log_with_its_expected_end(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A quarter that took 60 s leaves three quarters of 3 min; no line follows within a minute."""
     progress = run_progress()
-    progress.update(progress.add_task("Testing", total=1), completed=1)
-    progress.add_task("Training", total=1, visible=False)
-    progress.add_task("Training", total=1, logged=time.monotonic())
-    assert progress.texts() == []
+    progress.get_time = lambda: clock[0]
+    for _, report in follow(progress, ["scan"], "Testing"):
+        report(0.01)
+        for clock[0], share in ((130.0, 0.1), (160.0, 0.25), (170.0, 0.3), (219.0, 0.5)):
+            report(share)
+    (record,) = caplog.records
+    assert re.fullmatch(r"Testing: 25 %, 3 min left, until \d\d:\d\d.*", record.getMessage())
+
+
+def test_a_task_that_is_done_hidden_or_has_a_line_of_its_own_adds_none(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    progress = run_progress()
+    done, hidden, told = (progress.add_task("Testing", total=1, visible=number != 1) for number in range(3))
+    for clock[0], share in ((100.0, 0.1), (200.0, 1.0)):
+        progress.update(done, completed=share)
+        progress.update(hidden, completed=share / 2)
+        progress.update(told, completed=share / 2, logged=clock[0])
+    assert caplog.records == []
 
 
 def test_quick_work_adds_nothing_to_a_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -53,9 +53,14 @@ def build_forecast(
     num_ranks: int = 1,
 ) -> Forecast:
     """Return the forecast that is made before the first step, for one of ``num_ranks`` processes."""
-    patches = max(1, dataset.batch_size // num_ranks)
-    shape = BatchShape(patches, dataset.in_channels, tuple(dataset.patch_size), dataset.num_classes)
+    shape = build_batch_shape(dataset, num_ranks)
     return Forecast(choice, shape, trainer.accumulate, validation_shapes, trainer.max_time, trainer.patience)
+
+
+def build_batch_shape(dataset: DatasetFacts, num_ranks: int) -> BatchShape:
+    """Return the shape of the batches of one of ``num_ranks`` processes."""
+    patches = max(1, dataset.batch_size // num_ranks)
+    return BatchShape(patches, dataset.in_channels, tuple(dataset.patch_size), dataset.num_classes)
 
 
 def build_trainer(

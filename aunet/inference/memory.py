@@ -27,7 +27,7 @@ def bytes_per_voxel(
     size = [_CELLS * multiple for multiple in size_multiple]
     device = device_of(network)
     image = torch.zeros(1, in_channels, *size, device=device)
-    live = _LiveBytes()
+    live = LiveBytes()
     with (
         torch.no_grad(),
         evaluating(network),
@@ -45,13 +45,23 @@ def available_bytes(device: torch.device) -> float:
     return _SHARE_OF_AVAILABLE * available_memory_bytes()
 
 
-class _LiveBytes(TorchDispatchMode):
-    """The bytes of the tensors that operations return, as long as they live."""
+class LiveBytes(TorchDispatchMode):
+    """The bytes of the tensors that operations return, as long as they live.
+
+    Attributes:
+        history: their sum after each operation.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._live: dict[int, int] = {}
-        self.peak = 0
+        self._bytes = 0
+        self.history: list[int] = []
+
+    @property
+    def peak(self) -> int:
+        """Return the largest sum."""
+        return max(self.history, default=0)
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -64,11 +74,15 @@ class _LiveBytes(TorchDispatchMode):
         for value in tree_iter(output):
             if isinstance(value, Tensor):
                 self._note(value.untyped_storage())
+        self.history.append(self._bytes)
         return output
 
     def _note(self, storage: torch.UntypedStorage) -> None:
         key = storage.data_ptr()
         if key not in self._live:
             self._live[key] = storage.nbytes()
-            weakref.finalize(storage, self._live.pop, key, None)
-            self.peak = max(self.peak, sum(self._live.values()))
+            self._bytes += self._live[key]
+            weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self._bytes -= self._live.pop(key, 0)

@@ -13,6 +13,7 @@ from torch import nn
 
 from aunet.build.data import build_splits, describe_cohort, fill_in_facts
 from aunet.build.inferer import build_inferer
+from aunet.build.memory import measure_memory_need
 from aunet.build.model import choose_hardware, training_device
 from aunet.build.network import build_network
 from aunet.build.task import build_augmentation, build_task
@@ -33,16 +34,21 @@ from aunet.training.callbacks.checkpoints import is_readable
 from aunet.training.callbacks.forecast import TrialStepError, not_measured
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.hardware import num_devices, set_tf32
+from aunet.training.memory_check import MemoryNeed
 
 
 @dataclass(frozen=True)
 class RunCosts:
-    """The costs of a run: settings and facts, cost of each part and the total, receptive fields, lines of forecast."""
+    """The costs of a run: settings and facts, cost of each part and the total, receptive fields, forecast, memory.
+
+    ``forecast`` are lines. ``memory`` is None if it cannot be measured ahead.
+    """
 
     config: RunConfig
     parts: list[PartCost]
     fields: dict[str, Field]
     forecast: list[str]
+    memory: MemoryNeed | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return everything for scripts: sizes in voxels, spacing in mm, kept activations in bytes."""
@@ -57,6 +63,9 @@ class RunCosts:
             "classes": list(facts.class_names),
             "parts": [asdict(part) | {"receptive_field": self.fields.get(part.name)} for part in self.parts],
             "forecast": self.forecast,
+            "memory": None
+            if self.memory is None
+            else {"needed_bytes": round(self.memory.needed), "available_bytes": round(self.memory.available)},
         }
 
 
@@ -66,6 +75,10 @@ def print_costs(draft: Draft) -> None:
     console.print(cost_table(costs.parts, costs.fields, costs.config.dataset.spacing, _title(costs.config)))
     for line in costs.forecast:
         console.print(line, highlight=False)
+    memory = costs.memory
+    console.print(memory.line() if memory else "Memory of a training step: not measurable ahead.", highlight=False)
+    if memory and (words := memory.excess()):
+        console.print(words, highlight=False, markup=False)
 
 
 def measure_run(draft: Draft) -> RunCosts:
@@ -80,7 +93,7 @@ def measure_run(draft: Draft) -> RunCosts:
         network, patch_size, size_multiple = network.network, patch_size[:-1], size_multiple[:-1]
     costs = measure_cost(network, facts.in_channels, patch_size, facts.batch_size)
     fields = _measure_fields(network, facts.in_channels, patch_size, size_multiple)
-    return RunCosts(config, costs, fields, describe_forecast(config, cohort))
+    return RunCosts(config, costs, fields, *describe_training(config, cohort))
 
 
 def _measure_fields(
@@ -104,8 +117,8 @@ def _title(config: RunConfig) -> str:
     )
 
 
-def describe_forecast(config: RunConfig, cohort: Cohort | None) -> list[str]:
-    """Return the line that a training logs before its first step, and a line on its assumptions, if any.
+def describe_training(config: RunConfig, cohort: Cohort | None) -> tuple[list[str], MemoryNeed | None]:
+    """Return the line that a training logs before its first step, with a line on its assumptions, and its memory.
 
     Args:
         config: of the run.
@@ -122,14 +135,15 @@ def describe_forecast(config: RunConfig, cohort: Cohort | None) -> list[str]:
         assumptions.append("trainer.compile makes no step faster")
     labels = config.dataset.labels
     task = build_task(config, labels, build_augmentation(config), clock, choice).to(training_device(choice)).train()
+    need = measure_memory_need(config.dataset, task, processes, processes)
     forecast = build_forecast(config.dataset, trainer, choice, shapes, processes)
     try:
         pace = forecast.measure(task)
     except TrialStepError as error:
-        return [not_measured(choice, str(error))]
+        return [not_measured(choice, str(error))], need
     clock.expect(pace.step_seconds, forecast.validation_seconds(pace, task))
     line = forecast.line(pace, forecast.share(pace, task.device), clock, steps, epochs)
-    return [line, *([f"Assumed: {'; '.join(assumptions)}."] if assumptions else [])]
+    return [line, *([f"Assumed: {'; '.join(assumptions)}."] if assumptions else [])], need
 
 
 def _expect_validation_shapes(config: RunConfig, cohort: Cohort) -> tuple[list[tuple[int, ...]], list[str]]:

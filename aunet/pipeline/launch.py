@@ -8,9 +8,12 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from aunet.config.words import quote, without_keys
+from aunet.errors import UserError
 from aunet.machine import STOPS, count_cores, end_with_parent
+from aunet.runs.rank_ends import forget_ends, read_first_end
 from aunet.runs.run_record import RunRecord
 
 # The time that a rank has after a stop signal to finish its step and save, before it is killed.
@@ -22,12 +25,14 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
 
     Raises:
         KeyboardInterrupt: the user stopped it, and its checkpoint is written.
-        ChildProcessError: a process died; the traceback of the first to die is on stderr.
+        UserError: a process failed for a reason that the user can mend.
+        ChildProcessError: a process failed otherwise; the traceback of the first to fail is on stderr.
     """
+    forget_ends(folder)
     stopped_before = RunRecord(folder).facts.get("ended")
     command = [
         sys.executable,
-        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number)),
+        *("-m", "aunet.pipeline.rank_watch", str(folder), "--standalone", "--nproc-per-node", str(number)),
         *("-m", "aunet.commands.main", "train", *words),
     ]
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, count_cores() // number)))
@@ -42,7 +47,21 @@ def train_on_ranks(words: Sequence[str], folder: Path, number: int) -> None:
     if (received and status) or is_recorded:
         raise KeyboardInterrupt
     if status:
+        _raise_failure(folder, number)
+
+
+def _raise_failure(folder: Path, number: int) -> NoReturn:
+    """Record and report the failure of the first rank to fail, of which rank 0 may not have survived."""
+    end = read_first_end(folder)
+    forget_ends(folder)
+    if end is None or end.status == "interrupted":
         raise ChildProcessError(f"one of the {number} processes failed; see its traceback above.")
+    record = RunRecord(folder)
+    if record.facts.get("error") != str(end):
+        record.end("failed", str(end))
+    if end.is_users:
+        raise UserError(str(end))
+    raise ChildProcessError(f"one of the {number} processes failed: {end}. Its traceback, if any, is above.")
 
 
 def words_of_ranks(words: Sequence[str], folder: Path) -> list[str]:

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from aunet.classes import describe_classes
 from aunet.config.draft import Draft
@@ -18,6 +18,7 @@ from aunet.pipeline.ended_run import is_nothing_left
 from aunet.pipeline.launch import train_on_ranks, words_of_ranks
 from aunet.pipeline.places import check_places, claim_folder, is_folder_named
 from aunet.pipeline.slurm import mark_job, stopping_on_signal, warn_of_copies
+from aunet.runs.rank_ends import RankEnd, first_end, forget_ends
 from aunet.runs.ranks import first_rank_first, join_ranks, leave_ranks, of_first_rank, rank
 from aunet.runs.run_folder import RunFolder
 from aunet.runs.run_lock import check_unlocked, locked_folder
@@ -64,6 +65,24 @@ def _count_processes_to_start(trainer: TrainerConfig) -> int:
 
 def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> None:
     """Check the settings and prepare the data here, once; then train in ``number`` processes."""
+    if draft.resume or is_folder_named(words):
+        _check_new(draft, folder)
+    check_places(draft, folder)
+    _prepare_for_ranks(draft, folder, number)
+    is_claimed = not draft.resume and not is_folder_named(words)
+    if is_claimed:
+        folder = claim_folder(folder)
+    place = [] if draft.resume else [f"hydra.run.dir={quote(str(folder))}"]
+    try:
+        train_on_ranks([*words, *place], folder, number)
+    except BaseException:
+        with suppress(OSError):  # it is not empty
+            if is_claimed:
+                folder.rmdir()
+        raise
+
+
+def _prepare_for_ranks(draft: Draft, folder: Path, number: int) -> None:
     from aunet.build.data import build_cohort, build_splits, fill_in_facts
     from aunet.build.preprocessing import fill_in_intensities
     from aunet.build.start import build_test_start
@@ -72,9 +91,6 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
     from aunet.pipeline.region import check_region
     from aunet.training.init_overlap import check_overlap
 
-    if draft.resume or is_folder_named(words):
-        _check_new(draft, folder)
-    check_places(draft, folder)
     cohort = build_cohort(draft.data, draft.trusted_modules)
     config = fill_in_facts(draft, cohort)
     _log.info(
@@ -90,10 +106,6 @@ def _launch(draft: Draft, folder: Path, words: Sequence[str], number: int) -> No
     if not draft.resume:
         check_region(config, cohort, splits)
     build_data(use_own_region(config, folder), cohort, splits, num_ranks=number).setup("fit")
-    if not draft.resume and not is_folder_named(words):
-        folder = claim_folder(folder)
-    place = [] if draft.resume else [f"hydra.run.dir={quote(str(folder))}"]
-    train_on_ranks([*words, *place], folder, number)
 
 
 def _check_new(draft: Draft, folder: Path) -> None:
@@ -126,11 +138,14 @@ def _train_test_report(draft: Draft, folder: Path, words: Sequence[str]) -> None
     with first_rank_first():
         cohort = build_cohort(draft.data, draft.trusted_modules)
     config = fill_in_facts(draft, cohort)
-    if rank() == 0 and not draft.resume and not is_folder_named(words):
+    is_claimed = rank() == 0 and not draft.resume and not is_folder_named(words)
+    if is_claimed:
         folder = claim_folder(folder)
+    if rank() == 0:
+        forget_ends(folder)
     folder = of_first_rank(folder)
     _announce(config, cohort, folder)
-    with locked_folder(folder):
+    with locked_folder(folder, is_new=is_claimed):
         _run_parts(config, cohort, folder, words)
 
 
@@ -156,22 +171,15 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
     try:
         summary = _train_and_score(config, cohort, folder, record, tracker)
         record.end("finished")
-    except _requests_to_stop():
-        record.end("interrupted")
-        if record.is_started:
-            _log.warning("Stopped. Continue with: %s", resume)
-        else:
-            _log.warning("Stopped before the training began. Start again with the same command.")
-        raise KeyboardInterrupt from None
     except BaseException as error:
-        is_gone = record.is_started and not RunFolder(folder).config.is_file()
-        with suppress(OSError):
-            if not is_gone:
-                record.end("failed")
-        if is_gone and isinstance(error, OSError):
-            raise UserError(
-                f"{folder}: the folder was moved or deleted while the run wrote to it. Put it back, then: {resume}"
-            ) from None
+        is_stop = isinstance(error, _requests_to_stop())
+        end = first_end(folder, error, is_stop=is_stop)
+        if end.status == "interrupted":
+            _end_interrupted(record, resume)
+        _record_failure(record, folder, end, error, resume)
+        if is_stop or end.rank not in (None, rank()):
+            _log.error("%s. The run ends, as its processes need each other.", end)
+            raise SystemExit(1) from None
         if sentence := _describe_fault(error, folder, resume if record.is_started else "the same command again"):
             raise UserError(sentence) from None
         raise
@@ -182,6 +190,26 @@ def _run_parts(config: RunConfig, cohort: "Cohort", folder: Path, words: Sequenc
         from aunet.pipeline.steps import report_run
 
         report_run(summary, cohort, folder, record.facts.get("caveats", ()))
+
+
+def _end_interrupted(record: "RunRecord", resume: str) -> NoReturn:
+    record.end("interrupted")
+    if record.is_started:
+        _log.warning("Stopped. Continue with: %s", resume)
+    else:
+        _log.warning("Stopped before the training began. Start again with the same command.")
+    raise KeyboardInterrupt from None
+
+
+def _record_failure(record: "RunRecord", folder: Path, end: RankEnd, error: BaseException, resume: str) -> None:
+    is_gone = record.is_started and not RunFolder(folder).config.is_file()
+    with suppress(OSError):
+        if not is_gone:
+            record.end("failed", str(end))
+    if is_gone and isinstance(error, OSError):
+        raise UserError(
+            f"{folder}: the folder was moved or deleted while the run wrote to it. Put it back, then: {resume}"
+        ) from None
 
 
 def _words_of_resume(folder: Path) -> str:

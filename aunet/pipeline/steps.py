@@ -11,6 +11,7 @@ from pytorch_lightning import Trainer
 from torch import nn
 
 from aunet.build.data import build_splits
+from aunet.build.memory import check_step_memory
 from aunet.build.model import choose_hardware, load_run, training_device
 from aunet.build.preprocessing import build_digests, fill_in_intensities
 from aunet.build.start import build_start, build_test_start, load_start_weights
@@ -65,6 +66,7 @@ def train_run(
     data = build_data(cropped, cohort, splits)
     clock, choice = build_clock(config.trainer), choose_for_run(config.trainer, record)
     task = build_task(config, cohort.labels, data.augmentation, clock, choice)
+    check_step_memory(config.dataset, task, choice)
     checkpoints = Checkpoints(run.checkpoints.path, config.trainer.checkpoint_minutes)
     newest, facts = checkpoints.newest(), dict[str, object]()
     if newest is None and config.init is not None:

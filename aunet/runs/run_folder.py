@@ -64,6 +64,11 @@ class RunFolder:
         return self.path / "run.lock"
 
     @property
+    def first_end(self) -> Path:
+        """Return the path of the note on the first of several processes to end; removed when the run starts again."""
+        return self.path / "first_end.json"
+
+    @property
     def report(self) -> Path:
         """Return the path of the report."""
         return self.path / REPORT

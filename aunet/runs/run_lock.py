@@ -20,8 +20,11 @@ _ATTEMPTS, _PAUSE_SECONDS = 10, 0.05
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Generator[None]:
+def locked_folder(folder: Path, *, is_new: bool = False) -> Generator[None]:
     """Hold the lock of ``folder``; in a run of many processes, the first one does so for all.
+
+    If the block raises before anything is written, ``folder`` is as before: removed if it is made here or ``is_new``,
+    made by this command; left in place, empty, if it is the user's own.
 
     Raises:
         UserError: another process holds it.
@@ -29,7 +32,11 @@ def locked_folder(folder: Path) -> Generator[None]:
     if started_rank() > 0:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True)
+        is_new = True
+    except FileExistsError:
+        pass
     with RunFolder(folder).lock.open("a+", encoding="utf-8") as file:
         if not _is_taken_over(file.fileno(), folder):
             raise _in_use(folder)
@@ -40,7 +47,7 @@ def locked_folder(folder: Path) -> Generator[None]:
         try:
             yield
         except BaseException:
-            _remove_if_unused(folder)
+            _clear_if_unused(folder, is_new=is_new)
             raise
 
 
@@ -83,12 +90,13 @@ def _is_taken_over(descriptor: int, folder: Path) -> bool:
     return False
 
 
-def _remove_if_unused(folder: Path) -> None:
-    """Remove ``folder`` if it holds the lock alone, so that a start that was refused leaves no empty run behind."""
+def _clear_if_unused(folder: Path, *, is_new: bool) -> None:
+    """If ``folder`` holds the lock alone, remove that, and the folder if it ``is_new``: a refused start leaves none."""
     with suppress(OSError):
         if list(folder.iterdir()) == [RunFolder(folder).lock]:
             RunFolder(folder).lock.unlink()
-            folder.rmdir()
+            if is_new:
+                folder.rmdir()
 
 
 def _remove_remainders(folder: Path) -> None:

@@ -37,6 +37,7 @@ class RunRecord:
         kept = keep_patch(self._path.parent, code.patch) if rank() == 0 else None
         changes = {"commit": code.commit, "changes": kept}
         here = {"hardware": _hardware(), "versions": list_versions(), **changes, "started": _now()}
+        self.facts.pop("error", None)  # of an earlier end
         self.update(status="running", **here, **facts)
 
     def update(self, **facts: object) -> None:
@@ -45,10 +46,11 @@ class RunRecord:
         if rank() == 0:
             write_json(self._path, self.facts)
 
-    def end(self, status: Status) -> None:
-        """Write how the run ended; a run that never started leaves no file."""
+    def end(self, status: Status, error: str = "") -> None:
+        """Write how the run ended, and the ``error`` that ended it, if any; a run that never started leaves no file."""
+        self.facts.pop("error", None)
         if self.is_started:
-            self.update(status=status, ended=_now())
+            self.update(status=status, ended=_now(), **({"error": error} if error else {}))
 
 
 def _now() -> str:

@@ -244,7 +244,7 @@ class SegmentationTask(LightningModule):
         """Restore the loss sums of an unfinished epoch."""
         self._loss_sum, self._num_losses = checkpoint["loss_sums"]
 
-    def trial_step(self, batch: Batch, augmentation: Augmentation) -> None:
+    def trial_step(self, batch: Batch, augmentation: Callable[[Batch, int], Batch]) -> None:
         """Run a step's forward and backward pass in the training's precision without a trainer, to time them.
 
         Running statistics, gradients and the state of random numbers change.
@@ -253,7 +253,7 @@ class SegmentationTask(LightningModule):
             loss = self._loss_of_batch(batch, augmentation)
         self.backward(loss)
 
-    def _loss_of_batch(self, batch: Batch, augmentation: Augmentation) -> Tensor:
+    def _loss_of_batch(self, batch: Batch, augmentation: Callable[[Batch, int], Batch]) -> Tensor:
         """Augment one batch and return its loss."""
         with torch.autocast(self.device.type, enabled=False):
             augmented = augmentation(batch, self._seed)

@@ -9,6 +9,7 @@ import pytest
 from aunet.build.data import describe_cohort, fill_in_facts
 from aunet.commands.main import main
 from aunet.config.draft import compose_draft, write_run_config
+from aunet.training import memory_check
 from aunet.training.callbacks.forecast import Forecast
 from aunet.training.pace import Pace
 from aunet.training.segmentation_task import SegmentationTask
@@ -80,7 +81,7 @@ def test_the_speed_and_the_end_are_reported_without_data(capsys: pytest.CaptureF
     minutes, seconds = divmod(round(240 * 0.5 + 6 * windows * 0.2), 60)
     assert "float32, channels-last: 2.0 steps/s, 50 % of this machine's matrix rate; 240 steps and 6 valid" in told
     assert f"({minutes} min {seconds} s)." in told
-    assert told.endswith("Assumed: 3 validation cases of 77x64x51 voxels, the phantom's field of view.")
+    assert "Assumed: 3 validation cases of 77x64x51 voxels, the phantom's field of view." in told
 
 
 def test_a_time_limit_is_the_end_that_is_stated(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,6 +101,22 @@ def test_json_holds_the_numbers_of_the_table(capsys: pytest.CaptureFixture[str])
     assert first["receptive_field"] == [5, 5, 5]
     assert total["parameters"] == sum(part["parameters"] for part in found["parts"][:-1])
     assert "steps/s" in found["forecast"][0]
+
+
+def test_the_memory_of_a_step_is_shown_beside_that_which_is_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["model=unet", *TINY, "trainer.accelerator=cpu"]
+    told = forecast_of(["train", "--info", *words], capsys)
+    assert "Memory of a training step: about " in told
+    assert told.endswith(" are available.")
+
+    monkeypatch.setattr(memory_check, "available_memory_bytes", lambda: 10_000_000)
+    told = forecast_of(["train", "--info", *words], capsys)
+    assert "data.patch_size=[16, 16, 16] with data.batch_size=3: a training step needs about" in told
+    found = json.loads(output_of(["info", "--json", *words], capsys))["memory"]
+    assert found["available_bytes"] == 10_000_000
+    assert found["needed_bytes"] > 10_000_000
 
 
 @pytest.mark.slow

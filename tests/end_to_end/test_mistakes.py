@@ -83,6 +83,18 @@ def test_a_patch_that_the_network_cannot_take_is_refused_with_one_that_fits(
     assert "data.patch_size=[20, 16, 16]" in message
 
 
+def test_a_patch_beyond_the_memory_is_refused_before_anything_is_prepared(
+    scans: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aunet.training.memory_check.available_memory_bytes", lambda: 20_000_000)
+    monkeypatch.setattr("aunet.training.memory_check.free_swap_bytes", lambda: 0)
+    words = [*train_on(scans), "trainer.accelerator=cpu", "data.patch_size=[160,160,96]"]
+    message = message_of(words, capsys)
+    assert "data.patch_size=[160, 160, 96] with data.batch_size=" in message
+    assert "20.0 MB are available" in message
+    assert not (scans.parent / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("word", "hint"),
     [

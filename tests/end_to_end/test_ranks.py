@@ -128,7 +128,64 @@ def test_a_rank_that_dies_ends_the_run_within_a_minute(rank_settings: list[str],
     _, messages = process.communicate(timeout=120)
     assert process.returncode == 1
     assert time.monotonic() - killed < 60
-    assert "processes failed" in messages
+    assert "one of the 2 processes failed: rank 1: killed by SIGKILL, mostly for lack of memory" in messages
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["status"], record["error"]) == ("failed", "rank 1: killed by SIGKILL, mostly for lack of memory")
+    assert not (folder / "first_end.json").exists()
+
+
+FAULT_OF_RANK_1 = {
+    "training": """
+from aunet.training.segmentation_task import SegmentationTask
+from aunet.runs.ranks import rank
+
+plain = SegmentationTask.training_step
+
+def step(task, batch, batch_idx):
+    if rank() == 1 and batch_idx == 2:
+        raise ArithmeticError("six is too much\\nor so")
+    return plain(task, batch, batch_idx)
+
+SegmentationTask.training_step = step
+""",
+    "test": """
+import time
+from aunet.inference.predictor import Predictor
+from aunet.runs.ranks import rank
+
+def predict(*arguments, **settings):
+    if rank() == 1:
+        raise ArithmeticError("six is too much")
+    time.sleep(60)
+
+Predictor.predict_volume = predict
+""",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["training", "test"])
+@pytest.mark.parametrize("is_by_torchrun", [False, True])
+def test_a_rank_that_raises_is_named_in_record_and_message(
+    place: str, is_by_torchrun: bool, rank_settings: list[str], tmp_path: Path
+) -> None:
+    """In the test rank 0 is interrupted by torchrun's SIGTERM, in the training its exchange with rank 1 breaks."""
+    (tmp_path / "sitecustomize.py").write_text(FAULT_OF_RANK_1[place])
+    folder, environment = (
+        tmp_path / "run",
+        {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
+    )
+    words = ["aunet.commands.main", "train", *rank_settings, "trainer.max_epochs=2", f"hydra.run.dir={folder}"]
+    command = [sys.executable, "-m", *words, "trainer.devices=2"]
+    if is_by_torchrun:
+        launch = ["torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+        command = [sys.executable, "-m", *launch, "-m", *words]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=200, env=environment)
+    assert done.returncode == 1
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["status"], record["error"]) == ("failed", "rank 1: ArithmeticError: six is too much"), done.stderr
+    assert "rank 1: ArithmeticError: six is too much" in done.stderr.replace("\n", " ")
+    assert "Stopped" not in done.stderr
 
 
 @pytest.mark.slow

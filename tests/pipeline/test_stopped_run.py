@@ -1,6 +1,7 @@
 """A run that is stopped is recorded as interrupted, whoever noticed the signal."""
 
 import errno
+import json
 import signal
 from contextlib import nullcontext
 from pathlib import Path
@@ -112,6 +113,35 @@ def test_ranks_that_fail_when_a_stopped_run_is_resumed_are_not_taken_for_stopped
         launch.train_on_ranks([], tmp_path, 2)
 
 
+@pytest.mark.parametrize(("is_users", "error"), [(False, ChildProcessError), (True, UserError)])
+def test_a_failure_that_the_first_rank_did_not_survive_is_recorded_and_named(
+    is_users: bool, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunRecord(tmp_path).update(status="running")
+
+    class Ranks:
+        def wait(self) -> int:
+            note = {"status": "failed", "rank": 1, "error": "no room", "is_users": is_users}
+            (tmp_path / "first_end.json").write_text(json.dumps(note))
+            return 1
+
+    monkeypatch.setattr(launch.subprocess, "Popen", lambda *arguments, **settings: Ranks())
+    with pytest.raises(error, match="rank 1: no room"):
+        launch.train_on_ranks([], tmp_path, 2)
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert (record["status"], record["error"]) == ("failed", "rank 1: no room")
+    assert not (tmp_path / "first_end.json").exists()
+
+
+def test_a_failed_run_records_the_error_until_it_starts_again(tmp_path: Path) -> None:
+    record = RunRecord(tmp_path)
+    record.start()
+    record.end("failed", "ValueError: no")
+    assert json.loads((tmp_path / "run.json").read_text())["error"] == "ValueError: no"
+    record.start()
+    assert "error" not in json.loads((tmp_path / "run.json").read_text())
+
+
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 @pytest.mark.parametrize(("status", "error"), [(1, KeyboardInterrupt), (0, None)])
 def test_ranks_that_stop_before_the_training_have_not_failed(
@@ -132,3 +162,22 @@ def test_ranks_that_stop_before_the_training_have_not_failed(
         launch.train_on_ranks([], tmp_path, 2)
     signal.signal(signal.Signals[name], before)
     assert sent == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_ranks_that_fail_before_they_write_leave_no_folder_but_the_users_own(
+    is_named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(words: list[str], folder: Path, number: int) -> None:
+        assert folder == tmp_path / "run"
+        raise ChildProcessError
+
+    if is_named:
+        (tmp_path / "run").mkdir()
+    monkeypatch.setattr(run, "train_on_ranks", fail)
+    monkeypatch.setattr(run, "check_places", lambda draft, folder: None)
+    monkeypatch.setattr(run, "_prepare_for_ranks", lambda *arguments: None)
+    words, draft = [f"hydra.run.dir={tmp_path}/run"] if is_named else [], SimpleNamespace(resume=None)
+    with pytest.raises(ChildProcessError):
+        run._launch(draft, tmp_path / "run", words, 2)  # pyright: ignore[reportArgumentType, reportPrivateUsage]
+    assert (tmp_path / "run").exists() == is_named

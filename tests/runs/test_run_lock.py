@@ -103,3 +103,12 @@ def test_a_start_that_was_refused_leaves_no_folder_unless_something_is_in_it(
             (folder / name).touch()
         raise UserError("refused")
     assert folder.is_dir() == bool(files)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_start_that_was_refused_removes_an_empty_folder_only_if_it_made_it(is_new: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with suppress(UserError), locked_folder(folder, is_new=is_new):
+        raise UserError("refused")
+    assert list(tmp_path.rglob("*")) == ([] if is_new else [folder])

@@ -8,10 +8,12 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from aunet.data.cohort.case import Case
 from aunet.data.cohort.joined_names import JoinedNames
+from aunet.data.cohort.voxel_bytes import VoxelBytes, find_voxel_bytes
 from aunet.data.io.dicom_files import is_folder_of_files
 from aunet.data.io.formats import files_of
 from aunet.data.io.volume import read_label
@@ -41,33 +43,35 @@ def join_sharing_cases(cases: Sequence[Case]) -> tuple[Case, ...]:
     """Return the cases with one patient for all that share an image, a label map or a mask, each group in one warning.
 
     Files are the same if their paths lead to one file, or if their contents, unpacked from gzip, are equal; folders, if
-    their files are, whatever their names. Label maps of equal content count only if they mark something, as every empty
-    one may be the same. A file of a further channel that all cases share, such as an atlas, does not count.
+    their files are, whatever their names; images in NIfTI, also if only their headers differ. Label maps of equal
+    content count only if they mark something, as every empty one may be the same. A file of a further channel that all
+    cases share, such as an atlas, does not count.
     """
-    shared = _joined(cases, _shared_paths(cases))
+    shared = _joined(cases, ((uses, "") for uses in _shared_paths(cases)))
     linked = [replace(case, group=shared[case.patient]) if case.patient in shared else case for case in cases]
-    copied = _joined(linked, _shared_contents(linked))
+    contents = ((uses, " (equal content)") for uses in _shared_contents(linked))
+    voxels = ((uses, " (equal voxels, another header)") for uses in _shared_voxels(linked))
+    copied = _joined(linked, chain(contents, voxels))
     return tuple(replace(case, copy_group=copied.get(case.patient, "")) for case in linked)
 
 
-def _joined(cases: Sequence[Case], shared: Iterable[list[_Use]]) -> dict[str, str]:
+def _joined(cases: Sequence[Case], shared: Iterable[tuple[list[_Use], str]]) -> dict[str, str]:
     """Return the common name of each patient who is joined to another; each group of uses that joins is a warning."""
     patient_of = {case.case_id: case.patient for case in cases}
     patients = JoinedNames(patient_of.values())
-    for uses in shared:
+    for uses, how in shared:
         if patients.join(patient_of[use.case_id] for use in uses):
-            _warn(uses)
+            _warn(uses, how)
     return {patient: patients.leader(patient) for patient in patients.joined()}
 
 
-def _warn(uses: Sequence[_Use]) -> None:
+def _warn(uses: Sequence[_Use], how: str) -> None:
     names = sorted({use.case_id for use in uses})
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     kind = "label map" if uses[0].channel is None else "image"
-    is_one = len({use.path for use in uses}) == 1
     _logger.warning(
         "%s: the cases %s%s share this %s%s; they count as one patient, in one part of every split.",
-        *(uses[0].path, ", ".join(names[:_MOST_NAMED]), more, kind, "" if is_one else " (equal content)"),
+        *(uses[0].path, ", ".join(names[:_MOST_NAMED]), more, kind, how),
     )
 
 
@@ -99,6 +103,27 @@ def _shared_contents(cases: Sequence[Case]) -> Iterator[list[_Use]]:
         is_atlas = len(case_ids) == len(cases) and all(use.channel for use in equal)
         if len({use.path for use in equal}) > 1 and len(case_ids) > 1 and not is_atlas and _marks_something(equal):
             yield equal
+
+
+def _shared_voxels(cases: Sequence[Case]) -> Iterator[list[_Use]]:
+    """Yield the uses of images (NIfTI) whose voxels are equal byte for byte, whatever their headers say."""
+    uses = [use for use in _uses(cases) if use.channel is not None]
+    for group in _grouped(uses, lambda path: _voxels_of(path).size):
+        are_packed = any(_voxels_of(use.path).is_packed for use in group)
+        cheap_key = VoxelBytes.checksum if are_packed else VoxelBytes.digest_of_parts
+        for alike in _grouped(group, lambda path, key=cheap_key: key(_voxels_of(path))):
+            for equal in _grouped(alike, lambda path: _voxels_of(path).digest()):
+                case_ids = {use.case_id for use in equal}
+                is_atlas = len(case_ids) == len(cases) and all(use.channel for use in equal)
+                if len(case_ids) > 1 and not is_atlas:
+                    yield equal
+
+
+def _voxels_of(path: Path) -> VoxelBytes:
+    voxels = find_voxel_bytes(path)
+    if voxels is None:
+        raise UserError(f"{path}: not one file of NIfTI.")
+    return voxels
 
 
 def _uses(cases: Sequence[Case]) -> Iterator[_Use]:

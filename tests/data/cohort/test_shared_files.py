@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from dicom_scans import write_series
@@ -53,7 +54,33 @@ def unpacked(root: Path) -> None:
     (root / "images/case_2.nii").write_bytes(gzip.decompress((root / file("images", 0)).read_bytes()))
 
 
+def under_another_header(root: Path) -> None:
+    """Save the voxels of an image again with another affine, description and extension of the header."""
+    image = nibabel.load(root / file("images", 0))
+    other = nibabel.Nifti1Image(np.asanyarray(image.dataobj), np.diag([-2.0, 1.0, 3.0, 1.0]))
+    other.header["descrip"] = b"a copy"
+    other.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"a copy"))
+    other.to_filename(root / file("images", 2))
+
+
+def unpacked_under_another_header(root: Path) -> None:
+    under_another_header(root)
+    voxels = gzip.decompress((root / file("images", 2)).read_bytes())
+    (root / file("images", 2)).unlink()
+    (root / "images/case_2.nii").write_bytes(voxels)
+
+
+def both_unpacked_under_another_header(root: Path) -> None:
+    unpacked_under_another_header(root)
+    (root / "images/case_0.nii").write_bytes(gzip.decompress((root / file("images", 0)).read_bytes()))
+    (root / file("images", 0)).unlink()
+
+
+_SAME_VOXELS = r"share this image \(equal voxels, another header\)"
 SHARING = {
+    "equal voxels": (under_another_header, _SAME_VOXELS),
+    "equal voxels packed and unpacked": (unpacked_under_another_header, _SAME_VOXELS),
+    "equal voxels unpacked": (both_unpacked_under_another_header, _SAME_VOXELS),
     "an image packed and unpacked": (unpacked, r"share this image \(equal content\)"),
     "a copied image that is packed anew": (packed_anew, r"share this image \(equal content\)"),
     "a link to one image": (linked("images"), "share this image"),
