@@ -2,16 +2,28 @@
 
 import io
 import logging
+import math
 import os
 import sys
+import threading
 import time
-from collections.abc import Generator, Iterable, Iterator, Sized
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Sized
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import TextIO, TypeVar
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, Progress, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn, track
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    track,
+)
 from rich.text import Text
 
 from aunet.errors import UserError, is_disk_full
@@ -128,30 +140,114 @@ def shown(items: Iterable[_Item], description: str, total: int | None = None) ->
 
 
 def _logged(items: Iterable[_Item], description: str, total: int) -> Iterator[_Item]:
-    start = last_line = time.monotonic()
-    for num_done, item in enumerate(items):
+    num_done, start = 0, time.monotonic()
+
+    def lines() -> list[str]:
+        count = f"{num_done} of {total}" if total else f"{num_done}"
+        return [f"{description}: {count} done, {_time_words(time.monotonic() - start, num_done, total)}"]
+
+    with _line_a_minute(lines):
+        for item in items:
+            yield item
+            num_done += 1
+
+
+def _time_words(seconds: float, done: float, total: float) -> str:
+    """Return the time left of work of which ``done`` of ``total`` took ``seconds``; if unknown, the time so far."""
+    if not 0 < done <= total:
+        return f"{duration_words(seconds)} so far"
+    return _left_words(seconds / done * (total - done))
+
+
+def _left_words(seconds: float) -> str:
+    return f"{duration_words(seconds)} left, until {clock_words(seconds)}"
+
+
+@contextmanager
+def _line_a_minute(lines: Callable[[], Iterable[str]]) -> Generator[None]:
+    """Log ``lines`` every minute during the block, from a thread: a single long item would else leave no line."""
+    is_over = threading.Event()
+
+    def log() -> None:
+        while not is_over.wait(_SECONDS_PER_LINE):
+            for line in lines():
+                _log.info("%s", line)
+
+    thread = threading.Thread(target=log, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
+
+
+class LoggedProgress(Progress):
+    """Progress bars in a terminal; in a file or pipe, a line a minute on each visible task that has not finished.
+
+    A task's field ``end`` (``time.monotonic``) is its expected end, and ``logged`` the time of another line on it.
+    """
+
+    def __init__(self, *columns: ProgressColumn) -> None:
+        console = Console()
+        # Outside a terminal, rich ends a hidden bar with an empty line.
+        console.quiet = not console.is_interactive
+        super().__init__(*columns, console=console, transient=True)
+        self._lines = ExitStack()
+
+    def start(self) -> None:
+        """Show the bars, or start the lines."""
+        super().start()
+        if self.console.quiet:
+            self._lines.enter_context(_line_a_minute(self.texts))
+
+    def stop(self) -> None:
+        """Hide the bars, or end the lines."""
+        self._lines.close()
+        super().stop()
+
+    def texts(self) -> list[str]:
+        """Return the present lines."""
         now = time.monotonic()
-        if num_done and now - last_line >= _SECONDS_PER_LINE:
-            left = (now - start) / num_done * (total - num_done)
-            _log.info("%s: %d of %d, %s left", description, num_done, total, duration_words(max(0.0, left)))
-            last_line = now
-        yield item
+        return [
+            self._text(task, now)
+            for task in self.tasks
+            if task.visible and not task.finished and now - task.fields.get("logged", -math.inf) >= _SECONDS_PER_LINE
+        ]
+
+    def _text(self, task: Task, now: float) -> str:
+        end: float | None = task.fields.get("end")
+        rest = (
+            _time_words(task.elapsed or 0.0, task.completed, task.total or 0.0)
+            if end is None
+            else _left_words(max(0.0, end - now))
+        )
+        return f"{task.description}: {task.percentage:.0f} %, {rest}"
 
 
-def run_progress() -> Progress:
-    """Return a bar with the elapsed time and an estimate of the time left; a file or pipe shows nothing of it."""
-    console = Console()
-    # Outside a terminal, rich ends a hidden bar with an empty line.
-    console.quiet = not console.is_interactive
-    return Progress(
+def follow(
+    progress: Progress, items: Sequence[_Item], description: str
+) -> Iterator[tuple[_Item, Callable[[float], None]]]:
+    """Yield each item with a function that takes the share of it that is done, shown as a task of ``progress``."""
+    bar = progress.add_task(description, total=len(items))
+
+    def report(share: float, before: int) -> None:
+        progress.update(bar, completed=before + share)
+
+    for number, item in enumerate(items):
+        yield item, partial(report, before=number)
+        report(1.0, number)
+
+
+def run_progress() -> LoggedProgress:
+    """Return bars with the elapsed time and an estimate of the time left; a file or pipe gets a line a minute."""
+    return LoggedProgress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeLeftColumn(elapsed_when_finished=True),
-        console=console,
-        transient=True,
     )
 
 

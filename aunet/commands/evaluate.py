@@ -218,7 +218,7 @@ def _against_dataset(
     arguments: argparse.Namespace, values_of_class: "ClassValues | None", scoring: "Scoring"
 ) -> Scored:
     """Score the classes that the predictions and the dataset have in common by name."""
-    from aunet.evaluation.cohort_scores import match_cases, match_classes, score_cohort
+    from aunet.evaluation.cohort_scores import ignore_values, match_cases, match_classes, score_cohort
     from aunet.inference.class_names import read_class_names
     from aunet.pipeline.configuration import build_cohort_of_words
 
@@ -236,6 +236,7 @@ def _against_dataset(
             f"{arguments.predictions}: holds {both}. Give the dataset the same data.target_regions, or name the values"
             " of the predictions: --classes whole=1+2 core=2."
         )
+    cohort = ignore_values(values_of_class, cohort)
     classes = match_classes(values_of_class, cohort)
     _check_tolerances(scoring, list(classes.values))
     pairs, without_prediction = match_cases(arguments.predictions, cohort)

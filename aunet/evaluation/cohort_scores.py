@@ -14,7 +14,7 @@ from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
 from aunet.data.io.volume import Volume, align, check_same_grid, stem
 from aunet.errors import UserError
-from aunet.evaluation.folder_scores import label_maps, read_scored
+from aunet.evaluation.folder_scores import label_maps, read_scored, without_ignored
 from aunet.evaluation.probability_files import measure_calibrations
 from aunet.messages import shortened
 from aunet.metrics.case_scores import join_scores
@@ -41,7 +41,10 @@ def match_classes(values_of_name: ClassValues, cohort: Cohort) -> MatchedClasses
     """Match the class names of the predictions with those of ``cohort``, ignoring case and separators.
 
     Classes of either side may be regions that overlap: their voxels are numbered by the classes in which they lie.
+    The values of an entry ``ignore`` are background in the predictions; see ``ignore_values`` for the references.
     """
+    every_value = {0}.union(*values_of_name.values())
+    values_of_name, _ = without_ignored(values_of_name)
     told = {k: name for k, name in cohort.labels.foreground if any(case.annotates(k) for case in cohort.cases)}
     values_of_match = {matching_name(name): values for name, values in values_of_name.items()}
     common = {k: name for k, name in told.items() if matching_name(name) in values_of_match}
@@ -56,7 +59,6 @@ def match_classes(values_of_name: ClassValues, cohort: Cohort) -> MatchedClasses
     numbering = _Numbering(tuple(common.values()))
     of_predictions = {name: values_of_match[matching_name(name)] for name in common.values()}
     of_references = {name: cohort.labels.values_of(k) for k, name in common.items()}
-    every_value = {0}.union(*values_of_name.values())
     predicted = {value: numbering.number_of(value, of_predictions) for value in sorted(every_value)}
     reference = {value: numbering.number_of(value, of_references) for value in range(cohort.labels.num_classes)}
     return MatchedClasses(
@@ -68,6 +70,34 @@ def match_classes(values_of_name: ClassValues, cohort: Cohort) -> MatchedClasses
             *(f"{name} is not annotated by {cohort.name}" for name in unknown),
         ),
     )
+
+
+def ignore_values(values_of_name: ClassValues, cohort: Cohort) -> Cohort:
+    """Return ``cohort`` with the label files' values of the entry ``ignore`` as voxels without reference, if any."""
+    _, ignored = without_ignored(values_of_name)
+
+    def add(class_of_value: Mapping[int, int]) -> dict[int, int]:
+        for value in ignored:
+            if class_of_value.get(value, 0) not in (0, IGNORED):
+                name = cohort.labels.name_of(class_of_value[value])
+                raise UserError(
+                    f"--classes: ignore={value} is the value of {name} in {cohort.name}. Correct the value, or leave"
+                    " ignore out: data.classes names the values that a dataset ignores."
+                )
+        return {**class_of_value, **dict.fromkeys(ignored, IGNORED)}
+
+    if not ignored:
+        return cohort
+    if cohort.has_instances:
+        raise UserError(
+            f"--classes: ignore={'+'.join(map(str, ignored))}: the values of {cohort.name} number objects, so none"
+            " marks voxels without reference. Leave ignore out."
+        )
+    cases = tuple(
+        replace(case, class_of_value=tuple(add(dict(case.class_of_value)).items())) if case.class_of_value else case
+        for case in cohort.cases
+    )
+    return replace(cohort, cases=cases, class_of_value=add(cohort.class_of_value))
 
 
 class _Numbering:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from aunet.classes import IGNORED
 from aunet.data.cohort.listed_labels import is_ignore
@@ -154,7 +153,8 @@ def _score_files(
             f"case {case_id}: {prediction} or {reference} holds the values [{shortened(sorted(unknown))}], and"
             f" --classes names only {known}. Name them too, or take them as background with --others-are-background."
         )
-    classes, is_ignored = _without_ignored(values_of_class, expected)
+    classes, ignored = without_ignored(values_of_class)
+    is_ignored = np.isin(expected.array, ignored) if ignored else None
     found, true = (
         volume.array if is_ignored is None else np.where(is_ignored, 0, volume.array)
         for volume in (predicted, expected)
@@ -170,19 +170,17 @@ def _score_files(
     return scores, scan_diagonal(expected.shape, expected.spacing)
 
 
-def _without_ignored(values_of_class: ClassValues, expected: Volume) -> tuple[ClassValues, NDArray[np.bool_] | None]:
-    """Return the classes without the entry ``ignore``, and where the reference has its values; None without it."""
+def without_ignored(values_of_class: ClassValues) -> tuple[ClassValues, tuple[int, ...]]:
+    """Return the classes without the entry ``ignore``, and its values; raise UserError if a class has one of them."""
     classes = {name: values for name, values in values_of_class.items() if not is_ignore(name)}
-    ignored = [value for name, values in values_of_class.items() if name not in classes for value in values]
-    if not ignored:
-        return classes, None
+    ignored = tuple(value for name, values in values_of_class.items() if name not in classes for value in values)
     named = {value for values in classes.values() for value in values}
-    if not classes or named & {*ignored, IGNORED}:
+    if ignored and (not classes or named & {*ignored, IGNORED}):
         raise UserError(
             f"--classes: ignore={'+'.join(map(str, ignored))} needs classes beside it, none of which has one of its"
             f" values or {IGNORED}. Correct the values."
         )
-    return classes, np.isin(expected.array, ignored)
+    return classes, ignored
 
 
 def _values_in(volume: Volume) -> set[int]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.files import write_json
 from aunet.inference.class_names import write_class_names
+from aunet.inference.label_volume import OnProgress
 from aunet.inference.predictor import Prediction, Predictor
 from aunet.metrics.case_scores import join_scores, summarise, summary_as_mapping, write_case_scores
 from aunet.metrics.label_map_scores import score_case
@@ -24,6 +26,7 @@ from aunet.reporting.pictures.planes import in_ras_order
 from aunet.reporting.pictures.prediction import prediction_picture
 from aunet.runs.inner_folders import ScoreFolder
 from aunet.runs.ranks import gathered, rank, share_of
+from aunet.terminal import follow
 
 
 def score_test_cases(
@@ -40,12 +43,12 @@ def score_test_cases(
     case_scores.csv and summary.json. Each rank predicts its share of the cases; all get the same summary. With
     ``on_error="skip"`` an unreadable case is left out with a warning.
     """
-
-    def score(case: Case) -> pd.DataFrame:
-        return _score_case(predictor, case, cohort, folder)
-
-    shown = progress.track(share_of(cases), description="Testing")
-    tables = [table for case in shown if (table := attempt(score, case, on_error)) is not None]
+    tables: list[pd.DataFrame] = []
+    for case, report in follow(progress, share_of(cases), "Testing"):
+        score = partial(_score_case, predictor, cohort=cohort, folder=folder, on_progress=report)
+        table = attempt(score, case, on_error)
+        if table is not None:
+            tables.append(table)
     order = {case.case_id: number for number, case in enumerate(cases)}
     of_all_ranks = [table for part in gathered(tables) for table in part]
     if not of_all_ranks:
@@ -60,11 +63,13 @@ def score_test_cases(
     return summary
 
 
-def _score_case(predictor: Predictor, case: Case, cohort: Cohort, folder: Path) -> pd.DataFrame:
+def _score_case(
+    predictor: Predictor, case: Case, cohort: Cohort, folder: Path, on_progress: OnProgress
+) -> pd.DataFrame:
     channels = [channel for path in case.images for channel in read_channels(path)]
     reference = align(read_reference(case, cohort), channels[0])
     check_same_grid(channels[0], reference, case.case_id)
-    prediction = predictor.predict_volume(channels)
+    prediction = predictor.predict_volume(channels, on_progress=on_progress)
     scored = ScoreFolder(folder)
     prediction.write(scored.predictions / (case.case_id + label_suffix(case.images[0])))
     shown = replace(reference, array=np.where(reference.array == IGNORED, 0, reference.array))

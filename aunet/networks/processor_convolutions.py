@@ -31,7 +31,7 @@ from torch.overrides import TorchFunctionMode
 # saves.
 _FEWEST_VALUES = 4
 # Values of ONEDNN_MAX_CPU_ISA that exclude AVX512.
-_ISA_WITHOUT_AVX512 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2")
+ISA_WITHOUT_AVX512 = ("SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2")
 
 
 class ProcessorConvolutions(TorchFunctionMode):
@@ -103,8 +103,12 @@ def _rewriting(weight_shape: Sequence[int], dtype: torch.dtype) -> str:
 
 
 def _has_avx512() -> bool:
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
-    return "AVX512" in torch.backends.cpu.get_cpu_capability() and limit not in _ISA_WITHOUT_AVX512
+    return "AVX512" in torch.backends.cpu.get_cpu_capability() and limit_of_onednn() not in ISA_WITHOUT_AVX512
+
+
+def limit_of_onednn() -> str:
+    """Return the instruction set to which the user limits oneDNN, "" without a limit."""
+    return os.environ.get("ONEDNN_MAX_CPU_ISA", os.environ.get("DNNL_MAX_CPU_ISA", "")).upper()
 
 
 def _convolve(features: Tensor, weight: Tensor, bias: Tensor | None, padding: tuple[int, ...]) -> Tensor:

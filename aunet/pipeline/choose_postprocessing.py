@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from aunet.data.cohort.references import read_scan_and_reference
 from aunet.errors import UserError
 from aunet.evaluation.postprocessing_choice import PostprocessingChoice, Steps
 from aunet.inference.chosen_postprocessing import ChosenStep, write_choice
+from aunet.inference.label_volume import OnProgress
 from aunet.inference.predictor import Predictor
 from aunet.runs.ranks import first_rank_first, gathered, rank, share_of
 from aunet.runs.run_folder import RunFolder
+from aunet.terminal import follow
 
 _log = logging.getLogger(__name__)
 
@@ -43,13 +46,14 @@ def choose_postprocessing(
     """
     choice = PostprocessingChoice(cohort.labels)
 
-    def add(case: Case) -> None:
+    def add(case: Case, on_progress: OnProgress) -> None:
         channels, reference = read_scan_and_reference(case, cohort)
         voxel_ml = abs(float(np.linalg.det(reference.affine[:3, :3]))) / 1000
-        choice.add(predictor.predict_volume(channels).label, reference.array, voxel_ml, case.annotated)
+        predicted = predictor.predict_volume(channels, on_progress=on_progress).label
+        choice.add(predicted, reference.array, voxel_ml, case.annotated)
 
-    for case in progress.track(share_of(cases), description="Choosing post-processing"):
-        attempt(add, case, on_error)
+    for case, report in follow(progress, share_of(cases), "Choosing post-processing"):
+        attempt(partial(add, on_progress=report), case, on_error)
     of_all_ranks = _joined(cohort, gathered(choice.scores_as_lists()))
     if not of_all_ranks.scores:
         raise UserError(f"{folder}: none of its {len(cases)} validation cases can be scored, so no step can be chosen.")

@@ -1,7 +1,6 @@
 """Prediction of scans to a folder: runs are loaded, each scan is predicted and written, and a record is kept."""
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -16,7 +15,7 @@ from aunet.inference.class_names import write_class_names
 from aunet.inference.ensemble import ScanPredictor
 from aunet.inference.prediction import LABEL_MAP, Outputs
 from aunet.inference.prediction_files import ScanFile, scan_files
-from aunet.messages import clock_words, counted, duration_words, shortened
+from aunet.messages import counted, shortened
 from aunet.pipeline.prediction_delivery import Delivery
 from aunet.pipeline.prediction_leftovers import cleared_of_leftovers
 from aunet.pipeline.prediction_manifest import PredictionManifest, describe_predictor
@@ -24,8 +23,6 @@ from aunet.pipeline.scan_predictions import predict_scans
 from aunet.terminal import run_progress
 
 _log = logging.getLogger(__name__)
-# Seconds left: for shorter ones a log needs no estimate.
-_WORTH_A_LINE = 60
 
 
 def predict_run(
@@ -124,23 +121,14 @@ def _predict(
     predictor: ScanPredictor, files: Sequence[ScanFile], delivery: Delivery, manifest: PredictionManifest
 ) -> list[str]:
     """Predict and write each file, showing progress; return the names of the failed scans."""
-    start, step = time.monotonic(), max(1, len(files) // 10)
-    logged = 0
     with cleared_of_leftovers(delivery.folder, files), run_progress() as progress:
         write_class_names(delivery.folder, predictor.labels)
         manifest.begin()
         bar = progress.add_task("Predicting", total=len(files))
 
         def show(number: int, share: float, name: str) -> None:
-            nonlocal logged
-            progress.update(bar, completed=number + share, description=f"Predicting {name}")
-            if number == logged or (logged and number % step) or progress.console.is_terminal:
-                return
-            logged = number  # a file or pipe shows no bar
-            left = (time.monotonic() - start) / (number + share) * (len(files) - number - share)
-            if left >= _WORTH_A_LINE:
-                words = number, len(files), duration_words(left), clock_words(left)
-                _log.info("%d of %d scans are predicted; about %s left, until %s", *words)
+            place = f" ({number + 1} of {len(files)})" if len(files) > 1 else ""
+            progress.update(bar, completed=number + share, description=f"Predicting {name}{place}")
 
         return predict_scans(predictor, files, delivery, manifest, show)
 

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from aunet.config.schema import TrainerConfig
 from aunet.errors import UserError
 from aunet.networks.layers import AUTOCAST_TYPES, Precision
+from aunet.networks.processor_convolutions import ISA_WITHOUT_AVX512, limit_of_onednn
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ _LIGHTNING_PRECISIONS: dict[Precision, Literal["32-true", "bf16-mixed", "16-mixe
     "bf16": "bf16-mixed",
     "fp16": "16-mixed",
 }
+# Values of ONEDNN_MAX_CPU_ISA with which oneDNN emulates products of bf16.
+_ISA_WITHOUT_BF16 = (*ISA_WITHOUT_AVX512, "AVX512_CORE", "AVX512_CORE_VNNI")
 
 
 @dataclass(frozen=True)
@@ -176,5 +179,11 @@ def _device(accelerator: str) -> tuple[Device, bool]:
         return "cuda", torch.cuda.is_bf16_supported(including_emulation=False)
     if accelerator in ("auto", "mps") and torch.backends.mps.is_available():
         return "mps", False
+    return "cpu", _has_fast_bf16()
+
+
+def _has_fast_bf16() -> bool:
+    """Return whether the processor multiplies bf16, and oneDNN, which computes the convolutions, may use it."""
     # Processors with AMX have it too. The public torch.cpu.get_capabilities is newer than the oldest torch allowed.
-    return "cpu", torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportPrivateUsage]
+    is_supported = torch.cpu._is_avx512_bf16_supported()  # pyright: ignore[reportPrivateUsage]
+    return is_supported and limit_of_onednn() not in _ISA_WITHOUT_BF16

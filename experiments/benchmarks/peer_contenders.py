@@ -1,7 +1,7 @@
-"""The contenders of ``peers.py forward`` and ``peers.py step``, and the measurement of one of them in this process.
+"""The contenders of ``peers.py forward`` and ``peers.py step``, and the measurement of some of them in this process.
 
-``peers.py`` starts this file once for each contender and round, because threads and malloc are set up when torch is
-loaded: ours run with ``aunet.process_settings``, the others with torch's and glibc's defaults.
+``peers.py`` starts this file once for each group of contenders and round, because threads and malloc are set up when
+torch is loaded: ours run with ``aunet.process_settings``, the others with torch's and glibc's defaults.
 """
 
 import argparse
@@ -55,6 +55,17 @@ CONTENDERS = {
     "monai_bf16": Contender("MONAI's", "monai", "bf16"),
     "monai_bf16_last": Contender("MONAI's", "monai", "bf16", is_channels_last=True),
 }
+# Those of a group share a process and take turns. Our networks in one precision are compared by a few percent, the
+# cost of the gates, and the machine's speed changes by more from minute to minute.
+GROUPS = (
+    ("authors",),
+    ("ours_float32", "unet_float32"),
+    ("ours_bf16", "unet_bf16"),
+    ("monai_float32",),
+    ("monai_float32_last",),
+    ("monai_bf16",),
+    ("monai_bf16_last",),
+)
 
 
 def build_network(name: str) -> "torch.nn.Module":
@@ -94,15 +105,33 @@ def count_work(network: "torch.nn.Module", size: Sequence[int]) -> tuple[int, in
     return measure_cost(network, channels, patch, batch)[-1].flop, sum(moved)
 
 
-def measure(contender: Contender, kind: str, size: Sequence[int], repeats: int) -> dict[str, float]:
-    """Return the seconds of a pass or step, of the clock (median) and of the processor (mean), after one that warms up.
+def measure(names: Sequence[str], kind: str, size: Sequence[int], repeats: int) -> dict[str, dict[str, float]]:
+    """Return the seconds of a pass or step of each contender, of the clock (median) and of the processor (mean).
 
-    Processor time holds that of threads that spin.
+    Contenders of one process take turns after one pass that warms up, so that their ratio does not depend on the
+    machine's load of the minute. They are all ours or all others'. Processor time holds that of threads that spin.
     """
-    if contender.is_ours:
+    contenders = {name: CONTENDERS[name] for name in names}
+    if any(contender.is_ours for contender in contenders.values()):
+        assert all(contender.is_ours for contender in contenders.values()), "threads and malloc are set per process"
         from aunet.process_settings import prepare_process
 
         prepare_process()
+    runs = {name: _runner(contender, kind, size) for name, contender in contenders.items()}
+    for run in runs.values():
+        run()  # warms up
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    processor = dict.fromkeys(runs, 0.0)
+    for _ in range(repeats):
+        for name, run in runs.items():
+            before = time.process_time()
+            seconds[name].append(_seconds(run))
+            processor[name] += (time.process_time() - before) / repeats
+    return {name: {"value": statistics.median(seconds[name]), "processor": processor[name]} for name in runs}
+
+
+def _runner(contender: Contender, kind: str, size: Sequence[int]) -> Callable[[], None]:
+    """Return a function that runs one pass or step of ``contender`` on a random image of ``size``."""
     import torch
 
     torch.manual_seed(0)
@@ -116,11 +145,7 @@ def measure(contender: Contender, kind: str, size: Sequence[int], repeats: int) 
         lay_out_channels_last(network)
         image = channels_last(image)
     build = forward_pass if kind == "forward" else training_step
-    run = build(contender, network, image)
-    _seconds(run)  # warms up
-    before = time.process_time()
-    seconds = [_seconds(run) for _ in range(repeats)]
-    return {"value": statistics.median(seconds), "processor": (time.process_time() - before) / repeats}
+    return build(contender, network, image)
 
 
 def forward_pass(contender: Contender, network: "torch.nn.Module", image: "torch.Tensor") -> Callable[[], None]:
@@ -235,7 +260,7 @@ def main() -> None:
     """Measure what the arguments name and write it to standard output as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=["forward", "step", "rates"])
-    parser.add_argument("--contender", choices=CONTENDERS)
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS)
     parser.add_argument("--size", type=int, nargs=5)
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--bf16", action="store_true", help="the machine multiplies bf16 in hardware")
@@ -243,7 +268,7 @@ def main() -> None:
     if arguments.kind == "rates":
         result: object = measure_rates(arguments.bf16)
     else:
-        result = measure(CONTENDERS[arguments.contender], arguments.kind, arguments.size, arguments.repeats)
+        result = measure(arguments.contenders, arguments.kind, arguments.size, arguments.repeats)
     sys.stdout.write(json.dumps(result) + "\n")
 
 

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-from peer_contenders import CONTENDERS, Contender, build_network, count_work
+from peer_contenders import CONTENDERS, GROUPS, Contender, build_network, count_work
 from peer_curves import append_row, read_rows
 from peer_machine import default_environment, describe_machine
 from rich.console import Console
@@ -47,7 +48,7 @@ def compare_speed(kind: str, arguments: argparse.Namespace) -> None:
 def _measure_rounds(
     kind: str, size: Sequence[int], names: Sequence[str], has_bf16: bool, arguments: argparse.Namespace, file: Path
 ) -> None:
-    """Run each contender once a round, in turn, and the machine's rates with them; a round on disk is not repeated."""
+    """Run each group of contenders once a round, and the machine's rates with them; a round on disk is not repeated."""
     done = {(row["size"], row["round"], row["contender"]) for row in read_rows(file)}
     for number in range(1, arguments.rounds + 1):
         key = {"size": _label(size), "round": number}
@@ -55,15 +56,17 @@ def _measure_rounds(
             rates = _run_child([_RATES, *(["--bf16"] if has_bf16 else [])])
             for rate, value in rates.items():
                 append_row(file, {**key, "contender": _rate_name(rate), "value": value, "processor": ""})
-        for name in names:
-            if (_label(size), str(number), name) in done:
+        for group in GROUPS:
+            missing = [name for name in group if name in names and (_label(size), str(number), name) not in done]
+            if not missing:
                 continue
             sides = [str(length) for length in size]
-            words = [kind, "--contender", name, "--size", *sides, "--repeats", str(arguments.repeats)]
-            append_row(file, {**key, "contender": name, **_run_child(words)})
+            words = [kind, "--contenders", *missing, "--size", *sides, "--repeats", str(arguments.repeats)]
+            for name, measured in _run_child(words).items():
+                append_row(file, {**key, "contender": name, **measured})
 
 
-def _run_child(words: Sequence[str]) -> dict[str, float]:
+def _run_child(words: Sequence[str]) -> Any:
     """Return what the measuring process writes; ours make their own settings in it, the others have the defaults."""
     command = [sys.executable, str(_CHILD), *words]
     process = subprocess.run(command, env=default_environment(), check=True, stdout=subprocess.PIPE, text=True)
@@ -125,7 +128,7 @@ def _forward_work(network: str, size: tuple[int, ...]) -> tuple[int, int]:
 
 
 def _ratio(times: Sequence[float], reference: Sequence[float]) -> float:
-    """Return the median over rounds of ``times`` / ``reference``: both of a round were measured minutes apart."""
+    """Return the median over rounds of ``times`` / ``reference``: rounds may be minutes apart."""
     return statistics.median(one / other for one, other in zip(times, reference, strict=True))
 
 

@@ -48,10 +48,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_speed_arguments(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--rounds", type=int, default=3, help="all contenders in turn, each in its own process")
+    command.add_argument("--rounds", type=int, default=3, help="of all contenders; ours of one precision take turns")
     command.add_argument("--patch", type=int, nargs=3, help="160 160 96 for forward, 96 96 64 for step")
     command.add_argument("--batch", type=int, help="1 for forward, 2 for step")
-    command.add_argument("--repeats", type=int, default=2, help="passes or steps that are timed, after one more")
+    command.add_argument("--repeats", type=int, default=5, help="passes or steps that are timed, after one more")
 
 
 def _add_dice_arguments(command: argparse.ArgumentParser) -> None:

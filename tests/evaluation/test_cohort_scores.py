@@ -5,13 +5,15 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 
 from aunet.classes import IGNORED, Labels
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.io.volume import write_label
 from aunet.errors import UserError
-from aunet.evaluation.cohort_scores import match_cases, match_classes, score_cohort
+from aunet.evaluation.cohort_scores import ignore_values, match_cases, match_classes, score_cohort
+from aunet.evaluation.folder_scores import score_pairs
 from aunet.metrics.case_scores import USUAL_METRICS, count_cases
 from aunet.metrics.label_map_scores import Scoring, score_case
 
@@ -138,3 +140,40 @@ def test_probabilities_are_held_against_the_datasets_own_values_and_ignored_voxe
     for name, values, members in (("kidney", probabilities[0], (20, 30)), ("spleen", probabilities[1], (10,))):
         squared = (values.astype(float) - np.isin(reference, members)) ** 2
         assert scores.loc[name, "brier"] == pytest.approx(squared[reference != 40].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("value", [50, 255])
+def test_an_ignored_value_of_the_references_counts_as_folder_to_folder(value: int, tmp_path: Path) -> None:
+    cohort, classes = cohort_of(tmp_path), {"kidney": (20,), "spleen": (10,), "ignore": (value,)}
+    cohort = replace(cohort, cases=cohort.cases[:1])
+    write_label(tmp_path / "labels" / "a.nii.gz", random_label(0, [0, 10, 20, value]), AFFINE)
+    files = predictions(tmp_path, a=random_label(9, [0, 10, 20, value]))
+
+    ignoring = ignore_values(classes, cohort)
+    matched = match_classes(classes, ignoring)
+    scores = score_cohort(match_cases(files, cohort)[0], matched, ignoring).set_index("class")
+
+    assert matched.left_out == ("liver is not among the predicted classes",)
+    expected = score_pairs({"a": (files / "a.nii.gz", tmp_path / "labels" / "a.nii.gz")}, classes).set_index("class")
+    pd.testing.assert_frame_equal(scores.loc[expected.index, [*USUAL_METRICS]], expected[[*USUAL_METRICS]])
+
+
+@pytest.mark.parametrize(
+    ("classes", "rule"),
+    [
+        ({"kidney": (1,), "ignore": (20,)}, "ignore=20 is the value of kidney in other"),
+        ({"kidney": (9,), "ignore": (9,)}, "none of which has one of its values"),
+        ({"ignore": (9,)}, "needs classes beside it"),
+    ],
+)
+def test_a_value_that_is_ignored_and_of_a_class_is_refused(
+    classes: dict[str, tuple[int, ...]], rule: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=rule):
+        ignore_values(classes, cohort_of(tmp_path))
+
+
+def test_a_value_is_not_ignored_among_the_numbers_of_objects(tmp_path: Path) -> None:
+    cohort = replace(cohort_of(tmp_path), has_instances=True)
+    with pytest.raises(UserError, match="number objects"):
+        ignore_values({"kidney": (1,), "ignore": (9,)}, cohort)

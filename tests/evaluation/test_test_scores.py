@@ -18,6 +18,7 @@ from aunet.errors import UserError
 from aunet.evaluation import test_scores
 from aunet.evaluation.test_scores import score_test_cases
 from aunet.inference.class_names import read_class_names
+from aunet.inference.label_volume import OnProgress
 from aunet.inference.predictor import Prediction
 from aunet.metrics.case_scores import read_case_scores
 
@@ -25,7 +26,8 @@ LABELS = Labels(("background", "disc"))
 AFFINE = np.diag([1.0, 1.0, 8.0, 1.0])
 
 
-def predict(channels: list[Volume]) -> Prediction:
+def predict(channels: list[Volume], on_progress: OnProgress) -> Prediction:
+    on_progress(0.5)
     return Prediction(channels[0].array.astype(np.uint8), AFFINE, LABELS)
 
 
@@ -42,8 +44,11 @@ def test_slices_carry_their_patient_into_the_file_of_scores(tmp_path: Path) -> N
         labels=LABELS, predict_volume=predict, preprocessing=Preprocessing(None, "mr", (0.0, 1.0))
     )
 
-    score_test_cases(predictor, cases, cohort, tmp_path / "test", Progress(disable=True))
+    progress, shares = Progress(disable=True), list[float]()
+    progress.update = lambda bar, completed: shares.append(completed)  # pyright: ignore
+    score_test_cases(predictor, cases, cohort, tmp_path / "test", progress)
 
+    assert shares == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0]
     scores = read_case_scores(tmp_path / "test" / "case_scores.csv")
     assert scores["patient"].tolist() == ["patient 0", "patient 0", "patient 1", "patient 1"]
     assert scores["dice"].tolist() == [1, 1, 1, 1]
@@ -81,7 +86,7 @@ def scans(folder: Path, *names: str) -> tuple[list[Case], Cohort]:
 
 
 def predictor() -> Any:
-    def predict_volume(channels: list[Volume]) -> Prediction:
+    def predict_volume(channels: list[Volume], on_progress: OnProgress) -> Prediction:
         found = channels[0].array.astype(np.uint8)
         found[:, 4] = 1  # where nobody knows
         return Prediction(found, channels[0].affine, LABELS)

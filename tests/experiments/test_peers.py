@@ -192,3 +192,25 @@ def test_the_command_line_of_a_training_is_read_as_it_is_written(
     monkeypatch.setattr("sys.argv", ["peer_nnunet.py", *dice._training_command(training)[2:]])
     arguments = _load("peer_arguments").parse(None)
     assert (arguments.task, arguments.minutes, arguments.interval, arguments.seed) == ("train", 1.5, 3.0, 7)
+
+
+def test_the_gpu_benchmark_times_a_pass_and_counts_its_share_of_the_rate() -> None:
+    gpu = _load("gpu")
+    device, size = torch.device("cpu"), (2, 1, 16, 16, 16)
+    row = gpu._measure("unet", "forward", gpu.Way("float32"), size, 1, device)
+    assert row.failure == ""
+    assert row.seconds > 0
+    table = gpu._table([row], size, device)
+    assert table.row_count == 1
+    assert "FLOP/s beside MLPerf's H200" not in [column.header for column in table.columns]
+
+
+def test_a_way_that_fails_is_a_row_of_the_gpu_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu = _load("gpu")
+
+    def fail(*words: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    monkeypatch.setattr(gpu, "_runner", fail)
+    row = gpu._measure("unet", "forward", gpu.Way("bf16"), (1, 1, 16, 16, 16), 1, torch.device("cpu"))
+    assert row.failure == "CUDA out of memory."

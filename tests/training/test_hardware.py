@@ -44,6 +44,25 @@ def test_settings_of_the_user_are_taken(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.usefixtures("processor_only")
+@pytest.mark.parametrize(
+    ("variable", "limit", "precision"),
+    [
+        ("ONEDNN_MAX_CPU_ISA", "AVX2", "float32"),
+        ("ONEDNN_MAX_CPU_ISA", "avx512_core_vnni", "float32"),
+        ("DNNL_MAX_CPU_ISA", "AVX2", "float32"),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", "bf16"),
+        ("ONEDNN_MAX_CPU_ISA", "ALL", "bf16"),
+    ],
+)
+def test_bf16_is_not_chosen_if_the_user_limits_onednn_to_processors_without_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, limit: str, precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setenv(variable, limit)
+    assert choose_for_hardware("auto", "auto", "auto").precision == precision
+
+
+@pytest.mark.usefixtures("processor_only")
 def test_fp16_is_refused_for_training_without_a_gpu_and_replaced_for_prediction() -> None:
     with pytest.raises(UserError, match="only CUDA GPUs train in fp16"):
         choose_for_hardware("fp16", "auto", "auto")

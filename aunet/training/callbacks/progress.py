@@ -62,6 +62,7 @@ class ProgressDisplay(Callback):
             self._speed().replace("  ", ", "),
             self._time_left(trainer),
         )
+        self._progress.update(self._bar, logged=time.monotonic())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Hide the bar."""
