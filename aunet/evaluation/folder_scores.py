@@ -195,16 +195,17 @@ def _values_in(volume: Volume) -> set[int]:
 
 def _warn_of_unlike_values(scores: pd.DataFrame) -> None:
     """Warn of values that no reference holds, and of so many that one side lacks that they may number objects."""
-    largest = scores.groupby("class", sort=False)[["reference_ml", "predicted_ml"]].max().gt(0)
-    invented = largest.index[~largest["reference_ml"]].tolist()
-    missed = largest.index[~largest["predicted_ml"]].tolist()
+    names = [str(name) for name in dict.fromkeys(scores["class"])]
+    true, found = (set(scores.loc[scores[column] > 0, "class"]) for column in ("reference_ml", "predicted_ml"))
+    invented = [name for name in names if name not in true]
+    missed = [name for name in names if name not in found]
     if invented:
         are = f"value {invented[0]} is" if len(invented) == 1 else f"values {shortened(invented)} are"
         _logger.warning("%s in predictions only, in no reference; do both number classes alike?", are)
     if max(len(invented), len(missed)) >= _MANY_VALUES:
         _logger.warning(
             "each of %d values counts as a class. If they number objects of one class, add --classes NAME=any",
-            len(largest),
+            len(names),
         )
 
 
