@@ -126,6 +126,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the content of ``path`` by ``content`` in one step."""
+    with replaced_atomically(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Replace the content of ``path`` by ``content`` as indented JSON; raise ValueError for NaN, which JSON lacks."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

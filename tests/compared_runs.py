@@ -112,7 +112,7 @@ def write_run(
     return folder
 
 
-def read_draft(folder: Path, trusted_modules: Sequence[str]) -> SimpleNamespace:
+def read_draft(folder: Path, trusted_modules: Sequence[str], built: Sequence[str]) -> SimpleNamespace:
     """Return a stand-in for ``load_draft``'s result, of a file that holds a few keys only and is not checked."""
     config = OmegaConf.load(folder / "config.yaml")
     return SimpleNamespace(as_plain=lambda is_resolved: OmegaConf.to_container(config, resolve=is_resolved))

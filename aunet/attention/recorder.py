@@ -20,6 +20,7 @@ from aunet.attention.picture import attention_picture
 from aunet.attention.statistics import attention_statistics, label_fractions
 from aunet.classes import IGNORED, Labels
 from aunet.inference.coefficients import LevelCoefficients
+from aunet.inference.gate_volumes import average_gates
 from aunet.networks.protocols import gates_per_skip, has_softmax_gates
 from aunet.reporting.pictures.planes import LabelledScan, Triple
 from aunet.reporting.pictures.sheet import Box, write_columns
@@ -149,7 +150,7 @@ class AttentionRecorder(Callback):
         if not self._has_logged_mean:
             self._has_logged_mean = True
             _log.info("These gates have a map for each channel: attention is recorded as their mean.")
-        return level.average_gates(num_gates)
+        return average_gates(level, num_gates)
 
     def _statistics(self, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> list[Row]:
         rows: list[Row] = []

@@ -2,11 +2,13 @@
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aunet.commands.shared_options import add_output, add_trust, check_output, path_argument
+from aunet.pipeline.second_process import Worker, second_process
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +18,15 @@ if TYPE_CHECKING:
     from aunet.pipeline.comparison_files import ComparisonOptions
 
 # Timed forward passes of each run: five, or as few as three if no more begin within the seconds.
-_MOST_ROUNDS, _FEWEST_ROUNDS, _TIMING_SECONDS = 5, 3, 1.0
+_MOST_ROUNDS, _FEWEST_ROUNDS, _TIMING_SECONDS = 5, 3, 0.5
+# Loaded by the second process.
+DRAWING = (
+    "aunet.pipeline.comparison_files",
+    "aunet.pipeline.comparison_pictures",
+    "aunet.reporting.viewer.section",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_pdf",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,32 +85,43 @@ def _margin(text: str) -> float:
 
 def compare(arguments: argparse.Namespace) -> None:
     """Print the comparison and write its tables, figures and summary."""
-    from aunet.evaluation.arms import gather_arms
-    from aunet.pipeline.comparison_files import ComparisonOptions
-
-    options = ComparisonOptions(
-        arguments.margin, arguments.margin_mm, not arguments.no_figures, tuple(arguments.primary)
-    )
     check_output(arguments.output)
-    runs = read_runs(
-        arguments.runs,
-        arguments.folds,
-        arguments.allow_differences,
-        trusted_modules=arguments.trust,
-        may_miss=arguments.allow_missing_folds,
-    )
-    compare_arms(gather_arms(runs), arguments.output, options, arguments.trust)
+    # Figures need no torch, which this process loads meanwhile.
+    with nullcontext(Worker()) if arguments.no_figures else second_process(DRAWING) as worker:
+        from aunet.evaluation.arms import gather_arms
+        from aunet.pipeline.comparison_files import ComparisonOptions
+
+        options = ComparisonOptions(
+            arguments.margin, arguments.margin_mm, not arguments.no_figures, tuple(arguments.primary)
+        )
+        runs = read_runs(
+            arguments.runs,
+            arguments.folds,
+            arguments.allow_differences,
+            trusted_modules=arguments.trust,
+            may_miss=arguments.allow_missing_folds,
+        )
+        compare_arms(gather_arms(runs), arguments.output, options, arguments.trust, worker)
 
 
 def compare_arms(
-    arms: "Sequence[Arm]", folder: Path, options: "ComparisonOptions", trusted_modules: Sequence[str] = ()
+    arms: "Sequence[Arm]",
+    folder: Path,
+    options: "ComparisonOptions",
+    trusted_modules: Sequence[str] = (),
+    worker: Worker | None = None,
 ) -> None:
-    """Test the differences of ``arms``, measure their networks, and write the comparison to ``folder``."""
-    from aunet.pipeline.comparison_files import judge_differences, write_comparison
+    """Test the differences of ``arms``, measure their networks, and write the comparison to ``folder``.
 
+    ``worker`` draws; None for this process.
+    """
+    from aunet.pipeline.comparison_files import begin_figures, judge_differences, write_comparison
+
+    worker = worker or Worker()
     results = judge_differences(arms, options)
-    arms, timing_note = measure_arms(arms, trusted_modules)
-    write_comparison(arms, results, folder, timing_note, options)
+    figures = begin_figures(arms, results, options, worker)
+    arms, timing_note = measure_arms(arms, trusted_modules, figures.wait)
+    write_comparison(arms, results, folder, timing_note, options, figures, worker)
 
 
 def read_runs(
@@ -136,7 +157,8 @@ def read_runs(
     runs: list[ComparedRun] = []
     for folder in folders:
         record = read_record(folder)  # first: its error is the clearest if the folder is not a run
-        draft = load_draft(folder, trusted_modules)
+        # Nothing is built here: the network's module, which loads torch, is checked when the network is.
+        draft = load_draft(folder, trusted_modules, built=())
         runs.append(read_compared_run(folder, record, draft.as_plain(is_resolved=True)))
     runs = gather_folds(runs, may_miss=may_miss) if has_folds else runs
     check_comparable(runs, may_miss=has_folds and may_miss)
@@ -147,13 +169,18 @@ def read_runs(
     return share_what_is_known_of_cases(runs)
 
 
-def measure_arms(arms: "Sequence[Arm]", trusted_modules: Sequence[str]) -> "tuple[list[Arm], str]":
-    """Return the arms with the cost of each network, measured on its first run, and a note on the measurement."""
+def measure_arms(
+    arms: "Sequence[Arm]", trusted_modules: Sequence[str], become_quiet: Callable[[], None]
+) -> "tuple[list[Arm], str]":
+    """Return the arms with the cost of each network, measured on its first run, and a note on the measurement.
+
+    Before a duration is measured, ``become_quiet`` waits until this command does nothing else.
+    """
     from dataclasses import replace
 
     from aunet.runs.run_state import read_run_state
 
-    measured, note = measure_forward_pass([arm.runs[0] for arm in arms if arm.runs], trusted_modules)
+    measured, note = measure_forward_pass([arm.runs[0] for arm in arms if arm.runs], trusted_modules, become_quiet)
     costs, result = iter(measured), list["Arm"]()
     for arm in arms:
         cost = next(costs) if arm.runs else None
@@ -172,7 +199,7 @@ def measure_arms(arms: "Sequence[Arm]", trusted_modules: Sequence[str]) -> "tupl
 
 
 def measure_forward_pass(
-    runs: "Sequence[ComparedRun]", trusted_modules: Sequence[str]
+    runs: "Sequence[ComparedRun]", trusted_modules: Sequence[str], become_quiet: Callable[[], None]
 ) -> "tuple[list[ComparedRun], str]":
     """Return the runs with the GFLOP and the median time (s) of their networks' forward passes, and a note."""
     from dataclasses import replace
@@ -181,7 +208,7 @@ def measure_forward_pass(
     import torch
 
     from aunet.build.network import load_network
-    from aunet.evaluation.forward_time import device_name, forward_rounds
+    from aunet.evaluation.forward_time import device_name, forward_rounds, warm_up
     from aunet.terminal import shown
     from aunet.training.hardware import choose_for_prediction, set_tf32
 
@@ -194,6 +221,8 @@ def measure_forward_pass(
         torch.randn((1, of_run, *run.patch_size), generator=generator).to(device)
         for run, of_run in zip(runs, channels, strict=True)
     ]
+    warm_up(networks, images)
+    become_quiet()
     rounds = forward_rounds(networks, images, _MOST_ROUNDS, fewest=_FEWEST_ROUNDS, seconds=_TIMING_SECONDS)
     seconds = list(shown(rounds, "Timing the forward passes", _MOST_ROUNDS))
     timed = [

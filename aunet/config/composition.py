@@ -147,7 +147,9 @@ def _fill_in(config: DictConfig) -> DictConfig:
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
-    """Return a copy of ``config`` without Hydra's own keys."""
+    """Return ``config`` without Hydra's own keys: itself if it has none, else a copy, which takes longer."""
+    if "hydra" not in config:
+        return config
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 

@@ -10,6 +10,13 @@ from torch import Tensor, nn
 from aunet.messages import counted
 
 
+def warm_up(networks: Sequence[nn.Module], images: Sequence[Tensor]) -> None:
+    """Put the networks into evaluation mode and the plain memory format, and make a first pass of each on its image."""
+    for network, image in zip(networks, images, strict=True):
+        network.eval().to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+        _forward_seconds(network, image)
+
+
 def forward_rounds(
     networks: Sequence[nn.Module],
     images: Sequence[Tensor],
@@ -20,12 +27,8 @@ def forward_rounds(
 ) -> Iterator[list[float]]:
     """Yield the seconds of one forward pass of each network on its image (B, C, H, W, D), a list per round.
 
-    The networks run without gradients, in evaluation mode and in the plain memory format, and keep both. Each has a
-    warm-up pass before the first round. After ``fewest`` rounds, no round begins once ``seconds`` have passed.
+    After ``fewest`` rounds, no round begins once ``seconds`` have passed. The networks are as ``warm_up`` leaves them.
     """
-    for network, image in zip(networks, images, strict=True):
-        network.eval().to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
-        _forward_seconds(network, image)
     start = time.perf_counter()
     for number in range(rounds):
         if number >= fewest and time.perf_counter() - start >= seconds:

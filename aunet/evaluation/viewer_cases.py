@@ -16,6 +16,7 @@ from aunet.data.preprocessing.region import find_box
 from aunet.errors import is_out_of_memory
 from aunet.inference.coefficient_files import write_coefficients
 from aunet.inference.coefficients import LevelCoefficients
+from aunet.inference.gate_volumes import average_gates
 from aunet.inference.predictor import Predictor
 from aunet.metrics.case_scores import read_case_scores
 from aunet.networks.protocols import AttentionNetwork, gates_per_skip, has_softmax_gates
@@ -65,7 +66,7 @@ def _coefficients(predictor: Predictor, channels: Sequence[Volume]) -> list[Leve
     found = predictor.predict_preprocessed(torch.from_numpy(prepared.array), with_attention=True).coefficients
     scan, num_gates = channels[0], gates_per_skip(predictor.network)
     return [
-        over_scan(level.average_gates(num_gates or len(level.values)), prepared.affine, scan.affine, scan.array.shape)
+        over_scan(average_gates(level, num_gates or len(level.values)), prepared.affine, scan.affine, scan.array.shape)
         for level in found.values()
     ]
 

@@ -18,9 +18,9 @@ from aunet.data.preprocessing.region import Box, RegionFinder, find_box
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
 from aunet.inference.body_mask import find_body
-from aunet.inference.coefficients import check_attention, gate_volumes
 from aunet.inference.engine_choice import EngineChoice
 from aunet.inference.engines import Engine
+from aunet.inference.gate_volumes import check_attention, gate_volumes
 from aunet.inference.inferers import Inferer
 from aunet.inference.label_volume import OnProgress, label_volume, volume_rows
 from aunet.inference.mirror_images import Mirror, MirroredForward

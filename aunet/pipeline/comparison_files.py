@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -20,10 +21,11 @@ from aunet.evaluation.sign_flip_test import KnownInferences
 from aunet.evaluation.verdicts import verdicts
 from aunet.files import replaced_atomically, write_text
 from aunet.metrics.registry import METRIC_OF, METRICS
-from aunet.reporting.comparison_report import write_comparison_report
+from aunet.pipeline.second_process import Work, Worker
+from aunet.reporting.comparison_report import DrawnFigure, write_comparison_report
 from aunet.reporting.latex import as_latex
 from aunet.reporting.tables import PHANTOM_NOTE, PaperTable
-from aunet.runs.run_folder import REPORT, RunFolder
+from aunet.runs.run_folder import RunFolder
 from aunet.terminal import shown, table_console
 
 
@@ -87,12 +89,29 @@ def judge_differences(arms: Sequence[Arm], options: ComparisonOptions) -> Result
     return Results(table, rows, differences_to_first(runs, known=known) if are_single else None)
 
 
+def begin_figures(
+    arms: Sequence[Arm], results: Results, options: ComparisonOptions, worker: Worker
+) -> Work[list[DrawnFigure]]:
+    """Begin to draw the figures of ``arms``, which show nothing of their networks; none without ``has_figures``."""
+    if not options.has_figures:
+        return Work(list)
+    return worker.begin(partial(_draw_figures, arms, results, options.margin))
+
+
+def _draw_figures(arms: Sequence[Arm], results: Results, margin: float) -> list[DrawnFigure]:
+    from aunet.pipeline.comparison_pictures import draw_figures  # loads matplotlib
+
+    return list(draw_figures(arms, results.scores, results.effects, margin))
+
+
 def write_comparison(
     arms: Sequence[Arm],
     results: Results,
     folder: Path,
     timing_note: str,
     options: ComparisonOptions,
+    figures: Work[list[DrawnFigure]],
+    worker: Worker,
 ) -> None:
     """Print the comparison of ``arms``, the first of them the baseline, and write it to ``folder``.
 
@@ -106,6 +125,8 @@ def write_comparison(
         folder: for the files.
         timing_note: on the measurement of the networks.
         options: as given to ``judge_differences``.
+        figures: of ``begin_figures``.
+        worker: writes the figures and the page.
     """
     runs = [run for arm in arms for run in arm.runs]
     forms, names = score_forms(runs), [arm.name for arm in arms]
@@ -124,19 +145,19 @@ def write_comparison(
     if results.paired is not None:
         frames["paired_differences.csv"] = results.paired
     _write(folder, frames, tables, sentences)
+    text = (f"Comparison of {', '.join(names)}", sentences, tables)
+    runs_to_show = _runs_to_show(arms) if options.has_figures else {}
+
+    def begin_page() -> Work[None]:
+        return worker.begin(partial(write_comparison_report, folder, *text, figures.result(), runs_to_show))
+
+    page = begin_page() if figures.is_ready else None  # written while this process prints
     console = table_console()
     for of_table in tables:
         console.print(of_table, "")
     for sentence in sentences:
         console.print(sentence, soft_wrap=True, markup=False)
-    figures = dict[Path, str]()
-    if options.has_figures:
-        from aunet.pipeline.comparison_pictures import write_figures  # loads matplotlib
-
-        figures = write_figures(arms, results.scores, results.effects, folder / "figures", options.margin)
-    title = f"Comparison of {', '.join(names)}"
-    shown_runs = _runs_to_show(arms) if options.has_figures else {}
-    write_comparison_report(folder / REPORT, title, sentences, tables, figures, shown_runs)
+    (page or begin_page()).result()
     console.print(f"Comparison written to {folder}", soft_wrap=True, markup=False)
 
 

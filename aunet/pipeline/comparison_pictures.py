@@ -1,8 +1,8 @@
 """The figures of a comparison, from its scores and from the curves in the run folders."""
 
+import io
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,12 @@ from aunet.metrics.case_scores import patients
 from aunet.reporting.comparison_figures import (
     difference_distributions,
     paired_dots,
-    save_figure,
+    render_figure,
     score_against_volume,
     seed_curves,
 )
+from aunet.reporting.comparison_report import DrawnFigure
+from aunet.reporting.html import screen_source
 from aunet.runs.epoch_rows import Columns, read_columns
 from aunet.runs.run_folder import RunFolder
 
@@ -37,40 +39,39 @@ _CONTRAST = (
 )
 
 
-def write_figures(
-    arms: Sequence[Arm], table: pd.DataFrame, rows: pd.DataFrame, folder: Path, margin: float | None
-) -> dict[Path, str]:
-    """Write the figures of ``arms`` with scores to ``folder``, as PDF and PNG; return the PNG files and their captions.
-
-    Those without data are left out. Axes of scores on phantoms say so.
+def draw_figures(
+    arms: Sequence[Arm], table: pd.DataFrame, rows: pd.DataFrame, margin: float | None
+) -> Iterator[DrawnFigure]:
+    """Yield the figures of ``arms`` with scores; those without data are left out. Axes of scores on phantoms say so.
 
     Args:
         arms: the baseline first.
         table: tidy scores.
         rows: of ``effects.effects``.
-        folder: for the files.
         margin: of equivalence in Dice.
     """
     present = [arm for arm in arms if arm.runs]
     names, values = [arm.name for arm in present], _patient_values(present, table)
     mark = " (phantom)" if present[0].runs[0].is_phantom else ""
     score = f"Dice{mark}"
-    written = dict[Path, str]()
     for name in names[1:] if arms[0].runs else []:  # pairs need the baseline
         of_arm = rows.loc[(rows["arm"] == name) & (rows["metric"] == "dice") & (rows["form"] == "common cases")]
         suffix = _NOT_IN_NAMES.sub("-", name)
         pair = f"{name} against {names[0]}"
-        figure = paired_dots(values, names[0], name, score)
-        written[save_figure(figure, folder / f"paired_dots_{suffix}")] = f"{pair}: {_DOTS}"
+        yield _drawn(paired_dots(values, names[0], name, score), f"paired_dots_{suffix}", f"{pair}: {_DOTS}")
         figure = difference_distributions(values, names[0], name, of_arm, margin, score)
-        written[save_figure(figure, folder / f"differences_{suffix}")] = f"{pair}: {_DIFFERENCES}"
+        yield _drawn(figure, f"differences_{suffix}", f"{pair}: {_DIFFERENCES}")
     if bool(values["volume_ml"].gt(0).any()):  # old tables lack volumes
-        written[save_figure(score_against_volume(values, names, score), folder / "dice_against_volume")] = _VOLUMES
+        yield _drawn(score_against_volume(values, names, score), "dice_against_volume", _VOLUMES)
     if (figure := _learning(present, mark)) is not None:
-        written[save_figure(figure, folder / "learning_curves")] = _LEARNING
+        yield _drawn(figure, "learning_curves", _LEARNING)
     if (figure := _contrast(present, mark)) is not None:
-        written[save_figure(figure, folder / "contrast_curves")] = _CONTRAST
-    return written
+        yield _drawn(figure, "contrast_curves", _CONTRAST)
+
+
+def _drawn(figure: Figure, name: str, caption: str) -> DrawnFigure:
+    pdf, png = render_figure(figure)
+    return DrawnFigure(name, caption, pdf, png, screen_source(io.BytesIO(png)))
 
 
 def _patient_values(arms: Sequence[Arm], table: pd.DataFrame) -> pd.DataFrame:

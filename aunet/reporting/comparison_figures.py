@@ -6,7 +6,6 @@ and one per model; ``curves`` has a row per model, seed and epoch, with the colu
 
 from collections.abc import Iterator, Sequence
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
-from aunet.files import replaced_atomically
-from aunet.reporting.pictures.figure_files import save_png
+from aunet.reporting.pictures.figure_files import pdf_content, png_content
 from aunet.reporting.tables import TableRow
 
 WIDTH = 85 / 25.4
@@ -49,16 +47,12 @@ _STYLE: Any = {  # Matplotlib types the keys as a union of all its settings' nam
 }
 
 
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write ``figure`` as ``path`` with the endings .pdf and, at 300 dots per inch, .png; return the latter."""
-    # Appended, as the name of a model may hold a dot: lr=0.01.
-    pdf, png = (path.with_name(f"{path.name}.{ending}") for ending in ("pdf", "png"))
-    with rc_context(_STYLE), replaced_atomically(pdf) as temporary:
-        figure.savefig(temporary, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    figure.set_layout_engine("none")  # the first file has laid it out, which takes a quarter of the time
+def render_figure(figure: Figure) -> tuple[bytes, bytes]:
+    """Return ``figure`` as the contents of a PDF file and of a PNG file of 300 dots per inch."""
     with rc_context(_STYLE):
-        save_png(figure, png, dots_per_inch=300)
-    return png
+        pdf = pdf_content(figure)
+        figure.set_layout_engine(None)  # the first file has laid it out, which takes a quarter of the time
+        return pdf, png_content(figure, dots_per_inch=300)
 
 
 def paired_dots(values: pd.DataFrame, baseline: str, other: str, score: str = "Dice") -> Figure:

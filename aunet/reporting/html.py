@@ -5,6 +5,7 @@ import io
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
@@ -65,12 +66,17 @@ def _environment() -> Environment:
 
 def embed_picture(path: Path, description: str, caption: str = "", title: str = "", widest: int = 1800) -> Picture:
     """Return the image at ``path``, at most ``widest`` pixels wide, compressed for the screen."""
-    with Image.open(path) as image:
-        small = image.convert("RGB")
+    return Picture(screen_source(path, widest), description, caption, title)
+
+
+def screen_source(image: Path | BinaryIO, widest: int = 1800) -> str:
+    """Return an image file, at most ``widest`` pixels wide, compressed for the screen, as a data URL."""
+    with Image.open(image) as opened:
+        small = opened.convert("RGB")
     small.thumbnail((widest, 20 * widest), Image.Resampling.LANCZOS)
     data = io.BytesIO()
     small.save(data, format="WEBP", quality=_WEBP_QUALITY)
-    return Picture(_data_url("image/webp", data.getvalue()), description, caption, title)
+    return _data_url("image/webp", data.getvalue())
 
 
 def embed_drawing(svg: str, description: str, caption: str = "") -> Picture:

@@ -8,7 +8,12 @@ with other work. Imports are those of one more run of the command under -X impor
 
 One thread of an Intel Xeon with AVX512 beside other work, one pair, seconds of processor time before commands imported
 what they use alone, and after: runs 0.50, 0.36; evaluate 1.6, 1.35; compare 11.0, 5.3 (2.4 of them imports, 1.9 forward
-passes); predict 8.4, 3.4; to the first step 6.4, 5.3. Idle wall times have not been taken.
+passes); predict 8.4, 3.4; to the first step 6.4, 5.3.
+
+Two idle cores of an Intel Xeon with AVX512 and AMX, medians of 3 pairs (compare: of 5), seconds of wall time before
+compare drew its figures in a second process while the first loads torch, and after: compare 9.3, 5.7 (ratio of a pair
+0.59 to 0.64; 10.7 and 10.0 of processor time); unchanged within the spread of the machine: runs 0.5, predict 3.2,
+to the first step 9.9; evaluate 2.1, 1.9. The imports of the second process are not among those of the table.
 """
 
 import argparse

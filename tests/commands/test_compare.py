@@ -13,6 +13,8 @@ from torch import nn
 
 from aunet.commands.compare import add_arguments, compare
 from aunet.errors import UserError
+from aunet.evaluation import forward_time
+from aunet.pipeline.second_process import Work
 
 ATTENTION = {"model.name": "attention", "model.network.norm": "group"}
 LOSS = {"loss.name": "dice", "loss.function._target_": "monai.losses.DiceLoss"}
@@ -72,6 +74,46 @@ def test_two_runs_give_tables_figures_and_a_summary(
     assert "Paired differences: attention minus unet" in printed
     assert "Settings that differ" not in printed
     assert "Paired differences: attention minus unet" in (tmp_path / "comparison" / "comparison.md").read_text("utf-8")
+
+
+def test_one_core_writes_the_same_figures_as_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = unet_and_other(tmp_path)
+    for cores in (1, 2):
+        monkeypatch.setattr("aunet.pipeline.second_process.count_cores", lambda cores=cores: cores)
+        run(*runs, "--output", tmp_path / f"comparison_{cores}", figures=True)
+
+    first, second = (
+        {file.name: file.read_bytes() for file in (tmp_path / f"comparison_{cores}" / "figures").iterdir()}
+        for cores in (1, 2)
+    )
+    assert first == second
+    assert len(first) == 6
+
+
+def test_figures_appear_only_after_the_networks_could_be_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = unet_and_other(tmp_path)
+    monkeypatch.setattr("aunet.build.network.load_network", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        run(*runs, "--output", tmp_path / "comparison", figures=True)
+
+    assert not (tmp_path / "comparison").exists()
+
+
+def test_forward_passes_are_timed_while_the_second_process_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[str] = []
+    wait, rounds = Work.wait, forward_time.forward_rounds
+    monkeypatch.setattr(Work, "wait", lambda work: (wait(work), events.append(f"ready: {work.is_ready}"))[0])
+    monkeypatch.setattr(forward_time, "forward_rounds", lambda *_, **__: events.append("timed") or rounds(*_, **__))
+    monkeypatch.setattr("aunet.pipeline.second_process.count_cores", lambda: 2)
+
+    run(*unet_and_other(tmp_path), "--output", tmp_path / "comparison", figures=True)
+
+    assert events[:2] == ["ready: True", "timed"]
 
 
 def test_paired_differences_are_of_the_patients_of_both_runs(tmp_path: Path) -> None:
@@ -199,7 +241,10 @@ def test_a_seed_given_twice_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_pictures")
-def test_one_test_patient_is_shown_without_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_test_patient_is_shown_without_interval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aunet.pipeline.second_process.count_cores", lambda: 1)  # another would draw
     first = write_run(tmp_path / "0", case_scores([0.5]))
     second = write_run(tmp_path / "1", case_scores([0.6]), ATTENTION, model="attention")
 

@@ -12,6 +12,7 @@ import yaml
 from compared_runs import case_scores, write_run
 
 from aunet.build.network import build_network
+from aunet.commands.compare import DRAWING
 from aunet.config.composition import compose_config, resolve_config
 from aunet.config.schema import as_plain
 from tests.config.test_every_option import FACTS
@@ -84,6 +85,26 @@ def test_a_comparison_reads_its_runs_and_tests_few_patients_without_torch_or_rea
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_figures_of_a_comparison_are_drawn_by_a_process_without_torch_readers_of_scans_or_hydra(
+    repository: Path,
+) -> None:
+    absent = (*_NETWORKS, "monai", "pytorch_lightning", "wandb", "nibabel", "pydicom", "scipy.optimize", "scipy.stats")
+    program = f"import sys, {', '.join(DRAWING)}; loaded = set({absent}) & set(sys.modules); assert not loaded, loaded"
+    done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_process_that_times_networks_leaves_matplotlib_to_the_one_that_draws(
+    runs: tuple[Path, Path], repository: Path, tmp_path: Path
+) -> None:
+    words = ["compare", *map(str, runs), "--output", str(tmp_path), "--allow-differences"]
+    program = "import aunet.pipeline.second_process as module\nmodule.count_cores = lambda: 2\n"
+    program += _PROGRAM.format(words=words, absent=("matplotlib", "jinja2", "PIL"))
+    done = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_predict_measures_its_memory_and_labels_a_scan_without_monai_tables_or_a_compiler(

@@ -205,7 +205,7 @@ def test_a_run_with_a_region_is_compared_with_one_without(
 ) -> None:
     others = [word for word in region_settings if not word.startswith("data.region")]
     assert main(["train", *others, f"hydra.run.dir={tmp_path / 'whole'}"]) == 0
-    monkeypatch.setattr(comparison_pictures, "write_figures", lambda *_, **__: {})
+    monkeypatch.setattr(comparison_pictures, "draw_figures", lambda *_: ())
     runs = [str(tmp_path / "whole"), str(chained_run)]
     assert main(["compare", *runs, "--output", str(tmp_path / "table")]) == 0
     assert "region=" in capsys.readouterr().out

@@ -10,6 +10,7 @@ from aunet.classes import Labels
 from aunet.data.io.volume import Volume
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.inference.coefficients import LevelCoefficients
+from aunet.inference.gate_volumes import average_gates
 from aunet.inference.prediction import Outputs
 from aunet.inference.predictor import Predictor
 from aunet.inference.sliding_window import predict_coefficients
@@ -31,7 +32,7 @@ def test_the_maps_of_each_gate_are_averaged_in_their_order() -> None:
     values = np.random.default_rng(0).random((6, 2, 3, 4)).astype(np.float32)
     level = LevelCoefficients(3, values, (4.0, 4.0, 2.0), (-1.0, 0.0, 0.0))
 
-    averaged = level.average_gates(2)
+    averaged = average_gates(level, 2)
 
     np.testing.assert_allclose(averaged.values, [values[:3].mean(axis=0), values[3:].mean(axis=0)], rtol=1e-6)
     assert (averaged.level, averaged.cell_size, averaged.offset) == (3, level.cell_size, level.offset)

@@ -13,8 +13,8 @@ from aunet.data.preprocessing.region import Box
 from aunet.data.preprocessing.resampling import GridMapping
 from aunet.data.preprocessing.steps import Preprocessing
 from aunet.errors import UserError
-from aunet.inference.coefficients import check_attention
 from aunet.inference.ensemble import Ensemble
+from aunet.inference.gate_volumes import check_attention
 from aunet.inference.inferers import WholeVolume
 from aunet.inference.prediction import Outputs
 from aunet.inference.predictor import Predictor

@@ -1,5 +1,6 @@
 """Figures are checked by what they draw: points, lines, sizes and files."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from aunet.reporting.comparison_figures import (
     COLORS,
     difference_distributions,
     paired_dots,
-    save_figure,
+    render_figure,
     score_against_volume,
     seed_curves,
 )
+from aunet.reporting.comparison_report import DrawnFigure, write_comparison_report
 
 
 @pytest.fixture
@@ -110,13 +112,30 @@ def test_more_models_than_colours_are_drawn_with_another_line_style(values: pd.D
         assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 9
 
 
-def test_files_are_85_mm_wide_and_the_same_bytes_each_time(values: pd.DataFrame, tmp_path: Path) -> None:
-    for name in ("first", "second"):
-        save_figure(paired_dots(values, "unet", "attention_open"), tmp_path / name)
+def test_files_are_85_mm_wide_and_the_same_bytes_each_time(values: pd.DataFrame) -> None:
+    pdf, png = render_figure(paired_dots(values, "unet", "attention_open"))
 
-    assert save_figure(paired_dots(values, "unet", "attention_open"), tmp_path / "lr=0.01").name == "lr=0.01.png"
-    with Image.open(tmp_path / "first.png") as picture:
+    with Image.open(io.BytesIO(png)) as picture:
         assert picture.width == pytest.approx(85 / 25.4 * 300, abs=1)
-    assert (tmp_path / "first.pdf").read_bytes().startswith(b"%PDF")
-    for ending in ("pdf", "png"):
-        assert (tmp_path / f"first.{ending}").read_bytes() == (tmp_path / f"second.{ending}").read_bytes()
+    assert pdf.startswith(b"%PDF")
+    assert b"/FontFile2" in pdf  # TrueType, as journals ask for
+    assert (pdf, png) == render_figure(paired_dots(values, "unet", "attention_open"))
+
+
+def test_both_files_of_a_figure_have_one_layout(values: pd.DataFrame) -> None:
+    figure = paired_dots(values, "unet", "attention_open")
+    figure.savefig(io.BytesIO(), format="pdf")
+    laid_out = [axes.get_position().bounds for axes in figure.axes]
+
+    again = paired_dots(values, "unet", "attention_open")
+    render_figure(again)
+
+    assert [axes.get_position().bounds for axes in again.axes] == laid_out
+
+
+def test_the_files_of_a_figure_keep_a_dot_in_the_name_of_a_model(tmp_path: Path) -> None:
+    drawn = DrawnFigure("lr=0.01", "caption", b"pdf", b"png", "data:,")
+    write_comparison_report(tmp_path, "Title", [], [], [drawn], {})
+    assert (tmp_path / "figures" / "lr=0.01.pdf").read_bytes() == b"pdf"
+    assert (tmp_path / "figures" / "lr=0.01.png").read_bytes() == b"png"
+    assert 'src="data:,"' in (tmp_path / "report.html").read_text("utf-8")

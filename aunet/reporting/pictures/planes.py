@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from nibabel.affines import voxel_sizes
-from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
 
 Triple = tuple[float, float, float]
@@ -86,6 +84,10 @@ def in_ras_order(array: NDArray[Scalar], affine: NDArray[np.float64]) -> tuple[N
 
     Axes are permuted and flipped, never resampled: an oblique scan is shown along its own axes.
     """
+    # Loads the readers of all its formats and pydicom, which pictures of prepared scans do without.
+    from nibabel.affines import voxel_sizes
+    from nibabel.orientations import apply_orientation, io_orientation
+
     turned = apply_orientation(array, io_orientation(affine))
     sizes = voxel_sizes(affine)
     order = np.argsort(io_orientation(affine)[:, 0])

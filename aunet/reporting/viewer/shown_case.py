@@ -43,8 +43,9 @@ def read_shown_cases(run: RunFolder) -> list[ShownCase]:
     """
     scores = run.case_scores
     tested = [] if scores is None else list(_test_cases(run.test, scores))
-    are_relative = _is_softmax(run)
-    return [replace(case, are_relative=are_relative) for case in (*tested, *_validation_cases(run.attention))]
+    cases = [*tested, *_validation_cases(run.attention)]
+    are_relative = any(case.frames for case in cases) and _is_softmax(run)
+    return [replace(case, are_relative=are_relative) for case in cases]
 
 
 def _test_cases(folder: ScoreFolder, scores: pd.DataFrame) -> list[ShownCase]:
