@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from aunet.attention.picture import DrawnPicture
 from aunet.files import replaced_atomically
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.reporting.pictures.planes import LabelledScan
-from aunet.reporting.pictures.sheet import Box
 
 _SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
-_WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+_BLANK = Image.new("RGB", (600, 200), "white")
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def blank_pictures() -> Generator[None]:
     """Write white pictures and empty curves instead of drawing; where and when files are written stays the same."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("matplotlib.figure.Figure.savefig", _save_blank)
-        patch.setattr("aunet.attention.recorder.attention_picture", _blank_levels)
+        patch.setattr("aunet.attention.recorder.AttentionPicture", _BlankPicture)
         patch.setattr("aunet.attention.recorder.attention_film", _blank_film)
         patch.setattr("aunet.evaluation.test_scores.prediction_picture", _blank_prediction)
         for curves in ("attention_curves", "training_curves"):
@@ -31,14 +31,15 @@ def blank_pictures() -> Generator[None]:
 
 
 def _save_blank(figure: object, file: Path, **settings: Any) -> None:
-    Image.new("RGB", (600, 200), "white").save(file, format=settings["format"].upper())
+    _BLANK.save(file, format=settings["format"].upper())
 
 
-def _blank_levels(
-    scan: LabelledScan, levels: Sequence[LevelCoefficients], labels: object, path: Path, **words: Any
-) -> dict[int, list[Box]]:
-    _write_blank(path)
-    return {level.level: [_WHOLE] for level in levels}
+class _BlankPicture:
+    def __init__(self, *arguments: object, **words: object) -> None:
+        pass
+
+    def draw(self, levels: Sequence[LevelCoefficients], title: str) -> DrawnPicture:
+        return DrawnPicture(_BLANK, {level.level: [(0.0, 0.0, 1.0, 1.0)] for level in levels})
 
 
 def _blank_film(scan: LabelledScan, frames: object, labels: object, path: Path, **words: Any) -> None:
@@ -51,7 +52,7 @@ def _blank_prediction(image: object, label: object, prediction: object, *rest: A
 
 def _write_blank(path: Path) -> None:
     with replaced_atomically(path) as temporary:
-        Image.new("RGB", (600, 200), "white").save(temporary, format="PNG")
+        _BLANK.save(temporary, format="PNG")
 
 
 def _blank_curves(*arguments: object) -> str:

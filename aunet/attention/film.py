@@ -5,22 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
 
-from aunet.attention.panels import (
-    COLOR_BAR_TITLE,
-    add_color_bar,
-    level_title,
-    show_level,
-)
+from aunet.attention.panels import COLOR_BAR_TITLE, MapPixels, add_color_bar, add_marks, add_own_bars, level_title
 from aunet.classes import Labels
 from aunet.inference.coefficients import LevelCoefficients
-from aunet.reporting.pictures.figure_files import save_png
-from aunet.reporting.pictures.panels import finish_panel, legend_lines, show_contours, show_image
-from aunet.reporting.pictures.planes import AxialView, LabelledScan, clearest_view, whole_window
-from aunet.reporting.pictures.sheet import Margins, Sheet, panel_sheet, panel_size
+from aunet.reporting.pictures.panels import legend_lines
+from aunet.reporting.pictures.pixels import FilledSheet, save_image
+from aunet.reporting.pictures.planes import LabelledScan, clearest_view
+from aunet.reporting.pictures.sheet import Margins, panel_sheet, panel_size
 
-_PANEL_INCHES = 1.55
+_PANEL_INCHES, _DOTS_PER_INCH = 1.55, 150
 
 
 @dataclass(frozen=True)
@@ -57,7 +51,7 @@ def attention_film(
     """Write a PNG: epochs as columns, each gate of each gated level as a row, with the label's contours.
 
     It shows the image and at most eight of ``frames``, which must all have the same levels and gates. ``is_relative``
-    as in ``picture.attention_picture``.
+    as in ``picture.AttentionPicture``.
     """
     shown = choose_epochs([frame.epoch for frame in frames])
     columns = sorted((frame for frame in frames if frame.epoch in shown), key=lambda frame: frame.epoch)
@@ -67,15 +61,19 @@ def attention_film(
     gap = (0.34 if is_relative else 0.04, 0.04)
     sheet = panel_sheet(len(titles), 1 + len(columns), panel_size(scan.extent, _PANEL_INCHES), margins, gap)
     sheet.add_row_titles(titles)
-    _draw_image_column(sheet, view, labels)
-    for column, frame in enumerate(columns, start=1):
-        sheet.panels[0][column].set_title(f"epoch {frame.epoch}", fontsize=8, pad=3)
-        for row, (level, gate) in enumerate(_maps(frame)):
-            _draw_map(sheet.panels[row][column], view, level, gate, labels, is_relative=is_relative)
-    if not is_relative:
+    sheet.add_column_titles(["image", *(f"epoch {frame.epoch}" for frame in columns)])
+    add_marks(sheet, view)
+    if is_relative:
+        add_own_bars(sheet, view, [_maps(frame) for frame in columns])
+    else:
         add_color_bar(sheet, COLOR_BAR_TITLE)
     sheet.add_title_and_legend(title, legend_lines(labels))
-    save_png(sheet.figure, path, dots_per_inch=150)
+    filled = FilledSheet(sheet, _DOTS_PER_INCH)
+    pixels = MapPixels(view, labels, filled.panel_size, _DOTS_PER_INCH, line_width=0.7, is_relative=is_relative)
+    panels = {(row, 0): shown for row, shown in enumerate((pixels.image, pixels.labelled)[: len(titles)])}
+    for column, frame in enumerate(columns, start=1):
+        panels |= {(row, column): pixels.level(level, gate) for row, (level, gate) in enumerate(_maps(frame))}
+    save_image(filled.fill(panels), path)
 
 
 def _maps(frame: Frame) -> list[tuple[LevelCoefficients, int]]:
@@ -90,24 +88,3 @@ def _row_titles(frame: Frame, *, is_relative: bool) -> list[str]:
         level_title(level, is_relative=is_relative) + (f"\ngate {gate + 1}" if len(level.values) > 1 else "")
         for level, gate in _maps(frame)
     ]
-
-
-def _draw_image_column(sheet: Sheet, view: AxialView, labels: Labels) -> None:
-    """Draw the image alone on top, below it with the label's contours; leave further rows empty."""
-    for row, axes in enumerate(panels[0] for panels in sheet.panels):
-        if row > 1:
-            axes.set_axis_off()
-            continue
-        show_image(axes, view)
-        if row == 1:
-            show_contours(axes, view, view.label, labels)
-        finish_panel(axes, whole_window(view.scan), has_marks=row == 0 and not view.scan.is_plane)
-    sheet.panels[0][0].set_title("image", fontsize=8, pad=3)
-
-
-def _draw_map(
-    axes: Axes, view: AxialView, level: LevelCoefficients, gate: int, labels: Labels, *, is_relative: bool
-) -> None:
-    show_level(axes, view, level, gate, is_relative=is_relative)
-    show_contours(axes, view, view.label, labels, width=0.7)
-    finish_panel(axes, whole_window(view.scan))

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -16,17 +16,21 @@ from torch import Tensor, nn
 
 from aunet.attention.archive import AttentionArchive
 from aunet.attention.film import attention_film, choose_epochs
-from aunet.attention.picture import attention_picture
+from aunet.attention.picture import AttentionPicture, DrawnPicture
 from aunet.attention.statistics import attention_statistics, label_fractions
 from aunet.classes import IGNORED, Labels
 from aunet.inference.coefficients import LevelCoefficients
 from aunet.inference.gate_volumes import average_gates
 from aunet.networks.protocols import gates_per_skip, has_softmax_gates
+from aunet.reporting.pictures.pixels import save_image
 from aunet.reporting.pictures.planes import LabelledScan, Triple
-from aunet.reporting.pictures.sheet import Box, write_columns
+from aunet.reporting.pictures.sheet import joined_columns
 from aunet.tracking.tracker import Tracker
 
 _log = logging.getLogger(__name__)
+
+# Shares of classes in cells, for all cases together: those of the phantoms take 5 MB.
+_KEPT_BYTES = 2**26
 
 Row = dict[str, Any]  # numbers, and the case's name
 
@@ -84,6 +88,8 @@ class AttentionRecorder(Callback):
         self._patch_size = tuple(patch_size)
         self._tracker = tracker
         self.contrasts: dict[str, float] = {}
+        self._pictures: dict[str, AttentionPicture] = {}
+        self._kept_fractions: dict[Hashable, NDArray[np.float64]] = {}
         self._is_ungated = False
         self._has_logged_mean = False
 
@@ -155,39 +161,41 @@ class AttentionRecorder(Callback):
     def _statistics(self, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> list[Row]:
         rows: list[Row] = []
         for level in levels:
-            fractions = label_fractions(
-                case.label,
-                self._labels.num_classes,
-                level.values.shape[1:],
-                cell_size=level.cell_size,
-                offset=level.offset,
-            )
+            fractions = self._fractions(case, level)
             place: Row = {"epoch": epoch, "case_id": case.case_id, "level": level.level}
             names, regions = self._labels.names, self._labels.regions
             rows += [place | row for row in attention_statistics(level.values, fractions, names, regions)]
         return rows
 
-    def _draw(self, network: nn.Module, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> None:
-        path = self._archive.picture_path(case.case_id, epoch)
-        columns = attention_picture(
-            case.as_scan(),
-            levels,
-            self._labels,
-            path,
-            title=f"{case.case_id}, epoch {epoch}",
-            is_relative=has_softmax_gates(network),
+    def _fractions(self, case: ValidationImage, level: LevelCoefficients) -> NDArray[np.float64]:
+        """Return the share of each class in each cell, which all epochs share; small ones are kept for them."""
+        grid = level.values.shape[1:]
+        key = case.case_id, grid, level.cell_size, level.offset
+        if (kept := self._kept_fractions.get(key)) is not None:
+            return kept
+        fractions = label_fractions(
+            case.label, self._labels.num_classes, grid, cell_size=level.cell_size, offset=level.offset
         )
-        if self._tracker:
-            self._show_levels(self._tracker, case.case_id, path, columns, epoch)
+        if fractions.nbytes + sum(one.nbytes for one in self._kept_fractions.values()) <= _KEPT_BYTES:
+            self._kept_fractions[key] = fractions
+        return fractions
 
-    def _show_levels(
-        self, tracker: Tracker, case_id: str, path: Path, columns: Mapping[int, Sequence[Box]], epoch: int
-    ) -> None:
-        """Show each level of the picture at ``path`` on its own, as a tracker places the epochs side by side."""
+    def _draw(self, network: nn.Module, case: ValidationImage, levels: Sequence[LevelCoefficients], epoch: int) -> None:
+        if case.case_id not in self._pictures:
+            self._pictures[case.case_id] = AttentionPicture(
+                case.as_scan(), self._labels, is_relative=has_softmax_gates(network)
+            )
+        picture = self._pictures[case.case_id].draw(levels, f"{case.case_id}, epoch {epoch}")
+        save_image(picture.image, self._archive.picture_path(case.case_id, epoch))
+        if self._tracker:
+            self._show_levels(self._tracker, case.case_id, picture, epoch)
+
+    def _show_levels(self, tracker: Tracker, case_id: str, picture: DrawnPicture, epoch: int) -> None:
+        """Show each level of ``picture`` on its own, as a tracker places the epochs side by side."""
         with TemporaryDirectory() as folder:
-            parts = {level: Path(folder) / f"level_{level}.png" for level in columns}
-            write_columns(path, {part: columns[level] for level, part in parts.items()})
-            for level, part in parts.items():
+            for level, columns in picture.columns.items():
+                part = Path(folder) / f"level_{level}.png"
+                save_image(joined_columns(picture.image, columns), part)
                 tracker.picture(f"attention/level_{level}/{case_id}", part, epoch)
 
 

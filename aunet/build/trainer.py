@@ -30,6 +30,7 @@ from aunet.training.callbacks.patience import Patience
 from aunet.training.callbacks.progress import ProgressDisplay
 from aunet.training.callbacks.run_clock import RunClock
 from aunet.training.callbacks.weight_average import WeightAverage, WeightsBack
+from aunet.training.checkpoint_files import DirectFiles
 from aunet.training.hardware import HardwareChoice
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.sharding import WholeForValidation
@@ -79,7 +80,7 @@ def build_trainer(
         devices=int(os.environ["LOCAL_WORLD_SIZE"]) if is_started_as_rank() else 1,
         num_nodes=int(os.environ["GROUP_WORLD_SIZE"]) if is_started_as_rank() else 1,
         strategy=_choose_strategy(trainer.strategy, is_foreign) if is_started_as_rank() else "auto",
-        plugins=[_choose_environment()],
+        plugins=[_choose_environment(), *([] if trainer.strategy == "fsdp" else [DirectFiles()])],
         sync_batchnorm=trainer.sync_batchnorm,
         use_distributed_sampler=False,
         precision=choice.lightning_precision,

@@ -68,7 +68,7 @@ def check_memory(facts: DatasetFacts, num_ranks: int) -> None:
         raise UserError(
             f"data.batch_size={facts.batch_size} with data.patch_size={facts.patch_size}: a batch and the network's"
             f" output need more than {gigabytes(needed)}, and this machine has {gigabytes(memory_bytes())}. Set a"
-            " smaller one, or leave both out, which chooses sizes that fit."
+            " smaller one, or both to null, which chooses sizes that fit."
         )
 
 

@@ -1,13 +1,13 @@
 """`aunet evaluate`: score predicted label maps against a folder of references, or a dataset by class name."""
 
 import argparse
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aunet.classes import describe_classes
+from aunet.commands.score_options import numbers_objects, parse_classes, parse_scoring
 from aunet.commands.shared_options import add_output, add_own_parts, check_config_dir_used, check_output, path_argument
 from aunet.config.words import names_dataset, path_of
 from aunet.errors import UserError
@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME=VALUE",
         help="the classes and their values in the label maps, several as in whole=1+2 core=2, and ignore=255 for voxels"
-        " without reference; without it every value found is a class, or against a dataset those that the"
-        " class_names.json beside the predictions names",
+        " without reference; nucleus=any if the label maps number objects; without it every value found is a class, or"
+        " against a dataset those that the class_names.json beside the predictions names",
     )
     parser.add_argument(
         "--tolerance",
@@ -111,6 +111,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         parse_scoring(arguments.tolerance),
         has_lesions=arguments.lesions,
         has_meshes=arguments.mesh,
+        has_objects=numbers_objects(arguments.classes or []),
         probabilities=arguments.probabilities,
     )
     if arguments.mesh:
@@ -251,46 +252,3 @@ def _check_tolerances(scoring: "Scoring", classes: Collection[str]) -> None:
             raise UserError(
                 f"--tolerance {name}={tolerance:g}: no such class is scored. Name one of {', '.join(classes)}."
             )
-
-
-def parse_scoring(words: Sequence[str]) -> "Scoring":
-    """Parse ``["2", "spleen=3"]``: tolerances in mm, of all classes and of one; raise UserError for anything else."""
-    from aunet.metrics.label_map_scores import Scoring
-
-    tolerances: dict[str, float] = {}
-    for word in words:
-        name, _, number = word.rpartition("=")
-        try:
-            tolerance = float(number)
-        except ValueError:
-            tolerance = math.nan
-        if not 0 <= tolerance < math.inf or name in tolerances:
-            raise UserError(f"--tolerance {word}: write mm, or NAME=MM once for a class, as in 2 pancreas=3.")
-        tolerances[name] = tolerance
-    of_all = tolerances.pop("", None)
-    return Scoring(tolerances) if of_all is None else Scoring(tolerances, of_all)
-
-
-def parse_classes(words: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """Parse ``["spleen=1", "kidney=2+3"]``: the values of each class; raise UserError for anything else.
-
-    A value may be in several classes, regions that overlap, if one of them lists several.
-
-    Examples:
-        >>> parse_classes(["whole=1+2", "core=2"])
-        {'whole': (1, 2), 'core': (2,)}
-    """
-    classes: dict[str, tuple[int, ...]] = {}
-    for word in words:
-        name, _, text = word.partition("=")
-        parts = text.split("+")
-        if not name or not all(part.isdecimal() and int(part) for part in parts):
-            raise UserError(
-                f"--classes {word}: write NAME=VALUE with a whole number from 1, as in spleen=1, or several, as in"
-                " kidney=2+3."
-            )
-        values = tuple(int(part) for part in parts)
-        if name in classes or values in classes.values() or len(set(values)) < len(values):
-            raise UserError(f"--classes {word}: the name or the value appears twice; give each class its own.")
-        classes[name] = values
-    return classes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aunet.commands.shared_options import add_output, add_own_parts, check_config_dir_used, check_output, path_argument
 from aunet.config.words import is_setting, key_of, names_dataset, path_of
-from aunet.errors import UserError
+from aunet.errors import MissingPackageError, UserError
 from aunet.messages import counted
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from aunet.inference.prediction_files import ScanFile
 
 _STANDARD_INPUT = "-"
+_UNLABELLED = (
+    "Words of a dataset name its labelled cases; scans without label maps are given by their folder: aunet predict RUN"
+    " FOLDER --output DIR."
+)
 _INPUT_HELP = (
     "further runs, for an ensemble; then scans of any format, folders of them, folders with a DICOM series, - for a"
     " list on standard input, one a line, or the cases of a dataset: data=amos22 data.root=FOLDER; then settings of the"
@@ -152,7 +156,12 @@ def _find_files(
         return scan_files(paths, output, is_overwriting=is_overwriting, label_format=label_format)
     from aunet.pipeline.configuration import build_cohort_of_words
 
-    cohort = build_cohort_of_words(inputs, trusted_modules, own_folders)
+    try:
+        cohort = build_cohort_of_words(inputs, trusted_modules, own_folders)
+    except MissingPackageError:
+        raise
+    except UserError as error:
+        raise UserError(f"{error} {_UNLABELLED}") from None
     return scan_files_of_cases(cohort.cases, output, is_overwriting=is_overwriting, label_format=label_format)
 
 

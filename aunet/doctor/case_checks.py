@@ -76,9 +76,10 @@ def check_label(case: Case, cohort: Cohort, facts: CaseFacts) -> Iterator[Findin
     """Yield the findings about the values of one label map."""
     unknown = [value for value in facts.values if value not in cohort.class_of_value]
     if unknown and not cohort.is_other_background:
-        yield Finding(
-            UNKNOWN_VALUES, case.case_id, f"values {shortened(unknown, _MOST_SHOWN)}; known are {known_values(cohort)}"
-        )
+        told = f"values {shortened(unknown, _MOST_SHOWN)}; known are {known_values(cohort)}"
+        if cohort.modality == "picture":
+            told += "; if they number objects: data.classes='{NAME: any}'"
+        yield Finding(UNKNOWN_VALUES, case.case_id, told)
     if not facts.classes and not (unknown and not cohort.is_other_background):
         yield Finding(EMPTY_LABEL, case.case_id, "no voxel of any class")
     elif len(facts.values) == 1 and 0 not in facts.values:

@@ -88,8 +88,8 @@ def examine_case(case: Case, cohort: Cohort) -> tuple[CaseFacts | None, list[Fin
 
 
 def read_integers(case: Case, cohort: Cohort) -> Volume:
-    """Read the reference with the values of its file, also those without a class; read masks as classes."""
-    if case.masks or case.label is None:
+    """Read the reference with the values of its file, also those without a class; masks and objects as classes."""
+    if case.masks or case.label is None or cohort.has_instances:
         return read_reference(case, cohort)
     return read_label(case.label)
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from aunet.classes import IGNORED, matching_name
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.references import read_reference
-from aunet.data.io.volume import Volume, align, check_same_grid, read_label, stem
+from aunet.data.io.volume import Volume, align, check_same_grid, stem
 from aunet.errors import UserError
-from aunet.evaluation.folder_scores import label_maps, without_ignored
+from aunet.evaluation.folder_scores import label_maps, read_scored, without_ignored
 from aunet.evaluation.probability_files import measure_calibrations
 from aunet.messages import shortened
 from aunet.metrics.case_scores import join_scores
@@ -154,7 +154,7 @@ def score_cohort(
 def _score(
     path: Path, case: Case, classes: MatchedClasses, cohort: Cohort, is_other_background: bool, scoring: Scoring
 ) -> pd.DataFrame:
-    reference, predicted = read_reference(case, cohort), read_label(path)
+    reference, predicted = read_reference(case, cohort), read_scored(path, scoring)
     reference = align(reference, predicted)
     check_same_grid(reference, predicted, case.case_id)
     unknown = sorted(set(np.unique(predicted.array).tolist()) - classes.predicted.keys())

@@ -37,11 +37,17 @@ _logger = logging.getLogger(__name__)
 # Limits memory: a case with a CT of the whole abdomen has two label maps of 80 MB each.
 _MOST_THREADS = 4
 _LARGEST_VALUE = 2**16 - 1
+_FIRST_CHANNEL = "_0000"
+_NO_PREDICTIONS = "a CSV file with the columns prediction and reference"
+_NO_REFERENCES = "name a dataset: data=NAME data.root=FOLDER"
+# So many values in only one of predictions and references number objects rather than classes.
+_MANY_VALUES = 10
 
 
 def match_files(predictions: Path, references: Path) -> dict[str, tuple[Path, Path]]:
     """Return case_id -> (prediction, reference); raise UserError that lists the files without a counterpart."""
-    predicted, expected = label_maps(predictions), label_maps(references)
+    predicted, expected = label_maps(predictions), label_maps(references, _NO_REFERENCES)
+    predicted = _without_channel_ending(predicted, expected)
     for folder, names, other in (
         (predictions, sorted(expected.keys() - predicted.keys()), references),
         (references, sorted(predicted.keys() - expected.keys()), predictions),
@@ -53,6 +59,13 @@ def match_files(predictions: Path, references: Path) -> dict[str, tuple[Path, Pa
                 " data.root=FOLDER), only the predicted cases are scored."
             )
     return {case_id: (predicted[case_id], expected[case_id]) for case_id in sorted(expected)}
+
+
+def _without_channel_ending(predicted: Mapping[str, Path], expected: Mapping[str, Path]) -> dict[str, Path]:
+    """Return ``predicted`` by the names in ``expected``: nnU-Net calls the label map of ``case_0000`` ``case``."""
+    plain = {name: name.removesuffix(_FIRST_CHANNEL) for name in predicted}
+    is_case = {name: name not in expected and short in expected.keys() - predicted for name, short in plain.items()}
+    return {plain[name] if is_case[name] else name: path for name, path in predicted.items()}
 
 
 def score_pairs(
@@ -87,17 +100,15 @@ def score_pairs(
     return _with_every_class(tables, diagonals, scoring)
 
 
-def label_maps(folder: Path) -> dict[str, Path]:
+def label_maps(folder: Path, instead: str = _NO_PREDICTIONS) -> dict[str, Path]:
     """Return case_id -> label map for the files of every readable format and the folders of DICOM in ``folder``.
 
     Accents of the ids are composed (NFC), and the ending .seg of 3D Slicer is left out if that makes no two ids equal.
+    The message about a missing folder ends with ``instead``, which may be given in its place.
     """
     if not folder.is_dir():
         what = "a file, not a folder" if folder.is_file() else "no such folder"
-        raise UserError(
-            f"{folder}: {what}; give the folder that holds the label maps, or a CSV file with the columns prediction"
-            " and reference."
-        )
+        raise UserError(f"{folder}: {what}; give the folder that holds the label maps, or {instead}.")
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     files = [entry for entry in entries if is_image(entry) or (entry.is_dir() and holds_dicom(entry))]
     if not files:
@@ -113,6 +124,12 @@ def label_maps(folder: Path) -> dict[str, Path]:
     return without_slicer_ending(found)
 
 
+def read_scored(file: Path, scoring: Scoring) -> Volume:
+    """Read a label map; numbered objects of one class become 1."""
+    volume = read_label(file)
+    return replace(volume, array=(volume.array > 0).astype(np.uint8)) if scoring.has_objects else volume
+
+
 def _score_files(
     case_id: str,
     prediction: Path,
@@ -123,7 +140,7 @@ def _score_files(
 ) -> tuple[pd.DataFrame, float]:
     """Return the scores of one case and the diagonal of its scan (mm), which a case without any class has too."""
     # Neither of two segmentations in DICOM has the size of the scan.
-    expected, predicted = cover_both(read_label(reference), read_label(prediction))
+    expected, predicted = cover_both(*(read_scored(file, scoring) for file in (reference, prediction)))
     predicted = align(predicted, expected)
     expected = align(expected, predicted)
     check_same_grid(expected, predicted, case_id)
@@ -176,6 +193,22 @@ def _values_in(volume: Volume) -> set[int]:
     return set(class_boxes(volume.array))
 
 
+def _warn_of_unlike_values(scores: pd.DataFrame) -> None:
+    """Warn of values that no reference holds, and of so many that one side lacks that they may number objects."""
+    names = [str(name) for name in dict.fromkeys(scores["class"])]
+    true, found = (set(scores.loc[scores[column] > 0, "class"]) for column in ("reference_ml", "predicted_ml"))
+    invented = [name for name in names if name not in true]
+    missed = [name for name in names if name not in found]
+    if invented:
+        are = f"value {invented[0]} is" if len(invented) == 1 else f"values {shortened(invented)} are"
+        _logger.warning("%s in predictions only, in no reference; do both number classes alike?", are)
+    if max(len(invented), len(missed)) >= _MANY_VALUES:
+        _logger.warning(
+            "each of %d values counts as a class. If they number objects of one class, add --classes NAME=any",
+            len(names),
+        )
+
+
 def _with_every_class(
     tables: Sequence[pd.DataFrame], diagonal_of_case: Mapping[str, float], scoring: Scoring
 ) -> pd.DataFrame:
@@ -188,9 +221,7 @@ def _with_every_class(
     classes = sorted(scores["class"].unique(), key=int)
     rows = pd.MultiIndex.from_product([case_ids, classes], names=["case_id", "class"])
     full = scores.set_index(["case_id", "class"]).reindex(rows).reset_index()
-    for name in classes:
-        if not full.loc[full["class"] == name, "reference_ml"].gt(0).any():
-            _logger.warning("value %s is in predictions only, in no reference; do both number classes alike?", name)
+    _warn_of_unlike_values(full)
     full = full.fillna({"reference_ml": 0.0, "predicted_ml": 0.0})
     diagonals = [diagonal_of_case[str(case_id)] for case_id in full["case_id"]]
     tolerances = [scoring.tolerance_of(str(name)) for name in full["class"]]

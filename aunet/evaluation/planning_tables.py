@@ -8,6 +8,7 @@ import pandas as pd
 from aunet.evaluation.arm_tables import MISSING, number_text
 from aunet.evaluation.effects import EffectRow, effect_rows
 from aunet.evaluation.sample_size import DIFFERENCE, Spreads, patients_needed, trainings_needed
+from aunet.evaluation.sign_flip_test import FEWEST
 from aunet.reporting.tables import PaperTable, TableRow
 
 UNKNOWN = "unknown"
@@ -33,9 +34,9 @@ def planning_table(rows: pd.DataFrame, metric: str = "dice") -> PaperTable:
         notes=(
             f"Patients: with the trainings at hand, or with {MORE} seeds per model; seeds: per model, with the patients"
             " at hand; ∞: no number suffices, as the other spread is too large. Patient sd: of a patient's difference"
-            " between the models; seed sd: of a training's mean; rest sd: of a patient in one training. Unknown: a"
-            " spread needs two patients, or two seeds of a model; patients for the trainings at hand need two seeds of"
-            " each.",
+            " between the models; seed sd: of a training's mean; rest sd: of a patient in one training. Unknown: a plan"
+            f" needs {FEWEST} patients, as a test does, and for seeds two of a model; patients for the trainings at"
+            " hand need two seeds of each.",
         ),
     )
 
@@ -63,7 +64,7 @@ def _planning_cells(row: EffectRow) -> tuple[str, ...]:
         return (*names, MISSING, *["–"] * 5)
     spreads = Spreads(row["patient_sd"], row["training_sd"], row["rest_sd"])
     sds = [number_text(value, ".3f") for value in (spreads.patient, spreads.training, spreads.rest)]
-    if math.isnan(spreads.patient):
+    if math.isnan(spreads.patient) or row["patients"] < FEWEST:
         return (*names, *sds, *[UNKNOWN] * 3)
     trainings = min(row["baseline_trainings"], row["other_trainings"])
     if math.isnan(spreads.training):

@@ -31,6 +31,7 @@ class Scoring:
         tolerance_mm: of all other classes.
         has_lesions: whether the detection of lesions is scored.
         has_meshes: whether the distance of meshes is scored.
+        has_objects: whether label maps number the objects of one class, whose values are then all 1.
         probabilities: folder of the probabilities, whose calibration is scored; see ``probability_files``.
     """
 
@@ -38,6 +39,7 @@ class Scoring:
     tolerance_mm: float = DEFAULT_TOLERANCE_MM
     has_lesions: bool = False
     has_meshes: bool = False
+    has_objects: bool = False
     probabilities: Path | None = None
 
     @property

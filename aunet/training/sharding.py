@@ -6,7 +6,6 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
 
 
 class ShardedForward(nn.Module):
@@ -24,6 +23,8 @@ class ShardedForward(nn.Module):
     def __init__(
         self, forward: Callable[[nn.Module, Tensor], list[Tensor]], network: nn.Module, mesh: DeviceMesh
     ) -> None:
+        from torch.distributed.fsdp import fully_shard  # takes a third of a second, and other trainings need none of it
+
         super().__init__()
         self._forward = forward
         self.network = network

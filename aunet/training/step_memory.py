@@ -17,8 +17,8 @@ from aunet.inference.memory import LiveBytes
 from aunet.training.segmentation_task import SegmentationTask
 from aunet.training.trial_steps import BatchShape, random_batch, restored_after
 
-# Factors of living tensors for all that processes take (experiments/benchmarks/README.md): kernels reorder inputs,
-# and malloc's heap has gaps, in bf16 more of both. That of a GPU, for the workspaces of its kernels, is not measured.
+# Factors of living tensors for all that processes take (experiments/benchmarks/README.md): kernels reorder inputs, and
+# malloc's heap has gaps, in bf16 more of both. That of a GPU, for the workspaces of its kernels, is not measured.
 _WORKSPACE, _WORKSPACE_OF_AUTOCAST, _WORKSPACE_OF_GPU = 1.3, 2.0, 1.2
 _BESIDE = 150e6
 # Scaled tensors exceed those of a step by up to 5 %.

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from aunet.commands.evaluate import add_arguments, evaluate, parse_classes, parse_scoring
+from aunet.commands.evaluate import add_arguments, evaluate
+from aunet.commands.score_options import parse_classes, parse_scoring
 from aunet.data.io.volume import read_label, write_label
 from aunet.errors import UserError
 from aunet.metrics.case_scores import has_patients, read_case_scores
@@ -122,7 +123,9 @@ def test_the_summary_counts_what_is_undefined(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("word", ["spleen", "spleen=", "=1", "spleen=one", "spleen=0", "spleen=-1", "spleen=1.5"])
+@pytest.mark.parametrize(
+    "word", ["spleen", "spleen=", "=1", "spleen=one", "spleen=0", "spleen=-1", "spleen=1.5", "=any"]
+)
 def test_a_class_that_is_not_a_name_and_a_whole_number_is_refused(word: str) -> None:
     with pytest.raises(UserError, match=f"--classes {word}: write NAME=VALUE"):
         parse_classes([word])
@@ -132,6 +135,25 @@ def test_a_class_that_is_not_a_name_and_a_whole_number_is_refused(word: str) -> 
 def test_a_repeated_name_or_value_is_refused(word: str) -> None:
     with pytest.raises(UserError, match="appears twice"):
         parse_classes(["spleen=1", word])
+
+
+def test_numbered_objects_are_scored_as_one_class(tmp_path: Path) -> None:
+    """Rows 0 to 5 against rows 0 to 3, each with numbers of its own: Dice 2 * 4 / (6 + 4)."""
+    for folder, values in (("predictions", (7, 7, 7, 300, 300, 300, 0, 0)), ("references", (1, 2, 3, 4, 0, 0, 0, 0))):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.repeat(np.array([values], np.uint16).T, 8, axis=1)).save(tmp_path / folder / "a.png")
+
+    words = ("--output", tmp_path / "scores", "--classes", "nucleus=any")
+    run(tmp_path / "predictions", tmp_path / "references", *words)
+
+    scores = read_case_scores(tmp_path / "scores" / "case_scores.csv")
+    assert scores["class"].tolist() == ["nucleus"]
+    assert scores.loc[0, "dice"] == pytest.approx(0.8)
+
+
+def test_a_class_of_any_value_allows_no_other() -> None:
+    with pytest.raises(UserError, match=r"--classes nucleus=any: .* must be the only one"):
+        parse_classes(["cell=1", "nucleus=any"])
 
 
 def test_classes_keep_their_order() -> None:

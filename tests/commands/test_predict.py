@@ -116,6 +116,17 @@ def test_a_missing_input_is_refused_before_the_run_is_loaded(
     assert "nowhere: no such file" in capsys.readouterr().err
 
 
+def test_a_dataset_without_label_maps_is_sent_to_its_folder_of_scans(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = {"channel_names": {"0": "MRI"}, "labels": {"background": 0, "a": 1}, "file_ending": ".nii"}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    assert predict("data=nnunet", f"data.root={tmp_path}", "--output", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert f"data.root={tmp_path}: has no imagesTr" in told
+    assert "scans without label maps are given by their folder: aunet predict RUN FOLDER" in told
+
+
 def test_settings_of_the_prediction_are_taken_out_of_the_inputs(tmp_path: Path) -> None:
     words = ["a.nii", "inference.overlap=0.25", "folder", "+inference.window_batch=4"]
     assert split_inference(words) == (["a.nii", "folder"], ["inference.overlap=0.25", "+inference.window_batch=4"])

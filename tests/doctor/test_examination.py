@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from abdomens import CLASSES, Abdomen, abdomens, write_abdomens
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from PIL import Image
 from volume_files import write_itk
 
 from aunet.data.cohort.case import Cohort
 from aunet.data.io import itk_images
 from aunet.data.sources.folder import folder_cohort
+from aunet.data.sources.image_folders import images_cohort
 from aunet.doctor.examination import Examination, examine_cohort
 from aunet.doctor.finding import Severity
 
@@ -273,3 +275,29 @@ def test_a_missing_package_is_one_finding_whatever_number_of_cases_needs_it(
             "3 cases (case_0, case_1, case_2): NRRD and MetaImage need SimpleITK: pip install 'aunet[itk]'.",
         )
     ]
+
+
+def numbered_pictures(root: Path, classes: dict[str, object]) -> Examination:
+    """Examine three pictures, each with 16 objects of 16 pixels with numbers of their own."""
+    rng = np.random.default_rng(0)
+    objects = np.kron(np.arange(1, 17).reshape(4, 4), np.pad(np.ones((4, 4), int), 4)).astype(np.uint8)
+    for number in range(3):
+        noise = rng.integers(0, 255, objects.shape, np.uint8)
+        for folder, array in (("images", noise), ("labels", np.roll(objects, number))):
+            (root / folder).mkdir(exist_ok=True)
+            Image.fromarray(array).save(root / folder / f"{number}.png")
+    return examine_cohort(images_cohort(str(root), "images", "labels", classes))
+
+
+def test_numbered_objects_are_one_class(tmp_path: Path) -> None:
+    examination = numbered_pictures(tmp_path, {"nucleus": "any"})
+
+    assert examination.findings == ()
+    assert [facts.classes[1].num_voxels for facts in examination.facts] == [256, 256, 256]
+
+
+def test_a_picture_with_many_values_is_asked_whether_they_number_objects(tmp_path: Path) -> None:
+    findings = numbered_pictures(tmp_path, {"nucleus": 1}).findings
+
+    assert len(findings) == 3
+    assert all("if they number objects: data.classes='{NAME: any}'" in finding.message for finding in findings)

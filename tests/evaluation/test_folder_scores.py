@@ -53,6 +53,23 @@ def test_files_are_matched_by_name_whether_compressed_or_not(tmp_path: Path) -> 
     }
 
 
+def test_a_label_map_named_after_the_first_channel_of_nnu_net_belongs_to_its_case(tmp_path: Path) -> None:
+    label = random_label(0)
+    predictions, references = folders(
+        tmp_path,
+        {"a_0000.nii.gz": label, "b.nii.gz": label, "b_0000.nii.gz": label},
+        {"a.nii.gz": label, "b.nii.gz": label, "b_0000.nii.gz": label},
+    )
+
+    pairs = match_files(predictions, references)
+
+    assert {case_id: prediction.name for case_id, (prediction, _) in pairs.items()} == {
+        "a": "a_0000.nii.gz",
+        "b": "b.nii.gz",
+        "b_0000": "b_0000.nii.gz",
+    }
+
+
 def test_files_without_a_counterpart_are_listed(tmp_path: Path) -> None:
     label = random_label(0)
     here, there = folders(tmp_path, {"a.nii.gz": label}, {f"{name}.nii.gz": label for name in "abc"})
@@ -72,6 +89,10 @@ def test_predictions_without_a_reference_are_listed(tmp_path: Path) -> None:
 def test_a_missing_and_an_empty_folder_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder"):
         match_files(tmp_path / "nowhere", tmp_path)
+    write_label(tmp_path / "a.nii", random_label(0), AFFINE)
+    with pytest.raises(UserError, match=r"nowhere: no such folder; .*, or name a dataset: data=NAME data\.root=FOLDER"):
+        match_files(tmp_path, tmp_path / "nowhere")
+    (tmp_path / "a.nii").unlink()
     with pytest.raises(UserError, match="holds no file of a known format"):
         match_files(tmp_path, tmp_path)
 
@@ -148,6 +169,22 @@ def test_a_value_that_only_predictions_hold_is_reported(tmp_path: Path, caplog: 
         scored(tmp_path, reference * 255, reference)
 
     assert "value 255 is in predictions only" in caplog.text
+
+
+def test_many_values_in_one_side_only_are_said_to_number_objects(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    objects = random_label(0, largest=12)
+
+    with caplog.at_level(logging.WARNING):
+        scored(tmp_path / "found", objects, (objects > 0).astype(np.uint8))
+        scored(tmp_path / "missed", (objects > 0).astype(np.uint8), objects)
+
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 3
+    assert told[0].startswith("values 2, 3, 4, 5, 6 and 6 more are in predictions only")
+    assert told[1] == told[2]
+    assert "each of 12 values counts as a class. If they number objects of one class, add --classes NAME=any" in told[1]
 
 
 def test_a_value_without_a_name_is_refused_unless_taken_as_background(tmp_path: Path) -> None:

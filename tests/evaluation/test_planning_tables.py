@@ -63,6 +63,11 @@ def test_a_plan_without_a_spread_or_a_patient_is_unknown_or_missing() -> None:
     assert cells(training_sd=1.0)[5:] == ("∞", "∞", "∞")
 
 
+def test_a_spread_of_fewer_patients_than_a_test_needs_is_no_basis_of_a_plan() -> None:
+    assert cells(patients=5)[2:] == ("0.030", "0.001", "0.020", "unknown", "unknown", "unknown")
+    assert "unknown" not in cells(patients=6)
+
+
 def test_plans_are_of_one_metric_over_the_common_cases() -> None:
     rows = [effect_row(metric="nsd"), effect_row(form="penalised"), effect_row(arm="a"), effect_row(arm="b")]
     ((first, second),) = planning_table(pd.DataFrame(rows)).groups

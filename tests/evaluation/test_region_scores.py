@@ -9,8 +9,8 @@ import pytest
 from nested_regions import LABELS, REGIONS, nested_label
 
 from aunet.classes import IGNORED, Labels
-from aunet.commands.evaluate import parse_classes
 from aunet.commands.main import main
+from aunet.commands.score_options import parse_classes
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.foreign_cases import with_foreign_cases
 from aunet.data.io.volume import write_label

@@ -7,6 +7,8 @@ from aunet.classes import IGNORED, matching_name
 from aunet.errors import UserError
 
 _IGNORE = "ignore"
+# The entry of the only class if label maps number its objects.
+ANY_VALUE = "any"
 
 # Class -> its name or integer in the dataset, several of them, or None if the dataset does not annotate it.
 Classes = Mapping[str, object]
@@ -49,6 +51,8 @@ def values_of_entries(key: str, entries: object, values_of_name: ValuesOfName, s
             known = (
                 f"it has {', '.join(values_of_name)}" if values_of_name else "it has no names, so give whole numbers"
             )
+            if entry == ANY_VALUE:
+                remedy = f" {ANY_VALUE} needs data=images or data=nuclei, with this class alone."
             raise UserError(f"{key}: {source} has no label {entry!r}; {known}.{remedy}")
     return found
 

@@ -78,14 +78,14 @@ def check_plan(cases: Sequence[Case], plan: PatchPlan) -> None:
     if max(ratios.max(), 1 / ratios.min()) > _OTHER_UNIT:
         raise UserError(
             f"data.spacing={list(plan.spacing)}: the voxels of the scans are {_times(found)} mm (median), so these"
-            " cannot be mm. Leave it out, which takes the median, or set"
+            " cannot be mm. Set data.spacing=null, which takes the median, or"
             f" data.spacing=[{','.join(f'{side:.3g}' for side in found)}]."
         )
     largest = np.max([shape * sides for shape, sides in grids], axis=0) / plan.spacing
     if np.prod(plan.patch_size) > _MOSTLY_PADDING * np.prod(np.maximum(largest, 1)):
         _log.warning(
             "data.patch_size=%s: the largest scan has %s voxels at this spacing, so patches are mostly padding, and"
-            " memory and time grow with it. Leave data.patch_size out, which chooses one that fits.",
+            " memory and time grow with it. Set data.patch_size=null, which chooses one that fits.",
             *(list(plan.patch_size), _times(np.rint(largest))),
         )
 

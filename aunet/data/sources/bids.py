@@ -161,6 +161,11 @@ def _derivatives(folder: Path, labels: str, name: str | None) -> Path:
     candidates = [path for path in (place, *pipelines) if path.is_dir() and _files(path, labels)]
     if not candidates and _files(folder, labels):  # beside the images, as some datasets have them
         return folder
+    if not candidates and not place.is_dir():
+        raise UserError(
+            f"data.root={folder}: no label map *_{labels} beside the images, and no folder derivatives. If they have"
+            " another suffix, name it with data.source.labels=dseg."
+        )
     if len(candidates) != 1:
         found = f"{len(candidates)} folders with them" if candidates else "none with them"
         names = ", ".join(path.name for path in candidates or pipelines) or "nothing"

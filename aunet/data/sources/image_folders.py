@@ -7,12 +7,12 @@ from dataclasses import replace
 from aunet.data.cohort.case import Case, Cohort
 from aunet.data.cohort.class_mapping import Classes, label_map, mapped_cohort
 from aunet.data.cohort.faulty_cases import each_usable
+from aunet.data.cohort.listed_labels import ANY_VALUE
 from aunet.data.io.pictures import PICTURE_SUFFIXES, num_picture_channels
 from aunet.data.sources.file_patterns import FileKind, cases_by_patterns, existing_folder
 from aunet.errors import UserError
 
 PICTURES = FileKind("picture (.png, .tif, .tiff or .jpg)", PICTURE_SUFFIXES)
-_ANY = "any"
 
 
 def images_cohort(
@@ -39,7 +39,7 @@ def images_cohort(
         name: that of the dataset.
         regions: regions in place of classes; see ``label_map``.
     """
-    folder, has_instances = existing_folder(root), list((classes or {}).values()) == [_ANY]
+    folder, has_instances = existing_folder(root), list((classes or {}).values()) == [ANY_VALUE]
     if has_instances and regions:
         raise UserError(
             f"data.target_regions: data.classes={classes} numbers objects, which have no regions. Leave it out."

@@ -142,13 +142,21 @@ def _channels(content: JsonObject, file: Path) -> JsonObject:
     return channels
 
 
+def _inner_folder(folder: Path, name: str) -> Path:
+    if not (folder / name).is_dir():
+        raise UserError(
+            f"data.root={folder}: has no {name}. Give the folder that nnU-Net calls raw, with labelled cases."
+        )
+    return folder / name
+
+
 def _files_found(content: JsonObject, file: Path) -> dict[str, Files]:
     """Return the files of ``imagesTr`` by case, with the label of each in ``labelsTr``."""
     told = content.get("file_ending", ".nii.gz" if _is_version_1(content) else None)
     ending = f".{told}" if f".{told}" in SUFFIXES else told
     if ending not in SUFFIXES:
         raise UserError(f"{file}: 'file_ending' is {ending!r}: {', '.join(SUFFIXES)} can be read. Convert it.")
-    images, labels = (existing_folder(str(file.parent / name)) for name in ("imagesTr", "labelsTr"))
+    images, labels = (_inner_folder(file.parent, name) for name in ("imagesTr", "labelsTr"))
     found: dict[str, dict[int, Path]] = {}
     misnamed: list[Path] = []
     for path in sorted(images.iterdir()):

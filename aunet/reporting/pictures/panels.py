@@ -23,17 +23,23 @@ _BAR_LENGTHS = (1, 2, 5, 10, 20, 50, 100)
 
 def show_image(axes: Axes, view: AxialView, contrast: float = 1.0) -> None:
     """Draw the grey image; a ``contrast`` below 1 keeps it near middle grey."""
-    low, high = view.intensities
-    spare = (high - low) * (1 / contrast - 1) / 2
+    low, high = shown_intensities(view, contrast)
     axes.imshow(
         view.image.T,
         extent=view.edges,
         origin="lower",
         cmap="gray",
-        vmin=low - spare,
-        vmax=high + spare,
+        vmin=low,
+        vmax=high,
         interpolation="bilinear",
     )
+
+
+def shown_intensities(view: AxialView, contrast: float) -> tuple[float, float]:
+    """Return the intensities that are black and white at a ``contrast`` as in ``show_image``."""
+    low, high = view.intensities
+    spare = (high - low) * (1 / contrast - 1) / 2
+    return low - spare, high + spare
 
 
 def show_contours(axes: Axes, view: AxialView, plane: NDArray[np.integer], labels: Labels, width: float = 1.1) -> None:

@@ -146,6 +146,11 @@ def test_bids_that_finds_nothing_says_what_to_name(options: dict[str, str], said
         cohort_in(sessions(tmp_path), **options)
 
 
+def test_bids_without_label_maps_says_where_they_were_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no label map \*_dseg beside the images, and no folder derivatives"):
+        cohort_in(write(tmp_path, "sub-01/anat/sub-01_T1w"))
+
+
 def test_bids_of_two_pipelines_asks_for_one(tmp_path: Path) -> None:
     write(sessions(tmp_path), "derivatives/auto/sub-01/ses-pre/anat/sub-01_ses-pre_dseg")
     with pytest.raises(UserError, match=r"2 folders with them \(auto, manual\).*data\.source\.derivatives=NAME"):

@@ -105,6 +105,14 @@ def test_an_empty_folder_of_images_is_named(tmp_path: Path) -> None:
         nnunet_cohort(str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["imagesTr", "labelsTr"])
+def test_a_dataset_without_labelled_cases_is_named_with_the_folder_that_it_lacks(name: str, tmp_path: Path) -> None:
+    folder = write_nnunet_dataset(tmp_path)
+    (folder / name).rename(folder / "imagesTs")
+    with pytest.raises(UserError, match=rf"data\.root={folder}: has no {name}\. Give the folder .* raw"):
+        nnunet_cohort(str(folder))
+
+
 def test_folders_that_are_not_there_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data\.root is not set"):
         nnunet_cohort(None)

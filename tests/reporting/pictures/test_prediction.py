@@ -1,6 +1,7 @@
 """Pictures of one scan, looked at pixel by pixel."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -11,11 +12,12 @@ from nibabel.orientations import aff2axcodes
 from numpy.typing import NDArray
 from PIL import Image
 
-from aunet.attention.panels import LevelCoefficients, show_level
-from aunet.attention.picture import attention_picture
+from aunet.attention.panels import LevelCoefficients, MapPixels, show_level
+from aunet.attention.picture import AttentionPicture
 from aunet.classes import Labels
 from aunet.data.io.pictures import PICTURE_AFFINE
 from aunet.reporting.pictures.panels import finish_panel, show_image
+from aunet.reporting.pictures.pixels import save_image
 from aunet.reporting.pictures.planes import (
     AxialView,
     LabelledScan,
@@ -110,17 +112,23 @@ def test_right_front_of_the_patient_is_top_left_of_the_picture() -> None:
     assert max(pixels[size:].max(), pixels[:, size:].max()) < 60
 
 
-def test_each_cell_of_coefficients_lies_over_its_voxels() -> None:
+@pytest.mark.parametrize("is_in_pixels", [False, True])
+def test_each_cell_of_coefficients_lies_over_its_voxels(is_in_pixels: bool) -> None:
     scan = LabelledScan(np.zeros((20, 20, 4)), np.zeros((20, 20, 4), dtype=np.uint8), (1.0, 1.0, 1.0))
     values = np.zeros((1, 6, 6, 2))
     values[0, 1, 4] = 1.0
     level = LevelCoefficients(3, values, (4.0, 4.0, 4.0), (-2.0, -2.0, -2.0))
 
+    view = clearest_view(scan, intensities=(0.0, 1.0))
+
     def draw(axes) -> None:
-        show_level(axes, clearest_view(scan, intensities=(0.0, 1.0)), level, 0)
+        show_level(axes, view, level, 0)
         finish_panel(axes, whole_window(scan))
 
-    warmth = pixels_of_one_panel(draw, (2.0, 2.0))[..., 0].astype(float)
+    if is_in_pixels:
+        warmth = MapPixels(view, LABELS, (200, 200), 100, line_width=0.8).level(level, 0)[..., 0]
+    else:
+        warmth = pixels_of_one_panel(draw, (2.0, 2.0))[..., 0].astype(float)
     rows, columns = np.nonzero(warmth > (warmth.max() + warmth.min()) / 2)
     voxels_per_pixel = 20 / len(warmth)
     # Cell 1 covers voxels 2 to 6 of axis 0 (right to the left), cell 4 voxels 14 to 18 of axis 1 (front up).
@@ -162,19 +170,34 @@ def test_attention_picture_is_equal_for_equal_input_and_carries_no_text(tmp_path
     scan = made_up_scan()
     paths = [tmp_path / "first.png", tmp_path / "second.png"]
     for path in paths:
-        attention_picture(scan, made_up_levels(scan), LABELS, path, title="case_1", is_relative=is_relative)
+        picture = AttentionPicture(scan, LABELS, is_relative=is_relative)
+        save_image(picture.draw(made_up_levels(scan), "case_1").image, path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
     with Image.open(paths[0]) as image:
         assert set(image.info) <= {"dpi"}
 
 
-def test_attention_picture_has_a_row_for_each_gate(tmp_path: Path) -> None:
+def test_attention_picture_has_a_row_for_each_gate() -> None:
     scan = made_up_scan()
-    heights: list[int] = []
-    for num_maps in (1, 2):
-        attention_picture(scan, made_up_levels(scan, num_maps), LABELS, tmp_path / "picture.png")
-        heights.append(size_of(tmp_path / "picture.png")[1])
+    pictures = [AttentionPicture(scan, LABELS).draw(made_up_levels(scan, num_maps)) for num_maps in (1, 2)]
+    heights = [picture.image.height for picture in pictures]
     assert heights[1] - heights[0] == pytest.approx(110 * (2.3 * 16 / 20 + 0.05), abs=2)
+
+
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_a_picture_of_one_epoch_does_not_depend_on_those_drawn_before(is_relative: bool) -> None:
+    scan = made_up_scan()
+    levels = made_up_levels(scan)
+    others = [replace(level, values=level.values**4) for level in levels]
+    repeated = AttentionPicture(scan, LABELS, is_relative=is_relative)
+    repeated.draw(others, "epoch 0")
+    drawn, alone = (
+        picture.draw(levels, "epoch 1")
+        for picture in (repeated, AttentionPicture(scan, LABELS, is_relative=is_relative))
+    )
+    assert drawn.image == alone.image
+    assert drawn.columns == alone.columns
+    assert drawn.image != repeated.draw(others, "epoch 1").image
 
 
 def test_prediction_picture_shows_what_was_missed_and_invented(tmp_path: Path) -> None:

@@ -1,16 +1,12 @@
 """Columns cut out of a picture, side by side as they were."""
 
-from pathlib import Path
-
 import numpy as np
 from PIL import Image
 
-from aunet.reporting.pictures.sheet import write_columns
+from aunet.reporting.pictures.sheet import joined_columns
 
 
-def test_the_columns_are_side_by_side(tmp_path: Path) -> None:
+def test_the_columns_are_side_by_side() -> None:
     pixels = np.arange(10 * 20 * 3, dtype=np.uint8).reshape(10, 20, 3)
-    Image.fromarray(pixels).save(tmp_path / "whole.png")
-    write_columns(tmp_path / "whole.png", {tmp_path / "part.png": [(0.0, 0.1, 0.25, 0.8), (0.5, 0.1, 0.6, 0.8)]})
-    with Image.open(tmp_path / "part.png") as part:
-        np.testing.assert_array_equal(np.asarray(part), np.hstack([pixels[1:8, 0:5], pixels[1:8, 10:12]]))
+    part = joined_columns(Image.fromarray(pixels), [(0.0, 0.1, 0.25, 0.8), (0.5, 0.1, 0.6, 0.8)])
+    np.testing.assert_array_equal(np.asarray(part), np.hstack([pixels[1:8, 0:5], pixels[1:8, 10:12]]))

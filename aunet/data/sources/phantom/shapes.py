@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import PPoly, make_interp_spline
 
 from aunet.data.sources.phantom.space import Array, Box, Space, row_slabs
+
+if TYPE_CHECKING:
+    from scipy.interpolate import PPoly
 
 Vectors = NDArray[np.float64]
 
@@ -92,6 +95,8 @@ def _slices(first: NDArray[np.intp], last: NDArray[np.intp]) -> list[Box]:
 
 def curve(knots: ArrayLike, radii: Sequence[float], step: float = 0.36) -> tuple[Vectors, Vectors]:
     """Return points (N, 3) of a smooth curve through ``knots`` (K, 3), with radii (N,), ``step`` radii apart."""
+    from scipy.interpolate import make_interp_spline  # takes a quarter of a second; drawn phantoms need none of it
+
     knots = np.asarray(knots, dtype=float)
     lengths = np.r_[0, np.linalg.norm(np.diff(knots, axis=0), axis=1).cumsum()]
     count = max(2, int(lengths[-1] / (step * float(np.mean(radii)))) + 1)
@@ -100,11 +105,13 @@ def curve(knots: ArrayLike, radii: Sequence[float], step: float = 0.36) -> tuple
     return centers, monotone_spline(lengths, np.asarray(radii, dtype=float))(places)
 
 
-def monotone_spline(x: Vectors, y: Vectors) -> PPoly:
+def monotone_spline(x: Vectors, y: Vectors) -> "PPoly":
     """Return the cubic through y (K,) at x (K,) that never overshoots, of Fritsch and Butland (1984).
 
     It equals scipy's PchipInterpolator, which takes ten times as long for a few knots: 5 % of a phantom.
     """
+    from scipy.interpolate import PPoly
+
     step, slope = np.diff(x), np.diff(y) / np.diff(x)
     tangent = np.full(len(x), slope[0])
     if len(x) > 2:
