@@ -13,6 +13,8 @@ from aunet.training.step_memory import StepMemory
 from aunet.training.trial_steps import BatchShape
 
 _log = logging.getLogger(__name__)
+# Share of the expected memory that every measured training took: no warning comes for one that fits.
+_SURE = 0.74
 # Share of the available memory that a proposal may take.
 _COMFORTABLE = 0.9
 
@@ -51,7 +53,7 @@ class MemoryNeed:
         return f"Memory of a training step: about {gigabytes(self.needed)}, {gigabytes(self.available)} are available."
 
     def check(self) -> None:
-        """Raise UserError if the tensors of a step alone exceed the memory, log a warning if the step probably does."""
+        """Raise UserError if the tensors of a step alone exceed the memory, log a warning if the step surely does."""
         if not (words := self.excess()):
             return
         if self.num_sharing * self.memory.least(self.shape) > self.available + self.swap:
@@ -59,8 +61,8 @@ class MemoryNeed:
         _log.warning("%s", words)
 
     def excess(self) -> str:
-        """Return the settings, the need and what fits if a step probably needs more than there is; else nothing."""
-        if self.needed <= self.available:
+        """Return settings, need and what fits if a step needs more than there is, even if the estimate is too high."""
+        if _SURE * self.needed <= self.available:
             return ""
         batch_size = self.shape.patches * self.num_ranks
         return (
