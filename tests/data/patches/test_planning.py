@@ -70,7 +70,7 @@ def test_a_spacing_of_another_unit_is_refused_with_that_of_the_scans(
     spacing: tuple[float, ...], tmp_path: Path
 ) -> None:
     cases = scans(tmp_path, (35, 34, 50))
-    with pytest.raises(UserError, match=r"the scans are 1×1\.2×1\.5 mm .*set data\.spacing=\[1,1\.2,1\.5\]"):
+    with pytest.raises(UserError, match=r"the scans are 1×1\.2×1\.5 mm .*data\.spacing=\[1,1\.2,1\.5\]"):
         check_plan(cases, PatchPlan(spacing, (16, 16, 16), 2))
 
 
