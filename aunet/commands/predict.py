@@ -154,10 +154,12 @@ def _find_files(
         listed = [read_list(list(sys.stdin)) if word == _STANDARD_INPUT else [word] for word in inputs]
         paths = [path_of(word) for words in listed for word in words]
         return scan_files(paths, output, is_overwriting=is_overwriting, label_format=label_format)
-    from aunet.pipeline.configuration import build_cohort_of_words
+    from aunet.build.data import build_cohort
+    from aunet.pipeline.configuration import compose_dataset
 
+    draft = compose_dataset(inputs, trusted_modules, own_folders)
     try:
-        cohort = build_cohort_of_words(inputs, trusted_modules, own_folders)
+        cohort = build_cohort(draft.data, trusted_modules)
     except MissingPackageError:
         raise
     except UserError as error:

@@ -66,7 +66,16 @@ def configure_for_costs(words: Sequence[str]) -> Draft:
 def build_cohort_of_words(
     words: Sequence[str], trusted_modules: Sequence[str] = (), own_folders: Sequence[Path] = ()
 ) -> "Cohort":
-    """Return the labelled cases that ``data=NAME data.root=FOLDER …`` names.
+    """Return the labelled cases that ``data=NAME data.root=FOLDER …`` names; arguments as ``compose_dataset``."""
+    from aunet.build.data import build_cohort
+
+    return build_cohort(compose_dataset(words, trusted_modules, own_folders).data, trusted_modules)
+
+
+def compose_dataset(
+    words: Sequence[str], trusted_modules: Sequence[str] = (), own_folders: Sequence[Path] = ()
+) -> Draft:
+    """Compose the settings of a dataset, ``data=NAME data.root=FOLDER …``, without reading it.
 
     Args:
         words: settings of a dataset.
@@ -74,16 +83,13 @@ def build_cohort_of_words(
         own_folders: with YAML files of the user's own.
 
     Raises:
-        UserError: for a word that sets something else.
+        UserError: for a word that sets something else, or nothing.
     """
-    from aunet.build.data import build_cohort
-
     if others := [text for text in words if not names_dataset([text])]:
         raise UserError(f"{others[0]}: beside a dataset only its settings may come: data=NAME data.root=FOLDER data.…")
     trusted = f"trusted_modules=[{','.join(trusted_modules)}]"
     searched = [f"hydra.searchpath=[{','.join(quote(str(folder.absolute())) for folder in own_folders)}]"]
-    draft = compose_draft([*words, trusted, *(searched if own_folders else [])], SOURCE_ALONE)
-    return build_cohort(draft.data, trusted_modules)
+    return compose_draft([*words, trusted, *(searched if own_folders else [])], SOURCE_ALONE)
 
 
 def _check_can_change(words: Sequence[str], kind: str, keys: Sequence[str]) -> None:

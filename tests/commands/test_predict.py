@@ -127,6 +127,15 @@ def test_a_dataset_without_label_maps_is_sent_to_its_folder_of_scans(
     assert "scans without label maps are given by their folder: aunet predict RUN FOLDER" in told
 
 
+def test_a_mistyped_setting_of_a_dataset_is_named_without_a_word_on_label_maps(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict("data=nnunet", f"data.rot={tmp_path}", "--output", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert "Did you mean data.root?" in told
+    assert "label maps" not in told
+
+
 def test_settings_of_the_prediction_are_taken_out_of_the_inputs(tmp_path: Path) -> None:
     words = ["a.nii", "inference.overlap=0.25", "folder", "+inference.window_batch=4"]
     assert split_inference(words) == (["a.nii", "folder"], ["inference.overlap=0.25", "+inference.window_batch=4"])
